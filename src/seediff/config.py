@@ -1,0 +1,68 @@
+"""Every constant of capture and mask making, in two frozen dataclasses. The defaults are the paper's (`preset="paper"`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """Which attention is averaged. Sides are those of the model; `levels` are divisors of the latent side."""
+
+    normalize: bool = True
+    """Divide each layer's and step's map by its maximum before averaging (eq. 5); False: plain means."""
+    steps: Literal["all", "second-half"] | int = "all"
+    """Which denoising steps count: all, the second half, or every k-th."""
+    layers: Literal["all", "up", "down"] = "all"
+    """Which side of the UNet counts (mid belongs to both)."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.steps, int) and self.steps < 1:
+            raise UserError(f"steps = {self.steps}: every k-th step needs k ≥ 1")
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """How a mask is made from attention. Ablations are switches: CAA is expansion="none", CRE "parallel", IRE "iterative"
+    without background, SeeDiff "iterative" with background."""
+
+    method: Literal["seediff", "ca", "ca_sa", "reference"] = "seediff"
+    alpha: float = 0.5
+    """Seeds are positions of at least this (eq. 6, 9)."""
+    beta: float | Literal["otsu"] = 0.3
+    """Threshold of the final soft mask; "otsu": each image's own."""
+    expansion: Literal["none", "parallel", "iterative"] = "iterative"
+    """Region expansion with self-attention (eq. 7–9)."""
+    background: bool = True
+    """Refinement with the background's own expansion (eq. 10–11)."""
+    seed_level: int = 4
+    """Cross-attention at L / seed_level gives the seeds."""
+    expand_levels: tuple[int, ...] = (4, 2, 1)
+    """Divisors of L, coarse to fine."""
+    tau: int = 4
+    """Power of the self-attention matrix in CA·SA."""
+    self_level: int = 2
+    """CA·SA uses self-attention at L / self_level, cross-attention at L / seed_level."""
+    ignore_band: tuple[float, float] | None = None
+    """Soft values in [low, high) become 255 and those from high on the class (Dataset Diffusion: 0.5, 0.6); replaces beta."""
+    pamr: bool = True
+    pamr_iterations: int = 10
+    pamr_dilations: tuple[int, ...] | None = None
+    """Pixels. None: the paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha <= 1:
+            raise UserError(f"alpha = {self.alpha} must be in (0, 1]")
+        if not isinstance(self.beta, str) and not 0 < self.beta < 1:
+            raise UserError(f"beta = {self.beta} must be in (0, 1), or 'otsu'")
+        if self.tau < 1:
+            raise UserError(f"tau = {self.tau} must be at least 1")
+        if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
+            raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
+        if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
+            raise UserError(f"ignore_band = {self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
+        if self.pamr_iterations < 1 or any(d < 1 for d in self.pamr_dilations or ()):
+            raise UserError("pamr_iterations and pamr_dilations must be at least 1")

@@ -1,0 +1,76 @@
+"""`seediff mini …`: make the embedded model again, from art to weights to measurements."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="mini", help="The embedded model: fetch its art, train it, render its measuring scenes, check its quality.")
+
+
+@app.command
+def art(out: Annotated[Path, Parameter(help="Folder to fill.")] = Path("art")) -> None:
+    """Fetch the emoji art with npm and apt (training: Fluent Emoji 3D, MIT; shift scenes: Noto Color Emoji, OFL).
+
+    Example: seediff mini art --out art
+    """
+    from .art import fetch_art
+
+    for folder in fetch_art(out):
+        print(folder)
+
+
+@app.command
+def train(
+    art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
+    out: Annotated[Path, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
+    config: Annotated[Path | None, Parameter(help="TOML file of the recipe; every key has a default.")] = None,
+    minutes: Annotated[float, Parameter(help="Stop after this long; the same command continues.")] = math.inf,
+) -> None:
+    """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
+
+    Example: seediff mini train --art art --out runs/mini --minutes 60
+    """
+    from .recipe import Recipe
+    from .train import train_mini
+
+    recipe = Recipe.from_toml(config) if config else Recipe()
+    pipeline, complete = train_mini(recipe, art, out, minutes=minutes, say=lambda text: print(text, flush=True))
+    print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}   Losses: {out / 'losses.jsonl'}")
+    print(f"Try it: seediff generate --model {pipeline} --classes dog --per-class 4 --out dogs")
+    if not complete:
+        print("Training is not finished: the same command continues it.")
+
+
+@app.command
+def render(
+    art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
+    out: Annotated[Path, Parameter(help="Folder for the scene files.")],
+) -> None:
+    """Render the scenes that the studies measure on (truth, shift, tune) with their exact masks.
+
+    Example: seediff mini render --art art --out scenes
+    """
+    from .scenes import render_scenes
+
+    for path in render_scenes(art, out):
+        print(path)
+
+
+@app.command
+def check(
+    out: Annotated[Path, Parameter(help="Folder for the report and the contact sheet.")],
+    model: Annotated[str, Parameter(help="`mini`, or the pipeline folder that training made.")] = "mini",
+    images: Annotated[int, Parameter(help="Images to generate for recognisability, over all classes.")] = 500,
+    seed: int = 0,
+) -> None:
+    """Measure the model: recognisability, reconstruction PSNR, and how well its attention finds the objects.
+
+    Example: seediff mini check --out quality
+    """
+    from .quality import check_quality
+
+    check_quality(model, out, images=images, seed=seed)

@@ -1,0 +1,224 @@
+"""Stage 2 of the recipe: the UNet and the text encoder, trained together on the latents of the rendered scenes."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+from ...prompts import spoken
+from .autoencoder import to_pixels
+from .checkpoint import load_checkpoint, save_checkpoint
+from .grouping import AttentionTap, attach, grouping_loss
+from .muon import Muon
+from .recipe import Recipe
+from .text import build_text_encoder, build_tokenizer
+from .world import CLASSES
+
+MAX_CLASSES = 3
+MIDDLE = 2  # the latent side over the middle level's
+
+
+class Denoiser(torch.nn.Module):
+    """What is trained in this stage, as one module: `unet` and `text_encoder`."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        config = recipe.denoiser
+        levels = len(config.channels)
+        self.tokenizer = build_tokenizer()
+        self.text_encoder = build_text_encoder(config.text_width, self.tokenizer)
+        self.unet = UNet2DConditionModel(
+            sample_size=recipe.side // 4,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=config.channels,
+            down_block_types=("CrossAttnDownBlock2D",) * levels,
+            mid_block_type="UNetMidBlock2DCrossAttn",
+            up_block_types=("CrossAttnUpBlock2D",) * levels,
+            layers_per_block=1,
+            cross_attention_dim=config.text_width,
+            attention_head_dim=config.heads,  # the number of heads, under diffusers' historical name
+            norm_num_groups=16,
+            use_linear_projection=True,
+        )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule with v-prediction, as in its 2.x models."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+@torch.inference_mode()
+def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
+    """Latents (n, 4, L, L) float16 of all images, scaled to unit variance, and that scaling factor. Kept in `path`."""
+    if not path.is_file():
+        chunks = []
+        for start in range(0, len(images), 64):
+            with torch.autocast("cpu", torch.bfloat16):
+                chunks.append(vae.encode(to_pixels(np.asarray(images[start : start + 64]))).latent_dist.mean.half().numpy())
+        part = path.with_suffix(".part.npy")
+        np.save(part, np.concatenate(chunks))
+        part.replace(path)
+    latents = np.load(path)
+    scaling = 1 / float(latents[:2000].astype(np.float32).std())
+    return latents, scaling
+
+
+def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
+    """(n, 3, T) weights: for each class named in a caption, in order, the mean over its tokens; zero rows beyond."""
+    words = {spoken(c): c for c in CLASSES}
+    pattern = re.compile(r"\b(" + "|".join(sorted(words, key=len, reverse=True)) + r")\b")
+    encoded = tokenizer(captions, padding="max_length", return_offsets_mapping=True)
+    weights = torch.zeros(len(captions), MAX_CLASSES, tokenizer.model_max_length)
+    for row, (text, offsets) in enumerate(zip(captions, encoded["offset_mapping"], strict=True)):
+        for index, match in enumerate(pattern.finditer(text)):
+            columns = [t for t, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
+            weights[row, index, columns] = 1 / len(columns)
+    return weights
+
+
+def optimizers(model: Denoiser, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the UNet's inner matrices and kernels, AdamW for everything else."""
+    inner, other = [], []
+    for name, weight in model.named_parameters():
+        muon = weight.ndim >= 2 and name.startswith("unet.") and not re.search(r"conv_in|conv_out|time_emb", name)
+        (inner if muon else other).append(weight)
+    return [
+        Muon(inner, lr=learning_rate),
+        torch.optim.AdamW(other, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.99)),
+    ]
+
+
+def train_denoiser(
+    recipe: Recipe,
+    latents: np.ndarray,
+    scaling: float,
+    captions: list[str],
+    folder: Path,
+    report: Callable[[dict], None],
+    minutes: float = math.inf,
+) -> tuple[Denoiser, bool]:
+    """Train from the last checkpoint in `folder` until the recipe's samples are seen or `minutes` have passed.
+
+    Within an initialised process group every process takes its share of each batch, and the first one writes.
+    Returns the model with averaged weights and whether training is complete.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    share = slice(rank, None, world)
+    config = recipe.denoiser
+    torch.manual_seed(recipe.seed)
+    model = Denoiser(recipe)
+    inner, other = optimizers(model, config.learning_rate)
+    average = {k: v.detach().clone() for k, v in model.named_parameters()}
+    step = load_checkpoint(folder / "denoiser-adamw.safetensors", model, other, average)
+    load_checkpoint(folder / "denoiser-muon.safetensors", torch.nn.Module(), inner)
+    signal_of = build_scheduler().alphas_cumprod
+    ids = torch.tensor(model.tokenizer(captions, padding="max_length")["input_ids"])
+    empty = torch.tensor(model.tokenizer([""], padding="max_length")["input_ids"])
+    token_weights = class_tokens(captions, model.tokenizer)
+    tap = AttentionTap(config.grouping_rows, word_side=latents.shape[-1] // MIDDLE)
+    if config.grouping_weight:
+        attach(model.unet, tap)
+    steps = config.samples // config.batch
+    started = saved = time.monotonic()
+    curves: dict[str, float] = {}
+    while step < steps:
+        _set_rates((inner, other), config.learning_rate, step, steps, config.warmup)
+        rng = np.random.default_rng((recipe.seed, 78, step))
+        torch.manual_seed(int(rng.integers(2**31)))
+        # The whole batch is drawn by every process, so that a sample does not depend on how many share it.
+        picks = rng.integers(len(latents), size=config.batch)[share]
+        timesteps = torch.from_numpy(rng.integers(1000, size=config.batch)[share])
+        noise = torch.randn(config.batch, *latents.shape[1:])[share]
+        dropped = torch.from_numpy(rng.random(config.batch) < config.caption_dropout)[share]
+        clean = torch.from_numpy(latents[picks].astype(np.float32)) * scaling
+        signal = signal_of[timesteps]
+        a, b = signal.sqrt().view(-1, 1, 1, 1), (1 - signal).sqrt().view(-1, 1, 1, 1)
+        prompt = torch.where(dropped[:, None], empty, ids[picks])
+        tap.token_weights = token_weights[picks] * ~dropped[:, None, None]
+        with torch.autocast("cpu", torch.bfloat16):
+            words = model.text_encoder(prompt).last_hidden_state
+            predicted = model.unet(a * clean + b * noise, timesteps, words).sample.float()
+        error = (predicted - (a * noise - b * clean)).square().mean((1, 2, 3))
+        snr = signal / (1 - signal)
+        denoising = (error * snr.clamp_max(config.min_snr_gamma) / (snr + 1)).mean()
+        loss = denoising
+        seen = step * config.batch
+        if config.grouping_weight:
+            ramp = (seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
+            grouping = grouping_loss(tap, clean, signal, min(1.0, max(0.0, ramp)))
+            loss = loss + config.grouping_weight * grouping
+            curves["grouping"] = _smooth(curves.get("grouping"), grouping.item())
+        curves["loss"] = _smooth(curves.get("loss"), denoising.item())
+        curves["error"] = _smooth(curves.get("error"), error.mean().item())
+        inner.zero_grad(set_to_none=True)
+        other.zero_grad(set_to_none=True)
+        loss.backward()
+        if world > 1:
+            _average_gradients(model, world)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        inner.step()
+        other.step()
+        step += 1
+        # A young average would remember the start for thousands of steps: let it forget faster at first.
+        decay = min(config.ema_decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(average.values()), list(model.parameters()), 1 - decay)
+        now = time.monotonic()
+        if step % 25 == 0 and rank == 0:
+            rate = config.batch * 25 / (now - curves.pop("mark", started))
+            curves["mark"] = now
+            report({"stage": "denoiser", "step": step, "steps": steps, "samples/s": rate, **{k: curves[k] for k in curves if k != "mark"}})
+        out_of_time = now - started > 60 * minutes
+        if world > 1:
+            verdict = torch.tensor(out_of_time)
+            dist.broadcast(verdict, 0)
+            out_of_time = bool(verdict)
+        if rank == 0 and (step == steps or out_of_time or now - saved > 60 * recipe.checkpoint_minutes):
+            save_checkpoint(folder / "denoiser-muon.safetensors", torch.nn.Module(), inner, step)
+            save_checkpoint(folder / "denoiser-adamw.safetensors", model, other, step, **average)
+            saved = now
+        if out_of_time:
+            break
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(average[name])
+    return model.eval(), step >= steps
+
+
+def _average_gradients(model: torch.nn.Module, world: int) -> None:
+    gradients = [w.grad for w in model.parameters() if w.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= world
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _set_rates(optimizers_: tuple[torch.optim.Optimizer, ...], base: float, step: int, steps: int, warmup: int) -> None:
+    """Linear warm-up, then flat, then linear to zero over the last quarter: a run can be prolonged before its descent."""
+    rate = base * min(1.0, (step + 1) / warmup, max(0.02, 4 * (1 - step / steps)))
+    for optimizer in optimizers_:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+
+def _smooth(old: float | None, new: float) -> float:
+    return new if old is None else 0.98 * old + 0.02 * new
+
+

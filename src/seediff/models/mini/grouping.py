@@ -1,0 +1,85 @@
+"""A loss that teaches self-attention to group what belongs together, with no mask.
+
+At this size the convolutions do all the work at the top level and self-attention stays uniform, so region expansion would
+return noise. Two signals that the model has anyway say which positions belong together: the clean latents (colours)
+and its own cross-attention to the class words. Each sampled query row is pulled towards
+T_ij ∝ exp(-Σ_w (m_wi - m_wj)²/σ_m² - |x_i - x_j|²/σ_x²), m the min-maxed class-word maps (no gradient), x the latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+WORD_SIGMA2 = 0.06
+COLOUR_SIGMA2 = 6.0
+
+
+@dataclass
+class AttentionTap:
+    """Collects, during one forward pass, what the grouping loss needs: query rows of self-attention, word maps of cross-attention."""
+
+    rows: int
+    word_side: int  # the side whose cross-attention is trusted: the middle level
+    token_weights: torch.Tensor | None = None  # (B, C, T): mean over the tokens of each class word
+    sampled: list[tuple[torch.Tensor, torch.Tensor, int]] = field(default_factory=list)  # log-probabilities, row indices, side
+    word_maps: list[torch.Tensor] = field(default_factory=list)  # (B, C, N)
+
+
+class TappedProcessor:
+    """Scaled-dot-product attention that leaves what a tap asks for. Only for training: `capture.py` is the general way."""
+
+    def __init__(self, tap: AttentionTap, up: bool) -> None:
+        self.tap, self.up = tap, up
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        cross = encoder_hidden_states is not None
+        context = encoder_hidden_states if cross else hidden_states
+        query, key, value = (
+            part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, H, N, D)
+            for part in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
+        )
+        out = F.scaled_dot_product_attention(query, key, value)
+        out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
+        positions = query.shape[2]
+        side = int(positions**0.5)
+        if not cross:
+            picks = torch.randperm(positions)[: self.tap.rows]
+            scores = query[:, :, picks].float() @ key.float().transpose(-1, -2) * attn.scale
+            self.tap.sampled.append((scores.softmax(-1).mean(1).clamp_min(1e-9).log(), picks, side))
+        elif self.up and side == self.tap.word_side and self.tap.token_weights is not None:
+            with torch.no_grad():
+                probabilities = (query.float() @ key.float().transpose(-1, -2) * attn.scale).softmax(-1).mean(1)
+                self.tap.word_maps.append(torch.einsum("bnt,bct->bcn", probabilities, self.tap.token_weights))
+        return out
+
+
+def attach(unet, tap: AttentionTap) -> None:
+    """Set tapped processors on every attention layer of `unet`."""
+    unet.set_attn_processor({name: TappedProcessor(tap, name.startswith("up")) for name in unet.attn_processors})
+
+
+def grouping_loss(tap: AttentionTap, latents: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:
+    """Mean KL(T ‖ A) over the sampled rows of all layers.
+
+    latents (B, 4, L, L) clean; signal (B,) in [0, 1], how much of each image the noise has left; words in [0, 1], how far
+    the word maps are trusted by now. Empties the tap.
+    """
+    maps = torch.stack(tap.word_maps).mean(0).unflatten(-1, (tap.word_side, tap.word_side))
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    present = (tap.token_weights.sum(-1) > 0)[..., None, None]  # type: ignore[union-attr]
+    maps = torch.where(present, (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps))
+    losses = []
+    for log_attention, picks, side in tap.sampled:
+        word = F.interpolate(maps, (side, side), mode="bilinear").flatten(2).transpose(1, 2)  # (B, N, C)
+        colour = F.adaptive_avg_pool2d(latents, side).flatten(2).transpose(1, 2)  # (B, N, 4)
+        distance = words * torch.cdist(word[:, picks], word).square() / WORD_SIGMA2
+        distance = distance + torch.cdist(colour[:, picks], colour).square() / COLOUR_SIGMA2
+        target = (-distance).softmax(-1)
+        divergence = F.kl_div(log_attention, target, reduction="none").sum(-1).mean(1)  # (B,)
+        losses.append((divergence * signal).mean())
+    tap.sampled.clear()
+    tap.word_maps.clear()
+    return torch.stack(losses).mean()

@@ -1,0 +1,184 @@
+"""How good the embedded model is: what it draws, what its autoencoder keeps, and where its attention looks.
+
+Masks appear here only as a measure; training never sees one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from rich.progress import Progress
+
+from ...config import CaptureConfig
+from ...encode import capture_images, encode_images
+from ...metrics import auc, auc_rows, bootstrap_ci, psnr
+from ...pipeline import generate_batch
+from ...report.pictures import contact_sheet
+from ...study.contest import side_name
+from ...types import AttentionMaps, SampleSpec
+from ..registry import Model, load_model
+from .classifier import load_classifier, recognised
+from .scenes import load_scenes
+from .world import CLASS_IDS, CLASSES, PLACES, Scene, caption
+
+GOALS = {"recognised": 0.90, "psnr": 26.0, "cross_auc": 0.95, "self_auc": 0.85}
+GROUPS: tuple[Literal["all", "up"], ...] = ("all", "up")
+BATCH = 16
+ROWS = 32  # query positions drawn inside an object, and as many outside, a scene and level
+
+
+def check_quality(
+    model: str | Path,
+    out: Path,
+    *,
+    images: int = 500,
+    scenes: int = 200,
+    seed: int = 0,
+    steps: int = 25,
+    guidance_scale: float = 5.0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Measure `model` (`mini` or a pipeline folder); write `quality.json` and `generated.png` to `out`; return what was measured.
+
+    images: generated, all classes in turn, half of the prompts with a place. scenes: held out, for PSNR and attention.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    loaded = load_model(str(model), device=device)
+    load_seconds = time.monotonic() - started
+    held = load_scenes("truth", scenes)
+    with Progress(transient=True) as progress:
+        drawn, specs = draw_images(loaded, images, seed, steps, guidance_scale, progress)
+        reconstruction = reconstruction_psnr(loaded, held)
+        attention = attention_auc(loaded, held, seed, progress)
+    result = {
+        "model": loaded.name,
+        "images": images,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "load_seconds": round(load_seconds, 2),
+        "recognised": recognition(drawn, specs),
+        "psnr": reconstruction,
+        "auc": attention,
+        "goals": GOALS,
+    }
+    (out / "quality.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    shown = contact_sheet(drawn[: 2 * len(CLASSES)], len(CLASSES), [s.prompt for s in specs[: 2 * len(CLASSES)]])
+    Image.fromarray(shown).save(out / "generated.png")
+    return result
+
+
+def prompts(count: int, seed: int) -> list[SampleSpec]:
+    """`count` single-class samples: classes in turn, every second round of them with a place."""
+    places = [None, *PLACES]
+    specs = []
+    for index in range(count):
+        name, turn = CLASSES[index % len(CLASSES)], index // len(CLASSES)
+        place = places[1 + (turn // 2 + index) % len(PLACES)] if turn % 2 else None
+        specs.append(SampleSpec(index, (name,), caption((name,), place), seed * 1_000_003 + index))
+    return specs
+
+
+def draw_images(
+    model: Model, count: int, seed: int, steps: int, guidance_scale: float, progress: Progress
+) -> tuple[list[np.ndarray], list[SampleSpec]]:
+    """Generate the images that recognition is measured on: (S, S, 3) uint8 each, with their specs."""
+    specs = prompts(count, seed)
+    task = progress.add_task("generating", total=count)
+    images: list[np.ndarray] = []
+    for start in range(0, count, BATCH):
+        batch = specs[start : start + BATCH]
+        made, _ = generate_batch(model, batch, steps=steps, guidance_scale=guidance_scale, negative_prompt="", size=None, capture=CaptureConfig())
+        images += made
+        progress.advance(task, len(batch))
+    return images, specs
+
+
+def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
+    """Share of images in which the classifier finds the prompted class, with its interval, and a class at a time."""
+    hits = recognised(load_classifier(), np.stack(images), [s.classes[0] for s in specs])
+    per_class: dict[str, list[bool]] = defaultdict(list)
+    for hit, spec in zip(hits, specs, strict=True):
+        per_class[spec.classes[0]].append(bool(hit))
+    return {
+        "share": float(hits.mean()),
+        "ci95": bootstrap_ci(hits),
+        "per_class": {c: float(np.mean(v)) for c, v in per_class.items()},
+    }
+
+
+@torch.inference_mode()
+def reconstruction_psnr(model: Model, scenes: list[Scene]) -> dict[str, float]:
+    """PSNR in dB of scenes through the autoencoder and back: mean and lowest over the scenes."""
+    vae = model.pipe.vae
+    values = []
+    for start in range(0, len(scenes), BATCH):
+        images = [s.image for s in scenes[start : start + BATCH]]
+        latents = encode_images(model, images).to(device=vae.device, dtype=vae.dtype)
+        decoded = vae.decode(latents / vae.config.scaling_factor).sample
+        pixels = ((decoded.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+        values += [psnr(a, b) for a, b in zip(images, pixels, strict=True)]
+    return {"mean": float(np.mean(values)), "lowest": float(np.min(values))}
+
+
+def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progress) -> dict[str, Any]:
+    """Mean AUC against exact masks, by group of layers and level: {"cross" | "self_object" | "self_background": {group: {level: AUC}}}.
+
+    cross: the class word's map. self_object: rows of positions inside the object, against the object. self_background:
+    rows of positions in the background, against the background.
+    """
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    task = progress.add_task("attention", total=len(GROUPS) * len(scenes))
+    for group in GROUPS:
+        for start in range(0, len(scenes), BATCH):
+            batch = scenes[start : start + BATCH]
+            maps = capture_images(
+                model, [s.image for s in batch], [s.caption for s in batch], [s.classes for s in batch], seed=seed, capture=CaptureConfig(layers=group)
+            )
+            for index, (scene, map_) in enumerate(zip(batch, maps, strict=True)):
+                rng = np.random.default_rng((seed, start + index))
+                for (kind, level), values in scene_auc(scene, map_, rng).items():
+                    found[kind, group, level] += values
+            progress.advance(task, len(batch))
+    result: dict[str, Any] = {}
+    for (kind, group, level), values in found.items():
+        result.setdefault(kind, {}).setdefault(group, {})[level] = float(np.nanmean(values))
+    return result
+
+
+def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> dict[tuple[str, str], list[float]]:
+    """One scene's AUCs: (kind, level) → a value a class (cross) or a value a set of rows (self). NaN where a mask is empty."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for side in maps.cross_attention:
+        divisor = maps.latent_side // side
+        for name in scene.classes:
+            mask = mask_at(scene.label_map == CLASS_IDS[name], side)
+            found["cross", side_name(divisor)].append(auc(maps.cross_at(divisor, name).numpy(), mask))
+    for side, rows in maps.self_attention.items():
+        level = side_name(maps.latent_side // side)
+        for name in scene.classes:
+            found["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], side), rng))
+        found["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, side), rng))
+    return found
+
+
+def mask_at(mask: np.ndarray, side: int) -> np.ndarray:
+    """A mask (H, W) bool at a map's side: True where it covers at least half of the position."""
+    share = F.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None, None], side)[0, 0]
+    return (share >= 0.5).numpy()
+
+
+def _row_auc(rows: torch.Tensor, mask: np.ndarray, rng: np.random.Generator) -> float:
+    inside = np.flatnonzero(mask)
+    if not len(inside):
+        return float("nan")
+    picks = rng.choice(inside, min(ROWS, len(inside)), replace=False)
+    return float(np.mean(auc_rows(rows[torch.from_numpy(picks)].numpy(), mask.ravel())))

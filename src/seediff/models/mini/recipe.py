@@ -1,0 +1,80 @@
+"""The recipe of the embedded model: every constant of `seediff mini train`, read from one TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ...toml import read_toml
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """AutoencoderKL with 4 latent channels at a quarter of the image's side; trained on 64² crops (no attention, so any size)."""
+
+    channels: tuple[int, ...] = (16, 32, 64)
+    crops: int = 40_000  # in all
+    batch: int = 32
+    learning_rate: float = 2e-3
+    latent_noise: float = 0.1  # std added to latents: the decoder forgives what a small UNet gets wrong
+    kl_weight: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """UNet2DConditionModel with attention at 32, 16 and 8 and a text encoder without layers, so that words keep their meaning."""
+
+    channels: tuple[int, ...] = (64, 96, 160)
+    heads: tuple[int, ...] = (1, 2, 4)
+    text_width: int = 96
+    samples: int = 300_000  # in all; a run may end before and be continued
+    batch: int = 32
+    learning_rate: float = 1e-3
+    warmup: int = 200  # steps
+    ema_decay: float = 0.9995
+    caption_dropout: float = 0.1
+    min_snr_gamma: float = 5.0
+    grouping_weight: float = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
+    grouping_rows: int = 64  # random query rows an image and layer that the loss looks at
+    grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together
+    grouping_words_full: int = 30_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of `seediff mini train`. seed also decides the scenes."""
+
+    seed: int = 0
+    side: int = 128
+    scenes: int = 24_000
+    threads: int = 0  # 0: as many as there are cores
+    checkpoint_minutes: float = 5.0
+    autoencoder: Autoencoder = field(default_factory=Autoencoder)
+    denoiser: Denoiser = field(default_factory=Denoiser)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Recipe:
+        """Read a recipe; keys that it does not know are an error that names them."""
+        return _fill(cls, read_toml(path), path.name)
+
+
+def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
+    known = {f.name: f for f in fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UserError(f"{where}: unknown key '{key}'; known: {', '.join(known)}")
+        default = getattr(kind(), key)
+        if hasattr(default, "__dataclass_fields__"):
+            values[key] = _fill(type(default), value, f"{where} [{key}]")
+        elif isinstance(default, tuple):
+            values[key] = tuple(value)
+        elif isinstance(default, float) and isinstance(value, int):
+            values[key] = float(value)
+        elif type(value) is not type(default):
+            raise UserError(f"{where}: {key} = {value!r} should be of type {type(default).__name__}")
+        else:
+            values[key] = value
+    return kind(**values)

