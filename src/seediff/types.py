@@ -43,7 +43,8 @@ class AttentionMaps:
         for kind, maps in (("self", self.self_attention), ("cross", self.cross_attention)):
             for side, tensor in maps.items():
                 if tensor.ndim != 2 or tensor.shape[0] != side * side or tensor.dtype != torch.float32:
-                    raise ValueError(f"{kind}_attention[{side}] must be float32 ({side * side}, …), not {tensor.dtype} {tuple(tensor.shape)}")
+                    found = f"{tensor.dtype} {tuple(tensor.shape)}"
+                    raise ValueError(f"{kind}_attention[{side}] must be float32 ({side * side}, …), not {found}")
                 if kind == "self" and tensor.shape[1] != side * side:
                     raise ValueError(f"self_attention[{side}] must be square, not {tuple(tensor.shape)}")
 

@@ -50,7 +50,7 @@ class Model:
         unknown = [c for c in classes if self.known_classes is not None and c not in self.known_classes]
         if unknown:
             raise UserError(
-                f"model '{self.name}' does not know {', '.join(repr(c) for c in unknown)}; it knows: {', '.join(self.known_classes or ())}. "
+                f"model '{self.name}' does not know {', '.join(map(repr, unknown))}; it knows: {', '.join(self.known_classes or ())}. "
                 "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
             )
 
@@ -80,7 +80,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     try:
         pipe = pipeline_class.from_pretrained(
             str(source),
-            torch_dtype=getattr(torch, dtype),
+            dtype=getattr(torch, dtype),
             use_safetensors=True,
             safety_checker=None,
             feature_extractor=None,
@@ -92,7 +92,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
             raise UserError(_TORCHVISION) from error
         if isinstance(source, Path):
             raise UserError(f"model folder {source}: cannot be loaded ({_first_line(error)})") from error
-        raise _not_fetched(source, error) from error
+        raise _not_fetched(source, _hub_error(source) or error) from error
     pipe.set_progress_bar_config(disable=True)
     try:
         pipe.to(device)
@@ -154,7 +154,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"model folder {folder}: no model_index.json in it; a folder written by diffusers' save_pretrained is needed") from error
+        raise UserError(
+            f"model folder {folder}: no model_index.json in it; a folder written by diffusers' save_pretrained is needed"
+        ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"model folder {folder}: model_index.json cannot be read ({_first_line(error)})") from error
     if not isinstance(index, dict):
@@ -164,17 +166,30 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 def _fetch_index(hub_id: str) -> dict[str, Any]:
     """model_index.json of a hub id, from the cache or the hub: the family is known before gigabytes are fetched."""
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     try:
         path = hf_hub_download(hub_id, "model_index.json", local_files_only=True)
     except Exception:  # not in the cache
+        refusal = _hub_error(hub_id)
+        if refusal is not None:
+            raise _not_fetched(hub_id, refusal) from refusal
         try:
-            HfApi().model_info(hub_id, timeout=10)  # asks once; a download would try again for half a minute
             path = hf_hub_download(hub_id, "model_index.json")
-        except Exception as error:  # the hub client's own, the http client's, the system's
+        except Exception as error:
             raise _not_fetched(hub_id, error) from error
     return _read_index(Path(path).parent)
+
+
+def _hub_error(hub_id: str) -> Exception | None:
+    """Why the hub does not give this model, None when it would. Asks once, where a download would try for half a minute."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(hub_id, timeout=10)
+    except Exception as error:  # the hub client's own, the http client's, the system's
+        return error
+    return None
 
 
 def _not_fetched(hub_id: str, error: Exception) -> UserError:
@@ -185,7 +200,7 @@ def _not_fetched(hub_id: str, error: Exception) -> UserError:
         why = "the hub wants its licence accepted first (then `hf auth login`)"
     elif isinstance(error, RepositoryNotFoundError):
         why = "the hub has no such model, or it is private (`hf auth login`)"
-    elif isinstance(error, HfHubHTTPError) and error.response is not None:
+    elif isinstance(error, HfHubHTTPError):
         why = f"the hub answers {error.response.status_code}"
     elif isinstance(error, (ConnectionError, TimeoutError)) or _is_offline(error):
         why = "the hub cannot be reached"
@@ -221,7 +236,8 @@ def _read_classes(source: Path | str) -> tuple[str, ...] | None:
 
 
 _TORCHVISION = (
-    "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; nothing here needs it: `pip uninstall torchvision`"
+    "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; "
+    "nothing here needs it: `pip uninstall torchvision`"
 )
 
 
@@ -230,18 +246,18 @@ def _import_pipeline() -> tuple[Any, Any]:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings come while modules are imported
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     try:
-        import diffusers
         import torch
         import transformers
         from diffusers import StableDiffusionPipeline
+        from diffusers.utils import logging as diffusers_logging
     except Exception as error:  # lazy imports wrap the cause in one of their own
         if _blames_torchvision(error):
             raise UserError(_TORCHVISION) from error
         raise
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    diffusers.logging.set_verbosity_error()
-    diffusers.logging.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
     return torch, StableDiffusionPipeline
 
 

@@ -19,7 +19,6 @@ def assemble(vae: AutoencoderKL, denoiser: Denoiser, scaling: float, folder: Pat
     `about` is kept there too: samples seen, the recipe, whatever says how these weights came to be.
     """
     vae.register_to_config(scaling_factor=scaling)
-    denoiser.unet.set_default_attn_processor()
     pipe = StableDiffusionPipeline(
         vae=vae,
         text_encoder=denoiser.text_encoder,

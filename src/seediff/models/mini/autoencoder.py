@@ -37,6 +37,7 @@ def train_autoencoder(
 ) -> AutoencoderKL | None:
     """Train on `images` (n, S, S, 3) uint8, checkpointing into `folder`. None when `minutes` ran out before the end."""
     config = recipe.autoencoder
+    torch.manual_seed(recipe.seed)
     model = build_autoencoder(recipe)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     steps = config.crops // config.batch
@@ -88,4 +89,4 @@ def random_crops(images: np.ndarray, count: int, rng: np.random.Generator) -> to
 
 def to_pixels(images: np.ndarray) -> torch.Tensor:
     """(n, H, W, 3) uint8 → (n, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1

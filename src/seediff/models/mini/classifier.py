@@ -42,9 +42,7 @@ def presence(label_maps: torch.Tensor) -> torch.Tensor:
     return torch.stack([(label_maps == CLASS_IDS[c]).flatten(1).any(1) for c in CLASSES], 1).float()
 
 
-def train_classifier(
-    scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None], device: str = "cpu"
-) -> Classifier:
+def train_classifier(scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None], device: str = "cpu") -> Classifier:
     """Train on rendered scenes."""
     torch.manual_seed(recipe.seed)
     network = Classifier()

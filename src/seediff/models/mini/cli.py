@@ -61,6 +61,26 @@ def render(
 
 
 @app.command
+def yardsticks(
+    art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
+    out: Annotated[Path | None, Parameter(help="Folder for the weights; by default the package's own.")] = None,
+) -> None:
+    """Train the classifier and the segmenter that measure the model, on rendered scenes only, and say how good they are.
+
+    Example: seediff mini yardsticks --art art
+    """
+    from .calibrate import train_yardsticks
+    from .yardstick import FOLDER
+
+    def report(row: dict) -> None:
+        if row["step"] % 200 == 1 or row["step"] == row["steps"]:
+            print(f"{row['stage']} {row['step']}/{row['steps']}: loss {row['loss']:.4f}", flush=True)
+
+    for name, value in train_yardsticks(art, out or FOLDER, report=report).items():
+        print(f"{name}: {value}")
+
+
+@app.command
 def check(
     out: Annotated[Path, Parameter(help="Folder for the report and the contact sheet.")],
     model: Annotated[str, Parameter(help="`mini`, or the pipeline folder that training made.")] = "mini",

@@ -24,6 +24,7 @@ from .world import CLASSES
 
 MAX_CLASSES = 3
 MIDDLE = 2  # the latent side over the middle level's
+ADAMW_FILE, MUON_FILE = "denoiser-adamw.safetensors", "denoiser-muon.safetensors"
 
 
 class Denoiser(torch.nn.Module):
@@ -105,6 +106,18 @@ def optimizers(model: Denoiser, learning_rate: float) -> list[torch.optim.Optimi
     ]
 
 
+def load_denoiser(recipe: Recipe, folder: Path) -> tuple[Denoiser, int]:
+    """The model with averaged weights from the last checkpoint in `folder`, and how many samples it has seen."""
+    model = Denoiser(recipe)
+    _, other = optimizers(model, recipe.denoiser.learning_rate)
+    average = {k: v.detach().clone() for k, v in model.named_parameters()}
+    step = load_checkpoint(folder / ADAMW_FILE, model, other, average)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(average[name])
+    return model.eval(), step * recipe.denoiser.batch
+
+
 def train_denoiser(
     recipe: Recipe,
     latents: np.ndarray,
@@ -113,21 +126,22 @@ def train_denoiser(
     folder: Path,
     report: Callable[[dict], None],
     minutes: float = math.inf,
-) -> tuple[Denoiser, bool]:
+) -> bool:
     """Train from the last checkpoint in `folder` until the recipe's samples are seen or `minutes` have passed.
 
     Within an initialised process group every process takes its share of each batch, and the first one writes.
-    Returns the model with averaged weights and whether training is complete.
+    Returns whether training is complete; `load_denoiser` gives the model.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     share = slice(rank, None, world)
     config = recipe.denoiser
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    model = Denoiser(recipe)
+    model = Denoiser(recipe).to(device)
     inner, other = optimizers(model, config.learning_rate)
     average = {k: v.detach().clone() for k, v in model.named_parameters()}
-    step = load_checkpoint(folder / "denoiser-adamw.safetensors", model, other, average)
-    load_checkpoint(folder / "denoiser-muon.safetensors", torch.nn.Module(), inner)
+    step = load_checkpoint(folder / ADAMW_FILE, model, other, average)
+    load_checkpoint(folder / MUON_FILE, torch.nn.Module(), inner)
     signal_of = build_scheduler().alphas_cumprod
     ids = torch.tensor(model.tokenizer(captions, padding="max_length")["input_ids"])
     empty = torch.tensor(model.tokenizer([""], padding="max_length")["input_ids"])
@@ -138,6 +152,7 @@ def train_denoiser(
     steps = config.samples // config.batch
     started = saved = time.monotonic()
     curves: dict[str, float] = {}
+    mark = (started, step)
     while step < steps:
         _set_rates((inner, other), config.learning_rate, step, steps, config.warmup)
         rng = np.random.default_rng((recipe.seed, 78, step))
@@ -145,23 +160,22 @@ def train_denoiser(
         # The whole batch is drawn by every process, so that a sample does not depend on how many share it.
         picks = rng.integers(len(latents), size=config.batch)[share]
         timesteps = torch.from_numpy(rng.integers(1000, size=config.batch)[share])
-        noise = torch.randn(config.batch, *latents.shape[1:])[share]
+        noise = torch.randn(config.batch, *latents.shape[1:])[share].to(device)
         dropped = torch.from_numpy(rng.random(config.batch) < config.caption_dropout)[share]
-        clean = torch.from_numpy(latents[picks].astype(np.float32)) * scaling
-        signal = signal_of[timesteps]
+        clean = torch.from_numpy(latents[picks].astype(np.float32)).to(device) * scaling
+        signal = signal_of[timesteps].to(device)
         a, b = signal.sqrt().view(-1, 1, 1, 1), (1 - signal).sqrt().view(-1, 1, 1, 1)
-        prompt = torch.where(dropped[:, None], empty, ids[picks])
-        tap.token_weights = token_weights[picks] * ~dropped[:, None, None]
-        with torch.autocast("cpu", torch.bfloat16):
+        prompt = torch.where(dropped[:, None], empty, ids[picks]).to(device)
+        tap.token_weights = (token_weights[picks] * ~dropped[:, None, None]).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
             words = model.text_encoder(prompt).last_hidden_state
-            predicted = model.unet(a * clean + b * noise, timesteps, words).sample.float()
+            predicted = model.unet(a * clean + b * noise, timesteps.to(device), words).sample.float()
         error = (predicted - (a * noise - b * clean)).square().mean((1, 2, 3))
         snr = signal / (1 - signal)
         denoising = (error * snr.clamp_max(config.min_snr_gamma) / (snr + 1)).mean()
         loss = denoising
-        seen = step * config.batch
         if config.grouping_weight:
-            ramp = (seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
+            ramp = (step * config.batch - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
             grouping = grouping_loss(tap, clean, signal, min(1.0, max(0.0, ramp)))
             loss = loss + config.grouping_weight * grouping
             curves["grouping"] = _smooth(curves.get("grouping"), grouping.item())
@@ -181,24 +195,21 @@ def train_denoiser(
         torch._foreach_lerp_(list(average.values()), list(model.parameters()), 1 - decay)
         now = time.monotonic()
         if step % 25 == 0 and rank == 0:
-            rate = config.batch * 25 / (now - curves.pop("mark", started))
-            curves["mark"] = now
-            report({"stage": "denoiser", "step": step, "steps": steps, "samples/s": rate, **{k: curves[k] for k in curves if k != "mark"}})
+            rate = config.batch * (step - mark[1]) / (now - mark[0])
+            mark = (now, step)
+            report({"stage": "denoiser", "step": step, "steps": steps, "samples/s": rate, **curves})
         out_of_time = now - started > 60 * minutes
-        if world > 1:
+        if world > 1:  # every process must stop at the same step
             verdict = torch.tensor(out_of_time)
             dist.broadcast(verdict, 0)
             out_of_time = bool(verdict)
         if rank == 0 and (step == steps or out_of_time or now - saved > 60 * recipe.checkpoint_minutes):
-            save_checkpoint(folder / "denoiser-muon.safetensors", torch.nn.Module(), inner, step)
-            save_checkpoint(folder / "denoiser-adamw.safetensors", model, other, step, **average)
+            save_checkpoint(folder / MUON_FILE, torch.nn.Module(), inner, step)
+            save_checkpoint(folder / ADAMW_FILE, model, other, step, **average)
             saved = now
         if out_of_time:
             break
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weight.copy_(average[name])
-    return model.eval(), step >= steps
+    return step >= steps
 
 
 def _average_gradients(model: torch.nn.Module, world: int) -> None:
@@ -220,5 +231,3 @@ def _set_rates(optimizers_: tuple[torch.optim.Optimizer, ...], base: float, step
 
 def _smooth(old: float | None, new: float) -> float:
     return new if old is None else 0.98 * old + 0.02 * new
-
-

@@ -50,7 +50,8 @@ class TappedProcessor:
             scores = query[:, :, picks].float() @ key.float().transpose(-1, -2) * attn.scale
             self.tap.sampled.append((scores.softmax(-1).mean(1).clamp_min(1e-9).log(), picks, side))
         elif self.up and side == self.tap.word_side and self.tap.token_weights is not None:
-            with torch.no_grad():
+            # Autocast would compute in bfloat16, and distances of such maps would be noise.
+            with torch.no_grad(), torch.autocast(query.device.type, enabled=False):
                 probabilities = (query.float() @ key.float().transpose(-1, -2) * attn.scale).softmax(-1).mean(1)
                 self.tap.word_maps.append(torch.einsum("bnt,bct->bcn", probabilities, self.tap.token_weights))
         return out

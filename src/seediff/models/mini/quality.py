@@ -19,10 +19,10 @@ from rich.progress import Progress
 
 from ...config import CaptureConfig
 from ...encode import capture_images, encode_images
+from ...methods.steps import level_name
 from ...metrics import auc, auc_rows, bootstrap_ci, psnr
 from ...pipeline import generate_batch
 from ...report.pictures import contact_sheet
-from ...study.contest import side_name
 from ...types import AttentionMaps, SampleSpec
 from ..registry import Model, load_model
 from .classifier import load_classifier, recognised
@@ -96,7 +96,9 @@ def draw_images(
     images: list[np.ndarray] = []
     for start in range(0, count, BATCH):
         batch = specs[start : start + BATCH]
-        made, _ = generate_batch(model, batch, steps=steps, guidance_scale=guidance_scale, negative_prompt="", size=None, capture=CaptureConfig())
+        made, _ = generate_batch(
+            model, batch, steps=steps, guidance_scale=guidance_scale, negative_prompt="", size=None, capture=CaptureConfig()
+        )
         images += made
         progress.advance(task, len(batch))
     return images, specs
@@ -141,7 +143,13 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
         for start in range(0, len(scenes), BATCH):
             batch = scenes[start : start + BATCH]
             maps = capture_images(
-                model, [s.image for s in batch], [s.caption for s in batch], [s.classes for s in batch], seed=seed, capture=CaptureConfig(layers=group)
+                model,
+                [s.image for s in batch],
+                [s.caption for s in batch],
+                [s.classes for s in batch],
+                seed=seed,
+                capture=CaptureConfig(layers=group),
+                first_index=start,
             )
             for index, (scene, map_) in enumerate(zip(batch, maps, strict=True)):
                 rng = np.random.default_rng((seed, start + index))
@@ -161,9 +169,10 @@ def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> di
         divisor = maps.latent_side // side
         for name in scene.classes:
             mask = mask_at(scene.label_map == CLASS_IDS[name], side)
-            found["cross", side_name(divisor)].append(auc(maps.cross_at(divisor, name).numpy(), mask))
-    for side, rows in maps.self_attention.items():
-        level = side_name(maps.latent_side // side)
+            found["cross", level_name(divisor)].append(auc(maps.cross_at(divisor, name).cpu().numpy(), mask))
+    for side, on_device in maps.self_attention.items():
+        rows = on_device.cpu()
+        level = level_name(maps.latent_side // side)
         for name in scene.classes:
             found["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], side), rng))
         found["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, side), rng))

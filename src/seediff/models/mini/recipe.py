@@ -49,7 +49,7 @@ class Recipe:
     seed: int = 0
     side: int = 128
     scenes: int = 24_000
-    threads: int = 0  # 0: as many as there are cores
+    workers: int = 0  # processes that share each batch of the denoiser; 0: one a core on a CPU, one on a GPU
     checkpoint_minutes: float = 5.0
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
     denoiser: Denoiser = field(default_factory=Denoiser)

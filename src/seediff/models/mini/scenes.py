@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from safetensors.numpy import save_file
 from ...errors import UserError
 from .world import Scene, render_scene
 
+FOLDER = Path(__file__).parent / "scenes"
 SETS = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
 """Set → split of the world, number of scenes."""
 
@@ -67,7 +67,7 @@ def load_scenes(name: str, count: int | None = None) -> list[Scene]:
     """The first `count` scenes of the packaged set `name` (`truth`, `shift` or `tune`); all of them by default."""
     if name not in SETS:
         raise UserError(f"scenes '{name}' are not known; known: {', '.join(SETS)}")
-    return read_scenes(Path(str(files(__package__) / "scenes" / f"{name}.safetensors")), count)
+    return read_scenes(FOLDER / f"{name}.safetensors", count)
 
 
 def render_scenes(art: Path, out: Path) -> list[Path]:

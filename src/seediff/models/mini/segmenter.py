@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ class Segmenter(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
         self.down = nn.ModuleList([Block(3 * 4, widths[0])])
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, outputs in pairwise(widths):
             self.down.append(nn.Sequential(Block(inputs, outputs, stride=2), Block(outputs, outputs)))
         # The object's class needs to see the whole of it: the deepest features' mean is added everywhere.
         self.context = nn.Linear(widths[-1], widths[-1])

@@ -7,11 +7,9 @@ class word itself; without layers the class word is the only one that knows the 
 from __future__ import annotations
 
 import re
+from collections import Counter
 
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel, WhitespaceSplit
-from tokenizers.trainers import BpeTrainer
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from .world import CLASSES, PLACES, caption
@@ -24,18 +22,37 @@ def build_tokenizer() -> CLIPTokenizer:
     """CLIP's byte-pair encoding over the world's words; any other text still encodes, in several tokens a word."""
     sentences = [caption((c, d), p) for c in CLASSES for d in CLASSES for p in (*PLACES, None)]
     words = sorted(set(re.findall(r"[a-z]+", " ".join(sentences))))
-    trainee = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    trainee.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
-    trainer = BpeTrainer(vocab_size=100_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
-    trainee.train_from_iterator(words, trainer)
-    import json
-
-    merges = [tuple(m) for m in json.loads(trainee.to_str())["model"]["merges"]]
+    merges = learn_merges(words)
     alphabet = sorted(ByteLevel.alphabet())
     tokens = alphabet + [a + "</w>" for a in alphabet]
     tokens += [t for t in dict.fromkeys(a + b for a, b in merges) if t not in set(tokens)]
     vocabulary = {t: i for i, t in enumerate([*tokens, START, END])}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+
+
+def learn_merges(words: list[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges, most frequent pair first, until every word is one token.
+
+    The tokenizers library's trainer breaks ties differently from run to run; token ids must not change between two
+    runs of one training, so ties go to the first pair in alphabetical order here.
+    """
+    pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges = []
+    while pairs := Counter(pair for word in pieces for pair in zip(word, word[1:], strict=False)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        pieces = [_merged(word, best) for word in pieces]
+    return merges
+
+
+def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
+    out: list[str] = []
+    for piece in word:
+        if out and (out[-1], piece) == pair:
+            out[-1] += piece
+        else:
+            out.append(piece)
+    return out
 
 
 def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:

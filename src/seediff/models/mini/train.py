@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from PIL import Image
 
 from ...errors import UserError
 from .assemble import assemble
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
-from .denoiser import encode_scenes, train_denoiser
+from .denoiser import encode_scenes, load_denoiser, train_denoiser
 from .recipe import Recipe
 from .world import CLASSES, caption
 
@@ -38,28 +41,55 @@ def train_mini(
     started = time.monotonic()
     _check_recipe(recipe, folder)
     cores = os.cpu_count() or 1
-    torch.set_num_threads(recipe.threads or cores)
     say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
     images, captions = rendered_scenes(recipe, art, folder, workers=cores)
-    with (folder / "losses.jsonl").open("a", encoding="utf-8") as log:
-
-        def report(row: dict) -> None:
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-            if row["step"] % 100 == 0:
-                shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
-                say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
-
-        vae = train_autoencoder(recipe, images, folder, report, minutes)
-        if vae is None:
-            raise UserError(f"{minutes:g} minutes ended within the autoencoder's training: run the same command to continue")
-        say("Encoding scenes …")
-        latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
-        spent = (time.monotonic() - started) / 60
-        denoiser, complete = train_denoiser(recipe, latents, scaling, captions, folder, report, minutes - spent)
-    pipeline = assemble(vae, denoiser, scaling, folder / "pipeline", {"recipe": asdict(recipe)})
+    report = Reporter(folder / "losses.jsonl", say)
+    vae = train_autoencoder(recipe, images, folder, report, minutes)
+    if vae is None:
+        raise UserError(f"{minutes:g} minutes ended within the autoencoder's training: run the same command to continue")
+    say("Encoding scenes …")
+    latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
+    minutes -= (time.monotonic() - started) / 60
+    workers = recipe.workers or (1 if torch.cuda.is_available() else cores)
+    if workers == 1:
+        train_denoiser(recipe, latents, scaling, captions, folder, report, minutes)
+    else:
+        del latents  # every process maps them for itself
+        with tempfile.TemporaryDirectory() as meeting:
+            mp.spawn(_share_denoiser, (workers, meeting, recipe, scaling, captions, folder, minutes), workers)  # type: ignore[attr-defined]
+    denoiser, seen = load_denoiser(recipe, folder)
+    complete = seen + recipe.denoiser.batch > recipe.denoiser.samples
+    about = {"samples": seen, "recipe": asdict(recipe)}
+    pipeline = assemble(vae, denoiser, scaling, folder / "pipeline", about)
     draw_samples(pipeline, folder / "samples.png")
     return pipeline, complete
+
+
+class Reporter:
+    """Writes every row of losses to a JSON-lines file and says every fourth of them."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self.path, self.say = path, say
+
+    def __call__(self, row: dict) -> None:
+        with self.path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+        if row["step"] % 100 == 0:
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
+            self.say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
+
+
+def _share_denoiser(
+    rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
+) -> None:
+    """One of `world` processes with one thread each: less waiting for one another than threads on small matrices."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
+    try:
+        latents = np.load(folder / "latents.npy", mmap_mode="r")
+        train_denoiser(recipe, latents, scaling, captions, folder, Reporter(folder / "losses.jsonl", print), minutes)
+    finally:
+        dist.destroy_process_group()
 
 
 def _check_recipe(recipe: Recipe, folder: Path) -> None:
@@ -67,7 +97,7 @@ def _check_recipe(recipe: Recipe, folder: Path) -> None:
     path = folder / "recipe.json"
     new = json.loads(json.dumps(asdict(recipe)))
     for length in (new["denoiser"], new["autoencoder"], new):
-        for key in ("samples", "crops", "threads", "checkpoint_minutes"):
+        for key in ("samples", "crops", "workers", "checkpoint_minutes"):
             length.pop(key, None)
     if path.is_file():
         old = json.loads(path.read_text(encoding="utf-8"))

@@ -49,9 +49,7 @@ def caption(classes: tuple[str, ...], place: str | None) -> str:
     return f"a photo of a {join_classes(classes)}" + (f" {place}" if place else "")
 
 
-def render_scene(
-    art: Path, index: int, *, seed: int = 0, split: str = "train", side: int = 128, objects: int | None = None
-) -> Scene:
+def render_scene(art: Path, index: int, *, seed: int = 0, split: str = "train", side: int = 128, objects: int | None = None) -> Scene:
     """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with odds 4 : 4 : 2."""
     rng = np.random.default_rng((seed, SPLITS[split], index))
     count = objects or int(rng.choice((1, 2, 3), p=(0.4, 0.4, 0.2)))

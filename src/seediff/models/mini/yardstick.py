@@ -134,5 +134,5 @@ def load_yardstick(network: nn.Module, path: Path) -> nn.Module:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
         why = str(error).splitlines()[0]
-        raise UserError(f"{path}: no trained {type(network).__name__.lower()} there ({why}); `seediff mini yardsticks` trains it") from error
+        raise UserError(f"{path}: no trained {type(network).__name__.lower()} ({why}); `seediff mini yardsticks` trains it") from error
     return network.eval()

@@ -1,0 +1,1 @@
+"""Datasets on disk: `native` is what `generate` writes; everything else is converted from it."""

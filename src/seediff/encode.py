@@ -1,0 +1,92 @@
+"""Attention maps of existing images: encoded, noised, and shown to the UNet with their caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .capture import capture_attention
+from .config import CaptureConfig
+from .errors import UserError
+from .models.registry import Model
+from .pipeline import check_side
+from .tokens import locate_words
+from .types import AttentionMaps
+
+
+@torch.no_grad()
+def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Latents (B, 4, L, L) of images (S, S, 3) uint8, on the model's device: the mean, times the scaling factor.
+
+    Raises UserError when the images differ in size, are not square RGB, or have a side that the model cannot halve evenly.
+    """
+    if not images:
+        raise UserError("no images to encode")
+    for number, image in enumerate(images):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(f"image {number} is {image.dtype} {image.shape}; uint8 (H, W, 3) is needed")
+        if image.shape[0] != image.shape[1] or image.shape != images[0].shape:
+            raise UserError(
+                f"image {number} is {image.shape[1]} × {image.shape[0]} pixels; all images of a batch must be square and of one size"
+            )
+    check_side(model, images[0].shape[0], "image side")
+    vae = model.pipe.vae
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
+    encoded = vae.encode(pixels)
+    latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
+    if not latents.isfinite().all():
+        raise UserError(f"the encoded images are not numbers: {model.dtype} overflowed; use --dtype float32 or bfloat16")
+    return latents * vae.config.scaling_factor
+
+
+@torch.no_grad()
+def capture_images(
+    model: Model,
+    images: Sequence[np.ndarray],
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
+    seed: int,
+    capture: CaptureConfig,
+    first_index: int = 0,
+) -> list[AttentionMaps]:
+    """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
+
+    Args:
+        images: B of (S, S, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
+        timesteps: of the noise schedule, any order; the noisiest comes first, as in denoising.
+        seed: noise of image i follows from (seed, first_index + i) alone, so a set split into batches gets the same noise.
+        capture: as in generation; its steps are these timesteps.
+
+    Returns: maps, on the model's device.
+    """
+    if not len(images) == len(prompts) == len(classes):
+        raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
+    pipe = model.pipe
+    signal_of = getattr(pipe.scheduler, "alphas_cumprod", None)
+    if signal_of is None:
+        raise UserError(f"model '{model.name}': its scheduler ({type(pipe.scheduler).__name__}) has no noise schedule to add noise by")
+    descending = sorted(timesteps, reverse=True)
+    if not descending or descending[-1] < 0 or descending[0] >= len(signal_of):
+        raise UserError(f"timesteps {list(timesteps)} must be from 0 to {len(signal_of) - 1}, at least one")
+    words = [locate_words(pipe.tokenizer, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+
+    clean = encode_images(model, images)
+    embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
+    generators = [_generator(seed, first_index + i) for i in range(len(images))]
+    with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending)) as recorder:
+        for timestep in descending:
+            noise = torch.stack([torch.randn(clean.shape[1:], generator=g) for g in generators]).to(clean)
+            signal = float(signal_of[timestep])
+            noisy = signal**0.5 * clean + (1 - signal) ** 0.5 * noise  # DDPM eq. 4
+            pipe.unet(noisy, timestep, encoder_hidden_states=embeddings)
+    return recorder.maps(words, list(prompts))
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    """Noise of its own for each pair; neighbouring seeds and indices have nothing in common."""
+    state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))

@@ -1,0 +1,34 @@
+"""Every way of making a class's soft mask from attention. A method is a function of saved `AttentionMaps`: no model, no image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..config import MaskConfig
+from ..types import AttentionMaps, SoftMask
+from .baselines import CROSS_ATTENTION_FINISH, cross_attention, cross_times_self
+from .finish import Finish
+from .reference import REFERENCE_FINISH, reference
+from .seediff import seediff
+
+METHODS: dict[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
+    "seediff": seediff,
+    "ca": cross_attention,
+    "ca_sa": cross_times_self,
+    "reference": reference,
+}
+
+FINISHES: dict[str, Finish] = {
+    "seediff": Finish(),
+    "ca": CROSS_ATTENTION_FINISH,
+    "ca_sa": Finish(),
+    "reference": REFERENCE_FINISH,
+}
+
+
+def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """The soft mask of one class by `config.method`. The maps are not modified.
+
+    Raises UserError when the class is not in the prompt or a level that the method needs was not captured.
+    """
+    return METHODS[config.method](maps, class_name, config)

@@ -1,0 +1,98 @@
+"""Images with the attention that made them: diffusers' own pipeline, run under capture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .capture import capture_attention
+from .config import CaptureConfig
+from .errors import UserError
+from .models.registry import Model
+from .tokens import locate_words, token_offsets
+from .types import AttentionMaps, SampleSpec
+
+
+def generate_batch(
+    model: Model,
+    specs: Sequence[SampleSpec],
+    *,
+    steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+    size: int | None,
+    capture: CaptureConfig,
+) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+    """Generate one image per spec, all in one batch, and the attention to its prompt.
+
+    An image follows from its own seed and prompt; its neighbours in the batch change it by no more than rounding.
+
+    Args:
+        steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
+        guidance_scale: 1 or less: no guidance, and the negative prompt is not used.
+        size: side of the images in pixels, None for the model's own; images are square.
+
+    Returns: images (S, S, 3) uint8, and their maps, on the model's device.
+
+    Raises:
+        UserError: unusable steps, size, class or prompt, or a result that is not a number.
+    """
+    # 1. Check inputs
+    side = check_inputs(model, specs, steps=steps, size=size)
+    pipe = model.pipe
+    guidance = guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
+    prompts = [spec.prompt for spec in specs]
+    words = [locate_words(pipe.tokenizer, spec.prompt, spec.classes) for spec in specs]
+    if guidance:
+        token_offsets(pipe.tokenizer, negative_prompt)
+
+    # 2. Count the UNet calls that the scheduler will make
+    pipe.scheduler.set_timesteps(steps)
+    calls = len(pipe.scheduler.timesteps)
+
+    # 3. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
+    with capture_attention(pipe.unet, capture, guidance=guidance, total_steps=calls) as recorder:
+        result = pipe(
+            prompts,
+            height=side,
+            width=side,
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            negative_prompt=[negative_prompt] * len(specs) if guidance else None,
+            generator=[torch.Generator().manual_seed(spec.seed) for spec in specs],
+            output_type="np",
+        )
+
+    # 4. Maps first: they name the layer that overflowed, an image can only be black
+    maps = recorder.maps(words, prompts)
+    if not np.isfinite(result.images).all():
+        raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
+    return [(image * 255).round().astype(np.uint8) for image in result.images], maps
+
+
+def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size: int | None) -> int:
+    """The image side in pixels. Raises UserError where generation could not succeed; needs no computation."""
+    if not specs:
+        raise UserError("no samples to generate: the batch is empty")
+    for spec in specs:
+        if not spec.classes:
+            raise UserError(f"sample {spec.index} has no class")
+        model.check_classes(spec.classes)
+    longest = len(model.pipe.scheduler.betas) if hasattr(model.pipe.scheduler, "betas") else 1000
+    if not 1 <= steps <= longest:
+        raise UserError(f"steps = {steps} must be from 1 to {longest}")
+    side = model.image_side if size is None else size
+    return check_side(model, side, "size")
+
+
+def check_side(model: Model, side: int, what: str) -> int:
+    """`side` when the model can work on images of that many pixels a side: every level of the UNet halves the latent evenly."""
+    levels = len(model.pipe.unet.config.block_out_channels)
+    multiple = math.lcm(8, model.pipe.vae_scale_factor * 2 ** (levels - 1))  # the pipeline itself insists on 8
+    if side < 1 or side % multiple:
+        near = max(multiple, round(side / multiple) * multiple)
+        raise UserError(f"{what} = {side} must be a multiple of {multiple} for model '{model.name}', for example {near}")
+    return side

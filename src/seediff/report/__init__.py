@@ -1,0 +1,9 @@
+"""What a person looks at after a run: `preview.html` and the dataset card. Everything here reads; only `write_preview` writes."""
+
+from __future__ import annotations
+
+from .card import dataset_card
+from .preview import write_preview
+from .trace import StepPicture, TracedSample, load_trace, save_trace, traced_sample
+
+__all__ = ["StepPicture", "TracedSample", "dataset_card", "load_trace", "save_trace", "traced_sample", "write_preview"]

@@ -1,0 +1,94 @@
+"""The dataset card: a README.md that a hub or a colleague can read, saying what is in the folder, how it was made and how to load it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from markupsafe import Markup
+
+from .tables import Row, count_classes, flat_config, row_classes, show_reasons, show_value
+from .templates import render
+
+SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+"""The hub's names for how large a dataset is, by the first limit that it stays below."""
+
+MODEL_NOTES = (  # pattern searched in the model's name, what to say about its licence
+    (r"^mini$", "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)"),
+    (
+        r"^sd1|stable-diffusion-v1",
+        "Stable Diffusion 1.x is under the CreativeML OpenRAIL-M licence, whose use restrictions cover its output",
+    ),
+    (
+        r"^sd2|stable-diffusion-2",
+        "Stable Diffusion 2.x is under the CreativeML Open RAIL++-M licence, whose use restrictions cover its output",
+    ),
+)
+UNKNOWN_MODEL = "see the model's own card for its licence and what it says about generated images"
+
+
+def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
+    """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown. The same input gives the same text.
+
+    summary: as for `write_preview` (`model`, `method`, `prompts`, `config`, `rejected`, `version`; all may be missing).
+    rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i].
+    Raises UserError when a row names a class that the dataset does not have.
+    """
+    classes = count_classes(rows, class_names, summary.get("rejected"))
+    model = str(summary.get("model", "unknown"))
+    prompts = list(summary.get("prompts") or dict.fromkeys(str(row["prompt"]) for row in rows[:20] if "prompt" in row))
+    facts = [(key.replace("_", " "), show_value(v)) for key, v in summary.items() if isinstance(v, (str, int, float))]
+    return render(
+        "card.md.j2",
+        title=yaml_text("Generated masks: " + (", ".join(class_names[:5]) + (", …" if len(class_names) > 5 else "") or "empty")),
+        size=size_category(len(rows)),
+        images=len(rows),
+        flagged=sum(bool(row.get("flags")) for row in rows),
+        several=any(len(row_classes(row)) > 1 for row in rows),
+        facts=[(markdown_text(k), markdown_text(v)) for k, v in facts],
+        prompts=[markdown_text(p) for p in prompts],
+        config=[(markdown_text(k), markdown_text(v)) for k, v in flat_config(summary.get("config") or {})],
+        classes=[
+            {
+                "label": c.label,
+                "name": markdown_text(c.name),
+                "made": c.made,
+                "rejected": markdown_text(show_reasons(c.rejected) or "0"),
+                "area": "–" if c.area is None else f"{c.area:.1%}",
+                "flags": markdown_text(show_reasons(c.flags) or "–"),
+            }
+            for c in classes
+        ],
+        model=markdown_text(model),
+        model_note=model_note(model),
+        extension=PurePosixPath(rows[0]["file_name"]).suffix if rows and "file_name" in rows[0] else ".png",
+    )
+
+
+def model_note(model: str) -> str:
+    """What is known about the licence of a model, by its name; for others, where to look."""
+    return next((note for pattern, note in MODEL_NOTES if re.search(pattern, model)), UNKNOWN_MODEL)
+
+
+def size_category(count: int) -> str:
+    """120 → `n<1K`, in the hub's words."""
+    return next((name for limit, name in SIZE_CATEGORIES if count < limit), "n>10M")
+
+
+def yaml_text(text: str) -> Markup:
+    """A text as one double-quoted YAML scalar (YAML reads JSON's strings). Line breaks and control characters become spaces."""
+    return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
+
+
+def markdown_text(text: str) -> Markup:
+    """A text that Markdown and the HTML in it show literally, on one line."""
+    escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", _one_line(text))
+    # A backslash keeps ">" literal in Markdown; "&" and "<" need HTML's own escapes.
+    return Markup(escaped.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,68 @@
+"""One sentence for everything that the report shows: the steps of a mask, with the paper's equations, and the flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Explanation(NamedTuple):
+    """What a step shows, and where the paper defines it (`eq. 7`; empty when it does not)."""
+
+    text: str
+    equation: str = ""
+
+
+def explain_step(name: str, *, before: Sequence[str] = ()) -> Explanation:
+    """Explain a step of a trace by its name; a name that is not known gets a general sentence.
+
+    before: the names of the steps before it. Seeds come from cross-attention (eq. 6), or from an expansion if that is what
+    stands just before them (eq. 8–9); the final map is a product (eq. 11) only if there was a background.
+    """
+    words = _plain(name)
+    if "background" in words and "seed" in words:
+        return Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9")
+    if words.startswith("background"):
+        return Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7")
+    if "seed" in words and not (before and _plain(before[-1]).startswith("expansion")):
+        return Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6")
+    if "seed" in words:
+        return Explanation("The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9")
+    if words.startswith("expansion"):
+        return Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7")
+    if words.startswith("cross attention"):
+        return Explanation("How much each position attends to the class's words, averaged over layers and denoising steps.", "eq. 3, 5")
+    if words.startswith("self attention"):
+        return Explanation("How much positions attend to one another, averaged over layers and denoising steps.", "eq. 4, 5")
+    if words.startswith("final") and any(_plain(b).startswith("background") for b in before):
+        return Explanation("(1 − background) × the last expansion: what the background claims is taken away.", "eq. 11")
+    if words.startswith("final"):
+        return Explanation("The method's soft mask, before it is fitted to the image.")
+    return Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright).")
+
+
+BEFORE_PAMR = Explanation("The soft mask enlarged to the image: right place, blurred outline.")
+AFTER_PAMR = Explanation("Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges.")
+FINAL_MASK = Explanation("Pixels of at least β, in the class's colour; where classes compete, the highest wins.", "eq. 12")
+
+_FLAGS = {
+    "no_seeds": "no position reached α, so the single highest one was used as the seed",
+    "no_background": "the background had no seed, so the background refinement was skipped",
+    "constant": "a map was the same everywhere and carries no information",
+    "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
+}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").replace("-", " ")
+
+
+def flag_kind(flag: str) -> str:
+    """`no_seeds:dog` → `no_seeds`."""
+    return flag.partition(":")[0]
+
+
+def explain_flag(flag: str) -> str:
+    """What a flag means, without a full stop; empty when it is not known."""
+    kind = flag_kind(flag)
+    return next((text for start, text in _FLAGS.items() if kind.startswith(start)), "")

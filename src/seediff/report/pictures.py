@@ -1,0 +1,153 @@
+"""Pictures of masks and attention: overlays, heat maps, contact sheets. Arrays in, arrays out; nothing is written to disk.
+
+Images are (H, W, 3) uint8, label maps (H, W) uint8 (0 = background, 255 = ignore), soft maps (H, W) in [0, 1].
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+VIRIDIS_ANCHORS = (
+    "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
+    "1f988b", "22a884", "35b779", "54c568", "7ad151", "a5db36", "d2e21b", "fde725",
+)  # fmt: skip
+"""Sixteen evenly spaced colours of viridis: lightness grows evenly, and colour-blind readers see the same order."""
+LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
+
+
+@lru_cache(maxsize=1)
+def heat_colours() -> np.ndarray:
+    """(256, 3) uint8: the colour of each of 256 levels, interpolated between the anchors. Not to be written to."""
+    anchors = np.array([list(bytes.fromhex(c)) for c in VIRIDIS_ANCHORS], np.float64)  # (16, 3)
+    at = np.linspace(0, len(anchors) - 1, 256)
+    table = np.stack([np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)], axis=1)
+    table = table.round().astype(np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+def to_levels(values: np.ndarray) -> np.ndarray:
+    """A map in [0, 1] (or bool) as uint8 levels; outside values are clipped, NaN becomes 0."""
+    return (np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0), 0, 1) * 255).round().astype(np.uint8)
+
+
+def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
+    """Resize (H, W) or (H, W, 3) uint8 so that its longer side is `side`; the shape is kept."""
+    height, width = array.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if size == (width, height):
+        return array
+    return np.asarray(Image.fromarray(array).resize(size, resample))
+
+
+def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
+    """As `fit_side`, but never enlarges."""
+    return fit_side(array, min(side, max(array.shape[:2])), resample)
+
+
+def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], alpha: float = 0.5) -> np.ndarray:
+    """The image with its labels laid over it in the palette's colours, and each region's edge in a lighter one.
+
+    image (H, W, 3) uint8, label_map (H, W) uint8, palette 768 values, alpha in [0, 1]: how much of the colour shows.
+    Background (0) stays as it is; ignored pixels (255) take the palette's last colour. Returns (H, W, 3) uint8.
+    """
+    if image.shape[:2] != label_map.shape:
+        raise ValueError(f"image {image.shape[:2]} and label map {label_map.shape} differ in size")
+    colours = np.asarray(palette, np.float64).reshape(256, 3)[label_map]
+    opacity = np.where(label_map > 0, alpha, 0.0)
+    edges = _edges(label_map)
+    colours[edges] = (colours[edges] + 255) / 2  # some of VOC's colours are nearly black: halfway to white they show on anything
+    opacity[edges] = 1.0
+    mixed = image * (1 - opacity[..., None]) + colours * opacity[..., None]
+    return mixed.round().astype(np.uint8)
+
+
+def _edges(label_map: np.ndarray) -> np.ndarray:
+    """(H, W) bool: labelled pixels with another label above, below, left or right."""
+    edge = np.zeros(label_map.shape, bool)
+    vertical = label_map[1:] != label_map[:-1]
+    horizontal = label_map[:, 1:] != label_map[:, :-1]
+    edge[1:] |= vertical
+    edge[:-1] |= vertical
+    edge[:, 1:] |= horizontal
+    edge[:, :-1] |= horizontal
+    return edge & (label_map > 0)
+
+
+def heat_map(values: np.ndarray, side: int) -> np.ndarray:
+    """A soft map (R, R) or (H, W) in [0, 1], or bool, in viridis with its longer side `side`; (side, side, 3) uint8.
+
+    Enlarged without smoothing, so that the map's own resolution can be seen.
+    """
+    return fit_side(heat_colours()[to_levels(values)], side, Image.Resampling.NEAREST)
+
+
+def contact_sheet(
+    tiles: Sequence[np.ndarray],
+    columns: int,
+    labels: Sequence[str] | None = None,
+    *,
+    gap: int = 6,
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> np.ndarray:
+    """Tiles (h, w, 3) uint8 in rows of `columns`, each with its label beneath; (H, W, 3) uint8.
+
+    Smaller tiles are centred in cells of the largest's size. Labels that are too wide end in an ellipsis.
+    """
+    if not tiles or columns < 1:
+        raise ValueError(f"contact_sheet needs at least one tile and one column, not {len(tiles)} and {columns}")
+    if labels is not None and len(labels) != len(tiles):
+        raise ValueError(f"{len(labels)} labels for {len(tiles)} tiles")
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    cell_h, cell_w = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
+    step_h, step_w = cell_h + gap + (LABEL_HEIGHT if labels else 0), cell_w + gap
+    sheet = Image.new("RGB", (columns * step_w + gap, rows * step_h + gap), background)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(12)
+    ink = (0, 0, 0) if sum(background) > 382 else (255, 255, 255)
+    for number, tile in enumerate(tiles):
+        top, left = gap + number // columns * step_h, gap + number % columns * step_w
+        height, width = tile.shape[:2]
+        sheet.paste(Image.fromarray(tile), (left + (cell_w - width) // 2, top + (cell_h - height) // 2))
+        if labels:
+            text = _fit_text(draw, font, labels[number], cell_w)
+            draw.text((left + cell_w / 2, top + cell_h + LABEL_HEIGHT / 2), text, ink, font, anchor="mm")
+    return np.asarray(sheet)
+
+
+def _fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: int) -> str:
+    """The text, or as much of it as fits into `width` pixels with an ellipsis."""
+    text = " ".join(text.split())
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + "…", font) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
+    """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return _uri("jpeg", buffer)
+
+
+def heat_uri(values: np.ndarray) -> str:
+    """A soft map as a data URI, one pixel a position (palette PNG). A bool map is transparent where it is False."""
+    picture = Image.fromarray(to_levels(values)).convert("P")
+    picture.putpalette(heat_colours().ravel().tolist())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True, **({"transparency": 0} if values.dtype == bool else {}))
+    return _uri("png", buffer)
+
+
+def _uri(kind: str, buffer: io.BytesIO) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

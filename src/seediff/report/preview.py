@@ -1,0 +1,241 @@
+"""`preview.html`: one page that opens from disk and shows what is in a dataset and how its masks came about.
+
+Pictures are embedded, nothing is fetched, and the same dataset always gives the same bytes (no dates, no paths).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..dataset.native import write_atomic
+from ..errors import UserError
+from ..palette import voc_palette
+from .explain import AFTER_PAMR, BEFORE_PAMR, FINAL_MASK, Explanation, explain_flag, explain_step, flag_kind
+from .pictures import VIRIDIS_ANCHORS, heat_uri, jpeg_uri, overlay, shrink, to_levels
+from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
+from .templates import render
+from .trace import TracedSample
+
+GRID_SIDES = (384, 320, 256, 192, 128, 96)  # pixels, tried from the largest until the grid fits
+GRID_BYTES = 5_000_000  # of all the grid's pictures together, as text
+STEP_SIDE = 256  # pixels, of the pictures of a traced sample
+
+
+def write_preview(
+    out: Path,
+    *,
+    summary: Mapping[str, Any],
+    rows: Sequence[Row],
+    class_names: Sequence[str],
+    steps: Sequence[TracedSample],
+    grid_images: int = 60,
+    traced_images: int = 4,
+) -> Path:
+    """Write `out/preview.html`, atomically, and return its path.
+
+    summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → count, or class → reason → count),
+        `prompts` (templates); any other number or text is shown in the header under its own name.
+    rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`, `area`.
+    class_names: label i + 1 is class_names[i]. steps: of these the first of each class is drawn, at most `traced_images`.
+    Raises UserError when a row's picture is missing, unreadable or outside `out`.
+    """
+    out = Path(out)
+    classes = count_classes(rows, class_names, summary.get("rejected"))
+    made = {c.label for c in classes if c.made}
+    shown = pick_evenly([row_classes(row)[:1] for row in rows], grid_images)
+    page = render(
+        "preview.html.j2",
+        title="SeeDiff dataset: " + (", ".join(class_names[:5]) + (" …" if len(class_names) > 5 else "") or "empty"),
+        facts=header_facts(summary, rows),
+        prompts=list(summary.get("prompts") or ()),
+        config=flat_config(summary.get("config") or {}),
+        classes=[_class_view(c) for c in classes],
+        filters=[_class_view(c) for c in classes if c.label in made] if len(made) > 1 else [],
+        flags=_flag_glossary(rows),
+        tiles=_tiles(out, rows, shown, class_names),
+        images=len(rows),
+        traced=[_traced_view(t, class_names) for t in _one_per_class(steps, traced_images)],
+        heat=", ".join(f"#{c}" for c in VIRIDIS_ANCHORS),
+        ignore_colour=_colour(255),
+    )
+    path = out / "preview.html"
+    write_atomic(path, page.encode("utf-8"))
+    return path
+
+
+def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """(name, value) pairs of the page's header: model and method first, then counts, then the summary's other plain values."""
+    first = [(key, show_value(summary[key])) for key in ("model", "method") if key in summary]
+    flagged = sum(bool(row.get("flags")) for row in rows)
+    counts = [("images", str(len(rows))), ("flagged", str(flagged))]
+    taken = {"model", "method", "images", "flagged"}
+    rest = [
+        (key.replace("_", " "), show_value(value))
+        for key, value in summary.items()
+        if key not in taken and isinstance(value, (str, int, float))
+    ]
+    return first + counts + rest
+
+
+def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
+    """Positions of at most `count` items, as many of each group as of the others, spread over each group's length.
+
+    groups: each item's group, as a list of one name (or none). Returned in rising order.
+    """
+    members: dict[str, list[int]] = {}
+    for position, group in enumerate(groups):
+        members.setdefault(group[0] if group else "", []).append(position)
+    quota = dict.fromkeys(members, 0)
+    left = min(count, len(groups))
+    while left:
+        for name in members:
+            if left and quota[name] < len(members[name]):
+                quota[name] += 1
+                left -= 1
+    return sorted(positions[i * len(positions) // quota[name]] for name, positions in members.items() for i in range(quota[name]))
+
+
+def _one_per_class(steps: Sequence[TracedSample], count: int) -> list[TracedSample]:
+    first: dict[str, TracedSample] = {}
+    for traced in steps:
+        first.setdefault(traced.class_name, traced)
+    return list(first.values())[:count]
+
+
+def _tiles(out: Path, rows: Sequence[Row], shown: Sequence[int], class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """One dict a tile of the grid: its two pictures as large as the page's size allows, and its caption."""
+    labels = {name: i + 1 for i, name in enumerate(class_names)}
+    pairs = [_read_pair(out, rows[position], position) for position in shown]
+    pictures = _encode_pairs(pairs)
+    tiles = []
+    for position, (_, label_map), (image, mask) in zip(shown, pairs, pictures, strict=True):
+        row = rows[position]
+        classes = row_classes(row)
+        shares = {name: float((label_map == labels[name]).mean()) for name in classes}
+        tiles.append(
+            {
+                "image": image,
+                "mask": mask,
+                "name": Path(row["file_name"]).stem,
+                "prompt": str(row.get("prompt", "")),
+                "seed": row.get("seed"),
+                "classes": [{"label": labels[name], "name": name, "colour": _colour(labels[name])} for name in classes],
+                "flags": [{"text": flag, "why": explain_flag(flag)} for flag in row.get("flags") or ()],
+                "alt": "mask: " + (", ".join(f"{name} {share:.0%} of the image" for name, share in shares.items()) or "no class"),
+            }
+        )
+    return tiles
+
+
+def _encode_pairs(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[str, str]]:
+    """Images and overlays as data URIs, at the largest side of GRID_SIDES that keeps them within GRID_BYTES."""
+    palette = voc_palette()
+    encoded: list[tuple[str, str]] = []
+    for side in GRID_SIDES:
+        encoded = []
+        for image, label_map in pairs:
+            small = shrink(image, side, Image.Resampling.LANCZOS)
+            labels = shrink(label_map, side, Image.Resampling.NEAREST)
+            encoded.append((jpeg_uri(small), jpeg_uri(overlay(small, labels, palette))))
+        if sum(len(a) + len(b) for a, b in encoded) <= GRID_BYTES:
+            break
+    return encoded
+
+
+def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """A row's image (H, W, 3) and label map (H, W), both uint8."""
+    where = f"row {position + 1}"
+    image = np.asarray(_open(out, row, "file_name", where).convert("RGB"))
+    mask = _open(out, row, "mask", where)
+    if mask.mode not in ("P", "L", "1"):
+        raise UserError(f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)")
+    label_map = np.asarray(mask).astype(np.uint8)
+    if label_map.shape != image.shape[:2]:
+        raise UserError(f"{where}: image is {image.shape[1]}×{image.shape[0]} but its mask {label_map.shape[1]}×{label_map.shape[0]}")
+    return image, label_map
+
+
+def _open(out: Path, row: Row, field: str, where: str) -> Image.Image:
+    """Open the picture that a row names, which must lie inside `out` (also after following links)."""
+    name = row.get(field)
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{where}: '{field}' must be the path of a picture inside the dataset, not {name!r}")
+    try:
+        path = (out / name).resolve()
+        inside = path.is_relative_to(out.resolve())
+    except (OSError, ValueError) as error:  # such as a null byte
+        raise UserError(f"{where}: '{field}' is not a path: {name!r} ({error})") from error
+    if not inside:
+        raise UserError(f"{where}: '{field}' leads out of the dataset folder: {name!r}; paths are relative to it")
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        why = "no such file" if isinstance(error, FileNotFoundError) else "not a whole picture"
+        raise UserError(f"{where}: '{field}' {name!r} cannot be read: {why}") from error
+    return picture
+
+
+def _class_view(c: ClassCount) -> dict[str, Any]:
+    return {
+        "label": c.label,
+        "name": c.name,
+        "colour": _colour(c.label),
+        "made": c.made,
+        "rejected": show_reasons(c.rejected) or "0",
+        "area": "–" if c.area is None else f"{c.area:.1%}",
+        "flags": show_reasons(c.flags) or "–",
+    }
+
+
+def _flag_glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """(flag, meaning) of every flag that occurs and is known."""
+    kinds = sorted({flag_kind(flag) for row in rows for flag in row.get("flags") or ()})
+    return [(kind, explain_flag(kind)) for kind in kinds if explain_flag(kind)]
+
+
+def _traced_view(traced: TracedSample, class_names: Sequence[str]) -> dict[str, Any]:
+    """A traced sample as the template draws it: every step in order, each with its picture and explanation."""
+    photo = shrink(traced.image, STEP_SIDE, Image.Resampling.LANCZOS)
+    steps = []
+    names = [name for name, _ in traced.steps]
+    for i, (name, values) in enumerate(traced.steps):
+        steps.append(_step(name.replace("_", "-"), explain_step(name, before=names[:i]), heat_uri(values), values))
+    for name, explanation, values in (("before PAMR", BEFORE_PAMR, traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)):
+        if values is not None:
+            levels = shrink(to_levels(values), STEP_SIDE, Image.Resampling.BILINEAR)
+            steps.append(_step(name, explanation, heat_uri(levels / 255), values))
+    labels = shrink(traced.label_map, STEP_SIDE, Image.Resampling.NEAREST)
+    final = jpeg_uri(overlay(photo, labels, voc_palette()))
+    return {
+        "index": traced.index,
+        "name": traced.class_name,
+        "prompt": traced.prompt,
+        "colour": _colour(class_names.index(traced.class_name) + 1) if traced.class_name in class_names else "transparent",
+        "photo": jpeg_uri(photo),
+        "steps": steps,
+        "final": {"picture": final, "text": FINAL_MASK.text, "equation": FINAL_MASK.equation},
+    }
+
+
+def _step(name: str, explanation: Explanation, picture: str, values: np.ndarray) -> dict[str, Any]:
+    height, width = values.shape
+    seeds = f", {int(values.sum())} of {values.size} positions" if values.dtype == bool else ""
+    return {
+        "name": name,
+        "picture": picture,
+        "kind": "seeds" if values.dtype == bool else "map",
+        "size": f"{width} × {height}{seeds}",
+        "text": explanation.text,
+        "equation": explanation.equation,
+    }
+
+
+def _colour(label: int) -> str:
+    red, green, blue = voc_palette()[3 * label : 3 * label + 3]
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,106 @@
+"""Numbers for people, from the rows of `metadata.jsonl`: what was made of each class, rejected, flagged, and how large it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from .explain import flag_kind
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """One class of a dataset: label = its value in masks; made = images that show it; area = mean share of those images in
+    [0, 1], None when no row says; rejected and flags: reason → how often."""
+
+    label: int
+    name: str
+    made: int
+    area: float | None
+    rejected: Mapping[str, int]
+    flags: Mapping[str, int]
+
+
+def count_classes(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None) -> list[ClassCount]:
+    """Count rows by class, in the order of `class_names` (label i + 1 is class_names[i]).
+
+    A row's `area` is its classes' shares of the image, or one number when it has one class. A flag without a class (`x`
+    instead of `x:dog`) counts for each class of its row. rejected: class → count, or class → reason → count.
+    Raises UserError when a row names a class that the dataset does not have.
+    """
+    known = set(class_names)
+    made, flags = Counter(), {name: Counter() for name in class_names}
+    areas: dict[str, list[float]] = {name: [] for name in class_names}
+    for number, row in enumerate(rows):
+        classes = row_classes(row)
+        if unknown := [c for c in classes if c not in known]:
+            raise UserError(f"row {number + 1}: class '{unknown[0]}' is not one of the dataset's: {', '.join(class_names)}")
+        made.update(dict.fromkeys(classes, 1))
+        for name, share in _areas(row, classes).items():
+            areas[name].append(share)
+        for flag in row.get("flags") or ():
+            _, _, flagged = flag.partition(":")
+            for name in [flagged] if flagged in known else classes:
+                flags[name][flag_kind(flag)] += 1
+    return [
+        ClassCount(
+            label=i + 1,
+            name=name,
+            made=made[name],
+            area=sum(areas[name]) / len(areas[name]) if areas[name] else None,
+            rejected=_reasons((rejected or {}).get(name, 0)),
+            flags=dict(sorted(flags[name].items())),
+        )
+        for i, name in enumerate(class_names)
+    ]
+
+
+def row_classes(row: Row) -> list[str]:
+    """A row's class names, without repeats."""
+    return list(dict.fromkeys(row.get("classes") or ()))
+
+
+def show_reasons(reasons: Mapping[str, int]) -> str:
+    """`{"degenerate": 2, "no_seeds": 1}` → `degenerate 2, no_seeds 1`; a lone unnamed reason is just its count."""
+    return ", ".join(f"{reason} {count}".strip() for reason, count in reasons.items() if count)
+
+
+def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested configuration as (dotted name, value) pairs, in its own order."""
+    pairs = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            pairs += flat_config(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", show_value(value)))
+    return pairs
+
+
+def show_value(value: Any) -> str:
+    """A value of a configuration as a reader would write it: lists by commas, None as `not set`."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(show_value(v) for v in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not set" if value is None else str(value)
+
+
+def _areas(row: Row, classes: Sequence[str]) -> dict[str, float]:
+    area = row.get("area")
+    if isinstance(area, Mapping):
+        return {name: float(area[name]) for name in classes if name in area}
+    return {classes[0]: float(area)} if isinstance(area, (int, float)) and len(classes) == 1 else {}
+
+
+def _reasons(rejected: Any) -> dict[str, int]:
+    if isinstance(rejected, Mapping):
+        counts: Counter[str] = Counter()
+        for reason, count in rejected.items():
+            counts[flag_kind(str(reason))] += int(count)
+        return dict(sorted(counts.items()))
+    return {"": int(rejected)} if rejected else {}

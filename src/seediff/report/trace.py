@@ -1,0 +1,148 @@
+"""Every step of one mask, kept so that the report can be drawn again: the preview of a resumed run equals that of an unbroken one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ..errors import UserError
+from .pictures import to_levels
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..types import MaskResult
+
+
+class StepPicture(NamedTuple):
+    """A step's name, such as `expansion L/2`, and its map: (R, R) float in [0, 1], or bool for a set of seeds."""
+
+    name: str
+    map: np.ndarray
+
+
+@dataclass(frozen=True)
+class TracedSample:
+    """How the mask of one class in one image came about.
+
+    image: (H, W, 3) uint8. steps: in the order in which they were computed. before_pamr, after_pamr: (H, W) float in
+    [0, 1]; after_pamr is None when PAMR was off. label_map: (H, W) uint8 with the dataset's class ids.
+    """
+
+    index: int
+    class_name: str
+    prompt: str
+    image: np.ndarray
+    steps: Sequence[StepPicture]
+    before_pamr: np.ndarray
+    after_pamr: np.ndarray | None
+    label_map: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"image must be uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}")
+        for name, array in (("before_pamr", self.before_pamr), ("after_pamr", self.after_pamr), ("label_map", self.label_map)):
+            if array is not None and array.shape != self.image.shape[:2]:
+                raise ValueError(f"{name} must have the image's size {self.image.shape[:2]}, not {array.shape}")
+        for step in self.steps:
+            if step[1].ndim != 2:
+                raise ValueError(f"step '{step[0]}' must be a map (R, R), not {step[1].shape}")
+
+
+def traced_sample(
+    index: int,
+    image: np.ndarray,
+    result: MaskResult,
+    class_name: str,
+    *,
+    prompt: str,
+    label_map: np.ndarray | None = None,
+    before_pamr: np.ndarray | torch.Tensor | None = None,
+    pamr: bool = True,
+) -> TracedSample:
+    """What the report draws of one class of a `MaskResult`.
+
+    label_map: with the dataset's ids; by default the result's own (1 = its first class). before_pamr (H, W): by default the
+    last map of the trace, enlarged bilinearly, which is what PAMR starts from. pamr=False: there is no after.
+    """
+    steps = tuple(StepPicture(name, _as_map(values)) for name, values in result.trace.get(class_name, {}).items())
+    after = _as_map(result.soft[result.classes.index(class_name)])
+    if before_pamr is not None:
+        before = _as_map(before_pamr)
+    elif pamr and steps:
+        height, width = image.shape[:2]
+        last = Image.fromarray(steps[-1].map.astype(np.float32))
+        before = np.asarray(last.resize((width, height), Image.Resampling.BILINEAR))
+    else:
+        before = after
+    labels = result.label_map if label_map is None else label_map
+    return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, labels)
+
+
+def save_trace(path: Path | str, traced: TracedSample) -> None:
+    """Write one safetensors file, atomically; soft maps are rounded to 256 levels, which is all that a picture shows.
+
+    Tensors: image, label_map, before_pamr, after_pamr, step.00, step.01, …, all uint8; names are in the metadata.
+    The same sample always gives the same bytes.
+    """
+    path = Path(path)
+    tensors = {"image": traced.image, "label_map": traced.label_map, "before_pamr": to_levels(traced.before_pamr)}
+    if traced.after_pamr is not None:
+        tensors["after_pamr"] = to_levels(traced.after_pamr)
+    tensors |= {f"step.{i:02d}": to_levels(step[1]) for i, step in enumerate(traced.steps)}
+    about = {
+        "index": traced.index,
+        "class_name": traced.class_name,
+        "prompt": traced.prompt,
+        "steps": [{"name": step[0], "bool": step[1].dtype == bool} for step in traced.steps],
+    }
+    part = path.with_name(path.name + ".part")
+    # One metadata key only: safetensors writes several in no fixed order.
+    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, metadata={"seediff": json.dumps(about)})
+    part.replace(path)
+
+
+def load_trace(path: Path | str) -> TracedSample:
+    """Read what `save_trace` wrote. Raises UserError naming the file when it is something else."""
+    try:
+        with safe_open(str(path), "np") as file:
+            about = json.loads((file.metadata() or {})["seediff"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        steps = tuple(
+            StepPicture(step["name"], tensors[f"step.{i:02d}"] > 0 if step["bool"] else _soft(tensors[f"step.{i:02d}"]))
+            for i, step in enumerate(about["steps"])
+        )
+        after = _soft(tensors["after_pamr"]) if "after_pamr" in tensors else None
+        return TracedSample(
+            index=about["index"],
+            class_name=about["class_name"],
+            prompt=about["prompt"],
+            image=tensors["image"],
+            steps=steps,
+            before_pamr=_soft(tensors["before_pamr"]),
+            after_pamr=after,
+            label_map=tensors["label_map"],
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a trace of a mask ({error}); delete it and run again") from error
+
+
+def _soft(levels: np.ndarray) -> np.ndarray:
+    return levels.astype(np.float32) / 255
+
+
+def _as_map(values: np.ndarray | torch.Tensor) -> np.ndarray:
+    """A tensor on any device, or an array, as an array on the CPU: bool stays bool, the rest becomes float32."""
+    if isinstance(values, np.ndarray):
+        array = values
+    else:
+        array = (values if str(values.dtype) == "torch.bool" else values.float()).detach().cpu().numpy()
+    return array if array.dtype == bool else array.astype(np.float32)

@@ -1,0 +1,214 @@
+"""Everything that decides what `generate` makes: one frozen dataclass, read from TOML and written as seediff.toml.
+
+The bytes of a dataset follow from this object and the version of the package; where it is written, and how progress is
+shown, are not part of it. Values come from the command line, else from the file of --config, else from the defaults here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from . import __version__
+from .config import CaptureConfig, MaskConfig
+from .errors import UserError
+from .prompts import DEFAULT_PROMPTS, check_classes, check_prompts, parse_classes, parse_prompts
+from .toml import read_toml
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What to generate. `classes` is all that must be given."""
+
+    classes: tuple[str, ...]
+    """Names, in the order of their ids: classes[0] is 1 in the masks."""
+    per_class: int = 10
+    """Images that show each class."""
+    prompts: tuple[str, ...] = DEFAULT_PROMPTS
+    """Templates with `{class}`, cycled."""
+    negative_prompt: str = ""
+    classes_per_image: int = 1
+    """Distinct classes shown together in every image."""
+    model: str = "mini"
+    """A name that `seediff models` lists, a local folder or a hub id."""
+    steps: int = 50
+    """Denoising steps."""
+    guidance_scale: float = 7.5
+    size: int | None = None
+    """Side of the images in pixels; None: the model's own."""
+    batch_size: int = 8
+    """Images drawn together. Part of the configuration, because rounding depends on it."""
+    seed: int = 0
+    reject: bool = False
+    """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is flagged."""
+    attempts: int = 5
+    """How often at most a sample is drawn in all when `reject` is on."""
+    keep_soft: bool = False
+    """Also keep the soft masks: soft/<sample>_<class id>.png, 8-bit grey, 255 = 1."""
+    keep_attention: bool = False
+    """Also keep the attention maps: attention/<sample>.safetensors, for AttentionMaps.load."""
+    image_format: Literal["png", "jpg"] = "png"
+    """Masks are PNG always."""
+    device: str | None = None
+    """cuda, mps or cpu; None: the best one there is."""
+    dtype: str | None = None
+    """float32, float16 or bfloat16; None: what suits the device."""
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "prompts"):
+            if isinstance(getattr(self, name), str):
+                raise UserError(f"{name} must be a tuple of texts, like ({getattr(self, name)!r},)")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_classes(self.classes)
+        check_prompts(self.prompts)
+        for name in ("per_class", "classes_per_image", "steps", "batch_size", "attempts"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.classes_per_image > len(self.classes):
+            raise UserError(f"classes_per_image = {self.classes_per_image}, but there are only {len(self.classes)} classes")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"seed = {self.seed} must be in [0, 2^63)")
+        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
+            raise UserError(f"guidance_scale = {self.guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
+        if self.size is not None and (self.size < 8 or self.size % 8):
+            raise UserError(f"size = {self.size} must be a positive multiple of 8")
+        if self.image_format not in ("png", "jpg"):
+            raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
+        if not self.negative_prompt.isprintable():
+            raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
+
+    @property
+    def model_label(self) -> str:
+        """The model's name for rows and pages: of a local folder its last part, so that no output tells where it was made."""
+        return Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
+
+    def to_toml(self) -> str:
+        """The text of seediff.toml, which `--config` reads back. What is None has no line."""
+        return tomli_w.dumps({"version": __version__, **_without_none(asdict(self))})
+
+    def batches(self, count: int) -> list[range]:
+        """Which samples are drawn together, of `count` in all."""
+        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, checked for names and types, for `build_config`. `version` is left out.
+
+    `classes` and `prompts` may also be what the command line takes: one text with names between commas, `voc`, a file.
+    """
+    table = read_toml(path)
+    table.pop("version", None)
+    if isinstance(table.get("classes"), str):
+        table["classes"] = list(parse_classes(table["classes"]))
+    if isinstance(table.get("prompts"), str):
+        table["prompts"] = list(parse_prompts([table["prompts"]]))
+    return _checked(GenerateConfig, table, str(path))
+
+
+def build_config(*tables: Mapping[str, Any]) -> GenerateConfig:
+    """One configuration from tables of given values, such as the command line's and a file's; the first that has a value wins.
+
+    Tables are nested like seediff.toml: keys of GenerateConfig, with `capture` and `mask` as tables of their own.
+    """
+    merged: dict[str, Any] = {"capture": {}, "mask": {}}
+    for table in reversed(tables):
+        nested = {key: {**merged[key], **table.get(key, {})} for key in ("capture", "mask")}
+        merged = {**merged, **table, **nested}
+    if "classes" not in merged:
+        raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one a line)")
+    return GenerateConfig(**{**merged, "capture": CaptureConfig(**merged["capture"]), "mask": MaskConfig(**merged["mask"])})
+
+
+def load_config(path: Path) -> GenerateConfig:
+    """The configuration in a TOML file, such as a dataset's seediff.toml."""
+    return build_config(read_table(path))
+
+
+def differences(old: GenerateConfig, new: GenerateConfig) -> list[str]:
+    """What differs, one `key: old → new` each, in the order of the fields; empty when both make the same bytes."""
+    before, after = _flat(asdict(old)), _flat(asdict(new))
+    return [f"{key}: {_shown(before[key])} → {_shown(after[key])}" for key in before if before[key] != after[key]]
+
+
+def resolve_device(config: GenerateConfig) -> GenerateConfig:
+    """The configuration with the device and number format that will be used, which decide about rounding."""
+    from .models.registry import default_device, default_dtype  # imports torch and diffusers
+
+    device = config.device or default_device()
+    return replace(config, device=device, dtype=config.dtype or default_dtype(device))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "unset" if value is None else repr(value) if value == "" else str(value)
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML has no None: what is not set has no line."""
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
+
+
+def _checked(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The table with lists as tuples and whole numbers as floats where a float belongs. UserError for unknown names and wrong types."""
+    hints = get_type_hints(cls)
+    known = {f.name: hints[f.name] for f in fields(cls)}
+    checked: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UserError(f"{where}: there is no option '{key}'; options here: {', '.join(known)}")
+        if is_dataclass(known[key]):
+            if not isinstance(value, dict):
+                raise UserError(f"{where}: '{key}' must be a table: [{key}]")
+            checked[key] = _checked(known[key], value, f"{where} [{key}]")  # type: ignore[arg-type]
+            continue
+        found = _fitted(value, known[key])
+        if found is None:
+            raise UserError(f"{where}: {key} = {json.dumps(value, ensure_ascii=False, default=str)} must be {_described(known[key])}")
+        checked[key] = found
+    return checked
+
+
+def _fitted(value: Any, hint: Any) -> Any | None:
+    """The value as the type wants it, or None when it is of another type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return next((fit for arg in args if (fit := _fitted(value, arg)) is not None), None)
+    if origin is Literal:
+        return value if isinstance(value, str) and value in args else None
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            return None
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        fits = [_fitted(v, kind) for v, kind in zip(value, kinds, strict=False)]
+        return tuple(fits) if len(kinds) == len(value) and None not in fits else None
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value if type(value) is hint else None
+
+
+def _described(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(_described(arg) for arg in args if arg is not NoneType)
+    if origin is Literal:
+        return " or ".join(repr(arg) for arg in args)
+    if origin is tuple:
+        return f"a list of {_described(args[0]).removeprefix('a ')}s" if args[-1] is Ellipsis else f"a list of {len(args)} numbers"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(hint, str(hint))

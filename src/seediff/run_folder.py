@@ -1,0 +1,171 @@
+"""The output folder of a run: who may write to it, what is already in it, and which batches are finished.
+
+A batch is finished when its record, .batches/000007.json, is there: its files are written first, the record is renamed into
+place last, and holds the size and checksum of each. docs/decisions/0001-batches-are-the-unit-of-work.md says why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from . import __version__
+from .dataset.native import CONFIG, METADATA, write_atomic
+from .errors import UserError
+from .run_config import GenerateConfig, differences, load_config
+from .toml import read_toml
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: runs are not kept apart there
+    fcntl = None
+
+LOCK, BATCHES = ".lock", ".batches"
+
+
+@dataclass
+class BatchRecord:
+    """What a finished batch left: its rows of metadata.jsonl and rejected.jsonl, and {path: (size, CRC-32)} of its files.
+
+    The checksum of safetensors files is None: attention is large, and half-written files differ in size.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+
+
+@contextmanager
+def open_folder(out: Path) -> Iterator[None]:
+    """Make `out` when it is not there and keep other runs away while the block runs; UserError when one is at work or it cannot be written.
+
+    The lock is the kernel's, so a run that was killed never holds it. Folders made here vanish again when nothing was written.
+    """
+    made = [p for p in (out, *out.parents) if not p.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"--out {out}: there is a file where the folder should be") from error
+    except OSError as error:
+        raise UserError(f"--out {out}: the folder cannot be made: {error.strerror}") from error
+    try:
+        lock = _take_lock(out)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                (out / LOCK).unlink()  # while it is held: whoever waits for this file finds out that it is gone
+            os.close(lock)
+    finally:
+        for folder in made:
+            with suppress(OSError):  # not empty: a dataset is in it
+                folder.rmdir()
+
+
+def _take_lock(out: Path) -> int:
+    """Open and lock out/.lock, which also shows whether the folder can be written to. Returns the file descriptor."""
+    path = out / LOCK
+    while True:
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(f"--out {out}: the folder cannot be written to: {error.strerror}") from error
+        try:
+            if fcntl is None:
+                return lock
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+                os.truncate(lock, 0)
+                os.write(lock, str(os.getpid()).encode())
+                return lock
+            os.close(lock)  # another run ended and removed the file between our opening and locking it
+        except BlockingIOError as error:
+            holder = os.pread(lock, 20, 0).decode("ascii", "replace")
+            os.close(lock)
+            raise UserError(
+                f"--out {out}: in use by another run (process {holder or 'unknown'}); wait for it or choose another folder"
+            ) from error
+        except OSError as error:
+            os.close(lock)
+            raise UserError(f"--out {out}: the folder cannot be written to: {error.strerror}") from error
+
+
+def look_into(out: Path, config: GenerateConfig) -> tuple[Literal["new", "unfinished", "complete"], GenerateConfig]:
+    """What is in `out`, which may not exist yet, and the configuration to go on with: device and number format, where left open, are
+    those that the dataset was begun with. UserError when `out` holds something else, or a dataset of another configuration."""
+    if not out.is_dir():
+        return "new", config
+    names = sorted({entry.name for entry in out.iterdir()} - {LOCK, CONFIG + ".part"})
+    if not names:
+        return "new", config
+    if CONFIG not in names:
+        raise UserError(f"--out {out}: not empty and not a SeeDiff dataset (it holds {names[0]}, but no {CONFIG}); choose another folder")
+    saved = load_config(out / CONFIG)
+    config = replace(config, device=config.device or saved.device, dtype=config.dtype or saved.dtype)
+    complete = (out / METADATA).is_file()
+    changed = differences(saved, config)
+    version = read_toml(out / CONFIG).get("version")
+    if not complete and version != __version__:
+        changed.insert(0, f"version of seediff: {version} → {__version__}")
+    if changed:
+        raise UserError(
+            f"--out {out}: holds a dataset of another configuration ({'; '.join(changed)}); "
+            "choose another folder, or give the options as they were"
+        )
+    return "complete" if complete else "unfinished", config
+
+
+def record_file(out: Path, record: BatchRecord, name: str, data: bytes) -> None:
+    """Write out/name and note it in the record."""
+    write_atomic(out / name, data)
+    record.files[name] = (len(data), zlib.crc32(data))
+
+
+def record_written(out: Path, record: BatchRecord, name: str) -> None:
+    """Note in the record a file that is already written."""
+    record.files[name] = ((out / name).stat().st_size, None)
+
+
+def write_record(out: Path, number: int, record: BatchRecord) -> None:
+    """Commit batch `number`."""
+    write_atomic(_record_path(out, number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
+
+
+def read_record(out: Path, number: int) -> BatchRecord | None:
+    """The record of batch `number`, or None when the batch is not finished or one of its files is gone or damaged."""
+    try:
+        record = BatchRecord(**json.loads(_record_path(out, number).read_bytes()))
+        record.files = {name: (size, crc) for name, (size, crc) in record.files.items()}
+        for name, (size, crc) in record.files.items():
+            if (out / name).stat().st_size != size or (crc is not None and zlib.crc32((out / name).read_bytes()) != crc):
+                return None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return record
+
+
+def make_room(out: Path, folders: list[str]) -> None:
+    """Make the folders that files go to."""
+    for name in (*folders, BATCHES):
+        (out / name).mkdir(exist_ok=True)
+
+
+def has_records(out: Path) -> bool:
+    """Whether records of batches are left, which a complete dataset has only when its run was killed while it tidied up."""
+    return (out / BATCHES).exists()
+
+
+def remove_records(out: Path) -> None:
+    """Remove what only an unfinished run needs. Safe to be interrupted: metadata.jsonl alone says that a dataset is complete."""
+    shutil.rmtree(out / BATCHES, ignore_errors=True)
+
+
+def _record_path(out: Path, number: int) -> Path:
+    return out / BATCHES / f"{number:06d}.json"

@@ -1,0 +1,146 @@
+"""Measured truth: masks of held-out scenes, made from attention alone, against the exact ones.
+
+A scene is encoded, noised at several timesteps and captured with its caption; every method then makes its mask from the
+same attention. Each method is measured at its paper's constants and at its own best, found on other scenes (`tune`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.progress import Progress
+
+from ..methods.steps import level_name
+from ..models.mini.scenes import load_scenes
+from ..models.mini.world import Scene
+from ..models.registry import load_model
+from ..types import AttentionMaps
+from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, PAPER, Layers, Setting, pamr_name
+from .score import TIMESTEPS, Scores, captured, exact_masks, label_map, score, soft_masks, threshold, winners
+from .table import picture_grid, write_results
+from .tune import Trial, best, tune
+
+SHEET_SCENES = 12
+
+
+def run_truth(
+    scenes: int = 500,
+    out: Path = Path("truth"),
+    *,
+    model: str = "mini",
+    scene_set: Literal["truth", "shift"] = "truth",
+    tune_scenes: int = 200,
+    json_path: Path | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Measure every method on the first `scenes` of `scene_set`; write tables and a picture grid to `out`; return the result.
+
+    The result's `methods` are at each one's own best with PAMR, `paper_constants` at the paper's; `Scores.summary` says
+    what each figure is.
+
+    Raises:
+        UserError: more scenes asked for than there are, or an unknown model.
+    """
+    started = time.monotonic()
+    held, tuning = load_scenes(scene_set, scenes), load_scenes("tune", tune_scenes)
+    loaded = load_model(model, device=device)
+    with Progress() as progress:
+        trials = tune(loaded, tuning, seed=seed, progress=progress)
+        chosen = choose(trials)
+        settings = list(dict.fromkeys(chosen.values()))
+        layers: list[Layers] = [group for group in LAYERS if any(s.layers == group for s in settings)]
+        headline = [chosen[kind, m] for kind in ("own_best", "paper") for m in METHOD_NAMES]
+        items = captured(loaded, held, layers, seed=seed + 1, progress=progress, label=scene_set)
+        first = list(islice(items, SHEET_SCENES))
+        scores = score(chain(first, items), settings, boundary_of=headline)
+    result = assemble(chosen, settings, scores)
+    result |= {
+        "scenes": scenes,
+        "scene_set": scene_set,
+        "model": loaded.name,
+        "pairs": len(scores.classes),
+        "tune_scenes": tune_scenes,
+        "timesteps": list(TIMESTEPS),
+        "seed": seed,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    sheet = picture_grid([scene for _, scene, _ in first], sheet_masks(first, chosen))
+    write_results(out, result, trials, sheet, json_path)
+    return result
+
+
+def choose(trials: Sequence[Trial]) -> dict[tuple[str, str], Setting]:
+    """Which settings go to the held-out scenes: (kind, name) → setting.
+
+    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
+    baseline; seed_side, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best.
+    """
+    chosen: dict[tuple[str, str], Setting] = {}
+    for method in METHOD_NAMES:
+        chosen["own_best", method] = best(trials, method, lambda s: s.config.pamr).setting
+        chosen["own_best_without", method] = best(trials, method, lambda s: not s.config.pamr).setting
+        chosen["paper", method] = PAPER[method]
+        chosen["paper_without", method] = PAPER[method].with_config(pamr=False)
+
+    def fixed(method: str, **values: Any) -> Setting:
+        """The method's best with PAMR among settings that have these constants."""
+        return best(trials, method, lambda s: s.config.pamr and all(getattr(s.config, k) == v for k, v in values.items())).setting
+
+    for side in (4, 2, 1):
+        chosen["ca_side", level_name(side)] = fixed("ca", expand_levels=(side,))
+    for side in (4, 2):
+        chosen["seed_side", level_name(side)] = fixed("seediff", seed_level=side)
+    for group in LAYERS:
+        chosen["variant", f"layers {group}"] = best(trials, "seediff", lambda s, group=group: s.config.pamr and s.layers == group).setting
+    for levels in LEVELS:
+        chosen["variant", "expand " + " ".join(level_name(side) for side in levels)] = fixed("seediff", expand_levels=levels)
+    for width in PAMR_WIDTHS:
+        picked = fixed("seediff", pamr_dilations=width)
+        chosen["variant", f"pamr {pamr_name(picked.config)}"] = picked
+    return chosen
+
+
+def assemble(chosen: dict[tuple[str, str], Setting], settings: list[Setting], scores: Scores) -> dict[str, Any]:
+    """The figures of every chosen setting, grouped as the report shows them, each with its constants."""
+
+    def figures(kind: str) -> dict[str, Any]:
+        return {
+            name: scores.summary(settings.index(setting)) | {"constants": setting.constants()}
+            for (k, name), setting in chosen.items()
+            if k == kind
+        }
+
+    def brief(kind: str) -> dict[str, Any]:
+        kept = ("iou", "ci95", "miou", "single", "several", "constants")
+        return {name: {k: row[k] for k in kept if k in row} for name, row in figures(kind).items()}
+
+    return {
+        "methods": figures("own_best"),
+        "paper_constants": figures("paper"),
+        "pamr": {"without": brief("own_best_without"), "with": brief("own_best")},
+        "pamr_paper_constants": {"without": brief("paper_without"), "with": brief("paper")},
+        "ca_side": brief("ca_side"),
+        "seed_side": brief("seed_side"),
+        "variants": brief("variant"),
+    }
+
+
+def sheet_masks(
+    items: Iterable[tuple[int, Scene, Mapping[Layers, AttentionMaps]]], chosen: Mapping[tuple[str, str], Setting]
+) -> list[dict[str, np.ndarray]]:
+    """For each captured scene its label maps by title: the exact one, then every method's at its own best."""
+    settings = [chosen["own_best", m] for m in METHOD_NAMES]
+    rows = []
+    for _, scene, maps in items:
+        row = {"exact": label_map(exact_masks(scene))}
+        soft = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu()
+        for method, setting, one in zip(METHOD_NAMES, settings, soft, strict=True):
+            row[method] = label_map(one >= threshold(setting))
+        rows.append(row)
+    return rows

@@ -1,0 +1,74 @@
+"""What a person reads in the terminal after a run: a table of the classes, where the time went, what to do next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from .report.tables import count_classes, show_reasons
+from .run import RunResult, rejections
+from .run_config import GenerateConfig
+
+
+def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
+    """Print the summary of a finished run, or of a dataset that was complete already."""
+    console = console or Console()
+    console.print(class_table(result, config.classes))
+    console.print(headline(result), highlight=False, markup=False, soft_wrap=True)
+    if shares := time_shares(result.seconds):
+        console.print(f"Time: {shares}", highlight=False, markup=False)
+    console.print("\nNext:", *next_commands(result), sep="\n  ", highlight=False, markup=False, soft_wrap=True)
+
+
+def class_table(result: RunResult, classes: Sequence[str]) -> Table:
+    """One row a class: images made, draws rejected and why, flagged, mean share of the image."""
+    table = Table("class", "images", "rejected", "flagged", "mean area")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for c in count_classes(result.rows, classes, rejections(result.rejected)):
+        area = "–" if c.area is None else f"{c.area:.1%}"
+        table.add_row(c.name, str(c.made), show_reasons(c.rejected) or "0", show_reasons(c.flags) or "0", area)
+    return table
+
+
+def headline(result: RunResult) -> str:
+    """How many images there are and where; how many are missing because every draw of them was flagged."""
+    attempts: dict[int, int] = {}
+    for row in result.rejected:
+        attempts[row["index"]] = attempts.get(row["index"], 0) + 1
+    kept = {int(row["file_name"].partition("/")[2].partition(".")[0]) for row in result.rows}
+    missing = len(set(attempts) - kept)
+    text = f"{result.made} images with masks in {result.out}"
+    if not result.drawn:
+        text = f"Complete: {text}; nothing to do"
+    if missing:
+        text += f"; {missing} left out, because each of their draws was flagged"
+    return text + "."
+
+
+def time_shares(seconds: Mapping[str, float]) -> str:
+    """Where the time went after the model was loaded. Drawing is the UNet, the VAE and the capture of attention, which run as one."""
+    total = sum(value for name, value in seconds.items() if name != "loading")
+    if not total:
+        return ""
+    parts = [f"{name} {seconds[name] / total:.1%}" for name in ("drawing", "masks", "writing") if name in seconds]
+    return (
+        ", ".join(parts)
+        + f" of {total:.1f} s"
+        + (f", after {seconds['loading']:.1f} s of loading the model" if "loading" in seconds else "")
+    )
+
+
+def next_commands(result: RunResult) -> list[str]:
+    """What to do with the dataset now."""
+    folder = json.dumps(str(result.out), ensure_ascii=False)
+    code = f"import seediff; sample = next(seediff.read_dataset({folder})); print(sample.image.shape, sample.label_map.max())"
+    return [
+        f"open {shlex.quote(str(result.out / 'preview.html'))}    # in a browser: images, masks and how they came about",
+        f"python -c {shlex.quote(code)}",
+        "seediff study truth --scenes 100 --out truth    # how good such masks are, against exact ones",
+    ]

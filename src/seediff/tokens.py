@@ -1,0 +1,66 @@
+"""Where the words of a prompt are among its tokens, by the tokenizer's own character offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import UserError
+from .prompts import spoken
+
+
+def locate_words(tokenizer: Any, prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The token columns that spell each class in the prompt.
+
+    Args:
+        tokenizer: a fast CLIPTokenizer. The start token is column 0.
+        prompt: classes are searched in it as they are spoken (`pottedplant` as `potted plant`), as whole words, in any
+            case; where one class contains another (`potted plant`, `plant`), the longer one claims the words.
+        classes: names in any order.
+
+    Returns: class → ascending columns of the padded sequence, of all its occurrences.
+
+    Raises:
+        UserError: a class is not in the prompt, or the prompt is longer than the tokenizer allows.
+    """
+    offsets = token_offsets(tokenizer, prompt)
+    by_spelling = {_fold(spoken(name)): name for name in classes}
+    found: dict[str, list[int]] = {name: [] for name in classes}
+    for match in _any_of(by_spelling).finditer(prompt) if by_spelling else ():
+        columns = [t for t, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
+        found[by_spelling[_fold(match.group())]] += columns
+    for name, columns in found.items():
+        if not columns:
+            called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
+            raise UserError(f"class {called} is not in the prompt '{prompt}'; name it there, or use {{class}} in the template")
+    return {name: tuple(sorted(set(columns))) for name, columns in found.items()}
+
+
+def token_offsets(tokenizer: Any, prompt: str) -> list[tuple[int, int]]:
+    """Character span (start, end) of each token of the prompt, start and end token included (both empty spans).
+
+    Raises UserError naming the words that would be cut off when there are more tokens than the text encoder has places.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a CLIPTokenizer is needed")
+    offsets = tokenizer(prompt, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
+    limit = tokenizer.model_max_length
+    if len(offsets) > limit:
+        first_cut = offsets[limit - 1][0]  # the last place goes to the end token
+        word_start = re.search(r"\S*$", prompt[:first_cut]).start()  # type: ignore[union-attr]  # matches at least nothing
+        raise UserError(
+            f"the prompt has {len(offsets)} tokens and the model reads {limit}: these words would be cut off: "
+            f"'{prompt[word_start:].strip()}'; shorten the prompt '{prompt[:40].strip()}…'"
+        )
+    return offsets
+
+
+def _any_of(spellings: dict[str, str]) -> re.Pattern[str]:
+    """Whole words, longest spelling first, any white space between the words of a name."""
+    patterns = [r"\s+".join(map(re.escape, s.split())) for s in sorted(spellings, key=len, reverse=True)]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)", re.IGNORECASE)
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.lower().split())

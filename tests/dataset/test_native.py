@@ -1,0 +1,110 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seediff.dataset import native
+from seediff.errors import UserError
+
+
+def save(folder, rows):
+    for name in (native.IMAGES, native.MASKS):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+
+
+def one_sample(folder, labels=None, soft=False):
+    """A dataset of one 4 × 6 image of the classes with ids 2 and 7."""
+    image = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    labels = np.zeros((4, 6), np.uint8) if labels is None else labels
+    save(folder, [{"file_name": "images/000003.png", "mask": "masks/000003.png", "class_ids": [2, 7], "classes": ["a", "é"]}])
+    (folder / "images/000003.png").write_bytes(native.encode_image(image, "png"))
+    (folder / "masks/000003.png").write_bytes(native.encode_mask(labels))
+    if soft:
+        (folder / native.SOFT).mkdir()
+        for class_id, value in ((2, 0.0), (7, 1.0)):
+            (folder / native.soft_path(3, class_id)).write_bytes(native.encode_soft(np.full((4, 6), value, np.float32)))
+    return image
+
+
+def test_read_what_was_written(tmp_path):
+    labels = np.zeros((4, 6), np.uint8)
+    labels[1, 2:5] = 2, 7, 255
+    image = one_sample(tmp_path, labels, soft=True)
+    (sample,) = native.read_dataset(tmp_path)
+    assert np.array_equal(sample.image, image)
+    assert np.array_equal(sample.label_map, labels)
+    assert sample.metadata["classes"] == ["a", "é"]
+    assert sample.soft is not None
+    assert sample.soft.shape == (2, 4, 6)
+    assert sample.soft[0].max() == 0
+    assert sample.soft[1].min() == 1
+
+
+def test_masks_are_palette_png_with_voc_colours():
+    picture = Image.open(io.BytesIO(native.encode_mask(np.array([[0, 1, 255]], np.uint8))))
+    assert picture.mode == "P"
+    assert [picture.convert("RGB").getpixel((x, 0)) for x in range(3)] == [(0, 0, 0), (128, 0, 0), (224, 224, 192)]
+
+
+def test_image_formats():
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(native.encode_image(image, "png")))), image)
+    assert Image.open(io.BytesIO(native.encode_image(image, "jpg"))).format == "JPEG"
+
+
+def test_dataset_labels_keep_background_and_ignore():
+    own = np.array([[0, 1, 2, 255]], np.uint8)
+    assert native.dataset_labels(own, [5, 3]).tolist() == [[0, 5, 3, 255]]
+
+
+def test_soft_masks_are_rounded_to_255_steps():
+    soft = np.array([[0.0, 0.5, 1.0, 1.2]], np.float32)
+    assert np.asarray(Image.open(io.BytesIO(native.encode_soft(soft)))).tolist() == [[0, 128, 255, 255]]
+
+
+def test_class_list_round_trip(tmp_path):
+    (tmp_path / native.CLASSES).write_bytes(native.classes_text(("dog", "café")))
+    assert native.read_classes(tmp_path) == ("dog", "café")
+    (tmp_path / native.CLASSES).write_text("dog\n")
+    with pytest.raises(UserError, match="first line must be 'background'"):
+        native.read_classes(tmp_path)
+
+
+def test_rows_may_hold_any_text(tmp_path):
+    rows = [{"prompt": "a line separator \u2028 and é"}, {"prompt": "b"}]
+    save(tmp_path, rows)
+    assert native.read_rows(tmp_path) == rows
+    assert [json.loads(line) for line in (tmp_path / native.METADATA).read_bytes().split(b"\n")[:2]] == rows
+
+
+def test_broken_datasets_name_the_file(tmp_path):
+    with pytest.raises(UserError, match=r"metadata\.jsonl: there is no such file"):
+        list(native.read_dataset(tmp_path))
+    one_sample(tmp_path)
+    (tmp_path / "masks/000003.png").write_bytes(native.encode_mask(np.zeros((4, 5), np.uint8)))
+    with pytest.raises(UserError, match=r"masks/000003\.png: \(4, 5\), but its image is \(4, 6\)"):
+        list(native.read_dataset(tmp_path))
+    (tmp_path / "masks/000003.png").write_bytes(native.encode_image(np.zeros((4, 6, 3), np.uint8), "png"))
+    with pytest.raises(UserError, match="8-bit palette or grey"):
+        list(native.read_dataset(tmp_path))
+    (tmp_path / "images/000003.png").write_bytes(b"\x89PNG nothing")
+    with pytest.raises(UserError, match="cannot be read as a picture"):
+        list(native.read_dataset(tmp_path))
+    (tmp_path / "images/000003.png").unlink()
+    with pytest.raises(UserError, match="there is no such file"):
+        list(native.read_dataset(tmp_path))
+    (tmp_path / native.METADATA).write_text("{}\n[1]\n")
+    with pytest.raises(UserError, match=r"metadata\.jsonl, line 2: must be an object"):
+        list(native.read_dataset(tmp_path))
+
+
+def test_atomic_write_leaves_nothing_of_a_failure(tmp_path, monkeypatch):
+    native.write_atomic(tmp_path / "a", b"old")
+    monkeypatch.setattr(native.Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        native.write_atomic(tmp_path / "a", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"

