@@ -79,10 +79,12 @@ SCHEDULER: dict[str, Any] = {
 def build_folder(shape: str, folder: Path, dtype: torch.dtype) -> None:
     """Save a pipeline of that shape with random weights."""
     from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers.utils import logging
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from seediff.models.mini.text import build_tokenizer
 
+    logging.set_verbosity_error()
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     tokenizer.model_max_length = 77

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from .cli_options import RUN, CaptureOptions, ImageOptions, MaskOptions, given, numbers, option
+from .cli_options import MASKS, RUN, CaptureOptions, ImageOptions, MaskOptions, given, numbers, option
 from .errors import UserError
 from .prompts import parse_classes, parse_prompts
-from .run_config import GenerateConfig, build_config, read_table
+from .run_config import GenerateConfig, build_config, preset_for, read_table
 
 if TYPE_CHECKING:
     from .run import Progress
@@ -32,6 +32,10 @@ def generate(
         Path | None,
         option(RUN, "TOML file with any of these options, such as the seediff.toml of a dataset; the command line goes before it."),
     ] = None,
+    preset: Annotated[
+        Literal["model", "paper"],
+        option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
+    ] = "model",
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
@@ -51,7 +55,7 @@ def generate(
 
     - `seediff generate --classes zebra --model sd2-base --batch-size 4 --out zebras --dry-run`
     """
-    chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config)
+    chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
     if dry_run:
         from .plan import describe
 
@@ -72,8 +76,10 @@ def generate(
         show_summary(result, chosen)
 
 
-def make_config(images: ImageOptions, masks: MaskOptions, capture: CaptureOptions, file: Path | None = None) -> GenerateConfig:
-    """The configuration: command line before the file of --config before the defaults. Raises UserError."""
+def make_config(
+    images: ImageOptions, masks: MaskOptions, capture: CaptureOptions, file: Path | None = None, preset: str = "model"
+) -> GenerateConfig:
+    """The configuration: command line before the file of --config before the preset. Raises UserError."""
     line: dict[str, Any] = given(images)
     if "classes" in line:
         line["classes"] = parse_classes(line["classes"])
@@ -83,7 +89,10 @@ def make_config(images: ImageOptions, masks: MaskOptions, capture: CaptureOption
     for name, kind, count in (("expand_levels", int, None), ("pamr_dilations", int, None), ("ignore_band", float, 2)):
         if name in mask:
             mask[name] = numbers(mask[name], "--" + name.replace("_", "-"), kind, count)
-    return build_config({**line, "mask": mask, "capture": given(capture)}, read_table(file) if file else {})
+    tables = [{**line, "mask": mask, "capture": given(capture)}, read_table(file) if file else {}]
+    if preset == "model":
+        tables.append(preset_for(*tables))
+    return build_config(*tables)
 
 
 def state_of(finished: Sequence[int], out: Path) -> str:

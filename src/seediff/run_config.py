@@ -19,6 +19,7 @@ import tomli_w
 from . import __version__
 from .config import CaptureConfig, MaskConfig
 from .errors import UserError
+from .presets import model_preset
 from .prompts import DEFAULT_PROMPTS, check_classes, check_prompts, parse_classes, parse_prompts
 from .toml import read_toml
 
@@ -86,6 +87,14 @@ class GenerateConfig:
         if not self.negative_prompt.isprintable():
             raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
 
+    @classmethod
+    def recommended(cls, **values: Any) -> GenerateConfig:
+        """The configuration with the model's own constants where none are given; `mask` and `capture` are tables here.
+
+        `GenerateConfig(...)` itself always means the paper's. Raises UserError.
+        """
+        return build_config(values, preset_for(values))
+
     @property
     def model_label(self) -> str:
         """The model's name for rows and pages: of a local folder its last part, so that no output tells where it was made."""
@@ -126,6 +135,13 @@ def build_config(*tables: Mapping[str, Any]) -> GenerateConfig:
     if "classes" not in merged:
         raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one a line)")
     return GenerateConfig(**{**merged, "capture": CaptureConfig(**merged["capture"]), "mask": MaskConfig(**merged["mask"])})
+
+
+def preset_for(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's own constants (presets.py) for the model and the method that the tables name, to be merged behind them."""
+    model = next((t["model"] for t in tables if "model" in t), GenerateConfig.model)
+    method = next((t["mask"]["method"] for t in tables if "method" in t.get("mask", {})), None)
+    return model_preset(model, method)
 
 
 def load_config(path: Path) -> GenerateConfig:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -38,7 +39,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     """
     pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges = []
-    while pairs := Counter(pair for word in pieces for pair in zip(word, word[1:], strict=False)):
+    while pairs := Counter(pair for word in pieces for pair in pairwise(word)):
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         merges.append(best)
         pieces = [_merged(word, best) for word in pieces]
