@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from patience import PATIENT
 
 from seediff.expand import expand
 
@@ -19,7 +20,7 @@ def attention(seed: int = 0, side: int = SIDE) -> torch.Tensor:
 
 
 @given(seed_sets)
-@settings(max_examples=40)
+@settings(PATIENT, max_examples=40)
 def test_expansion_is_the_mean_of_the_seeds_rows(chosen: np.ndarray):
     rows = attention()
     total = np.zeros(N)
@@ -32,7 +33,7 @@ def test_expansion_is_the_mean_of_the_seeds_rows(chosen: np.ndarray):
 
 
 @given(seed_sets, st.integers(0, 1000))
-@settings(max_examples=40)
+@settings(PATIENT, max_examples=40)
 def test_permuting_positions_permutes_the_result(chosen: np.ndarray, seed: int):
     rows, seeds = attention(), torch.tensor(chosen)
     order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 from random_maps import CLASSES, random_maps, replaced
 
 from seediff.config import MaskConfig
@@ -75,7 +76,7 @@ def plain_combine(soft: np.ndarray, thresholds: list[float]) -> np.ndarray:
 
 
 @given(st.integers(1, 5), st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(PATIENT, max_examples=30)
 def test_the_highest_class_above_its_threshold_wins_the_first_of_equals(classes: int, seed: int):
     random = np.random.default_rng(seed)
     soft = random.integers(0, 9, (classes, 6, 7)).astype(np.float32) / 8  # eighths: many ties, on thresholds too

@@ -3,15 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from patience import PATIENT
 
 from seediff.errors import UserError
 from seediff.normalize import min_max, resize
 
 
 @given(arrays(np.float32, (4, 5), elements=st.floats(-1e3, 1e3, width=32)))
+@settings(PATIENT)
 def test_min_max_reaches_both_ends_or_says_why_not(values: np.ndarray):
     result, flags = min_max(torch.tensor(values))
     if flags:

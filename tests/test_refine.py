@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 
 from seediff import refine
 from seediff.refine import PAPER_DILATIONS, affinity, pamr, scaled_dilations
@@ -94,7 +95,7 @@ def test_the_result_does_not_depend_on_bands_or_threads(monkeypatch: pytest.Monk
 
 
 @given(st.integers(0, 100), st.sampled_from([(1,), (1, 2), (2, 5)]))
-@settings(max_examples=20, deadline=None)
+@settings(PATIENT, max_examples=20)
 def test_values_stay_within_those_of_the_mask_and_inputs_are_kept(seed: int, dilations: tuple[int, ...]):
     image = photo(12, 9, seed)
     masks = torch.rand(2, 12, 9, generator=torch.Generator().manual_seed(seed)) * 3 - 1

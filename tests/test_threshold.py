@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 
 from seediff.threshold import otsu
 
@@ -26,6 +27,7 @@ def test_the_split_has_the_largest_variance_between_classes():
 
 
 @given(st.floats(0.01, 100), st.floats(-5, 5), st.integers(0, 20))
+@settings(PATIENT)
 def test_it_moves_and_scales_with_the_values(scale: float, shift: float, seed: int):
     values = torch.rand(64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     bin_width = scale * float(values.max() - values.min()) / 256

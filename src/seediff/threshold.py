@@ -14,7 +14,7 @@ def otsu(values: torch.Tensor) -> float:
     A histogram of 256 bins between minimum and maximum, as is usual; of several equally good bin edges the lowest. Moves and
     scales with the values. A constant map gives its own value, so that `≥ t` holds everywhere.
     """
-    samples = values.detach().to("cpu", torch.float64).numpy().ravel()
+    samples = values.detach().cpu().double().numpy().ravel()  # first to the CPU: not every device has float64
     low, high = samples.min(), samples.max()
     if low == high:
         return float(low)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 from random_maps import random_maps, replaced
 
 from seediff.config import MaskConfig
@@ -33,7 +34,7 @@ def test_ca_is_the_mean_over_levels(class_name: str, levels: tuple[int, ...]):
 
 
 @given(st.integers(0, 10_000), st.floats(1e-3, 1e3))
-@settings(max_examples=20, deadline=None)
+@settings(PATIENT, max_examples=20)
 def test_ca_does_not_depend_on_the_scale_of_attention(seed: int, scale: float):
     maps = random_maps(seed=seed)
     scaled = AttentionMaps(maps.self_attention, {s: t * scale for s, t in maps.cross_attention.items()}, 16, maps.words)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENT
 from random_maps import random_maps, replaced
 
 from seediff.config import MaskConfig
@@ -130,7 +131,7 @@ def test_a_class_that_is_not_in_the_prompt_is_named():
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
-@settings(max_examples=15, deadline=None)
+@settings(PATIENT, max_examples=15)
 def test_scales_of_the_maps_do_not_matter(seed: int, scale: float):
     maps = random_maps(seed=seed)
     scaled = AttentionMaps(
