@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from seediff.background import background_seeds, suppress
+
+
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
 
 
 def test_background_seeds_are_where_the_inverse_reaches_alpha():

@@ -23,6 +23,11 @@ from seediff.types import AttentionMaps
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("use_pamr", [True, False])
 def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):

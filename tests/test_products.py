@@ -8,6 +8,11 @@ from seediff.products import BLOCK, sum_of_rows, times_vector
 SIDE = 1024  # large enough for PyTorch to use several threads
 
 
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def matrix() -> torch.Tensor:
     return torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0))

@@ -16,6 +16,11 @@ from seediff.refine import PAPER_DILATIONS, affinity, pamr, scaled_dilations
 GOLDEN = Path(__file__).parents[1].parent / "shared" / "golden" / "pamr" / "expected.npz"
 
 
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
 def neighbourhood(i: int, j: int, height: int, width: int, dilation: int) -> list[tuple[int, int]]:
     """The 3 × 3 positions around (i, j), clamped to the image; the pixel itself is the fifth."""
     return [(min(max(i + a * dilation, 0), height - 1), min(max(j + b * dilation, 0), width - 1)) for a in (-1, 0, 1) for b in (-1, 0, 1)]

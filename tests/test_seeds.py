@@ -7,6 +7,11 @@ import torch
 from seediff.seeds import find_seeds
 
 
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0])
 def test_seeds_are_the_positions_of_at_least_alpha(alpha: float):
     soft = torch.rand(8, 8)

@@ -41,7 +41,7 @@ class Sprite:
 @lru_cache
 def sprite_table() -> tuple[Sprite, ...]:
     """The sprites that the world is made of, from `sprites.tsv` beside this file."""
-    text = (files(__package__) / "sprites.tsv").read_text(encoding="utf-8")
+    text = (files("seediff.models.mini") / "sprites.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     whole = "0 0 1 1"
     return tuple(
@@ -73,7 +73,7 @@ def load_sprite(art: Path, sprite: Sprite, vendor: str) -> np.ndarray:
     if vendor == "fluent":
         w, h = image.size
         image = image.crop((round(x0 * w), round(y0 * h), round(x1 * w), round(y1 * h)))
-    visible = image.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox()
+    visible = image.getchannel("A").point([0] * 9 + [255] * 247).getbbox()  # what shows at all
     if visible is None:
         raise UserError(f"{sprite.name} ({vendor}) has no visible pixels")
     return np.asarray(image.crop(visible))

@@ -24,7 +24,7 @@ def assemble(vae: AutoencoderKL, denoiser: Denoiser, scaling: float, folder: Pat
         text_encoder=denoiser.text_encoder,
         tokenizer=denoiser.tokenizer,
         unet=denoiser.unet,
-        scheduler=build_scheduler(),
+        scheduler=build_scheduler(),  # type: ignore[arg-type]
         safety_checker=None,  # type: ignore[arg-type]
         feature_extractor=None,  # type: ignore[arg-type]
         requires_safety_checker=False,

@@ -21,9 +21,9 @@ def build_autoencoder(recipe: Recipe) -> AutoencoderKL:
     """An untrained autoencoder of the recipe's shape: (B, 3, S, S) in [-1, 1] ↔ (B, 4, S/4, S/4)."""
     levels = len(recipe.autoencoder.channels)
     return AutoencoderKL(
-        block_out_channels=recipe.autoencoder.channels,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=recipe.autoencoder.channels,  # type: ignore[arg-type]
+        down_block_types=("DownEncoderBlock2D",) * levels,  # type: ignore[arg-type]
+        up_block_types=("UpDecoderBlock2D",) * levels,  # type: ignore[arg-type]
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -52,9 +52,9 @@ def train_autoencoder(
         pixels = random_crops(images, config.batch, rng)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         with torch.autocast("cpu", torch.bfloat16):
-            posterior = model.encode(pixels).latent_dist
+            posterior = model.encode(pixels).latent_dist  # type: ignore[union-attr]
             latents = posterior.mean + config.latent_noise * torch.randn(posterior.mean.shape, generator=generator)
-            decoded = model.decode(latents).sample.float()
+            decoded = model.decode(latents).sample.float()  # type: ignore[union-attr]
         difference = decoded - pixels
         mean = posterior.mean.float()
         # A weak pull to unit variance keeps the latents near the scale that the noise schedule expects.

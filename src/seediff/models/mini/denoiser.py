@@ -46,7 +46,7 @@ class Denoiser(torch.nn.Module):
             up_block_types=("CrossAttnUpBlock2D",) * levels,
             layers_per_block=1,
             cross_attention_dim=config.text_width,
-            attention_head_dim=config.heads,  # the number of heads, under diffusers' historical name
+            attention_head_dim=config.heads,  # type: ignore[arg-type]  # the number of heads, under diffusers' historical name
             norm_num_groups=16,
             use_linear_projection=True,
         )
@@ -72,7 +72,8 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
         chunks = []
         for start in range(0, len(images), 64):
             with torch.autocast("cpu", torch.bfloat16):
-                chunks.append(vae.encode(to_pixels(np.asarray(images[start : start + 64]))).latent_dist.mean.half().numpy())
+                posterior = vae.encode(to_pixels(images[start : start + 64])).latent_dist  # type: ignore[union-attr]
+            chunks.append(posterior.mean.half().numpy())
         part = path.with_suffix(".part.npy")
         np.save(part, np.concatenate(chunks))
         part.replace(path)

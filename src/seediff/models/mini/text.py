@@ -28,7 +28,7 @@ def build_tokenizer() -> CLIPTokenizer:
     tokens = alphabet + [a + "</w>" for a in alphabet]
     tokens += [t for t in dict.fromkeys(a + b for a, b in merges) if t not in set(tokens)]
     vocabulary = {t: i for i, t in enumerate([*tokens, START, END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)  # type: ignore[arg-type]
 
 
 def learn_merges(words: list[str]) -> list[tuple[str, str]]:
@@ -58,6 +58,7 @@ def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
 
 def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIPTextModel with no transformer layers: (B, 32) token ids → (B, 32, width)."""
+    vocabulary = tokenizer.get_vocab()
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -66,8 +67,8 @@ def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
         num_hidden_layers=0,
         num_attention_heads=1,
         max_position_embeddings=MAX_TOKENS,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=vocabulary[START],
+        eos_token_id=vocabulary[END],
+        pad_token_id=vocabulary[END],
     )
     return CLIPTextModel(config)
