@@ -43,6 +43,7 @@ def test_another_method_takes_its_own_constants_or_the_papers(model: str):
 def test_models_without_constants_have_the_papers(tmp_path: Path):
     assert model_preset(str(tmp_path)) == {}
     assert model_preset("owner/name") == {}
+    assert model_preset("no-such-folder") == {}
 
 
 def test_a_broken_file_is_named(tmp_path: Path):

@@ -321,5 +321,5 @@ def add_probabilities(
     return peaks
 
 
-BLOCK_BYTES = {"cpu": 8 << 20, "mps": 34 << 20, "cuda": 64 << 20}
+BLOCK_BYTES = {"cpu": 8 << 20, "mps": 32 << 20, "cuda": 64 << 20}
 """How much of the scores is held at once: on a CPU what its cache holds, on a GPU what keeps it busy."""

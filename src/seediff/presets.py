@@ -16,12 +16,15 @@ from .errors import UserError
 def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
     """The model's own constants as a table for `build_config`, for `method` or, when None, for the one that it recommends.
 
-    Empty for a model without any, or without any for this method: then the paper's apply. Raises UserError when the model cannot be
-    named or its file is broken.
+    Empty for a model without any, or without any for this method: then the paper's apply; and for one that is not there, which
+    loading it will say better. Raises UserError when the file is broken.
     """
     from .models.registry import resolve_name  # light: loads no model
 
-    source = resolve_name(model)
+    try:
+        source = resolve_name(model)
+    except UserError:
+        return {}
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
         return {}

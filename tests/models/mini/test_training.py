@@ -95,6 +95,11 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     assert picture.shape == (64, 64, 3)
     assert json.loads((whole / "seediff.json").read_text())["classes"][0] == "aeroplane"
     assert (tmp_path / "whole" / "samples.png").is_file()
+    more, _ = train_mini(TINY, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
+    before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))
+    assert all(torch.equal(before[k], after[k]) for k in before)  # the autoencoder is kept
+    with pytest.raises(UserError, match="already holds checkpoints"):
+        train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
     losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
     assert all(row["stage"] in ("autoencoder", "denoiser") for row in losses)
 

@@ -66,14 +66,14 @@ def train_autoencoder(
         step += 1
         mse = difference.detach().square().mean().item() / 4
         running = mse if running is None else 0.99 * running + 0.01 * mse
-        if step % 50 == 0:
+        if step % 50 == 0 or step == steps:
             report({"stage": "autoencoder", "step": step, "steps": steps, "psnr": -10 * math.log10(running), "std": mean.std().item()})
         now = time.monotonic()
         out_of_time = now - started > 60 * minutes
         if step == steps or out_of_time or now - saved > 60 * recipe.checkpoint_minutes:
             save_checkpoint(folder / "autoencoder.safetensors", model, optimizer, step)
             saved = now
-        if out_of_time:
+        if out_of_time and step < steps:
             return None
     return model.eval()
 

@@ -29,16 +29,19 @@ def train(
     out: Annotated[Path, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
     config: Annotated[Path | None, Parameter(help="TOML file of the recipe; every key has a default.")] = None,
     minutes: Annotated[float, Parameter(help="Stop after this long; the same command continues.")] = math.inf,
+    init: Annotated[Path | None, Parameter(help="Start from the weights of this pipeline folder, not from nothing.")] = None,
 ) -> None:
     """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
 
     Example: seediff mini train --art art --out runs/mini --minutes 60
+
+    Losses go to losses.jsonl and sample pictures to samples.png in --out.
     """
     from .recipe import Recipe
     from .train import train_mini
 
     recipe = Recipe.from_toml(config) if config else Recipe()
-    pipeline, complete = train_mini(recipe, art, out, minutes=minutes, say=lambda text: print(text, flush=True))
+    pipeline, complete = train_mini(recipe, art, out, minutes=minutes, init=init, say=lambda text: print(text, flush=True))
     print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}   Losses: {out / 'losses.jsonl'}")
     print(f"Try it: seediff generate --model {pipeline} --classes dog --per-class 4 --out dogs")
     if not complete:

@@ -195,7 +195,7 @@ def train_denoiser(
         decay = min(config.ema_decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(average.values()), list(model.parameters()), 1 - decay)
         now = time.monotonic()
-        if step % 25 == 0 and rank == 0:
+        if rank == 0 and (step % 25 == 0 or step == steps):
             rate = config.batch * (step - mark[1]) / (now - mark[0])
             mark = (now, step)
             report({"stage": "denoiser", "step": step, "steps": steps, "samples/s": rate, **curves})

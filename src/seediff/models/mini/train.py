@@ -23,23 +23,34 @@ from .autoencoder import train_autoencoder
 from .data import rendered_scenes
 from .denoiser import encode_scenes, load_denoiser, train_denoiser
 from .recipe import Recipe
+from .warmstart import start_from
 from .world import CLASSES, caption
 
 SHEET_SEEDS = 2
 
 
 def train_mini(
-    recipe: Recipe, art: Path, folder: Path, *, minutes: float = math.inf, say: Callable[[str], None] = print
+    recipe: Recipe,
+    art: Path,
+    folder: Path,
+    *,
+    minutes: float = math.inf,
+    init: Path | None = None,
+    say: Callable[[str], None] = print,
 ) -> tuple[Path, bool]:
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
 
     Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images a class. Returns the pipeline's
     folder and whether the recipe is complete; when not, the same call continues.
 
+    `init` is a finished pipeline to start from instead of from nothing.
+
     Raises UserError when the folder holds the checkpoints of another recipe.
     """
     started = time.monotonic()
     _check_recipe(recipe, folder)
+    if init:
+        start_from(init, recipe, folder)
     cores = os.cpu_count() or 1
     say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
     images, captions = rendered_scenes(recipe, art, folder, workers=cores)

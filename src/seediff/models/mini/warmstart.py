@@ -1,0 +1,38 @@
+"""Start a training from a finished pipeline: its weights become the first checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from ...errors import UserError
+from .autoencoder import build_autoencoder
+from .checkpoint import save_checkpoint
+from .denoiser import ADAMW_FILE, MUON_FILE, Denoiser, optimizers
+from .recipe import Recipe
+
+
+def start_from(pipeline: Path, recipe: Recipe, folder: Path) -> None:
+    """Write checkpoints into `folder` that hold the pipeline's weights: a complete autoencoder, a denoiser at step 0.
+
+    For the case that only the weights are left of an earlier training; its optimizers' state is not in them. Raises UserError when
+    the folder already has checkpoints, or the pipeline is not of the recipe's shape.
+    """
+    if any((folder / name).exists() for name in ("autoencoder.safetensors", ADAMW_FILE, MUON_FILE)):
+        raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
+    vae, denoiser = build_autoencoder(recipe), Denoiser(recipe)
+    try:
+        vae.load_state_dict(AutoencoderKL.from_pretrained(pipeline, subfolder="vae").float().state_dict())
+        denoiser.unet.load_state_dict(UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet").float().state_dict())
+        denoiser.text_encoder.load_state_dict(CLIPTextModel.from_pretrained(pipeline, subfolder="text_encoder").float().state_dict())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{pipeline}: not a pipeline of this recipe's shape ({str(error).splitlines()[0]})") from error
+    complete = recipe.autoencoder.crops // recipe.autoencoder.batch
+    save_checkpoint(folder / "autoencoder.safetensors", vae, torch.optim.AdamW(vae.parameters()), complete)
+    inner, other = optimizers(denoiser, recipe.denoiser.learning_rate)
+    save_checkpoint(folder / MUON_FILE, torch.nn.Module(), inner, 0)
+    average = {k: v.detach() for k, v in denoiser.named_parameters()}
+    save_checkpoint(folder / ADAMW_FILE, denoiser, other, 0, **average)
