@@ -99,6 +99,9 @@ def completion(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Never raises, except with SEEDIFF_DEBUG=1 in the environment."""
+    # Libraries that greet with warnings while they are imported would bury a command's own words.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     try:
         result = app(list(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
