@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 
-from seediff import __version__, run
+from seediff import __version__, cli_generate, run
 from seediff.cli import main
-from seediff.cli_generate import make_config
+from seediff.cli_generate import make_config, progress_lines
 from seediff.cli_options import CaptureOptions, ImageOptions, MaskOptions
 from seediff.dataset import native
 from seediff.models import registry
 from seediff.run_config import load_config
+from seediff.summary import own_command
 
 ROOT = Path(__file__).parents[1]
 BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
@@ -24,6 +25,7 @@ BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", 
 @pytest.fixture(autouse=True)
 def no_model(monkeypatch):
     monkeypatch.setattr(run, "model_draw", lambda *_: fake_draw)
+    monkeypatch.setattr(run, "model_fingerprint", lambda *_: "sha256:0")
 
 
 def one_line(capsys) -> str:
@@ -66,7 +68,7 @@ def test_generate_then_again(tmp_path, capsys):
     said = capsys.readouterr().out
     assert re.search(r"dog +│ +2 ", said)
     assert "4 images with masks" in said
-    assert f"open '{out}/preview.html'" in said.replace("\n", "")
+    assert said.endswith(f"Look at '{out}/preview.html' (in a browser)\n")
     assert "drawing" in said
     assert len(list(native.read_dataset(out))) == 4
     assert main([*BASE, "--out", str(out)]) == 0
@@ -76,18 +78,29 @@ def test_generate_then_again(tmp_path, capsys):
 def test_every_command_that_the_summary_names_works(tmp_path, capsys):
     out = tmp_path / "pets"
     main([*BASE, "--out", str(out)])
-    lines = capsys.readouterr().out.split("Next:")[1].strip().splitlines()
-    assert len(lines) == 3
+    python, study, _, page = (line.strip() for line in capsys.readouterr().out.split("Next:")[1].strip().splitlines())
+    assert page == f"Look at {out}/preview.html (in a browser)"
     assert (out / "preview.html").is_file()
-    (python,) = [line.strip() for line in lines if line.strip().startswith("python")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    shell = python.replace("python", sys.executable, 1)
-    done = subprocess.run(shell, shell=True, capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(python, shell=True, capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.startswith("(32, 32, 3)")
-    (study,) = [line.split("#")[0].split()[1:] for line in lines if "study" in line]
-    assert main([*study[:2], "--help"]) == 0
+    assert study.startswith(f"{sys.executable} -m seediff study truth ")  # pytest is not called seediff
+    words = study.split("#")[0].split()[3:]
+    assert main([*words[:2], "--help"]) == 0
     described = capsys.readouterr().out
-    assert all(word in described for word in study if word.startswith("--"))
+    assert all(word in described for word in words if word.startswith("--"))
+
+
+def test_commands_are_named_as_the_user_called_this_one(tmp_path, monkeypatch):
+    script = tmp_path / "my bin" / "seediff"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_command() == f"'{script}'"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert own_command() == "seediff"
 
 
 def test_quiet_says_nothing(tmp_path, capsys):
@@ -123,11 +136,13 @@ def test_disk_estimate_is_near(tmp_path):
 
 def test_every_option_reaches_the_configuration(tmp_path, capsys):
     options = """--negative-prompt blur --classes-per-image 2 --model mini --steps 9 --guidance-scale 3 --size 64 --seed 4 --reject
+        --threads 1
         --attempts 2 --keep-soft --keep-attention --image-format jpg --method seediff --alpha 0.4 --beta otsu --expansion parallel
         --no-background --seed-level 2 --expand-levels 4,2 --tau 2 --self-level 4 --ignore-band 0.4,0.5 --no-pamr --pamr-iterations 3
         --pamr-dilations 1,2 --capture-steps second-half --capture-layers up --no-capture-normalize --prompt"""
     assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, capsys.readouterr().err
     c = load_config(tmp_path / "out" / "seediff.toml")
+    assert c.threads == 1
     assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == ("blur", 2, 9, 3.0, 64, 4)
     assert (c.reject, c.attempts, c.keep_soft, c.keep_attention, c.image_format, c.prompts) == (
         True,
@@ -183,6 +198,14 @@ BAD = [
     (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "per_class = 0 must be at least 1"),
     (["--classes", "dog", "--per-class", "many", "--out", "{tmp}/o"], "--per-class"),
     (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "alpha = 2.0 must be in (0, 1]"),
+    (["--classes", "dog", "--expand-levels", "4,0", "--out", "{tmp}/o"], "expand_levels = (4, 0) must be whole numbers of at least 1"),
+    (["--classes", "dog", "--seed-level", "0", "--out", "{tmp}/o"], "seed_level = 0 must be a whole number of at least 1"),
+    (["--classes", "dog", "--self-level", "-1", "--out", "{tmp}/o"], "self_level = -1 must be"),
+    (["--classes", "dog", "--beta", "best", "--out", "{tmp}/o"], "--beta"),
+    (["--classes", "dog", "--capture-steps", "0", "--out", "{tmp}/o"], "every k-th step needs k ≥ 1"),
+    (["--classes", "dog", "--threads", "0", "--out", "{tmp}/o"], "threads = 0 must be at least 1"),
+    (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "are the same words in a prompt"),
+    (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
     (["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"], "--expand-levels 4;2: must be numbers"),
     (["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"], "--ignore-band 0.4: must be 2 numbers"),
     (["--classes", "dog", "--size", "100", "--out", "{tmp}/o"], "size = 100 must be a positive multiple of 8"),
@@ -204,6 +227,20 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message)
     assert main(["generate", *(a.replace("{tmp}", str(tmp_path)) for a in arguments)]) == 2
     assert message in one_line(capsys)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "latin.txt"]
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys, mini_folder):
+    model = ["--model", str(mini_folder), "--dry-run"]
+    assert main(["generate", "--classes", "dog,zebra", *model, "--out", str(tmp_path / "o")]) == 2
+    assert "does not know 'zebra'; it knows: " in one_line(capsys)
+    assert main([*BASE, *model, "--seed-level", "8", "--out", str(tmp_path / "o")]) == 2
+    assert "seed_level = 8: the model has no attention at L/8; levels there: 1, 2, 4" in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+    assert main([*BASE, "--model", str(mini_folder), "--out", str(tmp_path / "o"), "--quiet"]) == 0
+    assert main([*BASE, *model, "--out", str(tmp_path / "o"), "--seed", "4"]) == 2
+    assert "seed: 0 → 4" in one_line(capsys)
+    assert main([*BASE, *model, "--out", str(tmp_path / "o" / "seediff.toml")]) == 2
+    assert "there is a file where the folder should be" in one_line(capsys)
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):
@@ -234,6 +271,53 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(run, "model_draw", lambda *_: interrupted)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted with 2 of 4 images finished" in one_line(capsys)
+
+
+def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "look_into", interrupted)
+    assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
+    assert "interrupted with nothing drawn yet by this run; the same command continues" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
+    def too_large(specs):
+        raise error
+
+    monkeypatch.setattr(run, "model_draw", lambda *_: too_large)
+    assert main([*BASE, "--out", str(tmp_path / "out")]) == 2
+    assert "out of memory; use a smaller --batch-size" in one_line(capsys)
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
+    now = [0.0]
+    with progress_lines(clock=lambda: now[0]) as progress:
+        for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (120, 24)):  # a minute to load the model
+            now[0] = seconds
+            progress(done, 24, "dog")
+    assert capsys.readouterr().err.splitlines() == [
+        "seediff: 8 of 24 images, 0.67 images/s, 0:00:24 left",
+        "seediff: 16 of 24 images, 0.60 images/s, 0:00:13 left",
+        "seediff: 24 of 24 images, 0.33 images/s, 0:00:00 left",
+    ]
+
+
+def test_lines_are_shown_unless_quiet(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli_generate, "LINE_SECONDS", 0.0)
+    assert main([*BASE, "--out", str(tmp_path / "loud")]) == 0
+    assert "seediff: 2 of 4 images, " in capsys.readouterr().err
+    assert main([*BASE, "--out", str(tmp_path / "quiet"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("debug", "raised"), [("", False), ("1", True)])

@@ -6,7 +6,7 @@ import torch
 
 from seediff.capture import capture_attention
 from seediff.config import CaptureConfig
-from seediff.encode import capture_images, encode_images
+from seediff.encode import capture_groups, capture_images, encode_images
 from seediff.errors import UserError
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
@@ -68,6 +68,20 @@ def test_batch_equals_single_images(mini_model, images):
     for i in range(3):
         alone = capture(mini_model, images[i : i + 1], PROMPTS[i : i + 1], CLASSES[i : i + 1], first_index=i)[0]
         torch.testing.assert_close(alone.self_at(1), together[i].self_at(1), atol=1e-5, rtol=0)
+
+
+def test_groups_in_one_pass_equal_one_pass_each(mini_model, images):
+    together = capture_groups(
+        mini_model, images, PROMPTS, CLASSES, timesteps=TIMESTEPS, seed=3, capture=CaptureConfig(), groups=("all", "up", "down")
+    )
+    for group, maps in together.items():
+        alone = capture(mini_model, images, capture=CaptureConfig(layers=group))
+        for one, other in zip(maps, alone, strict=True):
+            assert one.words == other.words
+            for kind in ("self_attention", "cross_attention"):
+                assert getattr(one, kind).keys() == getattr(other, kind).keys()
+                for side, tensor in getattr(one, kind).items():
+                    torch.testing.assert_close(tensor, getattr(other, kind)[side], atol=1e-6, rtol=1e-5)
 
 
 def test_order_of_timesteps_does_not_matter_and_the_seed_does(mini_model, images):

@@ -14,7 +14,7 @@ from random_maps import CLASSES, random_maps, replaced
 
 from seediff.config import MaskConfig
 from seediff.errors import UserError
-from seediff.masks import combine, enlarge, label_pixels, make_masks
+from seediff.masks import BEFORE_PAMR, combine, enlarge, label_pixels, make_masks
 from seediff.methods import FINISHES, METHODS, soft_mask
 from seediff.refine import pamr
 from seediff.threshold import otsu
@@ -38,7 +38,12 @@ def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
     assert result.soft.shape == (2, 48, 64)
     assert 0 <= result.soft.min() <= result.soft.max() <= 1
     assert result.classes == CLASSES
-    assert all(list(steps)[-1] == "final" for steps in result.trace.values())
+    for name, steps in result.trace.items():
+        last = list(steps)[-2:] if use_pamr else [list(steps)[-1]]
+        assert last == (["final", BEFORE_PAMR] if use_pamr else ["final"])
+        if use_pamr:  # each method's own way of coming to the image's size
+            without = make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(method=method, pamr=False))
+            torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)
 
 
 def test_every_method_says_how_it_ends():

@@ -50,6 +50,9 @@ def test_class_file_that_is_not_utf8_is_named(tmp_path):
         (("background",), "cannot be a class"),
         (("a\nb",), "no class name"),
         ((" dog",), "no class name"),
+        (("tvmonitor", "cat", "tv monitor"), "classes 'tvmonitor' and 'tv monitor' are the same words in a prompt"),
+        (("Dog", "dog"), "'Dog' and 'dog'"),
+        (("a  b", "a b"), "the same words"),
         (tuple(f"c{i}" for i in range(255)), "254"),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fake_engine import fake_draw, fake_maps
 from killing import CONFIG as KILLED_CONFIG
 
@@ -21,7 +22,7 @@ from seediff import run_folder
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.run import generate, rejections, traced_classes
-from seediff.run_config import GenerateConfig
+from seediff.run_config import GenerateConfig, load_config
 from seediff.types import AttentionMaps, SampleSpec
 
 TESTS = Path(__file__).parent
@@ -209,6 +210,31 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
     assert fingerprints(out) == before
 
 
+def test_nothing_committed_binds_nobody(tmp_path, unbroken):
+    """What failed in its first batch may be put right: other options go into the same folder, and no file of the first try stays."""
+    out = tmp_path / "out"
+
+    def fails(specs):
+        images, maps = fake_draw(specs)
+        return images[:2], maps  # two of three are written before it is found out
+
+    wrong = replace(CONFIG, seed=9, image_format="jpg", keep_soft=True, device="cuda")
+    with pytest.raises(ValueError, match="zip"):
+        generate(wrong, out, draw=fails)
+    assert list((out / native.IMAGES).iterdir())
+    assert run_folder.look_into(out, CONFIG) == ("new", CONFIG)
+    generate(CONFIG, out, draw=fake_draw)
+    assert fingerprints(out) == unbroken
+
+
+def test_files_that_no_record_explains_are_not_removed(tmp_path):
+    """A finished dataset whose metadata.jsonl somebody removed is not taken for a first batch that failed."""
+    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    (tmp_path / "out" / native.METADATA).unlink()
+    with pytest.raises(UserError, match="seed: 0 → 1"):
+        generate(replace(CONFIG, seed=1), tmp_path / "out", draw=fake_draw)
+
+
 def test_another_version_does_not_continue(tmp_path, monkeypatch):
     unfinished(tmp_path / "out", batches=1)
     monkeypatch.setattr(run_folder, "__version__", "9.9")
@@ -367,6 +393,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     assert result.rows[0]["model"] == "mini"
     assert str(mini_folder.parent) not in (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
     before = fingerprints(tmp_path / "out")
+    assert load_config(tmp_path / "out" / native.CONFIG).threads == torch.get_num_threads()
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before
@@ -381,6 +408,10 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
         ({"size": 72}, "size = 72 must be a multiple of"),
         ({"steps": 5000}, "steps = 5000"),
         ({"prompts": (" ".join(["very"] * 200) + " {class}",)}, "cut off|token"),
+        ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has 602 tokens"),
+        ({"mask": seediff.MaskConfig(seed_level=8)}, "seed_level = 8: the model has no attention at L/8; levels there: 1, 2, 4"),
+        ({"mask": seediff.MaskConfig(method="ca_sa", self_level=3)}, "self_level = 3: the model has no attention at L/3"),
+        ({"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))}, "expand_levels = 8,1: the model has no attention at L/8"),
     ],
 )
 def test_what_the_model_cannot_do_is_known_before_drawing(tmp_path, mini_folder, change, message):
@@ -388,3 +419,51 @@ def test_what_the_model_cannot_do_is_known_before_drawing(tmp_path, mini_folder,
     with pytest.raises(UserError, match=message):
         generate(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> None:
+    """Leave a run of a real model in `out` that was stopped after its first batch."""
+
+    class Stopped(Exception):
+        pass
+
+    real = run_module._Run.batch
+
+    def batch(self, number, specs, draw):
+        if number:
+            raise Stopped
+        return real(self, number, specs, draw)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module._Run, "batch", batch)
+        with pytest.raises(Stopped):
+            generate(config, out)
+
+
+def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monkeypatch, mini_folder):
+    """Products of matrices are split among threads: a continuation with another number of them would differ in the last bits."""
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
+    before = torch.get_num_threads()
+    used = []
+    real = run_module._Run.batch
+    monkeypatch.setattr(run_module._Run, "batch", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    stopped_after_one_batch(monkeypatch, replace(config, threads=before + 1), tmp_path / "out")
+    generate(config, tmp_path / "out")
+    assert used == [before + 1] * 2
+    assert torch.get_num_threads() == before
+    with pytest.raises(UserError, match=rf"threads: {before + 1} → {before}"):
+        generate(replace(config, threads=before), tmp_path / "out")
+
+
+def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
+    model = tmp_path / "model"
+    shutil.copytree(mini_folder, model)
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(model))
+    stopped_after_one_batch(monkeypatch, config, tmp_path / "out")
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-4] + bytes(4))
+    with pytest.raises(UserError, match="begun with other weights of model"):
+        generate(config, tmp_path / "out")
+    weights.write_bytes(data)
+    assert generate(config, tmp_path / "out").drawn == 1

@@ -79,6 +79,7 @@ def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
         ({"guidance_scale": float("nan")}, "guidance_scale"),
         ({"image_format": "gif"}, "image_format"),
         ({"negative_prompt": "a\nb"}, "line break"),
+        ({"threads": 0}, "threads = 0"),
     ],
 )
 def test_impossible_values(values, message):

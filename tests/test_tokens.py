@@ -49,6 +49,14 @@ def test_longer_class_claims_the_words(tokenizer):
     assert locate_words(tokenizer, "a potted plant and a plant", ["plant", "pottedplant"]) == {"plant": (6,), "pottedplant": (2, 3)}
 
 
+@pytest.mark.parametrize(
+    ("name", "prompt"), [("kiwi", "a \u212aiwi"), ("bus", "a bu\u017f"), ("fish", "a f\u0130sh"), ("iron", "an \u0131ron")]
+)
+def test_letters_whose_cases_are_no_pair(tokenizer, name, prompt):
+    """`re` takes the Kelvin sign for a k and the long s for an s; what it found is the class, whatever `lower` makes of it."""
+    assert locate_words(tokenizer, prompt, [name])[name]
+
+
 def test_class_that_is_not_there(tokenizer):
     with pytest.raises(UserError, match=r"class 'tvmonitor' \(in a prompt: 'tv monitor'\) is not in the prompt 'a photo of a dog'"):
         locate_words(tokenizer, "a photo of a dog", ["dog", "tvmonitor"])

@@ -28,6 +28,7 @@ from .errors import UserError
 from .types import AttentionMaps
 
 Kind = Literal["self", "cross"]
+Layers = Literal["all", "up", "down"]
 
 _captured_unets: WeakSet[torch.nn.Module] = WeakSet()
 
@@ -76,7 +77,7 @@ def capture_attention(
         _captured_unets.discard(unet)
 
 
-def attention_layers(unet: Any, layers: Literal["all", "up", "down"] = "all") -> dict[str, Any]:
+def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
     """The UNet's attention modules by name, in order of their names; "up" and "down" include the middle block.
 
     Raises UserError for attention whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`.
@@ -84,7 +85,7 @@ def attention_layers(unet: Any, layers: Literal["all", "up", "down"] = "all") ->
     found = {}
     for key in unet.attn_processors:
         name = key.removesuffix(".processor")
-        if layers != "all" and not name.startswith((layers, "mid")):
+        if not in_group(name, layers):
             continue
         attention = unet.get_submodule(name)
         if attention.added_kv_proj_dim is not None or attention.norm_q is not None or attention.norm_k is not None:
@@ -93,6 +94,11 @@ def attention_layers(unet: Any, layers: Literal["all", "up", "down"] = "all") ->
             )
         found[name] = attention
     return found
+
+
+def in_group(name: str, layers: Layers) -> bool:
+    """Whether the attention module of that name is one of `layers`; the middle block is on both sides."""
+    return layers == "all" or name.startswith((layers, "mid"))
 
 
 class AttentionRecorder:
@@ -163,12 +169,17 @@ class AttentionRecorder:
         self._counts[where] = self._counts.get(where, 0) + 1
         self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
 
-    def maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> list[AttentionMaps]:
+    def maps(
+        self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], *, layers: Layers | None = None
+    ) -> list[AttentionMaps]:
         """The means over layers and steps (eq. 5), one AttentionMaps an image of the batch, on the UNet's device.
 
-        words, prompts: of each image, as AttentionMaps holds them.
+        words, prompts: of each image, as AttentionMaps holds them. layers: the mean of only these of the layers captured, which
+            needs `per_layer=True`.
         Raises UserError when nothing was recorded or attention was not finite.
         """
+        if layers is not None and not self.per_layer:
+            raise ValueError("a part of the layers needs capture_attention(..., per_layer=True)")
         self._finish()
         if len(words) != self.images or len(prompts) != self.images:
             raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
@@ -177,7 +188,7 @@ class AttentionRecorder:
                 side: next(iter(maps.values())) if len(maps) == 1 else torch.stack(list(maps.values())).mean(0)
                 for side, maps in sides.items()
             }
-            for kind, sides in (("self", self._by_side("self")), ("cross", self._by_side("cross")))
+            for kind, sides in (("self", self._by_side("self", layers)), ("cross", self._by_side("cross", layers)))
         }
         assert self.latent_side is not None
         return [
@@ -207,10 +218,10 @@ class AttentionRecorder:
                 counts[side] = counts.get(side, 0) + count
         return dict(sorted(counts.items(), reverse=True))
 
-    def _by_side(self, kind: Kind) -> dict[int, dict[str, torch.Tensor]]:
+    def _by_side(self, kind: Kind, layers: Layers | None = None) -> dict[int, dict[str, torch.Tensor]]:
         sides: dict[int, dict[str, torch.Tensor]] = {}
         for (of, side, name), tensor in self._sums.items():
-            if of == kind:
+            if of == kind and (layers is None or in_group(name, layers)):
                 sides.setdefault(side, {})[name] = tensor
         return dict(sorted(sides.items(), reverse=True))
 

@@ -42,10 +42,11 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset."
     from .dataset import native
     from .run import preview as write
     from .run_config import load_config
+    from .summary import look_at
 
     config = load_config(data / native.CONFIG)
     rejected = native.read_rows(data, native.REJECTED) if (data / native.REJECTED).is_file() else []
-    print(f"Open {write(data, config, native.read_rows(data), rejected)}")
+    print(look_at(write(data, config, native.read_rows(data), rejected)))
 
 
 @app.command
@@ -125,9 +126,19 @@ def _explain(error: BaseException) -> int:
         code, text = 2, f"{error} (--help lists what there is)"
     elif isinstance(error, OSError):
         code, text = 2, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-    elif type(error).__name__ == "OutOfMemoryError":
+    elif _is_out_of_memory(error):
         code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
     else:
         code, text = 1, f"{type(error).__name__}: {error} (a fault of seediff; SEEDIFF_DEBUG=1 shows where)"
     print(f"seediff: {' '.join(text.split())}", file=sys.stderr)
     return code
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """torch has an error of its own for cuda only; on the cpu and on mps it is a RuntimeError with one of these texts."""
+    texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in texts))
+    )

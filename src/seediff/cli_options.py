@@ -68,6 +68,9 @@ class ImageOptions:
     dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = (
         None
     )
+    threads: Annotated[
+        int | None, option(MODEL, "Threads of the cpu; part of the configuration, since rounding depends on it.", "torch's own choice")
+    ] = None
 
     reject: Annotated[
         bool | None, option(KEPT, "Draw a sample again when its mask is flagged; leave it out when every attempt is.", "no")

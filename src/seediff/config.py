@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from .errors import UserError
 
@@ -20,6 +20,9 @@ class CaptureConfig:
     """Which side of the UNet counts (mid belongs to both)."""
 
     def __post_init__(self) -> None:
+        _check_choice(self, "layers")
+        if self.steps not in ("all", "second-half") and not _is_whole(self.steps):
+            raise UserError(f"steps = {self.steps!r} must be 'all', 'second-half' or a whole number k for every k-th")
         if isinstance(self.steps, int) and self.steps < 1:
             raise UserError(f"steps = {self.steps}: every k-th step needs k ≥ 1")
 
@@ -54,15 +57,31 @@ class MaskConfig:
     """Pixels. None: the paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
 
     def __post_init__(self) -> None:
+        _check_choice(self, "method")
+        _check_choice(self, "expansion")
         if not 0 < self.alpha <= 1:
             raise UserError(f"alpha = {self.alpha} must be in (0, 1]")
-        if not isinstance(self.beta, str) and not 0 < self.beta < 1:
+        if self.beta != "otsu" and (isinstance(self.beta, str) or not 0 < self.beta < 1):
             raise UserError(f"beta = {self.beta} must be in (0, 1), or 'otsu'")
-        if self.tau < 1:
-            raise UserError(f"tau = {self.tau} must be at least 1")
+        for name in ("tau", "seed_level", "self_level"):
+            if not _is_whole(value := getattr(self, name)) or value < 1:
+                raise UserError(f"{name} = {value} must be a whole number of at least 1")
+        if not all(_is_whole(level) and level >= 1 for level in self.expand_levels):
+            raise UserError(f"expand_levels = {self.expand_levels} must be whole numbers of at least 1, like (4, 2, 1)")
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
             raise UserError(f"ignore_band = {self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
         if self.pamr_iterations < 1 or any(d < 1 for d in self.pamr_dilations or ()):
             raise UserError("pamr_iterations and pamr_dilations must be at least 1")
+
+
+def _check_choice(config: Any, name: str) -> None:
+    """Raise UserError when a field holds none of the texts that its type lists."""
+    choices = get_args(get_type_hints(type(config))[name])
+    if (value := getattr(config, name)) not in choices:
+        raise UserError(f"{name} = {value!r} must be one of {', '.join(map(repr, choices))}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from .capture import capture_attention
+from .capture import Layers, capture_attention
 from .config import CaptureConfig
 from .errors import UserError
 from .models.registry import Model
@@ -41,7 +42,6 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     return latents * vae.config.scaling_factor
 
 
-@torch.no_grad()
 def capture_images(
     model: Model,
     images: Sequence[np.ndarray],
@@ -63,6 +63,36 @@ def capture_images(
 
     Returns: maps, on the model's device.
     """
+    return capture_groups(
+        model,
+        images,
+        prompts,
+        classes,
+        timesteps=timesteps,
+        seed=seed,
+        capture=capture,
+        groups=(capture.layers,),
+        first_index=first_index,
+    )[capture.layers]
+
+
+@torch.no_grad()
+def capture_groups(
+    model: Model,
+    images: Sequence[np.ndarray],
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
+    seed: int,
+    capture: CaptureConfig,
+    groups: Sequence[Layers],
+    first_index: int = 0,
+) -> dict[Layers, list[AttentionMaps]]:
+    """`capture_images` for several groups of layers at the price of one: {group: maps}; `capture.layers` has no part in it.
+
+    Several groups keep every layer's own running map meanwhile, so they need more memory than one.
+    """
     if not len(images) == len(prompts) == len(classes):
         raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
     pipe = model.pipe
@@ -77,13 +107,15 @@ def capture_images(
     clean = encode_images(model, images)
     embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
     generators = [_generator(seed, first_index + i) for i in range(len(images))]
-    with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending)) as recorder:
+    several = len(groups) > 1
+    capture = replace(capture, layers="all" if several else groups[0])
+    with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
         for timestep in descending:
             noise = torch.stack([torch.randn(clean.shape[1:], generator=g) for g in generators]).to(clean)
             signal = float(signal_of[timestep])
             noisy = signal**0.5 * clean + (1 - signal) ** 0.5 * noise  # DDPM eq. 4
             pipe.unet(noisy, timestep, encoder_hidden_states=embeddings)
-    return recorder.maps(words, list(prompts))
+    return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

@@ -18,6 +18,9 @@ from .types import AttentionMaps, MaskResult
 __all__ = ["combine", "enlarge", "label_pixels", "make_masks", "refine", "scaled_dilations"]
 
 IGNORE = 255
+BEFORE_PAMR = "before PAMR"
+"""The last step of a trace when PAMR runs: what it starts from, at the image's size."""
+
 SMALLEST, LARGEST = 0.01, 0.95
 """Of the image's area: a mask beyond is flagged `degenerate`."""
 
@@ -48,7 +51,10 @@ def make_masks(
     soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
 
     # 3. PAMR, all classes at once.
+    trace = {name: dict(found.trace) for name, found in zip(classes, softs, strict=True)}
     if config.pamr and image is not None:
+        for steps, one in zip(trace.values(), soft, strict=True):
+            steps[BEFORE_PAMR] = one
         soft = refine(image, soft, config)
 
     # 4. Threshold, and one class a pixel.
@@ -59,7 +65,7 @@ def make_masks(
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += [f"degenerate:{name}" for name, share in zip(classes, shares, strict=True) if not SMALLEST <= share <= LARGEST]
 
-    trace = {name: {step: m.cpu() for step, m in found.trace.items()} for name, found in zip(classes, softs, strict=True)}
+    trace = {name: {step: m.cpu() for step, m in steps.items()} for name, steps in trace.items()}
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), trace)
 
 

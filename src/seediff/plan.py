@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
 
+from .model_files import check_files, read_part
 from .models.registry import resolve_name
 from .prompts import sample_specs
 from .run_config import GenerateConfig
@@ -23,6 +23,7 @@ def describe(config: GenerateConfig, out: Path) -> str:
     """The plan as text: prompts, counts, model, files and an estimate of their size. Raises UserError where the run would at once."""
     state, config = look_into(out, config)
     source = resolve_name(config.model)
+    check_files(config)
     specs = sample_specs(config)
     counts = Counter(name for spec in specs for name in spec.classes)
     prompts = list(dict.fromkeys(spec.prompt for spec in specs))
@@ -68,10 +69,9 @@ def files(config: GenerateConfig) -> list[str]:
 def model_sides(folder: Path) -> tuple[int, int] | None:
     """(side of its images in pixels, pixels a position of the latent) of a local model; None when its files do not say."""
     try:
-        latent_side = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))["sample_size"]
-        factor = 2 ** (len(json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))["block_out_channels"]) - 1)
-        return int(latent_side) * factor, factor
-    except (OSError, ValueError, KeyError, TypeError):
+        factor = 2 ** (len(read_part(folder, "vae")["block_out_channels"]) - 1)
+        return int(read_part(folder, "unet")["sample_size"]) * factor, factor
+    except (KeyError, TypeError):
         return None
 
 

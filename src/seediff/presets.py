@@ -7,33 +7,75 @@ The paper's constants are for Stable Diffusion at 512². A small model has other
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from .errors import UserError
+from .config import CaptureConfig, MaskConfig
+from .errors import UserError, first_line
+from .fields import checked
+
+
+@dataclass(frozen=True)
+class _Preset:
+    """What `preset` in seediff.json may hold, next to `methods`: the constants of each method, by its name."""
+
+    steps: int
+    guidance_scale: float
+    method: Literal["seediff", "ca", "ca_sa", "reference"]
+    note: str
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """What each of `methods` may hold."""
+
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
 def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
     """The model's own constants as a table for `build_config`, for `method` or, when None, for the one that it recommends.
 
     Empty for a model without any, or without any for this method: then the paper's apply; and for one that is not there, which
-    loading it will say better. Raises UserError when the file is broken.
+    loading it will say better. Raises UserError when the file is broken or holds what is no constant.
     """
+    path = _preset_file(model)
+    if path is None:
+        return {}
+    try:
+        preset = dict(json.loads(path.read_text(encoding="utf-8")).get("preset", {}))
+        methods = dict(preset.pop("methods", {}))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({first_line(error)})") from error
+    preset = checked(_Preset, preset, f"{path} [preset]")
+    constants = {name: _check_constants(table, f"{path} [preset.methods.{name}]") for name, table in methods.items()}
+    chosen = method or preset.get("method")
+    table = {key: preset[key] for key in ("steps", "guidance_scale") if key in preset}
+    own = constants.get(chosen, {})
+    return {**table, "mask": {**({"method": chosen} if chosen else {}), **own.get("mask", {})}, "capture": own.get("capture", {})}
+
+
+def _check_constants(table: Any, where: str) -> dict[str, Any]:
+    """One method's constants, with names, types and values that `MaskConfig` and `CaptureConfig` take."""
+    if not isinstance(table, dict):
+        raise UserError(f"{where}: must be an object with 'mask' and 'capture'")
+    constants = checked(_Constants, table, where)
+    try:
+        MaskConfig(**constants.get("mask", {}))
+        CaptureConfig(**constants.get("capture", {}))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return constants
+
+
+def _preset_file(model: str) -> Path | None:
+    """seediff.json of a local model, when it has one."""
     from .models.registry import resolve_name  # light: loads no model
 
     try:
         source = resolve_name(model)
     except UserError:
-        return {}
+        return None
     path = Path(source) / "seediff.json"
-    if isinstance(source, str) or not path.is_file():
-        return {}
-    try:
-        preset = json.loads(path.read_text(encoding="utf-8")).get("preset", {})
-        chosen = method or preset.get("method")
-        constants = preset.get("methods", {}).get(chosen, {})
-        table = {key: preset[key] for key in ("steps", "guidance_scale") if key in preset}
-        mask = {key: tuple(value) if isinstance(value, list) else value for key, value in constants.get("mask", {}).items()}
-        return {**table, "mask": {**({"method": chosen} if chosen else {}), **mask}, "capture": dict(constants.get("capture", {}))}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    return path if isinstance(source, Path) and path.is_file() else None

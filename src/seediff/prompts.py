@@ -91,6 +91,11 @@ def check_classes(classes: Sequence[str]) -> None:
             raise UserError(f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
         if name != name.strip() or not name or not name.isprintable():
             raise UserError(f"{name!r} is no class name: it is empty, or has spaces at its ends or unprintable characters")
+    by_sound: dict[str, str] = {}
+    for name in classes:
+        other = by_sound.setdefault(" ".join(spoken(name).casefold().split()), name)
+        if other != name:
+            raise UserError(f"classes {other!r} and {name!r} are the same words in a prompt ('{spoken(name)}'); keep one of them")
 
 
 def check_prompts(prompts: Sequence[str]) -> None:

@@ -14,10 +14,16 @@ import numpy as np
 
 from . import __version__
 from .dataset import native
+from .errors import UserError
+from .fingerprint import model_fingerprint
+from .levels import check_levels
+from .model_files import check_files
 from .prompts import redraw, sample_specs
 from .run_config import GenerateConfig, resolve_device
 from .run_folder import (
     BatchRecord,
+    check_weights,
+    discard_unfinished,
     has_records,
     look_into,
     make_room,
@@ -72,7 +78,6 @@ def generate(config: GenerateConfig, out: Path | str, *, draw: Draw | None = Non
     another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
     """
     out, device = Path(out), config.device
-    config = replace(config, device=device.split(":")[0] if device else None)  # which of several GPUs changes nothing
     report = progress or (lambda done, total, what: None)
     state, config = look_into(out, config)
     if state == "complete" and not has_records(out):
@@ -84,44 +89,82 @@ def generate(config: GenerateConfig, out: Path | str, *, draw: Draw | None = Non
             return _complete(out)
         if state == "new" and draw is None:
             config = resolve_device(config)
-        specs = sample_specs(config)
-        batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
-        records = [read_record(out, number) for number in range(len(batches))]
-        done = sum(len(batch) for batch, record in zip(batches, records, strict=True) if record)
-        run = _Run(config, out, traced_classes(specs))
-        if None in records and draw is None:
-            with run.timed("loading"):
-                report(done, len(specs), f"loading {config.model_label}")
-                draw = model_draw(config, specs, device)
+        with cpu_threads(config.threads):
+            return _make(out, config, state == "new", draw, device, report)
+
+
+def _make(out: Path, config: GenerateConfig, new: bool, draw: Draw | None, device: str | None, report: Progress) -> RunResult:
+    """Draw the batches that are not there yet and finish the dataset. The folder is locked, `config` resolved and checked against it.
+
+    new: nothing in the folder is to be continued. device: as the user named it, with an index perhaps.
+    """
+    specs = sample_specs(config)
+    batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
+    records = [None if new else read_record(out, number) for number in range(len(batches))]
+    done = sum(len(batch) for batch, record in zip(batches, records, strict=True) if record)
+    run = _Run(config, out, traced_classes(specs))
+    weights = ""
+    if None in records and draw is None:
+        with run.timed("loading"):
+            report(done, len(specs), f"loading {config.model_label}")
+            draw = model_draw(config, specs, device)
+            weights = model_fingerprint(config.model)  # after loading, which may have fetched them
+    if new:
+        discard_unfinished(out)
         # First of all what tells this folder from a foreign one, should the next moment be the last.
-        native.write_atomic(out / native.CONFIG, config.to_toml().encode("utf-8"))
-        make_room(out, run.folders)
-        report(done, len(specs), "")
-        drawn = 0
-        for number, batch in enumerate(batches):
-            if records[number] is None:
-                assert draw is not None
-                report(done, len(specs), ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes)))
-                records[number] = run.batch(number, batch, draw)
-                done += len(batch)
-                drawn += len(batch)
-                report(done, len(specs), "")
-        report(done, len(specs), "finishing")
-        finished = [record for record in records if record]
-        finish(out, config, [row for record in finished for row in record.rows], [row for record in finished for row in record.rejected])
+        native.write_atomic(out / native.CONFIG, config.to_toml(weights).encode("utf-8"))
+    else:
+        check_weights(out, config.model, weights)
+    make_room(out, run.folders)
+    report(done, len(specs), "")
+    drawn = 0
+    for number, batch in enumerate(batches):
+        if records[number] is None:
+            assert draw is not None
+            report(done, len(specs), ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes)))
+            records[number] = run.batch(number, batch, draw)
+            done += len(batch)
+            drawn += len(batch)
+            report(done, len(specs), "")
+    report(done, len(specs), "finishing")
+    finished = [record for record in records if record]
+    finish(out, config, [row for record in finished for row in record.rows], [row for record in finished for row in record.rejected])
     return replace(_complete(out), drawn=drawn, seconds=run.seconds)
 
 
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Have torch use `count` threads meanwhile: sums are split among them, so that their number shows in the last bits. None: as it is."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None) -> Draw:
-    """Load the configuration's model, check that it knows every class and prompt, and return what draws a batch with it."""
+    """Load the configuration's model, check everything that could fail while drawing, and return what draws a batch with it."""
     from .models.registry import load_model
     from .pipeline import check_inputs, generate_batch
-    from .tokens import locate_words
+    from .tokens import locate_words, token_offsets
 
+    check_files(config)
     model = load_model(config.model, device=device or config.device, dtype=config.dtype)
     check_inputs(model, specs, steps=config.steps, size=config.size)
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         locate_words(model.pipe.tokenizer, prompt, classes)
+    if config.guidance_scale > 1:  # without guidance nobody reads it
+        try:
+            token_offsets(model.pipe.tokenizer, config.negative_prompt)
+        except UserError as error:
+            raise UserError(f"negative_prompt: {error}") from error
+    check_levels(model.pipe.unet.config, config.mask, config.capture)
 
     def draw(batch: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         return generate_batch(

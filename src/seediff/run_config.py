@@ -6,22 +6,24 @@ shown, are not part of it. Values come from the command line, else from the file
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import tomli_w
 
 from . import __version__
 from .config import CaptureConfig, MaskConfig
 from .errors import UserError
+from .fields import checked
 from .presets import model_preset
 from .prompts import DEFAULT_PROMPTS, check_classes, check_prompts, parse_classes, parse_prompts
 from .toml import read_toml
+
+ABOUT = ("version", "weights")
+"""What a dataset's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class GenerateConfig:
     classes_per_image: int = 1
     """Distinct classes shown together in every image."""
     model: str = "mini"
-    """A name that `seediff models` lists, a local folder or a hub id."""
+    """A name that `seediff models` lists, a local folder or a hub id. A relative folder is looked up from where the program runs, now
+    and when the run is continued: name it by its full path to continue from elsewhere."""
     steps: int = 50
     """Denoising steps."""
     guidance_scale: float = 7.5
@@ -61,6 +64,8 @@ class GenerateConfig:
     """cuda, mps or cpu; None: the best one there is."""
     dtype: str | None = None
     """float32, float16 or bfloat16; None: what suits the device."""
+    threads: int | None = None
+    """Threads of the cpu, when that is the device: another number rounds otherwise. None: as many as torch takes."""
     capture: CaptureConfig = field(default_factory=CaptureConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
 
@@ -71,8 +76,8 @@ class GenerateConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_classes(self.classes)
         check_prompts(self.prompts)
-        for name in ("per_class", "classes_per_image", "steps", "batch_size", "attempts"):
-            if getattr(self, name) < 1:
+        for name in ("per_class", "classes_per_image", "steps", "batch_size", "attempts", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.classes_per_image > len(self.classes):
             raise UserError(f"classes_per_image = {self.classes_per_image}, but there are only {len(self.classes)} classes")
@@ -89,20 +94,33 @@ class GenerateConfig:
 
     @classmethod
     def recommended(cls, **values: Any) -> GenerateConfig:
-        """The configuration with the model's own constants where none are given; `mask` and `capture` are tables here.
+        """The configuration with the model's own constants where none are given.
 
-        `GenerateConfig(...)` itself always means the paper's. Raises UserError.
+        `mask` and `capture` are tables of the values that are given, such as `mask={"beta": 0.4}`; a whole MaskConfig or CaptureConfig
+        gives all of them. `GenerateConfig(...)` itself always means the paper's. Raises UserError.
         """
+        for name, kind in (("mask", MaskConfig), ("capture", CaptureConfig)):
+            given = values.get(name, {})
+            if isinstance(given, kind):
+                values[name] = asdict(given)
+            elif not isinstance(given, Mapping):
+                raise UserError(f"{name} must be a {kind.__name__} or a table of its fields, not {given!r}")
+            elif unknown := sorted(set(given) - {f.name for f in fields(kind)}):
+                raise UserError(f"{name}: there is no option '{unknown[0]}'; options here: {', '.join(f.name for f in fields(kind))}")
         return build_config(values, preset_for(values))
 
     @property
     def model_label(self) -> str:
-        """The model's name for rows and pages: of a local folder its last part, so that no output tells where it was made."""
+        """The model's name for rows and pages: of a local folder its last part, so that they do not tell where it lay.
+
+        seediff.toml alone holds the path as it was given, for `--config`.
+        """
         return Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
 
-    def to_toml(self) -> str:
-        """The text of seediff.toml, which `--config` reads back. What is None has no line."""
-        return tomli_w.dumps({"version": __version__, **_without_none(asdict(self))})
+    def to_toml(self, weights: str = "") -> str:
+        """The text of seediff.toml, which `--config` reads back. What is None has no line. weights: the model's fingerprint."""
+        about = {"version": __version__, **({"weights": weights} if weights else {})}
+        return tomli_w.dumps({**about, **_without_none(asdict(self))})
 
     def batches(self, count: int) -> list[range]:
         """Which samples are drawn together, of `count` in all."""
@@ -110,17 +128,18 @@ class GenerateConfig:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """The values of a TOML file, checked for names and types, for `build_config`. `version` is left out.
+    """The values of a TOML file, checked for names and types, for `build_config`. What is about a dataset (ABOUT) is left out.
 
     `classes` and `prompts` may also be what the command line takes: one text with names between commas, `voc`, a file.
     """
     table = read_toml(path)
-    table.pop("version", None)
+    for key in ABOUT:
+        table.pop(key, None)
     if isinstance(table.get("classes"), str):
         table["classes"] = list(parse_classes(table["classes"]))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = list(parse_prompts([table["prompts"]]))
-    return _checked(GenerateConfig, table, str(path))
+    return checked(GenerateConfig, table, str(path))
 
 
 def build_config(*tables: Mapping[str, Any]) -> GenerateConfig:
@@ -144,6 +163,41 @@ def preset_for(*tables: Mapping[str, Any]) -> dict[str, Any]:
     return model_preset(model, method)
 
 
+def merge_config(line: Mapping[str, Any], file: Path | None = None, *, preset: bool = True) -> GenerateConfig:
+    """The configuration of a command: its own values, then those of its --config file, then the model's preset, then the paper's.
+
+    A dataset's seediff.toml (it says `version`) holds every value, and what has no line there is unset: no preset fills it. Where the
+    command names another model or method than it, what the file holds only because of its own one's preset gives way to the other's.
+    """
+    if file is None:
+        return build_config(line, preset_for(line) if preset else {})
+    table = read_table(file)
+    if "version" not in read_toml(file):
+        return build_config(line, table, preset_for(line, table) if preset else {})
+    own_model, own_method = table.get("model", GenerateConfig.model), table.get("mask", {}).get("method", MaskConfig.method)
+    other_model = line.get("model", own_model) != own_model
+    if not other_model and line.get("mask", {}).get("method", own_method) == own_method:
+        return build_config(line, table)
+    chosen = _chosen_by_hand(table, model_preset(own_model, own_method), other_model)
+    return build_config(line, chosen, preset_for(line, table) if preset else {})
+
+
+def _chosen_by_hand(table: Mapping[str, Any], own: Mapping[str, Any], other_model: bool) -> dict[str, Any]:
+    """A dataset's table without the constants that are those of its own preset, or the paper's. The method stays; so do steps and guidance,
+    which are the model's, unless another model comes."""
+
+    def differing(held: Mapping[str, Any], preset: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in held.items() if key not in paper or value not in (paper[key], preset.get(key, paper[key]))}
+
+    paper = {name: getattr(GenerateConfig, name) for name in ("steps", "guidance_scale")} if other_model else {}
+    mask = {
+        **differing(table.get("mask", {}), own.get("mask", {}), asdict(MaskConfig())),
+        "method": table.get("mask", {}).get("method", MaskConfig.method),
+    }
+    capture = differing(table.get("capture", {}), own.get("capture", {}), asdict(CaptureConfig()))
+    return {**differing(table, own, paper), "mask": mask, "capture": capture}
+
+
 def load_config(path: Path) -> GenerateConfig:
     """The configuration in a TOML file, such as a dataset's seediff.toml."""
     return build_config(read_table(path))
@@ -156,11 +210,14 @@ def differences(old: GenerateConfig, new: GenerateConfig) -> list[str]:
 
 
 def resolve_device(config: GenerateConfig) -> GenerateConfig:
-    """The configuration with the device and number format that will be used, which decide about rounding."""
+    """The configuration with the device, number format and, on the cpu, threads that will be used, which decide about rounding."""
+    import torch
+
     from .models.registry import default_device, default_dtype  # imports torch and diffusers
 
     device = config.device or default_device()
-    return replace(config, device=device, dtype=config.dtype or default_dtype(device))
+    threads = (config.threads or torch.get_num_threads()) if device == "cpu" else config.threads
+    return replace(config, device=device, dtype=config.dtype or default_dtype(device), threads=threads)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -179,52 +236,3 @@ def _shown(value: Any) -> str:
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
     """TOML has no None: what is not set has no line."""
     return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
-
-
-def _checked(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The table with lists as tuples and whole numbers as floats where a float belongs. UserError for unknown names and wrong types."""
-    hints = get_type_hints(cls)
-    known = {f.name: hints[f.name] for f in fields(cls)}
-    checked: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise UserError(f"{where}: there is no option '{key}'; options here: {', '.join(known)}")
-        if is_dataclass(known[key]):
-            if not isinstance(value, dict):
-                raise UserError(f"{where}: '{key}' must be a table: [{key}]")
-            checked[key] = _checked(known[key], value, f"{where} [{key}]")  # type: ignore[arg-type]
-            continue
-        found = _fitted(value, known[key])
-        if found is None:
-            raise UserError(f"{where}: {key} = {json.dumps(value, ensure_ascii=False, default=str)} must be {_described(known[key])}")
-        checked[key] = found
-    return checked
-
-
-def _fitted(value: Any, hint: Any) -> Any | None:
-    """The value as the type wants it, or None when it is of another type."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return next((fit for arg in args if (fit := _fitted(value, arg)) is not None), None)
-    if origin is Literal:
-        return value if isinstance(value, str) and value in args else None
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            return None
-        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
-        fits = [_fitted(v, kind) for v, kind in zip(value, kinds, strict=False)]
-        return tuple(fits) if len(kinds) == len(value) and None not in fits else None
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value if type(value) is hint else None
-
-
-def _described(hint: Any) -> str:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return " or ".join(_described(arg) for arg in args if arg is not NoneType)
-    if origin is Literal:
-        return " or ".join(repr(arg) for arg in args)
-    if origin is tuple:
-        return f"a list of {_described(args[0]).removeprefix('a ')}s" if args[-1] is Ellipsis else f"a list of {len(args)} numbers"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(hint, str(hint))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import __version__
-from .dataset.native import CONFIG, METADATA, write_atomic
+from .dataset.native import ATTENTION, CONFIG, IMAGES, MASKS, METADATA, SOFT, STEPS, write_atomic
 from .errors import UserError
 from .run_config import GenerateConfig, differences, load_config
 from .toml import read_toml
@@ -28,6 +28,8 @@ except ImportError:  # Windows has no flock: runs are not kept apart there
     fcntl = None
 
 LOCK, BATCHES = ".lock", ".batches"
+DATA = (IMAGES, MASKS, SOFT, ATTENTION, STEPS)
+"""Folders that only batches write to."""
 
 
 @dataclass
@@ -98,18 +100,28 @@ def _take_lock(out: Path) -> int:
 
 
 def look_into(out: Path, config: GenerateConfig) -> tuple[Literal["new", "unfinished", "complete"], GenerateConfig]:
-    """What is in `out`, which may not exist yet, and the configuration to go on with: device and number format, where left open, are
-    those that the dataset was begun with. UserError when `out` holds something else, or a dataset of another configuration."""
+    """What is in `out`, which may not exist yet, and the configuration to go on with: device, number format and threads, where left open,
+    are those that the dataset was begun with; which of several GPUs it was changes nothing and is left out.
+
+    A run that ended before it finished its first batch leaves nothing to continue: that is "new" too, see `discard_unfinished`.
+    UserError when `out` is a file or holds something else, or a dataset of another configuration.
+    """
+    config = replace(config, device=config.device.split(":")[0] if config.device else None)
     if not out.is_dir():
-        return "new", config
+        if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
+            return "new", config
+        raise UserError(f"--out {out}: there is a file where the folder should be")
     names = sorted({entry.name for entry in out.iterdir()} - {LOCK, CONFIG + ".part"})
     if not names:
         return "new", config
     if CONFIG not in names:
         raise UserError(f"--out {out}: not empty and not a SeeDiff dataset (it holds {names[0]}, but no {CONFIG}); choose another folder")
-    saved = load_config(out / CONFIG)
-    config = replace(config, device=config.device or saved.device, dtype=config.dtype or saved.dtype)
     complete = (out / METADATA).is_file()
+    if not complete and _nothing_committed(out):
+        return "new", config
+    saved = load_config(out / CONFIG)
+    left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
+    config = replace(config, **left_open)
     changed = differences(saved, config)
     version = read_toml(out / CONFIG).get("version")
     if not complete and version != __version__:
@@ -120,6 +132,30 @@ def look_into(out: Path, config: GenerateConfig) -> tuple[Literal["new", "unfini
             "choose another folder, or give the options as they were"
         )
     return "complete" if complete else "unfinished", config
+
+
+def _nothing_committed(out: Path) -> bool:
+    """Whether an unfinished dataset has no finished batch. Without the folder of records, files in it are not known to be a run's."""
+    if (out / BATCHES).is_dir():
+        return not any((out / BATCHES).glob("*.json"))
+    return not any(next((out / name).iterdir(), None) for name in DATA if (out / name).is_dir())
+
+
+def discard_unfinished(out: Path) -> None:
+    """Remove what a run left that finished no batch, so that no file of another configuration stays. Only where `look_into` says "new"."""
+    for name in (*DATA, BATCHES):  # the records' folder last: it is what says that the others are a run's
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+
+
+def check_weights(out: Path, model: str, weights: str) -> None:
+    """Raise UserError when the dataset in `out` was begun with weights of another fingerprint; nothing is said where one is not known."""
+    begun = read_toml(out / CONFIG).get("weights")
+    if begun and weights and begun != weights:
+        raise UserError(
+            f"--out {out}: was begun with other weights of model '{model}' ({begun} → {weights}); "
+            "choose another folder, or bring those weights back"
+        )
 
 
 def record_file(out: Path, record: BatchRecord, name: str, data: bytes) -> None:
@@ -153,7 +189,7 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
 
 def make_room(out: Path, folders: list[str]) -> None:
     """Make the folders that files go to."""
-    for name in (*folders, BATCHES):
+    for name in (BATCHES, *folders):
         (out / name).mkdir(exist_ok=True)
 
 

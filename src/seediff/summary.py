@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from .dataset import native
 from .report.tables import count_classes, show_reasons
 from .run import RunResult, rejections
 from .run_config import GenerateConfig
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
-    """Print the summary of a finished run, or of a dataset that was complete already."""
+    """Print the summary of a finished run, or of a dataset that was complete already; the last line says which picture to look at."""
     console = console or Console()
     console.print(class_table(result, config.classes))
     console.print(headline(result), highlight=False, markup=False, soft_wrap=True)
     if shares := time_shares(result.seconds):
         console.print(f"Time: {shares}", highlight=False, markup=False)
     console.print("\nNext:", *next_commands(result), sep="\n  ", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\n{look_at(result.out / native.PREVIEW)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def class_table(result: RunResult, classes: Sequence[str]) -> Table:
@@ -64,11 +69,23 @@ def time_shares(seconds: Mapping[str, float]) -> str:
 
 
 def next_commands(result: RunResult) -> list[str]:
-    """What to do with the dataset now."""
+    """What to do with the dataset now, for the shell: with this very Python, and `seediff` as the user called it."""
     folder = json.dumps(str(result.out), ensure_ascii=False)
     code = f"import seediff; sample = next(seediff.read_dataset({folder})); print(sample.image.shape, sample.label_map.max())"
     return [
-        f"open {shlex.quote(str(result.out / 'preview.html'))}    # in a browser: images, masks and how they came about",
-        f"python -c {shlex.quote(code)}",
-        "seediff study truth --scenes 100 --out truth    # how good such masks are, against exact ones",
+        shlex.join([sys.executable, "-c", code]),
+        f"{own_command()} study truth --scenes 100 --out truth    # how good such masks are, against exact ones",
     ]
+
+
+def look_at(page: Path) -> str:
+    return f"Look at {shlex.quote(str(page))} (in a browser)"
+
+
+def own_command() -> str:
+    """What runs this program again: `seediff` where the shell finds it by that name, else the script's path, else `python -m seediff`."""
+    script = Path(sys.argv[0])
+    if script.stem != "seediff":
+        return f"{shlex.quote(sys.executable)} -m seediff"
+    found = shutil.which("seediff")
+    return "seediff" if found and Path(found).resolve() == script.resolve() else shlex.quote(str(script))

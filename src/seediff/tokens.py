@@ -25,11 +25,12 @@ def locate_words(tokenizer: Any, prompt: str, classes: Sequence[str]) -> dict[st
         UserError: a class is not in the prompt, or the prompt is longer than the tokenizer allows.
     """
     offsets = token_offsets(tokenizer, prompt)
-    by_spelling = {_fold(spoken(name)): name for name in classes}
+    longest_first = sorted(classes, key=lambda name: len(spoken(name)), reverse=True)
     found: dict[str, list[int]] = {name: [] for name in classes}
-    for match in _any_of(by_spelling).finditer(prompt) if by_spelling else ():
+    for match in _any_of(longest_first).finditer(prompt) if longest_first else ():
+        assert match.lastindex is not None
         columns = [t for t, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
-        found[by_spelling[_fold(match.group())]] += columns
+        found[longest_first[match.lastindex - 1]] += columns
     for name, columns in found.items():
         if not columns:
             called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
@@ -56,11 +57,10 @@ def token_offsets(tokenizer: Any, prompt: str) -> list[tuple[int, int]]:
     return offsets
 
 
-def _any_of(spellings: dict[str, str]) -> re.Pattern[str]:
-    """Whole words, longest spelling first, any white space between the words of a name."""
-    patterns = [r"\s+".join(map(re.escape, s.split())) for s in sorted(spellings, key=len, reverse=True)]
-    return re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)", re.IGNORECASE)
+def _any_of(classes: Sequence[str]) -> re.Pattern[str]:
+    """Whole words, any case, any white space between the words of a name; the first name that fits. Group i + 1 is classes[i].
 
-
-def _fold(text: str) -> str:
-    return " ".join(text.lower().split())
+    Groups, and not the text that was found, say which class it was: what `re` takes for the same letter has no one spelling.
+    """
+    patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in classes]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)

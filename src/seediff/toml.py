@@ -11,7 +11,7 @@ from .errors import UserError
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class AttentionMaps:
                 for key in file.keys():  # noqa: SIM118 - not a dict
                     kind, side = key.split(".")
                     maps[kind][int(side)] = file.get_tensor(key)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: not a file of saved attention maps ({error})") from error
-        words = {name: tuple(columns) for name, columns in about["words"].items()}
-        return cls(maps["self"], maps["cross"], about["latent_side"], words, about["prompt"], about["normalized"])
+            words = {name: tuple(columns) for name, columns in about["words"].items()}
+            return cls(maps["self"], maps["cross"], about["latent_side"], words, about["prompt"], about["normalized"])
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: not a file of saved attention maps ({first_line(error)})") from error
 
 
 @dataclass(frozen=True)

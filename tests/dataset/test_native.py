@@ -101,6 +101,45 @@ def test_broken_datasets_name_the_file(tmp_path):
         list(native.read_dataset(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file_name": "../outside.png"}, "row 1: 'file_name' leads out of the dataset folder"),
+        ({"mask": "{folder}/../outside.png"}, "'mask' leads out"),
+        ({"mask": "masks/link.png"}, "'mask' leads out"),
+        ({"mask": "a\0b"}, "'mask' is not a path"),
+        ({"file_name": None}, "'file_name' must be the path of a picture inside the dataset, not None"),
+        ({"class_ids": "2"}, "'class_ids' must be a list of whole numbers"),
+        ({"file_name": "images/first.png"}, "'images/first.png' is not a sample's number"),
+    ],
+)
+def test_rows_do_not_lead_out_of_the_folder(tmp_path, change, message):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    image = one_sample(folder, soft=True)
+    (tmp_path / "outside.png").write_bytes(native.encode_mask(np.zeros((4, 6), np.uint8)))
+    (folder / "masks/link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "images/first.png").write_bytes(native.encode_image(image, "png"))
+    row = {**native.read_rows(folder)[0], **change}
+    save(folder, [{key: value.replace("{folder}", str(folder)) if isinstance(value, str) else value for key, value in row.items()}])
+    with pytest.raises(UserError, match=message):
+        list(native.read_dataset(folder))
+
+
+def test_pictures_too_large_to_open_are_named(tmp_path, monkeypatch):
+    one_sample(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    with pytest.raises(UserError, match=r"images/000003\.png: Image size \(24 pixels\) exceeds limit"):
+        list(native.read_dataset(tmp_path))
+
+
+def test_soft_masks_of_another_size_are_refused(tmp_path):
+    one_sample(tmp_path, soft=True)
+    (tmp_path / native.soft_path(3, 7)).write_bytes(native.encode_soft(np.zeros((4, 5), np.float32)))
+    with pytest.raises(UserError, match=r"its soft masks must be \(4, 6\)"):
+        list(native.read_dataset(tmp_path))
+
+
 def test_atomic_write_leaves_nothing_of_a_failure(tmp_path, monkeypatch):
     native.write_atomic(tmp_path / "a", b"old")
     monkeypatch.setattr(native.Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))

@@ -10,6 +10,7 @@ import torch
 from synthetic import trace
 
 from seediff.errors import UserError
+from seediff.masks import BEFORE_PAMR
 from seediff.report import load_trace, save_trace, traced_sample
 from seediff.types import MaskResult
 
@@ -43,7 +44,7 @@ def test_something_else_is_named(tmp_path: Path) -> None:
 
 
 def mask_result() -> MaskResult:
-    steps = {"seeds L/4": torch.eye(4) > 0, "final": torch.eye(8)}
+    steps = {"seeds L/4": torch.eye(4) > 0, "final": torch.eye(8), BEFORE_PAMR: torch.eye(16) / 2}
     return MaskResult(
         label_map=np.eye(16, dtype=np.uint8) * 2,
         soft=torch.stack([torch.zeros(16, 16), torch.full((16, 16), 0.25)]),
@@ -60,15 +61,16 @@ def test_from_a_mask_result() -> None:
     assert traced.steps[1].map.dtype == np.float32
     assert traced.after_pamr is not None
     assert (traced.after_pamr == 0.25).all()
-    expected = torch.nn.functional.interpolate(torch.eye(8)[None, None], size=16, mode="bilinear", align_corners=False)[0, 0]
-    assert np.abs(traced.before_pamr - expected.numpy()).max() < 1e-6
+    assert np.array_equal(traced.before_pamr, np.eye(16, dtype=np.float32) / 2)
     assert (traced.label_map == np.eye(16) * 2).all()
 
 
 def test_without_pamr_there_is_no_after() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     ids = np.full((16, 16), 7, np.uint8)
-    traced = traced_sample(5, image, mask_result(), "cat", prompt="p", label_map=ids, pamr=False)
+    result = mask_result()
+    del result.trace["cat"][BEFORE_PAMR]
+    traced = traced_sample(5, image, result, "cat", prompt="p", label_map=ids, pamr=False)
     assert traced.after_pamr is None
     assert (traced.before_pamr == 0.25).all()
     assert (traced.label_map == 7).all()

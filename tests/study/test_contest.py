@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from seediff.config import MaskConfig
-from seediff.study.contest import METHOD_NAMES, PAMR_WIDTHS, PAPER, Setting, grid, refinements
+from seediff.study.contest import LAYERS, METHOD_NAMES, PAMR_WIDTHS, PAPER, SEED_LEVELS, Setting, contenders, grid, refinements
 
 
 def test_paper_constants_are_the_papers() -> None:
@@ -31,6 +33,38 @@ def test_refinements_share_the_soft_mask() -> None:
     assert len(tried) == 1 + len(PAMR_WIDTHS)
     assert len({s.without_refinement() for s in tried}) == 1
     assert [s.config.pamr for s in tried] == [False, True, True]
+
+
+def test_the_grids_are_of_the_size_that_the_text_says() -> None:
+    assert {method: len(grid(method)) for method in METHOD_NAMES} == {
+        "ca": 12, "ca_sa": 48, "caa": 12, "cre": 32, "ire": 96, "seediff": 96,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["ire", "seediff"])
+def test_seeds_may_come_from_every_level(method: str) -> None:
+    assert {s.config.seed_level for s in grid(method) if s.config.expand_levels == (4, 2, 1)} == set(SEED_LEVELS)
+
+
+def test_contenders_are_the_leaders_the_papers_and_the_best_of_every_value() -> None:
+    ranked = [(setting.with_config(pamr=False), 1 - i / 1000) for i, setting in enumerate(reversed(grid("seediff")))]
+    kept = contenders(ranked)
+    assert kept[0].without_refinement() == PAPER["seediff"]  # the last of all by rank
+    assert {s for s, _ in ranked[:4]} <= set(kept)
+    assert len(kept) < 20
+    for name in ("alpha", "expand_levels", "seed_level"):
+        for value in {getattr(s.config, name) for s, _ in ranked}:
+            first = next(s for s, _ in ranked if getattr(s.config, name) == value)
+            assert first in kept
+    assert {s.layers for s in kept} == set(LAYERS)
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_a_setting_survives_json(method: str) -> None:
+    for setting in grid(method):
+        for one in refinements(setting.with_config(beta=0.45)):
+            assert Setting.from_table(json.loads(json.dumps(one.table()))) == one
+    assert PAPER["seediff"].table() == {"method": "seediff", "mask": {}, "capture": {"layers": "all"}}
 
 
 def test_constants_name_only_what_the_method_uses() -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from seediff.config import CaptureConfig, MaskConfig
 from seediff.errors import UserError
 from seediff.models.mini import segmenter
 from seediff.models.mini.scenes import load_scenes
 from seediff.models.mini.world import Scene
+from seediff.run_config import GenerateConfig
 from seediff.study import contest, generated, truth, tune
-from seediff.study.contest import METHOD_NAMES
+from seediff.study.constants import preset
+from seediff.study.contest import METHOD_NAMES, PAPER, Setting
 from seediff.study.truth import run_truth
+from seediff.study.tune import Trial
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +39,20 @@ def half_side(name: str, count: int | None = None) -> list[Scene]:
 FIGURES = {"iou", "ci95", "boundary_f", "per_class", "miou", "constants"}
 
 
-def check_result(result: dict, out: Path) -> None:
+def check_result(result: dict, out: Path, tuned: bool = True) -> None:
     for section in ("methods", "paper_constants"):
         assert tuple(result[section]) == METHOD_NAMES
         for figures in result[section].values():
             assert figures.keys() >= FIGURES
             assert 0 <= figures["ci95"][0] <= figures["iou"] <= figures["ci95"][1] <= 1
     assert result["pamr"].keys() == {"without", "with"}
-    assert {p.name for p in out.iterdir()} == {"results.md", "results.csv", "results.json", "tuning.csv", "scenes.png"}
+    files = {"results.md", "results.csv", "results.json", "preset.json", "scenes.png"} | ({"tuning.csv"} if tuned else set())
+    assert {p.name for p in out.iterdir()} == files
     assert json.loads((out / "results.json").read_text()) == result
-    with (out / "tuning.csv").open() as file:
-        assert {row["method"] for row in csv.DictReader(file)} == set(METHOD_NAMES)
+    assert json.loads((out / "preset.json").read_text()) == result["preset"]
+    if tuned:
+        with (out / "tuning.csv").open() as file:
+            assert {row["method"] for row in csv.DictReader(file)} == set(METHOD_NAMES)
 
 
 def test_truth(mini_folder: Path, tmp_path: Path) -> None:
@@ -54,12 +61,17 @@ def test_truth(mini_folder: Path, tmp_path: Path) -> None:
     check_result(result, out)
     assert json.loads((tmp_path / "t.json").read_text()) == result
     assert result["scenes"] == 2
-    assert list(result["ca_side"]) == ["L/4", "L/2", "L"]
+    for section in ("ca_side", "seed_side", "seed_side_paper_constants"):
+        assert list(result[section]) == ["L/4", "L/2", "L"]
+    assert result["seed_side_paper_constants"]["L"]["constants"]["seed_level"] == 1
     for method in METHOD_NAMES:
         assert result["pamr"]["with"][method]["iou"] == result["methods"][method]["iou"]
     assert "## Every method at its own best" in (out / "results.md").read_text()
-    again = run_truth(2, tmp_path / "again", model=str(mini_folder), tune_scenes=1, device="cpu")
+    again = run_truth(2, tmp_path / "again", model=str(mini_folder), constants=tmp_path / "t.json", device="cpu")
+    check_result(again, tmp_path / "again", tuned=False)
     assert {**result, "seconds": 0} == {**again, "seconds": 0}
+    shift = run_truth(1, tmp_path / "shift", model=str(mini_folder), scene_set="shift", constants=out / "results.json", device="cpu")
+    assert shift["settings"] == result["settings"]
 
 
 def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +93,8 @@ def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     check_result(result, out)
     assert result["not_drawn"] == 0
     assert result["pairs"] == 3
+    again = generated.run_generated(2, tmp_path / "again", model=str(mini_folder), constants=out / "results.json", steps=2, device="cpu")
+    assert {**result, "seconds": 0} == {**again, "seconds": 0}
 
 
 def test_mistakes_are_answered(tmp_path: Path) -> None:
@@ -88,6 +102,53 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
         run_truth(5000, tmp_path)
     with pytest.raises(UserError, match="images = 0"):
         generated.run_generated(0, tmp_path)
+    (tmp_path / "file").write_text("{}")
+    with pytest.raises(UserError, match=r"not the results\.json of a study"):
+        run_truth(2, tmp_path, constants=tmp_path / "file")
+    with pytest.raises(UserError, match="No such file"):
+        run_truth(2, tmp_path, constants=tmp_path / "none")
+    (tmp_path / "empty.json").write_text('{"settings": [], "preset": {}, "tune_scenes": 1}')
+    with pytest.raises(UserError, match="no settings for own_best of ca,"):
+        run_truth(2, tmp_path, constants=tmp_path / "empty.json")
+
+
+def test_places_are_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(truth, "load_model", lambda *args, **kwargs: pytest.fail("the model was loaded first"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out .*file: cannot be written to"):
+        run_truth(2, tmp_path / "file")
+    with pytest.raises(UserError, match=r"--json .*: is a folder"):
+        run_truth(2, tmp_path / "out", json_path=tmp_path)
+    with pytest.raises(UserError, match=r"--json .*deep/t\.json: cannot be written to"):
+        run_truth(2, tmp_path / "out", json_path=tmp_path / "file" / "deep" / "t.json")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def trials(**iou: float) -> list[Trial]:
+    """One trial a method, at the paper's constants but with a threshold of its own."""
+    return [Trial(m, PAPER[m].with_config(beta=0.4, pamr=False), iou.get(m, 0.5)) for m in METHOD_NAMES]
+
+
+def test_preset_is_what_a_model_folder_takes(tmp_path: Path) -> None:
+    better = Trial("seediff", Setting(MaskConfig(alpha=0.6, expand_levels=(4, 2), pamr_dilations=(1, 2)), "up"), 0.8)
+    made = preset([*trials(), better])
+    (tmp_path / "seediff.json").write_text(json.dumps({"preset": made}))
+    assert made["method"] == "seediff"
+    assert made["note"].startswith("seediff is the best on the tuning scenes; mean IoU: ca 0.5000, ")
+    recommended = GenerateConfig.recommended(classes=("dog",), model=str(tmp_path))
+    assert recommended.mask == better.setting.config
+    assert recommended.capture == CaptureConfig(layers="up")
+    ca = GenerateConfig.recommended(classes=("dog",), model=str(tmp_path), mask={"method": "ca"})
+    assert ca.mask == MaskConfig(method="ca", beta=0.4, pamr=False)
+
+
+def test_preset_names_the_winner_honestly() -> None:
+    assert preset(trials(ca_sa=0.6))["method"] == "ca_sa"
+    made = preset(trials(ire=0.7, seediff=0.6))
+    assert made["method"] == "seediff"
+    assert made["methods"]["seediff"]["mask"] == {"beta": 0.4, "background": False, "pamr": False}
+    assert made["note"].startswith("ire is the best on the tuning scenes: an ablation of seediff")
+    assert preset(trials(seediff=0.7))["methods"]["seediff"]["mask"] == {"beta": 0.4, "pamr": False}
 
 
 def test_specs_balance_the_classes() -> None:

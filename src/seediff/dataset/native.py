@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..palette import voc_palette
 from ..prompts import BACKGROUND
 
@@ -143,26 +143,56 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
     return rows
 
 
+def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Path:
+    """The file that a row names, which must lie inside `out`, also after following links: rows may come from anybody.
+
+    where: how an error calls the row. Raises UserError.
+    """
+    name = row.get(field)
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{where}: '{field}' must be the path of a picture inside the dataset, not {name!r}")
+    try:
+        inside = (out / name).resolve().is_relative_to(out.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # such as a null byte, or links in a circle
+        raise UserError(f"{where}: '{field}' is not a path: {name!r} ({first_line(error)})") from error
+    if not inside:
+        raise UserError(f"{where}: '{field}' leads out of the dataset folder: {name!r}; paths are relative to it")
+    return out / name
+
+
 def read_dataset(out: Path | str) -> Iterator[Sample]:
     """The samples of a finished dataset, one after the other; soft (C, H, W) float32 where the dataset keeps it.
 
-    Raises UserError naming the file that is missing, unreadable or of another size than its image.
+    Raises UserError naming the file that is missing, unreadable, of another size than its image or outside the folder.
     """
     from ..types import Sample  # imports torch
 
     out = Path(out)
-    for row in read_rows(out):
-        try:
-            image_name, mask_name, class_ids = row["file_name"], row["mask"], row["class_ids"]
-        except KeyError as error:
-            raise UserError(f"{out / METADATA}: a row has no {error}; it must have file_name, mask and class_ids") from error
-        image = _read_picture(out / image_name, "RGB")
-        label_map = _read_picture(out / mask_name)
+    for number, row in enumerate(read_rows(out), 1):
+        where = f"{out / METADATA}, row {number}"
+        image_file, mask_file = path_inside(out, row, "file_name", where), path_inside(out, row, "mask", where)
+        image, label_map = _read_picture(image_file, "RGB"), _read_picture(mask_file)
         if label_map.shape != image.shape[:2]:
-            raise UserError(f"{out / mask_name}: {label_map.shape}, but its image is {image.shape[:2]}; both are (height, width)")
-        soft_files = [out / soft_path(int(Path(image_name).stem), i) for i in class_ids] if (out / SOFT).is_dir() else []
-        soft = np.stack([_read_picture(path) for path in soft_files]).astype(np.float32) / 255 if soft_files else None
+            raise UserError(f"{mask_file}: {label_map.shape}, but its image is {image.shape[:2]}; both are (height, width)")
+        soft = None
+        if (out / SOFT).is_dir():
+            soft = [_read_picture(out / name) for name in _soft_names(row, where)]
+            if any(one.shape != label_map.shape for one in soft):
+                raise UserError(f"{where}: its soft masks must be {label_map.shape} (height, width) like its image")
+            soft = np.stack(soft).astype(np.float32) / 255 if soft else None
         yield Sample(image, label_map, row, soft)
+
+
+def _soft_names(row: Mapping[str, Any], where: str) -> list[str]:
+    """Where the soft masks of a row's classes are, by its number and the ids of its classes."""
+    ids = row.get("class_ids")
+    if not isinstance(ids, list) or not all(type(i) is int for i in ids):
+        raise UserError(f"{where}: 'class_ids' must be a list of whole numbers, not {ids!r}")
+    try:
+        index = int(Path(row["file_name"]).stem)
+    except ValueError as error:
+        raise UserError(f"{where}: 'file_name' {row['file_name']!r} is not a sample's number, which its soft masks are found by") from error
+    return [soft_path(index, i) for i in ids]
 
 
 def _read_picture(path: Path, mode: str | None = None) -> np.ndarray:
@@ -170,7 +200,9 @@ def _read_picture(path: Path, mode: str | None = None) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             array = np.asarray(picture.convert(mode) if mode else picture)
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNG files
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: {first_line(error)}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises the latter two for some broken PNG files
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else "cannot be read as a picture"
         raise UserError(f"{path}: {reason}") from error
     if mode is None and (array.ndim != 2 or array.dtype != np.uint8):

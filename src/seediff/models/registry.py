@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 
 ALIASES = {
     "sd1.4": "CompVis/stable-diffusion-v1-4",
@@ -47,12 +47,7 @@ class Model:
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise UserError, listing what the model knows, when a class is not among it."""
-        unknown = [c for c in classes if self.known_classes is not None and c not in self.known_classes]
-        if unknown:
-            raise UserError(
-                f"model '{self.name}' does not know {', '.join(map(repr, unknown))}; it knows: {', '.join(self.known_classes or ())}. "
-                "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
-            )
+        check_known(self.name, self.known_classes, classes)
 
 
 def load_model(name: str, *, device: str | None = None, dtype: str | None = None) -> Model:
@@ -91,7 +86,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         if _blames_torchvision(error):
             raise UserError(_TORCHVISION) from error
         if isinstance(source, Path):
-            raise UserError(f"model folder {source}: cannot be loaded ({_first_line(error)})") from error
+            raise UserError(f"model folder {source}: cannot be loaded ({first_line(error)})") from error
         raise _not_fetched(source, _hub_error(source) or error) from error
     pipe.set_progress_bar_config(disable=True)
     try:
@@ -100,7 +95,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use --dtype float16 or --device cpu") from error
     sample = pipe.unet.config.sample_size
     latent_side = sample if isinstance(sample, int) else sample[0]
-    return Model(pipe, name, device, dtype, latent_side, latent_side * pipe.vae_scale_factor, _read_classes(source))
+    return Model(pipe, name, device, dtype, latent_side, latent_side * pipe.vae_scale_factor, read_classes(source))
 
 
 def default_device() -> str:
@@ -158,7 +153,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
             f"model folder {folder}: no model_index.json in it; a folder written by diffusers' save_pretrained is needed"
         ) from error
     except (OSError, ValueError) as error:
-        raise UserError(f"model folder {folder}: model_index.json cannot be read ({_first_line(error)})") from error
+        raise UserError(f"model folder {folder}: model_index.json cannot be read ({first_line(error)})") from error
     if not isinstance(index, dict):
         raise UserError(f"model folder {folder}: model_index.json is not a JSON object")
     return index
@@ -205,7 +200,7 @@ def _not_fetched(hub_id: str, error: Exception) -> UserError:
     elif isinstance(error, (ConnectionError, TimeoutError)) or _is_offline(error):
         why = "the hub cannot be reached"
     else:
-        why = _first_line(error)
+        why = first_line(error)
     return UserError(
         f"weights of '{hub_id}' are not all in {HF_HUB_CACHE} and cannot be fetched: {why}. "
         f"Where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --model FOLDER"
@@ -224,7 +219,17 @@ def _is_offline(error: BaseException) -> bool:
     return False
 
 
-def _read_classes(source: Path | str) -> tuple[str, ...] | None:
+def check_known(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
+    """Raise UserError, listing what the model `name` knows, when a class is not among `known` (None: it is not limited)."""
+    unknown = [c for c in classes if known is not None and c not in known]
+    if unknown:
+        raise UserError(
+            f"model '{name}' does not know {', '.join(map(repr, unknown))}; it knows: {', '.join(known or ())}. "
+            "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
+        )
+
+
+def read_classes(source: Path | str) -> tuple[str, ...] | None:
     """The classes of a model that says in `seediff.json` which it knows."""
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
@@ -232,7 +237,7 @@ def _read_classes(source: Path | str) -> tuple[str, ...] | None:
     try:
         return tuple(str(c) for c in json.loads(path.read_text(encoding="utf-8"))["classes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path}: cannot be read; it should be {{"classes": ["dog", …]}} ({_first_line(error)})') from error
+        raise UserError(f'{path}: cannot be read; it should be {{"classes": ["dog", …]}} ({first_line(error)})') from error
 
 
 _TORCHVISION = (
@@ -268,8 +273,3 @@ def _blames_torchvision(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__

@@ -13,13 +13,18 @@ class Explanation(NamedTuple):
     equation: str = ""
 
 
-def explain_step(name: str, *, before: Sequence[str] = ()) -> Explanation:
+def explain_step(name: str, *, before: Sequence[str] = (), method: str = "seediff") -> Explanation:
     """Explain a step of a trace by its name; a name that is not known gets a general sentence.
 
-    before: the names of the steps before it. Seeds come from cross-attention (eq. 6), or from an expansion if that is what
-    stands just before them (eq. 8–9); the final map is a product (eq. 11) only if there was a background.
+    method: `MaskConfig.method`; "reference" does other things under the same names. before: the names of the steps before it:
+    seeds come from cross-attention (eq. 6), or from an expansion if that is what stands just before them (eq. 8–9); the final
+    map is a product (eq. 11) only if there was a background.
     """
     words = _plain(name)
+    if method == "reference":
+        for start, explanation in _REFERENCE.items():
+            if words.startswith(start):
+                return explanation
     if "background" in words and "seed" in words:
         return Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9")
     if words.startswith("background"):
@@ -28,10 +33,14 @@ def explain_step(name: str, *, before: Sequence[str] = ()) -> Explanation:
         return Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6")
     if "seed" in words:
         return Explanation("The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9")
+    if words.startswith("expansion mean"):
+        return Explanation("The expansions of all levels at one side, averaged.")
     if words.startswith("expansion"):
         return Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7")
     if words.startswith("cross attention"):
         return Explanation("How much each position attends to the class's words, averaged over layers and denoising steps.", "eq. 3, 5")
+    if words.startswith("self attention product"):
+        return Explanation("One step of a random walk: each position takes the mean of the map so far over what it attends to.")
     if words.startswith("self attention"):
         return Explanation("How much positions attend to one another, averaged over layers and denoising steps.", "eq. 4, 5")
     if words.startswith("final") and any(_plain(b).startswith("background") for b in before):
@@ -41,9 +50,37 @@ def explain_step(name: str, *, before: Sequence[str] = ()) -> Explanation:
     return Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright).")
 
 
-BEFORE_PAMR = Explanation("The soft mask enlarged to the image: right place, blurred outline.")
+_REFERENCE = {
+    "seed": Explanation("Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."),
+    "expansion": Explanation("How alike each position's self-attention is to that of the seeds: cosine similarity, summed over the seeds."),
+    "background seed": Explanation("Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."),
+    "background": Explanation("How alike each position's self-attention is to that of the background's seeds (cosine similarity)."),
+    "visible": Explanation("(1 − background) × the map so far: what resembles the background is taken away.", "eq. 11"),
+    "final": Explanation("The method's soft mask, before it is fitted to the image."),
+}
+"""Beginnings of the reference method's steps; cross-attention is as everywhere."""
+
 AFTER_PAMR = Explanation("Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges.")
-FINAL_MASK = Explanation("Pixels of at least β, in the class's colour; where classes compete, the highest wins.", "eq. 12")
+
+
+def explain_before_pamr(method: str = "seediff") -> Explanation:
+    """What PAMR starts from, by the method."""
+    match method:
+        case "ca":
+            return Explanation("The soft mask enlarged to the image and stretched to go from 0 to 1.")
+        case "reference":
+            return Explanation("The soft mask enlarged to the image and cut at a half: PAMR starts from zeros and ones.")
+        case _:
+            return Explanation("The soft mask enlarged to the image: right place, blurred outline.")
+
+
+def explain_mask(method: str = "seediff") -> Explanation:
+    """How the soft mask becomes pixels of a class, by the method."""
+    competing = "in the class's colour; where classes compete, the highest wins."
+    if method == "reference":
+        return Explanation(f"Pixels of at least the method's own threshold, {competing}")
+    return Explanation(f"Pixels of at least β, {competing}", "eq. 12" if method == "seediff" else "")
+
 
 _FLAGS = {
     "no_seeds": "no position reached α, so the single highest one was used as the seed",

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..dataset.native import write_atomic
+from ..dataset.native import path_inside, write_atomic
 from ..errors import UserError
 from ..palette import voc_palette
-from .explain import AFTER_PAMR, BEFORE_PAMR, FINAL_MASK, Explanation, explain_flag, explain_step, flag_kind
+from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_flag, explain_mask, explain_step, flag_kind
 from .pictures import VIRIDIS_ANCHORS, heat_uri, jpeg_uri, overlay, shrink, to_levels
 from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
 from .templates import render
@@ -59,7 +59,7 @@ def write_preview(
         flags=_flag_glossary(rows),
         tiles=_tiles(out, rows, shown, class_names),
         images=len(rows),
-        traced=[_traced_view(t, class_names) for t in _one_per_class(steps, traced_images)],
+        traced=[_traced_view(t, class_names, str(summary.get("method", "seediff"))) for t in _one_per_class(steps, traced_images)],
         heat=", ".join(f"#{c}" for c in VIRIDIS_ANCHORS),
         ignore_colour=_colour(255),
     )
@@ -162,22 +162,13 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
 
 def _open(out: Path, row: Row, field: str, where: str) -> Image.Image:
     """Open the picture that a row names, which must lie inside `out` (also after following links)."""
-    name = row.get(field)
-    if not isinstance(name, str) or not name:
-        raise UserError(f"{where}: '{field}' must be the path of a picture inside the dataset, not {name!r}")
-    try:
-        path = (out / name).resolve()
-        inside = path.is_relative_to(out.resolve())
-    except (OSError, ValueError) as error:  # such as a null byte
-        raise UserError(f"{where}: '{field}' is not a path: {name!r} ({error})") from error
-    if not inside:
-        raise UserError(f"{where}: '{field}' leads out of the dataset folder: {name!r}; paths are relative to it")
+    path = path_inside(out, row, field, where)
     try:
         picture = Image.open(path)
         picture.load()
     except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
         why = "no such file" if isinstance(error, FileNotFoundError) else "not a whole picture"
-        raise UserError(f"{where}: '{field}' {name!r} cannot be read: {why}") from error
+        raise UserError(f"{where}: '{field}' {row[field]!r} cannot be read: {why}") from error
     return picture
 
 
@@ -199,14 +190,15 @@ def _flag_glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return [(kind, explain_flag(kind)) for kind in kinds if explain_flag(kind)]
 
 
-def _traced_view(traced: TracedSample, class_names: Sequence[str]) -> dict[str, Any]:
+def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) -> dict[str, Any]:
     """A traced sample as the template draws it: every step in order, each with its picture and explanation."""
     photo = shrink(traced.image, STEP_SIDE, Image.Resampling.LANCZOS)
     steps = []
     names = [name for name, _ in traced.steps]
     for i, (name, values) in enumerate(traced.steps):
-        steps.append(_step(name.replace("_", "-"), explain_step(name, before=names[:i]), heat_uri(values), values))
-    for name, explanation, values in (("before PAMR", BEFORE_PAMR, traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)):
+        steps.append(_step(name.replace("_", "-"), explain_step(name, before=names[:i], method=method), heat_uri(values), values))
+    before, final_mask = explain_before_pamr(method), explain_mask(method)
+    for name, explanation, values in (("before PAMR", before, traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)):
         if values is not None:
             levels = shrink(to_levels(values), STEP_SIDE, Image.Resampling.BILINEAR)
             steps.append(_step(name, explanation, heat_uri(levels / 255), values))
@@ -219,7 +211,7 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str]) -> dict[str, 
         "colour": _colour(class_names.index(traced.class_name) + 1) if traced.class_name in class_names else "transparent",
         "photo": jpeg_uri(photo),
         "steps": steps,
-        "final": {"picture": final, "text": FINAL_MASK.text, "equation": FINAL_MASK.equation},
+        "final": {"picture": final, "text": final_mask.text, "equation": final_mask.equation},
     }
 
 

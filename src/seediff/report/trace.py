@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -70,19 +69,15 @@ def traced_sample(
 ) -> TracedSample:
     """What the report draws of one class of a `MaskResult`.
 
-    label_map: with the dataset's ids; by default the result's own (1 = its first class). before_pamr (H, W): by default the
-    last map of the trace, enlarged bilinearly, which is what PAMR starts from. pamr=False: there is no after.
+    label_map: with the dataset's ids; by default the result's own (1 = its first class). before_pamr (H, W): by default what
+    the trace says that PAMR started from. pamr=False: there is no after.
     """
-    steps = tuple(StepPicture(name, _as_map(values)) for name, values in result.trace.get(class_name, {}).items())
+    from ..masks import BEFORE_PAMR  # imports torch
+
+    trace = {name: _as_map(values) for name, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])
-    if before_pamr is not None:
-        before = _as_map(before_pamr)
-    elif pamr and steps:
-        height, width = image.shape[:2]
-        last = Image.fromarray(steps[-1].map.astype(np.float32))
-        before = np.asarray(last.resize((width, height), Image.Resampling.BILINEAR))
-    else:
-        before = after
+    before = trace.pop(BEFORE_PAMR, after) if before_pamr is None else _as_map(before_pamr)
+    steps = tuple(StepPicture(name, values) for name, values in trace.items())
     labels = result.label_map if label_map is None else label_map
     return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, labels)
 

@@ -20,13 +20,14 @@ from ..models.mini.scenes import load_scenes
 from ..models.mini.segmenter import Segmenter, load_segmenter, segment_known, segmenter_iou
 from ..models.mini.world import CLASS_IDS, CLASSES, Scene, caption
 from ..models.registry import Model, load_model
+from ..outputs import make_writable
 from ..pipeline import generate_batch
 from ..types import AttentionMaps, SampleSpec
+from .constants import read_constants, seek_constants
 from .contest import LAYERS, METHOD_NAMES, Layers
 from .score import BATCH, score
 from .table import picture_grid, write_results
-from .truth import SHEET_SCENES, assemble, choose, sheet_masks
-from .tune import tune
+from .truth import SHEET_SCENES, assemble, sheet_masks
 
 YARDSTICK_SCENES = 300
 EMPTY_SHARE = 0.01  # a class that the yardstick finds on less of the image was not drawn
@@ -38,6 +39,7 @@ def run_generated(
     *,
     model: str = "mini",
     tune_scenes: int = 200,
+    constants: Path | None = None,
     json_path: Path | None = None,
     seed: int = 0,
     steps: int = 25,
@@ -46,22 +48,25 @@ def run_generated(
 ) -> dict[str, Any]:
     """Generate `images`, half with one class and half with two, and compare every method's masks with the yardstick's.
 
-    Constants come from the `tune` scenes, as in `run_truth`. Images in which the yardstick misses a class are left out
+    Constants come from the `tune` scenes or an earlier study, as in `run_truth`. Images in which the yardstick misses a class are left out
     and counted in `not_drawn`: they say how well the model draws, not how well a method masks.
 
     Raises:
-        UserError: no yardstick, an unknown model, or a count out of range.
+        UserError: no yardstick, an unknown model, a count out of range, unusable `constants`, or no place to write to.
     """
     started = time.monotonic()
     if images < 1:
         raise UserError(f"images = {images} must be at least 1")
-    tuning, held = load_scenes("tune", tune_scenes), load_scenes("truth", YARDSTICK_SCENES)
+    held = load_scenes("truth", YARDSTICK_SCENES)
     yardstick = load_segmenter()
+    earlier = read_constants(constants) if constants else None
+    tuning = [] if earlier else load_scenes("tune", tune_scenes)
+    make_writable(out, json_path)
     loaded = load_model(model, device=device)
     with Progress() as progress:
-        trials = tune(loaded, tuning, seed=seed, progress=progress)
+        found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)
         kinds = ("own_best", "own_best_without", "paper", "paper_without")
-        chosen = {key: setting for key, setting in choose(trials).items() if key[0] in kinds}
+        chosen = {key: setting for key, setting in found.chosen.items() if key[0] in kinds}
         settings = list(dict.fromkeys(chosen.values()))
         layers: list[Layers] = [group for group in LAYERS if any(s.layers == group for s in settings)]
         items = drawn(loaded, specs(images, seed), layers, yardstick, steps, guidance_scale, progress)
@@ -70,21 +75,20 @@ def run_generated(
             raise UserError(f"the yardstick finds its class in none of the {images} images: is '{model}' trained on its classes?")
         headline = [chosen[kind, m] for kind in ("own_best", "paper") for m in METHOD_NAMES]
         scores = score(chain(first, items), settings, boundary_of=headline)
-    result = assemble(chosen, settings, scores)
+    result = assemble(chosen, settings, scores) | found.about()
     result |= {
         "images": images,
         "not_drawn": images - len(np.unique(scores.images)),
         "model": loaded.name,
         "pairs": len(scores.classes),
         "yardstick_iou": round(segmenter_iou(yardstick, held), 4),
-        "tune_scenes": tune_scenes,
         "steps": steps,
         "guidance_scale": guidance_scale,
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
     sheet = picture_grid([scene for _, scene, _ in first], sheet_masks(first, chosen))
-    write_results(out, result, trials, sheet, json_path)
+    write_results(out, result, found.trials, sheet, json_path)
     return result
 
 

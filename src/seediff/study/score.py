@@ -14,9 +14,10 @@ import torch
 from rich.progress import Progress
 
 from ..config import CaptureConfig
-from ..encode import capture_images
+from ..encode import capture_groups
 from ..masks import enlarge, refine
 from ..methods import soft_mask
+from ..methods.steps import level_name
 from ..metrics import bootstrap_ci, boundary_f, per_class_iou
 from ..models.mini.world import CLASS_IDS, Scene
 from ..models.registry import Model
@@ -35,34 +36,54 @@ def captured(
     task = progress.add_task(label, total=len(scenes))
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
-        found = {
-            group: capture_images(
-                model,
-                [s.image for s in batch],
-                [s.caption for s in batch],
-                [s.classes for s in batch],
-                timesteps=TIMESTEPS,
-                seed=seed,
-                capture=CaptureConfig(layers=group),
-                first_index=start,
-            )
-            for group in layers
-        }
+        found = capture_groups(
+            model,
+            [s.image for s in batch],
+            [s.caption for s in batch],
+            [s.classes for s in batch],
+            timesteps=TIMESTEPS,
+            seed=seed,
+            capture=CaptureConfig(),
+            groups=layers,
+            first_index=start,
+        )
         for offset, scene in enumerate(batch):
             yield start + offset, scene, {group: found[group][offset] for group in layers}
             progress.advance(task)
 
 
+def small_masks(classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], settings: Sequence[Setting]) -> dict[Setting, torch.Tensor]:
+    """Soft masks (C, R, R) by `without_refinement` of every setting: settings that differ only in what follows share one, and
+    IRE's is what SeeDiff with the same constants has before its background refinement."""
+    wanted = dict.fromkeys(s.without_refinement() for s in settings)
+    order = sorted(wanted, key=lambda bare: not bare.config.background)  # SeeDiff before IRE
+    small: dict[Setting, torch.Tensor] = {}
+    for bare in order:
+        if bare in small:
+            continue
+        found = [soft_mask(maps[bare.layers], name, bare.config) for name in classes]
+        small[bare] = torch.stack([one.soft for one in found])
+        config = bare.config
+        before = bare.with_config(background=False)
+        if config.method == "seediff" and config.expansion == "iterative" and config.background and before in wanted:
+            last = f"expansion {level_name(config.expand_levels[-1])}"
+            small[before] = torch.stack([one.trace[last] for one in found])
+    return small
+
+
 def soft_masks(
     image: np.ndarray, classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], settings: Sequence[Setting]
 ) -> torch.Tensor:
-    """Soft masks (S, C, H, W) of every setting at the image's size. Settings that share the map before PAMR share the work,
-    and PAMR runs once a width over all of them, so that its weights are computed once."""
-    before = {}
-    for bare in dict.fromkeys(s.without_refinement() for s in settings):
-        small = torch.stack([soft_mask(maps[bare.layers], name, bare.config).soft for name in classes])
-        before[bare] = enlarge(small, image.shape[:2], bare.config)
-    out = torch.stack([before[s.without_refinement()] for s in settings])
+    """Soft masks (S, C, H, W) of every setting at the image's size, after PAMR where it has it."""
+    return refined_masks(image, small_masks(classes, maps, settings), settings)
+
+
+def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]) -> torch.Tensor:
+    """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once a width over all of
+    them, so that its weights are computed once."""
+    bare = [s.without_refinement() for s in settings]
+    before = {one: enlarge(small[one], image.shape[:2], one.config) for one in dict.fromkeys(bare)}
+    out = torch.stack([before[one] for one in bare])
     widths: dict[tuple[int, ...] | None, list[int]] = {}
     for index, setting in enumerate(settings):
         if setting.config.pamr:
@@ -75,8 +96,14 @@ def soft_masks(
 
 def winners(soft: torch.Tensor) -> torch.Tensor:
     """(…, C, H, W) with each pixel's highest class kept (the first of equals) and the others zero: what a threshold then cuts."""
-    best = soft.argmax(-3, keepdim=True)
-    return torch.where(torch.arange(soft.shape[-3], device=soft.device).view(-1, 1, 1) == best, soft, 0.0)
+    highest = soft.amax(-3)
+    taken = torch.zeros_like(highest, dtype=torch.bool)
+    kept = torch.empty_like(soft)
+    for index, one in enumerate(soft.unbind(-3)):  # a few classes: several times faster than an argmax over a strided dimension
+        wins = (one == highest) & ~taken
+        taken |= wins
+        torch.mul(one, wins, out=kept.select(-3, index))
+    return kept
 
 
 def sweep(soft: torch.Tensor, exact: torch.Tensor, betas: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,9 +114,9 @@ def sweep(soft: torch.Tensor, exact: torch.Tensor, betas: Sequence[float] | np.n
     settings, classes = soft.shape[:2]
     thresholds = torch.as_tensor(np.asarray(betas), dtype=torch.float32, device=soft.device)
     exact = exact.to(soft.device)
-    passed = torch.bucketize(soft, thresholds, right=True)  # how many thresholds each value reaches
-    row = torch.arange(settings * classes, device=soft.device).view(settings, classes, 1, 1)
-    cells = (row * (len(thresholds) + 1) + passed) * 2 + exact
+    passed = torch.bucketize(soft, thresholds, right=True, out_int32=True)  # how many thresholds each value reaches
+    row = torch.arange(settings * classes, device=soft.device, dtype=torch.int32).view(settings, classes, 1, 1)
+    cells = passed.add_(row * (len(thresholds) + 1)).mul_(2).add_(exact)
     counts = torch.bincount(cells.flatten(), minlength=settings * classes * (len(thresholds) + 1) * 2)
     counts = counts.view(settings, classes, -1, 2)[:, :, 1:].flip(2).cumsum(2).flip(2)  # pixels that reach each threshold
     intersections = counts[..., 1]

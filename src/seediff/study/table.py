@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from ..dataset.native import write_atomic
 from ..models.mini.world import Scene
 from ..palette import voc_palette
 from ..report.pictures import contact_sheet, overlay
@@ -25,24 +27,31 @@ SECTIONS = {
     "pamr.without": "Without PAMR, each at its own best",
     "pamr_paper_constants.without": "Without PAMR, at the paper's constants",
     "ca_side": "The CA baseline at one level",
-    "seed_side": "SeeDiff by the level of its seeds",
+    "seed_side": "SeeDiff by the level of its seeds, the rest at its best",
+    "seed_side_paper_constants": "SeeDiff by the level of its seeds, the rest at the paper's constants",
     "variants": "SeeDiff with one choice fixed and the rest at its best",
 }
 COLUMNS = ("iou", "ci95", "single", "several", "miou", "boundary_f")
 
 
-def write_results(out: Path, result: Mapping[str, Any], trials: Sequence[Trial], sheet: np.ndarray, json_path: Path | None = None) -> None:
-    """Write `results.md`, `results.csv`, `results.json` (and `json_path`), `tuning.csv` and `scenes.png` to `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=2) + "\n"
+def write_results(
+    out: Path, result: Mapping[str, Any], trials: Sequence[Trial] | None, sheet: np.ndarray, json_path: Path | None = None
+) -> None:
+    """Write `results.md`, `results.csv`, `results.json` (and `json_path`), `preset.json`, `tuning.csv` and `scenes.png` to `out`,
+    each atomically; no `tuning.csv` when the constants come from another study (`trials` is None)."""
+    text = _json(result)
     for path in (out / "results.json", *([json_path] if json_path else [])):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    (out / "results.md").write_text(markdown(result), encoding="utf-8")
+        write_atomic(path, text)
+    write_atomic(out / "preset.json", _json(result["preset"]))
+    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
     rows = [{"section": section, "name": name, **_cells(figures)} for section, name, figures in _rows(result)]
-    _write_csv(out / "results.csv", rows)
-    _write_csv(out / "tuning.csv", [{"method": t.method, "iou": round(t.iou, 4), **t.setting.constants()} for t in trials])
-    Image.fromarray(sheet).save(out / "scenes.png")
+    write_atomic(out / "results.csv", _csv(rows))
+    tried = [{"method": t.method, "iou": round(t.iou, 4), **t.setting.constants()} for t in trials or ()]
+    if tried:
+        write_atomic(out / "tuning.csv", _csv(tried))
+    picture = io.BytesIO()
+    Image.fromarray(sheet).save(picture, "PNG")
+    write_atomic(out / "scenes.png", picture.getvalue())
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -100,12 +109,17 @@ def _plain(value: Any) -> str:
     return " ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
 
 
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode("utf-8")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     names = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows({k: _plain(v) for k, v in row.items()} for row in rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows({k: _plain(v) for k, v in row.items()} for row in rows)
+    return text.getvalue().encode("utf-8")
 
 
 def summary_table(result: Mapping[str, Any], out: Path) -> None:
@@ -119,4 +133,6 @@ def summary_table(result: Mapping[str, Any], out: Path) -> None:
     console.print(table)
     if "yardstick_iou" in result:
         console.print(f"Yardstick on held-out scenes: IoU {result['yardstick_iou']:.3f}; images without their class: {result['not_drawn']}")
-    console.print(f"Tables: {out / 'results.md'}   Pictures: {out / 'scenes.png'}   JSON: {out / 'results.json'}", soft_wrap=True)
+    console.print(f"Recommended: {result['preset']['method']} ({result['preset']['note']})", soft_wrap=True)
+    names = {"Tables": "results.md", "Pictures": "scenes.png", "JSON": "results.json", "Preset": "preset.json"}
+    console.print("   ".join(f"{what}: {out / name}" for what, name in names.items()), soft_wrap=True)

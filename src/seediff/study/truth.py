@@ -7,7 +7,7 @@ same attention. Each method is measured at its paper's constants and at its own 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,15 +15,15 @@ from typing import Any, Literal
 import numpy as np
 from rich.progress import Progress
 
-from ..methods.steps import level_name
 from ..models.mini.scenes import load_scenes
 from ..models.mini.world import Scene
 from ..models.registry import load_model
+from ..outputs import make_writable
 from ..types import AttentionMaps
-from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, PAPER, Layers, Setting, pamr_name
+from .constants import read_constants, seek_constants
+from .contest import LAYERS, METHOD_NAMES, Layers, Setting
 from .score import TIMESTEPS, Scores, captured, exact_masks, label_map, score, soft_masks, threshold, winners
 from .table import picture_grid, write_results
-from .tune import Trial, best, tune
 
 SHEET_SCENES = 12
 
@@ -35,75 +35,50 @@ def run_truth(
     model: str = "mini",
     scene_set: Literal["truth", "shift"] = "truth",
     tune_scenes: int = 200,
+    constants: Path | None = None,
     json_path: Path | None = None,
     seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Measure every method on the first `scenes` of `scene_set`; write tables and a picture grid to `out`; return the result.
 
+    Each method's own best constants are sought on the first `tune_scenes` of the tuning set, or read from `constants`, the
+    results.json of an earlier study. `preset.json` holds them as a model's `seediff.json` takes them.
+
     The result's `methods` are at each one's own best with PAMR, `paper_constants` at the paper's; `Scores.summary` says
     what each figure is.
 
     Raises:
-        UserError: more scenes asked for than there are, or an unknown model.
+        UserError: more scenes asked for than there are, an unknown model, unusable `constants`, or no place to write to.
     """
     started = time.monotonic()
-    held, tuning = load_scenes(scene_set, scenes), load_scenes("tune", tune_scenes)
+    held = load_scenes(scene_set, scenes)
+    earlier = read_constants(constants) if constants else None
+    tuning = [] if earlier else load_scenes("tune", tune_scenes)
+    make_writable(out, json_path)
     loaded = load_model(model, device=device)
     with Progress() as progress:
-        trials = tune(loaded, tuning, seed=seed, progress=progress)
-        chosen = choose(trials)
+        found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)
+        chosen = found.chosen
         settings = list(dict.fromkeys(chosen.values()))
         layers: list[Layers] = [group for group in LAYERS if any(s.layers == group for s in settings)]
         headline = [chosen[kind, m] for kind in ("own_best", "paper") for m in METHOD_NAMES]
         items = captured(loaded, held, layers, seed=seed + 1, progress=progress, label=scene_set)
         first = list(islice(items, SHEET_SCENES))
         scores = score(chain(first, items), settings, boundary_of=headline)
-    result = assemble(chosen, settings, scores)
+    result = assemble(chosen, settings, scores) | found.about()
     result |= {
         "scenes": scenes,
         "scene_set": scene_set,
         "model": loaded.name,
         "pairs": len(scores.classes),
-        "tune_scenes": tune_scenes,
         "timesteps": list(TIMESTEPS),
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
     sheet = picture_grid([scene for _, scene, _ in first], sheet_masks(first, chosen))
-    write_results(out, result, trials, sheet, json_path)
+    write_results(out, result, found.trials, sheet, json_path)
     return result
-
-
-def choose(trials: Sequence[Trial]) -> dict[tuple[str, str], Setting]:
-    """Which settings go to the held-out scenes: (kind, name) → setting.
-
-    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
-    baseline; seed_side, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best.
-    """
-    chosen: dict[tuple[str, str], Setting] = {}
-    for method in METHOD_NAMES:
-        chosen["own_best", method] = best(trials, method, lambda s: s.config.pamr).setting
-        chosen["own_best_without", method] = best(trials, method, lambda s: not s.config.pamr).setting
-        chosen["paper", method] = PAPER[method]
-        chosen["paper_without", method] = PAPER[method].with_config(pamr=False)
-
-    def fixed(method: str, **values: Any) -> Setting:
-        """The method's best with PAMR among settings that have these constants."""
-        return best(trials, method, lambda s: s.config.pamr and all(getattr(s.config, k) == v for k, v in values.items())).setting
-
-    for side in (4, 2, 1):
-        chosen["ca_side", level_name(side)] = fixed("ca", expand_levels=(side,))
-    for side in (4, 2):
-        chosen["seed_side", level_name(side)] = fixed("seediff", seed_level=side)
-    for group in LAYERS:
-        chosen["variant", f"layers {group}"] = best(trials, "seediff", lambda s, group=group: s.config.pamr and s.layers == group).setting
-    for levels in LEVELS:
-        chosen["variant", "expand " + " ".join(level_name(side) for side in levels)] = fixed("seediff", expand_levels=levels)
-    for width in PAMR_WIDTHS:
-        picked = fixed("seediff", pamr_dilations=width)
-        chosen["variant", f"pamr {pamr_name(picked.config)}"] = picked
-    return chosen
 
 
 def assemble(chosen: dict[tuple[str, str], Setting], settings: list[Setting], scores: Scores) -> dict[str, Any]:
@@ -127,6 +102,7 @@ def assemble(chosen: dict[tuple[str, str], Setting], settings: list[Setting], sc
         "pamr_paper_constants": {"without": brief("paper_without"), "with": brief("paper")},
         "ca_side": brief("ca_side"),
         "seed_side": brief("seed_side"),
+        "seed_side_paper_constants": brief("seed_side_paper"),
         "variants": brief("variant"),
     }
 

@@ -45,14 +45,41 @@ def test_prompts_cover_the_classes_with_and_without_places() -> None:
     assert len({s.seed for s in specs}) == 500
 
 
-def test_check_quality(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_quality(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     monkeypatch.setattr(quality, "load_classifier", lambda: Classifier().eval())
     result = quality.check_quality(mini_folder, tmp_path / "q", images=3, scenes=2, steps=2, device="cpu")
     assert json.loads((tmp_path / "q" / "quality.json").read_text()) == json.loads(json.dumps(result))
     assert (tmp_path / "q" / "generated.png").is_file()
+    assert result["model_mb"] == pytest.approx(sum(p.stat().st_size for p in mini_folder.rglob("*") if p.is_file()) / 1e6, abs=0.1)
+    assert result["load_seconds"] > 0
+    said = capsys.readouterr().out
+    for words in ("recognised", "PSNR in dB", "0.9", "26", "MISSED", f"Size {result['model_mb']} MB", "quality.json", "generated.png"):
+        assert words in said
+    assert len(quality.verdicts(result)) == 2 + 2 + 2 * 2 * 3
     assert 0 <= result["recognised"]["share"] <= 1
     assert 0 < result["psnr"]["mean"] < 40
     for kind in ("cross", "self_object", "self_background"):
         assert set(result["auc"][kind]) == {"all", "up"}
         assert all(0 <= v <= 1 for v in result["auc"][kind]["all"].values())
+
+
+def test_verdicts_hold_figures_against_their_goals() -> None:
+    levels = {"L": 0.86, "L/2": 0.94, "L/4": 0.8}
+    result = {
+        "recognised": {"share": 0.9},
+        "psnr": {"mean": 25.9},
+        "auc": {kind: {"up": levels} for kind in ("cross", "self_object", "self_background")},
+        "goals": quality.GOALS,
+    }
+    met = {v.what: v.met for v in quality.verdicts(result)}
+    assert met == {
+        "recognised": True,
+        "reconstruction, PSNR in dB": False,
+        "AUC of cross-attention at L/2, layers up": False,
+        **{
+            f"AUC of self-attention of {rows} at {level}, layers up": level != "L/4"
+            for rows in ("objects", "the background")
+            for level in levels
+        },
+    }

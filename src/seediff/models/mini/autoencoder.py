@@ -15,6 +15,12 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .recipe import Recipe
 
 CROP = 64
+CHECKPOINT = "autoencoder.safetensors"
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build_autoencoder(recipe: Recipe) -> AutoencoderKL:
@@ -38,10 +44,11 @@ def train_autoencoder(
     """Train on `images` (n, S, S, 3) uint8, checkpointing into `folder`. None when `minutes` ran out before the end."""
     config = recipe.autoencoder
     torch.manual_seed(recipe.seed)
-    model = build_autoencoder(recipe)
+    device = best_device()
+    model = build_autoencoder(recipe).to(device)  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     steps = config.crops // config.batch
-    step = load_checkpoint(folder / "autoencoder.safetensors", model, optimizer)
+    step = load_checkpoint(folder / CHECKPOINT, model, {"adamw": optimizer})
     started = saved = time.monotonic()
     running = None
     while step < steps:
@@ -49,11 +56,11 @@ def train_autoencoder(
         for group in optimizer.param_groups:
             group["lr"] = rate + 1e-6
         rng = np.random.default_rng((recipe.seed, 77, step))
-        pixels = random_crops(images, config.batch, rng)
+        pixels = random_crops(images, config.batch, rng).to(device)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             posterior = model.encode(pixels).latent_dist  # type: ignore[union-attr]
-            latents = posterior.mean + config.latent_noise * torch.randn(posterior.mean.shape, generator=generator)
+            latents = posterior.mean + config.latent_noise * torch.randn(posterior.mean.shape, generator=generator).to(device)
             decoded = model.decode(latents).sample.float()  # type: ignore[union-attr]
         difference = decoded - pixels
         mean = posterior.mean.float()
@@ -71,7 +78,7 @@ def train_autoencoder(
         now = time.monotonic()
         out_of_time = now - started > 60 * minutes
         if step == steps or out_of_time or now - saved > 60 * recipe.checkpoint_minutes:
-            save_checkpoint(folder / "autoencoder.safetensors", model, optimizer, step)
+            save_checkpoint(folder / CHECKPOINT, model, {"adamw": optimizer}, step)
             saved = now
         if out_of_time and step < steps:
             return None

@@ -42,8 +42,10 @@ def train(
 
     recipe = Recipe.from_toml(config) if config else Recipe()
     pipeline, complete = train_mini(recipe, art, out, minutes=minutes, init=init, say=lambda text: print(text, flush=True))
-    print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}   Losses: {out / 'losses.jsonl'}")
-    print(f"Try it: seediff generate --model {pipeline} --classes dog --per-class 4 --out dogs")
+    print(f"Losses: {out / 'losses.jsonl'}")
+    if pipeline:
+        print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}")
+        print(f"Try it: seediff generate --model {pipeline} --classes dog --per-class 4 --out dogs")
     if not complete:
         print("Training is not finished: the same command continues it.")
 

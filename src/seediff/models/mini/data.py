@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...dataset.native import write_atomic
 from .recipe import Recipe
 from .world import render_scene
 
@@ -29,7 +30,7 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
                 captions.append(caption)
         images.flush()
         part.replace(pixels)
-        words.write_text(json.dumps(captions), encoding="utf-8")  # last: its presence says that both are whole
+        write_atomic(words, json.dumps(captions).encode("utf-8"))  # last: its presence says that both are whole
     return np.load(pixels, mmap_mode="r"), json.loads(words.read_text(encoding="utf-8"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch.distributed as dist
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from ...prompts import spoken
-from .autoencoder import to_pixels
+from .autoencoder import best_device, to_pixels
 from .checkpoint import load_checkpoint, save_checkpoint
 from .grouping import AttentionTap, attach, grouping_loss
 from .muon import Muon
@@ -24,7 +24,7 @@ from .world import CLASSES
 
 MAX_CLASSES = 3
 MIDDLE = 2  # the latent side over the middle level's
-ADAMW_FILE, MUON_FILE = "denoiser-adamw.safetensors", "denoiser-muon.safetensors"
+CHECKPOINT = "denoiser.safetensors"
 
 
 class Denoiser(torch.nn.Module):
@@ -67,13 +67,14 @@ def build_scheduler() -> DDIMScheduler:
 
 @torch.inference_mode()
 def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
-    """Latents (n, 4, L, L) float16 of all images, scaled to unit variance, and that scaling factor. Kept in `path`."""
+    """Latents (n, 4, L, L) float16 of all images, and the factor that scales them to unit variance. Kept in `path`."""
     if not path.is_file():
+        device = next(vae.parameters()).device
         chunks = []
         for start in range(0, len(images), 64):
-            with torch.autocast("cpu", torch.bfloat16):
-                posterior = vae.encode(to_pixels(images[start : start + 64])).latent_dist  # type: ignore[union-attr]
-            chunks.append(posterior.mean.half().numpy())
+            with torch.autocast(device.type, torch.bfloat16):
+                posterior = vae.encode(to_pixels(images[start : start + 64]).to(device)).latent_dist  # type: ignore[union-attr]
+            chunks.append(posterior.mean.half().cpu().numpy())
         part = path.with_suffix(".part.npy")
         np.save(part, np.concatenate(chunks))
         part.replace(path)
@@ -95,24 +96,23 @@ def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
     return weights
 
 
-def optimizers(model: Denoiser, learning_rate: float) -> list[torch.optim.Optimizer]:
+def optimizers(model: Denoiser, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
     """Muon for the UNet's inner matrices and kernels, AdamW for everything else."""
     inner, other = [], []
     for name, weight in model.named_parameters():
         muon = weight.ndim >= 2 and name.startswith("unet.") and not re.search(r"conv_in|conv_out|time_emb", name)
         (inner if muon else other).append(weight)
-    return [
-        Muon(inner, lr=learning_rate),
-        torch.optim.AdamW(other, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.99)),
-    ]
+    return {
+        "muon": Muon(inner, lr=learning_rate),
+        "adamw": torch.optim.AdamW(other, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.99)),
+    }
 
 
 def load_denoiser(recipe: Recipe, folder: Path) -> tuple[Denoiser, int]:
     """The model with averaged weights from the last checkpoint in `folder`, and how many samples it has seen."""
     model = Denoiser(recipe)
-    _, other = optimizers(model, recipe.denoiser.learning_rate)
     average = {k: v.detach().clone() for k, v in model.named_parameters()}
-    step = load_checkpoint(folder / ADAMW_FILE, model, other, average)
+    step = load_checkpoint(folder / CHECKPOINT, model, {}, average)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(average[name])
@@ -136,13 +136,12 @@ def train_denoiser(
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     share = slice(rank, None, world)
     config = recipe.denoiser
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     torch.manual_seed(recipe.seed)
     model = Denoiser(recipe).to(device)
-    inner, other = optimizers(model, config.learning_rate)
+    both = optimizers(model, config.learning_rate)
     average = {k: v.detach().clone() for k, v in model.named_parameters()}
-    step = load_checkpoint(folder / ADAMW_FILE, model, other, average)
-    load_checkpoint(folder / MUON_FILE, torch.nn.Module(), inner)
+    step = load_checkpoint(folder / CHECKPOINT, model, both, average)
     signal_of = build_scheduler().alphas_cumprod
     ids = torch.tensor(model.tokenizer(captions, padding="max_length")["input_ids"])
     empty = torch.tensor(model.tokenizer([""], padding="max_length")["input_ids"])
@@ -155,7 +154,7 @@ def train_denoiser(
     curves: dict[str, float] = {}
     mark = (started, step)
     while step < steps:
-        _set_rates((inner, other), config.learning_rate, step, steps, config.warmup)
+        _set_rates(both.values(), config.learning_rate, step, steps, config.warmup)
         rng = np.random.default_rng((recipe.seed, 78, step))
         torch.manual_seed(int(rng.integers(2**31)))
         # The whole batch is drawn by every process, so that a sample does not depend on how many share it.
@@ -182,18 +181,17 @@ def train_denoiser(
             curves["grouping"] = _smooth(curves.get("grouping"), grouping.item())
         curves["loss"] = _smooth(curves.get("loss"), denoising.item())
         curves["error"] = _smooth(curves.get("error"), error.mean().item())
-        inner.zero_grad(set_to_none=True)
-        other.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         if world > 1:
             _average_gradients(model, world)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        inner.step()
-        other.step()
+        for optimizer in both.values():
+            optimizer.step()
         step += 1
         # A young average would remember the start for thousands of steps: let it forget faster at first.
         decay = min(config.ema_decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(average.values()), list(model.parameters()), 1 - decay)
+        torch._foreach_lerp_(list(average.values()), [w.detach() for w in model.parameters()], 1 - decay)
         now = time.monotonic()
         if rank == 0 and (step % 25 == 0 or step == steps):
             rate = config.batch * (step - mark[1]) / (now - mark[0])
@@ -205,8 +203,7 @@ def train_denoiser(
             dist.broadcast(verdict, 0)
             out_of_time = bool(verdict)
         if rank == 0 and (step == steps or out_of_time or now - saved > 60 * recipe.checkpoint_minutes):
-            save_checkpoint(folder / MUON_FILE, torch.nn.Module(), inner, step)
-            save_checkpoint(folder / ADAMW_FILE, model, other, step, **average)
+            save_checkpoint(folder / CHECKPOINT, model, both, step, **average)
             saved = now
         if out_of_time:
             break
@@ -222,7 +219,7 @@ def _average_gradients(model: torch.nn.Module, world: int) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def _set_rates(optimizers_: tuple[torch.optim.Optimizer, ...], base: float, step: int, steps: int, warmup: int) -> None:
+def _set_rates(optimizers_: Iterable[torch.optim.Optimizer], base: float, step: int, steps: int, warmup: int) -> None:
     """Linear warm-up, then flat, then linear to zero over the last quarter: a run can be prolonged before its descent."""
     rate = base * min(1.0, (step + 1) / warmup, max(0.02, 4 * (1 - step / steps)))
     for optimizer in optimizers_:

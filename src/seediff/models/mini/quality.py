@@ -5,32 +5,41 @@ Masks appear here only as a measure; training never sees one.
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 
+from ...capture import Layers
 from ...config import CaptureConfig
-from ...encode import capture_images, encode_images
+from ...dataset.native import write_atomic
+from ...encode import capture_groups, encode_images
 from ...methods.steps import level_name
 from ...metrics import auc, auc_rows, bootstrap_ci, psnr
+from ...outputs import make_writable
 from ...pipeline import generate_batch
 from ...report.pictures import contact_sheet
 from ...types import AttentionMaps, SampleSpec
-from ..registry import Model, load_model
+from ..registry import Model, load_model, resolve_name
 from .classifier import load_classifier, recognised
 from .scenes import load_scenes
 from .world import CLASS_IDS, CLASSES, PLACES, Scene, caption
 
 GOALS = {"recognised": 0.90, "psnr": 26.0, "cross_auc": 0.95, "self_auc": 0.85}
-GROUPS: tuple[Literal["all", "up"], ...] = ("all", "up")
+GROUPS: tuple[Layers, ...] = ("all", "up")
+MIDDLE = level_name(2)
+"""Where the goal of cross-attention is set."""
 BATCH = 16
 ROWS = 32  # query positions drawn inside an object, and as many outside, a scene and level
 
@@ -46,11 +55,13 @@ def check_quality(
     guidance_scale: float = 5.0,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure `model` (`mini` or a pipeline folder); write `quality.json` and `generated.png` to `out`; return what was measured.
+    """Measure `model` (`mini` or a pipeline folder); write `quality.json` and `generated.png` to `out`, print the figures
+    against their goals, and return what was measured.
 
     images: generated, all classes in turn, half of the prompts with a place. scenes: held out, for PSNR and attention.
+    Raises UserError when `out` cannot be written to, and what `load_model` does.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_writable(out)
     started = time.monotonic()
     loaded = load_model(str(model), device=device)
     load_seconds = time.monotonic() - started
@@ -64,16 +75,75 @@ def check_quality(
         "images": images,
         "steps": steps,
         "guidance_scale": guidance_scale,
+        "model_mb": model_megabytes(str(model)),
         "load_seconds": round(load_seconds, 2),
         "recognised": recognition(drawn, specs),
         "psnr": reconstruction,
         "auc": attention,
         "goals": GOALS,
     }
-    (out / "quality.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_atomic(out / "quality.json", (json.dumps(result, indent=2) + "\n").encode("utf-8"))
     shown = contact_sheet(drawn[: 2 * len(CLASSES)], len(CLASSES), [s.prompt for s in specs[: 2 * len(CLASSES)]])
-    Image.fromarray(shown).save(out / "generated.png")
+    picture = io.BytesIO()
+    Image.fromarray(shown).save(picture, "PNG")
+    write_atomic(out / "generated.png", picture.getvalue())
+    print_quality(result, out)
     return result
+
+
+class Verdict(NamedTuple):
+    """One figure and the goal that it is held against."""
+
+    what: str
+    measured: float
+    goal: float
+
+    @property
+    def met(self) -> bool:
+        return self.measured >= self.goal
+
+
+def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
+    """Every figure of `check_quality` that has a goal. Cross-attention has one at the middle level, self-attention's rows at all."""
+    goals = result["goals"]
+    found = [
+        Verdict("recognised", result["recognised"]["share"], goals["recognised"]),
+        Verdict("reconstruction, PSNR in dB", result["psnr"]["mean"], goals["psnr"]),
+    ]
+    for group, levels in result["auc"]["cross"].items():
+        found.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
+    for kind, rows in (("self_object", "objects"), ("self_background", "the background")):
+        for group, levels in result["auc"][kind].items():
+            found += [
+                Verdict(f"AUC of self-attention of {rows} at {level}, layers {group}", value, goals["self_auc"])
+                for level, value in levels.items()
+            ]
+    return found
+
+
+def print_quality(result: Mapping[str, Any], out: Path) -> None:
+    """Print the figures beside their goals, those of cross-attention without one, size and load time, and what was written."""
+    low, high = result["recognised"]["ci95"]
+    table = Table("figure", "measured", "goal", "", title=f"{result['model']}, {result['images']} images")
+    for verdict in verdicts(result):
+        table.add_row(verdict.what, f"{verdict.measured:.3f}", f"{verdict.goal:g}", "met" if verdict.met else "MISSED")
+    for group, levels in result["auc"]["cross"].items():
+        for level, value in levels.items():
+            if level != MIDDLE:
+                table.add_row(f"AUC of cross-attention at {level}, layers {group}", f"{value:.3f}", "", "")
+    console = Console()
+    console.print(table)
+    console.print(f"Recognised: 95 % interval {low:.3f}–{high:.3f}; lowest PSNR of a scene {result['psnr']['lowest']:.1f} dB")
+    console.print(f"Size {result['model_mb']} MB, loaded in {result['load_seconds']} s")
+    console.print(f"Figures: {out / 'quality.json'}   Pictures: {out / 'generated.png'}", soft_wrap=True)
+
+
+def model_megabytes(name: str) -> float | None:
+    """Size in MB (10⁶ bytes) of everything in the model's folder; None for a model of the hub's cache."""
+    folder = resolve_name(name)
+    if isinstance(folder, str):
+        return None
+    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
 
 
 def prompts(count: int, seed: int) -> list[SampleSpec]:
@@ -138,24 +208,25 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
     rows of positions in the background, against the background.
     """
     found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    task = progress.add_task("attention", total=len(GROUPS) * len(scenes))
-    for group in GROUPS:
-        for start in range(0, len(scenes), BATCH):
-            batch = scenes[start : start + BATCH]
-            maps = capture_images(
-                model,
-                [s.image for s in batch],
-                [s.caption for s in batch],
-                [s.classes for s in batch],
-                seed=seed,
-                capture=CaptureConfig(layers=group),
-                first_index=start,
-            )
+    task = progress.add_task("attention", total=len(scenes))
+    for start in range(0, len(scenes), BATCH):
+        batch = scenes[start : start + BATCH]
+        captured = capture_groups(
+            model,
+            [s.image for s in batch],
+            [s.caption for s in batch],
+            [s.classes for s in batch],
+            seed=seed,
+            capture=CaptureConfig(),
+            groups=GROUPS,
+            first_index=start,
+        )
+        for group, maps in captured.items():
             for index, (scene, map_) in enumerate(zip(batch, maps, strict=True)):
                 rng = np.random.default_rng((seed, start + index))
                 for (kind, level), values in scene_auc(scene, map_, rng).items():
                     found[kind, group, level] += values
-            progress.advance(task, len(batch))
+        progress.advance(task, len(batch))
     result: dict[str, Any] = {}
     for (kind, group, level), values in found.items():
         result.setdefault(kind, {}).setdefault(group, {})[level] = float(np.nanmean(values))

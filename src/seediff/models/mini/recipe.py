@@ -60,6 +60,9 @@ class Recipe:
         return _fill(cls, read_toml(path), path.name)
 
 
+MAY_BE_ZERO = {"seed", "workers", "kl_weight", "latent_noise", "caption_dropout", "grouping_weight", "grouping_words_from", "ema_decay"}
+
+
 def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
     known = {f.name: f for f in fields(kind)}
     values: dict[str, Any] = {}
@@ -68,8 +71,12 @@ def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
             raise UserError(f"{where}: unknown key '{key}'; known: {', '.join(known)}")
         default = getattr(kind(), key)
         if hasattr(default, "__dataclass_fields__"):
+            if not isinstance(value, dict):
+                raise UserError(f"{where}: {key} = {value!r} should be a table, [{key}]")
             values[key] = _fill(type(default), value, f"{where} [{key}]")
         elif isinstance(default, tuple):
+            if not (isinstance(value, list) and len(value) == len(default) and all(isinstance(v, int) and v > 0 for v in value)):
+                raise UserError(f"{where}: {key} = {value!r} should be a list of {len(default)} whole numbers above 0")
             values[key] = tuple(value)
         elif isinstance(default, float) and isinstance(value, int):
             values[key] = float(value)
@@ -77,4 +84,7 @@ def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
             raise UserError(f"{where}: {key} = {value!r} should be of type {type(default).__name__}")
         else:
             values[key] = value
+        number = values[key]
+        if isinstance(number, int | float) and (number < 0 or (number == 0 and key not in MAY_BE_ZERO)):
+            raise UserError(f"{where}: {key} = {value!r} should be above 0")
     return kind(**values)

@@ -17,6 +17,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from PIL import Image
 
+from ...dataset.native import write_atomic
 from ...errors import UserError
 from .assemble import assemble
 from .autoencoder import train_autoencoder
@@ -37,11 +38,11 @@ def train_mini(
     minutes: float = math.inf,
     init: Path | None = None,
     say: Callable[[str], None] = print,
-) -> tuple[Path, bool]:
+) -> tuple[Path | None, bool]:
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
 
     Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images a class. Returns the pipeline's
-    folder and whether the recipe is complete; when not, the same call continues.
+    folder (None while the autoencoder is still in training) and whether the recipe is complete; when not, the same call continues.
 
     `init` is a finished pipeline to start from instead of from nothing.
 
@@ -57,7 +58,7 @@ def train_mini(
     report = Reporter(folder / "losses.jsonl", say)
     vae = train_autoencoder(recipe, images, folder, report, minutes)
     if vae is None:
-        raise UserError(f"{minutes:g} minutes ended within the autoencoder's training: run the same command to continue")
+        return None, False
     say("Encoding scenes …")
     latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
     minutes -= (time.monotonic() - started) / 60
@@ -107,8 +108,8 @@ def _check_recipe(recipe: Recipe, folder: Path) -> None:
     """Refuse to continue another recipe; a longer training of the same one is the same."""
     path = folder / "recipe.json"
     new = json.loads(json.dumps(asdict(recipe)))
-    for length in (new["denoiser"], new["autoencoder"], new):
-        for key in ("samples", "crops", "workers", "checkpoint_minutes"):
+    for length in (new["denoiser"], new):
+        for key in ("samples", "workers", "checkpoint_minutes"):  # not "crops": the latents are of one autoencoder
             length.pop(key, None)
     if path.is_file():
         old = json.loads(path.read_text(encoding="utf-8"))
@@ -116,7 +117,7 @@ def _check_recipe(recipe: Recipe, folder: Path) -> None:
             raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(new, indent=2), encoding="utf-8")
+    write_atomic(path, json.dumps(new, indent=2).encode("utf-8"))
 
 
 def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: float = 5.0) -> None:

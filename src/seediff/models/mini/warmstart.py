@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from ...errors import UserError
+from ...errors import UserError, first_line
+from .autoencoder import CHECKPOINT as AUTOENCODER
 from .autoencoder import build_autoencoder
 from .checkpoint import save_checkpoint
-from .denoiser import ADAMW_FILE, MUON_FILE, Denoiser, optimizers
+from .denoiser import CHECKPOINT as DENOISER
+from .denoiser import Denoiser
 from .recipe import Recipe
 
 
@@ -21,7 +22,7 @@ def start_from(pipeline: Path, recipe: Recipe, folder: Path) -> None:
     For the case that only the weights are left of an earlier training; its optimizers' state is not in them. Raises UserError when
     the folder already has checkpoints, or the pipeline is not of the recipe's shape.
     """
-    if any((folder / name).exists() for name in ("autoencoder.safetensors", ADAMW_FILE, MUON_FILE)):
+    if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
     vae, denoiser = build_autoencoder(recipe), Denoiser(recipe)
     try:
@@ -29,10 +30,8 @@ def start_from(pipeline: Path, recipe: Recipe, folder: Path) -> None:
         denoiser.unet.load_state_dict(UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet").float().state_dict())
         denoiser.text_encoder.load_state_dict(CLIPTextModel.from_pretrained(pipeline, subfolder="text_encoder").float().state_dict())
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{pipeline}: not a pipeline of this recipe's shape ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{pipeline}: not a pipeline of this recipe's shape ({first_line(error)})") from error
     complete = recipe.autoencoder.crops // recipe.autoencoder.batch
-    save_checkpoint(folder / "autoencoder.safetensors", vae, torch.optim.AdamW(vae.parameters()), complete)
-    inner, other = optimizers(denoiser, recipe.denoiser.learning_rate)
-    save_checkpoint(folder / MUON_FILE, torch.nn.Module(), inner, 0)
+    save_checkpoint(folder / AUTOENCODER, vae, {}, complete)
     average = {k: v.detach() for k, v in denoiser.named_parameters()}
-    save_checkpoint(folder / ADAMW_FILE, denoiser, other, 0, **average)
+    save_checkpoint(folder / DENOISER, denoiser, {}, 0, **average)

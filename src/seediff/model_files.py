@@ -1,0 +1,34 @@
+"""What the small files of a local model tell before any weights are loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .levels import check_levels
+from .models.registry import check_known, read_classes, resolve_name
+from .run_config import GenerateConfig
+
+
+def check_files(config: GenerateConfig) -> None:
+    """Raise UserError for classes that the model does not know and levels of attention that it lacks, without loading it.
+
+    Nothing is known of a hub id before it is fetched. What is wrong with the files themselves, loading says better.
+    """
+    source = resolve_name(config.model)
+    if isinstance(source, str):
+        return
+    check_known(config.model, read_classes(source), config.classes)
+    unet = read_part(source, "unet")
+    if {"down_block_types", "up_block_types"} <= set(unet):
+        check_levels(unet, config.mask, config.capture)
+
+
+def read_part(folder: Path, part: str) -> dict[str, Any]:
+    """config.json of a part of a pipeline, such as "unet"; empty when it cannot be read."""
+    try:
+        config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}

@@ -1,0 +1,60 @@
+"""What the report says of a step is what the method does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seediff.config import MaskConfig
+from seediff.methods import METHODS, soft_mask
+from seediff.report.explain import explain_before_pamr, explain_mask, explain_step
+from seediff.types import AttentionMaps
+
+UNKNOWN = explain_step("something")
+
+
+def maps() -> AttentionMaps:
+    generator = torch.Generator().manual_seed(0)
+    rows = {s: torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in (16, 8, 4)}
+    return AttentionMaps(rows, {s: torch.rand(s * s, 8, generator=generator) for s in rows}, 16, {"dog": (4,)})
+
+
+def said(config: MaskConfig) -> dict[str, str]:
+    names = list(soft_mask(maps(), "dog", config).trace)
+    return {n: " ".join(explain_step(n, before=names[:i], method=config.method)) for i, n in enumerate(names)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("expansion", ["none", "parallel", "iterative"])
+def test_every_step_is_known(method: str, expansion: str) -> None:
+    texts = said(MaskConfig(method=method, expansion=expansion))
+    assert UNKNOWN.text not in [text.strip() for text in texts.values()]
+
+
+def test_seediff_names_the_papers_equations() -> None:
+    texts = said(MaskConfig())
+    assert "eq. 6" in texts["seeds L/4"]
+    assert "eq. 8, 9" in texts["seeds L/2"]
+    assert "averaged over the seeds' rows" in texts["expansion L"]
+    assert "eq. 11" in texts["final"]
+    assert explain_mask().equation == "eq. 12"
+
+
+def test_the_reference_is_not_told_as_the_paper() -> None:
+    texts = said(MaskConfig(method="reference"))
+    assert "Otsu" in texts["seeds L/4"]
+    assert "cosine" in texts["expansion L/4"]
+    assert "Otsu" in texts["background seeds L/2"]
+    assert "cosine" in texts["background L"]
+    assert "eq. 11" in texts["visible L"]
+    for name in ("seeds L/4", "expansion L/4", "background seeds L/2", "background L", "final"):
+        assert "eq." not in texts[name]
+    assert "β" not in explain_mask("reference").text
+    assert "cut at a half" in explain_before_pamr("reference").text
+
+
+def test_baselines_and_ablations_say_what_they_do() -> None:
+    texts = said(MaskConfig(method="ca_sa"))
+    assert "random walk" in texts["self-attention product 1 L/2"]
+    assert "stretched" in explain_before_pamr("ca").text
+    assert "averaged" in said(MaskConfig(expansion="parallel", background=False))["expansion mean"]
