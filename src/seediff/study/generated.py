@@ -55,8 +55,9 @@ def run_generated(
         UserError: no yardstick, an unknown model, a count out of range, unusable `constants`, or no place to write to.
     """
     started = time.monotonic()
-    if images < 1:
-        raise UserError(f"images = {images} must be at least 1")
+    for name, value in (("images", images), ("steps", steps)):
+        if value < 1:
+            raise UserError(f"{name} = {value} must be at least 1")
     held = load_scenes("truth", YARDSTICK_SCENES)
     yardstick = load_segmenter()
     earlier = read_constants(constants) if constants else None

@@ -90,6 +90,8 @@ def check(
     out: Annotated[Path, Parameter(help="Folder for the report and the contact sheet.")],
     model: Annotated[str, Parameter(help="`mini`, or the pipeline folder that training made.")] = "mini",
     images: Annotated[int, Parameter(help="Images to generate for recognisability, over all classes.")] = 500,
+    scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
+    steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
     seed: int = 0,
 ) -> None:
     """Measure the model: recognisability, reconstruction PSNR, and how well its attention finds the objects.
@@ -98,4 +100,4 @@ def check(
     """
     from .quality import check_quality
 
-    check_quality(model, out, images=images, seed=seed)
+    check_quality(model, out, images=images, scenes=scenes, seed=seed, steps=steps)

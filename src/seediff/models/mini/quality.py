@@ -25,6 +25,7 @@ from ...capture import Layers
 from ...config import CaptureConfig
 from ...dataset.native import write_atomic
 from ...encode import capture_groups, encode_images
+from ...errors import UserError
 from ...methods.steps import level_name
 from ...metrics import auc, auc_rows, bootstrap_ci, psnr
 from ...outputs import make_writable
@@ -59,8 +60,11 @@ def check_quality(
     against their goals, and return what was measured.
 
     images: generated, all classes in turn, half of the prompts with a place. scenes: held out, for PSNR and attention.
-    Raises UserError when `out` cannot be written to, and what `load_model` does.
+    Raises UserError on a count below 1, when `out` cannot be written to, and what `load_model` does.
     """
+    for name, value in (("images", images), ("steps", steps)):
+        if value < 1:
+            raise UserError(f"{name} = {value} must be at least 1")
     make_writable(out)
     started = time.monotonic()
     loaded = load_model(str(model), device=device)
