@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from .checkpoint import load_checkpoint, save_checkpoint
+from .pixels import to_pixels
 from .recipe import Recipe
 
 CROP = 64
@@ -92,8 +93,3 @@ def random_crops(images: np.ndarray, count: int, rng: np.random.Generator) -> to
     ys, xs = rng.integers(0, side - CROP + 1, size=(2, count))
     crops = np.stack([images[i, y : y + CROP, x : x + CROP] for i, y, x in zip(picks, ys, xs, strict=True)])
     return to_pixels(crops)
-
-
-def to_pixels(images: np.ndarray) -> torch.Tensor:
-    """(n, H, W, 3) uint8 → (n, 3, H, W) float32 in [-1, 1]."""
-    return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1

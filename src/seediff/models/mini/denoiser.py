@@ -14,10 +14,11 @@ import torch.distributed as dist
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from ...prompts import spoken
-from .autoencoder import best_device, to_pixels
+from .autoencoder import best_device
 from .checkpoint import load_checkpoint, save_checkpoint
 from .grouping import AttentionTap, attach, grouping_loss
 from .muon import Muon
+from .pixels import to_pixels
 from .recipe import Recipe
 from .text import build_text_encoder, build_tokenizer
 from .world import CLASSES

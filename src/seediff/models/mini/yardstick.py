@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ...errors import UserError
+from .pixels import to_pixels
 from .world import Scene, render_scene
 
 FOLDER = Path(__file__).parent / "yardsticks"
@@ -54,11 +55,6 @@ def training_scenes(art: Path, count: int, workers: int = 1, side: int = 128) ->
 
 def _draw(art: Path, side: int, index: int) -> Scene:
     return render_scene(art, index, seed=SCENE_SEED, side=side)
-
-
-def to_input(images: np.ndarray) -> torch.Tensor:
-    """(B, H, W, 3) uint8 → (B, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def augment(pixels: torch.Tensor, label_maps: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +94,7 @@ def fit(
         rng = np.random.default_rng((recipe.seed, step))
         picks = np.sort(rng.integers(len(images), size=recipe.batch))
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        pixels, labels = augment(to_input(images[picks]), label_maps[picks], generator)
+        pixels, labels = augment(to_pixels(images[picks]), label_maps[picks], generator)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             output = network(pixels.to(device))
         loss = loss_of(output.float(), labels.to(device))
@@ -117,7 +113,7 @@ def fit(
 @torch.inference_mode()
 def run_batched(network: nn.Module, images: np.ndarray, batch: int = 50) -> torch.Tensor:
     """The network's float32 output for images (n, H, W, 3) uint8, a batch at a time."""
-    return torch.cat([network(to_input(images[i : i + batch])).float() for i in range(0, len(images), batch)])
+    return torch.cat([network(to_pixels(images[i : i + batch])).float() for i in range(0, len(images), batch)])
 
 
 def save_yardstick(network: nn.Module, path: Path, about: dict[str, str]) -> None:
