@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 
-from seediff import __version__, cli_generate, run
+from seediff import __version__, cli_generate, engine, run
+from seediff.base_config import load_config
 from seediff.cli import main
 from seediff.cli_generate import make_config, progress_lines
 from seediff.cli_options import CaptureOptions, ImageOptions, MaskOptions
 from seediff.dataset import native
 from seediff.models import registry
-from seediff.run_config import load_config
+from seediff.run_config import GenerateConfig
 from seediff.summary import own_command
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +142,7 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
         --no-background --seed-level 2 --expand-levels 4,2 --tau 2 --self-level 4 --ignore-band 0.4,0.5 --no-pamr --pamr-iterations 3
         --pamr-dilations 1,2 --capture-steps second-half --capture-layers up --no-capture-normalize --prompt"""
     assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, capsys.readouterr().err
-    c = load_config(tmp_path / "out" / "seediff.toml")
+    c = load_config(tmp_path / "out" / "seediff.toml", GenerateConfig)
     assert c.threads == 1
     assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == ("blur", 2, 9, 3.0, 64, 4)
     assert (c.reject, c.attempts, c.keep_soft, c.keep_attention, c.image_format, c.prompts) == (
@@ -162,7 +163,7 @@ def test_configuration_file_and_the_command_line_over_it(tmp_path):
     out, again = tmp_path / "out", tmp_path / "again"
     assert main([*BASE, "--alpha", "0.4", "--out", str(out), "--quiet"]) == 0
     assert main(["generate", "--config", str(out / "seediff.toml"), "--seed", "3", "--out", str(again), "--quiet"]) == 0
-    config = load_config(again / "seediff.toml")
+    config = load_config(again / "seediff.toml", GenerateConfig)
     assert (config.seed, config.mask.alpha, config.per_class) == (3, 0.4, 2)
 
 
@@ -213,7 +214,7 @@ BAD = [
     (["--classes", "dog", "--nonsense", "--out", "{tmp}/o"], "nonsense"),
     (["--classes", "dog"], "--out"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt"], "there is a file where the folder should be"),
-    (["--classes", "dog", "--out", "{tmp}"], "not a SeeDiff dataset"),
+    (["--classes", "dog", "--out", "{tmp}"], "no output of SeeDiff"),
     (["--classes", "dog", "--config", "{tmp}/none.toml", "--out", "{tmp}/o"], "none.toml"),
     (["--config", "{tmp}/bad.toml", "--out", "{tmp}/o"], "there is no option 'clases'"),
     (["--classes", "dog", "--model", "no such", "--out", "{tmp}/o", "--dry-run"], "no model 'no such'"),
@@ -277,7 +278,7 @@ def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "look_into", interrupted)
+    monkeypatch.setattr(engine, "look_into", interrupted)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted with nothing drawn yet by this run; the same command continues" in one_line(capsys)
 

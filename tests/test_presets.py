@@ -64,31 +64,33 @@ def test_a_datasets_configuration_makes_the_same_dataset(model: str, tmp_path: P
         GenerateConfig(classes=("dog",), model=model),  # as --preset paper: pamr_dilations and others unset, which TOML cannot say
         GenerateConfig.recommended(classes=("dog",), model=model, mask={"method": "ca"}),
     ):
-        assert merge_config({}, toml_of(config, tmp_path)) == config
-        assert merge_config({"seed": 3, "mask": {"method": config.mask.method}}, tmp_path / "seediff.toml") == replace(config, seed=3)
+        assert merge_config(GenerateConfig, {}, toml_of(config, tmp_path)) == config
+        assert merge_config(GenerateConfig, {"seed": 3, "mask": {"method": config.mask.method}}, tmp_path / "seediff.toml") == replace(
+            config, seed=3
+        )
 
 
 def test_over_a_datasets_configuration_another_method_brings_its_own_constants(model: str, tmp_path: Path):
     tuned = GenerateConfig.recommended(classes=("dog",), model=model, mask={"alpha": 0.2}, steps=9)
     file = toml_of(tuned, tmp_path)
-    ca = merge_config({"mask": {"method": "ca"}}, file)
+    ca = merge_config(GenerateConfig, {"mask": {"method": "ca"}}, file)
     assert ca.mask == MaskConfig(method="ca", alpha=0.2, beta=0.5)  # what was chosen by hand stays
     assert (ca.capture.layers, ca.steps, ca.guidance_scale) == ("all", 9, 4.0)
-    paper = merge_config({"mask": {"method": "ca"}}, file, preset=False)
+    paper = merge_config(GenerateConfig, {"mask": {"method": "ca"}}, file, preset=False)
     assert paper.mask == MaskConfig(method="ca", alpha=0.2)
 
 
 def test_over_a_datasets_configuration_another_model_brings_its_own_constants(model: str, tmp_path: Path):
     file = toml_of(GenerateConfig.recommended(classes=("dog",), model=model), tmp_path)
-    other = merge_config({"model": "owner/name"}, file)
+    other = merge_config(GenerateConfig, {"model": "owner/name"}, file)
     assert other == GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa"))
     file = toml_of(GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa")), tmp_path)
-    assert merge_config({"model": model}, file) == GenerateConfig.recommended(classes=("dog",), model=model)
+    assert merge_config(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(classes=("dog",), model=model)
 
 
 def test_a_file_written_by_hand_goes_before_the_preset(model: str, tmp_path: Path):
     (tmp_path / "c.toml").write_text(f'classes = "dog"\nmodel = "{model}"\n[mask]\nbeta = 0.1\n')
-    config = merge_config({}, tmp_path / "c.toml")
+    config = merge_config(GenerateConfig, {}, tmp_path / "c.toml")
     assert (config.mask.method, config.mask.beta, config.mask.tau, config.steps) == ("ca_sa", 0.1, 1, 20)
 
 

@@ -19,10 +19,12 @@ from killing import CONFIG as KILLED_CONFIG
 import seediff
 from seediff import run as run_module
 from seediff import run_folder
+from seediff.base_config import load_config
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.run import generate, rejections, traced_classes
-from seediff.run_config import GenerateConfig, load_config
+from seediff.run import generate
+from seediff.run_config import GenerateConfig
+from seediff.samples import rejections, traced_classes
 from seediff.types import AttentionMaps, SampleSpec
 
 TESTS = Path(__file__).parent
@@ -55,7 +57,7 @@ def test_layout_rows_and_masks(tmp_path):
         "README.md", "attention", "classes.txt", "images", "masks", "metadata.jsonl", "preview.html", "seediff.toml", "soft", "steps",
     ]  # fmt: skip
     assert (result.made, result.drawn) == (5, 5)
-    assert calls[0] == (0, 5, "")
+    assert calls[0] == (0, 5, "loading mini")
     assert calls[-1] == (5, 5, "finishing")
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
     rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
@@ -253,7 +255,7 @@ def test_device_left_open_is_the_one_begun_with(tmp_path):
 
 def test_foreign_folders_and_files_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"not a SeeDiff dataset \(it holds notes\.txt"):
+    with pytest.raises(UserError, match=r"no output of SeeDiff \(it holds notes\.txt"):
         generate(CONFIG, tmp_path, draw=fake_draw)
     with pytest.raises(UserError, match="there is a file where the folder should be"):
         generate(CONFIG, tmp_path / "notes.txt", draw=fake_draw)
@@ -393,7 +395,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     assert result.rows[0]["model"] == "mini"
     assert str(mini_folder.parent) not in (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
     before = fingerprints(tmp_path / "out")
-    assert load_config(tmp_path / "out" / native.CONFIG).threads == torch.get_num_threads()
+    assert load_config(tmp_path / "out" / native.CONFIG, GenerateConfig).threads == torch.get_num_threads()
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before
@@ -427,15 +429,15 @@ def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> N
     class Stopped(Exception):
         pass
 
-    real = run_module._Run.batch
+    real = run_module.GenerateJob.do
 
-    def batch(self, number, specs, draw):
-        if number:
+    def batch(self, specs):
+        if specs[0].index:
             raise Stopped
-        return real(self, number, specs, draw)
+        return real(self, specs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module._Run, "batch", batch)
+        patch.setattr(run_module.GenerateJob, "do", batch)
         with pytest.raises(Stopped):
             generate(config, out)
 
@@ -445,8 +447,8 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
     before = torch.get_num_threads()
     used = []
-    real = run_module._Run.batch
-    monkeypatch.setattr(run_module._Run, "batch", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    real = run_module.GenerateJob.do
+    monkeypatch.setattr(run_module.GenerateJob, "do", lambda *a: used.append(torch.get_num_threads()) or real(*a))
     stopped_after_one_batch(monkeypatch, replace(config, threads=before + 1), tmp_path / "out")
     generate(config, tmp_path / "out")
     assert used == [before + 1] * 2

@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 
 from seediff import __version__
+from seediff.base_config import build, differences, load_config, read_table
 from seediff.config import CaptureConfig, MaskConfig
 from seediff.errors import UserError
-from seediff.run_config import GenerateConfig, build_config, differences, load_config, read_table
+from seediff.run_config import GenerateConfig
 
 FULL = GenerateConfig(
     classes=("dog", "café"),
@@ -28,14 +29,14 @@ FULL = GenerateConfig(
 def test_toml_round_trip(tmp_path, config):
     path = tmp_path / "seediff.toml"
     path.write_text(config.to_toml(), encoding="utf-8")
-    assert load_config(path) == config
+    assert load_config(path, GenerateConfig) == config
     assert f'version = "{__version__}"' in path.read_text(encoding="utf-8")
 
 
 def test_command_line_before_file_before_default(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text('classes = "dog, cat"\nper_class = 7\nseed = 5\nguidance_scale = 3\n[mask]\nalpha = 0.4\nbeta = 0.2\n')
-    config = build_config({"per_class": 9, "mask": {"beta": 0.6}}, read_table(path))
+    config = build(GenerateConfig, {"per_class": 9, "mask": {"beta": 0.6}}, read_table(path, GenerateConfig))
     assert (config.classes, config.per_class, config.seed, config.steps) == (("dog", "cat"), 9, 5, 50)
     assert (config.mask.alpha, config.mask.beta, config.mask.tau) == (0.4, 0.6, 4)
     assert isinstance(config.guidance_scale, float)
@@ -61,7 +62,7 @@ def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
     path = tmp_path / "c.toml"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
-        read_table(path)
+        read_table(path, GenerateConfig)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +90,12 @@ def test_impossible_values(values, message):
 
 def test_no_classes_at_all():
     with pytest.raises(UserError, match="--classes"):
-        build_config({}, {})
+        build(GenerateConfig, {}, {})
 
 
 def test_differences_name_key_and_both_values():
     new = replace(FULL, seed=1, size=None, mask=replace(FULL.mask, alpha=0.4), classes=("dog",))
-    assert differences(FULL, new) == ["classes: dog,café → dog", "size: 256 → unset", "seed: 1099511627776 → 1", "mask.alpha: 0.5 → 0.4"]
+    assert differences(FULL, new) == ["seed: 1099511627776 → 1", "classes: dog,café → dog", "mask.alpha: 0.5 → 0.4", "size: 256 → unset"]
     assert differences(FULL, FULL) == []
 
 

@@ -39,12 +39,13 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset."
 
     For example: `seediff preview pets`
     """
+    from .base_config import load_config
     from .dataset import native
-    from .run import preview as write
-    from .run_config import load_config
+    from .run_config import GenerateConfig
+    from .samples import preview as write
     from .summary import look_at
 
-    config = load_config(data / native.CONFIG)
+    config = load_config(data / native.CONFIG, GenerateConfig)
     rejected = native.read_rows(data, native.REJECTED) if (data / native.REJECTED).is_file() else []
     print(look_at(write(data, config, native.read_rows(data), rejected)))
 

@@ -17,7 +17,7 @@ from .prompts import parse_classes, parse_prompts
 from .run_config import GenerateConfig, merge_config
 
 if TYPE_CHECKING:
-    from .run import Progress
+    from .engine import Progress
 
 LINE_SECONDS = 10.0
 
@@ -93,7 +93,7 @@ def make_config(
     for name, kind, count in (("expand_levels", int, None), ("pamr_dilations", int, None), ("ignore_band", float, 2)):
         if name in mask:
             mask[name] = numbers(mask[name], "--" + name.replace("_", "-"), kind, count)
-    return merge_config({**line, "mask": mask, "capture": given(capture)}, file, preset=preset == "model")
+    return merge_config(GenerateConfig, {**line, "mask": mask, "capture": given(capture)}, file, preset=preset == "model")
 
 
 def state_of(finished: Sequence[int], out: Path) -> str:

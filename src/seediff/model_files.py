@@ -8,10 +8,10 @@ from typing import Any
 
 from .levels import check_levels
 from .models.registry import check_known, read_classes, resolve_name
-from .run_config import GenerateConfig
+from .run_config import DatasetConfig
 
 
-def check_files(config: GenerateConfig) -> None:
+def check_files(config: DatasetConfig) -> None:
     """Raise UserError for classes that the model does not know and levels of attention that it lacks, without loading it.
 
     Nothing is known of a hub id before it is fetched. What is wrong with the files themselves, loading says better.

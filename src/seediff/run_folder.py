@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import __version__
-from .dataset.native import ATTENTION, CONFIG, IMAGES, MASKS, METADATA, SOFT, STEPS, write_atomic
+from .base_config import Config, differences, load_config
+from .dataset.native import ATTENTION, CONFIG, IMAGES, MASKS, SOFT, STEPS, write_atomic
 from .errors import UserError
-from .run_config import GenerateConfig, differences, load_config
 from .toml import read_toml
 
 try:
@@ -28,13 +28,15 @@ except ImportError:  # Windows has no flock: runs are not kept apart there
     fcntl = None
 
 LOCK, BATCHES = ".lock", ".batches"
-DATA = (IMAGES, MASKS, SOFT, ATTENTION, STEPS)
+LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
+DATA = (IMAGES, MASKS, SOFT, ATTENTION, STEPS, LABELS, OVERLAYS, NAMED)
 """Folders that only batches write to."""
 
 
 @dataclass
 class BatchRecord:
-    """What a finished batch left: its rows of metadata.jsonl and rejected.jsonl, and {path: (size, CRC-32)} of its files.
+    """What a finished batch left: its rows of metadata.jsonl and rejected.jsonl (or what a command calls its own), and
+    {path: (size, CRC-32)} of its files.
 
     The checksum of safetensors files is None: attention is large, and half-written files differ in size.
     """
@@ -99,7 +101,7 @@ def _take_lock(out: Path) -> int:
             raise UserError(f"--out {out}: the folder cannot be written to: {error.strerror}") from error
 
 
-def look_into(out: Path, config: GenerateConfig) -> tuple[Literal["new", "unfinished", "complete"], GenerateConfig]:
+def look_into(out: Path, config: Config) -> tuple[Literal["new", "unfinished", "complete"], Config]:
     """What is in `out`, which may not exist yet, and the configuration to go on with: device, number format and threads, where left open,
     are those that the dataset was begun with; which of several GPUs it was changes nothing and is left out.
 
@@ -115,11 +117,14 @@ def look_into(out: Path, config: GenerateConfig) -> tuple[Literal["new", "unfini
     if not names:
         return "new", config
     if CONFIG not in names:
-        raise UserError(f"--out {out}: not empty and not a SeeDiff dataset (it holds {names[0]}, but no {CONFIG}); choose another folder")
-    complete = (out / METADATA).is_file()
+        raise UserError(f"--out {out}: not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG}); choose another folder")
+    made_by = read_toml(out / CONFIG).get("command", config.command)
+    if made_by != config.command:
+        raise UserError(f"--out {out}: holds what `seediff {made_by}` made; choose another folder for `seediff {config.command}`")
+    complete = (out / config.last_file).is_file()
     if not complete and _nothing_committed(out):
         return "new", config
-    saved = load_config(out / CONFIG)
+    saved = load_config(out / CONFIG, type(config))
     left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
     config = replace(config, **left_open)
     changed = differences(saved, config)
@@ -128,7 +133,7 @@ def look_into(out: Path, config: GenerateConfig) -> tuple[Literal["new", "unfini
         changed.insert(0, f"version of seediff: {version} → {__version__}")
     if changed:
         raise UserError(
-            f"--out {out}: holds a dataset of another configuration ({'; '.join(changed)}); "
+            f"--out {out}: holds the output of another configuration ({'; '.join(changed)}); "
             "choose another folder, or give the options as they were"
         )
     return "complete" if complete else "unfinished", config
@@ -199,7 +204,7 @@ def has_records(out: Path) -> bool:
 
 
 def remove_records(out: Path) -> None:
-    """Remove what only an unfinished run needs. Safe to be interrupted: metadata.jsonl alone says that a dataset is complete."""
+    """Remove what only an unfinished run needs. Safe to be interrupted: the command's last file alone says that an output is complete."""
     shutil.rmtree(out / BATCHES, ignore_errors=True)
 
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from .dataset import native
 from .report.tables import count_classes, show_reasons
-from .run import RunResult, rejections
 from .run_config import GenerateConfig
+from .samples import RunResult, rejections
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
