@@ -1,0 +1,244 @@
+"""Folders of labels as they are distributed: which files, which classes, and which class each stored id is.
+
+folder: PNG label maps whose ids are the classes, with subfolders or without; names in a `classes.txt` in the folder or beside it.
+voc: Pascal VOC's, `SegmentationClass/*.png` of the names in `ImageSets/Segmentation/<split>.txt`; 21 classes, id 0 is the background.
+coco-stuff: COCO-Stuff's pixel maps, `annotations/<split>2017/*.png`; 27 coarse classes.
+cityscapes: `gtFine/<split>/<city>/*_gtFine_labelIds.png`; 27 classes, ids 7 … 33, the others are void.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from ..errors import UserError
+from . import coco_stuff
+from .label_maps import PHOTO_ENDING, find_maps, map_folder, read_label_map, stem
+
+Layout = Literal["folder", "voc", "coco-stuff", "cityscapes"]
+DEFAULT_CLASSES = 27  # of a plain folder that does not say
+UNLABELLED, UNKNOWN = -1, -2
+IDS = 65536
+MAX_CLASSES = 1024  # a matching compares each class with each segment
+
+VOC_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
+    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+CITYSCAPES_CLASSES = (
+    "road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole", "polegroup",
+    "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan", "trailer",
+    "train", "motorcycle", "bicycle",
+)  # fmt: skip
+"""Cityscapes' ids 7 … 33 in order: its 34 without the void ones, as in PiCIE, STEGO and DiffSeg."""
+CITYSCAPES_FIRST = 7
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSet:
+    """The labels of a data set.
+
+    layout: what it was read as. about: the same for people, in one line. classes: names, entry i is class i.
+    files: each label's file by its name (the path in the folder without ending; Cityscapes without `_gtFine_labelIds`).
+    table: (65536,) int32, the class of each stored id, −1 unlabelled, −2 not an id of this layout. ids: which ids there are, for errors.
+    """
+
+    layout: Layout
+    about: str
+    classes: tuple[str, ...]
+    files: Mapping[str, Path]
+    table: np.ndarray
+    ids: str
+
+    def read(self, name: str) -> np.ndarray:
+        """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has ids that are no classes."""
+        stored = read_label_map(self.files[name])
+        classes = self.table.take(stored, mode="wrap")  # −1 takes the last entry, 65535: unlabelled on disk too
+        if classes.min(initial=0) == UNKNOWN:
+            unknown = np.unique(stored[classes == UNKNOWN])
+            listed = ", ".join(str(i) for i in unknown[:5]) + (", …" if len(unknown) > 5 else "")
+            raise UserError(f"{self.files[name]}: has unknown label ids {listed}; {self.ids}")
+        return classes
+
+    def find(self, name: str) -> str | None:
+        """The label that a photograph or prediction of this name (a path without ending) has: the same name, else the only one of the
+        same last part. None when there is none, or several."""
+        name = name.removesuffix(PHOTO_ENDING)
+        if name in self.files:
+            return name
+        same = [label for label in self.files if stem(label) == stem(name)]
+        return same[0] if len(same) == 1 else None
+
+
+def open_labels(
+    folder: Path | str, layout: Layout | Literal["auto"] = "auto", *, num_classes: int | None = None, split: str = "val"
+) -> LabelSet:
+    """Find the labels of a folder.
+
+    Args:
+        layout: one of the module's list; `auto` takes the first of Cityscapes, VOC, COCO-Stuff whose files are there, else `folder`.
+        num_classes: of a plain folder, 1 to 1024; by default as many as its classes.txt has, or 27. The other layouts have their own.
+        split: which part of a data set with several.
+
+    Raises UserError when the folder is not there or not laid out like that.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder of labels" if not folder.exists() else f"{folder}: must be a folder of labels")
+    if layout not in ("auto", *get_args(Layout)):
+        raise UserError(f"--labels-format {layout}: must be auto, {', '.join(get_args(Layout))}")
+    readers = {"cityscapes": _cityscapes, "voc": _voc, "coco-stuff": _coco_stuff}
+    labels = None
+    for name, reader in readers.items():
+        if layout in (name, "auto") and (labels := reader(folder, split, layout == name)):
+            break
+    if labels is None:
+        return _folder(folder, num_classes)
+    if num_classes not in (None, len(labels.classes)):
+        raise UserError(
+            f"--num-classes {num_classes}: {labels.layout} labels have {len(labels.classes)} classes; leave the option out, "
+            "or read the label maps as they are with --labels-format folder"
+        )
+    return labels
+
+
+def select(labels: LabelSet, names: Path) -> LabelSet:
+    """Only the labels that a text file lists, one name or path a line. Raises UserError naming what it lists in vain."""
+    try:
+        lines = [line.strip() for line in names.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{names}: cannot be read as a list of names: {error}") from error
+    found = {}
+    for line in filter(None, lines):
+        label = labels.find(re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
+        if label is None:
+            raise UserError(f"{names}: lists '{line}', which is not the name of one label ({labels.about})")
+        found[label] = labels.files[label]
+    if not found:
+        raise UserError(f"{names}: lists no names")
+    return replace(labels, files=found, about=f"{labels.about}; {len(found)} of them listed in {names}")
+
+
+def _table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
+    """(65536,) int32: id first + i is class classes[i], `void` ids are unlabelled, and no other id is known."""
+    table = np.full(IDS, UNKNOWN, np.int32)
+    table[first : first + len(classes)] = classes
+    table[[*void, IDS - 1]] = UNLABELLED
+    return table
+
+
+def _first_folder(folder: Path, *below: str) -> Path | None:
+    return next((folder / name for name in below if (folder / name).is_dir()), None)
+
+
+def _folder(folder: Path, num_classes: int | None) -> LabelSet:
+    where = map_folder(folder)
+    files = find_maps(where)
+    if not files:
+        raise UserError(f"{where}: has no PNG files; labels are palette or grey PNG label maps")
+    listing = next((path for path in (where / "classes.txt", where.parent / "classes.txt") if path.is_file()), None)
+    names = _class_names(listing) if listing else {}
+    count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
+    source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
+    if not 1 <= count <= MAX_CLASSES:
+        raise UserError(f"--num-classes {count} ({source}): must be between 1 and {MAX_CLASSES}")
+    # With more than 255 classes 255 is one of them; label maps are then 16-bit, where 65535 is unlabelled.
+    return LabelSet(
+        "folder",
+        f"label maps in {where}: {len(files)} images, {count} classes ({source})",
+        tuple(names.get(i, str(i)) for i in range(count)),
+        files,
+        _table(range(count), void=[255] if count <= 255 else []),
+        f"--num-classes {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
+    )
+
+
+def _class_names(listing: Path) -> dict[int, str]:
+    """Names by id from a classes.txt: one name a line from id 0, or every line `id name`; id 255 is not a class."""
+    try:
+        lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{listing}: cannot be read as a list of class names: {error}") from error
+    lines = [line for line in lines if line]
+    numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
+    pairs = [(int(m[1]), m[2]) for m in numbered if m] if all(numbered) else list(enumerate(lines))
+    names = {number: name for number, name in pairs if number != 255}
+    if len(set(names.values())) < len(names):
+        raise UserError(f"{listing}: gives two classes the same name")
+    return names
+
+
+def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
+    root = next((p for p in (folder, folder / "VOC2012", folder / "VOCdevkit" / "VOC2012") if (p / "SegmentationClass").is_dir()), None)
+    if root is None:
+        if asked:
+            raise UserError(f"{folder}: is not laid out like Pascal VOC, SegmentationClass/ and ImageSets/Segmentation/{split}.txt")
+        return None
+    listing = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+    if not listing.is_file():
+        raise UserError(f"{listing}: there is no such file; it lists the images of Pascal VOC's '{split}' (--split names another)")
+    names = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    files = {name: root / "SegmentationClass" / f"{name}.png" for name in names}
+    absent = [path for path in files.values() if not path.is_file()]
+    if absent or not files:
+        raise UserError(f"{absent[0]}: there is no such file, but {listing} lists it" if absent else f"{listing}: lists no images")
+    about = f"Pascal VOC in {root}, {split}: {len(files)} images, {len(VOC_CLASSES)} classes"
+    ids = "Pascal VOC has 0 to 20, and 255 for borders"
+    return LabelSet("voc", about, VOC_CLASSES, files, _table(range(len(VOC_CLASSES)), void=[255]), ids)
+
+
+def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
+    part = f"{split}2017"
+    below = (f"annotations/{part}", f"dataset/annotations/{part}", f"stuffthingmaps_trainval2017/{part}", f"annotation_{part}", part)
+    found = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
+    for where in found:
+        # Only COCO's numbers: other programs leave converted label maps beside the originals.
+        files = {path.stem: path for path in sorted(where.glob("*.png")) if re.fullmatch(r"\d{12}", path.stem)} if where.is_dir() else {}
+        if files:
+            break
+    else:
+        if asked:
+            raise UserError(f"{folder}: is not laid out like COCO-Stuff, annotations/{part}/000000000139.png and so on")
+        return None
+    for parent in dict.fromkeys((folder, *where.parents[:3])):
+        if (parent / "labels.txt").is_file():
+            _check_coco_labels(parent / "labels.txt")
+            break
+    about = f"COCO-Stuff in {where}: {len(files)} images, {len(coco_stuff.COARSE)} coarse classes"
+    table = _table(coco_stuff.fine_to_coarse().tolist(), void=[255])
+    return LabelSet("coco-stuff", about, coco_stuff.COARSE, files, table, "COCO-Stuff's pixel maps have 0 to 181, and 255 for unlabelled")
+
+
+def _check_coco_labels(path: Path) -> None:
+    """Raises UserError when COCO-Stuff's own labels.txt does not give the published ids: its pixel maps would mean something else."""
+    expected = ["unlabeled", *coco_stuff.LABELS]
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    listed = [line.strip() for line in lines if line.strip()]
+    for number, name in enumerate(expected):
+        line = listed[number] if number < len(listed) else "nothing"
+        if line != f"{number}: {name}":
+            raise UserError(f"{path}, line {number + 1}: COCO-Stuff's labels.txt has '{number}: {name}' there, not '{line}'")
+    if len(listed) > len(expected):
+        raise UserError(f"{path}, line {len(expected) + 1}: COCO-Stuff's labels.txt ends before '{listed[len(expected)]}'")
+
+
+def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
+    ending = "_gtFine_labelIds"
+    root = next((path for path in (folder, folder.parent) if path.name == "gtFine"), folder / "gtFine")
+    if not root.is_dir() and not asked:
+        return None
+    paths = sorted((root / split).glob(f"*/*{ending}.png"))
+    if not paths:
+        raise UserError(f"{folder}: is not laid out like Cityscapes' '{split}' (--split), gtFine/{split}/<city>/*{ending}.png")
+    files = {f"{path.parent.name}/{path.stem.removesuffix(ending)}": path for path in paths}
+    table = _table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
+    about = f"Cityscapes in {root}, {split}: {len(files)} images, {len(CITYSCAPES_CLASSES)} classes"
+    return LabelSet("cityscapes", about, CITYSCAPES_CLASSES, files, table, "Cityscapes' labelIds have 0 to 33")

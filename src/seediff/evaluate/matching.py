@@ -1,0 +1,143 @@
+"""Which class each segment stands for: Hungarian matching of segments without names to labels, and what it counts.
+
+Adapted from google/diffseg, `diffseg/utils.py`, which follows PiCIE's evaluation: MIT License, Copyright 2023 Google LLC (see NOTICE).
+
+Shape letters: C classes, P segment ids from 0 to the highest, n entries of a table that are not zero.
+
+Three protocols:
+
+diffseg: as published. In each image a C × max(C, P) table of shared pixels is matched one to one, so that matched pixels are as many
+    as can be. Classes that the image does not show take segments too: the segment's pixels are then that class's false positives, and
+    which absent class takes which is the solver's choice among equals. Segments left over, which there are only where P > C, count as
+    false negatives of the classes beneath them and as nothing else.
+dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all images, as the
+    clusters of K-Means over a data set do. Segments left over count as in `diffseg`.
+strict: the matching of `diffseg`, so ACC is the same, but a segment left over is also a false alarm: all its labelled pixels are false
+    positives too, of the class that it covers most (of equals the lowest id). No class's IoU is above that of `diffseg`; where no
+    image's ids reach C the two are equal, because every segment is given to some class.
+
+A labelled pixel without prediction (outside a centre crop, say) is a false negative of its class in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+Protocol = Literal["diffseg", "dataset", "strict"]
+PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that equal matchings are chosen as in the original
+
+
+@dataclass(frozen=True)
+class Contingency:
+    """How many labelled pixels of an image each class and each segment share; only pairs that share any.
+
+    classes, segments, pixels: (n,) int64, entries in the order of classes, then segments. unpredicted: (C,) int64, labelled pixels of
+    each class that no segment covers. num_segments: P, the highest id anywhere in the prediction, plus one.
+    """
+
+    classes: np.ndarray
+    segments: np.ndarray
+    pixels: np.ndarray
+    unpredicted: np.ndarray
+    num_segments: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Pixels of each class, (C,) int64: true positives, false positives, false negatives; and all labelled pixels of the image."""
+
+    tp: np.ndarray
+    fp: np.ndarray
+    fn: np.ndarray
+    pixels: int
+
+
+def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Contingency:
+    """The table of one image.
+
+    Args:
+        prediction: integers (H, W), ids of segments from 0 to 65535, in any order and with gaps; negative = not predicted.
+        label: integers (H, W), classes 0 … num_classes − 1; all else, such as −1 and 255, is unlabelled and counts nowhere.
+
+    Raises ValueError when the two differ in shape, or an id is higher.
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(f"prediction {prediction.shape} and label {label.shape} must have one shape")
+    width = int(prediction.max(initial=0)) + 2
+    if width > MAX_SEGMENTS + 1:
+        raise ValueError(f"segment ids go up to {MAX_SEGMENTS - 1}, not {width - 2}; np.unique with return_inverse makes them small")
+    if label.max(initial=0) >= num_classes or label.min(initial=0) < -1:
+        label = np.where((label < 0) | (label >= num_classes), -1, label.astype(np.int64))
+    if prediction.min(initial=0) < -1:
+        prediction = np.maximum(prediction, -1)
+    # Row 0 and column 0 take what is unlabelled and what is not predicted, so that one count over all pixels is enough; in place,
+    # because fresh memory for each step takes longer than the arithmetic.
+    index = np.multiply(label.ravel(), width, dtype=np.int64)
+    np.add(index, prediction.ravel(), out=index, dtype=np.int64)
+    index += width + 1
+    table = np.bincount(index, minlength=(num_classes + 1) * width).reshape(num_classes + 1, width)[1:]
+    classes, segments = np.nonzero(table[:, 1:])
+    return Contingency(classes, segments, table[classes, segments + 1], table[:, 0].copy(), width - 1)
+
+
+def match(tables: Sequence[Contingency]) -> np.ndarray:
+    """(P,) int64: the class that each segment id takes, −1 for those left over; one matching for the sum of the tables."""
+    num_classes = len(tables[0].unpredicted)
+    table = np.zeros((num_classes, max(num_classes, *(t.num_segments for t in tables))), np.int64)
+    for one in tables:
+        table[one.classes, one.segments] += one.pixels  # each pair is in a table once
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    taken = np.full(table.shape[1], -1, np.int64)
+    taken[columns] = rows
+    return taken
+
+
+def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
+    """Count an image's pixels under a matching (P,) as `match` returns it.
+
+    charge_left_over: a segment left over is also a false positive, of the class that it covers most (`strict`).
+    """
+    num_classes = len(table.unpredicted)
+    owner = taken[table.segments]  # (n,) the class of the entry's segment
+    right, matched = owner == table.classes, owner >= 0
+    fn = table.unpredicted + _sums(table.classes[~right], table.pixels[~right], num_classes)
+    fp = _sums(owner[matched & ~right], table.pixels[matched & ~right], num_classes)
+    if charge_left_over and not matched.all():
+        for segment in np.unique(table.segments[~matched]):
+            entries = table.segments == segment
+            fp[table.classes[entries][table.pixels[entries].argmax()]] += table.pixels[entries].sum()
+    pixels = int(table.pixels.sum() + table.unpredicted.sum())
+    return Tally(_sums(table.classes[right], table.pixels[right], num_classes), fp, fn, pixels)
+
+
+def tally_images(tables: Iterable[Contingency], protocol: Protocol) -> Iterator[Tally]:
+    """The counts of every image of a set, in its order. Only `dataset` holds all tables at once; they are small."""
+    if protocol == "dataset":
+        tables = list(tables)
+        taken = match(tables) if tables else np.empty(0, np.int64)
+        yield from (tally(table, taken) for table in tables)
+    else:
+        for table in tables:
+            yield tally(table, match([table]), charge_left_over=protocol == "strict")
+
+
+def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
+    """How many segments a label map (H, W) of integers shows: distinct ids, without negative ones and `unlabelled`.
+
+    It is the k of K-Means-S, which is told as many clusters as its image has classes; parts of one class that do not touch are one.
+    """
+    ids = np.unique(label)
+    return int(np.count_nonzero((ids >= 0) & (ids != unlabelled)))
+
+
+def _sums(index: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:
+    """(length,) int64: the values summed at each index; np.bincount would sum in floating point."""
+    total = np.zeros(length, np.int64)
+    np.add.at(total, index, values)
+    return total

@@ -1,0 +1,274 @@
+"""`seediff evaluate segments`: segments without names against labels, one image in memory at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ..dataset.native import write_atomic
+from ..errors import UserError
+from .label_maps import centre_square, pair, read_label_map, resize_nearest
+from .labels import LabelSet, Layout, open_labels, select
+from .matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
+from .scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Missing = Literal["error", "wrong", "skip"]
+Progress = Callable[[int, int, str], None]
+"""Called with (images done, images in all, the image under way)."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: IoU in [0, 1] and its interval, NaN when it is neither labelled nor predicted; pixels over the set."""
+
+    iou: float
+    iou_ci95: tuple[float, float]
+    tp: int
+    fp: int
+    fn: int
+
+
+@dataclass(frozen=True)
+class SegmentScores:
+    """What an evaluation found. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
+
+    protocol: of `matching`. labels: what was evaluated against, in a line. acc: share of labelled pixels that are right.
+    miou: mean IoU over classes that are labelled or predicted somewhere. per_class: by name, in the order of ids.
+    images: evaluated. missing: labels without prediction, counted as wrong or left out as `missing_are` says.
+    pixels: labelled ones. unpredicted: share of these that no segment covers; they count as wrong.
+    size: side that labels were brought to, None for their own. center_crop: only the centre square counted.
+    """
+
+    protocol: Protocol
+    labels: str
+    acc: float
+    acc_ci95: tuple[float, float]
+    miou: float
+    miou_ci95: tuple[float, float]
+    per_class: Mapping[str, ClassScore]
+    images: int
+    missing: int
+    missing_are: Missing
+    pixels: int
+    unpredicted: float
+    size: int | None
+    center_crop: bool
+    seed: int
+
+
+def evaluate_segments(
+    predictions: Path | str,
+    labels: Path | str,
+    *,
+    protocol: Protocol = "diffseg",
+    layout: Layout | Literal["auto"] = "auto",
+    num_classes: int | None = None,
+    split: str = "val",
+    names: Path | None = None,
+    center_crop: bool = False,
+    size: int | None = None,
+    resize_predictions: bool = False,
+    missing: Missing = "error",
+    seed: int = 0,
+    draws: int = 2000,
+    progress: Progress | None = None,
+) -> SegmentScores:
+    """Compare a folder of segment maps with a folder of labels.
+
+    Args:
+        predictions: what `seediff segment` wrote, or any folder of PNG label maps named like the labels; see `label_maps.pair`.
+        labels, layout, num_classes, split: see `labels.open_labels`. names: a text file of the labels to evaluate, one a line.
+        center_crop: only the largest centre square of each image counts. size: that square, brought to size × size pixels (nearest),
+            as DiffSeg's paper evaluates (512, or 320). A prediction has the size of its label or that of the square.
+        resize_predictions: bring predictions of other sizes to their label's (nearest).
+        missing: labels without prediction are an error, wrong throughout, or skipped.
+        seed, draws: of the bootstrap.
+
+    Raises UserError naming the file, or the option, that is not as it should be.
+    """
+    _check(protocol, missing, size, draws)
+    label_set = open_labels(labels, layout, num_classes=num_classes, split=split)
+    if names is not None:
+        label_set = select(label_set, names)
+    paired, absent = pair(label_set.files, Path(predictions))
+    if not paired or (absent and missing == "error"):
+        hint = "" if missing != "error" or not paired else "; --missing wrong counts them as wrong, --missing skip leaves them out"
+        raise UserError(
+            f"{predictions}: has no prediction for {len(absent)} of {len(label_set.files)} labels, the first '{absent[0]}'{hint}"
+        )
+    chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
+    unpredicted = 0
+
+    def tables() -> Iterator[Contingency]:
+        nonlocal unpredicted
+        for number, name in enumerate(chosen):
+            if progress:
+                progress(number, len(chosen), name)
+            label, prediction = _read_pair(
+                label_set, name, paired.get(name), center_crop=center_crop, size=size, resize_predictions=resize_predictions
+            )
+            table = contingency(prediction, label, len(label_set.classes))
+            unpredicted += int(table.unpredicted.sum())
+            yield table
+
+    tallies = stack(tally_images(tables(), protocol))
+    if progress:
+        progress(len(chosen), len(chosen), "intervals")
+    if not tallies.pixels.any():
+        raise UserError(f"{labels}: no pixel of the {len(chosen)} labels is labelled, so there is nothing to evaluate")
+    return _score(
+        tallies, label_set, protocol, seed, draws, unpredicted=unpredicted, absent=len(absent), missing=missing, size=size, crop=center_crop
+    )
+
+
+def _check(protocol: str, missing: str, size: int | None, draws: int) -> None:
+    if protocol not in PROTOCOLS:
+        raise UserError(f"--protocol {protocol}: must be one of {', '.join(PROTOCOLS)}")
+    if missing not in ("error", "wrong", "skip"):
+        raise UserError(f"--missing {missing}: must be error, wrong or skip")
+    if size is not None and not 1 <= size <= 8192:
+        raise UserError(f"--size {size}: must be a side in pixels between 1 and 8192")
+    if draws < 1:
+        raise UserError(f"--draws {draws}: at least 1 draw of the bootstrap is needed")
+
+
+def _read_pair(
+    labels: LabelSet, name: str, path: Path | None, *, center_crop: bool, size: int | None, resize_predictions: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """A label and its prediction, both int32 of one shape; without a path the prediction is −1 throughout."""
+    whole = labels.read(name)
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        if center_crop or size:
+            array = centre_square(array)
+        return resize_nearest(array, size, size) if size else array
+
+    label = cut(whole)
+    if path is None:
+        return label, np.full(label.shape, -1, np.int32)
+    prediction = read_label_map(path)
+    if resize_predictions and prediction.shape not in (whole.shape, label.shape):
+        # A square prediction of a crop is a prediction of the square; any other is one of the whole image.
+        square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
+        prediction = resize_nearest(prediction, *(label if square else whole).shape)
+    if prediction.shape == whole.shape:
+        return label, cut(prediction)
+    if prediction.shape == label.shape:
+        return label, prediction
+    raise UserError(
+        f"{path}: is {_pixels(prediction)} pixels, but its label {labels.files[name]} {_pixels(whole)}"
+        + (f", cut to {_pixels(label)}" if label.shape != whole.shape else "")
+        + "; --resize-predictions scales it (nearest)"
+        + ("" if center_crop or size or prediction.shape[0] != prediction.shape[1] else ", --center-crop or --size evaluates a square")
+    )
+
+
+def _pixels(array: np.ndarray) -> str:
+    return f"{array.shape[1]} × {array.shape[0]}"
+
+
+def _score(
+    tallies: Tallies,
+    labels: LabelSet,
+    protocol: Protocol,
+    seed: int,
+    draws: int,
+    *,
+    unpredicted: int,
+    absent: int,
+    missing: Missing,
+    size: int | None,
+    crop: bool,
+) -> SegmentScores:
+    tp, fp, fn = (a.sum(0) for a in (tallies.tp, tallies.fp, tallies.fn))
+    pixels = int(tallies.pixels.sum())
+    iou = class_iou(tp, fp, fn)
+    intervals = bootstrap(tallies, seed=seed, draws=draws)
+    per_class = {
+        name: ClassScore(float(iou[i]), (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])), int(tp[i]), int(fp[i]), int(fn[i]))
+        for i, name in enumerate(labels.classes)
+    }
+    return SegmentScores(
+        protocol=protocol,
+        labels=labels.about,
+        acc=float(accuracy(tp, pixels)),
+        acc_ci95=intervals.acc,
+        miou=float(mean_iou(iou)),
+        miou_ci95=intervals.miou,
+        per_class=per_class,
+        images=len(tallies.pixels),
+        missing=absent,
+        missing_are=missing,
+        pixels=pixels,
+        unpredicted=unpredicted / pixels,
+        size=size,
+        center_crop=crop or size is not None,
+        seed=seed,
+    )
+
+
+def to_json(scores: SegmentScores) -> dict:
+    """The scores as JSON values under the names of SegmentScores' fields; per_class holds, by name, those of ClassScore.
+
+    What is NaN, the IoU of a class that is nowhere, is null.
+    """
+
+    def plain(value: object) -> object:
+        if isinstance(value, float):
+            return None if math.isnan(value) else value
+        return [plain(v) for v in value] if isinstance(value, tuple) else value
+
+    record = {key: plain(value) for key, value in vars(scores).items()}
+    record["per_class"] = {name: {key: plain(value) for key, value in vars(c).items()} for name, c in scores.per_class.items()}
+    return record
+
+
+def write_json(scores: SegmentScores, path: Path) -> None:
+    """Write `to_json` to a file, atomically; folders on the way are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(to_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def score_table(scores: SegmentScores) -> Table:
+    """Every class that is labelled or predicted, then the mean and the accuracy, as a table for the terminal."""
+    from rich.table import Table
+
+    table = Table("", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {scores.images} images")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, c in scores.per_class.items():
+        if not math.isnan(c.iou):
+            table.add_row(name, f"{c.iou:.1%}", _interval(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
+    table.add_section()
+    table.add_row("mIoU", f"{scores.miou:.1%}", _interval(scores.miou_ci95), "")
+    table.add_row("ACC", f"{scores.acc:.1%}", _interval(scores.acc_ci95), f"{scores.pixels:,}")
+    return table
+
+
+def notes(scores: SegmentScores) -> list[str]:
+    """What a reader of the scores should know about them, a line each."""
+    lines = [scores.labels]
+    if scores.size:
+        lines.append(f"Labels: centre square, {scores.size} × {scores.size} pixels.")
+    elif scores.center_crop:
+        lines.append("Labels: centre square.")
+    if scores.missing:
+        counted = "counted as wrong" if scores.missing_are == "wrong" else "left out"
+        lines.append(f"{scores.missing} labels without prediction were {counted}.")
+    if scores.unpredicted >= 0.0005:
+        hint = "" if scores.center_crop else " (--center-crop evaluates the centre square only)"
+        lines.append(f"{scores.unpredicted:.1%} of the labelled pixels have no segment and count as wrong{hint}.")
+    return lines
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return "–".join(f"{100 * b:.1f}" for b in bounds)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import save_cityscapes, save_map, save_voc
+
+from seediff.errors import UserError
+from seediff.evaluate import coco_stuff
+from seediff.evaluate.labels import CITYSCAPES_CLASSES, VOC_CLASSES, open_labels, select
+
+
+def test_folder(tmp_path: Path):
+    save_map(tmp_path / "a.png", [[0, 26, 255]])
+    save_map(tmp_path / "deep" / "b.png", [[1, 2, 65535]], bits=16)
+    labels = open_labels(tmp_path)
+    assert labels.layout == "folder"
+    assert list(labels.files) == ["a", "deep/b"]
+    assert len(labels.classes) == 27
+    assert "2 images, 27 classes (by default)" in labels.about
+    assert labels.read("a").tolist() == [[0, 26, -1]]
+    assert labels.read("deep/b").tolist() == [[1, 2, -1]]
+
+
+@pytest.mark.parametrize(
+    ("listing", "classes"),
+    [
+        ("background\ndog\ncat\n", ("background", "dog", "cat")),  # a dataset of SeeDiff
+        ("0 sky\n2: traffic light\n255 unlabelled\n", ("sky", "1", "traffic light")),
+    ],
+)
+def test_folder_with_class_names(tmp_path: Path, listing: str, classes: tuple[str, ...]):
+    save_map(tmp_path / "masks" / "000000.png", [[0, 2]])
+    (tmp_path / "classes.txt").write_text(listing)
+    labels = open_labels(tmp_path)
+    assert labels.classes == classes
+    assert open_labels(tmp_path / "masks").classes == classes
+    assert open_labels(tmp_path, num_classes=5).classes == (*classes, "3", "4")
+
+
+def test_more_than_255_classes_in_sixteen_bits(tmp_path: Path):
+    save_map(tmp_path / "a.png", [[255, 299, 65535]], bits=16)
+    assert open_labels(tmp_path, num_classes=300).read("a").tolist() == [[255, 299, -1]]
+    with pytest.raises(UserError, match=r"a.png: has unknown label ids 299; --num-classes 256"):
+        open_labels(tmp_path, num_classes=256).read("a")
+    with pytest.raises(UserError, match="unknown label ids 299; --num-classes 27"):
+        open_labels(tmp_path).read("a")  # 255 itself is unlabelled where it is no class
+
+
+def test_unknown_ids_name_the_file_and_the_option(tmp_path: Path):
+    save_map(tmp_path / "a.png", [[0, 27, 255], [40, 27, 200]])
+    with pytest.raises(UserError) as caught:
+        open_labels(tmp_path).read("a")
+    expected = "has unknown label ids 27, 40, 200; --num-classes 27 (by default) means ids 0 to 26, and 255 for unlabelled"
+    assert str(caught.value) == f"{tmp_path / 'a.png'}: {expected}"
+
+
+def test_voc(tmp_path: Path):
+    maps = {"2007_000129": [[0, 20, 255]], "2008_000001": [[15, 15, 0]]}
+    root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", maps, others={"2009_000001": [[1]]})
+    for folder in (root, tmp_path, tmp_path / "VOCdevkit"):
+        labels = open_labels(folder)
+        assert (labels.layout, labels.classes) == ("voc", VOC_CLASSES)
+        assert list(labels.files) == ["2007_000129", "2008_000001"]  # what val.txt does not list is not evaluated
+    assert labels.read("2007_000129").tolist() == [[0, 20, -1]]
+    assert "Pascal VOC" in labels.about
+    assert "2 images, 21 classes" in labels.about
+
+
+def test_voc_that_is_incomplete(tmp_path: Path):
+    root = save_voc(tmp_path, {"a": [[0]], "b": [[21]]})
+    with pytest.raises(UserError, match=r"b.png: has unknown label ids 21; Pascal VOC has 0 to 20"):
+        open_labels(root).read("b")
+    with pytest.raises(UserError, match=r"train.txt: there is no such file.*--split"):
+        open_labels(root, split="train")
+    (root / "SegmentationClass" / "b.png").unlink()
+    with pytest.raises(UserError, match=r"b.png: there is no such file, but .*val.txt lists it"):
+        open_labels(root)
+
+
+COCO_NAMES = ("000000000139", "000000000285")
+
+
+@pytest.mark.parametrize("below", ["annotations/val2017", "dataset/annotations/val2017", "stuffthingmaps_trainval2017/val2017", "val2017"])
+def test_coco_stuff(tmp_path: Path, below: str):
+    # person, microwave, banner, wood and water-other in COCO-Stuff's pixel maps: published ids 1, 78, 92, 182, 178, less one.
+    save_map(tmp_path / below / f"{COCO_NAMES[0]}.png", [[0, 77, 91, 181, 177, 255]], palette=False)
+    save_map(tmp_path / below / f"{COCO_NAMES[1]}.png", [[0]], palette=False)
+    save_map(tmp_path / below / f"{COCO_NAMES[1]}_labelTrainIds.png", [[200]])  # what other programs leave there
+    for folder in (tmp_path, tmp_path / below):
+        labels = open_labels(folder)
+        assert (labels.layout, labels.classes) == ("coco-stuff", coco_stuff.COARSE)
+        assert tuple(labels.files) == COCO_NAMES
+    names = [coco_stuff.COARSE[i] if i >= 0 else "" for i in labels.read(COCO_NAMES[0])[0]]
+    assert names == ["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]
+    with pytest.raises(UserError, match="unknown label ids 200; COCO-Stuff's pixel maps have 0 to 181"):
+        open_labels(save_map(tmp_path / "c" / "val2017" / "000000000001.png", [[200]]).parents[1]).read("000000000001")
+
+
+def test_coco_stuff_mapping():
+    fine = coco_stuff.fine_to_coarse()
+    assert fine.shape == (182,)
+    assert len(set(coco_stuff.LABELS)) == 182
+    assert len(coco_stuff.COARSE) == 27
+    things, stuff = fine[:91], fine[91:]
+    assert set(things) == set(range(12))  # ids 1 to 91 are things, and so are coarse classes 0 to 11
+    assert set(stuff) == set(range(12, 27))
+    assert np.bincount(fine).tolist() == [6, 6, 10, 10, 8, 8, 8, 10, 6, 1, 10, 8, 2, 6, 4, 11, 4, 11, 7, 2, 6, 11, 9, 2, 6, 5, 5]
+    assert (int(fine.sum()), int((fine * np.arange(182)).sum())) == (2223, 253662)  # as IIC's, STEGO's and DiffSeg's table
+
+
+def coco_listing() -> str:
+    return "".join(f"{i}: {name}\n" for i, name in enumerate(("unlabeled", *coco_stuff.LABELS)))
+
+
+def test_coco_stuff_own_label_list_is_checked(tmp_path: Path):
+    save_map(tmp_path / "dataset" / "annotations" / "val2017" / f"{COCO_NAMES[0]}.png", [[0]])
+    listing = tmp_path / "labels.txt"
+    listing.write_text(coco_listing())
+    assert open_labels(tmp_path).layout == "coco-stuff"
+    listing.write_text(coco_listing().replace("18: dog", "18: wolf"))
+    with pytest.raises(UserError, match=r"labels.txt, line 19: COCO-Stuff's labels.txt has '18: dog' there, not '18: wolf'"):
+        open_labels(tmp_path)
+    listing.write_text(coco_listing()[:40])
+    with pytest.raises(UserError, match="has '4: motorcycle' there, not 'nothing'"):
+        open_labels(tmp_path / "dataset" / "annotations" / "val2017")
+    listing.write_text(coco_listing() + "183: other\n")
+    with pytest.raises(UserError, match=r"line 184: COCO-Stuff's labels\.txt ends before '183: other'"):
+        open_labels(tmp_path)
+
+
+def test_cityscapes(tmp_path: Path):
+    ids = [[0, 6, 7, 33, 26, 23]]
+    save_cityscapes(tmp_path, {"frankfurt/frankfurt_000000_000294": ids, "lindau/lindau_000000_000019": [[7]]})
+    for folder in (tmp_path, tmp_path / "gtFine", tmp_path / "gtFine" / "val"):
+        labels = open_labels(folder)
+        assert (labels.layout, labels.classes) == ("cityscapes", CITYSCAPES_CLASSES)
+        assert list(labels.files) == ["frankfurt/frankfurt_000000_000294", "lindau/lindau_000000_000019"]
+    found = labels.read("frankfurt/frankfurt_000000_000294")[0]
+    assert [labels.classes[i] if i >= 0 else "" for i in found] == ["", "", "road", "bicycle", "car", "sky"]
+    assert len(labels.classes) == 27
+    with pytest.raises(UserError, match="Cityscapes' 'train'"):
+        open_labels(tmp_path, split="train")
+    labels = open_labels(save_cityscapes(tmp_path / "more", {"a/b": [[34]]}))
+    with pytest.raises(UserError, match="unknown label ids 34; Cityscapes' labelIds have 0 to 33"):
+        labels.read("a/b")
+
+
+def test_a_layout_asked_for_must_be_there(tmp_path: Path):
+    save_map(tmp_path / "a.png", [[0]])
+    for layout, words in (("voc", "Pascal VOC"), ("coco-stuff", "COCO-Stuff"), ("cityscapes", "Cityscapes")):
+        with pytest.raises(UserError, match=f"is not laid out like {words}"):
+            open_labels(tmp_path, layout)
+    with pytest.raises(UserError, match="must be auto, folder"):
+        open_labels(tmp_path, "ade20k")  # type: ignore[arg-type]
+    root = save_voc(tmp_path / "voc", {"a": [[0]]})
+    assert open_labels(root / "SegmentationClass", "folder").layout == "folder"
+
+
+def test_number_of_classes(tmp_path: Path):
+    save_map(tmp_path / "a.png", [[0]])
+    for number in (0, -1, 1025):
+        with pytest.raises(UserError, match=f"--num-classes {number} .*between 1 and 1024"):
+            open_labels(tmp_path, num_classes=number)
+    root = save_voc(tmp_path / "voc", {"a": [[0]]})
+    assert len(open_labels(root, num_classes=21).classes) == 21
+    with pytest.raises(UserError, match="--num-classes 27: voc labels have 21 classes"):
+        open_labels(root, num_classes=27)
+
+
+def test_folders_that_are_not_there_or_empty(tmp_path: Path):
+    with pytest.raises(UserError, match="there is no such folder of labels"):
+        open_labels(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="must be a folder"):
+        open_labels(save_map(tmp_path / "a.png", [[0]]))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="has no PNG files"):
+        open_labels(tmp_path / "empty")
+    shutil.copy(tmp_path / "a.png", tmp_path / "empty")
+    (tmp_path / "empty" / "classes.txt").write_text("dog\ndog\n")
+    with pytest.raises(UserError, match="two classes the same name"):
+        open_labels(tmp_path / "empty")
+
+
+def test_find_and_select(tmp_path: Path):
+    labels = open_labels(save_cityscapes(tmp_path, {"a/a_1": [[7]], "a/same": [[8]], "b/same": [[9]]}))
+    assert labels.find("a/a_1_leftImg8bit") == labels.find("elsewhere/a_1") == labels.find("a_1") == "a/a_1"
+    assert labels.find("same") is None  # two cities have one
+    assert labels.find("b/same") == "b/same"
+    names = tmp_path / "list.txt"
+    names.write_text("a_1.png\n\n  b/same  \n")
+    chosen = select(labels, names)
+    assert list(chosen.files) == ["a/a_1", "b/same"]
+    assert "2 of them listed" in chosen.about
+    for text, words in (("nobody\n", "lists 'nobody'"), ("same\n", "not the name of one label"), ("\n", "lists no names")):
+        names.write_text(text)
+        with pytest.raises(UserError, match=words):
+            select(labels, names)
+    with pytest.raises(UserError, match="cannot be read as a list"):
+        select(labels, tmp_path / "nowhere.txt")

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import save_cityscapes, save_map, save_voc
+from rich.console import Console
+
+from seediff.errors import UserError
+from seediff.evaluate import segments
+from seediff.evaluate.segments import evaluate_segments, notes, score_table, to_json, write_json
+
+# Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels are mistaken.
+LABEL = [[0, 0, 0, 1], [0, 0, 0, 1], [255, 255, 1, 1]]
+PREDICTION = [[9, 9, 9, 3], [9, 9, 3, 3], [9, 9, 9, 3]]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions as `seediff segment` leaves them, and labels of two classes; two images, the second all right."""
+    save_map(tmp_path / "labels" / "a.png", LABEL)
+    save_map(tmp_path / "labels" / "deep" / "b.png", [[1, 1], [0, 255]])
+    save_map(tmp_path / "out" / "labels" / "a.png", PREDICTION)
+    save_map(tmp_path / "out" / "labels" / "deep" / "b.png", [[70, 70], [2, 2]], bits=16)
+    save_map(tmp_path / "out" / "overlays" / "a.png", [[0]])
+    return tmp_path / "out", tmp_path / "labels"
+
+
+def test_known_answer(folders):
+    seen = []
+    scores = evaluate_segments(*folders, num_classes=3, progress=lambda *step: seen.append(step))
+    assert scores.acc == 11 / 13
+    assert scores.miou == pytest.approx((6 / 8 + 5 / 7) / 2)
+    assert (scores.images, scores.pixels, scores.missing, scores.unpredicted) == (2, 13, 0, 0)
+    zero, one, two = scores.per_class.values()
+    assert (zero.iou, zero.tp, zero.fp, zero.fn) == (6 / 8, 6, 1, 1)
+    assert (one.iou, one.tp, one.fp, one.fn) == (5 / 7, 5, 1, 1)
+    assert math.isnan(two.iou)  # it is nowhere, and does not count in the mean
+    assert scores.acc_ci95 == (0.8, 1)
+    assert scores.miou_ci95[0] < scores.miou < scores.miou_ci95[1] == 1
+    assert seen == [(0, 2, "a"), (1, 2, "deep/b"), (2, 2, "intervals")]
+
+
+def test_labels_against_themselves_are_perfect(folders):
+    for protocol in ("diffseg", "dataset", "strict"):
+        scores = evaluate_segments(folders[1], folders[1], protocol=protocol)
+        assert (scores.acc, scores.miou, scores.acc_ci95, scores.miou_ci95) == (1, 1, (1, 1), (1, 1))
+
+
+def test_protocols_differ_as_they_should(folders):
+    # Over the whole set, class 0 takes segment 9 or 2, and class 1 takes 3 or 70: only one image's two are right.
+    together = evaluate_segments(*folders, protocol="dataset", num_classes=2)
+    assert together.acc == 8 / 13
+    save_map(folders[0] / "labels" / "deep" / "b.png", [[70, 71], [2, 2]])
+    published, strict = (evaluate_segments(*folders, protocol=p, num_classes=2) for p in ("diffseg", "strict"))
+    assert published.acc == strict.acc == 10 / 13
+    assert strict.miou == pytest.approx((6 / 8 + 4 / 8) / 2)
+    assert published.miou == pytest.approx((6 / 8 + 4 / 7) / 2)
+
+
+def test_pixels_outside_every_segment_are_wrong(folders):
+    save_map(folders[0] / "labels" / "a.png", [[9, 9, 9, 255], [9, 9, 9, 255], [255, 255, 255, 3]])
+    scores = evaluate_segments(*folders, num_classes=2)
+    assert scores.acc == 10 / 13
+    assert scores.unpredicted == 3 / 13
+    assert any("23.1% of the labelled pixels have no segment" in line and "--center-crop" in line for line in notes(scores))
+
+
+def test_center_crop_and_size(tmp_path: Path):
+    label = np.zeros((4, 8), int)
+    label[:, 4:] = 1
+    prediction = np.full((4, 8), 255)
+    prediction[:, 2:4], prediction[:, 4:6] = 5, 6  # only the centre square is segmented
+    save_map(tmp_path / "labels" / "a.png", label)
+    save_map(tmp_path / "out" / "a.png", prediction)
+    assert evaluate_segments(tmp_path / "out", tmp_path / "labels").acc == 0.5
+    cropped = evaluate_segments(tmp_path / "out", tmp_path / "labels", center_crop=True)
+    assert (cropped.acc, cropped.pixels, cropped.center_crop, cropped.size) == (1, 16, True, None)
+    sized = evaluate_segments(tmp_path / "out", tmp_path / "labels", size=8)
+    assert (sized.acc, sized.pixels, sized.center_crop, sized.size) == (1, 64, True, 8)
+    assert "Labels: centre square, 8 × 8 pixels." in notes(sized)
+    # Label maps of the square itself, at its own size or at the size of the evaluation, are taken as they are.
+    for side, options in ((4, {"center_crop": True}), (8, {"size": 8})):
+        square = np.zeros((side, side), int)
+        square[:, side // 2 :] = 1
+        save_map(tmp_path / "squares" / "a.png", square)
+        assert evaluate_segments(tmp_path / "squares", tmp_path / "labels", **options).acc == 1
+
+
+def test_sizes_that_differ(folders):
+    predictions, labels = folders
+    save_map(predictions / "labels" / "a.png", np.repeat(np.repeat(PREDICTION, 2, 0), 2, 1))
+    with pytest.raises(UserError) as caught:
+        evaluate_segments(predictions, labels)
+    text = f"{predictions}/labels/a.png: is 8 × 6 pixels, but its label {labels}/a.png 4 × 3; --resize-predictions scales it (nearest)"
+    assert str(caught.value) == text
+    assert evaluate_segments(predictions, labels, resize_predictions=True, num_classes=2).acc == 11 / 13
+    save_map(predictions / "labels" / "a.png", np.zeros((3, 3)))
+    with pytest.raises(UserError, match="--center-crop or --size evaluates a square"):
+        evaluate_segments(predictions, labels)
+    save_map(predictions / "labels" / "a.png", np.zeros((9, 9)))
+    with pytest.raises(UserError, match=r"4 × 3, cut to 3 × 3; --resize-predictions"):
+        evaluate_segments(predictions, labels, center_crop=True)
+    # A square prediction is one of the centre square, so its columns lie in the middle of the image.
+    save_map(predictions / "labels" / "a.png", np.kron([[0, 0, 0], [0, 0, 0], [1, 1, 1]], np.ones((3, 3))))
+    found = evaluate_segments(predictions, labels, center_crop=True, resize_predictions=True, num_classes=2)
+    assert (found.per_class["1"].tp, found.per_class["1"].fn) == (1 + 2, 0)
+
+
+def test_missing_predictions(folders, tmp_path: Path):
+    predictions, labels = folders
+    for name in ("c", "d"):
+        save_map(labels / f"{name}.png", [[0, 1]])
+    with pytest.raises(UserError, match=r"has no prediction for 2 of 4 labels, the first 'c'; --missing wrong"):
+        evaluate_segments(predictions, labels)
+    wrong = evaluate_segments(predictions, labels, num_classes=2, missing="wrong")
+    assert (wrong.acc, wrong.images, wrong.missing) == (11 / 17, 4, 2)
+    assert "2 labels without prediction were counted as wrong." in notes(wrong)
+    skipped = evaluate_segments(predictions, labels, num_classes=2, missing="skip")
+    assert (skipped.acc, skipped.images, skipped.missing) == (11 / 13, 2, 2)
+    assert "2 labels without prediction were left out." in notes(skipped)
+    names = labels / "list.txt"
+    names.write_text("a\ndeep/b\n")
+    assert evaluate_segments(predictions, labels, num_classes=2, names=names).acc == 11 / 13
+    save_map(tmp_path / "others" / "x.png", [[0]])
+    for missing in ("error", "wrong", "skip"):  # nothing at all to evaluate is always an error
+        with pytest.raises(UserError, match=r"no prediction for 1 of 1 labels, the first 'x'$"):
+            evaluate_segments(predictions, tmp_path / "others", missing=missing)
+
+
+def test_bad_values_and_empty_labels(folders, tmp_path: Path):
+    for options, words in (
+        ({"protocol": "loose"}, "--protocol loose"),
+        ({"missing": "ignore"}, "--missing ignore"),
+        ({"size": 0}, "--size 0"),
+        ({"draws": 0}, "--draws 0"),
+    ):
+        with pytest.raises(UserError, match=words):
+            evaluate_segments(*folders, **options)
+    with pytest.raises(UserError, match="no such folder"):
+        evaluate_segments(tmp_path / "nowhere", folders[1])
+    save_map(tmp_path / "blank" / "a.png", np.full((3, 4), 255))
+    with pytest.raises(UserError, match="no pixel of the 1 labels is labelled"):
+        evaluate_segments(folders[0], tmp_path / "blank")
+    save_map(folders[1] / "a.png", np.full((3, 4), 30))
+    with pytest.raises(UserError, match="unknown label ids 30"):
+        evaluate_segments(*folders)
+
+
+def test_cityscapes_and_voc_folders(tmp_path: Path):
+    road_and_car = np.array([[7, 7, 26], [7, 0, 26]])
+    root = save_cityscapes(tmp_path / "city", {"ulm/ulm_000000_000019": road_and_car})
+    save_map(tmp_path / "out" / "labels" / "ulm" / "ulm_000000_000019_leftImg8bit.png", [[4, 4, 1], [4, 1, 4]])
+    scores = evaluate_segments(tmp_path / "out", root)
+    assert scores.acc == 4 / 5
+    assert (scores.per_class["road"].iou, scores.per_class["car"].iou) == (3 / 4, 1 / 2)
+    root = save_voc(tmp_path / "voc", {"2007_000032": [[0, 0, 15], [255, 0, 15]]})
+    save_map(tmp_path / "masks" / "2007_000032.png", [[1, 1, 0], [1, 1, 0]])
+    scores = evaluate_segments(tmp_path / "masks", root)
+    assert (scores.acc, scores.miou, list(scores.per_class)[15]) == (1, 1, "person")
+
+
+def test_json_and_table(folders, tmp_path: Path):
+    scores = evaluate_segments(*folders, num_classes=3, seed=5)
+    path = tmp_path / "results" / "scores.json"
+    write_json(scores, path)
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written == json.loads(json.dumps(to_json(scores)))
+    assert written.keys() == segments.SegmentScores.__dataclass_fields__.keys()
+    assert (written["protocol"], written["acc"], written["miou"], written["seed"]) == ("diffseg", scores.acc, scores.miou, 5)
+    assert written["acc_ci95"] == [0.8, 1]
+    assert written["per_class"]["0"]["iou"] == 0.75
+    assert written["per_class"]["2"] == {"iou": None, "iou_ci95": [None, None], "tp": 0, "fp": 0, "fn": 0}
+    assert [p.name for p in path.parent.iterdir()] == ["scores.json"]
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(score_table(scores))
+    rows = [line for line in shown.get().splitlines() if "%" in line]
+    assert len(rows) == 5  # title row, two classes, mIoU and ACC; the class that is nowhere has no row
+    assert "84.6%" in rows[-1]
