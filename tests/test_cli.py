@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 
-from seediff import __version__, cli_generate, engine, run
+from seediff import __version__, engine, progress, run
 from seediff.base_config import load_config
 from seediff.cli import main
-from seediff.cli_generate import make_config, progress_lines
+from seediff.cli_generate import make_config
 from seediff.cli_options import CaptureOptions, ImageOptions, MaskOptions
 from seediff.dataset import native
 from seediff.models import registry
@@ -302,10 +302,10 @@ def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     now = [0.0]
-    with progress_lines(clock=lambda: now[0]) as progress:
+    with progress.progress_lines(clock=lambda: now[0]) as show:
         for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (120, 24)):  # a minute to load the model
             now[0] = seconds
-            progress(done, 24, "dog")
+            show(done, 24, "dog")
     assert capsys.readouterr().err.splitlines() == [
         "seediff: 8 of 24 images, 0.67 images/s, 0:00:24 left",
         "seediff: 16 of 24 images, 0.60 images/s, 0:00:13 left",
@@ -314,7 +314,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
 
 
 def test_lines_are_shown_unless_quiet(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli_generate, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     assert main([*BASE, "--out", str(tmp_path / "loud")]) == 0
     assert "seediff: 2 of 4 images, " in capsys.readouterr().err
     assert main([*BASE, "--out", str(tmp_path / "quiet"), "--quiet"]) == 0

@@ -6,7 +6,7 @@ import torch
 
 from seediff.capture import capture_attention
 from seediff.config import CaptureConfig
-from seediff.encode import capture_groups, capture_images, encode_images
+from seediff.encode import capture_classes, capture_clean, capture_groups, capture_images, encode_images, join_maps
 from seediff.errors import UserError
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
@@ -66,7 +66,7 @@ def test_maps_are_those_of_noised_latents(mini_model, images):
 def test_batch_equals_single_images(mini_model, images):
     together = capture(mini_model, images)
     for i in range(3):
-        alone = capture(mini_model, images[i : i + 1], PROMPTS[i : i + 1], CLASSES[i : i + 1], first_index=i)[0]
+        alone = capture(mini_model, images[i : i + 1], PROMPTS[i : i + 1], CLASSES[i : i + 1], indices=[i])[0]
         torch.testing.assert_close(alone.self_at(1), together[i].self_at(1), atol=1e-5, rtol=0)
 
 
@@ -109,3 +109,33 @@ def test_bad_input(mini_model, images):
         capture(mini_model, images, classes=[["cat"]] * 3)
     with pytest.raises(ValueError, match="one each"):
         capture(mini_model, images, prompts=PROMPTS[:2])
+
+
+@pytest.mark.parametrize("kind", ["self", "cross"])
+def test_clean_capture_is_one_call_without_noise(mini_model, images, kind):
+    latents = encode_images(mini_model, images[:2])
+    maps = capture_clean(mini_model, latents, timestep=300, kind=kind)
+    pipe = mini_model.pipe
+    with torch.no_grad(), capture_attention(pipe.unet, CaptureConfig(normalize=False), guidance=False) as recorder:
+        empty = torch.tensor(pipe.tokenizer([""], padding="max_length")["input_ids"])
+        pipe.unet(latents[:1], 300, pipe.text_encoder(empty).last_hidden_state)
+    expected = recorder.maps([{}], [""])[0]
+    for side in (16, 8, 4):
+        found = getattr(maps[0], f"{kind}_attention")[side]
+        torch.testing.assert_close(found, getattr(expected, f"{kind}_attention")[side], atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(found.sum(1), torch.ones(side * side))
+    assert not getattr(maps[0], f"{'cross' if kind == 'self' else 'self'}_attention")
+
+
+def test_classes_in_several_sentences(mini_model, images):
+    """Each class's map is that of its own sentence, self-attention the mean; the order of images and sentences changes nothing."""
+    dog, bus = ("a photo of a dog", ("dog",)), ("a photo of a bus", ("bus",))
+    options = {"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()}
+    maps = capture_classes(mini_model, images[:2], [[dog, bus], [bus]], indices=[7, 2], **options)
+    one = capture(mini_model, images[:1], [dog[0]], [dog[1]], indices=[7])[0]
+    two = capture(mini_model, images[:1], [bus[0]], [bus[1]], indices=[7])[0]
+    torch.testing.assert_close(maps[0].cross_at(2, "dog"), one.cross_at(2, "dog"), atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(maps[0].cross_at(2, "bus"), two.cross_at(2, "bus"), atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(maps[0].self_at(1), (one.self_at(1) + two.self_at(1)) / 2, atol=1e-5, rtol=1e-3)
+    assert list(maps[1].words) == ["bus"]
+    assert join_maps([one]) is one

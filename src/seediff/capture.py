@@ -42,6 +42,7 @@ def capture_attention(
     total_steps: int | None = None,
     levels: Collection[int] | None = None,
     per_layer: bool = False,
+    kinds: Collection[Kind] = ("self", "cross"),
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every UNet call inside the `with` block; the UNet is left as it was, whatever happens there.
 
@@ -53,6 +54,7 @@ def capture_attention(
         total_steps: how many UNet calls there will be; needed for `steps="second-half"`.
         levels: record only the sides L / level, for example (4, 2, 1); None: all there are.
         per_layer: keep one running map a layer instead of one a resolution (`AttentionRecorder.layer_maps`).
+        kinds: record only this kind of attention.
 
     Raises:
         RuntimeError: this UNet is already being captured.
@@ -66,7 +68,10 @@ def capture_attention(
     try:
         handles.append(unet.register_forward_pre_hook(recorder.start_step, with_kwargs=True))
         for name, attention in attention_layers(unet, config.layers).items():
-            layer = _Layer(name, "cross" if attention.is_cross_attention else "self", recorder)
+            kind: Kind = "cross" if attention.is_cross_attention else "self"
+            if kind not in kinds:
+                continue
+            layer = _Layer(name, kind, recorder)
             handles.append(attention.to_q.register_forward_hook(layer.keep_query))
             handles.append(attention.to_k.register_forward_hook(layer.keep_key))
             handles.append(attention.register_forward_hook(layer.record, with_kwargs=True))

@@ -15,8 +15,10 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from . import __version__
-from .cli_generate import InterruptedRun, generate
+from .cli_generate import generate
+from .cli_photos import mask, segment
 from .errors import UserError
+from .progress import InterruptedRun
 
 app = App(
     name="seediff",
@@ -29,7 +31,10 @@ app = App(
 )
 
 app.command(generate)
+app.command(mask)
+app.command(segment)
 app.command("seediff.study.cli:app", name="study", help="Measure masks: against exact ones, or on generated images.")
+app.command("seediff.evaluate.cli:app", name="evaluate", help="Compare predictions with labels.")
 app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")
 
 

@@ -149,6 +149,15 @@ def given(options: Any) -> dict[str, Any]:
     return {f.name: value for f in fields(options) if (value := getattr(options, f.name)) is not None}
 
 
+def mask_table(masks: MaskOptions) -> dict[str, Any]:
+    """What of MaskConfig was given. UserError naming the option whose list cannot be read."""
+    mask = given(masks)
+    for name, kind, count in (("expand_levels", int, None), ("pamr_dilations", int, None), ("ignore_band", float, 2)):
+        if name in mask:
+            mask[name] = numbers(mask[name], "--" + name.replace("_", "-"), kind, count)
+    return mask
+
+
 def numbers(text: str, option_name: str, kind: type[int] | type[float], count: int | None = None) -> tuple[Any, ...]:
     """`4,2,1` → (4, 2, 1). UserError naming the option when it is something else."""
     try:

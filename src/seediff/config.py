@@ -1,4 +1,4 @@
-"""Every constant of capture and mask making, in two frozen dataclasses. The defaults are the paper's (`preset="paper"`)."""
+"""Every constant of capture, mask making and segmenting, in frozen dataclasses. The defaults are the papers' (`preset="paper"`)."""
 
 from __future__ import annotations
 
@@ -74,6 +74,61 @@ class MaskConfig:
             raise UserError(f"ignore_band = {self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
         if self.pamr_iterations < 1 or any(d < 1 for d in self.pamr_dilations or ()):
             raise UserError("pamr_iterations and pamr_dilations must be at least 1")
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """How a photograph is divided into segments without any class. The defaults are DiffSeg's for COCO-Stuff."""
+
+    method: Literal["diffseg", "kmeans", "diffcut"] = "diffseg"
+    timestep: int | None = None
+    """Noise level at which the noise-free latent is shown to the UNet; None: the method's own (300; DiffCut 50)."""
+    weights: Literal["proportional", "uniform"] | tuple[float, ...] = "proportional"
+    """Of the resolutions in the aggregated self-attention: by their side, all the same, or a number each for L, L/2, L/4, L/8."""
+    num_points: int = 16
+    """Anchors lie on a grid of num_points × num_points."""
+    kl_threshold: float | tuple[float, ...] = 1.1
+    """Maps closer than this (symmetric KL divergence) merge: one number, or one a round."""
+    rounds: int = 3
+    """Merging rounds, the first included, when kl_threshold is one number."""
+    refine: bool = False
+    """DiffSeg: K-Means over all positions, started at the merged proposals. DiffCut: PAMR by the photograph's edges (not with tiles)."""
+    k: int | Literal["truth"] | None = None
+    """K-Means: how many segments; "truth": as many as the photograph's own label map has (K-Means-S)."""
+    cut_threshold: float = 0.5
+    """DiffCut: segments are divided as long as their normalised cut costs less."""
+    cut_power: float = 10.0
+    """DiffCut: exponent of the cosine similarity of features."""
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "method")
+        if self.timestep is not None and not (_is_whole(self.timestep) and 0 <= self.timestep < 1000):
+            raise UserError(f"timestep = {self.timestep} must be a whole number from 0 to 999")
+        if isinstance(self.weights, str):
+            if self.weights not in ("proportional", "uniform"):
+                raise UserError(f"weights = {self.weights!r} must be 'proportional', 'uniform' or numbers for L, L/2, L/4, L/8")
+        elif not self.weights or min(self.weights) < 0 or not 0 < sum(self.weights) < float("inf"):
+            raise UserError(f"weights = {self.weights} must be numbers of at least 0 for L, L/2, L/4, L/8, not all of them 0")
+        for name in ("num_points", "rounds"):
+            if not _is_whole(value := getattr(self, name)) or value < 1:
+                raise UserError(f"{name} = {value} must be a whole number of at least 1")
+        if not self.thresholds or not all(0 < t < float("inf") for t in self.thresholds):
+            raise UserError(f"kl_threshold = {self.kl_threshold} must be above 0, one number or one a round")
+        if self.method == "kmeans" and self.k is None:
+            raise UserError("method kmeans needs k: the number of segments (6 in the paper), or 'truth' with label maps")
+        if self.k not in (None, "truth") and not (_is_whole(self.k) and self.k >= 1):  # type: ignore[operator]
+            raise UserError(f"k = {self.k!r} must be a whole number of at least 1, or 'truth'")
+        if self.k is not None and self.method != "kmeans":
+            raise UserError(f"k = {self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
+        if not 0 < self.cut_threshold <= 2:
+            raise UserError(f"cut_threshold = {self.cut_threshold} must be in (0, 2]")
+        if not 0 < self.cut_power < float("inf"):
+            raise UserError(f"cut_power = {self.cut_power} must be above 0")
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The threshold of every round."""
+        return self.kl_threshold if isinstance(self.kl_threshold, tuple) else (self.kl_threshold,) * self.rounds
 
 
 def _check_choice(config: Any, name: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .capture import Layers, capture_attention
+from .capture import Kind, Layers, capture_attention
 from .config import CaptureConfig
 from .errors import UserError
 from .models.registry import Model
@@ -51,14 +51,15 @@ def capture_images(
     timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
     seed: int,
     capture: CaptureConfig,
-    first_index: int = 0,
+    indices: Sequence[int] | None = None,
 ) -> list[AttentionMaps]:
     """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
 
     Args:
         images: B of (S, S, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
         timesteps: of the noise schedule, any order; the noisiest comes first, as in denoising.
-        seed: noise of image i follows from (seed, first_index + i) alone, so a set split into batches gets the same noise.
+        seed: noise of an image follows from it and the image's number alone, so a set split into batches gets the same noise.
+        indices: the images' numbers; None: 0, 1, 2, …
         capture: as in generation; its steps are these timesteps.
 
     Returns: maps, on the model's device.
@@ -72,7 +73,7 @@ def capture_images(
         seed=seed,
         capture=capture,
         groups=(capture.layers,),
-        first_index=first_index,
+        indices=indices,
     )[capture.layers]
 
 
@@ -87,7 +88,7 @@ def capture_groups(
     seed: int,
     capture: CaptureConfig,
     groups: Sequence[Layers],
-    first_index: int = 0,
+    indices: Sequence[int] | None = None,
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` for several groups of layers at the price of one: {group: maps}; `capture.layers` has no part in it.
 
@@ -106,7 +107,7 @@ def capture_groups(
 
     clean = encode_images(model, images)
     embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
-    generators = [_generator(seed, first_index + i) for i in range(len(images))]
+    generators = [_generator(seed, index) for index in (range(len(images)) if indices is None else indices)]
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
     with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
@@ -116,6 +117,91 @@ def capture_groups(
             noisy = signal**0.5 * clean + (1 - signal) ** 0.5 * noise  # DDPM eq. 4
             pipe.unet(noisy, timestep, encoder_hidden_states=embeddings)
     return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
+
+
+def capture_classes(
+    model: Model,
+    images: Sequence[np.ndarray],
+    sentences: Sequence[Sequence[tuple[str, Sequence[str]]]],
+    *,
+    timesteps: Sequence[int],
+    seed: int,
+    capture: CaptureConfig,
+    indices: Sequence[int],
+) -> list[AttentionMaps]:
+    """`capture_images` with as many sentences an image as its classes need: each image's maps have the tokens of all its sentences.
+
+    sentences: of each image, (prompt, the classes that it names), at least one. The same noise is used for all of them; self-attention is
+    the mean over sentences.
+    """
+    found: list[list[AttentionMaps]] = [[] for _ in images]
+    for turn in range(max(map(len, sentences), default=0)):
+        some = [i for i, own in enumerate(sentences) if turn < len(own)]
+        maps = capture_images(
+            model,
+            [images[i] for i in some],
+            [sentences[i][turn][0] for i in some],
+            [sentences[i][turn][1] for i in some],
+            timesteps=timesteps,
+            seed=seed,
+            capture=capture,
+            indices=[indices[i] for i in some],
+        )
+        for i, one in zip(some, maps, strict=True):
+            found[i].append(one)
+    return [join_maps(own) for own in found]
+
+
+def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
+    """Maps of one image shown with several sentences as one: the tokens behind one another, self-attention averaged."""
+    if len(maps) == 1:
+        return maps[0]
+    first = maps[0]
+    words: dict[str, tuple[int, ...]] = {}
+    columns = 0
+    for one in maps:
+        words |= {name: tuple(columns + t for t in own) for name, own in one.words.items()}
+        columns += next(iter(one.cross_attention.values())).shape[1]
+    return AttentionMaps(
+        {side: torch.stack([one.self_attention[side] for one in maps]).mean(0) for side in first.self_attention},
+        {side: torch.cat([one.cross_attention[side] for one in maps], 1) for side in first.cross_attention},
+        first.latent_side,
+        words,
+        " | ".join(one.prompt for one in maps),
+        first.normalized,
+    )
+
+
+@torch.no_grad()
+def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
+    """One UNet call on noise-free latents (B, 4, L, L), without guidance, for what listens to it: DiffSeg's way to look at a photograph.
+
+    prompts: one an image; None: the empty prompt for all.
+    """
+    texts = [""] * len(latents) if prompts is None else list(prompts)
+    embeddings, _ = model.pipe.encode_prompt(texts, model.device, 1, False)
+    model.pipe.unet(latents, timestep, encoder_hidden_states=embeddings)
+
+
+def capture_clean(
+    model: Model,
+    latents: torch.Tensor,
+    prompts: Sequence[str] | None = None,
+    classes: Sequence[Sequence[str]] | None = None,
+    *,
+    timestep: int,
+    kind: Kind,
+) -> list[AttentionMaps]:
+    """Attention of one kind of `run_clean`: plain means over heads and layers, so that rows are probabilities and sum to 1.
+
+    classes: those to be found in each prompt; none where not given.
+    """
+    texts = [""] * len(latents) if prompts is None else list(prompts)
+    names = [()] * len(latents) if classes is None else classes
+    words = [locate_words(model.pipe.tokenizer, text, some) for text, some in zip(texts, names, strict=True)]
+    with capture_attention(model.pipe.unet, CaptureConfig(normalize=False), guidance=False, kinds=(kind,)) as recorder:
+        run_clean(model, latents, texts, timestep=timestep)
+    return recorder.maps(words, texts)
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

@@ -1,11 +1,19 @@
-"""Where long work will write, tried before it starts."""
+"""Where long work will write, tried before it starts, and tensors on disk, of which nobody sees half a file."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from .dataset.native import write_atomic
 from .errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def make_writable(out: Path, json_path: Path | None = None) -> None:
@@ -25,3 +33,20 @@ def make_writable(out: Path, json_path: Path | None = None) -> None:
             probe.unlink()
         except OSError as error:
             raise UserError(f"{option} {file or folder}: cannot be written to ({error.strerror or error}); name another place") from error
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write one safetensors file, atomically; all tensors of one kind, torch's or numpy's, in memory of their own.
+
+    metadata: at most one key where files must not differ, for several are written in no fixed order.
+    Raises OSError naming the file when it cannot be written.
+    """
+    # Not save_file: it writes to a hidden file of a random name, which would stay behind for good when the process is killed.
+    # The two modules write the same bytes; numpy's does without torch.
+    if any(isinstance(values, np.ndarray) for values in tensors.values()):
+        from safetensors.numpy import save
+    else:
+        from safetensors.torch import save
+    write_atomic(path, save(dict(tensors), dict(metadata) if metadata else None))  # type: ignore[arg-type]

@@ -14,3 +14,8 @@ def voc_palette() -> list[int]:
         for channel in range(3):
             colours.append(sum(((label >> (3 * i + channel)) & 1) << (7 - i) for i in range(3)))
     return colours
+
+
+def segment_palette() -> list[int]:
+    """VOC's colours moved by one for maps without a background: segment 0 is not black, and entry 255 (in no segment) is."""
+    return [*voc_palette()[3:], 0, 0, 0]

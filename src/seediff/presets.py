@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .config import CaptureConfig, MaskConfig
+from .config import CaptureConfig, MaskConfig, SegmentConfig
 from .errors import UserError, first_line
 from .fields import checked
 
@@ -40,20 +40,45 @@ def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
     Empty for a model without any, or without any for this method: then the paper's apply; and for one that is not there, which
     loading it will say better. Raises UserError when the file is broken or holds what is no constant.
     """
-    path = _preset_file(model)
+    path, preset = _read_preset(model)
     if path is None:
         return {}
-    try:
-        preset = dict(json.loads(path.read_text(encoding="utf-8")).get("preset", {}))
-        methods = dict(preset.pop("methods", {}))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({first_line(error)})") from error
+    preset.pop("segments", None)
+    methods = _table(preset.pop("methods", {}), f"{path} [preset.methods]")
     preset = checked(_Preset, preset, f"{path} [preset]")
     constants = {name: _check_constants(table, f"{path} [preset.methods.{name}]") for name, table in methods.items()}
     chosen = method or preset.get("method")
     table = {key: preset[key] for key in ("steps", "guidance_scale") if key in preset}
-    own = constants.get(chosen, {})
+    own = constants.get(chosen or "", {})
     return {**table, "mask": {**({"method": chosen} if chosen else {}), **own.get("mask", {})}, "capture": own.get("capture", {})}
+
+
+def segment_preset(model: str, method: str | None = None) -> dict[str, Any]:
+    """The model's own constants for dividing photographs, by `preset.segments` of its seediff.json: {"segment": {…}} for `method`, when
+    None for DiffSeg. Empty and raising as `model_preset`."""
+    path, preset = _read_preset(model)
+    if path is None:
+        return {}
+    methods = _table(preset.get("segments", {}), f"{path} [preset.segments]")
+    where = f"{path} [preset.segments.{method or SegmentConfig.method}]"
+    return {"segment": checked(SegmentConfig, _table(methods.get(method or SegmentConfig.method, {}), where), where)}
+
+
+def _read_preset(model: str) -> tuple[Path | None, dict[str, Any]]:
+    """`preset` of the model's seediff.json and where that is; None and nothing where there is no such file."""
+    path = _preset_file(model)
+    if path is None:
+        return None, {}
+    try:
+        return path, dict(json.loads(path.read_text(encoding="utf-8")).get("preset", {}))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({first_line(error)})") from error
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: must be an object")
+    return value
 
 
 def _check_constants(table: Any, where: str) -> dict[str, Any]:

@@ -62,6 +62,15 @@ def parse_classes(text: str) -> tuple[str, ...]:
     return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """Words to call segments by: the names between commas, or a file's lines."""
+    if (lines := _lines_if_file(text, (".txt",), "--names")) is None:
+        lines = [name.strip() for name in text.split(",") if name.strip()]
+    if not lines:
+        raise UserError(f"--names {text!r}: holds no name; write for example --names dog,grass,sky")
+    return tuple(lines)
+
+
 def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
     """Templates as given; a text that is a file's path stands for its lines, one template each."""
     templates: list[str] = []

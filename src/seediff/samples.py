@@ -69,7 +69,7 @@ class SampleWriter:
         spec: SampleSpec,
         picture: tuple[str, bytes],
         result: MaskResult,
-        attention: AttentionMaps,
+        attention: AttentionMaps | None,
         *,
         more: Mapping[str, Any],
         seen: tuple[np.ndarray, MaskResult] | None = None,
@@ -89,7 +89,7 @@ class SampleWriter:
         if config.keep_soft:
             for class_id, soft in zip(class_ids, result.soft.cpu().numpy(), strict=True):
                 record_file(self.out, record, native.soft_path(index, class_id), native.encode_soft(soft))
-        if config.keep_attention:
+        if config.keep_attention and attention is not None:
             self._save(record, native.attention_path(index), attention.save)
         for name in self.traced.get(index, ()) if seen else ():
             if name in seen[1].classes:  # type: ignore[index]

@@ -55,14 +55,14 @@ def headline(result: RunResult) -> str:
     return text + "."
 
 
-def time_shares(seconds: Mapping[str, float]) -> str:
+def time_shares(seconds: Mapping[str, float], parts: Sequence[str] = ("drawing", "masks", "writing")) -> str:
     """Where the time went after the model was loaded. Drawing is the UNet, the VAE and the capture of attention, which run as one."""
     total = sum(value for name, value in seconds.items() if name != "loading")
     if not total:
         return ""
-    parts = [f"{name} {seconds[name] / total:.1%}" for name in ("drawing", "masks", "writing") if name in seconds]
+    shares = [f"{name} {seconds[name] / total:.1%}" for name in parts if name in seconds]
     return (
-        ", ".join(parts)
+        ", ".join(shares)
         + f" of {total:.1f} s"
         + (f", after {seconds['loading']:.1f} s of loading the model" if "loading" in seconds else "")
     )

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from .errors import UserError, first_line
+from .outputs import write_tensors
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,10 @@ class AttentionMaps:
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, atomically. `load` gives an equal object."""
-        path = Path(path)
         tensors = {f"self.{s}": t.contiguous() for s, t in self.self_attention.items()}
         tensors |= {f"cross.{s}": t.contiguous() for s, t in self.cross_attention.items()}
         about = {"latent_side": self.latent_side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
-        part = path.with_name(path.name + ".part")
-        save_file(tensors, part, metadata={"seediff": json.dumps(about)})
-        part.replace(path)
+        write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ..errors import UserError
+from ..outputs import write_tensors
 from .pictures import to_levels
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ def save_trace(path: Path | str, traced: TracedSample) -> None:
     Tensors: image, label_map, before_pamr, after_pamr, step.00, step.01, …, all uint8; names are in the metadata.
     The same sample always gives the same bytes.
     """
-    path = Path(path)
     tensors = {"image": traced.image, "label_map": traced.label_map, "before_pamr": to_levels(traced.before_pamr)}
     if traced.after_pamr is not None:
         tensors["after_pamr"] = to_levels(traced.after_pamr)
@@ -99,10 +98,7 @@ def save_trace(path: Path | str, traced: TracedSample) -> None:
         "prompt": traced.prompt,
         "steps": [{"name": step[0], "bool": step[1].dtype == bool} for step in traced.steps],
     }
-    part = path.with_name(path.name + ".part")
-    # One metadata key only: safetensors writes several in no fixed order.
-    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, metadata={"seediff": json.dumps(about)})
-    part.replace(path)
+    write_tensors(Path(path), {k: np.ascontiguousarray(v) for k, v in tensors.items()}, {"seediff": json.dumps(about)})
 
 
 def load_trace(path: Path | str) -> TracedSample:

@@ -85,3 +85,83 @@ def generated(
         device=device,
     )
     summary_table(result, out)
+
+
+@app.command
+def segments(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
+    tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
+    scene_set: Annotated[
+        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
+    ] = "truth",
+    images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
+    labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
+    count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
+    out: Annotated[Path, Parameter(help="Folder for tables, pictures and results.json.")] = Path("segments-study"),
+    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
+    seed: Annotated[int, Parameter(help="Of K-Means.")] = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
+
+    Own bests are sought on separate scenes; for photographs the same constants are used.
+
+    Examples:
+
+    - `seediff study segments --scenes 500 --out segments-study`
+
+    - `seediff study segments --images photos --labels labels --model sd1.4 --out photos-study`
+    """
+    from .pairs import chosen_pairs, scene_pairs
+    from .segment_contest import run_segment_study
+    from .segment_table import show
+
+    pairs = chosen_pairs(images, labels, count, scene_set, scenes)
+    tune = scene_pairs("tune", tune_scenes) if model == "mini" or images is None else None
+    show(run_segment_study(pairs, out, tune=tune, model_name=model, seed=seed, device=device, json_path=json))
+    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
+
+
+@app.command
+def aggregation(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 200,
+    images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
+    labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
+    count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
+    kl_threshold: Annotated[float | None, Parameter(help="DiffSeg's threshold where it does not change; the model's by default.")] = None,
+    sweep: Annotated[
+        list[Literal["kl_threshold", "num_points", "timestep"]],
+        Parameter(help="Constants to change one at a time besides; repeat for several.", negative=()),
+    ] = [],  # noqa: B006 - cyclopts copies it
+    out: Annotated[Path, Parameter(help="Folder for tables, pictures and results.json.")] = Path("aggregation-study"),
+    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
+    seed: int = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Weigh DiffSeg's resolutions of self-attention in each of the paper's ways, and sweep its constants.
+
+    Examples:
+
+    - `seediff study aggregation --scenes 200 --sweep kl_threshold --sweep timestep --out aggregation-study`
+
+    - `seediff study aggregation --images photos --labels labels --model sd1.4 --kl-threshold 1.1 --out aggregation-photos`
+    """
+    from dataclasses import replace
+
+    from ..config import SegmentConfig
+    from ..presets import segment_preset
+    from .aggregation import run_aggregation_study
+    from .pairs import chosen_pairs
+    from .segment_table import show
+
+    base = SegmentConfig(**segment_preset(model).get("segment", {}))
+    if kl_threshold is not None:
+        base = replace(base, kl_threshold=kl_threshold)
+    pairs = chosen_pairs(images, labels, count, "truth", scenes)
+    result = run_aggregation_study(pairs, out, base=base, sweeps=sweep, model_name=model, seed=seed, device=device, json_path=json)
+    show(result)
+    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")

@@ -45,7 +45,7 @@ def captured(
             seed=seed,
             capture=CaptureConfig(),
             groups=layers,
-            first_index=start,
+            indices=range(start, start + len(batch)),
         )
         for offset, scene in enumerate(batch):
             yield start + offset, scene, {group: found[group][offset] for group in layers}

@@ -39,16 +39,16 @@ def write_results(
 ) -> None:
     """Write `results.md`, `results.csv`, `results.json` (and `json_path`), `preset.json`, `tuning.csv` and `scenes.png` to `out`,
     each atomically; no `tuning.csv` when the constants come from another study (`trials` is None)."""
-    text = _json(result)
+    text = json_bytes(result)
     for path in (out / "results.json", *([json_path] if json_path else [])):
         write_atomic(path, text)
-    write_atomic(out / "preset.json", _json(result["preset"]))
+    write_atomic(out / "preset.json", json_bytes(result["preset"]))
     write_atomic(out / "results.md", markdown(result).encode("utf-8"))
     rows = [{"section": section, "name": name, **_cells(figures)} for section, name, figures in _rows(result)]
-    write_atomic(out / "results.csv", _csv(rows))
+    write_atomic(out / "results.csv", csv_bytes(rows))
     tried = [{"method": t.method, "iou": round(t.iou, 4), **t.setting.constants()} for t in trials or ()]
     if tried:
-        write_atomic(out / "tuning.csv", _csv(tried))
+        write_atomic(out / "tuning.csv", csv_bytes(tried))
     picture = io.BytesIO()
     Image.fromarray(sheet).save(picture, "PNG")
     write_atomic(out / "scenes.png", picture.getvalue())
@@ -109,11 +109,11 @@ def _plain(value: Any) -> str:
     return " ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
 
 
-def _json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode("utf-8")
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def csv_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
     names = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, names)

@@ -8,9 +8,11 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 
 from seediff.errors import UserError
+from seediff.models.mini.autoencoder import build_autoencoder
+from seediff.models.mini.denoiser import Denoiser as Module
 from seediff.models.mini.grouping import AttentionTap, attach, grouping_loss
 from seediff.models.mini.muon import Muon, orthogonalize
-from seediff.models.mini.recipe import Autoencoder, Denoiser, Recipe
+from seediff.models.mini.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe
 from seediff.models.mini.train import train_mini
 
 TINY = Recipe(
@@ -62,8 +64,6 @@ def test_grouping_prefers_rows_that_stay_within_a_region():
 
 
 def test_tapped_attention_leaves_the_output_alone():
-    from seediff.models.mini.denoiser import Denoiser as Module
-
     torch.manual_seed(0)
     model = Module(TINY).eval()
     x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16)
@@ -121,6 +121,17 @@ def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path)
         train_mini(other, art, tmp_path, minutes=0, say=lambda _: None)
 
 
+def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"empty: not a pipeline of this recipe's shape"):
+        train_mini(TINY, art, out, init=tmp_path / "empty", say=lambda _: None)
+    assert not out.exists()
+    with pytest.raises(UserError, match=r"\.webp is missing: fetch the art"):
+        train_mini(TINY, tmp_path / "no art", out, say=lambda _: None)
+    assert list(out.iterdir()) == []
+    train_mini(dataclasses.replace(TINY, seed=1), art, out, minutes=0, say=lambda _: None)
+
+
 def test_recipe_files(tmp_path: Path):
     path = tmp_path / "recipe.toml"
     path.write_text("scenes = 7\n[denoiser]\nchannels = [32, 32, 32]\nlearning_rate = 1\n")
@@ -138,3 +149,39 @@ def test_recipe_files(tmp_path: Path):
         path.write_text(text)
         with pytest.raises(UserError, match=named):
             Recipe.from_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[autoencoder]\nchannels = [8, 12, 8]",
+            r"recipe.toml \[autoencoder\]: channels = \[8, 12, 8\] must be multiples of 8, .* 12 is not",
+        ),
+        ("[denoiser]\nchannels = [16, 24, 16]", r"recipe.toml \[denoiser\]: channels = .* must be multiples of 16, .* 24 is not"),
+        ("[denoiser]\nheads = [1, 2, 3]", r"\[denoiser\]: heads = \[1, 2, 3\] must divide channels = .*: 3 and 160"),
+        ("[denoiser]\nheads = [128, 2, 4]", r"heads = \[128, 2, 4\] must divide .*: 128 and 64"),
+        ("[denoiser]\ngrouping_words_full = 12000", "grouping_words_full = 12000 must be above grouping_words_from = 12000"),
+        ("[denoiser]\nema_decay = 1.5", "ema_decay = 1.5 must be from 0 to 1"),
+        ("[denoiser]\ncaption_dropout = 2", "caption_dropout = 2.0 must be from 0 to 1"),
+        ("side = 32", "side = 32 must be a multiple of 16, and at least 64"),
+        ("side = 72", "side = 72 must be a multiple of 16"),
+        ("workers = 33", "workers = 33 must be at most the denoiser's batch of 32"),
+    ],
+)
+def test_recipes_that_cannot_be_built(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        Recipe.from_toml(path)
+
+
+def test_the_narrowest_recipe_can_be_built():
+    """What the check lets through does run: one group, head and channel less would not."""
+    narrow = Recipe(
+        side=64,
+        autoencoder=Autoencoder(channels=(AUTOENCODER_GROUPS,) * 3),
+        denoiser=Denoiser(channels=(DENOISER_GROUPS,) * 3, heads=(DENOISER_GROUPS,) * 3, text_width=1),
+    )
+    latents = build_autoencoder(narrow).encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean
+    assert Module(narrow).unet(latents, torch.tensor([3]), torch.zeros(1, 32, 1)).sample.shape == (1, 4, 16, 16)

@@ -13,9 +13,8 @@ from diffusers import AutoencoderKL
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .pixels import to_pixels
-from .recipe import Recipe
+from .recipe import AUTOENCODER_GROUPS, CROP, Recipe
 
-CROP = 64
 CHECKPOINT = "autoencoder.safetensors"
 
 
@@ -33,7 +32,7 @@ def build_autoencoder(recipe: Recipe) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * levels,  # type: ignore[arg-type]
         layers_per_block=1,
         latent_channels=4,
-        norm_num_groups=8,
+        norm_num_groups=AUTOENCODER_GROUPS,
         mid_block_add_attention=False,
         sample_size=recipe.side,
     )

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+
+from ...outputs import write_tensors
 
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
@@ -20,10 +22,8 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
     tensors |= {f"extra.{k}": v for k, v in extra.items()}
     tensors["step"] = torch.tensor(step)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     # Copies: shared storage is refused by the format.
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part)
-    part.replace(path)
+    write_tensors(path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None) -> int:

@@ -24,12 +24,15 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
         images = np.lib.format.open_memmap(part, "w+", np.uint8, (recipe.scenes, recipe.side, recipe.side, 3))
         captions: list[str] = []
         draw = partial(_draw, art, recipe.seed, recipe.side)
-        with ProcessPoolExecutor(workers) as pool:
-            for index, (image, caption) in enumerate(pool.map(draw, range(recipe.scenes), chunksize=64)):
-                images[index] = image
-                captions.append(caption)
-        images.flush()
-        part.replace(pixels)
+        try:
+            with ProcessPoolExecutor(workers) as pool:
+                for index, (image, caption) in enumerate(pool.map(draw, range(recipe.scenes), chunksize=64)):
+                    images[index] = image
+                    captions.append(caption)
+            images.flush()
+            part.replace(pixels)
+        finally:
+            part.unlink(missing_ok=True)  # a gigabyte, of no use when a sprite is missing
         write_atomic(words, json.dumps(captions).encode("utf-8"))  # last: its presence says that both are whole
     return np.load(pixels, mmap_mode="r"), json.loads(words.read_text(encoding="utf-8"))
 

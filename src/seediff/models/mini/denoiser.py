@@ -19,7 +19,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .grouping import AttentionTap, attach, grouping_loss
 from .muon import Muon
 from .pixels import to_pixels
-from .recipe import Recipe
+from .recipe import DENOISER_GROUPS, Recipe
 from .text import build_text_encoder, build_tokenizer
 from .world import CLASSES
 
@@ -48,7 +48,7 @@ class Denoiser(torch.nn.Module):
             layers_per_block=1,
             cross_attention_dim=config.text_width,
             attention_head_dim=config.heads,  # type: ignore[arg-type]  # the number of heads, under diffusers' historical name
-            norm_num_groups=16,
+            norm_num_groups=DENOISER_GROUPS,
             use_linear_projection=True,
         )
 

@@ -223,7 +223,7 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
             seed=seed,
             capture=CaptureConfig(),
             groups=GROUPS,
-            first_index=start,
+            indices=range(start, start + len(batch)),
         )
         for group, maps in captured.items():
             for index, (scene, map_) in enumerate(zip(batch, maps, strict=True)):

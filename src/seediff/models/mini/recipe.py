@@ -9,6 +9,13 @@ from typing import Any
 from ...errors import UserError
 from ...toml import read_toml
 
+CROP = 64
+"""Side of the crops, in pixels, that the autoencoder is trained on."""
+SIDE_MULTIPLE = 16
+"""Of an image's side: the latents are a quarter of it, and the denoiser halves them twice."""
+AUTOENCODER_GROUPS, DENOISER_GROUPS = 8, 16
+"""Groups that the group norms divide channels into."""
+
 
 @dataclass(frozen=True)
 class Autoencoder:
@@ -20,6 +27,9 @@ class Autoencoder:
     learning_rate: float = 2e-3
     latent_noise: float = 0.1  # std added to latents: the decoder forgives what a small UNet gets wrong
     kl_weight: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _check_channels(self.channels, AUTOENCODER_GROUPS)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,21 @@ class Denoiser:
     grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together
     grouping_words_full: int = 30_000
 
+    def __post_init__(self) -> None:
+        _check_channels(self.channels, DENOISER_GROUPS)
+        for count, heads in zip(self.channels, self.heads, strict=True):
+            if count % heads:
+                raise UserError(
+                    f"heads = {list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and {count}"
+                )
+        for name in ("ema_decay", "caption_dropout"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise UserError(f"{name} = {value} must be from 0 to 1")
+        if self.grouping_words_full <= self.grouping_words_from:
+            raise UserError(
+                f"grouping_words_full = {self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}"
+            )
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -53,6 +78,12 @@ class Recipe:
     checkpoint_minutes: float = 5.0
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
     denoiser: Denoiser = field(default_factory=Denoiser)
+
+    def __post_init__(self) -> None:
+        if self.side < CROP or self.side % SIDE_MULTIPLE:
+            raise UserError(f"side = {self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
+        if self.workers > self.denoiser.batch:
+            raise UserError(f"workers = {self.workers} must be at most the denoiser's batch of {self.denoiser.batch}, which they share")
 
     @classmethod
     def from_toml(cls, path: Path) -> Recipe:
@@ -87,4 +118,13 @@ def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
         number = values[key]
         if isinstance(number, int | float) and (number < 0 or (number == 0 and key not in MAY_BE_ZERO)):
             raise UserError(f"{where}: {key} = {value!r} should be above 0")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _check_channels(channels: tuple[int, ...], groups: int) -> None:
+    for count in channels:
+        if count % groups:
+            raise UserError(f"channels = {list(channels)} must be multiples of {groups}, the groups of the norms; {count} is not")

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ...errors import UserError
+from ...outputs import write_tensors
 from .world import Scene, render_scene
 
 FOLDER = Path(__file__).parent / "scenes"
@@ -38,9 +38,7 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
         tensors[f"{kind}.ends"] = np.cumsum([len(b) for b in blobs], dtype=np.int64)
     about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"scenes": json.dumps(about)})
-    part.replace(path)
+    write_tensors(path, tensors, {"scenes": json.dumps(about)})
 
 
 def read_scenes(path: Path, count: int | None = None) -> list[Scene]:

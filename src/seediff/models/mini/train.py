@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,10 @@ from .autoencoder import train_autoencoder
 from .data import rendered_scenes
 from .denoiser import encode_scenes, load_denoiser, train_denoiser
 from .recipe import Recipe
-from .warmstart import start_from
+from .warmstart import read_start, write_start
 from .world import CLASSES, caption
 
+RECIPE = "recipe.json"
 SHEET_SEEDS = 2
 
 
@@ -49,12 +51,15 @@ def train_mini(
     Raises UserError when the folder holds the checkpoints of another recipe.
     """
     started = time.monotonic()
+    # What can be wrong with recipe, pipeline and art comes first: nothing that would bind a later run is written before.
     _check_recipe(recipe, folder)
-    if init:
-        start_from(init, recipe, folder)
+    start = read_start(init, recipe, folder) if init else None
     cores = os.cpu_count() or 1
     say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
     images, captions = rendered_scenes(recipe, art, folder, workers=cores)
+    write_atomic(folder / RECIPE, json.dumps(_lasting(recipe), indent=2).encode("utf-8"))
+    if start:
+        write_start(*start, recipe, folder)
     report = Reporter(folder / "losses.jsonl", say)
     vae = train_autoencoder(recipe, images, folder, report, minutes)
     if vae is None:
@@ -62,7 +67,7 @@ def train_mini(
     say("Encoding scenes …")
     latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
     minutes -= (time.monotonic() - started) / 60
-    workers = recipe.workers or (1 if torch.cuda.is_available() else cores)
+    workers = recipe.workers or (1 if torch.cuda.is_available() else min(cores, recipe.denoiser.batch))
     if workers == 1:
         train_denoiser(recipe, latents, scaling, captions, folder, report, minutes)
     else:
@@ -105,19 +110,19 @@ def _share_denoiser(
 
 
 def _check_recipe(recipe: Recipe, folder: Path) -> None:
-    """Refuse to continue another recipe; a longer training of the same one is the same."""
-    path = folder / "recipe.json"
-    new = json.loads(json.dumps(asdict(recipe)))
-    for length in (new["denoiser"], new):
+    """Refuse to continue another recipe."""
+    path = folder / RECIPE
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != _lasting(recipe):
+        raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
+
+
+def _lasting(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe may not change within a training, in JSON's types: a longer training of the same one is the same."""
+    table = json.loads(json.dumps(asdict(recipe)))
+    for length in (table["denoiser"], table):
         for key in ("samples", "workers", "checkpoint_minutes"):  # not "crops": the latents are of one autoencoder
             length.pop(key, None)
-    if path.is_file():
-        old = json.loads(path.read_text(encoding="utf-8"))
-        if old != new:
-            raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(new, indent=2).encode("utf-8"))
+    return table
 
 
 def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: float = 5.0) -> None:

@@ -16,11 +16,11 @@ from .denoiser import Denoiser
 from .recipe import Recipe
 
 
-def start_from(pipeline: Path, recipe: Recipe, folder: Path) -> None:
-    """Write checkpoints into `folder` that hold the pipeline's weights: a complete autoencoder, a denoiser at step 0.
+def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Denoiser]:
+    """The pipeline's weights in the recipe's networks. Nothing is written.
 
     For the case that only the weights are left of an earlier training; its optimizers' state is not in them. Raises UserError when
-    the folder already has checkpoints, or the pipeline is not of the recipe's shape.
+    `folder` already has checkpoints, or the pipeline is not of the recipe's shape.
     """
     if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
@@ -31,6 +31,11 @@ def start_from(pipeline: Path, recipe: Recipe, folder: Path) -> None:
         denoiser.text_encoder.load_state_dict(CLIPTextModel.from_pretrained(pipeline, subfolder="text_encoder").float().state_dict())
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{pipeline}: not a pipeline of this recipe's shape ({first_line(error)})") from error
+    return vae, denoiser
+
+
+def write_start(vae: AutoencoderKL, denoiser: Denoiser, recipe: Recipe, folder: Path) -> None:
+    """Write checkpoints into `folder` that hold these weights: a complete autoencoder, a denoiser at step 0."""
     complete = recipe.autoencoder.crops // recipe.autoencoder.batch
     save_checkpoint(folder / AUTOENCODER, vae, {}, complete)
     average = {k: v.detach() for k, v in denoiser.named_parameters()}

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from ...errors import UserError
+from ...outputs import write_tensors
 from .pixels import to_pixels
 from .world import Scene, render_scene
 
@@ -119,9 +120,7 @@ def run_batched(network: nn.Module, images: np.ndarray, batch: int = 50) -> torc
 def save_yardstick(network: nn.Module, path: Path, about: dict[str, str]) -> None:
     """Write the weights in half precision, with strings about them in the header. Atomic."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file({k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}, part, metadata=about)
-    part.replace(path)
+    write_tensors(path, {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}, about)
 
 
 def load_yardstick(network: nn.Module, path: Path) -> nn.Module:

@@ -1,0 +1,84 @@
+"""What decides what `mask` and `segment` make of photographs, in frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
+
+from .base_config import RunConfig
+from .config import SegmentConfig
+from .errors import UserError
+from .run_config import DatasetConfig
+
+Fit = Literal["resize", "crop", "tile"]
+"""How a photograph of any shape meets the model's square: squeezed into it, its centred square cut out, or several squares."""
+
+PRESENCE = 0.5
+"""Presence scores from here on count as "the class is in the picture" (see presence.py for the measurement)."""
+
+
+@dataclass(frozen=True)
+class MaskPhotosConfig(DatasetConfig):
+    """Masks of named classes in photographs. `classes` is all that must be given; `prompts` is one template."""
+
+    command: ClassVar[str] = "mask"
+
+    timesteps: tuple[int, ...] = (50, 150, 250, 350, 450, 550)
+    """Noise levels at which attention is captured and averaged."""
+    fit: Literal["resize", "crop"] = "resize"
+    """Squeeze the photograph into the model's square, or mask only its centred square; what lies outside is ignored (255)."""
+    size: int | None = None
+    """Side of that square in pixels; None: the model's own."""
+    presence: float = PRESENCE
+    """A class whose presence score is lower gets no mask; 0: every class gets one."""
+    photos: str = ""
+    """Which photographs, as `fingerprint_photos` tells them apart."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_fit(self.fit, ("resize", "crop"))
+        if len(self.prompts) != 1:
+            raise UserError(f"prompts: {len(self.prompts)} templates; a photograph is shown with one")
+        if not self.timesteps or not all(0 <= t < 1000 for t in self.timesteps):
+            raise UserError(f"timesteps = {self.timesteps} must be whole numbers from 0 to 999, at least one")
+        if not 0 <= self.presence <= 1:
+            raise UserError(f"presence = {self.presence} must be in [0, 1]")
+
+
+@dataclass(frozen=True)
+class SegmentPhotosConfig(RunConfig):
+    """Segments of photographs, no class given. Everything has a default."""
+
+    command: ClassVar[str] = "segment"
+    last_file: ClassVar[str] = "segments.json"
+
+    fit: Fit = "resize"
+    """crop is the paper's: what lies outside the centred square is in no segment (255)."""
+    size: int | None = None
+    """Side in pixels at which the model sees a photograph, or a tile of it; None: the model's own."""
+    names: tuple[str, ...] = ()
+    """Words that segments may be called; captions give each photograph its own."""
+    captions: str = ""
+    """Fingerprint of the captions that name each photograph's words, if any."""
+    vote: Literal["mean", "majority"] = "mean"
+    """A segment is called by the word with the highest mean attention, or that most of its pixels attend to."""
+    name_threshold: float = 0.5
+    """Segments whose best word scores lower stay unnamed."""
+    overlays: bool = True
+    """Also write overlays/: each photograph with its segments over it."""
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    photos: str = ""
+    """Which photographs, as `fingerprint_photos` tells them apart."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_fit(self.fit, get_args(Fit))
+        if self.vote not in ("mean", "majority"):
+            raise UserError(f"vote = {self.vote!r} must be 'mean' or 'majority'")
+        if not 0 <= self.name_threshold <= 1:
+            raise UserError(f"name_threshold = {self.name_threshold} must be in [0, 1]")
+
+
+def _check_fit(fit: str, choices: tuple[str, ...]) -> None:
+    if fit not in choices:
+        raise UserError(f"fit = {fit!r} must be one of {', '.join(choices)}")

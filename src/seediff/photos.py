@@ -1,0 +1,341 @@
+"""Photographs: from what the user names (files, folders, patterns) to pixels in sRGB, upright and opaque."""
+
+from __future__ import annotations
+
+import glob
+import io
+import logging
+import os
+import re
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from .errors import UserError, first_line
+
+SUFFIXES = (
+    *(".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+"""What a picture in a folder is recognised by, in small letters. A file that is named itself is taken whatever it is called."""
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's decoders that a file's content may choose. The others are not photographs, and some run other programs (EPS) or take
+almost any bytes for a picture (TGA)."""
+
+SHORTEST_SIDE = 8
+"""Pixels. Less than that shows nothing to segment."""
+
+UPRIGHT = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+"""EXIF orientation → the transposition (of PIL.Image.Transpose) that turns the picture upright."""
+
+_PILLOW = threading.Lock()
+
+# Pillow logs some broken TIFF files; without a handler Python would print that to the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class Photo:
+    """path: as the user named it or its folder. name: of its results, like `trip/IMG_1`: relative, with `/`, unique also where
+    file systems ignore case, and never outside the folder it is appended to."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """photos: in the order named, folders in natural order (img2 before img10). skipped: files in folders and patterns that are no
+    pictures by their suffix; hidden files are neither read nor counted."""
+
+    photos: tuple[Photo, ...]
+    skipped: int
+
+
+def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> Found:
+    """The photographs that `paths` name, one path or several: files, folders with all that is below them, and patterns such as
+    `photos/*.jpg`, which stand for the files and folders that they match. A file that is named twice, or once more through a link, is
+    taken once.
+
+    exclude: the output folder; it is not searched where it lies inside a folder to read, whether it exists yet or not.
+
+    A name is the path below the folder named, or the file's own, without its suffix: `photos` → `trip/IMG_1`. Where two would be the
+    same, all names are the paths below the folder that holds everything (`a/1`, `b/1`), and files that differ in their suffix alone
+    keep it (`1.jpg`, `1.png`). So one photograph more in a folder renames none of another stem.
+
+    Raises UserError: nothing named, a path or pattern that leads nowhere, a folder that cannot be listed, input inside `exclude`, no
+    picture found.
+    """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
+    if not paths:
+        raise UserError('no picture named: name files, folders or patterns such as "photos/*.jpg"')
+    out = Path(os.path.realpath(exclude)) if exclude is not None else None
+    depths: dict[Path, int] = {}  # path → how many of its last parts stand below what was named
+    seen: set[str] = set()
+    skipped: set[str] = set()
+    for given in paths:
+        for path, depth, is_picture in _files(str(given), out):
+            real = os.path.realpath(path)
+            if not is_picture:
+                skipped.add(real)
+            elif real not in seen:
+                seen.add(real)
+                depths[path] = depth
+    if not depths:
+        shown = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        others = f" among {len(skipped)} file{'s' * (len(skipped) != 1)}" if skipped else ""
+        read = ", ".join(sorted(s[1:] for s in SUFFIXES))
+        raise UserError(f"{shown}: no picture found{others}; recognised in folders are {read}")
+    return Found(tuple(Photo(p, n) for p, n in zip(depths, _unique_names(depths), strict=True)), len(skipped))
+
+
+def _files(given: str, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
+    """What one path of the command line stands for: (path, parts below what was named, whether it is to be read as a picture)."""
+    if not given.strip():
+        raise UserError("a picture is named by an empty text; name a file, a folder or a pattern")
+    if os.path.lexists(given):
+        _check_outside(given, out)
+        yield from _walk(Path(given), out) if os.path.isdir(given) else [(Path(given), 1, True)]
+        return
+    if not glob.has_magic(given):
+        raise UserError(f"{given}: there is no such file or folder")
+    matches = sorted(map(Path, glob.glob(given, recursive=True)), key=_reading_order)
+    if not matches:
+        raise UserError(f"{given}: no file or folder matches this pattern")
+    for path in matches:
+        if out is not None and Path(os.path.realpath(path)).is_relative_to(out):
+            continue
+        if path.is_dir():
+            yield from _walk(path, out)
+        else:
+            yield path, 1, _looks_like_picture(path.name)
+
+
+def _walk(folder: Path, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
+    """Every file below a folder that is not hidden, in natural order; links are followed, circles of them broken."""
+
+    def stop(error: OSError) -> None:
+        raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
+
+    files, seen = [], set()
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=stop):
+        real = os.path.realpath(here)
+        if real in seen or (out is not None and Path(real).is_relative_to(out)):
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(here, name) for name in names if not name.startswith(".")]
+    for path in sorted(files, key=_reading_order):
+        yield path, len(path.relative_to(folder).parts), _looks_like_picture(path.name)
+
+
+def _check_outside(given: str, out: Path | None) -> None:
+    real = Path(os.path.realpath(given))
+    if out is not None and real.is_relative_to(out):
+        where = "is the output folder itself" if real == out else f"lies inside the output folder {out}"
+        raise UserError(f"{given}: {where}; results would be read as photographs: write them elsewhere")
+
+
+def _looks_like_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
+    """Sorts img2 before img10, without regard to case; paths that are equal so far by themselves."""
+    return [[int(t) if i % 2 else t for i, t in enumerate(re.split("([0-9]+)", part.casefold()))] for part in path.parts], path
+
+
+def _unique_names(depths: dict[Path, int]) -> list[str]:
+    """A name for each file, of its last parts; see `find_photos`."""
+    full = [Path(os.path.abspath(path)).parts[1:] for path in depths]
+    parts = [path[-depth:] for path, depth in zip(full, depths.values(), strict=True)]
+    folders: dict[str, set[tuple[str, ...]]] = {}
+    for path, own in zip(full, parts, strict=True):
+        folders.setdefault(_folded(_without_suffix("/".join(own))), set()).add(path[:-1])
+    if any(len(homes) > 1 for homes in folders.values()):
+        shared = takewhile(lambda level: len(set(level)) == 1, zip(*(path[:-1] for path in full), strict=False))
+        common = len(list(shared))
+        parts = [path[common:] for path in full]
+    # A name that is not UTF-8 could be written neither to JSON nor to a terminal.
+    whole = ["/".join(own).encode("utf-8", "surrogateescape").decode("utf-8", "replace") for own in parts]
+    names = [_without_suffix(name) for name in whole]
+    while True:
+        count = Counter(map(_folded, names))
+        longer = [w if count[_folded(n)] > 1 else n for n, w in zip(names, whole, strict=True)]
+        if longer == names:
+            return _numbered(names)  # what is left differs in case alone
+        names = longer
+
+
+def _without_suffix(name: str) -> str:
+    """Without a picture's suffix. Any other is part of the name: scan.0001, scan.0002."""
+    return os.path.splitext(name)[0] if _looks_like_picture(name) else name
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    taken, result = set(map(_folded, names)), []
+    used: set[str] = set()
+    for name in names:
+        unique, number = name, 2
+        while _folded(unique) in used or (unique != name and _folded(unique) in taken):
+            unique, number = f"{name}~{number}", number + 1
+        used.add(_folded(unique))
+        result.append(unique)
+    return result
+
+
+def _folded(name: str) -> str:
+    return name.casefold()
+
+
+def read_photo(path: Path | str, *, max_megapixels: float = 100) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 of a picture in sRGB, upright.
+
+    - EXIF orientation is applied.
+    - Transparency is laid on white, as browsers and viewers show it; the colours beneath are arbitrary, often black.
+    - 16-bit grey is scaled, white to 255, not clipped; 12-bit TIFF likewise. Floating point and 32-bit grey, which say nowhere what is
+      white, are refused.
+    - A valid ICC profile (Display P3, Adobe RGB, a printer's CMYK) is converted to sRGB; one that is broken or of another kind of
+      colour is ignored. CMYK without a profile is converted plainly.
+    - The content decides about the format, not the suffix.
+    - Of several frames: a moving picture or a document of several pages is refused. Smaller versions in a TIFF and the further pictures
+      of an MPO (a phone's depth, the other eye's view) are left out.
+
+    max_megapixels: a larger picture is refused from its header, before anything is decoded.
+
+    Threads take turns: warnings and Pillow's own limit on size are the process's, and both are put aside while a picture is read.
+
+    Raises UserError, one line with the file's name: missing, empty, unreadable, truncated, too large, or a side below 8 pixels.
+    """
+    path = Path(path)
+    if not os.path.isfile(path):  # a named pipe would never end
+        what = "is a folder, not a picture" if path.is_dir() else "is no regular file" if os.path.exists(path) else "there is no such file"
+        raise UserError(f"{path}: {what}")
+    try:
+        with path.open("rb") as file, _quiet_pillow():
+            return _decode(file, path, max_megapixels)
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        empty = path.stat().st_size == 0
+        raise UserError(f"{path}: {'is empty' if empty else 'is not a picture in a format that is read: ' + ', '.join(FORMATS)}") from error
+    except Exception as error:  # broken files make decoders raise nearly anything
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(f"{path}: cannot be read as a picture ({reason})") from error
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """No warning, and no limit on size but our own."""
+    with _PILLOW, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _decode(file: io.BufferedReader, path: Path, max_megapixels: float) -> np.ndarray:
+    Image.init()
+    with Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
+        # 1. From the header: is it worth decoding?
+        width, height = image.size
+        if width * height > max_megapixels * 1e6:
+            size = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
+            raise UserError(f"{path}: {size}, more than the {max_megapixels:g} allowed; make it smaller")
+        if min(width, height) < SHORTEST_SIDE:
+            raise UserError(f"{path}: {width} × {height} pixels; both sides must have at least {SHORTEST_SIDE}")
+        if _is_sequence(image):
+            raise UserError(f"{path}: has several frames or pages; save the one to segment as a picture of its own")
+
+        # 2. Pixels. Some formats know their orientation only now, and TIFF has applied it by itself.
+        image.load()
+        turn = UPRIGHT.get(_orientation(image))
+
+        # 3. Colours.
+        rgb = _opaque(_to_srgb(_eight_bits(image, path), image.info.get("icc_profile")))
+        return np.array(rgb.transpose(Image.Transpose[turn]) if turn else rgb)
+
+
+def _is_sequence(image: Image.Image) -> bool:
+    """Whether the file holds more pictures than one that are equals."""
+    if image.format != "TIFF" or not getattr(image, "is_animated", False):
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    for number in range(1, image.n_frames):  # type: ignore[attr-defined]
+        image.seek(number)
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        # NewSubfileType: bit 0 a reduced version, bit 2 a transparency mask; SubfileType 2 a reduced version.
+        if not (tags.get(254, 0) & 0b101 or tags.get(255) == 2):
+            return True
+    image.seek(0)
+    return False
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's, 1 to 8; 1 where it is missing or broken: a picture lying on its side is better than none."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:
+        return 1
+
+
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """The picture in a mode of 8 bits a channel that Pillow converts further."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        # Pillow brings PGM's range to 16 bits; a TIFF of 12 bits keeps its own, and says so in BitsPerSample.
+        tags = getattr(image, "tag_v2", {})
+        white = 4095 if tags.get(258) == (12,) else 65535
+        levels = np.minimum((np.arange(65536) * 255 + white // 2) // white, 255).astype(np.uint8)
+        if tags.get(262) == 0:  # PhotometricInterpretation: zero is white
+            levels = 255 - levels
+        if isinstance(clear := image.info.get("transparency"), int):
+            levels[clear] = 255  # white, as `_opaque` has it
+        return Image.fromarray(levels[np.asarray(image)])
+    if image.mode in ("I", "F"):
+        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
+        raise UserError(f"{path}: {kind} pixels say nowhere which value is white; save it with 8 or 16 bits")
+    return image.convert("LA") if image.mode == "La" else image
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB, or RGBA where anything is transparent, in sRGB."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
+        image = image.convert("RGB")
+    target = "RGBA" if image.mode == "RGBA" else "RGB"
+    if profile or image.mode == "LAB":
+        try:
+            converted = ImageCms.profileToProfile(
+                image,
+                ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")),
+                ImageCms.createProfile("sRGB"),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode=target,
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+            pass  # such as RGB's profile in a grey picture: its colours are then taken as they are
+    return image if image.mode == target else image.convert(target)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB; what is transparent on white."""
+    if image.mode == "RGB":
+        return image
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image).convert("RGB")

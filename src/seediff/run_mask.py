@@ -1,0 +1,212 @@
+"""`mask`: masks of named classes in the user's own photographs, as the same dataset folder that `generate` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .engine import Job, Progress, Timer, run_job
+from .errors import UserError
+from .fingerprint import model_fingerprint
+from .levels import check_levels
+from .model_files import check_files
+from .models.registry import resolve_name
+from .photo_config import MaskPhotosConfig
+from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
+from .photos import Found, Photo, read_photo
+from .prompts import join_classes
+from .run_folder import BatchRecord, look_into
+from .samples import RunResult, SampleWriter, finish_dataset, read_result, traced_classes
+
+if TYPE_CHECKING:
+    from .models.registry import Model
+    from .types import AttentionMaps, MaskResult, SampleSpec
+
+
+@dataclass(frozen=True)
+class PhotoSpec:
+    """One photograph of a run: its number in the dataset, where it is, and the classes to look for."""
+
+    index: int
+    photo: Photo
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MaskPhotosResult:
+    """What there is after a run. dataset: as of `generate`. failed: {"photo", "reason"} of each that could not be masked."""
+
+    dataset: RunResult
+    failed: Sequence[Mapping[str, str]]
+
+
+def mask_photos(
+    config: MaskPhotosConfig,
+    photos: Sequence[Photo],
+    out: Path | str,
+    *,
+    classes_of: Mapping[str, Sequence[str]] | None = None,
+    progress: Progress | None = None,
+) -> MaskPhotosResult:
+    """Mask `config.classes` in every photograph, into the dataset folder `out`. Stopped at any moment, the same call continues.
+
+    photos: what `find_photos` found. classes_of: photo name → the classes to look for in it, of `config.classes`; a photograph that
+    is not named has all of them. Photographs that cannot be read do not stop the others: they are listed in the result and in
+    failed.jsonl. Raises UserError as `generate` does.
+    """
+    out, device = Path(out), config.device
+    listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
+    if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
+        raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
+    config = replace(config, photos=fingerprint_photos(photos, [",".join(listed[photo.name]) for photo in photos]))
+    specs = [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
+
+    def start(resolved: MaskPhotosConfig) -> MaskJob:
+        return MaskJob(resolved, out, specs, device)
+
+    done, seconds = run_job(config, out, start, progress=progress)
+    return MaskPhotosResult(read_result(out, done, seconds), read_failures(out))
+
+
+class MaskJob(Job[PhotoSpec]):
+    """Read, capture, mask, map back, write. device: as the user named it, with an index perhaps."""
+
+    def __init__(self, config: MaskPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None) -> None:
+        self.config, self.out, self.device = config, out, device
+        self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
+        self.writer = SampleWriter(config, out, traced_classes([self.sample(spec) for spec in specs]))
+        self.folders = self.writer.folders
+        self.timer = Timer()
+        self.model: Model | None = None
+
+    def sample(self, spec: PhotoSpec) -> SampleSpec:
+        """What the photograph is shown to the model with."""
+        from .types import SampleSpec
+
+        prompt = self.config.prompts[0].replace("{class}", join_classes(spec.classes)) if spec.classes else ""
+        return SampleSpec(spec.index, spec.classes, prompt, self.config.seed)
+
+    def load(self) -> str:
+        from .models.registry import load_model
+        from .pipeline import check_side
+
+        check_files(self.config)
+        self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
+        self.model.check_classes(self.config.classes)
+        check_side(self.model, self.config.size or self.model.image_side, "size")
+        check_levels(self.model.pipe.unet.config, self.config.mask, self.config.capture)
+        for classes in dict.fromkeys(spec.classes for batch in self.batches for spec in batch):
+            self.prompts(classes)
+        return model_fingerprint(self.config.model)
+
+    def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """The sentences that name the classes, as few as the text encoder has room for, and the classes of each."""
+        from .naming import split_prompts
+
+        assert self.model is not None
+        return split_prompts(self.model.pipe.tokenizer, classes, self.config.prompts[0])
+
+    def describe(self, batch: Sequence[PhotoSpec]) -> str:
+        return batch[0].photo.name
+
+    def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
+        record = BatchRecord()
+        readable: list[tuple[PhotoSpec, np.ndarray]] = []
+        for spec in batch:
+            with self.timer("reading"):
+                try:
+                    readable.append((spec, read_photo(spec.photo.path)))
+                except UserError as error:
+                    record.rejected.append(failure(spec.photo, error))
+        with self.timer("drawing"):
+            seen, maps = self.capture(readable)
+        for (spec, photo), square, attention in zip(readable, seen, maps, strict=True):
+            self.mask(record, spec, photo, square, attention)
+        return record
+
+    def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[np.ndarray], list[AttentionMaps | None]]:
+        """The photographs as the model sees them, and their attention; None for those that have no class to look for."""
+        from .encode import capture_classes
+        from .fit import cut, windows
+
+        assert self.model is not None
+        side = self.config.size or self.model.image_side
+        squares = [cut(photo, windows(photo.shape[0], photo.shape[1], self.config.fit)[0], side) for _, photo in readable]
+        some = [i for i, (spec, _) in enumerate(readable) if spec.classes]
+        found = capture_classes(
+            self.model,
+            [squares[i] for i in some],
+            [self.prompts(readable[i][0].classes) for i in some],
+            timesteps=self.config.timesteps,
+            seed=self.config.seed,
+            capture=self.config.capture,
+            indices=[readable[i][0].index for i in some],
+        )
+        maps: list[AttentionMaps | None] = [None] * len(readable)
+        for i, one in zip(some, found, strict=True):
+            maps[i] = one
+        return squares, maps
+
+    def mask(self, record: BatchRecord, spec: PhotoSpec, photo: np.ndarray, square: np.ndarray, maps: AttentionMaps | None) -> None:
+        """Masks of the classes that are there, at the photograph's own size, and its files."""
+        from .masks import make_masks
+        from .presence import presence
+
+        with self.timer("masks"):
+            scores = {name: presence(maps, name) for name in spec.classes} if maps else {}
+            present = [name for name, score in scores.items() if score >= self.config.presence]
+            small = make_masks(square, maps, present, self.config.mask) if maps and present else None
+            full = self.enlarged(small, (photo.shape[0], photo.shape[1]))
+        with self.timer("writing"):
+            more = {
+                "source": spec.photo.name,
+                "asked": list(spec.classes),
+                "presence": {name: round(score, 4) for name, score in scores.items()},
+            }
+            picture = picture_file(spec.photo.path, photo)
+            seen = (square, small) if small else None
+            self.writer.write(record, self.sample(spec), picture, full, maps, more=more, seen=seen)
+
+    def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
+        """Masks of the model's square as masks of the photograph: soft ones enlarged, then thresholded; 255 outside the square."""
+        import torch
+
+        from .fit import windows
+        from .masks import IGNORE, label_pixels
+        from .normalize import resize
+        from .types import MaskResult
+
+        window = windows(*size, self.config.fit)[0]
+        where = (slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
+        labels = np.full(size, IGNORE, np.uint8)
+        if small is None:
+            labels[where] = 0
+            return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
+        inside = resize(small.soft, (window.height, window.width))
+        labels[where] = label_pixels(inside, self.config.mask).numpy()
+        soft = torch.zeros(len(inside), *size)
+        soft[:, where[0], where[1]] = inside
+        return MaskResult(labels, soft, small.classes, small.flags)
+
+    def finish(self, records: Sequence[BatchRecord]) -> None:
+        write_failures(self.out, [row for record in records for row in record.rejected])
+        finish_dataset(self.out, self.config, [row for record in records for row in record.rows])
+
+
+def describe(config: MaskPhotosConfig, found: Found, out: Path) -> str:
+    """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
+    state, config = look_into(out, config)
+    source = resolve_name(config.model)
+    check_files(config)
+    lines = [
+        f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
+        f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
+        f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
+        f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
+        f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,332 @@
+"""`segment`: photographs into segments, no class given; label maps, overlays and COCO's JSON in a folder, batch by batch."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import find_objects
+
+from . import __version__
+from .base_config import build, read_table
+from .dataset import native
+from .engine import Job, Progress, Timer, run_job
+from .errors import UserError, first_line
+from .fingerprint import model_fingerprint
+from .models.registry import resolve_name
+from .palette import segment_palette, voc_palette
+from .photo_config import SegmentPhotosConfig
+from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
+from .photos import Found, Photo, read_photo
+from .presets import segment_preset
+from .rle import label_map_rles
+from .run_folder import LABELS, NAMED, OVERLAYS, BatchRecord, look_into, record_file
+
+if TYPE_CHECKING:
+    from .models.registry import Model
+    from .segments import Segments
+
+OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
+"""The picture to look at: this many of the first overlays, as tiles of this side in pixels."""
+OVERLAY_SIDE = 1024
+"""Pixels: overlays are to look at, and no larger on their longer side."""
+PRESETS: dict[str, dict[str, Any]] = {"coco": {"segment": {"kl_threshold": 1.1}}, "cityscapes": {"segment": {"kl_threshold": 0.9}}}
+"""DiffSeg's thresholds for its two benchmarks."""
+
+
+@dataclass(frozen=True)
+class PhotoSpec:
+    """One photograph of a run: its words, and with `k="truth"` how many segments it has."""
+
+    photo: Photo
+    words: tuple[str, ...]
+    count: int | None
+
+
+@dataclass(frozen=True)
+class SegmentPhotosResult:
+    """What there is after a run.
+
+    rows: {"photo", "width", "height", "segments": […]} of each photograph. failed: {"photo", "reason"} of each that could not be used.
+    done: photographs of this run and not an earlier one. seconds: "loading", "reading", "segmenting", "naming", "writing".
+    """
+
+    out: Path
+    rows: Sequence[Mapping[str, Any]]
+    failed: Sequence[Mapping[str, str]]
+    done: int
+    seconds: Mapping[str, float]
+
+
+def segment_config(line: Mapping[str, Any], file: Path | None, preset: str) -> SegmentPhotosConfig:
+    """The configuration of a command: its own values, then those of its --config file, then the preset's. Raises UserError."""
+    table = read_table(file, SegmentPhotosConfig) if file else {}
+    model = next((t["model"] for t in (line, table) if "model" in t), SegmentPhotosConfig.model)
+    method = next((t["segment"]["method"] for t in (line, table) if "method" in t.get("segment", {})), None)
+    constants = PRESETS[preset] if preset != "model" else segment_preset(model, method)
+    return build(SegmentPhotosConfig, line, table, constants)
+
+
+def segment_photos(
+    config: SegmentPhotosConfig,
+    photos: Sequence[Photo],
+    out: Path | str,
+    *,
+    words: Mapping[str, Sequence[str]] | None = None,
+    counts: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+) -> SegmentPhotosResult:
+    """Divide photographs into segments, into the folder `out`. Stopped at any moment, the same call continues.
+
+    photos: what `find_photos` found. words: photo name → the words that its segments may be called, instead of `config.names`.
+    counts: photo name → number of segments, for `k="truth"`. Photographs that cannot be read do not stop the others: they are listed in
+    the result and in failed.jsonl. Raises UserError as `generate` does.
+    """
+    out, device = Path(out), config.device
+    if config.segment.k == "truth" and (lacking := [photo.name for photo in photos if photo.name not in (counts or {})]):
+        raise UserError(f"k = truth needs a label map of every photograph; none of {lacking[0]} and {len(lacking) - 1} others")
+    specs = [PhotoSpec(photo, tuple((words or {}).get(photo.name, config.names)), (counts or {}).get(photo.name)) for photo in photos]
+    config = replace(config, photos=fingerprint_photos(photos, [repr((spec.words, spec.count)) for spec in specs]))
+
+    def start(resolved: SegmentPhotosConfig) -> SegmentJob:
+        return SegmentJob(resolved, out, specs, device)
+
+    done, seconds = run_job(config, out, start, progress=progress)
+    return SegmentPhotosResult(out, read_segments(out), read_failures(out), done, seconds)
+
+
+def truth_counts(labels: Path, photos: Sequence[Photo], fit: str) -> dict[str, int]:
+    """Photo name → how many classes its label map shows, within the centred square for `fit="crop"`: the k of K-Means-S.
+
+    Raises UserError naming the photograph that has no label map, or the map that cannot be read.
+    """
+    from .evaluate.label_maps import centre_square
+    from .evaluate.labels import open_labels
+    from .evaluate.matching import count_segments
+
+    known = open_labels(labels)
+    counts = {}
+    for photo in photos:
+        label = known.find(photo.name)
+        if label is None:
+            raise UserError(f"--labels {labels}: no label map of photograph '{photo.name}', whose number of segments -k truth needs")
+        label_map = known.read(label)
+        counts[photo.name] = max(1, count_segments(centre_square(label_map) if fit == "crop" else label_map))
+    return counts
+
+
+class SegmentJob(Job[PhotoSpec]):
+    """Read, segment, name, write. device: as the user named it, with an index perhaps."""
+
+    def __init__(self, config: SegmentPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None) -> None:
+        self.config, self.out, self.device = config, out, device
+        self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
+        self.named = any(spec.words for spec in specs)
+        self.ids = {name: i + 1 for i, name in enumerate(dict.fromkeys(word for spec in specs for word in spec.words))}
+        self.folders = [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * self.named
+        self.timer = Timer()
+        self.model: Model | None = None
+
+    def load(self) -> str:
+        from .models.registry import load_model
+        from .segments import check_fits
+
+        self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
+        check_fits(self.model, self.config.segment, self.config.size)
+        for words in dict.fromkeys(spec.words for batch in self.batches for spec in batch if spec.words):
+            self.check_words(words)
+        return model_fingerprint(self.config.model)
+
+    def describe(self, batch: Sequence[PhotoSpec]) -> str:
+        return batch[0].photo.name
+
+    def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
+        from .segments import make_segments
+
+        assert self.model is not None
+        record = BatchRecord()
+        readable: list[tuple[PhotoSpec, np.ndarray]] = []
+        with self.timer("reading"):
+            for spec in batch:
+                try:
+                    readable.append((spec, read_photo(spec.photo.path)))
+                except UserError as error:
+                    record.rejected.append(failure(spec.photo, error))
+        config = self.config
+        with self.timer("segmenting"):
+            found = make_segments(
+                self.model,
+                [photo for _, photo in readable],
+                config.segment,
+                fit=config.fit,
+                size=config.size,
+                counts=[spec.count or 1 for spec, _ in readable],
+                seed=config.seed,
+                batch_size=config.batch_size,
+            )
+        with self.timer("naming"):
+            names = self.names(readable, found)
+        with self.timer("writing"):
+            for (spec, photo), segments, called in zip(readable, found, names, strict=True):
+                self.write(record, spec, photo, segments, called)
+        return record
+
+    def check_words(self, words: Sequence[str]) -> None:
+        """Raise UserError for words that the model does not know or cannot read, before any photograph is."""
+        from .naming import check_names, name_prompts
+
+        assert self.model is not None
+        check_names(self.model, words)
+        name_prompts(self.model.pipe.tokenizer, words)
+
+    def names(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]], found: Sequence[Segments]) -> list[list[tuple[str | None, float]]]:
+        """What each segment of each photograph is called, and its score; empty for photographs without words."""
+        if not any(spec.words for spec, _ in readable):
+            return [[] for _ in readable]
+        from .naming import name_photos
+
+        assert self.model is not None
+        return name_photos(
+            self.model,
+            [photo for _, photo in readable],
+            [segments.label_map for segments in found],
+            [spec.words for spec, _ in readable],
+            fit=self.config.fit,
+            size=self.config.size,
+            vote=self.config.vote,
+            threshold=self.config.name_threshold,
+        )
+
+    def write(
+        self, record: BatchRecord, spec: PhotoSpec, photo: np.ndarray, segments: Segments, called: Sequence[tuple[str | None, float]]
+    ) -> None:
+        """Write one photograph's files and add its row to the record."""
+        from .report.pictures import overlay, shrink
+
+        name, label_map = spec.photo.name, segments.label_map
+        height, width = label_map.shape
+        self.record(record, f"{LABELS}/{name}.png", encode_segments(label_map))
+        if called:
+            ids = np.array([self.ids[word] if word else 0 for word, _ in called] + [native.IGNORE], np.uint8)  # the last: in no segment
+            self.record(record, f"{NAMED}/{name}.png", native.encode_mask(ids[label_map]))
+        if self.config.overlays:
+            shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
+            picture = shrink(photo, OVERLAY_SIDE, Image.Resampling.BILINEAR)
+            shown = shrink(shown, OVERLAY_SIDE, Image.Resampling.NEAREST)
+            self.record(record, f"{OVERLAYS}/{name}.jpg", encode_jpeg(overlay(picture, shown, voc_palette(), alpha=0.45)))
+        rows = []
+        areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
+        for segment, rle in label_map_rles(label_map).items():
+            down, across = boxes[segment]
+            one: dict[str, Any] = {
+                "id": segment,
+                "area": int(areas[segment]),
+                "bbox": [across.start, down.start, across.stop - across.start, down.stop - down.start],
+                "score": round(segments.scores[segment], 4),
+                "segmentation": rle,
+            }
+            if called:
+                one |= {"name": called[segment][0], "name_score": round(called[segment][1], 4)}
+            rows.append(one)
+        record.rows.append({"photo": name, "file_name": spec.photo.path.name, "width": width, "height": height, "segments": rows})
+
+    def record(self, record: BatchRecord, name: str, data: bytes) -> None:
+        (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+        record_file(self.out, record, name, data)
+
+    def finish(self, records: Sequence[BatchRecord]) -> None:
+        rows = [row for record in records for row in record.rows]
+        write_failures(self.out, [row for record in records for row in record.rejected])
+        if self.named:
+            native.write_atomic(self.out / native.CLASSES, native.classes_text(tuple(self.ids)))
+        if self.config.overlays and rows:
+            native.write_atomic(self.out / OVERVIEW, overview(self.out, rows))
+        native.write_atomic(self.out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8"))
+
+
+def encode_segments(label_map: np.ndarray) -> bytes:
+    """Segment ids (H, W) int32, −1 = in no segment: an 8-bit palette PNG with 255 for those, or a 16-bit grey one with 65535 when
+    there are more than 255 segments."""
+    few = label_map.max(initial=0) < 255
+    picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))  # −1 becomes the largest value
+    if few:
+        picture.putpalette(segment_palette())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
+
+
+def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The first overlays as one picture, each with its photograph's name and number of segments."""
+    from .report.pictures import contact_sheet, fit_side
+
+    tiles = []
+    for row in rows[:OVERVIEW_PHOTOS]:
+        with Image.open(out / OVERLAYS / f"{row['photo']}.jpg") as picture:
+            tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
+    labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
+    return encode_jpeg(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels))
+
+
+def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
+    """The rows of all photographs in COCO's form: an annotation a segment; category 0 is a segment without a name."""
+    images = [{"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}} for number, row in enumerate(rows, 1)]
+    annotations: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, 1):
+        for one in row["segments"]:
+            category = ids.get(one.get("name") or "", 0)
+            rest = {key: value for key, value in one.items() if key not in ("id", "name")}
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": number, "segment": one["id"], "category_id": category, "iscrowd": 0, **rest}
+            )
+    categories = [{"id": 0, "name": "unnamed"}, *({"id": number, "name": name} for name, number in ids.items())]
+    return {"info": {"version": __version__}, "images": images, "annotations": annotations, "categories": categories}
+
+
+def read_segments(out: Path) -> list[dict[str, Any]]:
+    """The rows of a finished run: its segments.json by photograph. Raises UserError when it cannot be read."""
+    path = out / SegmentPhotosConfig.last_file
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        rows = {image["id"]: {**image, "segments": []} for image in table["images"]}
+        names = {category["id"]: category["name"] for category in table["categories"]}
+        for one in table["annotations"]:
+            name = names[one["category_id"]] if one["category_id"] else None
+            rows[one["image_id"]]["segments"].append({**one, "name": name})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is not what `seediff segment` writes ({first_line(error)})") from error
+    return list(rows.values())
+
+
+def describe(config: SegmentPhotosConfig, found: Found, out: Path) -> str:
+    """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
+    state, config = look_into(out, config)
+    source = resolve_name(config.model)
+    size = f"{config.size}×{config.size}" if config.size else "the model's own size"
+    method = config.segment
+    constants = {
+        "diffseg": f"kl_threshold {method.kl_threshold}, {method.num_points}² anchors, weights {method.weights}, refine {method.refine}",
+        "kmeans": f"k {method.k}, weights {method.weights}",
+        "diffcut": f"cut_threshold {method.cut_threshold}, cut_power {method.cut_power:g}",
+    }[method.method]
+    lines = [
+        f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
+        f"Method: {method.method}, {constants}",
+        f"Photographs: fit {config.fit}, seen at {size}",
+        f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
+        f"Names: {', '.join(config.names) or 'none'}",
+        f"Files in {out}: {LABELS}/*.png, {f'{OVERLAYS}/*.jpg, {OVERVIEW}, ' if config.overlays else ''}segments.json, seediff.toml",
+    ]
+    return "\n".join(lines)

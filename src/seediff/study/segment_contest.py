@@ -1,0 +1,103 @@
+"""`seediff study segments`: DiffSeg against its baselines, at the papers' constants and each at its own best.
+
+An honest contest: every method's constants are sought on the same separate scenes, the baselines' too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from ..config import SegmentConfig
+from ..models.registry import load_model
+from ..outputs import make_writable
+from .pairs import Pairs, scene_pairs
+from .segment_scores import Floor, Tested, Way, try_ways
+from .segment_table import segment_sheet, write_segments
+
+PAPER: dict[str, Way] = {
+    "diffseg": SegmentConfig(),
+    "diffseg+kmeans": SegmentConfig(refine=True),
+    "kmeans-c": SegmentConfig(method="kmeans", k=6),
+    "kmeans-s": SegmentConfig(method="kmeans", k="truth"),
+    "diffcut": SegmentConfig(method="diffcut"),
+    "diffcut+pamr": SegmentConfig(method="diffcut", refine=True),
+    "colour-c": Floor(6),
+    "colour-s": Floor("truth"),
+}
+"""Every method at its paper's constants; `colour` is K-Means on plain colour and position, the floor."""
+
+THRESHOLDS = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9, 1.1)
+WEIGHTS: tuple[Any, ...] = ("proportional", "uniform", (1.0,), (0.0, 1.0), (0.0, 0.0, 1.0))
+CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+POWERS = (5.0, 10.0, 15.0)
+CLUSTERS = (2, 3, 4, 5, 6, 8)
+PICTURES = 8
+
+
+def grid() -> dict[str, list[Way]]:
+    """What each method may choose from."""
+    diffseg = [SegmentConfig(kl_threshold=t, weights=w) for w in WEIGHTS for t in THRESHOLDS]
+    diffcut = [SegmentConfig(method="diffcut", cut_threshold=t, cut_power=p) for p in POWERS for t in CUTS]
+    return {
+        "diffseg": list(diffseg),
+        "diffseg+kmeans": [replace(one, refine=True) for one in diffseg if one.weights == "proportional"],
+        "kmeans-c": [SegmentConfig(method="kmeans", k=k, weights=w) for w in WEIGHTS for k in CLUSTERS],
+        "kmeans-s": [SegmentConfig(method="kmeans", k="truth", weights=w) for w in WEIGHTS],
+        "diffcut": list(diffcut),
+        "diffcut+pamr": [replace(one, refine=True) for one in diffcut],
+        "colour-c": [Floor(k) for k in CLUSTERS],
+        "colour-s": [Floor("truth")],
+    }
+
+
+def run_segment_study(
+    pairs: Pairs, out: Path, *, tune: Pairs | None, model_name: str, seed: int, device: str | None, json_path: Path | None
+) -> dict[str, Any]:
+    """Every method on `pairs`, at its paper's constants and, with `tune`, at those that did best there; tables and pictures in `out`."""
+    make_writable(out, json_path)
+    model = load_model(model_name, device=device)
+    result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
+    with Progress(transient=True) as progress:
+        best: dict[str, Way] = {}
+        trials: list[dict[str, Any]] = []
+        if tune is not None:
+            ways = {f"{method} {number}": way for method, some in grid().items() for number, way in enumerate(some)}
+            tried = try_ways(model, tune, ways, progress=progress, about="tuning", seed=seed)
+            for method, some in grid().items():
+                scores = [tried[f"{method} {number}"].miou() for number in range(len(some))]
+                best[method] = some[scores.index(max(scores))]
+                trials += [{"method": method, "miou": round(s, 4), **constants(w)} for s, w in zip(scores, some, strict=True)]
+            result["tune"] = tune.name
+        ways = {f"paper {name}": way for name, way in PAPER.items()} | {f"best {name}": way for name, way in best.items()}
+        tested = try_ways(model, pairs, ways, progress=progress, about="measuring", seed=seed, pictures=PICTURES)
+    for kind, some in (("paper", PAPER), ("best", best)):
+        if some:
+            result[kind] = {name: _row(tested[f"{kind} {name}"], way) for name, way in some.items()}
+    shown = {name: tested[f"{'best' if best else 'paper'} {name}"].pictures for name in PAPER}
+    write_segments(out, result, trials, segment_sheet(pairs, shown), json_path)
+    return result
+
+
+def scene_study(scenes: int, tune_scenes: int, scene_set: Any) -> tuple[Pairs, Pairs]:
+    """Held-out scenes to measure on and separate ones to tune on."""
+    return scene_pairs(scene_set, scenes), scene_pairs("tune", tune_scenes)
+
+
+def _row(tested: Tested, way: Way) -> dict[str, Any]:
+    return {**tested.figures(), "constants": constants(way)}
+
+
+def constants(way: Way) -> dict[str, Any]:
+    """What defines a way, for tables: only what its method uses."""
+    if isinstance(way, Floor):
+        return {"k": way.k}
+    weights = way.weights if isinstance(way.weights, str) else ",".join(f"{w:g}" for w in way.weights)
+    if way.method == "diffcut":
+        return {"cut_threshold": way.cut_threshold, "cut_power": way.cut_power, "refine": way.refine}
+    if way.method == "kmeans":
+        return {"k": way.k, "weights": weights}
+    return {"kl_threshold": way.kl_threshold, "weights": weights, "refine": way.refine}

@@ -1,0 +1,33 @@
+"""Photographs of all kinds in a folder, for the commands that read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def scene_photo(number: int, height: int = 96, width: int = 128) -> np.ndarray:
+    """(H, W, 3) uint8: a bright disc on a plain ground, both of another colour each time, with a little noise."""
+    rng = np.random.default_rng(number)
+    ground, disc = rng.integers(0, 110, 3), rng.integers(140, 255, 3)
+    y, x = np.mgrid[:height, :width]
+    inside = (y - height * 0.5) ** 2 + (x - width * 0.45) ** 2 < (min(height, width) * 0.3) ** 2
+    image = np.where(inside[..., None], disc, ground) + rng.normal(0, 4, (height, width, 3))
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def write_photos(folder: Path, count: int = 5) -> Path:
+    """PNG and JPEG photographs of several shapes: 0.png, 1.jpg, 2.png, … and one in a folder below."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        height, width = [(96, 128), (128, 96), (100, 100), (60, 150), (33, 47)][number % 5]
+        picture = Image.fromarray(scene_photo(number, height, width))
+        if number % 2:
+            picture.save(folder / f"{number}.jpg", quality=95)
+        else:
+            picture.save(folder / f"{number}.png")
+    (folder / "trip").mkdir(exist_ok=True)
+    Image.fromarray(scene_photo(99)).save(folder / "trip" / "last.png")
+    return folder

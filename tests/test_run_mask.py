@@ -1,0 +1,163 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photo_set import scene_photo, write_photos
+from PIL import Image
+
+from seediff import run_folder
+from seediff.cli import main
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.photo_config import MaskPhotosConfig
+from seediff.photo_files import read_classes_csv
+from seediff.photos import find_photos, read_photo
+from seediff.run_mask import mask_photos
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos") / "in")
+
+
+def config(mini_folder, **values) -> MaskPhotosConfig:
+    values = {"classes": ("dog", "car"), "presence": 0.0, "timesteps": (100, 300), **values}
+    return MaskPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
+
+
+def fingerprints(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop"])
+def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_folder, fit):
+    found = find_photos([photos]).photos
+    result = mask_photos(config(mini_folder, fit=fit, keep_soft=True), found, tmp_path / "out")
+    samples = list(native.read_dataset(tmp_path / "out"))
+    assert result.dataset.made == len(samples) == 6
+    for sample, photo in zip(samples, found, strict=True):
+        np.testing.assert_array_equal(sample.image, read_photo(photo.path))
+        height, width = sample.label_map.shape
+        outside = height * width - min(height, width) ** 2 if fit == "crop" else 0
+        assert (sample.label_map == 255).sum() == outside
+        assert set(np.unique(sample.label_map)) <= {0, 1, 2, 255}
+        assert sample.metadata["source"] == photo.name
+        assert set(sample.metadata["presence"]) == {"dog", "car"}
+        assert sample.soft is not None
+        assert sample.soft.shape == (2, height, width)
+    assert (tmp_path / "out" / "images" / "000001.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
+    assert (tmp_path / "out" / "preview.html").is_file()
+
+
+def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
+    found = find_photos([photos]).photos
+    mask_photos(config(mini_folder, presence=1.0), found, tmp_path / "out")
+    for sample in native.read_dataset(tmp_path / "out"):
+        assert sample.metadata["classes"] == []
+        assert sample.metadata["asked"] == ["dog", "car"]
+        assert sample.metadata["flags"] == ["no_class"]
+        assert not sample.label_map.any()
+
+
+def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
+    table = tmp_path / "classes.csv"
+    table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
+    line = ["mask", str(photos), "--model", str(mini_folder), "--presence", "0", "--timesteps", "100", "--out", str(tmp_path / "out")]
+    assert main([*line, "--classes", str(table)]) == 0
+    rows = {row["source"]: row["asked"] for row in native.read_rows(tmp_path / "out")}
+    assert rows == {
+        "0": ["dog"],
+        "1": ["car", "dog"],
+        "2": [],
+        "3": ["dog", "car", "cat"],
+        "4": ["dog", "car", "cat"],
+        "trip/last": ["cat"],
+    }
+    assert native.read_classes(tmp_path / "out") == ("dog", "car", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file;classes\n", "'file' is missing"),
+        ("file,classes\nnowhere.png,dog\n", "line 2: file 'nowhere.png': not among the photographs"),
+        ("file,classes\n0.png,dog\n0.png,cat\n", "line 3: file '0.png' is there twice"),
+        ("file,classes\n0.png,dog,cat\n", "put quotes around"),
+    ],
+)
+def test_bad_tables_are_told_by_line(tmp_path, photos, text, message):
+    table = tmp_path / "classes.csv"
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_classes_csv(table, find_photos([photos]).photos)
+
+
+def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
+    """The text encoder of the embedded model reads 32 tokens: its 19 classes need more than one sentence."""
+    from seediff.models.mini.world import CLASSES
+
+    found = find_photos([photos / "0.png"]).photos
+    mask_photos(config(mini_folder, classes=CLASSES, timesteps=(100,), keep_soft=True), found, tmp_path / "out")
+    (sample,) = native.read_dataset(tmp_path / "out")
+    assert sample.metadata["classes"] == list(CLASSES)
+    assert sample.soft is not None
+    assert len(sample.soft) == len(CLASSES)
+
+
+def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
+    class Stopped(BaseException):
+        pass
+
+    found, chosen = find_photos([photos]).photos, config(mini_folder)
+    mask_photos(chosen, found, tmp_path / "whole")
+    whole = fingerprints(tmp_path / "whole")
+    real, left = native.write_atomic, [0]
+
+    def write(path, data):
+        if left[0] == 0:
+            raise Stopped
+        left[0] -= 1
+        real(path, data)
+
+    monkeypatch.setattr(native, "write_atomic", write)
+    monkeypatch.setattr(run_folder, "write_atomic", write)
+    for writes in (0, 1, 5, 11):
+        left[0] = writes
+        with pytest.raises(Stopped):
+            mask_photos(chosen, found, tmp_path / f"{writes}")
+        left[0] = -1
+        mask_photos(chosen, found, tmp_path / f"{writes}")
+        assert fingerprints(tmp_path / f"{writes}") == whole
+    with pytest.raises(UserError, match="presence"):
+        mask_photos(replace(chosen, presence=0.9), found, tmp_path / "whole")
+
+
+def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
+    folder = write_photos(tmp_path / "in", 2)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    line = ["mask", str(folder), "--classes", "dog", "--model", str(mini_folder), "--timesteps", "100", "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    assert "1 of 4 photographs could not be used (broken: " in capsys.readouterr().err
+    assert len(list(native.read_dataset(tmp_path / "out"))) == 3
+
+
+BAD = [
+    ([], "no classes: name them"),
+    (["--classes", "zebra"], "zebra"),
+    (["--classes", "dog", "--timesteps", "2000"], "timesteps = (2000,)"),
+    (["--classes", "dog", "--presence", "2"], "presence = 2.0 must be in [0, 1]"),
+    (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),
+    (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
+    (["--classes", "dog", "--seed-level", "64"], "seed_level"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, message):
+    Image.fromarray(scene_photo(0)).save(tmp_path / "a.png")
+    assert main(["mask", str(tmp_path / "a.png"), *line, "--model", str(mini_folder), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,206 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photo_set import scene_photo, write_photos
+from PIL import Image
+
+from seediff import run_folder
+from seediff.cli import main
+from seediff.config import SegmentConfig
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.evaluate.label_maps import read_label_map
+from seediff.photo_config import SegmentPhotosConfig
+from seediff.photos import find_photos, read_photo
+from seediff.rle import decode
+from seediff.run_segment import encode_segments, read_segments, segment_photos
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos") / "in")
+
+
+def config(mini_folder, **values) -> SegmentPhotosConfig:
+    values = {"segment": SegmentConfig(kl_threshold=0.3, num_points=8), **values}
+    return SegmentPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
+
+
+def fingerprints(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop", "tile"])
+def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_folder, fit):
+    found = find_photos([photos]).photos
+    result = segment_photos(config(mini_folder, fit=fit), found, tmp_path / "out")
+    assert [row["photo"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
+    assert (result.done, result.failed) == (6, [])
+    for row, photo in zip(result.rows, found, strict=True):
+        label_map = read_label_map(tmp_path / "out" / "labels" / f"{photo.name}.png")
+        height, width = read_photo(photo.path).shape[:2]
+        assert label_map.shape == (height, width) == (row["height"], row["width"])
+        assert (label_map == -1).sum() == (height * width - min(height, width) ** 2 if fit == "crop" else 0)
+        assert np.array_equal(np.unique(label_map[label_map >= 0]), np.arange(len(row["segments"])))
+        for one in row["segments"]:
+            mask = label_map == one["segment"]
+            np.testing.assert_array_equal(decode(one["segmentation"]), mask)
+            rows, columns = np.nonzero(mask)
+            assert one["area"] == mask.sum()
+            assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert 0 < one["score"] <= 1
+        assert Image.open(tmp_path / "out" / "overlays" / f"{photo.name}.jpg").size == (width, height)
+    assert (tmp_path / "out" / "overview.jpg").is_file()
+
+
+def test_methods_and_names(tmp_path, photos, mini_folder):
+    found = find_photos([photos]).photos
+    for segment in (SegmentConfig(method="kmeans", k=3), SegmentConfig(method="diffcut"), SegmentConfig(refine=True, kl_threshold=0.3)):
+        out = tmp_path / f"{segment.method}{segment.refine}"
+        result = segment_photos(config(mini_folder, segment=segment, names=("dog", "car"), name_threshold=0.0), found, out)
+        assert all(one["name"] in ("dog", "car") for row in result.rows for one in row["segments"])
+        assert (out / "classes.txt").read_text().split() == ["background", "dog", "car"]
+        named = np.asarray(Image.open(out / "named" / "0.png"))
+        assert set(np.unique(named)) <= {1, 2}
+        if segment.method == "kmeans":
+            assert all(len(row["segments"]) <= 3 for row in result.rows)
+
+
+def test_truth_counts_come_from_label_maps(tmp_path, photos, mini_folder, capsys):
+    labels = tmp_path / "labels"
+    for photo in find_photos([photos]).photos:
+        (labels / photo.name).parent.mkdir(parents=True, exist_ok=True)
+        height, width = read_photo(photo.path).shape[:2]
+        Image.fromarray((np.arange(width) * 2 // width)[None].repeat(height, 0).astype(np.uint8)).save(labels / f"{photo.name}.png")
+    line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--out", str(tmp_path / "out")]
+    assert main([*line, "--labels", str(labels)]) == 0
+    assert all(len(row["segments"]) <= 2 for row in read_segments(tmp_path / "out"))
+    (labels / "0.png").unlink()
+    assert main([*line[:-1], str(tmp_path / "other"), "--labels", str(labels)]) == 2
+    assert "no label map of photograph '0'" in capsys.readouterr().err
+    assert main([*line[:-1], str(tmp_path / "other")]) == 2
+    assert "needs --labels" in capsys.readouterr().err
+
+
+def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
+    class Stopped(BaseException):
+        pass
+
+    found, chosen = find_photos([photos]).photos, config(mini_folder, names=("dog",))
+    segment_photos(chosen, found, tmp_path / "whole")
+    whole = fingerprints(tmp_path / "whole")
+    real, left = native.write_atomic, [0]
+
+    def write(path, data):
+        if left[0] == 0:
+            raise Stopped
+        left[0] -= 1
+        real(path, data)
+
+    monkeypatch.setattr(native, "write_atomic", write)
+    monkeypatch.setattr(run_folder, "write_atomic", write)
+    for writes in (0, 1, 4, 9, 17):
+        left[0] = writes
+        with pytest.raises(Stopped):
+            segment_photos(chosen, found, tmp_path / f"{writes}")
+        left[0] = -1
+        segment_photos(chosen, found, tmp_path / f"{writes}")
+        assert fingerprints(tmp_path / f"{writes}") == whole
+    with pytest.raises(UserError, match="photos: 6 photographs"):
+        segment_photos(chosen, found[:-1], tmp_path / "whole")
+    with pytest.raises(UserError, match="another configuration"):
+        segment_photos(replace(chosen, fit="crop"), found, tmp_path / "whole")
+
+
+def test_segments_do_not_depend_on_the_batch_or_the_threads(tmp_path, photos, mini_folder):
+    found = find_photos([photos]).photos
+    for batch_size, threads in ((1, 1), (4, 2)):
+        segment_photos(replace(config(mini_folder), batch_size=batch_size, threads=threads), found, tmp_path / f"{batch_size}")
+    labels = [{k: v for k, v in fingerprints(tmp_path / f"{b}").items() if k.startswith("labels/")} for b in (1, 4)]
+    assert labels[0] == labels[1]
+    assert len(labels[0]) == 6
+
+
+def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, capsys):
+    folder = tmp_path / "in"
+    write_photos(folder, 3)
+    whole = (folder / "1.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").touch()
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "notes.txt").write_text("skipped")
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(folder / "one.png")
+    frames = [Image.fromarray(scene_photo(i)) for i in range(3)]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    Image.new("1", (20_000, 10_000)).save(folder / "huge.png")
+    line = ["segment", str(folder), "--model", str(mini_folder), "--out", str(folder / "out"), "--kl-threshold", "0.3", "--num-points", "8"]
+    assert main(line) == 2
+    captured = capsys.readouterr()
+    assert "6 of 10 photographs could not be used" in captured.err
+    assert len(captured.err.splitlines()) == 1
+    failed = {row["photo"]: row["reason"] for row in native.read_rows(folder / "out", "failed.jsonl")}
+    assert sorted(failed) == ["empty", "huge", "moving", "one", "text", "truncated"]
+    assert all(str(tmp_path) not in reason for reason in failed.values())
+    assert len(read_segments(folder / "out")) == 4
+    assert main(line) == 2  # complete: says so again, and finds none of its own pictures
+    assert len(read_segments(folder / "out")) == 4
+
+
+def test_many_segments_need_sixteen_bits(tmp_path):
+    label_map = np.arange(300, dtype=np.int32).reshape(20, 15)
+    label_map[0, 0] = -1
+    (tmp_path / "m.png").write_bytes(encode_segments(label_map))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "m.png"), label_map)
+    (tmp_path / "m.png").write_bytes(encode_segments(label_map.clip(-1, 254)))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "m.png"), label_map.clip(-1, 254))
+
+
+def test_json_is_read_by_pycocotools(tmp_path, photos, mini_folder, capsys):
+    from pycocotools.coco import COCO
+
+    segment_photos(config(mini_folder), find_photos([photos]).photos, tmp_path / "out")
+    coco = COCO(str(tmp_path / "out" / "segments.json"))
+    table = json.loads((tmp_path / "out" / "segments.json").read_text())
+    for one in coco.loadAnns(coco.getAnnIds()):
+        assert coco.annToMask(one).sum() == one["area"]
+    assert len(coco.getImgIds()) == len(table["images"]) == 6
+
+
+BAD = [
+    (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+    (["{in}", "--kl-threshold", "0"], "kl_threshold = 0.0 must be above 0"),
+    (["{in}", "--kl-threshold", "one"], "--kl-threshold one: must be numbers"),
+    (["{in}", "--weights", "0,0"], "weights = (0.0, 0.0)"),
+    (["{in}", "--num-points", "999"], "num_points = 999 must be"),
+    (["{in}", "--method", "kmeans"], "method kmeans needs k"),
+    (["{in}", "-k", "3"], "k = 3 is an option of method kmeans"),
+    (["{in}", "--method", "kmeans", "-k", "100000"], "k = 100000 must be from 1 to"),
+    (["{in}", "--names", "zebra"], "zebra"),
+    (["{in}", "--names", ","], "--names"),
+    (["{in}", "--timestep", "1000"], "timestep = 1000 must be"),
+    (["{in}", "--size", "100"], "must be a multiple of"),
+    (["{in}/out/labels/0.png"], "out"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, message):
+    folder = write_photos(tmp_path / "in", 1)
+    (folder / "out" / "labels").mkdir(parents=True)
+    Image.fromarray(scene_photo(0)).save(folder / "out" / "labels" / "0.png")
+    out = folder / "out" if "out/labels" in line[0] else tmp_path / "fresh"
+    arguments = [part.replace("{in}", str(folder)) for part in line]
+    assert main(["segment", *arguments, "--model", str(mini_folder), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "fresh").exists()
+
+
+def test_dry_run_writes_nothing(tmp_path, photos, mini_folder, capsys):
+    assert main(["segment", str(photos), "--model", str(mini_folder), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "Would do: 6 photographs" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+
+from seediff import suppression
+from seediff.suppression import label
+
+
+def plain_label(proposals: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """All proposals upsampled at once in float64, then the highest; used ids made consecutive."""
+    best = F.interpolate(proposals.double()[None], size, mode="bilinear")[0].argmax(0).numpy()
+    return np.unique(best, return_inverse=True)[1].reshape(size)
+
+
+@given(
+    st.integers(0, 1000),
+    st.integers(1, 12),
+    st.sampled_from([2, 5, 16]),
+    st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    st.sampled_from([20, 1000, suppression.CHUNK]),
+)
+@settings(PATIENT, max_examples=60)
+def test_equals_the_plain_reference_in_any_bands(seed: int, count: int, side: int, size: tuple[int, int], chunk: int):
+    proposals = torch.rand(count, side, side, generator=torch.Generator().manual_seed(seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suppression, "CHUNK", chunk)
+        found = label(proposals, size)
+    assert found.dtype == torch.int32
+    assert (found.numpy() == plain_label(proposals, size)).all()
+
+
+def test_the_first_of_equals_wins_and_others_leave_no_gap():
+    proposals = torch.tensor([0.0, 0.5, 0.5, 1.0]).view(4, 1, 1).repeat(1, 4, 4)
+    proposals[3, :, 2:] = 0
+    found = label(proposals, (4, 4))
+    assert found.tolist() == [[1, 1, 0, 0]] * 4
+    assert label(proposals[:3], (5, 3)).tolist() == [[0] * 3] * 5
+
+
+def test_a_photograph_as_wide_as_a_band_is_wide():
+    proposals = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    size = (3, suppression.CHUNK + 1)
+    assert (label(proposals, size).numpy() == plain_label(proposals, size)).mean() > 0.99999
+
+
+def test_bits_do_not_depend_on_threads():
+    proposals = torch.rand(9, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = label(proposals, (300, 211))
+    threads = torch.get_num_threads()
+    try:
+        for count in (2, 3):
+            torch.set_num_threads(count)
+            assert torch.equal(label(proposals, (300, 211)), expected)
+    finally:
+        torch.set_num_threads(threads)
