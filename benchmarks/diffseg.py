@@ -10,8 +10,9 @@ rounds, with the smallest and the largest. What ours is compared with:
     one by one         aggregation of the 16 layers' maps, each upsampled, normalised, tiled and added by itself: the original's steps
     one by one, tuned  the same without upsampling maps of side L and without copying tiles
     blocked broadcast  merging with divergences as a broadcast over pairs in blocks that fit a cache, logarithms taken once
-    original           the first round's divergences alone with google/diffseg's arithmetic (`DiffSeg.KL`): a broadcast over all pairs
-                       at once, logarithms inside, in float16 as there and in float32. Timed on a few anchors and scaled to all
+    original           merging with google/diffseg's arithmetic: divergences of the first round (`DiffSeg.KL`) as a broadcast over all
+                       pairs, logarithms inside, in float16 as there and in float32, timed on a few anchors and scaled to all;
+                       means and later rounds in float64
 
 Floors are bytes over the copying speed, or multiplications over the speed of a large product, both measured here.
 """
@@ -164,12 +165,12 @@ def measure_merging(rows: torch.Tensor, threshold: float, rounds: int, slow_roun
     few = anchors[:: len(anchors) // ORIGINAL_ANCHORS]
     scale = len(anchors) / len(few)
     slow = {f"original {kind}": partial(original_kl, few.to(kind), rows.to(kind)) for kind in (torch.float16, torch.float32)}
-    slow_times = interleave({**slow, "ours": ours}, slow_rounds, device, clock)
-    plain = {name: [scale * t for t in slow_times[name]] for name in slow}
-    flipped = {
-        name: float(((run() < threshold) != closer_than(few, rows, threshold)).float().sum() / closer_than(few, rows, threshold).sum())
-        for name, run in slow.items()
-    }
+    members, precise = closer_than(anchors, rows, threshold), rows.double()
+    later = partial(original_later, precise, members, threshold)
+    slow_times = interleave({**slow, "later": later, "ours": ours}, slow_rounds, device, clock)
+    plain = {name: [scale * t + rest for t, rest in zip(slow_times[name], slow_times["later"], strict=True)] for name in slow}
+    exact = closer_than(few, rows, threshold)
+    flipped = {name: float(((run() < threshold) != exact).sum() / exact.sum()) for name, run in slow.items()}
     multiplied = 2 * len(anchors) * len(rows) ** 2
     found = {
         "proposals": len(mine),
@@ -181,6 +182,7 @@ def measure_merging(rows: torch.Tensor, threshold: float, rounds: int, slow_roun
             for name, t in plain.items()
         },
         "original_anchors": len(few),
+        "original_later_s": statistics.median(slow_times["later"]),
         "floor_s": 2 * multiplied / 1e9 / gflop_s,
     }
     print(
@@ -228,6 +230,21 @@ def original_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     x, y = anchors[:, None], rows[None]
     quotient = x.log() - y.log()
     return (x * quotient).sum(2) / 2 - (y * quotient).sum(2) / 2
+
+
+def original_later(rows: torch.Tensor, members: torch.Tensor, threshold: float) -> torch.Tensor:
+    """The original's means of the first round and its later rounds, in float64."""
+    members = members.double()
+    found = (members @ rows) / members.sum(1, keepdim=True)
+    for _ in range(1, ROUNDS):
+        absorbed, merged = torch.zeros(len(found), dtype=torch.bool, device=rows.device), []
+        for index, one in enumerate(found):
+            if not absorbed[index]:
+                near = original_kl(one[None], found)[0] < threshold
+                absorbed |= near
+                merged.append(found[near].mean(0))
+        found = torch.stack(merged)
+    return found
 
 
 def measure_kmeans(rows: torch.Tensor, threshold: float, rounds: int, clock: Clock, gib_s: float) -> dict[str, Any]:

@@ -58,12 +58,11 @@ def differences(undisturbed: dict[str, str], killed: dict[str, str]) -> list[str
 def file_states(folder: Path) -> dict[str, int]:
     """Every file below `folder` with when it was last written, but for the lock and other hidden files at the top."""
     states = {}
-    for path in folder.rglob("*"):
-        if not path.is_dir() and not (path.parent == folder and path.name.startswith(".")):
-            try:
-                states[str(path)] = path.stat().st_mtime_ns
-            except FileNotFoundError:  # renamed meanwhile
-                continue
+    for parent, _, names in os.walk(folder):  # unlike rglob it takes no offence at folders that vanish meanwhile
+        for name in names:
+            if not (Path(parent) == folder and name.startswith(".")):
+                with suppress(FileNotFoundError):  # renamed meanwhile
+                    states[os.path.join(parent, name)] = os.stat(os.path.join(parent, name)).st_mtime_ns
     return states
 
 

@@ -98,7 +98,7 @@ def test_weights_by_level(sides, weights, expected):
         ([64, 32], (1, float("nan")), "at least 0"),
         ([64, 32], (1, float("inf")), "at least 0"),
         ([64, 32], (1, 1, 1), "weights = 1, 1, 1: 3 numbers, but the model has only 2 levels"),
-        ([32, 16], (1, 1), "no self-attention at L/1; levels there: L/2, L/4"),
+        ([32, 16], (1, 1), "no self-attention at L; levels there: L/2, L/4"),
         ([64, 16], (1, 1, 1), "no self-attention at L/2; levels there: L, L/4"),
         ([64, 32], "linear", "weights = 'linear' must be"),
         ([64, 24], "uniform", "side 24 does not divide the latent side 64"),

@@ -51,12 +51,13 @@ def _by_level(sides: Sequence[int], latent_side: int, weights: Sequence[float]) 
         raise UserError(f"{shown}: {len(weights)} numbers, but the model has only {levels} levels (L to L/{latent_side // sides[-1]})")
     if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
         raise UserError(f"{shown} must be numbers of at least 0, one of them positive")
-    there = ", ".join(f"L/{latent_side // side}" for side in sides).replace("L/1,", "L,")
+    names = {latent_side >> level: f"L/{2**level}" if level else "L" for level in range(levels)}
+    there = ", ".join(names[side] for side in sides if side in names)
     given = {}
     for level, weight in enumerate(weights):
         side = latent_side >> level
         if weight and side not in sides:
-            raise UserError(f"{shown}: the model has no self-attention at L/{2**level}; levels there: {there}")
+            raise UserError(f"{shown}: the model has no self-attention at {names[side]}; levels there: {there}")
         if weight:
             given[side] = float(weight)
     return given

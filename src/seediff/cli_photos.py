@@ -129,8 +129,9 @@ def segment(
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
         from .captions import read_words
+        from .models.registry import read_words_known, resolve_name
 
-        words = read_words(captions, found.photos, settled.names)
+        words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
     if settled.segment.k == "truth" and labels is None:
         raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
     counts = truth_counts(labels, found.photos, settled.fit) if labels and settled.segment.k == "truth" else {}

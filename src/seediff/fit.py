@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-Fit = Literal["crop", "resize", "tile"]
-"""The centred square (DiffSeg's paper), the whole picture squeezed into a square, or overlapping squares that cover it."""
+from .photo_config import Fit
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,39 @@
 """Names for segments that were found without any class: each is called by the word that its positions attend to.
 
-DiffSeg's extension (spec: DiffSeg, step 4): the photograph is shown to the UNet once more, at the same noise level and with a sentence
-that holds the candidate words, and every segment takes the word whose cross-attention is highest in it.
+DiffSeg's extension (section on labels): the photograph is shown to the UNet once more, at the same noise level and with sentences
+that hold the candidate words, and every segment takes the word whose cross-attention is highest in it.
 
 Shape letters: S segments, C names, R side of a map, N = R·R positions, T tokens.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from .errors import UserError
+from .evaluate.label_maps import resize_nearest
+from .normalize import min_max, resize
+from .prompts import DEFAULT_PROMPTS, join_classes
+from .tokens import locate_words
+from .types import AttentionMaps
 
 if TYPE_CHECKING:
-    pass
+    from .models.registry import Model
+    from .photo_config import Fit
 
 Vote = Literal["mean", "majority"]
+
+LEVELS = (2, 4)
+"""Divisors of L whose cross-attention is averaged: the levels at which words are best at finding their objects."""
+
+GRID = 4
+"""Segments and attention meet on a grid of this many times the latent's side: fine enough for small segments, whatever the photograph's
+size."""
 
 
 class SegmentName(NamedTuple):
@@ -21,3 +41,107 @@ class SegmentName(NamedTuple):
 
     name: str | None
     score: float
+
+
+def split_prompts(tokenizer: Any, names: Sequence[str], template: str = DEFAULT_PROMPTS[0]) -> list[tuple[str, tuple[str, ...]]]:
+    """Sentences that name all of `names`, as few as the text encoder has room for and evenly filled, and the names in each.
+
+    Raises UserError when one name alone is too long for a sentence, or the template names them in no place.
+    """
+    for count in range(1, len(names) + 1):
+        bounds = [round(i * len(names) / count) for i in range(count + 1)]
+        groups = [tuple(names[a:b]) for a, b in pairwise(bounds)]
+        sentences = [(template.replace("{class}", join_classes(group)), group) for group in groups]
+        try:
+            for sentence, group in sentences:
+                locate_words(tokenizer, sentence, group)
+        except UserError:
+            if count == len(names):
+                raise
+            continue
+        return sentences
+    return []
+
+
+def check_names(model: Model, names: Sequence[str]) -> None:
+    """Raise UserError, listing what it knows, when the model cannot know a word."""
+    unknown = [name for name in names if model.known_words is not None and name not in model.known_words]
+    if unknown:
+        raise UserError(
+            f"model '{model.name}' does not know {', '.join(map(repr, unknown))}; it knows: {', '.join(model.known_words or ())}. "
+            "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
+        )
+
+
+def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
+    """(C, R, R) in [0, 1] at the finest of LEVELS: each word's cross-attention, min-maxed over space at each level, then averaged."""
+    levels = [level for level in LEVELS if maps.latent_side // level in maps.cross_attention]
+    if not levels:
+        raise UserError(f"naming needs cross-attention at one of {', '.join(f'L/{level}' for level in LEVELS)}; the model has none there")
+    side = maps.latent_side // levels[0]
+    by_level = [torch.stack([min_max(maps.cross_at(level, name))[0] for name in names]) for level in levels]
+    return torch.stack([resize(one, (side, side)) for one in by_level]).mean(0)
+
+
+def name_segments(
+    label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], *, vote: Vote = "mean", threshold: float = 0.0
+) -> list[SegmentName]:
+    """The name of every segment 0 … S − 1 of label_map (H, W) int32 (−1: in none), by maps (C, R, R) as `name_maps` gives them.
+
+    mean: the word whose map has the highest mean in the segment, which is its score. majority: the word that is highest at most of its
+    pixels; the score is that word's mean, too. A segment whose score is below `threshold` is not named, nor one without pixels.
+    """
+    count = int(label_map.max(initial=-1)) + 1
+    heights = resize(maps, label_map.shape).flatten(1).cpu().double().numpy()  # (C, H·W)
+    ids = label_map.ravel()
+    inside = ids >= 0
+    sizes = np.bincount(ids[inside], minlength=count)
+    sums = np.stack([np.bincount(ids[inside], one[inside], minlength=count) for one in heights], 1)  # (S, C)
+    means = sums / np.maximum(sizes, 1)[:, None]
+    if vote == "majority":
+        votes = np.bincount(ids[inside] * len(names) + heights.argmax(0)[inside], minlength=count * len(names))
+        winners = votes.reshape(count, len(names)).argmax(1)
+    else:
+        winners = means.argmax(1)
+    scores = means[np.arange(count), winners]
+    return [
+        SegmentName(names[winner] if size and score >= threshold else None, float(score))
+        for winner, score, size in zip(winners, scores, sizes, strict=True)
+    ]
+
+
+def name_photos(
+    model: Model,
+    photos: Sequence[np.ndarray],
+    label_maps: Sequence[np.ndarray],
+    words: Sequence[Sequence[str]],
+    *,
+    fit: Fit,
+    size: int | None,
+    timestep: int,
+    vote: Vote,
+    threshold: float,
+) -> list[list[SegmentName]]:
+    """Names of the segments of photographs (H, W, 3) uint8 by each one's words, none where it has no words.
+
+    The model sees what was segmented, at once: with tiles, the whole photograph squeezed into its square.
+    """
+    from .encode import capture_clean, encode_images, join_maps
+    from .fit import cut, windows
+
+    side = size or model.image_side
+    found: list[list[SegmentName]] = []
+    for photo, label_map, own in zip(photos, label_maps, words, strict=True):
+        if not own:
+            found.append([])
+            continue
+        (window,) = windows(photo.shape[0], photo.shape[1], "resize" if fit == "tile" else fit)
+        latents = encode_images(model, [cut(photo, window, side)])
+        sentences = split_prompts(model.pipe.tokenizer, own)
+        maps = join_maps([capture_clean(model, latents, [text], [some], timestep=timestep, kind="cross")[0] for text, some in sentences])
+        grid = min(GRID * maps.latent_side, *label_map.shape)
+        seen = resize_nearest(label_map[window.slices], grid, grid)
+        named = name_segments(seen, name_maps(maps, own), own, vote=vote, threshold=threshold)
+        lost = int(label_map.max(initial=-1)) + 1 - len(named)  # the last of them were too small for the grid
+        found.append(named + [SegmentName(None, 0.0)] * lost)
+    return found

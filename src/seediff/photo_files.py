@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,8 @@ def read_failures(out: Path) -> list[dict[str, str]]:
 def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
     """(suffix, bytes) of a photograph for a dataset: the file itself where any reader sees in it what `read_photo` gave, else a PNG."""
     data = path.read_bytes()
-    with Image.open(io.BytesIO(data)) as picture:
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
+        warnings.simplefilter("ignore")  # of its size, which `read_photo` has judged
         suffix = COPIED.get(picture.format or "")
         plain = suffix and picture.mode == "RGB" and picture.getexif().get(EXIF_ORIENTATION, 1) == 1
         if suffix and plain and np.array_equal(np.asarray(picture), photo):
@@ -71,26 +73,29 @@ def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str
 
     A file is named as in its folder, with or without its suffix. UserError naming the line of what cannot be used.
     """
+    found: dict[str, tuple[str, ...]] = {}
+    for number, photo, row in find_named(path, read_csv(path, ("file", "classes")), photos):
+        names = tuple(dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip()))
+        if photo.name in found:
+            raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
+        found[photo.name] = names
+    return found
+
+
+def find_named(
+    path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
+) -> Iterator[tuple[int, Photo, dict[str, str]]]:
+    """(line, photograph, row) of rows whose column `file` names photographs; UserError, naming `path` and the line, where one does not."""
     by_name: dict[str, list[Photo]] = {}
     for photo in photos:
         for name in {photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.name + photo.path.suffix}:
             by_name.setdefault(name, []).append(photo)
-    found: dict[str, tuple[str, ...]] = {}
-    for number, row in read_csv(path, ("file", "classes")):
-        where = f"{path}, line {number}"
+    for number, row in rows:
         matches = by_name.get(row["file"].strip().replace("\\", "/"), [])
         if len(matches) != 1:
-            why = (
-                "no such photograph among those given"
-                if not matches
-                else f"{len(matches)} photographs are called that; name its folder too"
-            )
-            raise UserError(f"{where}: file '{row['file']}': {why}")
-        names = tuple(dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip()))
-        if matches[0].name in found:
-            raise UserError(f"{where}: file '{row['file']}' is there twice")
-        found[matches[0].name] = names
-    return found
+            why = f"{len(matches)} photographs are called that; name its folder too" if matches else "not among the photographs given"
+            raise UserError(f"{path}, line {number}: file '{row['file']}': {why}")
+        yield number, matches[0], row
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

@@ -179,17 +179,18 @@ class SegmentJob(Job[PhotoSpec]):
 
     def check_words(self, words: Sequence[str]) -> None:
         """Raise UserError for words that the model does not know or cannot read, before any photograph is."""
-        from .naming import check_names, name_prompts
+        from .naming import check_names, split_prompts
 
         assert self.model is not None
         check_names(self.model, words)
-        name_prompts(self.model.pipe.tokenizer, words)
+        split_prompts(self.model.pipe.tokenizer, words)
 
     def names(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]], found: Sequence[Segments]) -> list[list[tuple[str | None, float]]]:
         """What each segment of each photograph is called, and its score; empty for photographs without words."""
         if not any(spec.words for spec, _ in readable):
             return [[] for _ in readable]
         from .naming import name_photos
+        from .segments import timestep_of
 
         assert self.model is not None
         return name_photos(
@@ -199,6 +200,7 @@ class SegmentJob(Job[PhotoSpec]):
             [spec.words for spec, _ in readable],
             fit=self.config.fit,
             size=self.config.size,
+            timestep=timestep_of(self.config.segment),
             vote=self.config.vote,
             threshold=self.config.name_threshold,
         )

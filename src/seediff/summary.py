@@ -60,7 +60,7 @@ def time_shares(seconds: Mapping[str, float], parts: Sequence[str] = ("drawing",
     total = sum(value for name, value in seconds.items() if name != "loading")
     if not total:
         return ""
-    shares = [f"{name} {seconds[name] / total:.1%}" for name in parts if name in seconds]
+    shares = [f"{name} {seconds[name] / total:.1%}" for name in parts if seconds.get(name, 0) > 0.0005 * total]
     return (
         ", ".join(shares)
         + f" of {total:.1f} s"

@@ -35,6 +35,7 @@ class Model:
     device: "cuda", "mps" or "cpu", with an index where one was given. dtype: "float32", "float16" or "bfloat16".
     latent_side: L at the model's own image size. image_side: that size, in pixels.
     known_classes: the only classes that the model can draw; None: not known to be limited.
+    known_words: the only words that it knows at all, these classes among them; None: not known to be limited.
     """
 
     pipe: Any
@@ -44,6 +45,7 @@ class Model:
     latent_side: int
     image_side: int
     known_classes: tuple[str, ...] | None = None
+    known_words: tuple[str, ...] | None = None
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise UserError, listing what the model knows, when a class is not among it."""
@@ -95,7 +97,8 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use --dtype float16 or --device cpu") from error
     sample = pipe.unet.config.sample_size
     latent_side = sample if isinstance(sample, int) else sample[0]
-    return Model(pipe, name, device, dtype, latent_side, latent_side * pipe.vae_scale_factor, read_classes(source))
+    side = latent_side * pipe.vae_scale_factor
+    return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source))
 
 
 def default_device() -> str:
@@ -231,12 +234,27 @@ def check_known(name: str, known: Sequence[str] | None, classes: Sequence[str]) 
 
 def read_classes(source: Path | str) -> tuple[str, ...] | None:
     """The classes of a model that says in `seediff.json` which it knows."""
+    classes = read_list(source, "classes")
+    if classes is None and isinstance(source, Path) and (source / "seediff.json").is_file():
+        raise UserError(f'{source / "seediff.json"}: cannot be read; it should be {{"classes": ["dog", …]}}')
+    return classes
+
+
+def read_words_known(source: Path | str) -> tuple[str, ...] | None:
+    """All words that a model knows that says in `seediff.json` which: its classes and others."""
+    classes = read_classes(source)
+    return None if classes is None else (*classes, *(read_list(source, "words") or ()))
+
+
+def read_list(source: Path | str, key: str) -> tuple[str, ...] | None:
+    """A list of texts in a local model's `seediff.json`; None where there is no such file or no such list."""
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
         return None
     try:
-        return tuple(str(c) for c in json.loads(path.read_text(encoding="utf-8"))["classes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8")).get(key)
+        return None if values is None else tuple(str(value) for value in values)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise UserError(f'{path}: cannot be read; it should be {{"classes": ["dog", …]}} ({first_line(error)})') from error
 
 

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 from .denoiser import Denoiser, build_scheduler
-from .world import CLASSES
+from .world import CLASSES, PLACE_WORDS
 
 
 def assemble(vae: AutoencoderKL, denoiser: Denoiser, scaling: float, folder: Path, about: dict) -> Path:
@@ -32,7 +32,9 @@ def assemble(vae: AutoencoderKL, denoiser: Denoiser, scaling: float, folder: Pat
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
-    text = json.dumps({"classes": list(CLASSES), "licence": "MIT (art: Fluent Emoji, Microsoft)", **about}, indent=2)
+    text = json.dumps(
+        {"classes": list(CLASSES), "words": list(PLACE_WORDS), "licence": "MIT (art: Fluent Emoji, Microsoft)", **about}, indent=2
+    )
     (part / "seediff.json").write_text(text + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)

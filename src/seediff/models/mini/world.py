@@ -29,6 +29,9 @@ PLACES = {  # place: (upper colour, lower colour), RGB
     "at night": ((20, 25, 60), (45, 45, 75)),
     "on the water": ((175, 210, 235), (45, 110, 170)),
 }
+PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
+"""The words of places: grass, sand, snow …"""
+
 SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
 OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's, by number of objects
 MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it

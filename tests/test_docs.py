@@ -1,0 +1,209 @@
+"""README.md and docs/ say what is true as far as running them shows: every command and every piece of Python there is run.
+
+Commands run in this process, in the order of their page, in one folder a page that holds photographs, their label maps and two model
+folders. They run on the embedded model and are made small: by SMALL and ADDED, Python by FEW_IMAGES.
+
+Only tried with --dry-run, or parsed where a command has none: what names a model that is in no folder here (gigabytes), and the commands
+of PARSED. Only parsed or compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cyclopts import CycloptsError, MissingArgumentError
+from photo_set import write_photos
+from PIL import Image
+
+from seediff import cli
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.models import registry
+from seediff.photos import find_photos
+
+ROOT = Path(__file__).parents[1]
+PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
+TAGS = ("sh", "python", "text")
+
+SMALL = {"--per-class": "1", "--scenes": "2", "--tune-scenes": "2"}
+"""Options whose numbers are replaced by these."""
+ADDED = {"generate": ("--steps", "2"), "mask": ("--timesteps", "300")}
+"""Options that a command gets when its line does not have them."""
+FEW_IMAGES = (r"per_class=\d+", "per_class=1, steps=2")
+"""In Python."""
+PARSED = {"mini": "the art is on the internet and training takes hours", "study": "a study takes minutes on any scenes"}
+PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. line: of its first line in the page. why: it is not run; empty when it is."""
+
+    tag: str
+    text: str
+    line: int
+    why: str
+
+
+def blocks(page: str) -> Iterator[Block]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for found in re.finditer(r"^(?:<!-- not run: (?P<why>.+) -->\n+)?```(?P<tag>.*)\n(?P<text>(?s:.*?))^```$", text, re.M):
+        yield Block(found["tag"], found["text"], text.count("\n", 0, found.start("text")) + 1, found["why"] or "")
+
+
+def shell_lines(block: Block) -> Iterator[tuple[int, str]]:
+    """The commands of a block, continuations joined, with the numbers of their lines in the page."""
+    line = block.line
+    for command in block.text.replace("\\\n", "\0").splitlines():
+        if command.strip() and not command.startswith("#"):
+            yield line, command.replace("\0", " ")
+        line += 1 + command.count("\0")
+
+
+def small(words: list[str]) -> list[str]:
+    """A command's words with those of SMALL and ADDED."""
+    words = [SMALL.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    added = ADDED.get(words[0], ())
+    return [*words, *(() if set(added) & set(words) else added)]
+
+
+def parse(words: list[str]) -> None:
+    """Raise CycloptsError when there is no such command or it has not these options."""
+    cli.app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+def is_here(words: list[str]) -> bool:
+    """Whether the model that a command names is in a folder, or none is named."""
+    model = words[words.index("--model") + 1] if "--model" in words else "mini"
+    return isinstance(registry.resolve_name(model), Path)
+
+
+def try_command(words: list[str], runs: bool, capsys: pytest.CaptureFixture[str]) -> str:
+    """What went wrong with a command line without `seediff`, "" when nothing did."""
+    try:
+        parse(words)
+        if not runs or words[0] in PARSED:
+            return ""
+        if not is_here(words):
+            words = [*words, "--dry-run"]
+            parse(words)
+    except (CycloptsError, UserError) as error:
+        return f"{type(error).__name__}: {error}"
+    capsys.readouterr()
+    code = cli.main(small(words))
+    return f"exit code {code}: {capsys.readouterr().err.strip()}" if code else ""
+
+
+def other_command(command: str) -> str:
+    """What is wrong with a command that is not seediff's, "" when all that it names is there. These install or take long: none is run."""
+    words = shlex.split(command, comments=True)
+    if words[0] == "make":
+        return "" if re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M) else "no such target"
+    if re.fullmatch(r"python3 -m venv .venv|\.venv/bin/pip install .*|\.venv/bin/python -m pytest", command):
+        return ""
+    if words[0] == "python" and words[1].startswith("benchmarks/"):
+        return "" if (ROOT / words[1]).is_file() else "no such file"
+    return "a command that nobody checks: mark its block as text, or teach this test about it"
+
+
+def run_python(block: Block, page: str, namespace: dict) -> str:
+    """What a block of Python raised, "" when nothing; its names stay in the namespace."""
+    try:
+        source = "\n" * (block.line - 1) + re.sub(*FEW_IMAGES, block.text)  # tracebacks then show the page's lines
+        code = compile(source, page, "exec")
+        if not block.why:
+            exec(code, namespace)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def prepare(folder: Path) -> None:
+    """photo.jpg, photos/, labels/ with ids below 21 (VOC's) of each, and my-finetuned-sd/, a model that says of no class that it knows it."""
+    found = find_photos([write_photos(folder / "photos", 3)]).photos
+    Image.open(found[0].path).save(folder / "photo.jpg")
+    for photo in found:
+        width, height = Image.open(photo.path).size
+        label_map = np.full((height, width), 255, np.uint8)
+        label_map[2:-2, 2:-2] = np.arange(width - 4) * 3 // width * 7
+        path = folder / "labels" / f"{photo.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(label_map).save(path)
+    (folder / "my-finetuned-sd").mkdir()
+    for part in registry.EMBEDDED.iterdir():
+        if part.name != "seediff.json":
+            (folder / "my-finetuned-sd" / part.name).symlink_to(part)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """Commands share the embedded model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "load_model", cache(registry.load_model))
+        yield
+
+
+def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Do all that a page says in the folder, and return what went wrong."""
+    prepare(folder)
+    wrong: list[str] = []
+    namespace: dict = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for block in blocks(page):
+            if block.tag == "python" and (error := run_python(block, page, namespace)):
+                wrong.append(f"{page}:{block.line}: {error}")
+            for line, command in shell_lines(block) if block.tag == "sh" else ():
+                if program := PROGRAM.match(command):
+                    error = try_command(shlex.split(command[program.end() :], comments=True), not block.why, capsys)
+                else:
+                    error = other_command(command)
+                if error:
+                    wrong.append(f"{page}:{line}: {command}: {error}")
+    return wrong
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(block.tag in ("sh", "python") for block in blocks(page))])
+def test_what_a_page_says_can_be_done(page, tmp_path, capsys):
+    assert run_page(page, tmp_path, capsys) == []
+    if page == "docs/formats.md":
+        unexplained = [name for name in written_names(tmp_path) if f"`{name}`" not in (ROOT / page).read_text(encoding="utf-8")]
+        assert unexplained == []
+
+
+def written_names(folder: Path) -> set[str]:
+    """Every key of the JSON that the commands of docs/formats.md wrote."""
+    import json
+
+    tables = [native.read_rows(folder / name)[0] for name in ("pets", "masked")]
+    tables += native.read_rows(folder / "pets", native.REJECTED)[:1] + native.read_rows(folder / "segments", "failed.jsonl")[:1]
+    segments = json.loads((folder / "segments" / "segments.json").read_text())
+    tables += [segments, *(segments[part][0] for part in ("images", "annotations", "categories"))]
+    scores = json.loads((folder / "scores.json").read_text())
+    tables += [scores, *scores["per_class"].values()]
+    return {key for table in tables for key in table}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_command_hides_in_a_block_of_another_kind(page):
+    for block in blocks(page):
+        assert block.tag in TAGS, f"{page}:{block.line}: ```{block.tag} is none of {', '.join(TAGS)}"
+        assert block.tag == "sh" or not any(map(PROGRAM.match, block.text.splitlines())), f"{page}:{block.line}: commands go into ```sh"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_within_a_sentence_have_their_options(page):
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
+    for command in re.findall(r"`seediff ([^`]* -[^`]*)`", text):
+        words = shlex.split(command)
+        try:
+            parse(words)
+        except MissingArgumentError:  # which is said before anything that is wrong
+            parse([*words, "--out", "out"])
