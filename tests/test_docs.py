@@ -1,7 +1,7 @@
 """README.md and docs/ say what is true as far as running them shows: every command and every piece of Python there is run.
 
 Commands run in this process, in the order of their page, in one folder a page that holds photographs, their label maps and two model
-folders. They run on the embedded model and are made small: by SMALL and ADDED, Python by FEW_IMAGES.
+folders. They run on the embedded model and are made small: by SMALL, Python by FEW_IMAGES.
 
 Only tried with --dry-run, or parsed where a command has none: what names a model that is in no folder here (gigabytes), and the commands
 of PARSED. Only parsed or compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
@@ -9,11 +9,13 @@ of PARSED. Only parsed or compiled: a block below the line `<!-- not run: why --
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +32,25 @@ from seediff.photos import find_photos
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
-TAGS = ("sh", "python", "text")
+TAGS = ("sh", "python", "text", "csv")
 
-SMALL = {"--per-class": "1", "--scenes": "2", "--tune-scenes": "2"}
-"""Options whose numbers are replaced by these."""
-ADDED = {"generate": ("--steps", "2"), "mask": ("--timesteps", "300")}
-"""Options that a command gets when its line does not have them."""
+SMALL = {
+    "generate": {"--per-class": "1", "--steps": "2"},
+    "mask": {"--timesteps": "300"},
+    "study truth": {"--scenes": "2", "--tune-scenes": "2"},
+    "study segments": {"--scenes": "2", "--tune-scenes": "2"},
+    "study aggregation": {"--scenes": "2"},
+}
+"""Command → options that it gets, whether its line has them or not."""
 FEW_IMAGES = (r"per_class=\d+", "per_class=1, steps=2")
-"""In Python."""
-PARSED = {"mini": "the art is on the internet and training takes hours", "study": "a study takes minutes on any scenes"}
+"""The same in Python."""
+PARSED = ("mini", "study generated")
+"""These fetch art, train for hours, or generate and measure hundreds of images."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
+CSV = {
+    "classes.csv": 'file,classes\n0.png,dog\n1.jpg,"dog,cat"\n2.png,\n',
+    "captions.csv": 'file,caption\n0.png,A dog on the grass.\ntrip/last.png,"Two cats, a car and the sky"\n',
+}
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,16 @@ def shell_lines(block: Block) -> Iterator[tuple[int, str]]:
         line += 1 + command.count("\0")
 
 
+def begins(words: list[str], commands: Iterable[str]) -> str:
+    """Which of the commands it is, "" when none."""
+    return next((name for name in commands if words[: len(name.split())] == name.split()), "")
+
+
 def small(words: list[str]) -> list[str]:
-    """A command's words with those of SMALL and ADDED."""
-    words = [SMALL.get(before, word) for before, word in zip(["", *words], words, strict=False)]
-    added = ADDED.get(words[0], ())
-    return [*words, *(() if set(added) & set(words) else added)]
+    """A command's words with the options of SMALL."""
+    options = SMALL.get(begins(words, SMALL), {})
+    kept = [word for before, word in zip(["", *words], words, strict=False) if not {before, word} & set(options)]
+    return [*kept, *chain(*options.items())]
 
 
 def parse(words: list[str]) -> None:
@@ -89,7 +105,7 @@ def try_command(words: list[str], runs: bool, capsys: pytest.CaptureFixture[str]
     """What went wrong with a command line without `seediff`, "" when nothing did."""
     try:
         parse(words)
-        if not runs or words[0] in PARSED:
+        if not runs or begins(words, PARSED):
             return ""
         if not is_here(words):
             words = [*words, "--dry-run"]
@@ -126,9 +142,8 @@ def run_python(block: Block, page: str, namespace: dict) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """photo.jpg, photos/, labels/ with ids below 21 (VOC's) of each, and my-finetuned-sd/, a model that says of no class that it knows it."""
+    """photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that does not say what it knows."""
     found = find_photos([write_photos(folder / "photos", 3)]).photos
-    Image.open(found[0].path).save(folder / "photo.jpg")
     for photo in found:
         width, height = Image.open(photo.path).size
         label_map = np.full((height, width), 255, np.uint8)
@@ -136,6 +151,8 @@ def prepare(folder: Path) -> None:
         path = folder / "labels" / f"{photo.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(label_map).save(path)
+    for name, text in CSV.items():
+        (folder / name).write_text(text, encoding="utf-8")
     (folder / "my-finetuned-sd").mkdir()
     for part in registry.EMBEDDED.iterdir():
         if part.name != "seediff.json":
@@ -172,7 +189,8 @@ def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> lis
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.tag in ("sh", "python") for block in blocks(page))])
 def test_what_a_page_says_can_be_done(page, tmp_path, capsys):
-    assert run_page(page, tmp_path, capsys) == []
+    wrong = run_page(page, tmp_path, capsys)
+    assert not wrong, "\n".join(wrong)
     if page == "docs/formats.md":
         unexplained = [name for name in written_names(tmp_path) if f"`{name}`" not in (ROOT / page).read_text(encoding="utf-8")]
         assert unexplained == []
@@ -180,15 +198,23 @@ def test_what_a_page_says_can_be_done(page, tmp_path, capsys):
 
 def written_names(folder: Path) -> set[str]:
     """Every key of the JSON that the commands of docs/formats.md wrote."""
-    import json
-
     tables = [native.read_rows(folder / name)[0] for name in ("pets", "masked")]
-    tables += native.read_rows(folder / "pets", native.REJECTED)[:1] + native.read_rows(folder / "segments", "failed.jsonl")[:1]
     segments = json.loads((folder / "segments" / "segments.json").read_text())
     tables += [segments, *(segments[part][0] for part in ("images", "annotations", "categories"))]
     scores = json.loads((folder / "scores.json").read_text())
     tables += [scores, *scores["per_class"].values()]
     return {key for table in tables for key in table}
+
+
+def test_tables_are_those_of_the_pages():
+    shown = [block.text for page in PAGES for block in blocks(page) if block.tag == "csv"]
+    assert sorted(shown) == sorted(CSV.values())
+
+
+def test_files_that_the_readme_places_are_there():
+    (tree,) = (block.text for block in blocks("README.md") if block.text.startswith("src/seediff/"))
+    named = set(re.findall(r"[\w/]+\.py|[\w/]+/(?= )", tree)) - {"src/seediff/"}
+    assert not [name for name in named if not (ROOT / "src" / "seediff" / name).exists() and not (ROOT / name).is_dir()]
 
 
 @pytest.mark.parametrize("page", PAGES)

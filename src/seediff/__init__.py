@@ -25,13 +25,21 @@ _HOMES = {
     "CaptureConfig": "config",
     "GenerateConfig": "run_config",
     "MaskConfig": "config",
+    "MaskPhotosConfig": "photo_config",
     "Sample": "types",
+    "SegmentConfig": "config",
+    "SegmentPhotosConfig": "photo_config",
     "UserError": "errors",
     "capture_attention": "capture",
+    "evaluate_segments": "evaluate.segments",
+    "find_photos": "photos",
     "generate": "run",
     "load_model": "models.registry",
     "make_masks": "masks",
+    "make_segments": "segments",
+    "mask_photos": "run_mask",
     "read_dataset": "dataset.native",
+    "segment_photos": "run_segment",
 }
 
 __all__ = [
@@ -39,24 +47,38 @@ __all__ = [
     "CaptureConfig",
     "GenerateConfig",
     "MaskConfig",
+    "MaskPhotosConfig",
     "Sample",
+    "SegmentConfig",
+    "SegmentPhotosConfig",
     "UserError",
     "capture_attention",
+    "evaluate_segments",
+    "find_photos",
     "generate",
     "load_model",
     "make_masks",
+    "make_segments",
+    "mask_photos",
     "read_dataset",
+    "segment_photos",
 ]
 
 if TYPE_CHECKING:
     from .capture import capture_attention
-    from .config import CaptureConfig, MaskConfig
+    from .config import CaptureConfig, MaskConfig, SegmentConfig
     from .dataset.native import read_dataset
     from .errors import UserError
+    from .evaluate.segments import evaluate_segments
     from .masks import make_masks
     from .models.registry import load_model
+    from .photo_config import MaskPhotosConfig, SegmentPhotosConfig
+    from .photos import find_photos
     from .run import generate
     from .run_config import GenerateConfig
+    from .run_mask import mask_photos
+    from .run_segment import segment_photos
+    from .segments import make_segments
     from .types import AttentionMaps, Sample
 
 

@@ -44,13 +44,13 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset."
 
     For example: `seediff preview pets`
     """
-    from .base_config import load_config
     from .dataset import native
-    from .run_config import GenerateConfig
+    from .photo_config import MaskPhotosConfig
+    from .run_config import load_dataset_config
     from .samples import preview as write
     from .summary import look_at
 
-    config = load_config(data / native.CONFIG, GenerateConfig)
+    config = load_dataset_config(data / native.CONFIG, MaskPhotosConfig)
     rejected = native.read_rows(data, native.REJECTED) if (data / native.REJECTED).is_file() else []
     print(look_at(write(data, config, native.read_rows(data), rejected)))
 
@@ -109,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Libraries that greet with warnings while they are imported would bury a command's own words.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    # Attention maps are tens of megabytes each: with huge pages Linux hands them out several times as fast (torch reads this once).
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         result = app(list(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()

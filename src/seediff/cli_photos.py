@@ -136,7 +136,7 @@ def segment(
         raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
     counts = truth_counts(labels, found.photos, settled.fit) if labels and settled.segment.k == "truth" else {}
     if dry_run:
-        print(describe(settled, found, out))
+        print(describe(settled, found, out, named=bool(settled.names or any(words.values()))))
         return
     with show_progress(quiet, out) as progress:
         result = segment_photos(settled, found.photos, out, words=words, counts=counts, progress=progress)
@@ -239,11 +239,11 @@ def segment_table(options: SegmentOptions) -> dict[str, Any]:
     table = given(options)
     if "kl_threshold" in table:
         values = numbers(table["kl_threshold"], "--kl-threshold", float)
-        table["kl_threshold"] = values if len(values) > 1 else values[0]
+        table["kl_threshold"] = values[0] if len(values) == 1 else values
     if table.get("weights") not in (None, "proportional", "uniform"):
         table["weights"] = numbers(table["weights"], "--weights", float)
     if "k" in table and table["k"] != "truth":
-        table["k"] = numbers(table["k"], "-k", int, 1)[0]
+        (table["k"],) = numbers(table["k"], "-k", int, 1)
     return table
 
 

@@ -57,9 +57,7 @@ class SegmentPhotosConfig(RunConfig):
     size: int | None = None
     """Side in pixels at which the model sees a photograph, or a tile of it; None: the model's own."""
     names: tuple[str, ...] = ()
-    """Words that segments may be called; captions give each photograph its own."""
-    captions: str = ""
-    """Fingerprint of the captions that name each photograph's words, if any."""
+    """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"
     """A segment is called by the word with the highest mean attention, or that most of its pixels attend to."""
     name_threshold: float = 0.5
@@ -73,6 +71,8 @@ class SegmentPhotosConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_fit(self.fit, get_args(Fit))
+        if self.segment.method == "diffcut" and self.segment.refine and self.fit == "tile":
+            raise UserError("refine = true fits DiffCut's segments to edges in one square: use fit resize or crop, or leave it out")
         if self.vote not in ("mean", "majority"):
             raise UserError(f"vote = {self.vote!r} must be 'mean' or 'majority'")
         if not 0 <= self.name_threshold <= 1:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from .base_config import RunConfig, build, nested, read_table
+from .base_config import RunConfig, build, load_config, nested, read_table
 from .config import CaptureConfig, MaskConfig
 from .errors import UserError
 from .presets import model_preset
@@ -101,6 +101,12 @@ class GenerateConfig(DatasetConfig):
             raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
         if not self.negative_prompt.isprintable():
             raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
+
+
+def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
+    """The configuration in a dataset's seediff.toml, whichever of `generate` and the commands of `others` made it."""
+    command = read_toml(path).get("command")
+    return load_config(path, next((kind for kind in others if kind.command == command), GenerateConfig))
 
 
 def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -208,5 +208,7 @@ def describe(config: MaskPhotosConfig, found: Found, out: Path) -> str:
         f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
         f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
+        f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "
+        "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
     ]
     return "\n".join(lines)

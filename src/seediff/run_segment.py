@@ -185,7 +185,9 @@ class SegmentJob(Job[PhotoSpec]):
         check_names(self.model, words)
         split_prompts(self.model.pipe.tokenizer, words)
 
-    def names(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]], found: Sequence[Segments]) -> list[list[tuple[str | None, float]]]:
+    def names(
+        self, readable: Sequence[tuple[PhotoSpec, np.ndarray]], found: Sequence[Segments]
+    ) -> Sequence[Sequence[tuple[str | None, float]]]:
         """What each segment of each photograph is called, and its score; empty for photographs without words."""
         if not any(spec.words for spec, _ in readable):
             return [[] for _ in readable]
@@ -312,8 +314,10 @@ def read_segments(out: Path) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def describe(config: SegmentPhotosConfig, found: Found, out: Path) -> str:
-    """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
+def describe(config: SegmentPhotosConfig, found: Found, out: Path, *, named: bool) -> str:
+    """The plan of a run as text, for --dry-run. named: whether photographs have words. Raises UserError where the run would at once."""
+    files = [f"{LABELS}/*.png", *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays, *[f"{NAMED}/*.png", "classes.txt"] * named]
+    files += ["segments.json", "seediff.toml"]
     state, config = look_into(out, config)
     source = resolve_name(config.model)
     size = f"{config.size}×{config.size}" if config.size else "the model's own size"
@@ -328,7 +332,7 @@ def describe(config: SegmentPhotosConfig, found: Found, out: Path) -> str:
         f"Method: {method.method}, {constants}",
         f"Photographs: fit {config.fit}, seen at {size}",
         f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
-        f"Names: {', '.join(config.names) or 'none'}",
-        f"Files in {out}: {LABELS}/*.png, {f'{OVERLAYS}/*.jpg, {OVERVIEW}, ' if config.overlays else ''}segments.json, seediff.toml",
+        f"Names: {', '.join(config.names) or ('those of the captions' if named else 'none')}",
+        f"Files in {out}: {', '.join(files)}",
     ]
     return "\n".join(lines)

@@ -98,6 +98,9 @@ def segments(
     images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
     labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
     count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
+    constants: Annotated[
+        Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
+    ] = None,
     out: Annotated[Path, Parameter(help="Folder for tables, pictures and results.json.")] = Path("segments-study"),
     json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
     model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
@@ -106,21 +109,22 @@ def segments(
 ) -> None:
     """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
 
-    Own bests are sought on separate scenes; for photographs the same constants are used.
+    Own bests are sought on separate scenes of the embedded world, or taken from an earlier study (--constants).
 
     Examples:
 
     - `seediff study segments --scenes 500 --out segments-study`
 
-    - `seediff study segments --images photos --labels labels --model sd1.4 --out photos-study`
+    - `seediff study segments --images photos --labels labels --constants segments-study/results.json --out photos-study`
     """
     from .pairs import chosen_pairs, scene_pairs
-    from .segment_contest import run_segment_study
+    from .segment_contest import read_best, run_segment_study
     from .segment_table import show
 
     pairs = chosen_pairs(images, labels, count, scene_set, scenes)
-    tune = scene_pairs("tune", tune_scenes) if model == "mini" or images is None else None
-    show(run_segment_study(pairs, out, tune=tune, model_name=model, seed=seed, device=device, json_path=json))
+    best = read_best(constants) if constants else {}
+    tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
+    show(run_segment_study(pairs, out, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
     print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
 
 

@@ -5,6 +5,8 @@ An honest contest: every method's constants are sought on the same separate scen
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ from typing import Any
 from rich.progress import Progress
 
 from ..config import SegmentConfig
+from ..errors import UserError, first_line
 from ..models.registry import load_model
 from ..outputs import make_writable
-from .pairs import Pairs, scene_pairs
+from .pairs import Pairs
 from .segment_scores import Floor, Tested, Way, try_ways
 from .segment_table import segment_sheet, write_segments
 
@@ -55,14 +58,23 @@ def grid() -> dict[str, list[Way]]:
 
 
 def run_segment_study(
-    pairs: Pairs, out: Path, *, tune: Pairs | None, model_name: str, seed: int, device: str | None, json_path: Path | None
+    pairs: Pairs,
+    out: Path,
+    *,
+    tune: Pairs | None,
+    best: Mapping[str, Way],
+    model_name: str,
+    seed: int,
+    device: str | None,
+    json_path: Path | None,
 ) -> dict[str, Any]:
-    """Every method on `pairs`, at its paper's constants and, with `tune`, at those that did best there; tables and pictures in `out`."""
+    """Every method on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those of `best`
+    (from `read_best`, or none). Tables and pictures in `out`."""
     make_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
     with Progress(transient=True) as progress:
-        best: dict[str, Way] = {}
+        best = dict(best)
         trials: list[dict[str, Any]] = []
         if tune is not None:
             ways = {f"{method} {number}": way for method, some in grid().items() for number, way in enumerate(some)}
@@ -82,9 +94,27 @@ def run_segment_study(
     return result
 
 
-def scene_study(scenes: int, tune_scenes: int, scene_set: Any) -> tuple[Pairs, Pairs]:
-    """Held-out scenes to measure on and separate ones to tune on."""
-    return scene_pairs(scene_set, scenes), scene_pairs("tune", tune_scenes)
+def read_best(path: Path) -> dict[str, Way]:
+    """The best constants in results.json of an earlier study. Raises UserError when it holds none."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["best"]
+        return {name: _way(name, rows[name]["constants"]) for name in PAPER}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--constants {path}: must be the results.json of a `seediff study segments` that tuned ({first_line(error)})"
+        ) from error
+
+
+def _way(name: str, table: Mapping[str, Any]) -> Way:
+    """The way whose `constants` this table is."""
+    if name.startswith("colour"):
+        return Floor(table["k"])
+    values = dict(table)
+    if "weights" in values and values["weights"] not in ("proportional", "uniform"):
+        values["weights"] = tuple(float(w) for w in values["weights"].split(","))
+    paper = PAPER[name]
+    assert isinstance(paper, SegmentConfig)
+    return replace(paper, **values)
 
 
 def _row(tested: Tested, way: Way) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Is the class in the picture? Cross-attention of its word, measured against words that mean nothing.
+
+An absent class has attention, too: a softmax leaves some to every word, and min-max stretches it to a full map. How much the strongest
+positions look at the word says more, in units of what they look at the words that begin the sentence and name nothing (`a photo of a`):
+on a prompt of one class as of five, whatever else the sentence says, the same score means the same.
+
+`seediff study presence` measures it. On the embedded model's tuning scenes (AUC with several classes in the sentence, with one, and both
+at one threshold): 0.90, 0.81, 0.85. Plain attention at the same positions 0.89, 0.72, 0.71; the peak of the maps that masks are made of
+(eq. 5) over their mean 0.88, 0.64, 0.71; agreement between the levels L/2 and L/4 0.80, 0.54, 0.63.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .errors import UserError
+from .normalize import resize
+from .types import AttentionMaps
+
+if TYPE_CHECKING:
+    from .models.registry import Model
+
+TIMESTEP = 150
+"""At which noise-free latents are shown to the UNet. From 50 to 250 it makes no difference; above, scores tell less."""
+
+STRONGEST = 0.02
+"""Share of the positions that the score is read at: a small object has no more."""
+
+FLOOR = 1e-6
+"""Attention below this is none: half precision rounds it to zero."""
+
+
+def presence(maps: AttentionMaps, class_name: str) -> float:
+    """How clearly a picture holds a class, in (0, 1).
+
+    With r, the attention to the class's word over that to the words before the first class, averaged (as a logarithm) over all levels
+    and then over the strongest 2 % of positions: r / (1 + r). So ½ is as much as a word that means nothing gets.
+
+    maps: of one sentence, with plain means of probabilities (`normalized=False`); self-attention is not read. A sentence that begins
+    with a class is measured against the start token.
+
+    Raises UserError when the class is not in the prompt or cross-attention was not captured, ValueError for normalised maps.
+    """
+    ratio = log_ratio(maps, class_name).flatten()
+    strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
+    return 1 / (1 + math.exp(-float(strongest)))
+
+
+def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
+    """(R, R) at the finest level captured: log of attention to the class over that to empty words, the mean over levels."""
+    if maps.normalized:
+        raise ValueError("presence compares words, so it needs plain means: maps divided by each word's maximum have lost how much it is")
+    if not maps.cross_attention:
+        raise UserError("presence needs cross-attention, and none was captured")
+    empty = _empty_columns(maps)
+    finest = max(maps.cross_attention)
+    ratios = []
+    for side, attention in maps.cross_attention.items():
+        word = maps.cross_at(maps.latent_side // side, class_name)
+        nothing = attention[:, empty].mean(1).reshape(side, side)
+        ratios.append(resize(word.clamp_min(FLOOR).log() - nothing.clamp_min(FLOOR).log(), (finest, finest)))
+    return torch.stack(ratios).mean(0)
+
+
+def find_classes(
+    model: Model, images: Sequence[np.ndarray], sentences: Sequence[Sequence[tuple[str, Sequence[str]]]]
+) -> list[dict[str, float]]:
+    """Presence of every class in images (S, S, 3) uint8 of one size: class → score, in the order of the sentences.
+
+    sentences: of each image, (prompt, the classes that it names), as `encode.capture_classes` takes them; none: nothing to look for.
+    One UNet call a sentence, on the noise-free latent, so nothing is random.
+    """
+    from .encode import capture_clean, encode_images
+
+    scores: list[dict[str, float]] = [{} for _ in images]
+    some = [i for i, own in enumerate(sentences) if own]
+    if not some:
+        return scores
+    latents = dict(zip(some, encode_images(model, [images[i] for i in some]), strict=True))
+    for turn in range(max(map(len, sentences))):
+        shown = [i for i in some if turn < len(sentences[i])]
+        prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
+        maps = capture_clean(model, torch.stack([latents[i] for i in shown]), prompts, classes, timestep=TIMESTEP, kind="cross")
+        for i, one in zip(shown, maps, strict=True):
+            scores[i] |= {name: presence(one, name) for name in one.words}
+    return scores
+
+
+def _empty_columns(maps: AttentionMaps) -> list[int]:
+    """The tokens between the start token and the first class; the start token where there are none."""
+    first = min(column for columns in maps.words.values() for column in columns)
+    return list(range(1, first)) or [0]
