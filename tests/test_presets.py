@@ -6,7 +6,7 @@ import pytest
 
 from seediff.config import CaptureConfig, MaskConfig
 from seediff.errors import UserError
-from seediff.presets import model_preset
+from seediff.presets import model_preset, segment_preset
 from seediff.run_config import GenerateConfig, merge_config
 
 PRESET = {
@@ -104,7 +104,7 @@ def test_a_file_written_by_hand_goes_before_the_preset(model: str, tmp_path: Pat
         ({"methods": {"ca": {"masks": {}}}}, r"\[preset\.methods\.ca\]: there is no option 'masks'"),
         ({"methods": {"ca": {"mask": {"beta": 7}}}}, r"\[preset\.methods\.ca\]: beta = 7\.0 must be in"),
         ({"methods": {"ca": []}}, "must be an object"),
-        ({"methods": 3}, r"seediff\.json: cannot be read"),
+        ({"methods": 3}, r"\[preset\.methods\]: must be an object"),
     ],
 )
 def test_constants_are_checked(tmp_path: Path, preset, message):
@@ -123,3 +123,15 @@ def test_a_broken_file_is_named(tmp_path: Path):
     (tmp_path / "seediff.json").write_text("[1]")
     with pytest.raises(UserError, match=r"seediff\.json"):
         model_preset(str(tmp_path))
+
+
+def test_constants_for_segments(tmp_path: Path):
+    table = {"segments": {"diffseg": {"kl_threshold": 0.5, "weights": [0.0, 1.0]}}}
+    (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": table}))
+    assert segment_preset(str(tmp_path)) == {"segment": {"kl_threshold": 0.5, "weights": (0.0, 1.0)}}
+    assert segment_preset(str(tmp_path), "diffcut") == {"segment": {}}
+    assert segment_preset("owner/name") == {}
+    assert model_preset(str(tmp_path)) == {"mask": {}, "capture": {}}
+    (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": {"segments": {"diffseg": {"tau": 1}}}}))
+    with pytest.raises(UserError, match=r"\[preset\.segments\.diffseg\]: there is no option 'tau'"):
+        segment_preset(str(tmp_path))

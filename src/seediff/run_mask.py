@@ -78,17 +78,17 @@ class MaskJob(Job[PhotoSpec]):
     def __init__(self, config: MaskPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None) -> None:
         self.config, self.out, self.device = config, out, device
         self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
-        self.writer = SampleWriter(config, out, traced_classes([self.sample(spec) for spec in specs]))
+        self.writer = SampleWriter(config, out, traced_classes([self.sample(spec, spec.classes) for spec in specs]))
         self.folders = self.writer.folders
         self.timer = Timer()
         self.model: Model | None = None
 
-    def sample(self, spec: PhotoSpec) -> SampleSpec:
-        """What the photograph is shown to the model with."""
+    def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
+        """A photograph with some of its classes as a sample; its prompt is what they are called with."""
         from .types import SampleSpec
 
-        prompt = self.config.prompts[0].replace("{class}", join_classes(spec.classes)) if spec.classes else ""
-        return SampleSpec(spec.index, spec.classes, prompt, self.config.seed)
+        prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
+        return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
     def load(self) -> str:
         from .models.registry import load_model
@@ -114,33 +114,41 @@ class MaskJob(Job[PhotoSpec]):
         return batch[0].photo.name
 
     def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
-        record = BatchRecord()
-        readable: list[tuple[PhotoSpec, np.ndarray]] = []
-        for spec in batch:
-            with self.timer("reading"):
-                try:
-                    readable.append((spec, read_photo(spec.photo.path)))
-                except UserError as error:
-                    record.rejected.append(failure(spec.photo, error))
-        with self.timer("drawing"):
-            seen, maps = self.capture(readable)
-        for (spec, photo), square, attention in zip(readable, seen, maps, strict=True):
-            self.mask(record, spec, photo, square, attention)
-        return record
-
-    def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[np.ndarray], list[AttentionMaps | None]]:
-        """The photographs as the model sees them, and their attention; None for those that have no class to look for."""
-        from .encode import capture_classes
         from .fit import cut, windows
 
         assert self.model is not None
-        side = self.config.size or self.model.image_side
-        squares = [cut(photo, windows(photo.shape[0], photo.shape[1], self.config.fit)[0], side) for _, photo in readable]
-        some = [i for i, (spec, _) in enumerate(readable) if spec.classes]
+        record, side = BatchRecord(), self.config.size or self.model.image_side
+        readable: list[tuple[PhotoSpec, np.ndarray, np.ndarray]] = []
+        with self.timer("reading"):
+            for spec in batch:
+                try:
+                    photo = read_photo(spec.photo.path)
+                except UserError as error:
+                    record.rejected.append(failure(spec.photo, error))
+                    continue
+                (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
+                readable.append((spec, photo, cut(photo, window, side)))
+        with self.timer("drawing"):
+            scores, maps = self.capture([(spec, square) for spec, _, square in readable])
+        for (spec, photo, square), found, attention in zip(readable, scores, maps, strict=True):
+            self.mask(record, spec, photo, square, found, attention)
+        return record
+
+    def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[dict[str, float]], list[AttentionMaps | None]]:
+        """Of every photograph as the model sees it: the presence score of each class asked for, and the attention to those that are
+        there; None where there are none."""
+        from .encode import capture_classes
+        from .presence import find_classes
+
+        assert self.model is not None
+        squares = [square for _, square in readable]
+        scores = find_classes(self.model, squares, [self.prompts(spec.classes) for spec, _ in readable])
+        present = [[name for name, score in found.items() if score >= self.config.presence] for found in scores]
+        some = [i for i, classes in enumerate(present) if classes]
         found = capture_classes(
             self.model,
             [squares[i] for i in some],
-            [self.prompts(readable[i][0].classes) for i in some],
+            [self.prompts(present[i]) for i in some],
             timesteps=self.config.timesteps,
             seed=self.config.seed,
             capture=self.config.capture,
@@ -149,17 +157,22 @@ class MaskJob(Job[PhotoSpec]):
         maps: list[AttentionMaps | None] = [None] * len(readable)
         for i, one in zip(some, found, strict=True):
             maps[i] = one
-        return squares, maps
+        return scores, maps
 
-    def mask(self, record: BatchRecord, spec: PhotoSpec, photo: np.ndarray, square: np.ndarray, maps: AttentionMaps | None) -> None:
+    def mask(
+        self,
+        record: BatchRecord,
+        spec: PhotoSpec,
+        photo: np.ndarray,
+        square: np.ndarray,
+        scores: Mapping[str, float],
+        maps: AttentionMaps | None,
+    ) -> None:
         """Masks of the classes that are there, at the photograph's own size, and its files."""
         from .masks import make_masks
-        from .presence import presence
 
         with self.timer("masks"):
-            scores = {name: presence(maps, name) for name in spec.classes} if maps else {}
-            present = [name for name, score in scores.items() if score >= self.config.presence]
-            small = make_masks(square, maps, present, self.config.mask) if maps and present else None
+            small = make_masks(square, maps, list(maps.words), self.config.mask) if maps else None
             full = self.enlarged(small, (photo.shape[0], photo.shape[1]))
         with self.timer("writing"):
             more = {
@@ -169,7 +182,7 @@ class MaskJob(Job[PhotoSpec]):
             }
             picture = picture_file(spec.photo.path, photo)
             seen = (square, small) if small else None
-            self.writer.write(record, self.sample(spec), picture, full, maps, more=more, seen=seen)
+            self.writer.write(record, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
         """Masks of the model's square as masks of the photograph: soft ones enlarged, then thresholded; 255 outside the square."""

@@ -47,7 +47,9 @@ def _scene(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: int | None = None, count: int | None = None) -> Pairs:
     """The photographs below a folder that have a label map, each cut to its centred square, as DiffSeg evaluates."""
     known = open_labels(labels, layout, num_classes=num_classes)  # type: ignore[arg-type]
-    found = [(photo.path, label) for photo in find_photos([images]).photos if (label := known.find(photo.name))]
+    inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
+    photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
+    found = [(photo.path, label) for photo in photos if (label := known.find(photo.name))]
     if not found:
         raise UserError(f"{images}: none of its photographs has a label map in {labels}")
 

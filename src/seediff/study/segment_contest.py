@@ -18,7 +18,7 @@ from ..errors import UserError, first_line
 from ..models.registry import load_model
 from ..outputs import make_writable
 from .pairs import Pairs
-from .segment_scores import Floor, Tested, Way, try_ways
+from .segment_scores import Floor, Outcome, Way, try_ways
 from .segment_table import segment_sheet, write_segments
 
 PAPER: dict[str, Way] = {
@@ -101,7 +101,7 @@ def read_best(path: Path) -> dict[str, Way]:
         return {name: _way(name, rows[name]["constants"]) for name in PAPER}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"--constants {path}: must be the results.json of a `seediff study segments` that tuned ({first_line(error)})"
+            f"--constants {path}: must be results.json of a `seediff study segments` that tuned ({first_line(error)})"
         ) from error
 
 
@@ -117,7 +117,7 @@ def _way(name: str, table: Mapping[str, Any]) -> Way:
     return replace(paper, **values)
 
 
-def _row(tested: Tested, way: Way) -> dict[str, Any]:
+def _row(tested: Outcome, way: Way) -> dict[str, Any]:
     return {**tested.figures(), "constants": constants(way)}
 
 

@@ -34,7 +34,7 @@ Way = SegmentConfig | Floor
 
 
 @dataclass
-class Tested:
+class Outcome:
     """How one way did: counts of every image, how many segments it made, and its label maps of the first images."""
 
     tallies: list[Tally] = field(default_factory=list)
@@ -63,9 +63,9 @@ class Tested:
 
 def try_ways(
     model: Model, pairs: Pairs, ways: Mapping[str, Way], *, progress: Progress, about: str, seed: int = 0, pictures: int = 0
-) -> dict[str, Tested]:
+) -> dict[str, Outcome]:
     """Every way on every pair. seed: of K-Means. pictures: of how many first images label maps are kept."""
-    tested = {name: Tested() for name in ways}
+    tested = {name: Outcome() for name in ways}
     task = progress.add_task(about, total=len(pairs))
     for number, image, label_map, seen in _looked(model, pairs, list(ways.values())):
         truth = max(1, count_segments(label_map, unlabelled=-1))
