@@ -13,8 +13,9 @@ from .run_config import DatasetConfig
 Fit = Literal["resize", "crop", "tile"]
 """How a photograph of any shape meets the model's square: squeezed into it, its centred square cut out, or several squares."""
 
-PRESENCE = 0.5
-"""Presence scores from here on count as "the class is in the picture" (see presence.py for the measurement)."""
+PRESENCE = 0.865
+"""Presence scores from here on count as "the class is in the picture": tuned on the embedded model's tuning scenes, and measured for it
+only (`seediff study presence`). For other models look at the scores that `mask` notes, and choose."""
 
 
 @dataclass(frozen=True)

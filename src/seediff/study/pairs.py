@@ -61,7 +61,7 @@ def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: 
         return photo[centre], label_map[centre]
 
     chosen = found[:count]
-    about = f"{len(chosen)} photographs of {images.name} ({known.about})"
+    about = f"{len(chosen)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)} classes)"
     return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in chosen])
 
 
