@@ -14,8 +14,9 @@ from random_maps import CLASSES, random_maps, replaced
 
 from seediff.config import MaskConfig
 from seediff.errors import UserError
-from seediff.masks import BEFORE_PAMR, combine, enlarge, label_pixels, make_masks
+from seediff.masks import BEFORE_PAMR, combine, enlarge, label_enlarged, label_pixels, make_masks
 from seediff.methods import FINISHES, METHODS, soft_mask
+from seediff.normalize import resize
 from seediff.refine import pamr
 from seediff.threshold import otsu
 from seediff.types import AttentionMaps
@@ -175,3 +176,14 @@ def test_bad_input_is_answered_in_one_line(changes: dict, message: str):
     with pytest.raises(UserError, match=message) as caught:
         make_masks(given["image"], random_maps(), given["classes"], given["config"], size=given["size"])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config", [MaskConfig(), MaskConfig(beta="otsu"), MaskConfig(ignore_band=(0.4, 0.7)), MaskConfig(method="reference")]
+)
+@pytest.mark.parametrize("size", [(50, 31), (8, 8), (6, 40)])
+def test_labels_of_enlarged_masks_one_class_at_a_time(config, size):
+    soft = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(1))
+    soft[2] = soft[1]  # ties go to the first
+    expected = label_pixels(resize(soft, size), config)
+    assert torch.equal(label_enlarged(soft, size, config), expected)

@@ -15,7 +15,7 @@ from .refine import pamr, scaled_dilations
 from .threshold import otsu
 from .types import AttentionMaps, MaskResult
 
-__all__ = ["combine", "enlarge", "label_pixels", "make_masks", "refine", "scaled_dilations"]
+__all__ = ["combine", "enlarge", "label_enlarged", "label_pixels", "make_masks", "refine", "scaled_dilations"]
 
 IGNORE = 255
 BEFORE_PAMR = "before PAMR"
@@ -99,6 +99,23 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig) -> torch.Tensor:
         return torch.where((labels == 0) & (soft >= low).any(0), IGNORE, labels)
     threshold = FINISHES[config.method].threshold or config.beta
     return combine(soft, [otsu(one) if threshold == "otsu" else float(threshold) for one in soft])
+
+
+def label_enlarged(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
+    """`label_pixels` of soft masks (C, R, R) enlarged to size (H, W), one class after the other: photographs are large, classes many."""
+    low, high = config.ignore_band or (None, None)
+    best = soft.new_full(tuple(size), -1)
+    labels = torch.zeros(tuple(size), dtype=torch.uint8, device=soft.device)
+    uncertain = torch.zeros_like(labels, dtype=torch.bool)
+    for index, one in enumerate(soft, 1):
+        large = resize(one[None], size)[0]
+        threshold = high or FINISHES[config.method].threshold or config.beta
+        wins = (large >= (otsu(large) if threshold == "otsu" else float(threshold))) & (large > best)
+        labels[wins] = index
+        torch.where(wins, large, best, out=best)
+        if low is not None:
+            uncertain |= large >= low
+    return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
 
 
 def combine(soft: torch.Tensor, thresholds: Sequence[float]) -> torch.Tensor:

@@ -47,9 +47,11 @@ def failure(photo: Photo, error: UserError) -> dict[str, str]:
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
-    """Write failed.jsonl when there is something to say."""
+    """Write failed.jsonl when there is something to say, and remove that of an earlier run when there is not."""
     if failed:
         native.write_atomic(out / FAILED, native.jsonl(failed))
+    else:
+        (out / FAILED).unlink(missing_ok=True)
 
 
 def read_failures(out: Path) -> list[dict[str, str]]:

@@ -185,24 +185,24 @@ class MaskJob(Job[PhotoSpec]):
             self.writer.write(record, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
-        """Masks of the model's square as masks of the photograph: soft ones enlarged, then thresholded; 255 outside the square."""
+        """Masks of the model's square as masks of the photograph: soft ones enlarged, then thresholded; 255 outside the square. The
+        soft masks themselves only where they are to be kept."""
         import torch
 
         from .fit import windows
-        from .masks import IGNORE, label_pixels
+        from .masks import IGNORE, label_enlarged
         from .normalize import resize
         from .types import MaskResult
 
         window = windows(*size, self.config.fit)[0]
-        where = (slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
         labels = np.full(size, IGNORE, np.uint8)
         if small is None:
-            labels[where] = 0
+            labels[window.slices] = 0
             return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
-        inside = resize(small.soft, (window.height, window.width))
-        labels[where] = label_pixels(inside, self.config.mask).numpy()
-        soft = torch.zeros(len(inside), *size)
-        soft[:, where[0], where[1]] = inside
+        labels[window.slices] = label_enlarged(small.soft, (window.height, window.width), self.config.mask).numpy()
+        soft = torch.zeros(len(small.soft) if self.config.keep_soft else 0, *size)  # hundreds of megabytes for a large photograph
+        for whole, one in zip(soft, small.soft, strict=False):
+            whole[window.slices] = resize(one[None], (window.height, window.width))[0]
         return MaskResult(labels, soft, small.classes, small.flags)
 
     def finish(self, records: Sequence[BatchRecord]) -> None:
