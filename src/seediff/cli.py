@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from . import __version__
+from .cli_formats import export_, import_
 from .cli_generate import generate
 from .cli_photos import mask, segment
 from .errors import UserError
@@ -33,6 +34,8 @@ app = App(
 app.command(generate)
 app.command(mask)
 app.command(segment)
+app.command(export_, name="export")
+app.command(import_, name="import")
 app.command("seediff.study.cli:app", name="study", help="Measure masks: against exact ones, or on generated images.")
 app.command("seediff.evaluate.cli:app", name="evaluate", help="Compare predictions with labels.")
 app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")
@@ -63,6 +66,7 @@ def models() -> None:
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from .models.listing import list_models
 
@@ -70,7 +74,7 @@ def models() -> None:
     for column in table.columns:
         column.overflow = "fold"
     for row in list_models():
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console().print(table)
     print("Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras")
 

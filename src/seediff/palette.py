@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 
+
+@cache  # a millisecond otherwise, which is longer than a mask takes to be encoded
 def voc_palette() -> list[int]:
     """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …), as Pillow's `putpalette` takes them.
 

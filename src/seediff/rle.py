@@ -7,69 +7,115 @@ follows, as characters from "0" on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 
+@dataclass(frozen=True)
+class RunLengthMask:
+    """rle: {"size": [H, W], "counts": text}. area in pixels. bbox_xywh: left, top, width, height in pixels."""
+
+    rle: dict[str, Any]
+    area: int
+    bbox_xywh: list[int]
+
+
 def label_map_rles(label_map: np.ndarray) -> dict[int, dict[str, Any]]:
     """Segment id → its mask as {"size": [H, W], "counts": text}, for every id of at least 0 in label_map (H, W) of integers."""
+    return {name: mask.rle for name, mask in label_map_masks(label_map).items()}
+
+
+def label_map_masks(label_map: np.ndarray) -> dict[int, RunLengthMask]:
+    """Segment id → its mask, for every id of at least 0 in label_map (H, W) of integers, in rising order."""
     height, width = label_map.shape
     flat = label_map.T.ravel()  # column by column
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
-    ends = np.append(starts[1:], flat.size)
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     ids = flat[starts]
     order = np.argsort(ids, kind="stable")
-    names, first = np.unique(ids[order], return_index=True)
-    rles = {}
-    for name, runs in zip(names.tolist(), np.split(order, first[1:]), strict=True):
-        if name < 0:
-            continue
-        edges = np.column_stack([starts[runs], ends[runs]]).ravel()
-        counts = np.diff(edges, prepend=0)
-        if edges[-1] < flat.size:
-            counts = np.append(counts, flat.size - edges[-1])
-        rles[name] = {"size": [height, width], "counts": compress(counts)}
-    return rles
+    ids = ids[order]
+    ends = np.append(starts[1:], flat.size)[order]
+    starts = starts[order]
+    # Runs of one id stand together now, from `first` to `last`.
+    first = np.concatenate([[0], np.flatnonzero(ids[1:] != ids[:-1]) + 1])
+    last = np.append(first[1:], len(ids)) - 1
+    before = np.concatenate([[0], ends[:-1]])
+    before[first] = 0
+    counts = np.column_stack([starts - before, ends - starts]).ravel()  # outside, inside, outside …
+    # After its last run a mask ends outside, unless it reaches the last pixel.
+    rest = flat.size - ends[last]
+    sizes = 2 * (last - first + 1) + (rest > 0)
+    counts = np.insert(counts, 2 * (last + 1)[rest > 0], rest[rest > 0])
+    texts = _compress(counts, np.cumsum(sizes) - sizes)
+
+    areas = np.add.reduceat(ends - starts, first)
+    (from_column, top), (to_column, bottom) = np.divmod(starts, height), np.divmod(ends - 1, height)
+    around = from_column != to_column  # a run that goes on in the next column is at the upper and the lower edge
+    lefts, rights = from_column[first], to_column[last] + 1
+    tops = np.minimum.reduceat(np.where(around, 0, top), first)
+    bottoms = np.maximum.reduceat(np.where(around, height, bottom + 1), first)
+    boxes = np.column_stack([lefts, tops, rights - lefts, bottoms - tops]).tolist()
+    return {
+        name: RunLengthMask({"size": [height, width], "counts": text}, area, box)
+        for name, text, area, box in zip(ids[first].tolist(), texts, areas.tolist(), boxes, strict=True)
+        if name >= 0
+    }
 
 
 def compress(counts: np.ndarray) -> str:
     """Run lengths, the first of them outside (0 when the first pixel is inside), as COCO's text."""
+    return _compress(counts, np.zeros(1, np.int64))[0]
+
+
+def _compress(counts: np.ndarray, first: np.ndarray) -> list[str]:
+    """Several masks' run lengths, one mask after the other from the positions `first` (M,) on, as M texts."""
     values = counts.astype(np.int64)
-    values[3:] -= counts[1:-2]
-    digits: list[np.ndarray] = []
-    more: list[np.ndarray] = []
-    going = np.ones(len(values), bool)
-    while going.any():
-        low = values & 31
-        values = values >> 5
-        further = going & ~(((values == 0) & (low < 16)) | ((values == -1) & (low >= 16)))  # the sign must be readable
-        digits.append(np.where(going, low + 32 * further + 48, 0))
-        more.append(going)
-        going = further
-    table, used = np.stack(digits, 1), np.stack(more, 1)
-    return table[used].astype(np.uint8).tobytes().decode("ascii")
+    values[2:] -= counts[:-2]
+    for k in range(3):  # the first three of each mask are written as they are
+        own = first[first + k < np.append(first[1:], len(counts))] + k
+        values[own] = counts[own]
+    lengths = np.ones(len(values), np.int64)
+    magnitude = np.where(values < 0, ~values, values)  # the sign must be readable: each digit more carries five bits further
+    limit = 16
+    while (longer := magnitude >= limit).any():
+        lengths += longer
+        limit <<= 5
+    ends = np.cumsum(lengths)
+    digits = np.empty(int(ends[-1]), np.uint8)
+    at, left = ends - lengths, lengths
+    while len(at):
+        digits[at] = (values & 31) + 48 + 32 * (left > 1)
+        more = left > 1
+        at, values, left = at[more] + 1, values[more] >> 5, left[more] - 1
+    text = digits.tobytes().decode("ascii")
+    edges = [*(ends[first] - lengths[first]).tolist(), len(text)]
+    return [text[a:b] for a, b in pairwise(edges)]
 
 
 def decompress(counts: str) -> np.ndarray:
     """The run lengths that `compress` wrote."""
-    lengths: list[int] = []
-    value = shift = 0
-    for byte in counts.encode("ascii"):
-        digit = byte - 48
-        value |= (digit & 31) << shift
-        shift += 5
-        if not digit & 32:
-            if digit & 16:
-                value -= 1 << shift
-            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-            value = shift = 0
-    return np.array(lengths, np.int64)
+    digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(digits < 32) + 1
+    if not len(ends):
+        return np.zeros(0, np.int64)
+    starts = np.concatenate([[0], ends[:-1]])
+    shift = 5 * (np.arange(ends[-1]) - np.repeat(starts, ends - starts))
+    values = np.add.reduceat((digits[: ends[-1]] & 31) << shift, starts)
+    values -= np.where(digits[ends - 1] & 16, np.int64(1) << 5 * (ends - starts), 0)
+    for k in (1, 2):
+        values[k::2] = np.cumsum(values[k::2])
+    return values
 
 
 def decode(rle: dict[str, Any]) -> np.ndarray:
     """The mask (H, W) bool of a compressed run-length mask."""
-    height, width = rle["size"]
-    lengths = decompress(rle["counts"])
-    inside = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(inside, lengths).reshape(width, height).T
+    return fill(decompress(rle["counts"]), rle["size"])
+
+
+def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """The mask (H, W) bool of run lengths, which must add up to H · W."""
+    inside = np.arange(len(counts)) % 2 == 1
+    return np.repeat(inside, counts).reshape(size[1], size[0]).T

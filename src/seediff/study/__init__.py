@@ -6,5 +6,6 @@ tune.py       the best setting of every method on the `tune` scenes
 constants.py  the settings that are measured, from tuning or an earlier study, and the preset that a model can carry
 truth.py      masks of held-out scenes against exact ones
 generated.py  masks of generated images against a segmenter trained on exact masks
+presence.py   how well presence scores tell the classes that a scene holds from others
 table.py      results as Markdown, CSV, JSON and a picture grid
 """

@@ -169,3 +169,36 @@ def aggregation(
     result = run_aggregation_study(pairs, out, base=base, sweeps=sweep, model_name=model, seed=seed, device=device, json_path=json)
     show(result)
     print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
+
+
+@app.command
+def presence(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
+    out: Annotated[Path, Parameter(help="Folder for tables and results.json.")] = Path("presence-study"),
+    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    scene_set: Annotated[
+        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
+    ] = "truth",
+    tune_scenes: Annotated[int, Parameter(help="Scenes on which the best threshold is sought.")] = 200,
+    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    seed: Annotated[int, Parameter(help="Of the classes that scenes are asked about.")] = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
+
+    Example: seediff study presence --scenes 500 --out presence-study
+    """
+    from .presence import run_presence, show
+
+    result = run_presence(
+        scenes,
+        out,
+        model=model,
+        scene_set=scene_set,
+        tune_scenes=tune_scenes,
+        json_path=json,
+        seed=seed,
+        device=device,
+    )
+    show(result, out)

@@ -1,7 +1,8 @@
 """How well presence scores tell the classes that a scene holds from those it does not.
 
-Every held-out scene is asked about twice: with one sentence that names its own classes and 0 to 3 others in random order
-(`several`), and with sentences of one class, once one that is there and once one that is not (`one`).
+Every held-out scene is asked in three ways: with one sentence that names its own classes and 0 to 3 others in random order
+(`several`), with sentences of one class, once one that is there and once one that is not (`one`), and about all classes of the world,
+in as many sentences as they need (`many`: one in eleven is there).
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ COLUMNS = ("group", "pairs", "present", "auc", "auc_ci95", "precision", "precisi
 
 @dataclass(frozen=True)
 class Answers:
-    """Scores of n questions (scene, class): what was asked how, of which scene, whether the class is there, and its score.
+    """Scores of n questions (scene, class): how it was asked, of which scene, whether the class is there, and its score.
 
-    group (n,): `several` or `one`; absent (n,): how many classes of the sentence are not in the scene.
+    group (n,): `several`, `one` or `many`; absent (n,): how many of the classes asked for together are not in the scene.
     """
 
     group: np.ndarray
@@ -67,7 +68,7 @@ def run_presence(
     """Measure presence scores on the first `scenes` of `scene_set`; write results.md, .csv and .json to `out`; return the result.
 
     `default` is at the threshold that `seediff mask` has, `tuned` at the one that is best on the first `tune_scenes` of the tuning set:
-    the highest balanced accuracy, the mean of those of both kinds of question. AUC needs no threshold.
+    the highest balanced accuracy, the mean of those of the three ways to ask. AUC needs no threshold.
 
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
@@ -97,12 +98,13 @@ def run_presence(
 
 
 def questions(scene: Scene, index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """(group, classes) that a scene is asked about: its own and index % 4 others, one of its own, one other."""
+    """(group, classes) that a scene is asked about: its own and index % 4 others, one of its own, one other, all."""
     rng = np.random.default_rng((seed, index))
     others = [str(name) for name in rng.permutation([name for name in CLASSES if name not in scene.classes])]
     several = [*scene.classes, *others[: index % (MOST_ABSENT + 1)]]
     shuffled = tuple(several[i] for i in rng.permutation(len(several)))
-    return [("several", shuffled), ("one", (str(rng.choice(scene.classes)),)), ("one", (others[-1],))]
+    everything = tuple(str(name) for name in rng.permutation(CLASSES))
+    return [("several", shuffled), ("one", (str(rng.choice(scene.classes)),)), ("one", (others[-1],)), ("many", everything)]
 
 
 def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress, label: str) -> Answers:
@@ -139,7 +141,7 @@ def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
     None where a figure is not defined: AUC when all or none are present, precision when nothing reaches the threshold.
     """
     several = answers.group == "several"
-    groups = {"several": several, "one": ~several, "both": several | True}
+    groups = {name: answers.group == name for name in ("several", "one", "many")}
     groups |= {f"{n} absent": several & (answers.absent == n) for n in range(MOST_ABSENT + 1)}
     rows = []
     for name, chosen in groups.items():
@@ -161,7 +163,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         ", ".join(f"{key} {result[key]}" for key in ("model", "scene_set", "scenes", "tune_scenes")),
         "",
         "several: one sentence with the scene's classes and 0 to 3 others (n absent: those with n); one: sentences of one class, half of"
-        " them there. Intervals: bootstrap over scenes.",
+        " them there; many: all classes of the world, in several sentences. Intervals: bootstrap over scenes.",
     ]
     last = None
     for limit, row in _rows(result):

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..dataset.native import write_atomic
 from ..palette import voc_palette
@@ -75,7 +76,7 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
             tables[section] = Table("", "ACC", "mIoU", "95 %", "segments", "constants", title_justify="left")
             tables[section].title = TITLES.get(section, section)
         cells = _cells(row)
-        tables[section].add_row(name, *(str(cells[key]) for key in ("acc", "miou", "miou 95 %", "segments", "constants")))
+        tables[section].add_row(Text(name), *(Text(str(cells[key])) for key in ("acc", "miou", "miou 95 %", "segments", "constants")))
     for table in tables.values():
         console.print(table)
 

@@ -132,7 +132,8 @@ def summary_table(result: Mapping[str, Any], out: Path) -> None:
     console = Console()
     console.print(table)
     if "yardstick_iou" in result:
-        console.print(f"Yardstick on held-out scenes: IoU {result['yardstick_iou']:.3f}; images without their class: {result['not_drawn']}")
-    console.print(f"Recommended: {result['preset']['method']} ({result['preset']['note']})", soft_wrap=True)
+        yardstick = f"Yardstick on held-out scenes: IoU {result['yardstick_iou']:.3f}"
+        console.print(f"{yardstick}; images without their class: {result['not_drawn']}", markup=False)
+    console.print(f"Recommended: {result['preset']['method']} ({result['preset']['note']})", markup=False, soft_wrap=True)
     names = {"Tables": "results.md", "Pictures": "scenes.png", "JSON": "results.json", "Preset": "preset.json"}
-    console.print("   ".join(f"{what}: {out / name}" for what, name in names.items()), soft_wrap=True)
+    console.print("   ".join(f"{what}: {out / name}" for what, name in names.items()), markup=False, soft_wrap=True)

@@ -1,0 +1,344 @@
+"""COCO's JSON, out and in: objects for detectors, and a semantic variant from which label maps come back exactly.
+
+    out/  images/NAME.png                  pictures, as they are
+          annotations/instances.json       an annotation an object (a connected piece of a class): RLE, or polygons when asked for
+          annotations/semantic.json        an annotation a class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
+
+Category ids are class ids, from 1. With validation samples there are `instances_train.json`, `instances_val.json`, and so on. An image's
+`metadata` in semantic.json is its row of metadata.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import UserError
+from ..prompts import BACKGROUND
+from ..rle import decompress, fill, label_map_masks
+from . import native
+from .objects import Objects, find_objects
+from .store import Exported, Item, assign_splits, check_classes, check_name, labels_of, picture_suffix, put, put_image, staged
+
+IMAGES, ANNOTATIONS = "images", "annotations"
+INSTANCES, SEMANTIC = "instances", "semantic"
+SPLITS = ("train", "val")
+IGNORED = (native.IGNORE, "ignore")
+"""Id and name of the category that 255 is in the semantic variant."""
+WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
+"""Fields of a row that follow from the files."""
+
+
+@dataclass
+class Part:
+    """The images and annotations of one file, whose ids are from 1 on."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, image: dict[str, Any], annotations: Iterable[dict[str, Any]]) -> None:
+        image_id = len(self.images) + 1
+        self.images.append({"id": image_id, **image})
+        for one in annotations:
+            self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **one})
+
+    def document(self, categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        info = {"description": "masks by SeeDiff", "version": __version__}
+        return {"info": info, "images": self.images, "annotations": self.annotations, "categories": list(categories)}
+
+
+def as_coco(
+    classes: Sequence[str],
+    samples: Iterable[tuple[str, np.ndarray]],
+    *,
+    objects: bool = False,
+    min_area: int = 1,
+    polygons: bool = False,
+) -> dict[str, Any]:
+    """COCO's document of samples (file_name, label map (H, W) uint8); `from_coco` gives the label maps back.
+
+    objects: an annotation for each connected piece of at least `min_area` pixels, as `polygons` if so asked, instead of one a class.
+    """
+    part = Part()
+    for file_name, labels in samples:
+        found = instances(labels, min_area=min_area, polygons=polygons)[0] if objects else semantic(labels)
+        part.add({"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}, found)
+    return part.document(categories(classes, ignore=not objects))
+
+
+def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
+    """COCO's categories of classes: ids from 1, and with `ignore` 255 as well."""
+    return [{"id": i, "name": name} for i, name in enumerate(classes, 1)] + [{"id": IGNORED[0], "name": IGNORED[1]}] * ignore
+
+
+def semantic(labels: np.ndarray) -> list[dict[str, Any]]:
+    """An annotation for each class in labels (H, W) uint8, without `id` and `image_id`; 255 is a class here, 0 is not."""
+    return [
+        {"category_id": class_id, "iscrowd": 0, "area": mask.area, "bbox": mask.bbox_xywh, "segmentation": mask.rle}
+        for class_id, mask in label_map_masks(labels).items()
+        if class_id > 0
+    ]
+
+
+def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) -> tuple[list[dict[str, Any]], int]:
+    """An annotation for each connected piece of a class in labels (H, W) uint8, without `id` and `image_id`; and how many were too small.
+
+    Holes stay holes; in polygons they are cut in.
+    """
+    found = find_objects(labels, min_area)
+    masks = label_map_masks(found.index)
+    shapes = _polygons(labels, found) if polygons else [mask.rle for mask in masks.values()]
+    annotations = [
+        {"category_id": class_id, "iscrowd": 0, "area": mask.area, "bbox": mask.bbox_xywh, "segmentation": shape}
+        for class_id, mask, shape in zip(found.class_ids, masks.values(), shapes, strict=True)
+    ]
+    return annotations, found.small
+
+
+def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
+    """Each object's one polygon [x, y, x, y, …], along the edges of its pixels, as COCO counts."""
+    from .polygons import object_polygons
+
+    # Those outlines run through the middle of pixels: their sides to the right and below belong on the pixels' far edges.
+    return [[np.floor(polygon + 0.7).astype(int).ravel().tolist()] for polygon in object_polygons(labels, found)]
+
+
+def export_coco(
+    classes: Sequence[str],
+    items: Iterable[Item],
+    out: Path | str,
+    *,
+    link: bool = False,
+    split: float | None = None,
+    min_area: int = 1,
+    polygons: bool = False,
+) -> Exported:
+    """Write a folder of COCO's. `out` appears only when everything is in it.
+
+    link: hard links to pictures instead of copies. split: share of samples for validation, in [0, 1]; None: as rows say, else all train.
+    min_area: pieces with fewer pixels are no objects. polygons: objects as polygons instead of RLE; a note says what they lose.
+    Raises UserError naming the sample that cannot be used.
+    """
+    check_classes(classes)
+    names: list[str] = []
+    rows: list[Mapping[str, Any]] = []
+    found: list[tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]] = []
+    taken: set[str] = set()
+    ious: list[float] = []
+    small = 0
+    with staged(out) as part:
+        for item in items:
+            check_name(item.name, taken)
+            names.append(item.name)
+            rows.append(item.row)
+            labels = labels_of(item, len(classes))
+            file_name = f"{item.name}.{item.suffix}"
+            put_image(item, part / IMAGES / file_name, link=link)
+            pieces, left_out = instances(labels, min_area=min_area, polygons=polygons)
+            small += left_out
+            if polygons:
+                ious += polygon_ious(labels, pieces, min_area)
+            found.append(({"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}, pieces, semantic(labels)))
+        splits = assign_splits(names, rows, split)
+        several = [one for one in SPLITS if one in splits] if "val" in splits else [""]
+        for one in several:
+            endings, kinds = f"_{one}" if one else "", (Part(), Part())
+            for (image, pieces, whole), row, own in zip(found, rows, splits, strict=True):
+                if one in ("", own):
+                    kinds[0].add(image, pieces)
+                    metadata = {key: value for key, value in row.items() if key not in WRITTEN_ANEW}
+                    kinds[1].add({**image, "metadata": metadata} if metadata else image, whole)
+            for kind, name in zip(kinds, (INSTANCES, SEMANTIC), strict=True):
+                document = kind.document(categories(classes, ignore=name == SEMANTIC))
+                put(part / ANNOTATIONS / f"{name}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
+    notes = []
+    if small:
+        notes.append(f"{small} pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
+    if polygons and ious:
+        notes.append(
+            f"polygons, filled by pycocotools, against the masks: IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest; RLE loses nothing"
+        )
+    return Exported(len(names), len(names) + 2 * len(several), tuple(notes))
+
+
+def polygon_ious(labels: np.ndarray, pieces: Sequence[Mapping[str, Any]], min_area: int) -> list[float]:
+    """The IoU of each object's polygons, as pycocotools fills them, with its pixels."""
+    index = find_objects(labels, min_area).index
+    ious = []
+    for number, piece in enumerate(pieces):
+        filled, exact = _fill(piece["segmentation"], labels.shape, "--polygons"), index == number
+        ious.append(float((filled & exact).sum() / (filled | exact).sum()))
+    return ious
+
+
+def _fill(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], who: str) -> np.ndarray:
+    """(H, W) bool of COCO's polygons."""
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise UserError(f'{who}: polygons are filled by pycocotools: pip install "seediff[coco]"') from error
+    filled = mask.decode(mask.merge(mask.frPyObjects(polygons, *shape)))  # type: ignore[call-overload]
+    return filled.astype(bool)
+
+
+def from_coco(
+    document: Mapping[str, Any], *, where: str = "the document"
+) -> tuple[tuple[str, ...], list[tuple[dict[str, Any], np.ndarray]]]:
+    """Classes, without the background, and (image entry, label map (H, W) uint8) of a COCO document, as `import_coco` reads it."""
+    classes, read = _read_document(document, where)
+    return classes, [(image, labels()) for image, labels in read]
+
+
+def import_coco(
+    source: Path | str, *, images: Path | str | None = None, annotations: Path | str | None = None
+) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes, without the background, and samples of a folder of COCO's, or of one JSON file.
+
+    Of a folder, annotations/semantic*.json are read where there are such, else annotations/instances*.json; `annotations` names another
+    file. images: the pictures' folder; None: found beside the annotations. Class ids are the categories' ids in rising order, from 1.
+    Where objects overlap, the smaller one is seen; what is only in a crowd (iscrowd 1) is ignored (255). Raises UserError naming the file.
+    """
+    source = Path(source)
+    files = [Path(annotations)] if annotations is not None else _find_annotations(source)
+    root = source if source.is_dir() else source.parent
+    classes: tuple[str, ...] | None = None
+    items: list[Item] = []
+    taken: set[str] = set()
+    for path in files:
+        own, read = _read_document(_load(path), str(path))
+        if classes is not None and own != classes:
+            raise UserError(f"{path}: its categories are not those of {files[0]}; import them one by one")
+        classes = own
+        split = next((one for one in SPLITS if path.stem.endswith(f"_{one}")), None)
+        folders = [Path(images)] if images is not None else _picture_folders(root, path)
+        for image, labels in read:
+            picture = _find_picture(folders, image, path)
+            name = Path(image["file_name"]).with_suffix("").as_posix()
+            try:
+                check_name(name, taken)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
+            row = {**image.get("metadata", {}), **({"split": split} if split else {})}
+            items.append(Item(name, picture, picture_suffix(picture), labels, row))
+    assert classes is not None
+    return classes, items
+
+
+def _find_annotations(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UserError(f"{source}: there is no such folder or JSON file")
+    folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
+    for pattern in (f"{SEMANTIC}*.json", f"{INSTANCES}*.json", "_annotations.coco.json"):
+        if found := sorted(folder.glob(pattern)):
+            return found
+    raise UserError(f"{folder}: has no {SEMANTIC}*.json or {INSTANCES}*.json; name the JSON file itself")
+
+
+def _picture_folders(root: Path, path: Path) -> list[Path]:
+    """Where pictures may be: images/, COCO's own train2017/ for instances_train2017.json, or the annotations' folder."""
+    above = path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
+    names = [IMAGES, path.stem.partition("_")[2] or ".", "."]
+    return [base / name for base in (root, above) for name in names] + [path.parent]
+
+
+def _find_picture(folders: Sequence[Path], image: Mapping[str, Any], path: Path) -> Path:
+    """The picture of an image's entry, which must lie inside one of the folders. Raises UserError."""
+    where = f"{path}, image {image.get('id')}"
+    for folder in folders:
+        picture = native.path_inside(folder, image, "file_name", where)
+        if picture.is_file():
+            return picture
+    raise UserError(f"{where}: there is no picture {image['file_name']!r} in {folders[0]}; --images names another folder")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: must be an object with images, annotations and categories")
+    return document
+
+
+def _read_document(document: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], list[tuple[dict[str, Any], Any]]]:
+    """Classes, and each image's entry with a function that makes its label map."""
+    entries = {part: _entries(document, part, fields, where) for part, fields in REQUIRED.items()}
+    known = sorted(entries["categories"], key=lambda one: one["id"])
+    named = [one for one in known if (one["id"], one["name"]) != IGNORED and one["name"] != BACKGROUND]
+    names = [one["name"] for one in named]
+    try:
+        check_classes(names)
+    except UserError as error:
+        raise UserError(f"{where}: categories: {error}") from error
+    ids = {one["id"]: 0 if one["name"] == BACKGROUND else native.IGNORE for one in known}
+    ids.update({one["id"]: number for number, one in enumerate(named, 1)})
+    by_image: dict[Any, list[dict[str, Any]]] = {one["id"]: [] for one in entries["images"]}
+    for one in entries["annotations"]:
+        if one["image_id"] not in by_image:
+            raise UserError(f"{where}: annotation {one['id']} is of image {one['image_id']!r}, which is not there")
+        if one["category_id"] not in ids:
+            raise UserError(f"{where}: annotation {one['id']} is of category {one['category_id']!r}, which is not there")
+        by_image[one["image_id"]].append(one)
+    return tuple(names), [(image, partial(_paint, image, by_image[image["id"]], ids, where)) for image in entries["images"]]
+
+
+REQUIRED = {
+    "categories": {"id": int, "name": str},
+    "images": {"id": int, "file_name": str, "width": int, "height": int},
+    "annotations": {"id": int, "image_id": int, "category_id": int, "segmentation": (dict, list)},
+}
+"""What is read of each part of a document, and its types."""
+
+
+def _entries(document: Mapping[str, Any], part: str, fields: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    entries = document.get(part)
+    if not isinstance(entries, list):
+        raise UserError(f"{where}: '{part}' must be a list")
+    for number, one in enumerate(entries):
+        for name, kind in fields.items():
+            if not isinstance(one, dict) or not isinstance(one.get(name), kind):
+                raise UserError(f"{where}: {part}[{number}] has no usable '{name}'")
+    return entries
+
+
+def _paint(image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], ids: Mapping[int, int], where: str) -> np.ndarray:
+    """(H, W) uint8: crowds as 255 first, then the largest object, the smallest last."""
+    shape = (image["height"], image["width"])
+    labels = np.zeros(shape, np.uint8)
+    masks = [(one, _mask(one, shape, where)) for one in annotations]
+    masks.sort(key=lambda pair: (not pair[0].get("iscrowd"), -int(pair[1].sum())))
+    for one, mask in masks:
+        labels[mask] = native.IGNORE if one.get("iscrowd") else ids[one["category_id"]]
+    return labels
+
+
+def _mask(annotation: Mapping[str, Any], shape: tuple[int, int], where: str) -> np.ndarray:
+    """(H, W) bool of an annotation: RLE, compressed or not, or polygons. Raises UserError naming it."""
+    shown = annotation["segmentation"]
+    where = f"{where}: annotation {annotation['id']}"
+    if isinstance(shown, list):
+        if not all(isinstance(one, list) and len(one) >= 6 and len(one) % 2 == 0 for one in shown):
+            raise UserError(f"{where}: a polygon is a list of at least three x, y")
+        return _fill(shown, shape, where) if shown else np.zeros(shape, bool)
+    counts = shown.get("counts")
+    if list(shown.get("size") or ()) != list(shape):
+        raise UserError(f"{where}: its mask is {shown.get('size')}, but its image is {list(shape)}; both are [height, width]")
+    try:
+        lengths = np.array(counts, np.int64) if isinstance(counts, list) else decompress(counts)  # type: ignore[arg-type]
+        if lengths.min() < 0 or lengths.sum() != shape[0] * shape[1]:
+            raise ValueError
+        return fill(lengths, shape)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{where}: 'counts' are no run lengths of {shape[0]} × {shape[1]} pixels") from error

@@ -1,0 +1,278 @@
+"""Samples of a dataset in any format, and how a finished native folder comes from them. Every exporter and importer goes through here."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError, first_line
+from ..prompts import BACKGROUND, MAX_CLASSES
+from ..run_folder import LOCK, open_folder
+from . import native
+
+JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample, its files not yet decoded.
+
+    name: unique in the dataset; may have folders, with `/` between. image: the picture's file, or its bytes. suffix: of the picture,
+    "png" or "jpg". label_map: reads (H, W) uint8 of class ids, 0 background, 255 ignored; raises UserError. row: its line of
+    metadata.jsonl, empty where the format has none.
+    """
+
+    name: str
+    image: Path | bytes
+    suffix: str
+    label_map: Callable[[], np.ndarray]
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote. samples: how many. files: of all kinds. notes: a line each on what was lost on the way."""
+
+    samples: int
+    files: int
+    notes: tuple[str, ...] = ()
+
+
+def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
+    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl.
+
+    Raises UserError naming the file and row of what is not there, leads out of the folder or is there twice.
+    """
+    folder = Path(folder)
+    classes = native.read_classes(folder)
+    items: list[Item] = []
+    names: set[str] = set()
+    for number, row in enumerate(native.read_rows(folder), 1):
+        where = f"{folder / native.METADATA}, row {number}"
+        image, mask = native.path_inside(folder, row, "file_name", where), native.path_inside(folder, row, "mask", where)
+        for path in (image, mask):
+            if not path.is_file():
+                raise UserError(f"{where}: {path}: there is no such file")
+        name = PurePosixPath(row["file_name"]).with_suffix("").as_posix().removeprefix(f"{native.IMAGES}/")
+        if name in names:
+            raise UserError(f"{where}: a sample '{name}' is there already")
+        names.add(name)
+        items.append(Item(name, image, picture_suffix(image), lambda mask=mask: read_label_map(mask), row))
+    return classes, items
+
+
+def write_native(out: Path | str, classes: Sequence[str], items: Iterable[Item], *, about: Mapping[str, Any], link: bool = False) -> int:
+    """Write a native dataset and return how many samples it has. `out` appears only when everything is in it.
+
+    Rows keep what they hold; file_name, mask, classes, class_ids and area are those of the files written. about: what the card and the
+    preview say of the whole (`command`, `source`, …: texts, numbers, lists). Raises UserError naming the sample that cannot be used.
+    """
+    from ..report import write_preview
+    from ..report.data_card import data_card
+
+    check_classes(classes)
+    rows: list[dict[str, Any]] = []
+    names: set[str] = set()
+    with staged(Path(out)) as part:
+        for item in items:
+            check_name(item.name, names)
+            labels = labels_of(item, len(classes))
+            file_name, mask = f"{native.IMAGES}/{item.name}.{item.suffix}", f"{native.MASKS}/{item.name}.png"
+            put_image(item, part / file_name, link=link)
+            put(part / mask, native.encode_mask(labels))
+            rows.append({"file_name": file_name, "mask": mask, **_described(item, labels, classes)})
+        (part / native.CLASSES).write_bytes(native.classes_text(classes))
+        (part / native.METADATA).write_bytes(native.jsonl(rows))
+        (part / native.CARD).write_text(data_card(about=about, rows=rows, class_names=classes), encoding="utf-8")
+        write_preview(part, summary=about, rows=rows, class_names=classes, steps=())
+    return len(rows)
+
+
+def _described(item: Item, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """The item's row with classes, class_ids and area as the label map has them. Classes that it named come first, even without a pixel."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    named = list(item.row.get("classes") or ())
+    if unknown := [name for name in named if name not in classes]:
+        raise UserError(f"sample '{item.name}': class '{unknown[0]}' is not one of the dataset's: {', '.join(classes)}")
+    found = [classes[i - 1] for i in np.flatnonzero(counts[1:255]) + 1]
+    shown = list(dict.fromkeys([*named, *found]))
+    ids = [tuple(classes).index(name) + 1 for name in shown]
+    rest = {key: value for key, value in item.row.items() if key not in ("file_name", "mask")}
+    area = {name: round(float(counts[i] / labels.size), 6) for name, i in zip(shown, ids, strict=True)}
+    return {**rest, "classes": shown, "class_ids": ids, "area": area}
+
+
+@contextmanager
+def staged(out: Path | str) -> Iterator[Path]:
+    """A hidden folder beside `out` that becomes `out` when the block ends well, and vanishes when it does not.
+
+    The kernel's lock keeps a second run away; what a killed one left is removed first. UserError when `out` is there and not empty.
+    """
+    out = Path(out)
+    check_free(out)
+    target = out.resolve()
+    part = target.with_name(f".{target.name}.part")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(open_folder(part))
+        except UserError as error:
+            raise UserError(str(error).replace(str(part), str(out))) from error
+        check_free(out)  # another run may have finished while the lock was waited for
+        _empty(part)
+        try:
+            yield part
+            if target.is_dir():
+                target.rmdir()  # empty
+            part.rename(target)
+        except BaseException:
+            _empty(part)
+            raise
+        # Only now, so that whoever opened the lock before the folder was renamed finds it held.
+        (target / LOCK).unlink(missing_ok=True)
+
+
+def check_free(out: Path) -> None:
+    """Raise UserError unless `out` is a folder's name that is free, or an empty folder."""
+    if out.is_dir():
+        if next(out.iterdir(), None) is not None:
+            raise UserError(f"--out {out}: is there already and not empty; choose another folder")
+    elif out.exists() or out.is_symlink():
+        raise UserError(f"--out {out}: there is a file where the folder should be")
+
+
+def _empty(folder: Path) -> None:
+    """Remove all that is in a folder except the lock."""
+    for entry in list(folder.iterdir()) if folder.is_dir() else []:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != LOCK:
+            with suppress(OSError):
+                entry.unlink()
+
+
+def put(target: Path, data: bytes) -> None:
+    """Write a file of a staged folder, whose parents are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+
+
+def put_image(item: Item, target: Path, *, link: bool = False) -> None:
+    """Copy an item's picture to `target`, byte by byte, or link it there (a hard link, where the file system allows one)."""
+    if isinstance(item.image, bytes):
+        return put(target, item.image)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = item.image.resolve()  # a link to a symbolic link would be one itself
+    if link:
+        with suppress(OSError):
+            return os.link(source, target)
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError as error:
+        raise UserError(f"{item.image}: there is no such file") from error
+
+
+def image_bytes(item: Item) -> bytes:
+    """The bytes of an item's picture. Raises UserError naming a file that cannot be read."""
+    if isinstance(item.image, bytes):
+        return item.image
+    try:
+        return item.image.read_bytes()
+    except OSError as error:
+        raise UserError(f"{item.image}: cannot be read: {error.strerror}") from error
+
+
+def image_size(item: Item) -> tuple[int, int]:
+    """(height, width) of an item's picture, from its header."""
+    try:
+        with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        what = item.name if isinstance(item.image, bytes) else item.image
+        raise UserError(f"{what}: cannot be read as a picture ({first_line(error)})") from error
+
+
+def labels_of(item: Item, classes: int) -> np.ndarray:
+    """An item's label map (H, W) uint8, checked: of its picture's size, ids from 0 to `classes` and 255. Raises UserError naming it."""
+    labels = item.label_map()
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise UserError(f"sample '{item.name}': label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
+    if labels.shape != (size := image_size(item)):
+        raise UserError(f"sample '{item.name}': label map is {labels.shape}, but its picture is {size}; both are (height, width)")
+    # A tenth of the time that np.unique takes.
+    if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:
+        raise UserError(f"sample '{item.name}': id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)")
+    return labels
+
+
+def read_label_map(path: Path) -> np.ndarray:
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. Raises UserError naming the file."""
+    try:
+        with Image.open(path) as picture:
+            kind, mode = picture.format, picture.mode
+            array = np.asarray(picture)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
+    if kind != "PNG" or mode not in ("P", "L"):
+        raise UserError(f"{path}: is {kind} {mode} inside; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
+    return array
+
+
+def picture_suffix(path: Path) -> str:
+    """ "png" or "jpg" for a picture's file. Raises UserError for one of another kind."""
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix in JPEG_SUFFIXES:
+        return "jpg"
+    if suffix != "png":
+        raise UserError(f"{path}: pictures of datasets are PNG or JPEG files")
+    return suffix
+
+
+def check_name(name: str, taken: set[str]) -> None:
+    """Add a sample's name to those taken. Raises UserError when it is there, or could lead out of a dataset's folder."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or part.startswith(".") or not part.isprintable() or "\\" in part or ":" in part for part in parts):
+        raise UserError(f"sample name {name!r} cannot be a file's: folders with / between, none empty or beginning with a dot")
+    if name in taken:
+        raise UserError(f"two samples are called '{name}'")
+    taken.add(name)
+
+
+def flat_name(name: str) -> str:
+    """A sample's name for formats without folders: `trip/1` → `trip_1`."""
+    return name.replace("/", "_")
+
+
+def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None) -> list[str]:
+    """ "train" or "val" of each sample: with a share in [0, 1], that many are "val", the same ones every time, by a hash of their names;
+    without one, what the row's `split` says, else "train"."""
+    if share is None:
+        return ["val" if row.get("split") == "val" else "train" for row in rows]
+    if not 0 <= share <= 1:
+        raise UserError(f"split = {share}: must be the share of samples for validation, in [0, 1]")
+    ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8")).digest())
+    chosen = set(ranked[: round(share * len(names))])
+    return ["val" if name in chosen else "train" for name in names]
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Raise UserError unless these can be the lines of classes.txt below the background."""
+    if len(classes) > MAX_CLASSES:
+        raise UserError(f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}")
+    for name in classes:
+        if not name.strip() or name != name.strip() or len(name.splitlines()) != 1 or name == BACKGROUND:
+            raise UserError(f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'")
+    if len(set(classes)) < len(classes):
+        twice = next(name for i, name in enumerate(classes) if name in classes[:i])
+        raise UserError(f"class '{twice}' is there twice")

@@ -1,0 +1,224 @@
+"""Pascal VOC 2012's folders for segmentation, out and in. Label maps come back exactly.
+
+out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
+      SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
+      SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
+      Annotations/NAME.xml                   optional: objects' boxes
+      ImageSets/Segmentation/{train,val,trainval}.txt   names, one a line
+      classes.txt                            not VOC's own: line i (from 0) names id i
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+from ..prompts import BACKGROUND, VOC_CLASSES
+from . import native
+from .objects import Objects, find_objects
+from .store import (
+    Exported,
+    Item,
+    assign_splits,
+    check_classes,
+    check_name,
+    flat_name,
+    image_bytes,
+    labels_of,
+    picture_suffix,
+    put,
+    put_image,
+    read_label_map,
+    staged,
+)
+
+IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
+    "JPEGImages",
+    "SegmentationClass",
+    "SegmentationObject",
+    "Annotations",
+    "ImageSets/Segmentation",
+)
+SPLITS = ("train", "val")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+MAX_OBJECTS = 254  # object maps are uint8 as well
+
+
+def export_voc(
+    classes: Sequence[str],
+    items: Iterable[Item],
+    out: Path | str,
+    *,
+    link: bool = False,
+    split: float | None = None,
+    objects: bool = False,
+    boxes: bool = False,
+    min_area: int = 1,
+    jpeg: bool = False,
+) -> Exported:
+    """Write a VOC folder. `out` appears only when everything is in it.
+
+    link: hard links to pictures instead of copies. split: share of samples for val.txt, in [0, 1]; None: as rows say, else all train.
+    objects, boxes: also write SegmentationObject and Annotations, of connected pieces of at least `min_area` pixels. jpeg: write PNG
+    pictures anew as JPEG of quality 95, since some readers open NAME.jpg only. Raises UserError naming the sample that cannot be used.
+    """
+    check_classes(classes)
+    names: list[str] = []
+    rows = []
+    taken: set[str] = set()
+    files = small = many = png = 0
+    with staged(out) as part:
+        for item in items:
+            name = flat_name(item.name)
+            check_name(name, taken)
+            names.append(name)
+            rows.append(item.row)
+            labels = labels_of(item, len(classes))
+            if jpeg and item.suffix != "jpg":
+                put(part / IMAGES / f"{name}.jpg", _as_jpeg(item))
+            else:
+                png += item.suffix != "jpg"
+                put_image(item, part / IMAGES / f"{name}.{item.suffix}", link=link)
+            put(part / CLASS_MAPS / f"{name}.png", native.encode_mask(labels))
+            if objects or boxes:
+                found = find_objects(labels, min_area)
+                small += found.small
+            if objects:
+                many += max(0, len(found.areas) - MAX_OBJECTS)
+                put(part / OBJECT_MAPS / f"{name}.png", native.encode_mask(object_map(labels, found)))
+            if boxes:
+                size = (*labels.shape, _bands(item))
+                suffix = "jpg" if jpeg else item.suffix
+                put(part / BOXES / f"{name}.xml", annotation(f"{name}.{suffix}", size, found, classes))
+            files += 2 + objects + boxes
+        splits = assign_splits(names, rows, split)
+        for list_name, kept in (("train", ["train"]), ("val", ["val"]), ("trainval", ["train", "val"])):
+            lines = "".join(name + "\n" for name, own in zip(names, splits, strict=True) if own in kept)
+            put(part / LISTS / f"{list_name}.txt", lines.encode("utf-8"))
+        put(part / native.CLASSES, native.classes_text(classes))
+    notes = []
+    if png:
+        notes.append(f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
+    if small:
+        notes.append(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
+    if many:
+        notes.append(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
+    return Exported(len(names), files + 4, tuple(notes))
+
+
+def object_map(labels: np.ndarray, found: Objects) -> np.ndarray:
+    """(H, W) uint8: objects from 1 on; 255 where the label map has it, or a class without an object of its own; else 0."""
+    order = np.argsort([-area for area in found.areas], kind="stable")[:MAX_OBJECTS]
+    numbers = np.full(len(found.areas) + 1, native.IGNORE, np.uint8)
+    numbers[np.sort(order)] = np.arange(len(order)) + 1
+    return np.where(labels == 0, np.uint8(0), numbers[found.index])  # index −1 is the last entry
+
+
+def annotation(file_name: str, size: tuple[int, int, int], found: Objects, classes: Sequence[str]) -> bytes:
+    """An XML file of VOC's boxes: corners count from 1 and are both inside. size: height, width and bands of the picture.
+
+    An object is `truncated` where it reaches the picture's edge.
+    """
+    height, width, depth = size
+    root = ElementTree.Element("annotation")
+    for tag, text in (("folder", IMAGES), ("filename", file_name)):
+        ElementTree.SubElement(root, tag).text = text
+    ElementTree.SubElement(ElementTree.SubElement(root, "source"), "database").text = "SeeDiff"
+    _fill(ElementTree.SubElement(root, "size"), {"width": width, "height": height, "depth": depth})
+    ElementTree.SubElement(root, "segmented").text = "1"
+    for class_id, (left, top, right, bottom) in zip(found.class_ids, found.boxes_xyxy, strict=True):
+        truncated = left == 0 or top == 0 or right == width or bottom == height
+        node = ElementTree.SubElement(root, "object")
+        _fill(node, {"name": classes[class_id - 1], "pose": "Unspecified", "truncated": int(truncated), "difficult": 0})
+        _fill(ElementTree.SubElement(node, "bndbox"), {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom})
+    ElementTree.indent(root, "\t")
+    return ElementTree.tostring(root, encoding="utf-8") + b"\n"
+
+
+def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
+    for tag, value in values.items():
+        ElementTree.SubElement(node, tag).text = str(value)
+
+
+def _bands(item: Item) -> int:
+    with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
+        return len(picture.getbands())
+
+
+def _as_jpeg(item: Item) -> bytes:
+    with Image.open(io.BytesIO(image_bytes(item))) as picture:
+        return native.encode_image(np.asarray(picture.convert("RGB")), "jpg")
+
+
+def import_voc(source: Path | str, *, split: str | None = None, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes, without the background, and samples of a VOC folder.
+
+    split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val and trainval (every label map where there is
+    no list). A row's `split` says in which of train and val it was. classes: None: the folder's classes.txt, else VOC's twenty.
+    Raises UserError naming the file, or the list and its line, of what is not there.
+    """
+    source = Path(source)
+    if not (source / CLASS_MAPS).is_dir():
+        raise UserError(f"{source}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as VOCdevkit/VOC2012")
+    own = tuple(classes) if classes is not None else _read_classes(source)
+    check_classes(own)
+    return own, list(_items(source, split))
+
+
+def _items(source: Path, split: str | None) -> Iterator[Item]:
+    lists = {name: _read_list(source / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
+    named: dict[str, str] = {}
+    if split is not None:
+        asked = _read_list(path := source / LISTS / f"{split}.txt")
+        if asked is None:
+            raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
+        named = asked
+    elif all(one is None for one in lists.values()):
+        named = {path.stem: str(path) for path in sorted((source / CLASS_MAPS).glob("*.png"))}
+    else:
+        for one in (lists["trainval"], lists["train"], lists["val"]):
+            for name, where in (one or {}).items():
+                named.setdefault(name, where)
+    taken: set[str] = set()
+    for name, where in named.items():
+        try:
+            check_name(name, taken)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        mask = source / CLASS_MAPS / f"{name}.png"
+        image = next((path for suffix in SUFFIXES if (path := source / IMAGES / f"{name}{suffix}").is_file()), None)
+        if image is None:
+            raise UserError(f"{where}: {source / IMAGES} has no picture '{name}'")
+        if not mask.is_file():
+            raise UserError(f"{where}: {mask}: there is no such file")
+        within = [one for one in SPLITS if name in (lists[one] or ())]
+        row = {"split": within[0]} if len(within) == 1 else {}
+        yield Item(name, image, picture_suffix(image), lambda mask=mask: read_label_map(mask), row)
+
+
+def _read_list(path: Path) -> dict[str, str] | None:
+    """Name → where it is listed, for errors. None when there is no such list."""
+    if not path.is_file():
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    return {line.strip(): f"{path}, line {number}" for number, line in enumerate(lines, 1) if line.strip()}
+
+
+def _read_classes(source: Path) -> tuple[str, ...]:
+    """classes.txt, whose first line may be the background's, else VOC's twenty."""
+    if not (path := source / native.CLASSES).is_file():
+        return VOC_CLASSES
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)

@@ -1,0 +1,264 @@
+"""YOLO's folders for segmentation, as Ultralytics trains from them, out and in. Objects come back exactly; ignored pixels do not.
+
+out/  data.yaml                     where the pictures of each split are, and the names of the classes, whose numbers count from 0
+      images/{train,val}/NAME.jpg   pictures, as they are
+      labels/{train,val}/NAME.txt   a line an object: class number, then x and y of each corner as shares of the picture's sides
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError, first_line
+from . import native
+from .objects import Objects, find_objects
+from .polygons import fill_polygon, object_polygons
+from .store import (
+    Exported,
+    Item,
+    assign_splits,
+    check_classes,
+    check_name,
+    flat_name,
+    image_size,
+    labels_of,
+    picture_suffix,
+    put,
+    put_image,
+    staged,
+)
+
+DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
+SPLITS = ("train", "val")
+READ_SPLITS = (*SPLITS, "test")
+PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
+"""What the format calls a picture; we read PNG and JPEG."""
+
+
+def export_yolo(
+    classes: Sequence[str],
+    items: Iterable[Item],
+    out: Path | str,
+    *,
+    link: bool = False,
+    split: float | None = None,
+    min_area: int = 1,
+) -> Exported:
+    """Write a YOLO folder. `out` appears only when everything is in it.
+
+    link: hard links to pictures instead of copies. split: share of samples for val, in [0, 1]; None: as rows say, else all train.
+    min_area: connected pieces of fewer pixels are left out. The notes say what was lost, with the IoU of every sample's polygons, filled as
+    readers fill them, with its mask. Raises UserError naming the sample that cannot be used.
+    """
+    check_classes(classes)
+    items = list(items)
+    names = [flat_name(item.name) for item in items]
+    splits = assign_splits(names, [item.row for item in items], split)
+    taken: set[str] = set()
+    scores: list[tuple[float, str]] = []
+    ignored = pixels = small = 0
+    with staged(out) as part:
+        for name, own, item in zip(names, splits, items, strict=True):
+            check_name(name, taken)
+            labels = labels_of(item, len(classes))
+            found = find_objects(labels, min_area)
+            text = as_yolo(labels, found)
+            put_image(item, part / IMAGES / own / f"{name}.{item.suffix}", link=link)
+            put(part / LABELS / own / f"{name}.txt", text.encode("ascii"))
+            score = mean_iou(labels, from_yolo(text, labels.shape, len(classes), name))
+            scores += [] if score is None else [(score, name)]
+            ignored += int((labels == native.IGNORE).sum())
+            pixels += labels.size
+            small += found.small
+        put(part / DATA, data_yaml(classes, "val" in splits).encode("utf-8"))
+    notes = []
+    if scores:
+        mean, (lowest, worst) = math.fsum(score for score, _ in scores) / len(scores), min(scores)
+        notes.append(
+            f"IoU of the polygons with the masks: {mean:.4f} on average over {len(scores)} samples, at least {lowest:.4f} ({worst})"
+        )
+    if ignored:
+        notes.append(f"{ignored / pixels:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
+    if small:
+        notes.append(f"{small} pieces below {min_area} pixels are left out")
+    if "val" not in splits:
+        notes.append(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
+    return Exported(len(items), 2 * len(items) + 1, tuple(notes))
+
+
+def as_yolo(label_map: np.ndarray, found: Objects) -> str:
+    """The lines of a label file: the objects of label_map (H, W) in their order. Without objects the text is empty."""
+    sides = np.array(label_map.shape[::-1], np.float64)
+    lines = []
+    for class_id, polygon in zip(found.class_ids, object_polygons(label_map, found), strict=True):
+        shares = (polygon / sides).ravel().tolist()
+        lines.append(f"{class_id - 1} " + " ".join([f"{share:.6f}" for share in shares]) + "\n")
+    return "".join(lines)
+
+
+def from_yolo(text: str, shape: tuple[int, ...], classes: int, where: str | Path) -> np.ndarray:
+    """(H, W) uint8 of class ids from a label file's text: polygons filled as Ultralytics does, small ones over large ones.
+
+    where: how an error calls the text. Raises UserError naming the line that is no polygon of one of the `classes`.
+    """
+    height, width = shape
+    filled = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            class_id, shares = _parse_line(line, classes, f"{where}, line {number}")
+            filled.append((class_id, fill_polygon(shares * (width, height), (height, width))))
+    label_map = np.zeros((height, width), np.uint8)
+    for class_id, (top, left, mask) in sorted(filled, key=lambda one: -int(one[1][2].sum())):
+        label_map[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = class_id
+    return label_map
+
+
+def _parse_line(line: str, classes: int, where: str) -> tuple[int, np.ndarray]:
+    """Class id, from 1, and (P, 2) shares of a line."""
+    first, *rest = line.split()
+    if not first.isdecimal() or int(first) >= classes:
+        raise UserError(f"{where}: class {first!r} must be a whole number from 0 to {classes - 1}, as {DATA} numbers its names")
+    if len(rest) == 4:
+        raise UserError(f"{where}: is a box; masks need polygons, of three or more corners")
+    if len(rest) < 6 or len(rest) % 2:
+        raise UserError(f"{where}: {len(rest)} numbers after the class; a polygon has x and y of three or more corners")
+    try:
+        shares = np.array([float(value) for value in rest])
+    except ValueError as error:
+        raise UserError(f"{where}: {first_line(error)}") from error
+    if not ((shares >= 0) & (shares <= 1)).all():  # false for NaN too
+        raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
+    return int(first) + 1, shares.reshape(-1, 2)
+
+
+def mean_iou(truth: np.ndarray, other: np.ndarray) -> float | None:
+    """Mean IoU over the classes in `truth` (H, W), where it is not ignored; None when there is none."""
+    kept = truth != native.IGNORE
+    if np.array_equal(truth[kept], other[kept]):  # nearly always so, and much faster
+        return 1.0 if truth[kept].any() else None
+    counts = np.bincount(truth[kept].astype(np.int64) * 256 + other[kept], minlength=256 * 256).reshape(256, 256)
+    own, both = counts.sum(1), counts.diagonal()
+    present = np.flatnonzero(own[1:]) + 1
+    return float((both / np.maximum(own + counts.sum(0) - both, 1))[present].mean()) if len(present) else None
+
+
+def data_yaml(classes: Sequence[str], has_val: bool) -> str:
+    """The text of data.yaml; without a `path`, folders are looked for beside it."""
+    names = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(classes))  # YAML reads JSON's texts
+    return f"train: {IMAGES}/train\nval: {IMAGES}/{'val' if has_val else 'train'}\nnames:\n{names}"
+
+
+def import_yolo(source: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes, without the background, and samples of a YOLO folder, or of the folder whose data.yaml is named.
+
+    split: "train", "val" or "test"; None: all that data.yaml has. A row's `split` says which. A name that two splits have gets its split
+    in front. Raises UserError naming the file and line of what is not there or not inside the folder.
+    """
+    source = Path(source)
+    file = source / DATA if source.is_dir() else source
+    data = _read_yaml(file)
+    classes = _class_names(data.get("names"), file)
+    if split is not None and split not in READ_SPLITS:
+        raise UserError(f"split '{split}': must be one of {', '.join(READ_SPLITS)}")
+    wanted = [name for name in READ_SPLITS if data.get(name) and split in (None, name)]
+    if not wanted:
+        raise UserError(f"{file}: has no '{split or 'train'}', the folder of the pictures")
+    pictures: dict[Path, tuple[str, str]] = {}  # picture → split, name; of a folder that two splits name, the first counts
+    for one in wanted:
+        for folder in _folders(data, one, file):
+            for path in sorted(folder.rglob("*")):
+                if path.suffix.lower().removeprefix(".") in PICTURES and not path.name.startswith("."):
+                    pictures.setdefault(path, (one, path.relative_to(folder).with_suffix("").as_posix()))
+    twice = {name for name, count in Counter(name for _, name in pictures.values()).items() if count > 1}
+    return classes, list(_items(pictures, twice, len(classes)))
+
+
+def _items(pictures: dict[Path, tuple[str, str]], twice: set[str], classes: int) -> Iterator[Item]:
+    taken: set[str] = set()
+    for path, (split, stem) in pictures.items():
+        name = f"{split}/{stem}" if stem in twice else stem
+        try:
+            check_name(name, taken)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        label = label_file(path)
+        if not label.is_file():
+            raise UserError(f"{path}: has no label file {label}; an empty one says that there is nothing in the picture")
+        yield _item(name, path, label, classes, split)
+
+
+def _item(name: str, path: Path, label: Path, classes: int, split: str) -> Item:
+    def read() -> np.ndarray:
+        return from_yolo(_read_text(label), image_size(item), classes, label)
+
+    item = Item(name, path, picture_suffix(path), read, {"split": split})
+    return item
+
+
+def label_file(picture: Path) -> Path:
+    """Where a picture's labels are: the last `images` in its path becomes `labels`; without one, beside it."""
+    parts = list(picture.with_suffix(".txt").parts)
+    if IMAGES in parts:
+        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = LABELS
+    return Path(*parts)
+
+
+def _folders(data: dict[str, Any], split: str, file: Path) -> list[Path]:
+    """The folders that data.yaml names for a split. They must lie inside its own."""
+    entries = data[split] if isinstance(data[split], list) else [data[split]]
+    base = str(data.get("path") or ".")
+    folders = []
+    for entry in entries:
+        # Its own place first, then beside data.yaml: `path` is often that of another machine, and some write ../train/images for it.
+        tried = [file.parent / base / str(entry), file.parent / str(entry), file.parent / str(entry).removeprefix("../")]
+        try:
+            inside = [one for one in tried if one.is_dir() and one.resolve().is_relative_to(file.parent.resolve())]
+        except (OSError, ValueError, RuntimeError) as error:  # such as a null byte, or links in a circle
+            raise UserError(f"{file}: '{split}' is not a path: {entry!r} ({first_line(error)})") from error
+        if not inside:
+            raise UserError(f"{file}: '{split}' must name a folder of pictures beside it, not {entry!r}")
+        folders.append(inside[0])
+    return folders
+
+
+def _class_names(names: Any, file: Path) -> tuple[str, ...]:
+    if isinstance(names, dict):
+        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+            raise UserError(f"{file}: 'names' must number the classes from 0 to {len(names) - 1}")
+        names = [names[i] for i in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise UserError(f"{file}: 'names' must list the classes, not {names!r}")
+    classes = tuple(str(name) for name in names)
+    try:
+        check_classes(classes)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    return classes
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        data = yaml.safe_load(_read_text(file))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"{file}: not YAML ({first_line(error)})") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{file}: must hold 'train', 'val' and 'names', not {type(data).__name__}")
+    return data
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error

@@ -1,0 +1,24 @@
+"""Label maps that look like objects: smooth outlines, pieces, holes, pixels that are ignored."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+from test_store import item
+
+
+def blobs(seed: int, shape=(64, 80), classes: int = 3, ignore: bool = False) -> np.ndarray:
+    """(H, W) uint8 of ids 0 … classes, with a band of 255 around the objects when asked."""
+    rng = np.random.default_rng(seed)
+    fields = np.stack([ndimage.gaussian_filter(rng.normal(size=shape), min(shape) / 16) for _ in range(classes)])
+    fields /= fields.std()
+    labels = np.where(fields.max(0) > 1.2, fields.argmax(0) + 1, 0).astype(np.uint8)
+    if ignore:
+        labels[(labels == 0) & ndimage.binary_dilation(labels > 0)] = 255
+    return labels
+
+
+def some(count=5, shape=(64, 80), ignore=True):
+    """Items with names, rows and pictures of all kinds."""
+    rows = [{}, {"prompt": 'é "quoted" <b>', "classes": ["cat"], "seed": 2**63 + 1, "area": {"cat": 0.5}}, {"split": "val"}]
+    return [item(f"trip/é {i}.v2", blobs(i, shape, ignore=ignore), rows[i % 3], shape, ("png", "jpg")[i % 2]) for i in range(count)]

@@ -1,0 +1,174 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from seediff.dataset import native
+from seediff.dataset.store import Item, check_classes, check_name, labels_of, open_native, put_image, staged, write_native
+from seediff.errors import UserError
+
+
+def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
+    labels = np.zeros(shape, np.uint8) if labels is None else labels
+    image = np.arange(np.prod(shape) * 3).reshape(*shape, 3).astype(np.uint8)
+    return Item(name, native.encode_image(image, suffix), suffix, lambda: labels, row or {})
+
+
+def names(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_native_round_trip(tmp_path):
+    labels = np.zeros((4, 6), np.uint8)
+    labels[1, 1:5] = 3, 1, 255, 3
+    given = [
+        item("000000", labels, {"prompt": "é", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "file_name": "x", "mask": "y"}),
+        item("trip/1", suffix="jpg"),
+    ]
+    assert write_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"}) == 2
+    classes, items = open_native(tmp_path / "out")
+    assert classes == ("cat", "bus", "dog")
+    assert [(i.name, i.suffix) for i in items] == [("000000", "png"), ("trip/1", "jpg")]
+    assert np.array_equal(items[0].label_map(), labels)
+    assert all(one.image.read_bytes() == two.image for one, two in zip(items, given, strict=True))
+    row = items[0].row
+    assert (row["prompt"], row["file_name"], row["mask"]) == ("é", "images/000000.png", "masks/000000.png")
+    assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
+    assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
+    assert len(list(native.read_dataset(tmp_path / "out"))) == 2
+    files = "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl preview.html"
+    assert names(tmp_path / "out") == files.split()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| command | test |" in card
+    assert "2 images do not say what made them" in card
+    write_native(tmp_path / "again", classes, items, about={"command": "test"}, link=True)
+    for name in names(tmp_path / "out"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+    assert (tmp_path / "again/images/000000.png").samefile(tmp_path / "out/images/000000.png")
+
+
+def test_open_native_names_what_is_wrong(tmp_path):
+    write_native(tmp_path / "out", ("cat",), [item("0"), item("1")], about={})
+    rows = native.read_rows(tmp_path / "out")
+    (tmp_path / "out/masks/1.png").unlink()
+    with pytest.raises(UserError, match=r"metadata\.jsonl, row 2: .*masks/1\.png: there is no such file"):
+        open_native(tmp_path / "out")
+    (tmp_path / "out" / native.METADATA).write_bytes(native.jsonl([rows[0], rows[0]]))
+    with pytest.raises(UserError, match="row 2: a sample '0' is there already"):
+        open_native(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((4, 5), np.uint8), r"label map is \(4, 5\), but its picture is \(4, 6\)"),
+        (np.full((4, 6), 3, np.uint8), "id 3 in its label map, but there are 2 classes"),
+        (np.full((4, 6), 254, np.uint8), "id 254"),
+        (np.zeros((4, 6), np.int32), "uint8, not"),
+    ],
+)
+def test_label_maps_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, labels, message):
+    with pytest.raises(UserError, match=f"sample 'a/0': .*{message}"):
+        write_native(tmp_path / "out", ("cat", "dog"), [item("ok"), item(labels=labels)], about={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ignore_is_no_class():
+    assert labels_of(item(labels=np.full((4, 6), 255, np.uint8)), 0).max() == 255
+
+
+def test_a_row_of_another_sets_class_is_refused(tmp_path):
+    with pytest.raises(UserError, match="sample 'a/0': class 'fox' is not one of the dataset's: cat"):
+        write_native(tmp_path / "out", ("cat",), [item(row={"classes": ["fox"]})], about={})
+
+
+@pytest.mark.parametrize("name", ["", "/a", "a/", "../a", "a/../b", "a\\b", ".a", "C:a", "a\nb", "a\0"])
+def test_names_that_lead_elsewhere(name):
+    with pytest.raises(UserError, match="cannot be a file's"):
+        check_name(name, set())
+
+
+def test_a_name_twice():
+    with pytest.raises(UserError, match="two samples are called 'a'"):
+        check_name("a", {"a"})
+
+
+@pytest.mark.parametrize("classes", [["a", "a"], [""], [" a"], ["a\nb"], ["background"], [str(i) for i in range(255)]])
+def test_classes_that_no_list_can_hold(classes):
+    with pytest.raises(UserError):
+        check_classes(classes)
+
+
+def test_staged_appears_whole(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with staged(out) as part:
+        (part / "a").write_text("a")
+        assert not out.exists()
+        assert part.parent == out.parent
+        with pytest.raises(UserError, match=rf"--out {out}: in use by another run \(process {os.getpid()}\)"), staged(out):
+            pass
+    assert names(tmp_path) == ["deep/out/a"]
+    with pytest.raises(UserError, match="not empty"), staged(out):
+        pass
+
+
+def test_staged_takes_an_empty_folder_but_no_file(tmp_path):
+    (tmp_path / "out").mkdir()
+    with staged(tmp_path / "out") as part:
+        (part / "a").touch()
+    assert names(tmp_path) == ["out/a"]
+    with pytest.raises(UserError, match="there is a file"), staged(tmp_path / "out" / "a"):
+        pass
+
+
+def test_staged_leaves_nothing_of_a_failure(tmp_path):
+    def interrupted():
+        with staged(tmp_path / "new" / "out") as part:
+            (part / "b").mkdir()
+            (part / "b/a").write_text("a")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    code = """
+import sys, time
+from seediff.dataset.store import staged
+with staged(sys.argv[1]) as part:
+    (part / "images").mkdir()
+    (part / "images/old").write_text("old")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        assert run.stdout.readline() == "ready\n"
+        with pytest.raises(UserError, match="in use by another run"), staged(tmp_path / "out"):
+            pass
+        run.send_signal(signal.SIGKILL)
+    time.sleep(0.05)
+    assert names(tmp_path) == [".out.part/.lock", ".out.part/images/old"]
+    with staged(tmp_path / "out") as part:
+        (part / "new").touch()
+    assert names(tmp_path) == ["out/new"]
+
+
+def test_images_are_copied_or_linked(tmp_path):
+    source = tmp_path / "a.jpg"
+    source.write_bytes(b"bytes")
+    (tmp_path / "link.jpg").symlink_to(source)
+    for number, (image, link, same) in enumerate([(source, True, True), (source, False, False), (tmp_path / "link.jpg", True, True)]):
+        target = tmp_path / "out" / f"{number}.jpg"
+        put_image(Item("a", image, "jpg", lambda: np.zeros((1, 1), np.uint8)), target, link=link)
+        assert target.read_bytes() == b"bytes"
+        assert not target.is_symlink()
+        assert target.samefile(source) == same
+    with pytest.raises(UserError, match="no such file"):
+        put_image(Item("a", tmp_path / "none.jpg", "jpg", lambda: np.zeros((1, 1), np.uint8)), tmp_path / "b.jpg")
