@@ -292,7 +292,7 @@ def measure_photograph(maps: Maps, side: int, threshold: float, rounds: int, clo
 
 def everything(maps: Maps, side: int, threshold: float, *, refine: bool) -> torch.Tensor:
     rows = aggregate(maps, side)
-    return diffseg(rows, size=(8 * side, 8 * side), num_points=POINTS, kl_threshold=[threshold], rounds=ROUNDS, refine=refine)
+    return label(diffseg(rows, num_points=POINTS, kl_thresholds=[threshold] * ROUNDS, refine=refine), (8 * side, 8 * side))
 
 
 def attention(latent_side: int, device: torch.device) -> Maps:

@@ -167,6 +167,14 @@ def test_configuration_file_and_the_command_line_over_it(tmp_path):
     assert (config.seed, config.mask.alpha, config.per_class) == (3, 0.4, 2)
 
 
+def test_preview_of_segments_says_what_it_works_on(tmp_path, capsys):
+    (tmp_path / "seediff.toml").write_text('command = "segment"\n')
+    assert main(["preview", str(tmp_path)]) == 2
+    assert one_line(capsys).endswith(
+        "is not a dataset that `seediff generate` or `seediff mask` made, but the output of `seediff segment`\n"
+    )
+
+
 def test_preview_writes_the_same_page_again(tmp_path, capsys):
     out = tmp_path / "out"
     main([*BASE, "--out", str(out), "--quiet"])
@@ -280,7 +288,7 @@ def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(engine, "look_into", interrupted)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
-    assert "interrupted with nothing drawn yet by this run; the same command continues" in one_line(capsys)
+    assert "interrupted with nothing finished yet by this run; the same command continues" in one_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +319,11 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
         "seediff: 16 of 24 images, 0.60 images/s, 0:00:13 left",
         "seediff: 24 of 24 images, 0.33 images/s, 0:00:00 left",
     ]
+    with progress.progress_lines("photographs", clock=lambda: now[0]) as show:
+        for seconds, done in ((120, 0), (140, 5)):
+            now[0] = seconds
+            show(done, 10, "dog")
+    assert capsys.readouterr().err.splitlines() == ["seediff: 5 of 10 photographs, 0.25 photographs/s, 0:00:20 left"]
 
 
 def test_lines_are_shown_unless_quiet(tmp_path, capsys, monkeypatch):

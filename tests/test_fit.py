@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from PIL import Image
 
-from seediff.fit import Window, cut, paste, windows
+from seediff.fit import Window, cut, paste, window_count, windows
 from seediff.photos import read_photo
 
 SIDES = st.integers(8, 700)
@@ -57,6 +57,8 @@ def test_tiles_cover_everything_and_overlap_by_half(height: int, width: int):
 def test_number_of_tiles():
     counts = {(512, 512): 1, (480, 640): 2, (640, 427): 2, (1080, 1920): 3, (100, 2000): 39, (8, 9): 2}
     assert {shape: len(windows(*shape, "tile")) for shape in counts} == counts
+    assert {shape: window_count(*shape, "tile") for shape in counts} == counts
+    assert window_count(100, 2000, "crop") == window_count(100, 2000, "resize") == 1
     assert windows(300, 200, "resize") == [Window(0, 0, 300, 200)]
     with pytest.raises(ValueError, match="'crop', 'resize' or 'tile'"):
         windows(300, 200, "stretch")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from seediff.errors import UserError
-from seediff.photos import find_photos, read_photo
+from seediff.photos import Photo, find_photos, read_photo
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
 
@@ -92,6 +92,34 @@ class TestFind:
         found = names(find_photos([tmp_path]))
         assert len({n.casefold() for n in found}) == 9
         assert {"a.jpg", "a.png", "a.jpg.png", "B.jpg", "b.gif", "c.JPG", "c.jpg~2", "Straße.jpg", "strasse.png"} == set(found)
+
+    def test_a_folder_called_like_a_photographs_result(self, tmp_path):
+        """overlays/trip.jpg cannot be a picture and a folder; neither can labels/tour.png."""
+        touch(tmp_path, "trip.png", "trip.JPG/x.jpg", "tour.gif", "tour.png/deep/y.jpg", "alone.jpg")
+        found = names(find_photos([tmp_path]))
+        assert set(found) == {"trip.png", "trip.JPG/x", "tour.gif", "tour.png/deep/y", "alone"}
+        touch(tmp_path, "trip.png.jpg/z.jpg")
+        assert "trip.png~2" in names(find_photos([tmp_path]))
+
+    def test_file_names_are_unique(self, tmp_path):
+        touch(tmp_path, "a.jpg", "a.jpg.jpg", "b.jpg", "b.PNG", "x/a.jpg", "c.JPG", "c.jpg")
+        found = {photo.file_name for photo in find_photos([tmp_path]).photos}
+        assert found == {"a.jpg", "a.jpg.jpg", "b.jpg", "b.PNG", "x/a.jpg", "c.JPG", "c.jpg~2.jpg"}
+        touch(tmp_path, "scan.0001")
+        assert find_photos([tmp_path / "scan.0001"]).photos[0].file_name == "scan.0001"
+        assert Photo(Path(os.fsdecode(b"caf\xe9.jpg")), "caf\N{REPLACEMENT CHARACTER}").file_name == "caf\N{REPLACEMENT CHARACTER}.jpg"
+
+    def test_outputs_of_earlier_runs_are_not_read(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        touch(tmp_path, "in/a.jpg", "in/old/seediff.toml", "in/old/labels/a.png", "in/old/labels/deep/b.png", "in/other/c.jpg")
+        for given, skipped in (("in", 3), ("in/*", 3), ("in/**/*.*g", 2)):
+            found = find_photos([given])
+            assert {photo.path.name for photo in found.photos} == {"a.jpg", "c.jpg"}
+            assert found.skipped == skipped
+        assert names(find_photos(["in/old/labels"])) == ["a", "deep/b"]  # named itself
+        assert names(find_photos(["in/old/labels/*.png"])) == ["a"]
+        touch(tmp_path, "in/seediff.toml")  # for --config
+        assert names(find_photos(["in"])) == ["a", "other/c"]
 
     def test_one_more_photograph_renames_no_other(self, tmp_path):
         touch(tmp_path, "a.jpg", "x/b.jpg")

@@ -13,7 +13,7 @@ from seediff.errors import UserError
 from seediff.photo_config import MaskPhotosConfig
 from seediff.photo_files import read_classes_csv
 from seediff.photos import find_photos, read_photo
-from seediff.run_mask import mask_photos
+from seediff.run_mask import MaskJob, mask_photos
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +133,44 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_f
         mask_photos(replace(chosen, presence=0.9), found, tmp_path / "whole")
 
 
+def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_folder, capsys, monkeypatch):
+    out = tmp_path / "out"
+    table = tmp_path / "classes.csv"
+    table.write_text("file,classes\n0.png,dog\n1,car\n", encoding="utf-8")
+    line = ["mask", str(photos), "--classes", str(table), "--model", str(mini_folder), "--timesteps", "100", "--out", str(out)]
+    line += ["--batch-size", "2", "--quiet"]
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("Would do: 6 photographs")
+    assert not out.exists()
+    real = MaskJob.do
+
+    def second_fails(self, batch):
+        if batch[0].index:
+            raise UserError("stopped")
+        return real(self, batch)
+
+    monkeypatch.setattr(MaskJob, "do", second_fails)
+    assert main(line) == 2
+    monkeypatch.undo()
+    before = fingerprints(out)
+    capsys.readouterr()
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
+    assert fingerprints(out) == before
+    assert main(line) == 0
+    assert main([*line, "--dry-run"]) == 0
+    assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out
+    table.write_text("file,classes\n0.png,car\n1,dog\n", encoding="utf-8")
+    assert main([*line, "--dry-run"]) == 2
+    assert "another configuration" in capsys.readouterr().err
+
+
 def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     folder = write_photos(tmp_path / "in", 2)
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     line = ["mask", str(folder), "--classes", "dog", "--model", str(mini_folder), "--timesteps", "100", "--out", str(tmp_path / "out")]
     assert main(line) == 2
-    assert "1 of 4 photographs could not be used (broken: " in capsys.readouterr().err
+    assert "1 of 4 photographs could not be used (broken.jpg: " in capsys.readouterr().err
     assert len(list(native.read_dataset(tmp_path / "out"))) == 3
 
 
@@ -146,6 +178,10 @@ BAD = [
     ([], "no classes: name them"),
     (["--classes", "zebra"], "zebra"),
     (["--classes", "dog", "--timesteps", "2000"], "timesteps = (2000,)"),
+    (["--classes", "dog", "--timesteps", "50,50"], "timesteps = (50, 50): each can be named only once"),
+    (["--classes", "dog", "--size", "0"], "size = 0 must be at least 8 pixels"),
+    (["--classes", "dog", "--size", "2048"], "attention grows with the fourth power"),
+    (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph any class"),
     (["--classes", "dog", "--presence", "2"], "presence = 2.0 must be in [0, 1]"),
     (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),
     (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
@@ -156,6 +192,8 @@ BAD = [
 @pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
 def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, message):
     Image.fromarray(scene_photo(0)).save(tmp_path / "a.png")
+    (tmp_path / "empty.csv").write_text("file,classes\na.png,\n", encoding="utf-8")
+    line = [part.replace("{in}", str(tmp_path)) for part in line]
     assert main(["mask", str(tmp_path / "a.png"), *line, "--model", str(mini_folder), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert message in error

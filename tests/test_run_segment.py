@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from seediff.evaluate.label_maps import read_label_map
 from seediff.photo_config import SegmentPhotosConfig
 from seediff.photos import find_photos, read_photo
 from seediff.rle import decode
-from seediff.run_segment import encode_segments, read_segments, segment_photos
+from seediff.run_segment import SegmentJob, encode_segments, read_segments, segment_photos
 
 
 @pytest.fixture(scope="module")
@@ -69,20 +70,102 @@ def test_methods_and_names(tmp_path, photos, mini_folder):
             assert all(len(row["segments"]) <= 3 for row in result.rows)
 
 
+def write_label(path: Path, shape: tuple[int, int], count: int = 2, first: int = 0) -> None:
+    """A label map of `count` upright stripes of one width."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stripes = first + np.arange(shape[1]) * count // shape[1]
+    Image.fromarray(stripes[None].repeat(shape[0], 0).astype(np.uint8 if stripes.max() < 256 else np.uint16)).save(path)
+
+
 def test_truth_counts_come_from_label_maps(tmp_path, photos, mini_folder, capsys):
-    labels = tmp_path / "labels"
-    for photo in find_photos([photos]).photos:
-        (labels / photo.name).parent.mkdir(parents=True, exist_ok=True)
-        height, width = read_photo(photo.path).shape[:2]
-        Image.fromarray((np.arange(width) * 2 // width)[None].repeat(height, 0).astype(np.uint8)).save(labels / f"{photo.name}.png")
+    labels, found = tmp_path / "labels", find_photos([photos]).photos
+    for number, photo in enumerate(found):
+        # Ids beyond the classes that a plain folder has by default are no error, and 255 of 16 bits is an id.
+        shape = read_photo(photo.path).shape
+        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 255)[number % 3])
     line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--out", str(tmp_path / "out")]
     assert main([*line, "--labels", str(labels)]) == 0
-    assert all(len(row["segments"]) <= 2 for row in read_segments(tmp_path / "out"))
-    (labels / "0.png").unlink()
-    assert main([*line[:-1], str(tmp_path / "other"), "--labels", str(labels)]) == 2
-    assert "no label map of photograph '0'" in capsys.readouterr().err
+    counts = [len(row["segments"]) for row in read_segments(tmp_path / "out")]
+    assert all(count <= 1 + number for number, count in enumerate(counts))
+    assert max(counts) > 2
+    write_label(labels / "3.png", (60, 150), 150)
+    assert main([*line, "--labels", str(labels)]) == 2
+    assert "another configuration" in capsys.readouterr().err
     assert main([*line[:-1], str(tmp_path / "other")]) == 2
     assert "needs --labels" in capsys.readouterr().err
+
+
+def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, photos, mini_folder, capsys):
+    labels = tmp_path / "labels"
+    for photo in find_photos([photos]).photos:
+        shape = read_photo(photo.path).shape
+        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]))
+    (labels / "0.png").unlink()
+    (labels / "1.png").write_bytes(b"broken")
+    write_label(labels / "2.png", (10, 20))
+    write_label(labels / "trip" / "last.png", (96, 128), 128)
+    line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--size", "32"]
+    line += ["--labels", str(labels), "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    positions = (32 // 4) ** 2
+    failed = {row["photo"]: row["reason"] for row in native.read_rows(tmp_path / "out", "failed.jsonl")}
+    assert sorted(failed) == ["0", "1", "2", "trip/last"]
+    assert "there is no label map" in failed["0"]
+    assert failed["1"].startswith("label map '1': cannot be read")
+    assert failed["2"] == "label map '2' is 20 × 10 pixels, the photograph 100 × 100"
+    assert failed["trip/last"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
+    assert all(str(tmp_path) not in reason for reason in failed.values())
+    assert [row["photo"] for row in read_segments(tmp_path / "out")] == ["3", "4"]
+    capsys.readouterr()
+    write_label(tmp_path / "none" / "else.png", (8, 8))
+    assert main([*line[:-3], str(tmp_path / "none"), "--out", str(tmp_path / "other")]) == 2
+    assert "no label map of any of the 6 photographs" in capsys.readouterr().err
+
+
+def test_too_many_tiles_are_one_photographs_failure(tmp_path, mini_folder):
+    folder = write_photos(tmp_path / "in", 1)
+    Image.fromarray(scene_photo(1, 10, 400)).save(folder / "strip.png")
+    result = segment_photos(config(mini_folder, fit="tile", size=64), find_photos([folder]).photos, tmp_path / "out")
+    assert [row["photo"] for row in result.rows] == ["0", "trip/last"]
+    (failed,) = result.failed
+    assert failed["photo"] == "strip"
+    assert failed["reason"].startswith("400 × 10 pixels would be 79 squares, more than 64")
+
+
+def test_words_that_cannot_be_names(tmp_path, photos, mini_folder):
+    found = find_photos([photos / "0.png", photos / "trip"]).photos
+    words = {"0": [f"word{i}" for i in range(200)], "last": [f"word{i}" for i in range(100, 300)]}
+    with pytest.raises(UserError, match=r"words of the photographs: 300 different words, more than the 254"):
+        segment_photos(config(mini_folder), found, tmp_path / "out", words=words)
+    assert not (tmp_path / "out").exists()
+    words = {"0": ("dog", "background", "dog"), "last": ()}
+    segment_photos(config(mini_folder, name_threshold=0.0), found, tmp_path / "out", words=words)
+    assert native.read_classes(tmp_path / "out") == ("dog",)
+
+
+def test_a_batch_is_written_photograph_by_photograph(tmp_path, photos, mini_folder, monkeypatch):
+    """What is found of one photograph is on the disk before the next one is named."""
+    here: list[int] = []
+    real = SegmentJob.names
+
+    def names(self, one, segments):
+        here.append(len(list((tmp_path / "out" / "labels").rglob("*.png"))))
+        return real(self, one, segments)
+
+    monkeypatch.setattr(SegmentJob, "names", names)
+    segment_photos(replace(config(mini_folder, names=("dog",)), batch_size=6), find_photos([photos]).photos, tmp_path / "out")
+    assert here == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
+def test_a_photograph_whose_name_is_not_utf8(tmp_path, mini_folder):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    try:
+        Image.fromarray(scene_photo(0)).save(path)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    (row,) = segment_photos(config(mini_folder), find_photos([path]).photos, tmp_path / "out").rows
+    assert row["file_name"] == "caf\N{REPLACEMENT CHARACTER}.png"
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
@@ -180,6 +263,19 @@ BAD = [
     (["{in}", "--method", "kmeans", "-k", "100000"], "k = 100000 must be from 1 to"),
     (["{in}", "--names", "zebra"], "zebra"),
     (["{in}", "--names", ","], "--names"),
+    (["{in}", "--names", "dog,dog"], "names: classes named more than once: dog"),
+    (["{in}", "--names", "background"], "names: 'background' is the name of id 0"),
+    (["{in}", "--names", "d\x07g"], "is no class name"),
+    (["{in}", "--names", ",".join(f"w{i}" for i in range(255))], "names: 255 different words, more than the 254"),
+    (["{in}", "--size", "0"], "size = 0 must be at least 8 pixels"),
+    (["{in}", "--size", "-64"], "size = -64 must be at least 8"),
+    (["{in}", "--size", "2048"], "size = 2048 must be at most 512 for this model: attention grows"),
+    (["{in}", "--rounds", "2", "--kl-threshold", "1,0.5"], "--rounds: 2 values of kl_threshold"),
+    (["{in}", "--labels", "{in}"], "--labels: is used only with --method kmeans -k truth"),
+    (["{in}", "--vote", "majority"], "--vote: segments get no names without"),
+    (["{in}", "--name-threshold", "0.6"], "--name-threshold: segments get no names without"),
+    (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut, not of diffseg"),
+    (["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"], "--cut-power: is an option of method diffcut, not of kmeans"),
     (["{in}", "--timestep", "1000"], "timestep = 1000 must be"),
     (["{in}", "--size", "100"], "must be a multiple of"),
     (["{in}/out/labels/0.png"], "out"),
@@ -200,7 +296,35 @@ def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, 
     assert not (tmp_path / "fresh").exists()
 
 
-def test_dry_run_writes_nothing(tmp_path, photos, mini_folder, capsys):
-    assert main(["segment", str(photos), "--model", str(mini_folder), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
-    assert "Would do: 6 photographs" in capsys.readouterr().out
-    assert not (tmp_path / "out").exists()
+def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_folder, capsys, monkeypatch):
+    out = tmp_path / "out"
+    captions = tmp_path / "captions.csv"
+    captions.write_text("file,caption\n0.png,a dog on a background\n1.jpg,a car\n", encoding="utf-8")
+    line = ["segment", str(photos), "--captions", str(captions), "--model", str(mini_folder), "--batch-size", "2", "--quiet"]
+    line += ["--out", str(out)]
+    assert main([*line, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Would do: 6 photographs")
+    assert "Names: those of the captions" in said
+    assert not out.exists()
+    real = SegmentJob.do
+
+    def second_fails(self, batch):
+        if batch[0].photo.name == "2":
+            raise UserError("stopped")
+        return real(self, batch)
+
+    monkeypatch.setattr(SegmentJob, "do", second_fails)
+    assert main(line) == 2
+    monkeypatch.undo()
+    before = fingerprints(out)
+    capsys.readouterr()
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
+    assert fingerprints(out) == before
+    assert main(line) == 0
+    assert main([*line, "--dry-run"]) == 0
+    assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out
+    captions.write_text("file,caption\n0.png,a cat\n1.jpg,a car\n", encoding="utf-8")
+    assert main([*line, "--dry-run"]) == 2
+    assert "another configuration" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
+from torch.profiler import ProfilerActivity, profile
 
 from seediff import suppression
 from seediff.suppression import label
@@ -24,12 +25,14 @@ def plain_label(proposals: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     st.sampled_from([2, 5, 16]),
     st.tuples(st.integers(1, 70), st.integers(1, 70)),
     st.sampled_from([20, 1000, suppression.CHUNK]),
+    st.sampled_from([1, 300, suppression.ROWS]),
 )
 @settings(PATIENT, max_examples=60)
-def test_equals_the_plain_reference_in_any_bands(seed: int, count: int, side: int, size: tuple[int, int], chunk: int):
+def test_equals_the_plain_reference_in_any_bands(seed: int, count: int, side: int, size: tuple[int, int], chunk: int, rows: int):
     proposals = torch.rand(count, side, side, generator=torch.Generator().manual_seed(seed))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suppression, "CHUNK", chunk)
+        patch.setattr(suppression, "ROWS", rows)
         found = label(proposals, size)
     assert found.dtype == torch.int32
     assert (found.numpy() == plain_label(proposals, size)).all()
@@ -47,6 +50,26 @@ def test_a_photograph_as_wide_as_a_band_is_wide():
     proposals = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
     size = (3, suppression.CHUNK + 1)
     assert (label(proposals, size).numpy() == plain_label(proposals, size)).mean() > 0.99999
+
+
+def test_a_narrow_photograph_with_many_proposals_needs_little_memory():
+    """Each allocation is far below what all proposals at all rows would take: 50 MiB."""
+    proposals = torch.rand(256, 32, 32, generator=torch.Generator().manual_seed(0))
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        label(proposals, (1600, 8))
+    largest = max((event.self_cpu_memory_usage for event in seen.events() or []), default=0)
+    assert 0 < largest < 2**25
+
+
+def test_the_whole_map_is_never_copied():
+    proposals = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    proposals[1] = 0  # wins nowhere, so that ids have to change
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        found = label(proposals, (2000, 2000))
+    assert found.max() == 1
+    sizes = sorted(event.self_cpu_memory_usage for event in seen.events() or [])
+    assert sizes[-1] == found.numel() * 4
+    assert sizes[-2] < found.numel()
 
 
 def test_bits_do_not_depend_on_threads():

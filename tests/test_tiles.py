@@ -15,7 +15,7 @@ from patience import PATIENT
 from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.optimize import linear_sum_assignment
 
-from seediff import tiles
+from seediff import suppression, tiles
 from seediff.fit import Window, windows
 from seediff.suppression import label
 from seediff.tiles import merge_labels, merge_proposals
@@ -218,7 +218,7 @@ def test_bands_and_threads_change_nothing(monkeypatch):
     cover = windows(90, 200, "tile")
     maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
     whole = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
-    monkeypatch.setattr(tiles, "CHUNK", 300)
+    monkeypatch.setattr(suppression, "CHUNK", 300)
     torch.set_num_threads(2)
     try:
         np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)

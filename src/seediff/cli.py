@@ -42,7 +42,7 @@ app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model
 
 
 @app.command
-def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset.")]) -> None:
+def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset of generate or mask.")]) -> None:
     """Write preview.html of a dataset again.
 
     For example: `seediff preview pets`

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -16,6 +16,9 @@ from .errors import UserError
 from .photo_config import PRESENCE, MaskPhotosConfig, SegmentPhotosConfig
 from .progress import show_progress
 from .prompts import DEFAULT_PROMPTS, parse_classes, parse_names
+
+if TYPE_CHECKING:
+    from .photos import Photo
 
 PATHS = Parameter(help="Photographs: files, folders with all below them, or patterns such as 'photos/*.jpg'.", negative=())
 
@@ -115,7 +118,7 @@ def segment(
     - `seediff segment photos --method kmeans -k 6 --out kmeans`
     """
     from .photos import find_photos
-    from .run_segment import describe, segment_config, segment_photos, truth_counts
+    from .run_segment import describe, segment_config, segment_photos
     from .summary_photos import show_segments
 
     line: dict[str, Any] = given(photos or PhotoOptions())
@@ -125,6 +128,7 @@ def segment(
         line["names"] = parse_names(names)
     line["segment"] = segment_table(segments or SegmentOptions())
     settled = segment_config(line, config, preset)
+    check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
@@ -132,17 +136,14 @@ def segment(
         from .models.registry import read_words_known, resolve_name
 
         words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
-    if settled.segment.k == "truth" and labels is None:
-        raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
-    counts = truth_counts(labels, found.photos, settled.fit) if labels and settled.segment.k == "truth" else {}
     if dry_run:
-        print(describe(settled, found, out, named=bool(settled.names or any(words.values()))))
+        print(describe(settled, found, out, words=words, labels=labels))
         return
-    with show_progress(quiet, out) as progress:
-        result = segment_photos(settled, found.photos, out, words=words, counts=counts, progress=progress)
+    with show_progress(quiet, out, "photographs") as progress:
+        result = segment_photos(settled, found.photos, out, words=words, labels=labels, progress=progress)
     if not quiet:
         show_segments(result, found.skipped)
-    complain(result.failed, len(found.photos), out)
+    complain(result.failed, found.photos, out)
 
 
 def mask(
@@ -181,8 +182,9 @@ def mask(
 ) -> None:
     """Mask named classes in photographs: the same dataset folder that `generate` makes.
 
-    A folder of photographs that holds a `classes.csv` (columns file and classes) gives each photograph its own list. Stopped in whatever
-    way, the same command continues. Photographs that cannot be read are listed at the end and do not stop the others.
+    A folder of photographs that holds a `classes.csv` (columns file and classes) gives each photograph its own list; one that it does
+    not list is asked for all classes. Stopped in whatever way, the same command continues. Photographs that cannot be read are listed
+    at the end and do not stop the others.
 
     For example:
 
@@ -204,6 +206,8 @@ def mask(
     line |= {name: value for name, value in chosen.items() if value is not None}
     table = classes_file(classes, paths)
     classes_of = read_classes_csv(table, found.photos) if table else {}
+    if table and not any(classes_of.values()):
+        raise UserError(f"{table}: gives no photograph any class; write names in its column 'classes'")
     if table:
         line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
     elif classes is not None:
@@ -215,13 +219,13 @@ def mask(
     line |= {"mask": mask_table(masks or MaskOptions()), "capture": given(capture or CaptureOptions())}
     settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model")
     if dry_run:
-        print(describe(settled, found, out))
+        print(describe(settled, found, out, classes_of=classes_of))
         return
-    with show_progress(quiet, out) as progress:
+    with show_progress(quiet, out, "photographs") as progress:
         result = mask_photos(settled, found.photos, out, classes_of=classes_of, progress=progress)
     if not quiet:
         show_masks(result, settled, found.skipped)
-    complain(result.failed, len(found.photos), out)
+    complain(result.failed, found.photos, out)
 
 
 def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
@@ -247,12 +251,31 @@ def segment_table(options: SegmentOptions) -> dict[str, Any]:
     return table
 
 
-def complain(failed: Sequence[Mapping[str, str]], count: int, out: Path) -> None:
+def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
+    """Raise UserError for an option of the command line that changes nothing: whoever gives it expects something else."""
+    chosen, segment = line["segment"], settled.segment
+    if "rounds" in chosen and isinstance(segment.kl_threshold, tuple):
+        raise UserError(
+            f"--rounds: {len(segment.kl_threshold)} values of kl_threshold say how many rounds there are; leave one of them out"
+        )
+    for name in ("cut_threshold", "cut_power"):
+        if name in chosen and segment.method != "diffcut":
+            raise UserError(f"--{name.replace('_', '-')}: is an option of method diffcut, not of {segment.method}")
+    for name in ("vote", "name_threshold"):
+        if name in line and not named:
+            raise UserError(f"--{name.replace('_', '-')}: segments get no names without --names or --captions")
+    if labels is not None and segment.k != "truth":
+        raise UserError("--labels: is used only with --method kmeans -k truth, which counts the segments in them")
+
+
+def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: Path) -> None:
     """Raise UserError, for the exit code, when photographs could not be used; everything else is done by then."""
     if failed:
         from .photo_files import FAILED
 
-        first = f"{failed[0]['photo']}: {failed[0]['reason']}"
+        name = failed[0]["photo"]
+        suffix = next((photo.path.suffix for photo in photos if photo.name == name and not name.endswith(photo.path.suffix)), "")
+        first = f"{name}{suffix}: {failed[0]['reason']}"
         rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{len(failed)} of {count} photographs could not be used ({first}{rest}); the list is in {where}")
+        raise UserError(f"{len(failed)} of {len(photos)} photographs could not be used ({first}{rest}); the list is in {where}")

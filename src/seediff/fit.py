@@ -9,6 +9,9 @@ from PIL import Image
 
 from .photo_config import Fit
 
+MAX_WINDOWS = 64
+"""More squares of one photograph than this are not shown to a model: it is a strip, which nobody divides into squares on purpose."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -23,6 +26,12 @@ class Window:
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns, to index an array (H, W, …)."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+def window_count(height: int, width: int, fit: Fit) -> int:
+    """How many `windows` there are."""
+    short, long = sorted((height, width))
+    return -(-(long - short) // (short // 2)) + 1 if fit == "tile" else 1
 
 
 def windows(height: int, width: int, fit: Fit) -> list[Window]:
@@ -40,7 +49,7 @@ def windows(height: int, width: int, fit: Fit) -> list[Window]:
         return [Window((height - short) // 2, (width - short) // 2, short, short)]
     if fit != "tile":
         raise ValueError(f"fit = {fit!r} must be 'crop', 'resize' or 'tile'")
-    gaps = -(-(long - short) // (short // 2))
+    gaps = window_count(height, width, fit) - 1
     starts = [(long - short) * i // gaps for i in range(gaps + 1)] if gaps else [0]
     return [Window(start, 0, short, short) if height > width else Window(0, start, short, short) for start in starts]
 

@@ -136,7 +136,7 @@ def name_photos(
     from .encode import capture_clean, encode_images, join_maps
     from .fit import cut, windows
 
-    side = size or model.image_side
+    side = model.image_side if size is None else size
     found: list[list[SegmentName]] = []
     for photo, label_map, own in zip(photos, label_maps, words, strict=True):
         if not own:

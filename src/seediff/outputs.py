@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def make_writable(out: Path, json_path: Path | None = None) -> None:
+def make_writable(out: Path | None, json_path: Path | None = None) -> None:
     """Make the folders of `--out` and `--json` and try them: what takes minutes should not fail at the end.
 
     Raises UserError naming the option that is no use.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
 from .base_config import RunConfig
 from .config import SegmentConfig
 from .errors import UserError
+from .prompts import MAX_CLASSES, check_classes
 from .run_config import DatasetConfig
 
 Fit = Literal["resize", "crop", "tile"]
@@ -16,6 +18,13 @@ Fit = Literal["resize", "crop", "tile"]
 PRESENCE = 0.865
 """Presence scores from here on count as "the class is in the picture": tuned on the embedded model's tuning scenes, and measured for it
 only (`seediff study presence`). For other models look at the scores that `mask` notes, and choose."""
+
+
+MIN_SIZE = 8
+"""Pixels a side at which a model can be made to see a photograph."""
+MAX_LATENT = 128
+"""Positions a side of the latent: Stable Diffusion's at 1024 pixels. One head of self-attention then has 16384² numbers (1 GiB); at
+twice the side it would have 16 times as many."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +47,13 @@ class MaskPhotosConfig(DatasetConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_fit(self.fit, ("resize", "crop"))
+        _check_size(self.size)
         if len(self.prompts) != 1:
             raise UserError(f"prompts: {len(self.prompts)} templates; a photograph is shown with one")
         if not self.timesteps or not all(0 <= t < 1000 for t in self.timesteps):
             raise UserError(f"timesteps = {self.timesteps} must be whole numbers from 0 to 999, at least one")
+        if len(set(self.timesteps)) < len(self.timesteps):
+            raise UserError(f"timesteps = {self.timesteps}: each can be named only once")
         if not 0 <= self.presence <= 1:
             raise UserError(f"presence = {self.presence} must be in [0, 1]")
 
@@ -72,12 +84,39 @@ class SegmentPhotosConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_fit(self.fit, get_args(Fit))
+        _check_size(self.size)
+        check_names(self.names, "names")
         if self.segment.method == "diffcut" and self.segment.refine and self.fit == "tile":
             raise UserError("refine = true fits DiffCut's segments to edges in one square: use fit resize or crop, or leave it out")
         if self.vote not in ("mean", "majority"):
             raise UserError(f"vote = {self.vote!r} must be 'mean' or 'majority'")
         if not 0 <= self.name_threshold <= 1:
             raise UserError(f"name_threshold = {self.name_threshold} must be in [0, 1]")
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """Raise UserError when words cannot be the names of segments, the classes of named/. what: what the message calls them."""
+    if len(names) > MAX_CLASSES:
+        raise UserError(f"{what}: {len(names)} different words, more than the {MAX_CLASSES} of 8-bit label maps; choose fewer with --names")
+    try:
+        if names:
+            check_classes(names)
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def check_attention(size: int | None, factor: int) -> None:
+    """Raise UserError for a size whose attention memory does not hold. factor: pixels a position of the model's latent."""
+    if size is not None and size > MAX_LATENT * factor:
+        raise UserError(
+            f"size = {size} must be at most {MAX_LATENT * factor} for this model: attention grows with the fourth power of the side, "
+            "and that of a larger square cannot be held in memory; photographs may have any size"
+        )
+
+
+def _check_size(size: int | None) -> None:
+    if size is not None and size < MIN_SIZE:
+        raise UserError(f"size = {size} must be at least {MIN_SIZE} pixels; leave it out for the model's own")
 
 
 def _check_fit(fit: str, choices: tuple[str, ...]) -> None:

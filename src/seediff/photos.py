@@ -10,7 +10,7 @@ import re
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from .dataset.native import CONFIG
 from .errors import UserError, first_line
 
 SUFFIXES = (
@@ -33,6 +34,9 @@ almost any bytes for a picture (TGA)."""
 
 SHORTEST_SIDE = 8
 """Pixels. Less than that shows nothing to segment."""
+
+RESULT_SUFFIXES = (".png", ".jpg")
+"""What a photograph's name gets behind it in folders of results: a folder of photographs called like that would be in the way."""
 
 UPRIGHT = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 """EXIF orientation → the transposition (of PIL.Image.Transpose) that turns the picture upright."""
@@ -51,11 +55,17 @@ class Photo:
     path: Path
     name: str
 
+    @property
+    def file_name(self) -> str:
+        """The name with the file's suffix, as unique as the name."""
+        kept = not _looks_like_picture(self.path.name) or self.name.rpartition("/")[2] == _readable(self.path.name)
+        return self.name if kept else self.name + self.path.suffix
+
 
 @dataclass(frozen=True)
 class Found:
     """photos: in the order named, folders in natural order (img2 before img10). skipped: files in folders and patterns that are no
-    pictures by their suffix; hidden files are neither read nor counted."""
+    pictures by their suffix or belong to the output of an earlier run; hidden files are neither read nor counted."""
 
     photos: tuple[Photo, ...]
     skipped: int
@@ -66,11 +76,13 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     `photos/*.jpg`, which stand for the files and folders that they match. A file that is named twice, or once more through a link, is
     taken once.
 
-    exclude: the output folder; it is not searched where it lies inside a folder to read, whether it exists yet or not.
+    exclude: the output folder; it is not searched where it lies inside a folder to read, whether it exists yet or not. Outputs of
+    earlier runs, which are folders with a seediff.toml, are not read either where they lie inside a folder to read or match a pattern.
 
     A name is the path below the folder named, or the file's own, without its suffix: `photos` → `trip/IMG_1`. Where two would be the
     same, all names are the paths below the folder that holds everything (`a/1`, `b/1`), and files that differ in their suffix alone
-    keep it (`1.jpg`, `1.png`). So one photograph more in a folder renames none of another stem.
+    keep it (`1.jpg`, `1.png`), as does one whose result would be called like a folder (`trip.png` beside `trip.jpg/`). So one
+    photograph more in a folder renames none of another stem.
 
     Raises UserError: nothing named, a path or pattern that leads nowhere, a folder that cannot be listed, input inside `exclude`, no
     picture found.
@@ -112,32 +124,47 @@ def _files(given: str, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
     matches = sorted(map(Path, glob.glob(given, recursive=True)), key=_reading_order)
     if not matches:
         raise UserError(f"{given}: no file or folder matches this pattern")
+    named = Path(*takewhile(lambda part: not glob.has_magic(part), Path(given).parts))
     for path in matches:
         if out is not None and Path(os.path.realpath(path)).is_relative_to(out):
             continue
+        old = _in_output(path, named)
         if path.is_dir():
-            yield from _walk(path, out)
+            yield from _walk(path, out, old)
         else:
-            yield path, 1, _looks_like_picture(path.name)
+            yield path, 1, not old and _looks_like_picture(path.name)
 
 
-def _walk(folder: Path, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
-    """Every file below a folder that is not hidden, in natural order; links are followed, circles of them broken."""
+def _in_output(path: Path, named: Path) -> bool:
+    """Whether a path is, or lies in, the output of an earlier run below the folder that the user named."""
+    below = takewhile(lambda folder: folder != named, (path, *path.parents))
+    return any((folder / CONFIG).is_file() for folder in below)
+
+
+def _walk(folder: Path, out: Path | None, old: bool = False) -> Iterator[tuple[Path, int, bool]]:
+    """Every file below a folder that is not hidden, in natural order; links are followed, circles of them broken.
+
+    old: the folder is an earlier run's output: nothing in it is to be read.
+    """
 
     def stop(error: OSError) -> None:
         raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
 
-    files, seen = [], set()
+    files: list[Path] = []
+    seen: set[str] = set()
+    outputs: set[Path] = {folder} if old else set()
     for here, folders, names in os.walk(folder, followlinks=True, onerror=stop):
         real = os.path.realpath(here)
         if real in seen or (out is not None and Path(real).is_relative_to(out)):
             folders.clear()
             continue
         seen.add(real)
+        if Path(here) != folder and (CONFIG in names or Path(here).parent in outputs):
+            outputs.add(Path(here))
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [Path(here, name) for name in names if not name.startswith(".")]
     for path in sorted(files, key=_reading_order):
-        yield path, len(path.relative_to(folder).parts), _looks_like_picture(path.name)
+        yield path, len(path.relative_to(folder).parts), path.parent not in outputs and _looks_like_picture(path.name)
 
 
 def _check_outside(given: str, out: Path | None) -> None:
@@ -167,15 +194,25 @@ def _unique_names(depths: dict[Path, int]) -> list[str]:
         shared = takewhile(lambda level: len(set(level)) == 1, zip(*(path[:-1] for path in full), strict=False))
         common = len(list(shared))
         parts = [path[common:] for path in full]
-    # A name that is not UTF-8 could be written neither to JSON nor to a terminal.
-    whole = ["/".join(own).encode("utf-8", "surrogateescape").decode("utf-8", "replace") for own in parts]
+    whole = [_readable("/".join(own)) for own in parts]
     names = [_without_suffix(name) for name in whole]
+    homes = {_folded(parent.as_posix()) for name in whole for parent in Path(name).parents}
     while True:
         count = Counter(map(_folded, names))
-        longer = [w if count[_folded(n)] > 1 else n for n, w in zip(names, whole, strict=True)]
+        longer = [w if count[_folded(n)] > 1 or _is_in_the_way(n, homes) else n for n, w in zip(names, whole, strict=True)]
         if longer == names:
-            return _numbered(names)  # what is left differs in case alone
+            return _numbered(names, homes)  # what is left differs in case alone
         names = longer
+
+
+def _readable(name: str) -> str:
+    """A name that is not UTF-8 could be written neither to JSON nor to a terminal."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _is_in_the_way(name: str, homes: Container[str]) -> bool:
+    """Whether a file of results with this name would lie where a folder of results must be."""
+    return any(_folded(name) + suffix in homes for suffix in RESULT_SUFFIXES)
 
 
 def _without_suffix(name: str) -> str:
@@ -183,12 +220,12 @@ def _without_suffix(name: str) -> str:
     return os.path.splitext(name)[0] if _looks_like_picture(name) else name
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
+def _numbered(names: Sequence[str], homes: Container[str]) -> list[str]:
     taken, result = set(map(_folded, names)), []
     used: set[str] = set()
     for name in names:
         unique, number = name, 2
-        while _folded(unique) in used or (unique != name and _folded(unique) in taken):
+        while _folded(unique) in used or (unique != name and _folded(unique) in taken) or _is_in_the_way(unique, homes):
             unique, number = f"{name}~{number}", number + 1
         used.add(_folded(unique))
         result.append(unique)

@@ -104,9 +104,13 @@ class GenerateConfig(DatasetConfig):
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml, whichever of `generate` and the commands of `others` made it."""
-    command = read_toml(path).get("command")
-    return load_config(path, next((kind for kind in others if kind.command == command), GenerateConfig))
+    """The configuration in a dataset's seediff.toml, whichever of `generate` and the commands of `others` made it. Raises UserError."""
+    kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
+    command = read_toml(path).get("command", GenerateConfig.command)
+    if command not in kinds:
+        makers = " or ".join(f"`seediff {name}`" for name in kinds)
+        raise UserError(f"{path.parent}: is not a dataset that {makers} made, but the output of `seediff {command}`")
+    return load_config(path, kinds[command])
 
 
 def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any]) -> dict[str, Any]:

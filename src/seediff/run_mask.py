@@ -15,7 +15,7 @@ from .fingerprint import model_fingerprint
 from .levels import check_levels
 from .model_files import check_files
 from .models.registry import resolve_name
-from .photo_config import MaskPhotosConfig
+from .photo_config import MaskPhotosConfig, check_attention
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .photos import Found, Photo, read_photo
 from .prompts import join_classes
@@ -59,17 +59,24 @@ def mask_photos(
     failed.jsonl. Raises UserError as `generate` does.
     """
     out, device = Path(out), config.device
-    listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
-    if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
-        raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-    config = replace(config, photos=fingerprint_photos(photos, [",".join(listed[photo.name]) for photo in photos]))
-    specs = [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
+    config, specs = settle(config, photos, classes_of or {})
 
     def start(resolved: MaskPhotosConfig) -> MaskJob:
         return MaskJob(resolved, out, specs, device)
 
     done, seconds = run_job(config, out, start, progress=progress)
     return MaskPhotosResult(read_result(out, done, seconds), read_failures(out))
+
+
+def settle(
+    config: MaskPhotosConfig, photos: Sequence[Photo], classes_of: Mapping[str, Sequence[str]]
+) -> tuple[MaskPhotosConfig, list[PhotoSpec]]:
+    """The configuration with its photographs, by which a folder to continue is known, and what is to be done to each."""
+    listed = {photo.name: tuple(classes_of.get(photo.name, config.classes)) for photo in photos}
+    if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
+        raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
+    config = replace(config, photos=fingerprint_photos(photos, [",".join(listed[photo.name]) for photo in photos]))
+    return config, [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
 
 
 class MaskJob(Job[PhotoSpec]):
@@ -97,11 +104,17 @@ class MaskJob(Job[PhotoSpec]):
         check_files(self.config)
         self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
         self.model.check_classes(self.config.classes)
-        check_side(self.model, self.config.size or self.model.image_side, "size")
+        check_attention(self.config.size, self.model.pipe.vae_scale_factor)
+        check_side(self.model, self.side(), "size")
         check_levels(self.model.pipe.unet.config, self.config.mask, self.config.capture)
         for classes in dict.fromkeys(spec.classes for batch in self.batches for spec in batch):
             self.prompts(classes)
         return model_fingerprint(self.config.model)
+
+    def side(self) -> int:
+        """Of the square that the model sees, in pixels."""
+        assert self.model is not None
+        return self.model.image_side if self.config.size is None else self.config.size
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoder has room for, and the classes of each."""
@@ -117,7 +130,7 @@ class MaskJob(Job[PhotoSpec]):
         from .fit import cut, windows
 
         assert self.model is not None
-        record, side = BatchRecord(), self.config.size or self.model.image_side
+        record, side = BatchRecord(), self.side()
         readable: list[tuple[PhotoSpec, np.ndarray, np.ndarray]] = []
         with self.timer("reading"):
             for spec in batch:
@@ -210,8 +223,9 @@ class MaskJob(Job[PhotoSpec]):
         finish_dataset(self.out, self.config, [row for record in records for row in record.rows])
 
 
-def describe(config: MaskPhotosConfig, found: Found, out: Path) -> str:
-    """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
+def describe(config: MaskPhotosConfig, found: Found, out: Path, *, classes_of: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The plan of a run as text, for --dry-run. classes_of: as in `mask_photos`. Raises UserError where the run would at once."""
+    config, _ = settle(config, found.photos, classes_of or {})
     state, config = look_into(out, config)
     source = resolve_name(config.model)
     check_files(config)
@@ -224,4 +238,6 @@ def describe(config: MaskPhotosConfig, found: Found, out: Path) -> str:
         f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "
         "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
     ]
+    if state == "complete":
+        lines.insert(0, f"{out} is complete already: nothing would be done.")
     return "\n".join(lines)

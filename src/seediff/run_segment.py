@@ -21,14 +21,16 @@ from .errors import UserError, first_line
 from .fingerprint import model_fingerprint
 from .models.registry import resolve_name
 from .palette import segment_palette, voc_palette
-from .photo_config import SegmentPhotosConfig
+from .photo_config import SegmentPhotosConfig, check_attention, check_names
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
 from .photos import Found, Photo, read_photo
 from .presets import segment_preset
+from .prompts import BACKGROUND
 from .rle import label_map_rles
 from .run_folder import LABELS, NAMED, OVERLAYS, BatchRecord, look_into, record_file
 
 if TYPE_CHECKING:
+    from .evaluate.labels import LabelSet
     from .models.registry import Model
     from .segments import Segments
 
@@ -42,11 +44,20 @@ PRESETS: dict[str, dict[str, Any]] = {"coco": {"segment": {"kl_threshold": 1.1}}
 
 @dataclass(frozen=True)
 class PhotoSpec:
-    """One photograph of a run: its words, and with `k="truth"` how many segments it has."""
+    """One photograph of a run: its words, and with `k="truth"` the name of its label map, if it has one."""
 
     photo: Photo
     words: tuple[str, ...]
-    count: int | None
+    label: str | None
+
+
+@dataclass(frozen=True)
+class ReadPhoto:
+    """A photograph's pixels (H, W, 3) uint8, and with `k="truth"` how many segments it has."""
+
+    spec: PhotoSpec
+    pixels: np.ndarray
+    count: int
 
 
 @dataclass(frozen=True)
@@ -79,56 +90,99 @@ def segment_photos(
     out: Path | str,
     *,
     words: Mapping[str, Sequence[str]] | None = None,
-    counts: Mapping[str, int] | None = None,
+    labels: Path | str | None = None,
     progress: Progress | None = None,
 ) -> SegmentPhotosResult:
     """Divide photographs into segments, into the folder `out`. Stopped at any moment, the same call continues.
 
     photos: what `find_photos` found. words: photo name → the words that its segments may be called, instead of `config.names`.
-    counts: photo name → number of segments, for `k="truth"`. Photographs that cannot be read do not stop the others: they are listed in
-    the result and in failed.jsonl. Raises UserError as `generate` does.
+    labels: for `k="truth"`, a folder of label maps called as the photographs. Photographs that cannot be used, or whose label maps cannot,
+    do not stop the others: they are listed in the result and in failed.jsonl. Raises UserError as `generate` does.
     """
     out, device = Path(out), config.device
-    if config.segment.k == "truth" and (lacking := [photo.name for photo in photos if photo.name not in (counts or {})]):
-        raise UserError(f"k = truth needs a label map of every photograph; none of {lacking[0]} and {len(lacking) - 1} others")
-    specs = [PhotoSpec(photo, tuple((words or {}).get(photo.name, config.names)), (counts or {}).get(photo.name)) for photo in photos]
-    config = replace(config, photos=fingerprint_photos(photos, [repr((spec.words, spec.count)) for spec in specs]))
+    truth = open_truth(config, labels)
+    config, specs = settle(config, photos, words or {}, truth)
 
     def start(resolved: SegmentPhotosConfig) -> SegmentJob:
-        return SegmentJob(resolved, out, specs, device)
+        return SegmentJob(resolved, out, specs, device, truth)
 
     done, seconds = run_job(config, out, start, progress=progress)
     return SegmentPhotosResult(out, read_segments(out), read_failures(out), done, seconds)
 
 
-def truth_counts(labels: Path, photos: Sequence[Photo], fit: str) -> dict[str, int]:
-    """Photo name → how many classes its label map shows, within the centred square for `fit="crop"`: the k of K-Means-S.
-
-    Raises UserError naming the photograph that has no label map, or the map that cannot be read.
-    """
-    from .evaluate.label_maps import centre_square
+def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
+    """The label maps that `k="truth"` counts in; None where nothing is counted. Raises UserError where they are not there."""
     from .evaluate.labels import open_labels
+
+    if config.segment.k != "truth":
+        return None
+    if labels is None:
+        raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
+    return open_labels(labels)
+
+
+def settle(
+    config: SegmentPhotosConfig, photos: Sequence[Photo], words: Mapping[str, Sequence[str]], truth: LabelSet | None
+) -> tuple[SegmentPhotosConfig, list[PhotoSpec]]:
+    """The configuration with its photographs, by which a folder to continue is known, and what is to be done to each.
+
+    words: as in `segment_photos`; "background", which captions say of what is no object, is the name of id 0 and no word.
+    """
+    own = {photo.name: dict.fromkeys(words.get(photo.name, config.names)) for photo in photos}
+    specs = [
+        PhotoSpec(photo, tuple(w for w in own[photo.name] if w != BACKGROUND), truth.find(photo.name) if truth else None)
+        for photo in photos
+    ]
+    check_names(all_words(specs), "names" if config.names else "words of the photographs")
+    if truth and not any(spec.label for spec in specs):
+        raise UserError(f"--labels: no label map of any of the {len(specs)} photographs among the {truth.about}")
+    about = []
+    for spec in specs:
+        size = truth.files[spec.label].stat().st_size if truth and spec.label else None
+        about.append(repr((spec.words, spec.label and (spec.label, size))))
+    return replace(config, photos=fingerprint_photos(photos, about)), specs
+
+
+def all_words(specs: Sequence[PhotoSpec]) -> tuple[str, ...]:
+    """The words of all photographs, each once, in the order of their ids."""
+    return tuple(dict.fromkeys(word for spec in specs for word in spec.words))
+
+
+def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
+    """How many classes the label map of a photograph (H, W) shows, within the centred square for `fit="crop"`: the k of K-Means-S.
+
+    Raises UserError where that cannot be said, or is more than the `positions` that K-Means has.
+    """
+    from .evaluate.label_maps import centre_square, read_label_map
     from .evaluate.matching import count_segments
 
-    known = open_labels(labels)
-    counts = {}
-    for photo in photos:
-        label = known.find(photo.name)
-        if label is None:
-            raise UserError(f"--labels {labels}: no label map of photograph '{photo.name}', whose number of segments -k truth needs")
-        label_map = known.read(label)
-        counts[photo.name] = max(1, count_segments(centre_square(label_map) if fit == "crop" else label_map))
-    return counts
+    if name is None:
+        raise UserError("there is no label map of it, or more than one could be; -k truth counts in it")
+    path = truth.files[name]
+    try:
+        # Which classes a plain folder has is not asked: ids are only counted.
+        label_map = read_label_map(path) if truth.layout == "folder" else truth.read(name)
+    except UserError as error:
+        reason = str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
+        raise UserError(f"label map '{name}': {reason}") from error
+    if label_map.shape != shape:
+        raise UserError(f"label map '{name}' is {label_map.shape[1]} × {label_map.shape[0]} pixels, the photograph {shape[1]} × {shape[0]}")
+    count = count_segments(centre_square(label_map) if fit == "crop" else label_map, unlabelled=-1)
+    if count > positions:
+        raise UserError(f"label map '{name}' has {count} classes; K-Means divides only {positions} positions")
+    return max(1, count)
 
 
 class SegmentJob(Job[PhotoSpec]):
     """Read, segment, name, write. device: as the user named it, with an index perhaps."""
 
-    def __init__(self, config: SegmentPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None) -> None:
-        self.config, self.out, self.device = config, out, device
+    def __init__(
+        self, config: SegmentPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None, truth: LabelSet | None
+    ) -> None:
+        self.config, self.out, self.device, self.truth = config, out, device, truth
         self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
         self.named = any(spec.words for spec in specs)
-        self.ids = {name: i + 1 for i, name in enumerate(dict.fromkeys(word for spec in specs for word in spec.words))}
+        self.ids = {name: i + 1 for i, name in enumerate(all_words(specs))}
         self.folders = [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * self.named
         self.timer = Timer()
         self.model: Model | None = None
@@ -138,6 +192,7 @@ class SegmentJob(Job[PhotoSpec]):
         from .segments import check_fits
 
         self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
+        check_attention(self.config.size, self.model.pipe.vae_scale_factor)
         check_fits(self.model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for batch in self.batches for spec in batch if spec.words):
             self.check_words(words)
@@ -151,61 +206,75 @@ class SegmentJob(Job[PhotoSpec]):
 
         assert self.model is not None
         record = BatchRecord()
-        readable: list[tuple[PhotoSpec, np.ndarray]] = []
+        readable: list[ReadPhoto] = []
         with self.timer("reading"):
             for spec in batch:
                 try:
-                    readable.append((spec, read_photo(spec.photo.path)))
+                    readable.append(self.read(spec))
                 except UserError as error:
                     record.rejected.append(failure(spec.photo, error))
         config = self.config
         with self.timer("segmenting"):
             found = make_segments(
                 self.model,
-                [photo for _, photo in readable],
+                [one.pixels for one in readable],
                 config.segment,
                 fit=config.fit,
                 size=config.size,
-                counts=[spec.count or 1 for spec, _ in readable],
+                counts=[one.count for one in readable],
                 seed=config.seed,
                 batch_size=config.batch_size,
             )
-        with self.timer("naming"):
-            names = self.names(readable, found)
-        with self.timer("writing"):
-            for (spec, photo), segments, called in zip(readable, found, names, strict=True):
-                self.write(record, spec, photo, segments, called)
+        for one, segments in zip(readable, found, strict=True):
+            with self.timer("naming"):
+                called = self.names(one, segments)
+            with self.timer("writing"):
+                self.write(record, one.spec, one.pixels, segments, called)
         return record
+
+    def read(self, spec: PhotoSpec) -> ReadPhoto:
+        """Raises UserError for a photograph that cannot be used."""
+        from .fit import MAX_WINDOWS, window_count
+
+        assert self.model is not None
+        pixels = read_photo(spec.photo.path)
+        height, width = pixels.shape[:2]
+        if (count := window_count(height, width, self.config.fit)) > MAX_WINDOWS:
+            raise UserError(f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}; cut it up, or use --fit resize")
+        if self.truth is None:
+            return ReadPhoto(spec, pixels, 1)
+        side = self.model.image_side if self.config.size is None else self.config.size
+        positions = (side // self.model.pipe.vae_scale_factor) ** 2
+        return ReadPhoto(spec, pixels, truth_count(self.truth, spec.label, (height, width), self.config.fit, positions))
 
     def check_words(self, words: Sequence[str]) -> None:
         """Raise UserError for words that the model does not know or cannot read, before any photograph is."""
-        from .naming import check_names, split_prompts
+        from . import naming
 
         assert self.model is not None
-        check_names(self.model, words)
-        split_prompts(self.model.pipe.tokenizer, words)
+        naming.check_names(self.model, words)
+        naming.split_prompts(self.model.pipe.tokenizer, words)
 
-    def names(
-        self, readable: Sequence[tuple[PhotoSpec, np.ndarray]], found: Sequence[Segments]
-    ) -> Sequence[Sequence[tuple[str | None, float]]]:
-        """What each segment of each photograph is called, and its score; empty for photographs without words."""
-        if not any(spec.words for spec, _ in readable):
-            return [[] for _ in readable]
+    def names(self, one: ReadPhoto, segments: Segments) -> Sequence[tuple[str | None, float]]:
+        """What each segment of a photograph is called, and its score; empty for a photograph without words."""
+        if not one.spec.words:
+            return []
         from .naming import name_photos
         from .segments import timestep_of
 
         assert self.model is not None
-        return name_photos(
+        (named,) = name_photos(
             self.model,
-            [photo for _, photo in readable],
-            [segments.label_map for segments in found],
-            [spec.words for spec, _ in readable],
+            [one.pixels],
+            [segments.label_map],
+            [one.spec.words],
             fit=self.config.fit,
             size=self.config.size,
             timestep=timestep_of(self.config.segment),
             vote=self.config.vote,
             threshold=self.config.name_threshold,
         )
+        return named
 
     def write(
         self, record: BatchRecord, spec: PhotoSpec, photo: np.ndarray, segments: Segments, called: Sequence[tuple[str | None, float]]
@@ -238,7 +307,7 @@ class SegmentJob(Job[PhotoSpec]):
             if called:
                 one |= {"name": called[segment][0], "name_score": round(called[segment][1], 4)}
             rows.append(one)
-        record.rows.append({"photo": name, "file_name": spec.photo.path.name, "width": width, "height": height, "segments": rows})
+        record.rows.append({"photo": name, "file_name": spec.photo.file_name, "width": width, "height": height, "segments": rows})
 
     def record(self, record: BatchRecord, name: str, data: bytes) -> None:
         (self.out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -314,13 +383,22 @@ def read_segments(out: Path) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def describe(config: SegmentPhotosConfig, found: Found, out: Path, *, named: bool) -> str:
-    """The plan of a run as text, for --dry-run. named: whether photographs have words. Raises UserError where the run would at once."""
+def describe(
+    config: SegmentPhotosConfig,
+    found: Found,
+    out: Path,
+    *,
+    words: Mapping[str, Sequence[str]] | None = None,
+    labels: Path | str | None = None,
+) -> str:
+    """The plan of a run as text, for --dry-run. words, labels: as in `segment_photos`. Raises UserError where the run would at once."""
+    config, specs = settle(config, found.photos, words or {}, open_truth(config, labels))
+    named = any(spec.words for spec in specs)
     files = [f"{LABELS}/*.png", *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays, *[f"{NAMED}/*.png", "classes.txt"] * named]
     files += ["segments.json", "seediff.toml"]
     state, config = look_into(out, config)
     source = resolve_name(config.model)
-    size = f"{config.size}×{config.size}" if config.size else "the model's own size"
+    size = "the model's own size" if config.size is None else f"{config.size}×{config.size}"
     method = config.segment
     constants = {
         "diffseg": f"kl_threshold {method.kl_threshold}, {method.num_points}² anchors, weights {method.weights}, refine {method.refine}",
@@ -335,4 +413,6 @@ def describe(config: SegmentPhotosConfig, found: Found, out: Path, *, named: boo
         f"Names: {', '.join(config.names) or ('those of the captions' if named else 'none')}",
         f"Files in {out}: {', '.join(files)}",
     ]
+    if state == "complete":
+        lines.insert(0, f"{out} is complete already: nothing would be done.")
     return "\n".join(lines)

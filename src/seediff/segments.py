@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from .aggregate import aggregate, level_weights
 from .config import SegmentConfig
@@ -18,8 +17,8 @@ from .features import capture_features
 from .fit import Window, cut, paste, windows
 from .levels import levels_of
 from .methods.diffcut import diffcut_scores, refine_segments
-from .methods.diffseg import anchor_positions, proposals, refined
-from .methods.kmeans import kmeans
+from .methods.diffseg import anchor_positions, diffseg
+from .methods.kmeans import kmeans_proposals
 from .models.registry import Model
 from .photo_config import Fit
 from .pipeline import check_side
@@ -62,7 +61,7 @@ def make_segments(
     fit, size: how a photograph meets the model's square, and its side in pixels. counts: with `k="truth"`, the number of segments of
     each photograph. seed: of K-Means. batch_size: squares that go through the model together.
     """
-    side = size or model.image_side
+    side = model.image_side if size is None else size
     if config.k == "truth" and counts is None:
         raise UserError("k = truth needs the number of segments of each photograph")
     areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
@@ -110,7 +109,7 @@ def _scores(label_map: np.ndarray, own: Sequence[Window], found: Sequence[torch.
 
 def check_fits(model: Model, config: SegmentConfig, size: int | None) -> None:
     """Raise UserError where dividing photographs could not succeed with this model at this size; needs no computation."""
-    side = check_side(model, size or model.image_side, "size")
+    side = check_side(model, model.image_side if size is None else size, "size")
     latent_side = side // model.pipe.vae_scale_factor
     if config.method == "diffcut":
         return
@@ -141,11 +140,8 @@ def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torc
     """Proposals (P, R, R) of one image: each a map that is high where its segment is. k, seed: of K-Means."""
     if isinstance(seen, torch.Tensor):
         return diffcut_scores(seen, tau=config.cut_threshold, alpha=config.cut_power)
-    side = seen.latent_side
-    rows = aggregate(seen.self_attention, side, config.weights)
+    rows = aggregate(seen.self_attention, seen.latent_side, config.weights)
     if config.method == "kmeans":
         assert k is not None
-        labels, _ = kmeans(rows, k, seed=seed)
-        return F.one_hot(labels, k).T.unflatten(1, (side, side)).float()
-    found = proposals(rows, config.num_points, config.thresholds)
-    return (refined(rows, found) if config.refine else found).unflatten(1, (side, side))
+        return kmeans_proposals(rows, k, seed=seed)
+    return diffseg(rows, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .dataset import native
 from .report.tables import count_classes, show_reasons
@@ -36,7 +37,7 @@ def class_table(result: RunResult, classes: Sequence[str]) -> Table:
         column.justify = "right"
     for c in count_classes(result.rows, classes, rejections(result.rejected)):
         area = "–" if c.area is None else f"{c.area:.1%}"
-        table.add_row(c.name, str(c.made), show_reasons(c.rejected) or "0", show_reasons(c.flags) or "0", area)
+        table.add_row(Text(c.name), str(c.made), show_reasons(c.rejected) or "0", show_reasons(c.flags) or "0", area)
     return table
 
 

@@ -8,6 +8,7 @@ from statistics import median
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .dataset import native
 from .photo_config import MaskPhotosConfig
@@ -21,18 +22,23 @@ ROWS_SHOWN = 12
 
 
 def show_segments(result: SegmentPhotosResult, skipped: int, console: Console | None = None) -> None:
-    """Print the summary of a finished `segment`; the last line says which picture to look at."""
+    """Print the summary of a finished `segment`; the last line says which picture to look at. Without segments there is none.
+
+    skipped: files that are no pictures.
+    """
+    if not result.rows:
+        return
     console = console or Console()
     table = Table("photograph", "segments", "largest", "names")
     for row in result.rows[:ROWS_SHOWN]:
         areas = [one["area"] / (row["width"] * row["height"]) for one in row["segments"]]
         names = Counter(one["name"] for one in row["segments"] if one["name"])
-        table.add_row(row["photo"], str(len(areas)), f"{max(areas, default=0):.0%}", ", ".join(names) or "–")
+        table.add_row(Text(row["photo"]), str(len(areas)), f"{max(areas, default=0):.0%}", Text(", ".join(names) or "–"))
     if len(result.rows) > ROWS_SHOWN:
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "", "")
     console.print(table)
     numbers = [len(row["segments"]) for row in result.rows]
-    text = f"{len(numbers)} photographs in segments ({median(numbers) if numbers else 0:g} in the middle) in {result.out}"
+    text = f"{_photographs(len(numbers))} in segments ({median(numbers):g} in the middle) in {result.out}"
     _say(console, text if result.done else f"Complete: {text}; nothing to do", skipped)
     if shares := time_shares(result.seconds, ("reading", "segmenting", "naming", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
@@ -44,18 +50,23 @@ def show_segments(result: SegmentPhotosResult, skipped: int, console: Console | 
 
 
 def show_masks(result: MaskPhotosResult, config: MaskPhotosConfig, skipped: int, console: Console | None = None) -> None:
-    """Print the summary of a finished `mask`; the last line says which picture to look at."""
-    console = console or Console()
+    """Print the summary of a finished `mask`; the last line says which picture to look at. Without masks there is none.
+
+    skipped: files that are no pictures.
+    """
     rows = result.dataset.rows
+    if not rows:
+        return
+    console = console or Console()
     table = Table("class", "asked", "found", "mean area")
     for column in table.columns[1:]:
         column.justify = "right"
     for name in config.classes:
         areas = [row["area"][name] for row in rows if name in row["classes"]]
         asked = sum(name in row["asked"] for row in rows)
-        table.add_row(name, str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
+        table.add_row(Text(name), str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
     console.print(table)
-    text = f"{len(rows)} photographs with masks in {result.dataset.out}"
+    text = f"{_photographs(len(rows))} with masks in {result.dataset.out}"
     _say(console, text if result.dataset.drawn else f"Complete: {text}; nothing to do", skipped)
     if shares := time_shares(result.dataset.seconds, ("reading", "drawing", "masks", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
@@ -63,5 +74,9 @@ def show_masks(result: MaskPhotosResult, config: MaskPhotosConfig, skipped: int,
 
 
 def _say(console: Console, text: str, skipped: int) -> None:
-    other = f" {skipped} files beside them are no pictures." if skipped else ""
-    console.print(f"{text}.{other}", highlight=False, markup=False, soft_wrap=True)
+    other = f" ({skipped} other file{'s' * (skipped != 1)} skipped)" if skipped else ""
+    console.print(f"{text}{other}.", highlight=False, markup=False, soft_wrap=True)
+
+
+def _photographs(count: int) -> str:
+    return f"{count} photograph{'s' * (count != 1)}"

@@ -9,6 +9,9 @@ import torch
 CHUNK = 2**18
 """Pixels (1 MiB) worked on at a time: few enough for a cache, and no more memory for 200 megapixels than for one."""
 
+ROWS = 2**22
+"""Elements (16 MiB) of proposals at a band's rows: where many meet a narrow photograph, these are more than its pixels."""
+
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Label map (H, W) int32 on the CPU: the proposal that is highest at each pixel, the first of equals.
@@ -19,12 +22,13 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     height, width = size
     maps = proposals.float()
     labels = torch.empty(height, width, dtype=torch.int32)
-    above, below, down = (t.to(maps.device) for t in _taps(maps.shape[1], height))
-    left, right, across = (t.to(maps.device) for t in _taps(maps.shape[2], width))
+    above, below, down = (t.to(maps.device) for t in taps(maps.shape[1], height))
+    left, right, across = (t.to(maps.device) for t in taps(maps.shape[2], width))
     down, across = down[:, None], across[:, None]
-    rows = max(1, CHUNK // width)
-    for top in range(0, height, rows):
-        here = slice(top, top + rows)
+    rows = band_rows(width, len(maps) * maps.shape[2])
+    bands = [slice(top, top + rows) for top in range(0, height, rows)]
+    wins = torch.zeros(len(maps), dtype=torch.int64)
+    for here in bands:
         # A band is kept as columns (W, rows), so that bringing it to its width copies whole runs.
         band = maps[:, above[here]] * (1 - down[here]) + maps[:, below[here]] * down[here]
         columns = band.transpose(1, 2).contiguous()
@@ -34,13 +38,24 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
             pixels = (one[left] * (1 - across)).add_(one[right].mul_(across))
             winner.masked_fill_(pixels > highest, index)
             torch.maximum(highest, pixels, out=highest)
-        labels[here] = winner.T.cpu()
-    used = labels.flatten().bincount(minlength=len(maps)) > 0
-    return (used.cumsum(0) - 1).to(torch.int32)[labels]
+        winner = winner.cpu()
+        wins += winner.flatten().bincount(minlength=len(maps))
+        labels[here] = winner.T
+    if not wins.all():
+        ids = ((wins > 0).cumsum(0) - 1).to(torch.int32)
+        for here in bands:
+            labels[here] = ids[labels[here]]
+    return labels
 
 
-def _taps(length: int, target: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For each of `target` points over `length` positions: the positions before and after it, and the weight of the latter."""
-    points = ((torch.arange(target, dtype=torch.float64) + 0.5) * length / target - 0.5).clamp(0, length - 1)
+def band_rows(width: int, elements: int) -> int:
+    """How many rows of a map `width` pixels wide are worked on at a time; elements: that all proposals have at one row."""
+    return max(1, min(CHUNK // width, ROWS // elements))
+
+
+def taps(positions: int, pixels: int, start: int = 0, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """For `count` (all) of `pixels` pixels from `start` on: the positions before and after each, and the weight of the latter."""
+    along = torch.arange(start, pixels if count is None else start + count, dtype=torch.float64)
+    points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
     before = points.long()
-    return before, (before + 1).clamp_max(length - 1), (points - before).float()
+    return before, (before + 1).clamp_max(positions - 1), (points - before).float()

@@ -16,13 +16,11 @@ import torch.nn.functional as F
 
 from .divergence import symmetric_kl
 from .fit import Window
+from .suppression import band_rows, taps
 
 PRESENT = 0.01
 """Of the overlap: a segment that is the highest on less of it is not there, and is compared with nothing. What reaches into the
 overlap is then only the faint rest of its attention, and the rests of all segments look alike once each is made to sum to 1."""
-
-CHUNK = 2**18
-"""Pixels (1 MiB a map) worked on at a time: few enough for a cache, whatever the photograph's size."""
 
 Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
 """From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs that are one segment, at most one each."""
@@ -34,7 +32,7 @@ def merge_proposals(
     """Label map (H, W) int32 of a photograph from soft proposals: ids 0 … n − 1, −1 where no window is.
 
     windows: in order, as `fit.windows` gives them: neighbours in the list are neighbours in the photograph. One is enough.
-    proposals: of each window (P, L, L), a distribution over its positions each, as `methods.diffseg.proposals` makes them.
+    proposals: of each window (P, L, L), a distribution over its positions each, as `methods.diffseg.diffseg` makes them.
     kl_threshold: τ. Two segments of neighbouring windows are one when, restricted to the overlap and renormalised, their symmetric
     KL divergence is below τ and each is the other's nearest.
 
@@ -87,15 +85,20 @@ def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple
 
     # 2. Pixels, one region of the photograph that the same windows cover after the other, in bands of rows.
     labels = np.full(shape, -1, np.int32)
+    used = np.zeros(count, bool)
     for region, over in _regions(windows):
-        rows = max(1, CHUNK // region.width)
+        rows = band_rows(region.width, sum(len(maps[i]) * maps[i].shape[2] for i in over))
         for top in range(region.top, region.top + region.height, rows):
             band = Window(top, region.left, min(rows, region.top + region.height - top), region.width)
-            labels[band.slices] = _winners(band, [(windows[i], maps[i], ids[i]) for i in over]).numpy()
+            winners = _winners(band, [(windows[i], maps[i], ids[i]) for i in over]).numpy()
+            used[winners] = True
+            labels[band.slices] = winners
 
     # 3. Ids without gaps, in the order of windows and their segments.
-    used = np.bincount(labels.ravel() + 1, minlength=count + 1)[1:] > 0
-    return np.append(used.cumsum() - 1, -1).astype(np.int32)[labels]
+    consecutive = np.append(used.cumsum() - 1, -1).astype(np.int32)
+    for row in labels:
+        row[:] = consecutive[row]
+    return labels
 
 
 def _overlap(a: Window, b: Window) -> Window | None:
@@ -167,18 +170,11 @@ def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tens
 
 def _columns(maps: torch.Tensor, window: Window, band: Window) -> Iterator[torch.Tensor]:
     """Each of a window's maps (P, R, R) at the pixels of a band within it, bilinear (align_corners=False), transposed: (w, h)."""
-    above, below, down = _taps(maps.shape[1], window.height, band.top - window.top, band.height)
-    left, right, across = _taps(maps.shape[2], window.width, band.left - window.left, band.width)
+    above, below, down = taps(maps.shape[1], window.height, band.top - window.top, band.height)
+    left, right, across = taps(maps.shape[2], window.width, band.left - window.left, band.width)
     rows = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]
     for one in rows.transpose(1, 2).contiguous():
         yield (one[left] * (1 - across[:, None])).add_(one[right].mul_(across[:, None]))
-
-
-def _taps(positions: int, pixels: int, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For `count` of `pixels` pixels from `start` on: the positions before and after each, and the weight of the latter."""
-    points = ((torch.arange(start, start + count, dtype=torch.float64) + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
-    before = points.long()
-    return before, (before + 1).clamp_max(positions - 1), (points - before).float()
 
 
 def _tent(window: Window, band: Window) -> torch.Tensor:

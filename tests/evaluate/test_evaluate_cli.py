@@ -80,6 +80,13 @@ def test_json_must_be_a_file(folders, tmp_path: Path, capsys):
     assert not (tmp_path / "x.json").exists()
 
 
+def test_json_is_tried_before_the_evaluation(folders, tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("seediff.evaluate.segments.evaluate_segments", lambda *_, **__: pytest.fail("evaluated first"))
+    assert run(folders[0], "--labels", folders[1], "--json", tmp_path / "file" / "scores.json") == 2
+    assert "scores.json: cannot be written to" in capsys.readouterr().err
+
+
 def test_nothing_heavy_is_imported():
     code = "import sys, seediff.evaluate.cli; print([m for m in ('torch', 'scipy', 'numpy', 'PIL', 'rich.table') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

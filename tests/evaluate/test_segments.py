@@ -150,6 +150,22 @@ def test_bad_values_and_empty_labels(folders, tmp_path: Path):
         evaluate_segments(*folders)
 
 
+def test_all_that_is_wrong_is_told_at_once(folders):
+    predictions, labels = folders
+    save_map(labels / "a.png", np.full((3, 4), 30))
+    (predictions / "labels" / "deep" / "b.png").write_bytes(b"no picture")
+    for number in range(30):
+        save_map(labels / f"c{number:02d}.png", [[0, 1]])
+        save_map(predictions / "labels" / f"c{number:02d}.png", [[0, 1]])
+    for protocol in ("diffseg", "dataset"):
+        with pytest.raises(UserError, match=r"^2 of 32 labels .*a\.png: has unknown label ids 30.*; the others: 'deep/b'$"):
+            evaluate_segments(predictions, labels, protocol=protocol)
+    for number in range(30):
+        save_map(labels / f"c{number:02d}.png", [[30, 1]])
+    with pytest.raises(UserError, match=r"^32 of 32 labels .*; the others: 'c00', .*'c19', 11 more$"):
+        evaluate_segments(predictions, labels)
+
+
 def test_cityscapes_and_voc_folders(tmp_path: Path):
     road_and_car = np.array([[7, 7, 26], [7, 0, 26]])
     root = save_cityscapes(tmp_path / "city", {"ulm/ulm_000000_000019": road_and_car})
@@ -181,3 +197,12 @@ def test_json_and_table(folders, tmp_path: Path):
     rows = [line for line in shown.get().splitlines() if "%" in line]
     assert len(rows) == 5  # title row, two classes, mIoU and ACC; the class that is nowhere has no row
     assert "84.6%" in rows[-1]
+
+
+def test_class_names_are_shown_as_they_are(folders):
+    (folders[1] / "classes.txt").write_text("[red]\n[/b]\nthree\n")
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(score_table(evaluate_segments(*folders)))
+    assert "[red]" in shown.get()
+    assert "[/b]" in shown.get()

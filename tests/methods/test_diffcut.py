@@ -15,13 +15,20 @@ from seediff.methods.diffcut import (
     affinity,
     bipartition,
     by_appearance,
-    diffcut,
+    diffcut_scores,
     recursive_cut,
     refine_segments,
     second_eigenvector,
 )
 from seediff.models.mini.scenes import load_scenes
 from seediff.models.registry import load_model
+from seediff.refine import pamr
+from seediff.suppression import label
+
+
+def diffcut(features: torch.Tensor, *, size: tuple[int, int], **constants: float) -> np.ndarray:
+    """Segments (H, W) of one image's features."""
+    return label(diffcut_scores(features, **constants), size).numpy()
 
 
 def published_cut(graph: np.ndarray, tau: float, painted: np.ndarray, clusters: list[np.ndarray], level: int = 0) -> None:
@@ -255,7 +262,6 @@ def test_features_are_left_as_they_were():
         ({"tau": float("nan")}, "tau = nan"),
         ({"alpha": 0}, "alpha = 0"),
         ({"alpha": float("inf")}, "alpha = inf"),
-        ({"size": (0, 5)}, "size"),
         ({"features": torch.zeros(2, 65, 65)}, "65 × 65"),
         ({"features": torch.full((2, 4, 4), float("nan"))}, "--dtype"),
     ],
@@ -282,6 +288,29 @@ def test_refinement_moves_edges_to_the_images():
     assert np.array_equal(refine_segments(image, np.zeros((48, 64), np.int32)), np.zeros((48, 64)))
     with pytest.raises(ValueError, match="differ in size"):
         refine_segments(image, rough[:, 1:])
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (500, 240), (1, 5000)])
+def test_large_images_are_refined_at_a_smaller_size(shape, monkeypatch):
+    height, width = shape
+    middle = width * 15 // 32
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, middle:] = 220
+    exact = (np.arange(width) >= middle).astype(np.int32)[None].repeat(height, 0)
+    rough = (np.arange(width) >= middle + width // 20).astype(np.int32)[None].repeat(height, 0)
+    seen = []
+
+    def watched(image, masks, **options):
+        seen.append(image.shape[:2].numel())
+        return pamr(image, masks, **options)
+
+    monkeypatch.setattr(module, "REFINE_PIXELS", 3072)
+    monkeypatch.setattr(module, "pamr", watched)
+    refined = refine_segments(image, rough)
+    assert (refined.shape, refined.dtype) == (shape, np.int32)
+    assert 1000 < seen[0] <= 3072 or height == 1
+    if height > 1:
+        assert (refined != exact).mean() < 0.3 * (rough != exact).mean()
 
 
 def mean_iou(segments: np.ndarray, regions: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from seediff.aggregate import aggregate
 from seediff.errors import UserError
 from seediff.methods.diffseg import anchor_positions, diffseg, merge, proposals, refined
+from seediff.suppression import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 GOLDEN = SHARED / "golden" / "diffseg"
@@ -62,7 +63,7 @@ def test_equals_the_plain_reference(rows: torch.Tensor, num_points: int, thresho
     assert found.shape == expected.shape
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-11)
 
-    segments = diffseg(rows, size=(50, 30), num_points=num_points, kl_threshold=thresholds, rounds=len(thresholds))
+    segments = label(diffseg(rows, num_points=num_points, kl_thresholds=thresholds), (50, 30))
     best = F.interpolate(torch.from_numpy(expected).view(1, -1, 16, 16), (50, 30), mode="bilinear")[0].argmax(0)
     assert (segments.numpy() == np.unique(best, return_inverse=True)[1].reshape(50, 30)).mean() > 0.999
 
@@ -108,15 +109,10 @@ def test_refinement_begins_at_the_proposals_and_keeps_their_order(rows: torch.Te
 
 
 def test_ids_are_consecutive_and_cover_every_pixel(rows: torch.Tensor):
-    segments = diffseg(rows, size=(37, 61))
+    segments = label(diffseg(rows), (37, 61))
     assert segments.shape == (37, 61)
     assert segments.dtype == torch.int32
     assert segments.unique().tolist() == list(range(int(segments.max()) + 1))
-
-
-def test_one_threshold_stands_for_every_round(rows: torch.Tensor):
-    one = diffseg(rows, size=(16, 16), kl_threshold=(0.6,), rounds=3)
-    assert torch.equal(one, diffseg(rows, size=(16, 16), kl_threshold=(0.6, 0.6, 0.6), rounds=3))
 
 
 def test_bytes_do_not_depend_on_threads():
@@ -124,8 +120,8 @@ def test_bytes_do_not_depend_on_threads():
 
     def everything() -> tuple[torch.Tensor, ...]:
         rows = aggregate(maps, 24)
-        segments = [diffseg(rows, size=(200, 150), num_points=8, kl_threshold=(0.7,), refine=refine) for refine in (False, True)]
-        return *segments, proposals(rows, 8, (0.7, 0.7, 0.7))
+        found = [diffseg(rows, num_points=8, kl_thresholds=(0.7,) * 3, refine=refine) for refine in (False, True)]
+        return *(label(one, (200, 150)) for one in found), *found
 
     expected = everything()
     threads = torch.get_num_threads()
@@ -137,22 +133,10 @@ def test_bytes_do_not_depend_on_threads():
     assert expected[0].max() > 2
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_points": 1}, "num_points = 1 must be from 2 to 16"),
-        ({"num_points": 17}, "num_points = 17 must be from 2 to 16, the side of the latents"),
-        ({"kl_threshold": (1.0, 1.0)}, "kl_threshold = 1, 1: give one number for all rounds, or 3, one per round"),
-        ({"kl_threshold": ()}, "give one number"),
-        ({"kl_threshold": (0.0,)}, "kl_threshold = 0 must be positive numbers"),
-        ({"kl_threshold": (float("nan"),)}, "positive numbers"),
-        ({"rounds": 0}, "rounds = 0 must be at least 1"),
-    ],
-)
-def test_options_that_make_no_sense(rows: torch.Tensor, options: dict, message: str):
-    with pytest.raises(UserError, match=message) as error:
-        diffseg(rows, size=(16, 16), **options)
-    assert "\n" not in str(error.value)
+@pytest.mark.parametrize("num_points", [1, 17])
+def test_a_grid_that_does_not_fit(rows: torch.Tensor, num_points: int):
+    with pytest.raises(UserError, match=f"^num_points = {num_points} must be from 2 to 16, the side of the latents$"):
+        diffseg(rows, num_points=num_points)
 
 
 # The original program's label maps.
@@ -177,14 +161,8 @@ def test_agrees_with_the_original_program(name: str):
     case = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))[name]
     maps = original_input(case["image"], case["seed"])
     rows = aggregate(maps, 64, tuple(case["weight_ratio"]) if case["weight_ratio"] else "proportional")
-    found = diffseg(
-        rows,
-        size=(512, 512),
-        num_points=case["num_points"],
-        kl_threshold=case["kl_threshold"],
-        rounds=len(case["kl_threshold"]),
-        refine=case["refine"],
-    ).numpy()
+    maps = diffseg(rows, num_points=case["num_points"], kl_thresholds=case["kl_threshold"], refine=case["refine"])
+    found = label(maps, (512, 512)).numpy()
     original = np.asarray(Image.open(GOLDEN / f"{name}.png"))
     pairs = np.bincount(found.ravel() * 256 + original.ravel(), minlength=256 * (found.max() + 1)).reshape(-1, 256)
     agreement = pairs[linear_sum_assignment(pairs, maximize=True)].sum() / found.size

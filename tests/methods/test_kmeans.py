@@ -11,7 +11,8 @@ from region_maps import region_maps
 from seediff.aggregate import aggregate
 from seediff.errors import UserError
 from seediff.methods import kmeans as module
-from seediff.methods.kmeans import kmeans, kmeans_segments
+from seediff.methods.kmeans import kmeans, kmeans_proposals
+from seediff.suppression import label
 
 
 def plain_lloyd(rows: np.ndarray, centres: np.ndarray, iterations: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +133,7 @@ def test_as_many_clusters_as_positions():
 
 def test_bytes_do_not_depend_on_threads_or_place(rows: torch.Tensor):
     threads = torch.get_num_threads()
-    expected = kmeans(rows, 6, seed=2), kmeans_segments(rows, 6, size=(70, 50), seed=2)
+    expected = kmeans(rows, 6, seed=2), kmeans_proposals(rows, 6, seed=2)
     try:
         for count, misaligned in ((2, 1), (3, 3)):
             torch.set_num_threads(count)
@@ -140,25 +141,25 @@ def test_bytes_do_not_depend_on_threads_or_place(rows: torch.Tensor):
             labels, centres = kmeans(elsewhere, 6, seed=2)
             assert torch.equal(labels, expected[0][0])
             assert torch.equal(centres, expected[0][1])
-            assert torch.equal(kmeans_segments(elsewhere, 6, size=(70, 50), seed=2), expected[1])
+            assert torch.equal(kmeans_proposals(elsewhere, 6, seed=2), expected[1])
     finally:
         torch.set_num_threads(threads)
 
 
 def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
     labels, _ = kmeans(rows, 6, seed=0)
-    segments = kmeans_segments(rows, 6, size=(64, 48), seed=0)
+    segments = label(kmeans_proposals(rows, 6, seed=0), (64, 48))
     assert segments.shape == (64, 48)
     assert segments.dtype == torch.int32
     assert segments.unique().tolist() == list(range(6))
-    same = kmeans_segments(rows, 6, size=(16, 16), seed=0)
+    same = label(kmeans_proposals(rows, 6, seed=0), (16, 16))
     assert torch.equal(same.flatten().long(), labels)
 
 
 @pytest.mark.parametrize("k", [0, -1, 257])
 def test_more_clusters_than_positions_is_an_error(rows: torch.Tensor, k: int):
     with pytest.raises(UserError, match=f"^k = {k} must be from 1 to 256, the number of positions$"):
-        kmeans_segments(rows, k, size=(16, 16))
+        kmeans_proposals(rows, k)
 
 
 def test_centres_of_another_shape_are_an_error(rows: torch.Tensor):

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import PATIENT
-from PIL import Image
 
 from seediff.errors import UserError
-from seediff.evaluate.labels import open_labels
-from seediff.evaluate.segments import evaluate_segments
-from seediff.study.floor import floor_segments, kmeans, run_floor
+from seediff.study.floor import floor_segments, kmeans
 
 
 def two_halves(height: int = 40, width: int = 60) -> np.ndarray:
@@ -57,27 +52,3 @@ def test_segments_follow_colours_at_the_photograph_s_size():
     for k in (0, 64 * 64 + 1):
         with pytest.raises(UserError, match=f"k = {k}: must be between 1 and 4096"):
             floor_segments(two_halves(), k)
-
-
-def test_a_folder(tmp_path: Path):
-    photos, labels, out = tmp_path / "photos", tmp_path / "truth", tmp_path / "out"
-    (photos / "deep").mkdir(parents=True)
-    (labels / "deep").mkdir(parents=True)
-    for name in ("a", "deep/b", "unlabelled"):
-        Image.fromarray(two_halves()).save(photos / f"{name}.png")
-    for name in ("a", "deep/b"):
-        Image.fromarray(two_halves()[..., 0] // 255).save(labels / f"{name}.png")
-    opened = open_labels(labels, num_classes=2)
-    assert run_floor(photos, out, "truth", labels=opened) == 2
-    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == ["labels/a.png", "labels/deep/b.png"]
-    assert evaluate_segments(out, labels, num_classes=2).acc > 0.97  # the grid's columns do not end where the colours do
-    assert run_floor(photos, tmp_path / "six", 6) == 3
-    assert len(np.unique(np.asarray(Image.open(tmp_path / "six" / "labels" / "a.png")))) == 6
-    with pytest.raises(UserError, match="needs --labels"):
-        run_floor(photos, out, "truth")
-    with pytest.raises(UserError, match="-k 256: must be between 1 and 255"):
-        run_floor(photos, out, 256)
-    (photos / "deep" / "b.png").unlink()
-    (photos / "a.png").unlink()
-    with pytest.raises(UserError, match="none of its photographs has a label"):
-        run_floor(photos, out, 6, labels=opened)

@@ -12,7 +12,7 @@ import pytest
 
 from seediff.errors import UserError
 from seediff.models.mini.scenes import load_scenes
-from seediff.models.mini.world import Scene
+from seediff.models.mini.world import CLASSES, Scene
 from seediff.study import presence as study
 from seediff.study.presence import Answers, best_threshold, figures, questions, run_presence
 
@@ -23,7 +23,10 @@ def random_answers(seed: int = 0, scenes: int = 40) -> Answers:
     rows = []
     for scene in range(scenes):
         absent = scene % 4
-        for group, there in [("several", True)] + [("several", False)] * absent + [("one", True), ("one", False)]:
+        asked = (
+            [("several", True)] + [("several", False)] * absent + [("one", True), ("one", False)] + [("many", True), ("many", False)] * 2
+        )
+        for group, there in asked:
             clear = 0.1 if group == "several" else 0.03
             rows.append((group, absent if group == "several" else int(not there), scene, there, 0.8 + clear * there + rng.normal(0, 0.05)))
     return Answers(*(np.array(column) for column in zip(*rows, strict=True)))
@@ -33,8 +36,9 @@ def test_questions_follow_from_the_scene_and_the_seed() -> None:
     for index, scene in enumerate(load_scenes("tune", 12)):
         asked = questions(scene, index, seed=3)
         assert asked == questions(scene, index, seed=3)
-        (group, several), (_, there), (_, absent) = asked
+        (group, several), (_, there), (_, absent), (_, everything) = asked
         assert group == "several"
+        assert sorted(everything) == sorted(CLASSES)
         assert set(scene.classes) <= set(several)
         assert len(set(several)) == len(several) == len(scene.classes) + index % 4
         assert set(there) <= set(scene.classes)
@@ -44,7 +48,7 @@ def test_questions_follow_from_the_scene_and_the_seed() -> None:
 def test_figures_equal_plain_counting() -> None:
     answers = random_answers()
     rows = {row["group"]: row for row in figures(answers, 0.87)}
-    assert list(rows) == ["several", "one", "both", "0 absent", "1 absent", "2 absent", "3 absent"]
+    assert list(rows) == ["several", "one", "many", "0 absent", "1 absent", "2 absent", "3 absent"]
     several = [(s, p) for g, s, p in zip(answers.group, answers.score, answers.present, strict=True) if g == "several"]
     found = [p for s, p in several if s >= 0.87]
     assert rows["several"]["precision"] == pytest.approx(sum(found) / len(found), abs=1e-4)
@@ -61,12 +65,12 @@ def test_figures_equal_plain_counting() -> None:
     assert figures(answers, 2.0)[0]["precision"] is None
 
 
-def test_best_threshold_weighs_both_kinds_of_question_alike() -> None:
+def test_best_threshold_weighs_all_ways_to_ask_alike() -> None:
     answers = random_answers(1)
 
     def balanced(threshold: float) -> float:
         found = answers.score >= threshold
-        kinds = [(answers.group == g) & (answers.present == p) for g in ("several", "one") for p in (True, False)]
+        kinds = [(answers.group == g) & (answers.present == p) for g in ("several", "one", "many") for p in (True, False)]
         return float(np.mean([(found == answers.present)[kind].mean() for kind in kinds]))
 
     assert balanced(best_threshold(answers)) == pytest.approx(max(map(balanced, study.THRESHOLDS)))
@@ -84,8 +88,9 @@ def test_all_of_it(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     result = run_presence(4, out, model=str(mini_folder), tune_scenes=2, json_path=tmp_path / "p.json", device="cpu")
     assert {p.name for p in out.iterdir()} == {"results.md", "results.csv", "results.json"}
     assert json.loads((tmp_path / "p.json").read_text()) == json.loads((out / "results.json").read_text()) == result
-    both = result["default"]["groups"][2]
-    assert both["pairs"] == sum(len(classes) for i, s in enumerate(half_side("truth", 4)) for _, classes in questions(s, i, 1))
+    several, one, many = result["default"]["groups"][:3]
+    assert several["pairs"] == sum(len(questions(s, i, 1)[0][1]) for i, s in enumerate(half_side("truth", 4)))
+    assert (one["pairs"], many["pairs"]) == (8, 4 * len(CLASSES))
     with (out / "results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 14
     assert "| several |" in (out / "results.md").read_text()

@@ -55,12 +55,11 @@ def segments(
     """
     from rich.console import Console
 
-    from ..errors import UserError
+    from ..outputs import make_writable
     from ..progress import no_progress, progress_bar, progress_lines
     from .segments import evaluate_segments, notes, score_table, write_json
 
-    if json is not None and json.is_dir():
-        raise UserError(f"--json {json}: is a folder; name a file")
+    make_writable(None, json)
     with no_progress() if quiet else progress_bar() if sys.stderr.isatty() else progress_lines() as progress:
         scores = evaluate_segments(
             predictions,

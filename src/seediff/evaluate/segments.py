@@ -25,6 +25,9 @@ Missing = Literal["error", "wrong", "skip"]
 Progress = Callable[[int, int, str], None]
 """Called with (images done, images in all, the image under way)."""
 
+NAMED = 20
+"""How many labels of which something is wrong an error names."""
+
 
 @dataclass(frozen=True)
 class ClassScore:
@@ -93,7 +96,8 @@ def evaluate_segments(
         missing: labels without prediction are an error, wrong throughout, or skipped.
         seed, draws: of the bootstrap.
 
-    Raises UserError naming the file, or the option, that is not as it should be.
+    Raises UserError naming the file, or the option, that is not as it should be; where that is so with several labels or predictions, all
+    of them are read before.
     """
     _check(protocol, missing, size, draws)
     label_set = open_labels(labels, layout, num_classes=num_classes, split=split)
@@ -107,18 +111,26 @@ def evaluate_segments(
         )
     chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
     unpredicted = 0
+    bad: dict[str, UserError] = {}
 
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
         for number, name in enumerate(chosen):
             if progress:
                 progress(number, len(chosen), name)
-            label, prediction = _read_pair(
-                label_set, name, paired.get(name), center_crop=center_crop, size=size, resize_predictions=resize_predictions
-            )
+            try:
+                label, prediction = _read_pair(
+                    label_set, name, paired.get(name), center_crop=center_crop, size=size, resize_predictions=resize_predictions
+                )
+            except UserError as error:
+                bad[name] = error
+            if bad:  # what is still to come is read for its errors alone
+                continue
             table = contingency(prediction, label, len(label_set.classes))
             unpredicted += int(table.unpredicted.sum())
             yield table
+        if bad:
+            raise _all_in_one(bad, len(chosen))
 
     tallies = stack(tally_images(tables(), protocol))
     if progress:
@@ -170,6 +182,15 @@ def _read_pair(
         + "; --resize-predictions scales it (nearest)"
         + ("" if center_crop or size or prediction.shape[0] != prediction.shape[1] else ", --center-crop or --size evaluates a square")
     )
+
+
+def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
+    """One error for those of several labels, by name: the first, and whose the others are."""
+    (_, first), *others = bad.items()
+    if not others:
+        return first
+    names = [f"'{name}'" for name, _ in others[:NAMED]] + ([f"{len(others) - NAMED} more"] if len(others) > NAMED else [])
+    return UserError(f"{len(bad)} of {count} labels cannot be compared with their predictions: {first}; the others: {', '.join(names)}")
 
 
 def _pixels(array: np.ndarray) -> str:
@@ -241,13 +262,14 @@ def write_json(scores: SegmentScores, path: Path) -> None:
 def score_table(scores: SegmentScores) -> Table:
     """Every class that is labelled or predicted, then the mean and the accuracy, as a table for the terminal."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {scores.images} images")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, c in scores.per_class.items():
         if not math.isnan(c.iou):
-            table.add_row(name, f"{c.iou:.1%}", _interval(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
+            table.add_row(Text(name), f"{c.iou:.1%}", _interval(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
     table.add_section()
     table.add_row("mIoU", f"{scores.miou:.1%}", _interval(scores.miou_ci95), "")
     table.add_row("ACC", f"{scores.acc:.1%}", _interval(scores.acc_ci95), f"{scores.pixels:,}")

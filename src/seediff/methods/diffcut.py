@@ -19,16 +19,15 @@ Shape letters: C channels, N = R·R positions, K segments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import scipy.linalg
 import scipy.ndimage
 import scipy.sparse.linalg
 import torch
-import torch.nn.functional as F
+from PIL import Image
 
 from ..errors import UserError
+from ..evaluate.label_maps import resize_nearest
 from ..normalize import ROUNDING
 from ..refine import pamr, scaled_dilations
 from ..suppression import label
@@ -44,30 +43,23 @@ DENSE = 128
 
 REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
 """PAMR as the program evaluates with it: 1 2 4 8 pixels of a 128² image, here of a side of 512."""
-
-
-def diffcut(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 10, size: Sequence[int]) -> np.ndarray:
-    """Segments of one image.
-
-    Args:
-        features: (C, R, R), any scale; R at most LARGEST_SIDE.
-        tau: parts are cut as long as the cut costs less, in (0, 2]; a larger one gives more segments.
-        alpha: power of the affinity, above 0; a larger one gives more segments.
-        size: (H, W) of the result in pixels.
-
-    Returns: (H, W) int32, segments 0..n-1, in the order in which they first appear among the positions, row by row. Features
-        that are all alike give one segment.
-
-    Raises UserError for constants out of range, features that are too many or not finite.
-    """
-    if len(size) != 2 or min(size) < 1:
-        raise UserError(f"size = {tuple(size)} must be (height, width) of at least one pixel")
-    return label(diffcut_scores(features, tau=tau, alpha=alpha), size).numpy()
+REFINE_PIXELS = 512 * 512
+"""Larger images are reduced to so many for PAMR."""
 
 
 def diffcut_scores(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 10) -> torch.Tensor:
-    """How much each position's features (C, R, R) resemble those of each segment: (K, R, R) float64 cosines times a length. The
-    segments of `diffcut` are the highest of these, enlarged."""
+    """How much each position resembles each segment; `suppression.label` makes segments of them.
+
+    Args:
+        features: of one image (C, R, R), any scale; R at most LARGEST_SIDE.
+        tau: parts are cut as long as the cut costs less, in (0, 2]; a larger one gives more segments.
+        alpha: power of the affinity, above 0; a larger one gives more segments.
+
+    Returns: (K, R, R) float64 on the CPU, cosines times a length: of segments in the order in which they first appear among the
+        positions, row by row. Features that are all alike give one segment.
+
+    Raises UserError for constants out of range, features that are too many or not finite.
+    """
     # 1. Check inputs
     _check(features, tau, alpha)
     side = features.shape[1]
@@ -174,18 +166,36 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
     """Segments (H, W) with their edges moved to those of the image (H, W, 3) uint8, as the program does for its better
     figures: PAMR of every segment's mask, the highest, and a 3 × 3 median of the numbers.
 
-    Dilations grow with the image's shorter side; memory is about that of 40 + 2 K such images in float32, for K segments. Segments may
-    disappear: the result, int32, is numbered anew, in order of appearance.
+    An image of more than REFINE_PIXELS is reduced to these, and its refined segments are enlarged as DiffSeg's proposals are: the program
+    works on small images too, and PAMR needs the memory of about 40 + 2 K images in float32, for K segments. Dilations grow with
+    the shorter side. Segments may disappear: the result, int32, is numbered anew, in order of appearance at PAMR's size.
     """
     if image.shape[:2] != segments.shape:
         raise ValueError(f"image {image.shape[:2]} and segments {segments.shape} differ in size")
     count = int(segments.max()) + 1
     if count == 1:
         return segments
-    masks = F.one_hot(torch.from_numpy(segments.astype(np.int64)), count).permute(2, 0, 1).float()
+
+    # 1. The image and its segments at a size that PAMR can work on.
+    height, width = segments.shape
+    scale = min(1.0, (REFINE_PIXELS / (height * width)) ** 0.5)
+    if scale < 1:
+        size = max(1, int(height * scale)), max(1, int(width * scale))
+        image = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+        segments = resize_nearest(segments, *size)
+
+    # 2. PAMR, the highest, the median.
     dilations = scaled_dilations(image.shape[:2], REFINE_DILATIONS)
-    refined = pamr(torch.tensor(image).float() / 255, masks, iterations=REFINE_ITERATIONS, dilations=dilations)
-    return by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
+    refined = pamr(torch.tensor(image).float() / 255, _masks(segments, count), iterations=REFINE_ITERATIONS, dilations=dilations)
+    numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
+
+    # 3. Back to the image's own size.
+    return numbers if scale == 1 else label(_masks(numbers, int(numbers.max()) + 1), (height, width)).numpy()
+
+
+def _masks(segments: np.ndarray, count: int) -> torch.Tensor:
+    """(H, W) numbers as maps (K, H, W) float32 of ones and zeros."""
+    return torch.stack([torch.from_numpy(segments == number).float() for number in range(count)])
 
 
 def by_appearance(labels: np.ndarray) -> np.ndarray:

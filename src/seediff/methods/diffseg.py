@@ -14,45 +14,30 @@ import torch
 from ..divergence import closer_than
 from ..errors import UserError
 from ..sums import sums_of_members
-from ..suppression import label
 from .kmeans import kmeans
 
 
-def diffseg(
-    rows: torch.Tensor,
-    *,
-    size: tuple[int, int],
-    num_points: int = 16,
-    kl_threshold: Sequence[float] = (1.1,),
-    rounds: int = 3,
-    refine: bool = False,
-) -> torch.Tensor:
-    """Label map (H, W) int32 on the CPU: segment ids 0 … n − 1, every pixel in one.
+def diffseg(rows: torch.Tensor, *, num_points: int = 16, kl_thresholds: Sequence[float] = (1.1,) * 3, refine: bool = False) -> torch.Tensor:
+    """Object proposals (P, L, L) float64, a distribution over the positions each; `suppression.label` makes segments of them.
 
     Args:
         rows: (L², L²) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1.
-        size: (H, W) of the result.
         num_points: anchors lie on a grid of num_points × num_points.
-        kl_threshold: τ, one for all rounds or one per round. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
-        rounds: N ≥ 1; the first merges positions into the anchors' proposals, the others proposals with each other.
+        kl_thresholds: τ of every round, above 0; the first round merges positions into the anchors' proposals, the others proposals
+            with each other. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
         refine: K-Means on the rows, begun at the proposals.
 
-    Raises UserError when the grid does not fit or the thresholds are not positive or not as many as the rounds.
+    Raises UserError when the grid does not fit.
     """
     side = math.isqrt(len(rows))
-    thresholds = _per_round(kl_threshold, rounds)
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
 
     # 1. Iterative attention merging.
-    found = proposals(rows, num_points, thresholds)
+    found = proposals(rows, num_points, kl_thresholds)
 
     # 2. Optional refinement.
-    if refine:
-        found = refined(rows, found)
-
-    # 3. Non-maximum suppression at the image's size.
-    return label(found.view(-1, side, side), size)
+    return (refined(rows, found) if refine else found).unflatten(1, (side, side))
 
 
 def proposals(rows: torch.Tensor, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
@@ -103,15 +88,3 @@ def refined(rows: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
     """Proposals (P, N) after K-Means on the rows (N, N) begun at them; clusters that stay empty are dropped."""
     labels, centres = kmeans(rows, len(found), initial=found)
     return centres[labels.bincount(minlength=len(centres)) > 0]
-
-
-def _per_round(kl_threshold: Sequence[float], rounds: int) -> tuple[float, ...]:
-    thresholds = tuple(kl_threshold) * rounds if len(kl_threshold) == 1 else tuple(kl_threshold)
-    shown = ", ".join(f"{t:g}" for t in kl_threshold)
-    if rounds < 1:
-        raise UserError(f"rounds = {rounds} must be at least 1")
-    if len(thresholds) != rounds:
-        raise UserError(f"kl_threshold = {shown}: give one number for all rounds, or {rounds}, one per round")
-    if not all(0 < t < math.inf for t in thresholds):
-        raise UserError(f"kl_threshold = {shown} must be positive numbers")
-    return thresholds

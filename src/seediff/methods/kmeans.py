@@ -13,23 +13,21 @@ import torch.nn.functional as F
 
 from ..errors import UserError
 from ..sums import BAND, add_product, in_units, product_error, whole_unit
-from ..suppression import label
 
 CHUNK = 2**18
 """Elements (1 MiB) worked on at a time: the products never leave the cache."""
 
 
-def kmeans_segments(rows: torch.Tensor, k: int, *, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
-    """K-Means-C (k = 6) or K-Means-S (k = segments of the ground truth): label map (H, W) int32, ids 0 … n − 1, n ≤ k, on the CPU.
+def kmeans_proposals(rows: torch.Tensor, k: int, *, seed: int = 0) -> torch.Tensor:
+    """K-Means-C (k = 6) or K-Means-S (k = segments of the ground truth): each cluster's positions as ones among zeros, (k, L, L) float32.
 
-    rows: aggregated attention (L², L²). Each cluster's positions, as a map of zeros and ones, are brought to `size` as
-    DiffSeg's proposals are. Raises UserError as `kmeans` does.
+    rows: aggregated attention (L², L²). Raises UserError as `kmeans` does.
     """
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
     labels, _ = kmeans(rows, k, seed=seed)
     side = math.isqrt(len(labels))
-    return label(F.one_hot(labels, k).T.reshape(k, side, side), size)
+    return F.one_hot(labels, k).T.unflatten(1, (side, side)).float()
 
 
 def kmeans(

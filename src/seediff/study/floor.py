@@ -5,18 +5,11 @@ A method that sees more than colours must score above it.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
-
 import numpy as np
 from PIL import Image
 
-from ..dataset.native import encode_mask, write_atomic
 from ..errors import UserError
 from ..evaluate.label_maps import resize_nearest
-from ..evaluate.labels import LabelSet
-from ..evaluate.matching import count_segments
-from ..photos import find_photos, read_photo
 
 GRID = 64  # positions along a side, as many as attention has in Stable Diffusion at 512²
 POSITION_WEIGHT = 0.5  # of x and y in [0, 1] beside red, green and blue in [0, 1]: chosen once, not tuned
@@ -56,27 +49,3 @@ def floor_segments(image: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
     points = np.concatenate([colours, POSITION_WEIGHT * position], axis=-1).reshape(GRID * GRID, 5)
     labels = kmeans(points, k, seed=seed).reshape(GRID, GRID).astype(np.int32)
     return resize_nearest(labels, *image.shape[:2])
-
-
-def run_floor(photos: Path, out: Path, k: int | Literal["truth"], *, labels: LabelSet | None = None, seed: int = 0) -> int:
-    """Write `out/labels/<name>.png` for every photograph below a folder, or with `labels` for those that have one; how many there are.
-
-    k: clusters of each photograph, at most 255; "truth": as many as its label shows segments, at least one (K-Means-S).
-    """
-    if k == "truth" and labels is None:
-        raise UserError("-k truth: needs --labels, whose segments are counted")
-    if k != "truth" and not 1 <= k <= 255:
-        raise UserError(f"-k {k}: must be between 1 and 255, or truth")
-    written = 0
-    for photo in find_photos([photos], exclude=out).photos:
-        label = labels.find(photo.name) if labels else None
-        if labels is not None and label is None:
-            continue
-        count = max(1, count_segments(labels.read(label))) if k == "truth" and labels is not None and label else k
-        path = out / "labels" / f"{photo.name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, encode_mask(floor_segments(read_photo(photo.path), int(count), seed=seed).astype(np.uint8)))
-        written += 1
-    if not written:
-        raise UserError(f"{photos}: none of its photographs has a label")
-    return written
