@@ -181,7 +181,7 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
     scale = min(1.0, (REFINE_PIXELS / (height * width)) ** 0.5)
     if scale < 1:
         size = max(1, int(height * scale)), max(1, int(width * scale))
-        image = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+        image = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
         segments = resize_nearest(segments, *size)
 
     # 2. PAMR, the highest, the median.
