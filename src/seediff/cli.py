@@ -18,6 +18,7 @@ from . import __version__
 from .cli_formats import export_, import_
 from .cli_generate import generate
 from .cli_photos import mask, segment
+from .cli_quality import check, filter_, stats
 from .errors import UserError
 from .progress import InterruptedRun
 
@@ -36,6 +37,9 @@ app.command(mask)
 app.command(segment)
 app.command(export_, name="export")
 app.command(import_, name="import")
+app.command(check)
+app.command(stats)
+app.command(filter_, name="filter")
 app.command("seediff.study.cli:app", name="study", help="Measure masks: against exact ones, or on generated images.")
 app.command("seediff.evaluate.cli:app", name="evaluate", help="Compare predictions with labels.")
 app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")

@@ -1,0 +1,364 @@
+"""What is wrong with a native dataset: `check_dataset` reads every file of it and returns findings, `fix_dataset` repairs what is safe.
+
+Errors are what training code would trip over or learn wrongly from; warnings are for a person to judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError, first_line
+from ..palette import voc_palette
+from ..run_folder import open_folder
+from . import native
+from .duplicates import difference_hash, near_groups, same_groups
+from .stats import Measured, Stats, measure, row_flags, summarize
+from .store import check_classes, picture_suffix, read_label_map
+
+ORPHANS = "orphans"
+FIXABLE = ("palette", "row", "orphan")
+SMALLEST, LARGEST = 0.01, 0.95
+"""Of a picture's area: masks beyond are flagged `degenerate`, as seediff.masks has it (not imported: torch takes seconds)."""
+SLACK = 0.1
+"""Photographs may be flagged by a smaller mask, whose area differs a little: flags are wrong only this share of a limit beyond it."""
+ROUNDING = 1e-6
+"""Areas are written with six digits."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a dataset. kind: one word. where: a file relative to the folder, or `row N`. text: what is wrong with it."""
+
+    kind: str
+    level: Literal["error", "warning"]
+    where: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """findings: errors first. stats: of the samples whose label map could be read; None when classes.txt or metadata.jsonl could not."""
+
+    findings: tuple[Finding, ...]
+    stats: Stats | None
+
+    @property
+    def errors(self) -> int:
+        return sum(one.level == "error" for one in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """For json.dumps."""
+        return {
+            "errors": self.errors,
+            "warnings": len(self.findings) - self.errors,
+            "findings": [asdict(one) for one in self.findings],
+            "stats": self.stats and self.stats.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What reading one row's files gave. sha256, look: of its picture; None when that could not be read."""
+
+    findings: Sequence[Finding]
+    measured: Measured | None = None
+    sha256: str | None = None
+    look: int | None = None
+
+
+def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
+    """Read the whole dataset and return what was found. follow: wraps the samples' positions, to show progress.
+
+    Raises UserError only when `folder` is no folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; name that of a dataset")
+    findings: list[Finding] = []
+    classes = _attempt(lambda: _read_classes(folder), native.CLASSES, findings)
+    rows = _attempt(lambda: native.read_rows(folder), native.METADATA, findings)
+    if classes is None or rows is None:
+        return Checked(tuple(findings), None)
+    if not rows:
+        findings.append(Finding("structure", "error", native.METADATA, f"{folder / native.METADATA}: has no rows"))
+        return Checked(tuple(findings), summarize([], classes))  # not everything is an orphan
+    samples: list[_Sample] = []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow and hashlib let others run meanwhile
+        try:
+            done = pool.map(lambda i: _check_sample(folder, i + 1, rows[i], classes), range(len(rows)))
+            samples.extend(next(done) for _ in follow(range(len(rows))))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    findings += [found for sample in samples for found in sample.findings]
+    findings += _names_twice(rows)
+    findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows)]
+    findings += _duplicates(samples, rows)
+    stats = summarize([sample.measured for sample in samples if sample.measured], classes)
+    findings += [Finding("class", "warning", one.name, "no picture shows this class") for one in stats.classes if not one.images]
+    return Checked(tuple(sorted(findings, key=lambda one: one.level != "error")), stats)
+
+
+def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
+    """Repair the findings of FIXABLE kinds, and say in a line each what was done: palettes are written anew, `classes`, `class_ids` and
+    `area` of rows counted again from the label map, orphans moved to the folder orphans/. Every file is replaced atomically.
+
+    Raises UserError when another run is at work in the folder, or it cannot be written to.
+    """
+    folder = Path(folder)
+    if not any(one.kind in FIXABLE for one in findings):
+        return []
+    try:
+        with open_folder(folder):
+            return list(_fixes(folder, findings))
+    except UserError as error:
+        raise UserError(str(error).replace("--out ", "", 1)) from error
+
+
+def expected_row(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """`classes`, `class_ids` and `area` as a label map with these pixels of each id has them. Classes that the row names come first, also
+    without a pixel. Raises UserError when it names one that is none of the dataset's."""
+    named = row.get("classes", [])
+    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+        raise UserError(f"'classes' must be a list of names, not {named!r}")
+    if unknown := [one for one in named if one not in classes]:
+        raise UserError(f"class '{unknown[0]}' is not in {native.CLASSES}")
+    shown = list(dict.fromkeys([*named, *(name for i, name in enumerate(classes, 1) if counts[i])]))
+    ids = [list(classes).index(name) + 1 for name in shown]
+    shares = {name: round(float(counts[i]) / int(counts.sum()), 6) for name, i in zip(shown, ids, strict=True)}
+    return {"classes": shown, "class_ids": ids, "area": shares}
+
+
+def _read_classes(folder: Path) -> tuple[str, ...]:
+    classes = native.read_classes(folder)
+    try:
+        check_classes(classes)
+    except UserError as error:
+        raise UserError(f"{folder / native.CLASSES}: {error}") from error
+    return classes
+
+
+def _attempt(read: Callable[[], Any], where: str, findings: list[Finding]) -> Any:
+    """What `read` returns; None, and a finding, when it raises UserError."""
+    try:
+        return read()
+    except UserError as error:
+        findings.append(Finding("structure", "error", where, str(error)))
+        return None
+
+
+def _check_sample(folder: Path, number: int, row: Mapping[str, Any], classes: Sequence[str]) -> _Sample:
+    where = f"row {number}"
+    paths: dict[str, Path] = {}
+    findings: list[Finding] = []
+    for field in ("file_name", "mask"):
+        try:
+            path = native.path_inside(folder, row, field, where)
+        except UserError as error:
+            findings.append(Finding("path", "error", where, str(error).removeprefix(f"{where}: ")))
+            continue
+        if path.is_file():
+            paths[field] = path
+        else:
+            findings.append(Finding("missing", "error", row[field], f"{where} names it, but there is no such file"))
+    size = sha256 = look = measured = None
+    if image := paths.get("file_name"):
+        try:
+            size, sha256, look = _read_image(image)
+        except UserError as error:
+            findings.append(Finding("picture", "error", row["file_name"], _short(error, image)))
+    if mask := paths.get("mask"):
+        try:
+            labels = read_label_map(mask)
+        except UserError as error:
+            findings.append(Finding("mask", "error", row["mask"], _short(error, mask)))
+        else:
+            measured = measure(labels, row_flags(row))
+            findings += _check_labels(mask, number, row, measured, size, classes)
+    findings += _missing_soft(folder, row)
+    return _Sample(findings, measured, sha256, look)
+
+
+def _read_image(path: Path) -> tuple[tuple[int, int], str, int]:
+    """(height, width), SHA-256 of the bytes and difference hash of a picture, which is decoded to its end."""
+    picture_suffix(path)
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as picture:
+            return (picture.height, picture.width), hashlib.sha256(data).hexdigest(), difference_hash(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
+
+
+def _check_labels(
+    path: Path, number: int, row: Mapping[str, Any], measured: Measured, size: tuple[int, int] | None, classes: Sequence[str]
+) -> Iterator[Finding]:
+    mask, where = row["mask"], f"row {number}"
+    if size is not None and measured.size != size:
+        yield Finding("size", "error", mask, f"is {measured.size}, but its picture is {size}; both are (height, width)")
+    ids = np.flatnonzero(measured.counts)
+    if outside := [int(i) for i in ids if len(classes) < i < native.IGNORE]:
+        yield Finding("id", "error", mask, f"has id {outside[0]}, but {native.CLASSES} names 0 to {len(classes)} (255: ignore)")
+        return  # what follows would only say so again
+    if not _has_palette(path, ids):
+        yield Finding("palette", "warning", mask, "its colours are not Pascal VOC's, which viewers show")
+    try:
+        expected = expected_row(row, measured.counts, classes)
+    except UserError as error:
+        yield Finding("classes", "error", where, str(error))
+        return
+    for field, value in expected.items():
+        if field in row and not _agrees(row[field], value):
+            yield Finding("row", "error", where, f"'{field}' is {row[field]!r}, but by its label map {value!r}")
+    if "flags" in row:
+        yield from _check_flags(row, where, expected["area"])
+
+
+def _agrees(said: Any, counted: Any) -> bool:
+    """Whether a row says what was counted; areas but for their rounding."""
+    if not isinstance(counted, Mapping) or not isinstance(said, Mapping):
+        return said == counted
+    numbers = all(isinstance(value, int | float) for value in said.values())
+    return numbers and set(said) == set(counted) and all(abs(said[name] - counted[name]) <= ROUNDING for name in counted)
+
+
+def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float]) -> Iterator[Finding]:
+    """Flags that the label map contradicts; those about attention cannot be told from it."""
+    flags = row["flags"]
+    if not isinstance(flags, list) or not all(isinstance(one, str) for one in flags):
+        yield Finding("flag", "error", where, f"'flags' must be a list of texts, not {flags!r}")
+        return
+    for name, share in areas.items():
+        flagged, room = f"degenerate:{name}" in flags, min(share / SMALLEST, (1 - share) / (1 - LARGEST))  # degenerate when below 1
+        if flagged and room > 1 + SLACK:
+            yield Finding("flag", "warning", where, f"is flagged degenerate:{name}, but that mask has {share:.1%} of the picture")
+        if not flagged and room < 1 - SLACK:
+            yield Finding("flag", "warning", where, f"is not flagged degenerate:{name}, but that mask has {share:.2%} of the picture")
+    if "no_class" in flags and any(areas.values()):
+        yield Finding("flag", "warning", where, "is flagged no_class, but its label map has one")
+    for flag in flags:
+        _, colon, name = flag.partition(":")
+        if colon and name not in areas and name not in (row.get("asked") or ()):
+            yield Finding("flag", "warning", where, f"flag '{flag}' is of a class that is not in this picture")
+
+
+def _has_palette(path: Path, ids: np.ndarray) -> bool:
+    """Whether VOC's colours stand at the ids of a palette PNG; writers may leave out those above the highest that is used."""
+    with Image.open(path) as picture:
+        palette = picture.getpalette("RGB") if picture.mode == "P" else None
+    if palette is None:
+        return False
+    return all(palette[3 * i : 3 * i + 3] == voc_palette()[3 * i : 3 * i + 3] for i in ids.tolist())
+
+
+def _missing_soft(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
+    """Soft masks that are not there, where the dataset keeps them."""
+    name, ids = _name(row), row.get("class_ids")
+    if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir():
+        return
+    for class_id in ids:
+        file = f"{native.SOFT}/{name}_{class_id}.png"
+        if not (folder / file).is_file():
+            yield Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file")
+
+
+def _name(row: Mapping[str, Any]) -> str | None:
+    """A sample's name: its picture's path below images/, without suffix. None for a row without such a path."""
+    file_name = row.get("file_name")
+    if not isinstance(file_name, str):
+        return None
+    return file_name.removeprefix(f"{native.IMAGES}/").rpartition(".")[0]
+
+
+def _names_twice(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    numbers = same_groups([_name(row) or number for number, row in enumerate(rows)])
+    return [
+        Finding("name", "error", f"row {group[1] + 1}", f"row {group[0] + 1} has a sample '{_name(rows[group[0]])}' too")
+        for group in numbers
+    ]
+
+
+def _orphans(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Files of the folders of samples that belong to no row, relative to `folder`."""
+    named = {os.path.normpath(str(row[field])) for row in rows for field in ("file_name", "mask") if isinstance(row.get(field), str)}
+    names = {_name(row) for row in rows}
+    found = []
+    for kind in (native.IMAGES, native.MASKS, native.SOFT, native.ATTENTION, native.STEPS):
+        if (folder / kind).is_symlink():  # others may use what is there
+            continue
+        for path in sorted((folder / kind).rglob("*")):
+            if not path.is_file() and not path.is_symlink():
+                continue
+            stem, _, suffix = path.relative_to(folder / kind).as_posix().rpartition(".")
+            whole = stem if kind == native.ATTENTION else stem.rpartition("_")[0]
+            known = path.relative_to(folder).as_posix() in named if kind in (native.IMAGES, native.MASKS) else whole in names
+            if not known or suffix == "part":
+                found.append(path.relative_to(folder).as_posix())
+    return found
+
+
+def _duplicates(samples: Sequence[_Sample], rows: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    read = [(i, sample.sha256, sample.look) for i, sample in enumerate(samples) if sample.sha256 is not None and sample.look is not None]
+    exact = same_groups([sha256 for _, sha256, _ in read])
+    for group in exact:
+        yield Finding("duplicate", "warning", _file(rows, read, group[0]), f"the same bytes as {_others(rows, read, group)}")
+    for group in near_groups([look for _, _, look in read]):
+        if len({read[i][1] for i in group}) > 1:
+            yield Finding("alike", "warning", _file(rows, read, group[0]), f"looks like {_others(rows, read, group)}")
+
+
+def _file(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[int, Any, Any]], place: int) -> str:
+    return rows[read[place][0]]["file_name"]
+
+
+def _others(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[int, Any, Any]], group: Sequence[int]) -> str:
+    names = [_file(rows, read, place) for place in group[1:]]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _short(error: UserError, path: Path) -> str:
+    """An error's text without the path that the finding has anyway."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
+    for one in findings:
+        if one.kind == "palette":
+            native.write_atomic(folder / one.where, native.encode_mask(read_label_map(folder / one.where)))
+    if painted := sum(one.kind == "palette" for one in findings):
+        yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
+    if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
+        classes, rows = native.read_classes(folder), native.read_rows(folder)
+        for number in wrong:
+            labels = read_label_map(native.path_inside(folder, rows[number - 1], "mask", f"row {number}"))
+            rows[number - 1] = {**rows[number - 1], **expected_row(rows[number - 1], np.bincount(labels.ravel(), minlength=256), classes)}
+        native.write_atomic(folder / native.METADATA, native.jsonl(rows))
+        yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
+    for one in findings:
+        if one.kind == "orphan":
+            _move(folder / one.where, folder / ORPHANS / one.where)
+    if moved := sum(one.kind == "orphan" for one in findings):
+        yield f"{moved} files without a sample are in {ORPHANS}/ now"
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file, beside one of its name if there is such; then remove its folder if that is empty."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free, number = target, 0
+    while free.exists() or free.is_symlink():
+        number += 1
+        free = target.with_name(f"{target.stem}.{number}{target.suffix}")
+    source.rename(free)
+    with suppress(OSError):
+        source.parent.rmdir()
