@@ -15,7 +15,7 @@ from .run_config import DatasetConfig
 Fit = Literal["resize", "crop", "tile"]
 """How a photograph of any shape meets the model's square: squeezed into it, its centred square cut out, or several squares."""
 
-PRESENCE = 0.865
+PRESENCE = 0.87
 """Presence scores from here on count as "the class is in the picture": tuned on the embedded model's tuning scenes, and measured for it
 only (`seediff study presence`). For other models look at the scores that `mask` notes, and choose."""
 
@@ -73,8 +73,8 @@ class SegmentPhotosConfig(RunConfig):
     """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"
     """A segment is called by the word with the highest mean attention, or that most of its pixels attend to."""
-    name_threshold: float = 0.5
-    """Segments whose best word scores lower stay unnamed."""
+    name_threshold: float = 0.514
+    """Segments whose best word scores lower stay unnamed. The embedded model's best on its tuning scenes; ½ is attention as on average."""
     overlays: bool = True
     """Also write overlays/: each photograph with its segments over it."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)
