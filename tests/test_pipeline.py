@@ -8,7 +8,7 @@ import torch
 
 from seediff.config import CaptureConfig
 from seediff.errors import UserError
-from seediff.pipeline import check_inputs, generate_batch
+from seediff.pipeline import check_inputs, generate_batch, generate_groups
 from seediff.types import SampleSpec
 
 SPECS = [
@@ -68,6 +68,23 @@ def test_an_image_depends_on_its_own_seed_only(mini_model):
     assert np.array_equal(np.stack(together), np.stack(again))
     other, _ = generate(mini_model, [dataclasses.replace(SPECS[0], seed=99)])
     assert not np.array_equal(other[0], together[0])
+
+
+def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
+    options = {"steps": 3, "guidance_scale": 5.0, "negative_prompt": "", "size": None}
+    alone = {group: generate(sd1_model, capture=CaptureConfig(layers=group)) for group in ("all", "up", "down")}
+    calls = []
+    forward = sd1_model.pipe.unet.forward
+    monkeypatch.setattr(sd1_model.pipe.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs))
+    images, together = generate_groups(sd1_model, SPECS, capture=CaptureConfig(), groups=("all", "up", "down"), **options)
+    assert len(calls) == 4  # PNDM's: of one drawing
+    for group, (own_images, maps) in alone.items():
+        assert np.array_equal(np.stack(images), np.stack(own_images))
+        for one, own in zip(together[group], maps, strict=True):
+            assert one.words == own.words
+            for kind in ("self_attention", "cross_attention"):
+                for side, tensor in getattr(own, kind).items():
+                    torch.testing.assert_close(getattr(one, kind)[side], tensor, atol=1e-6, rtol=0)
 
 
 def test_another_size(sd1_model):

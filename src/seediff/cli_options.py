@@ -105,7 +105,7 @@ class MaskOptions:
     self_level: Annotated[int | None, option(MASKS, "ca_sa: self-attention at latent side / this.", MaskConfig.self_level)] = None
     ignore_band: Annotated[
         str | None,
-        option(MASKS, "Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.", metavar="LOW,HIGH"),
+        option(MASKS, "Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta."),
     ] = None
     pamr: Annotated[bool | None, option(MASKS, "Fit masks to the image's edges.", "yes")] = None
     pamr_iterations: Annotated[int | None, option(MASKS, "How often.", MaskConfig.pamr_iterations)] = None

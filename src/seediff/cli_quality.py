@@ -99,7 +99,7 @@ def filter_(
     best: Annotated[int | None, option(CRITERIA, "Keep the most confident samples of each class, so many at most.", "all")] = None,
     ignore_band: Annotated[
         str | None,
-        option(CRITERIA, "Make label maps anew from soft masks: from LOW 255 (ignored), from HIGH the class; 0.5,0.6.", metavar="LOW,HIGH"),
+        option(CRITERIA, "Make label maps anew from soft masks: from LOW 255 (ignored), from HIGH the class; 0.5,0.6."),
     ] = None,
     link: Annotated[bool | None, LINK] = None,
     quiet: Annotated[bool, QUIET] = False,

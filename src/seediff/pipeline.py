@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from .capture import capture_attention
+from .capture import Layers, capture_attention
 from .config import CaptureConfig
 from .errors import UserError
 from .models.registry import Model
@@ -40,6 +41,34 @@ def generate_batch(
     Raises:
         UserError: unusable steps, size, class or prompt, or a result that is not a number.
     """
+    images, maps = generate_groups(
+        model,
+        specs,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        negative_prompt=negative_prompt,
+        size=size,
+        capture=capture,
+        groups=(capture.layers,),
+    )
+    return images, maps[capture.layers]
+
+
+def generate_groups(
+    model: Model,
+    specs: Sequence[SampleSpec],
+    *,
+    steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+    size: int | None,
+    capture: CaptureConfig,
+    groups: Sequence[Layers],
+) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
+    """`generate_batch` for several groups of layers at the price of one: images and {group: maps}; `capture.layers` has no part in it.
+
+    Several groups keep every layer's own running map meanwhile, so they need more memory than one.
+    """
     # 1. Check inputs
     side = check_inputs(model, specs, steps=steps, size=size)
     pipe = model.pipe
@@ -54,7 +83,9 @@ def generate_batch(
     calls = len(pipe.scheduler.timesteps)
 
     # 3. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
-    with capture_attention(pipe.unet, capture, guidance=guidance, total_steps=calls) as recorder:
+    several = len(groups) > 1
+    capture = replace(capture, layers="all" if several else groups[0])
+    with capture_attention(pipe.unet, capture, guidance=guidance, total_steps=calls, per_layer=several) as recorder:
         result = pipe(
             prompts,
             height=side,
@@ -67,7 +98,7 @@ def generate_batch(
         )
 
     # 4. Maps first: they name the layer that overflowed, an image can only be black
-    maps = recorder.maps(words, prompts)
+    maps: dict[Layers, list[AttentionMaps]] = {group: recorder.maps(words, prompts, layers=group if several else None) for group in groups}
     if not np.isfinite(result.images).all():
         raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps

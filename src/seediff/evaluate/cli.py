@@ -78,9 +78,10 @@ def segments(
             progress=progress,
         )
     console = Console()
+    if json is not None:
+        write_json(scores, json)  # first: whoever reads the table may have had enough of it
     console.print(score_table(scores))
     for line in notes(scores):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if json is not None:
-        write_json(scores, json)
         console.print(f"JSON: {json}", highlight=False, markup=False, soft_wrap=True)

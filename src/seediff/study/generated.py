@@ -21,7 +21,7 @@ from ..models.mini.segmenter import Segmenter, load_segmenter, segment_known, se
 from ..models.mini.world import CLASS_IDS, CLASSES, Scene, caption
 from ..models.registry import Model, load_model
 from ..outputs import make_writable
-from ..pipeline import generate_batch
+from ..pipeline import generate_groups
 from ..types import AttentionMaps, SampleSpec
 from .constants import read_constants, seek_constants
 from .contest import LAYERS, METHOD_NAMES, Layers
@@ -117,18 +117,16 @@ def drawn(
     task = progress.add_task("generated", total=len(samples))
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        images: list[np.ndarray] = []
-        found: dict[Layers, list[AttentionMaps]] = {}
-        for group in layers:  # the same images again: capture does not change them, and an image follows from its seed
-            images, found[group] = generate_batch(
-                model,
-                batch,
-                steps=steps,
-                guidance_scale=guidance_scale,
-                negative_prompt="",
-                size=None,
-                capture=CaptureConfig(layers=group),
-            )
+        images, found = generate_groups(
+            model,
+            batch,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            negative_prompt="",
+            size=None,
+            capture=CaptureConfig(),
+            groups=layers,
+        )
         label_maps = segment_known(yardstick, np.stack(images), [s.classes for s in batch])
         for offset, (spec, image, label_map) in enumerate(zip(batch, images, label_maps, strict=True)):
             if all((label_map == CLASS_IDS[c]).mean() >= EMPTY_SHARE for c in spec.classes):
