@@ -17,6 +17,7 @@ import torch
 
 from .errors import UserError
 from .evaluate.label_maps import resize_nearest
+from .models.registry import check_known
 from .normalize import resize
 from .prompts import DEFAULT_PROMPTS, join_classes
 from .tokens import locate_words
@@ -66,12 +67,7 @@ def split_prompts(tokenizer: Any, names: Sequence[str], template: str = DEFAULT_
 
 def check_names(model: Model, names: Sequence[str]) -> None:
     """Raise UserError, listing what it knows, when the model cannot know a word."""
-    unknown = [name for name in names if model.known_words is not None and name not in model.known_words]
-    if unknown:
-        raise UserError(
-            f"model '{model.name}' does not know {', '.join(map(repr, unknown))}; it knows: {', '.join(model.known_words or ())}. "
-            "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
-        )
+    check_known(model.name, model.known_words, names)
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:

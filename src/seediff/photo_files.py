@@ -35,9 +35,16 @@ def fingerprint_photos(photos: Sequence[Photo], about: Sequence[str] = ()) -> st
 
 def photo_count(found: Found) -> str:
     """`12 photographs (3 other files skipped)`."""
-    count, skipped = len(found.photos), found.skipped
-    other = f" ({skipped} other file{'s' * (skipped != 1)} skipped)" if skipped else ""
-    return f"{count} photograph{'s' * (count != 1)}{other}"
+    return photographs(len(found.photos)) + others_skipped(found.skipped)
+
+
+def photographs(count: int) -> str:
+    return f"{count} photograph{'s' * (count != 1)}"
+
+
+def others_skipped(count: int) -> str:
+    """` (3 other files skipped)`, nothing for none."""
+    return f" ({count} other file{'s' * (count != 1)} skipped)" if count else ""
 
 
 def failure(photo: Photo, error: UserError) -> dict[str, str]:

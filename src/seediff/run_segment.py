@@ -112,12 +112,12 @@ def segment_photos(
 
 def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
     """The label maps that `k="truth"` counts in; None where nothing is counted. Raises UserError where they are not there."""
-    from .evaluate.labels import open_labels
-
     if config.segment.k != "truth":
         return None
     if labels is None:
         raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
+    from .evaluate.labels import open_labels
+
     return open_labels(labels)
 
 

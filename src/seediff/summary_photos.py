@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .dataset import native
 from .photo_config import MaskPhotosConfig
+from .photo_files import others_skipped, photographs
 from .run_folder import LABELS
 from .run_mask import MaskPhotosResult
 from .run_segment import OVERVIEW, SegmentPhotosResult
@@ -38,8 +39,8 @@ def show_segments(result: SegmentPhotosResult, skipped: int, console: Console | 
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "", "")
     console.print(table)
     numbers = [len(row["segments"]) for row in result.rows]
-    text = f"{_photographs(len(numbers))} in segments ({median(numbers):g} in the middle) in {result.out}"
-    _say(console, text if result.done else f"Complete: {text}; nothing to do", skipped)
+    text = f"{photographs(len(numbers))} in segments ({median(numbers):g} in the middle) in {result.out}"
+    _say(console, (text if result.done else f"Complete: {text}; nothing to do") + others_skipped(skipped))
     if shares := time_shares(result.seconds, ("reading", "segmenting", "naming", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
     out = shlex.quote(str(result.out))
@@ -66,17 +67,12 @@ def show_masks(result: MaskPhotosResult, config: MaskPhotosConfig, skipped: int,
         asked = sum(name in row["asked"] for row in rows)
         table.add_row(Text(name), str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
     console.print(table)
-    text = f"{_photographs(len(rows))} with masks in {result.dataset.out}"
-    _say(console, text if result.dataset.drawn else f"Complete: {text}; nothing to do", skipped)
+    text = f"{photographs(len(rows))} with masks in {result.dataset.out}"
+    _say(console, (text if result.dataset.drawn else f"Complete: {text}; nothing to do") + others_skipped(skipped))
     if shares := time_shares(result.dataset.seconds, ("reading", "drawing", "masks", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
     console.print(f"\n{look_at(result.dataset.out / native.PREVIEW)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _say(console: Console, text: str, skipped: int) -> None:
-    other = f" ({skipped} other file{'s' * (skipped != 1)} skipped)" if skipped else ""
-    console.print(f"{text}{other}.", highlight=False, markup=False, soft_wrap=True)
-
-
-def _photographs(count: int) -> str:
-    return f"{count} photograph{'s' * (count != 1)}"
+def _say(console: Console, text: str) -> None:
+    console.print(f"{text}.", highlight=False, markup=False, soft_wrap=True)
