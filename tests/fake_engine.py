@@ -54,14 +54,3 @@ def discs(spec: SampleSpec, side: int) -> list[np.ndarray]:
     far = (grid[:, None] - centre[0]) ** 2 + (grid[None] - centre[1]) ** 2
     rings = [(0.09 * n, 0.09 * (n + 1)) for n in range(len(spec.classes))]
     return [(far >= low) & (far < high) for low, high in rings]
-
-
-def slowly(draw: Callable, seconds: float) -> Callable:
-    """The same, after a pause: time to be killed in."""
-    import time
-
-    def slow(specs: Sequence[SampleSpec]):
-        time.sleep(seconds)
-        return draw(specs)
-
-    return slow

@@ -13,10 +13,11 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from fake_engine import fake_draw, slowly
+from fake_engine import fake_draw
 
 from seediff import masks, report
 from seediff.run import generate
@@ -24,6 +25,8 @@ from seediff.run_config import GenerateConfig
 
 PRELOADED = (masks, report)
 """Imported here, so that no child has to."""
+KILLED_WITHIN = 0.25  # seconds
+WRITE = 0.015  # seconds at least; 168 files of samples at this rate take longer than ten kills do, however fast the machine is
 
 CONFIG = GenerateConfig(
     classes=("dog", "cat", "bus"), per_class=14, batch_size=3, reject=True, attempts=2, keep_soft=True, keep_attention=True
@@ -38,11 +41,22 @@ def child(out: Path, file_limit: int | None = None) -> int:
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
         try:
-            generate(CONFIG, out, draw=slowly(fake_draw, 0.02))
+            os.replace = slowly(os.replace)
+            generate(CONFIG, out, draw=fake_draw)
         except OSError:
             os._exit(5)
         os._exit(0)
     return process
+
+
+def slowly(replace: Callable[..., None]) -> Callable[..., None]:
+    """The same, a little later: most kills come while a file is half-written or not yet renamed."""
+
+    def slow(*arguments, **options) -> None:
+        time.sleep(WRITE)
+        replace(*arguments, **options)
+
+    return slow
 
 
 def main(out: Path, kills: int, seed: int) -> None:
@@ -56,7 +70,7 @@ def main(out: Path, kills: int, seed: int) -> None:
     killed = 0
     for _ in range(kills):
         process = child(out)
-        time.sleep(moments.uniform(0.0, 0.25))
+        time.sleep(moments.uniform(0.0, KILLED_WITHIN))
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
         killed += os.WIFSIGNALED(status)
