@@ -67,7 +67,7 @@ def test_check_says_what_is_wrong_in_one_line_and_fix_what_was_done(pets, tmp_pa
     assert "fixed: 1 rows of metadata.jsonl" in out
     assert out.endswith("no errors, 0 warnings\n")
     (pets / native.METADATA).unlink()
-    with pytest.raises(UserError, match=r"1 error \(structure 1\); the first: .*metadata.jsonl: there is no such file"):
+    with pytest.raises(UserError, match=r"1 error \(lost 1\); the first: .*metadata.jsonl: there is no such file"):
         run("check", pets, "--quiet")
     assert capsys.readouterr().out == ""
 

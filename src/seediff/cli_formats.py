@@ -37,6 +37,7 @@ def export_(
         float | None,
         option(CHOICE, "Not webdataset: share of the samples for validation, from 0 to 1.", "as `split` in metadata.jsonl says, else 0"),
     ] = None,
+    seed: Annotated[int | None, option(CHOICE, "With --split: another seed, another choice.", 0)] = None,
     min_area: Annotated[int | None, option(CHOICE, "voc, coco, yolo: smaller pieces, in pixels, are no objects.", 1)] = None,
     polygons: Annotated[
         bool | None, option(CHOICE, "coco: objects as polygons, not as exact run lengths; prints what they lose.", "no", negative=())
@@ -61,7 +62,7 @@ def export_(
 
     export = load_function(f"export_{to}")
     size = round(shard_size * 1e6) if shard_size is not None else None
-    options = {"split": split, "min_area": min_area, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
+    options = {"split": split, "seed": seed, "min_area": min_area, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
     chosen = fitting(export, {"link": link, **options, "shard_size": size}, f"--to {to}")
     classes, items = open_native(data)
     done = export(classes, shown(items, quiet), out, **chosen)

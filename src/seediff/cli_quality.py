@@ -28,7 +28,9 @@ def check(
     fix: Annotated[
         bool,
         option(
-            OUTPUT, "Repair what is safe: palettes, `classes` and `area` of rows; orphans go to orphans/. Then check again.", negative=()
+            OUTPUT,
+            "Repair what is safe: a lost metadata.jsonl, palettes, `classes` and `area` of rows; move orphans to orphans/.",
+            negative=(),
         ),
     ] = False,
     json: Annotated[Path | None, JSON] = None,
@@ -42,15 +44,21 @@ def check(
 
     - `seediff check pets --fix --json check.json`
     """
-    from .dataset.check import check_dataset, fix_dataset
+    from .dataset.check import DAMAGED, check_dataset
+    from .dataset.fix import fix_dataset
     from .outputs import make_writable
+    from .reopen import can_reopen, reopen
     from .summary_quality import counts, findings_table
 
     make_writable(None, json)
     checked = check_dataset(data, followed(quiet))
-    fixed = fix_dataset(data, checked.findings) if fix else []
-    if fixed:
-        checked = check_dataset(data, followed(quiet))
+    fixed: list[str] = []
+    for _ in range(2 * fix):  # with metadata.jsonl back, there may be more to repair
+        if done := fix_dataset(data, checked.findings):
+            fixed += done
+            checked = check_dataset(data, followed(quiet))
+    damaged = {one.where for one in checked.findings if one.kind in DAMAGED}
+    command = reopen(data, damaged) if fix and damaged and can_reopen(data) else None
     if not quiet:
         if checked.findings:
             show(findings_table(checked))
@@ -58,6 +66,8 @@ def check(
             show_stats(checked.stats)
         print(*(f"fixed: {line}\n" for line in fixed), sep="", end="")
     write_json(json, {**checked.as_json(), "fixed": fixed}, quiet)
+    if command:
+        raise UserError(f"{data}: {len(damaged)} damaged file{'s' * (len(damaged) > 1)}; to make their samples again: {command}")
     if checked.errors:
         kinds: dict[str, int] = {}
         for one in checked.findings[: checked.errors]:
@@ -101,6 +111,12 @@ def filter_(
         str | None,
         option(CRITERIA, "Make label maps anew from soft masks: from LOW 255 (ignored), from HIGH the class; 0.5,0.6."),
     ] = None,
+    agree: Annotated[
+        Path | None, option(CRITERIA, "Folder of a model of `seediff train`, which knows all classes: drop what it sees otherwise.")
+    ] = None,
+    min_agreement: Annotated[
+        float | None, option(CRITERIA, "With --agree: IoU of its prediction and the mask, of each class, is at least this.", 0.5)
+    ] = None,
     link: Annotated[bool | None, LINK] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
@@ -111,6 +127,8 @@ def filter_(
     - `seediff filter pets --out good --drop-flags all --max-components 3`
 
     - `seediff filter pets --out best --best 100 --ignore-band 0.5,0.6`
+
+    - `seediff filter pets --out agreed --agree model --min-agreement 0.5`
     """
     from .dataset.select import Criteria, select_samples
     from .dataset.store import check_free, write_native
@@ -119,14 +137,29 @@ def filter_(
     check_free(out)
     band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
     flags = tuple(part.strip() for part in drop_flags.split(",")) if drop_flags else ()
-    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band)
-    selected = select_samples(data, criteria, followed(quiet))
+    if agree is None and min_agreement is not None:
+        raise UserError("--min-agreement: needs --agree MODEL, which it is measured with")
+    if agree is not None and min_agreement is None:
+        min_agreement = 0.5
+    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, min_agreement)
+    selected = select_samples(data, criteria, followed(quiet), load_judge(agree, data) if agree is not None else None)
     if not selected.items:
         raise UserError(f"{data}: no sample meets the criteria ({counts(selected.dropped) or 'it has none'}); nothing was written")
     about = {"command": "filter", **described(criteria), "dropped": sum(selected.dropped.values())}
     write_native(out, selected.classes, followed(quiet)(selected.items), about=about, link=bool(link))
     if not quiet:
         print(f"{len(selected.items)} samples in {out}; dropped: {counts(selected.dropped) or 'none'}")
+
+
+def load_judge(model: Path, data: Path) -> Any:
+    """The segmenter of --agree, which knows the dataset's classes."""
+    from .dataset.agreement import check_segmenter
+    from .dataset.native import read_classes
+    from .train.predict import load_segmenter
+
+    segmenter = load_segmenter(model)
+    check_segmenter(segmenter, read_classes(data), model)
+    return segmenter
 
 
 def described(criteria: Any) -> dict[str, Any]:
@@ -140,7 +173,7 @@ def described(criteria: Any) -> dict[str, Any]:
 def first(checked: Any) -> str:
     """The first finding, in a line."""
     one = checked.findings[0]
-    return one.text if one.kind == "structure" else f"{one.where}: {one.text}"
+    return one.text if one.kind in ("structure", "lost") else f"{one.where}: {one.text}"
 
 
 def followed(quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:

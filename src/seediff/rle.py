@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -77,22 +78,33 @@ def _compress(counts: np.ndarray, first: np.ndarray) -> list[str]:
     for k in range(3):  # the first three of each mask are written as they are
         own = first[first + k < np.append(first[1:], len(counts))] + k
         values[own] = counts[own]
-    lengths = np.ones(len(values), np.int64)
-    magnitude = np.where(values < 0, ~values, values)  # the sign must be readable: each digit more carries five bits further
-    limit = 16
-    while (longer := magnitude >= limit).any():
-        lengths += longer
-        limit <<= 5
-    ends = np.cumsum(lengths)
-    digits = np.empty(int(ends[-1]), np.uint8)
-    at, left = ends - lengths, lengths
-    while len(at):
-        digits[at] = (values & 31) + 48 + 32 * (left > 1)
-        more = left > 1
-        at, values, left = at[more] + 1, values[more] >> 5, left[more] - 1
-    text = digits.tobytes().decode("ascii")
-    edges = [*(ends[first] - lengths[first]).tolist(), len(text)]
+    packed, lengths = (table[values & (2 * SHORT - 1)] for table in _short())
+    if len(long := np.flatnonzero((values < -SHORT) | (values >= SHORT))):
+        packed[long], lengths[long] = _pack(values[long])
+    text = packed.tobytes().translate(None, b"\0").decode("ascii")
+    edges = [0, *np.cumsum(np.add.reduceat(lengths, first, dtype=np.int64)).tolist()]
     return [text[a:b] for a, b in pairwise(edges)]
+
+
+SHORT = 1 << 14
+"""Values from -SHORT to SHORT - 1, of at most three characters, are looked up; nearly all are."""
+
+
+@cache
+def _short() -> tuple[np.ndarray, np.ndarray]:
+    """`_pack` of every short value, at its lowest 15 bits."""
+    return _pack(np.roll(np.arange(-SHORT, SHORT), SHORT))
+
+
+def _pack(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The characters of values (N,), below 2³⁹, as (N,) uint64 of eight bytes, zeros after the last one; and how many they are."""
+    magnitude = np.where(values < 0, ~values, values)  # the sign must be readable: each character more carries five bits further
+    packed, lengths = np.zeros((len(values), 8), np.uint8), np.ones(len(values), np.uint8)
+    for k in range(8):
+        used, more = magnitude >= (1 << 5 * k - 1 if k else 0), magnitude >= 1 << 5 * k + 4
+        packed[:, k] = used * (((values >> 5 * k) & 31) + 48 + 32 * more)
+        lengths += more
+    return packed.view(np.uint64)[:, 0], lengths
 
 
 def decompress(counts: str) -> np.ndarray:

@@ -6,7 +6,8 @@ from PIL import Image
 
 from seediff import masks
 from seediff.dataset import check, native
-from seediff.dataset.check import Finding, check_dataset, fix_dataset
+from seediff.dataset.check import Finding, check_dataset
+from seediff.dataset.fix import fix_dataset
 from seediff.dataset.store import Item, open_native, write_native
 from seediff.errors import UserError
 
@@ -71,9 +72,9 @@ def unknown_id(pets):
 @pytest.mark.parametrize(
     ("spoil", "level", "kind", "where"),
     [
-        (lambda p: (p / "classes.txt").unlink(), "error", "structure", "classes.txt"),
+        (lambda p: (p / "classes.txt").unlink(), "error", "lost", "classes.txt"),
         (lambda p: (p / "classes.txt").write_text("background\ndog\ndog\n"), "error", "structure", "classes.txt"),
-        (lambda p: (p / "metadata.jsonl").unlink(), "error", "structure", "metadata.jsonl"),
+        (lambda p: (p / "metadata.jsonl").unlink(), "error", "lost", "metadata.jsonl"),
         (lambda p: (p / "metadata.jsonl").write_text('{"file'), "error", "structure", "metadata.jsonl"),
         (lambda p: (p / "metadata.jsonl").write_text(""), "error", "structure", "metadata.jsonl"),
         (no_picture, "error", "missing", "images/000001.png"),

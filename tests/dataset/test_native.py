@@ -7,6 +7,7 @@ from PIL import Image
 
 from seediff.dataset import native
 from seediff.errors import UserError
+from seediff.palette import voc_palette
 
 
 def save(folder, rows):
@@ -110,7 +111,7 @@ def test_broken_datasets_name_the_file(tmp_path):
         ({"mask": "a\0b"}, "'mask' is not a path"),
         ({"file_name": None}, "'file_name' must be the path of a picture inside the dataset, not None"),
         ({"class_ids": "2"}, "'class_ids' must be a list of whole numbers"),
-        ({"file_name": "images/first.png"}, "'images/first.png' is not a sample's number"),
+        ({"file_name": "images/first.png"}, r"soft/first_2\.png: there is no such file"),
     ],
 )
 def test_rows_do_not_lead_out_of_the_folder(tmp_path, change, message):
@@ -147,3 +148,16 @@ def test_atomic_write_leaves_nothing_of_a_failure(tmp_path, monkeypatch):
         native.write_atomic(tmp_path / "a", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (300, 5), (64, 80)])
+def test_masks_are_palette_pngs_with_every_id(shape):
+    rng = np.random.default_rng(0)
+    for labels in (rng.integers(0, 256, shape).astype(np.uint8), np.zeros(shape, np.uint8), np.full(shape[::-1], 255, np.uint8).T):
+        data = native.encode_mask(labels)
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.verify()  # checksums of all chunks
+        with Image.open(io.BytesIO(data)) as picture:
+            assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
+            assert np.array_equal(np.asarray(picture), labels)
+        assert native.is_own_mask(data)

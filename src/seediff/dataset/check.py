@@ -1,4 +1,4 @@
-"""What is wrong with a native dataset: `check_dataset` reads every file of it and returns findings, `fix_dataset` repairs what is safe.
+"""What is wrong with a native dataset: `check_dataset` reads every file of it and returns findings, some of which fix.py repairs.
 
 Errors are what training code would trip over or learn wrongly from; warnings are for a person to judge.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,16 +20,14 @@ from PIL import Image
 
 from ..errors import UserError, first_line
 from ..palette import voc_palette
-from ..run_folder import open_folder
 from . import native
 from .duplicates import difference_hash, near_groups, same_groups
+from .rebuild import LARGEST, SMALLEST
 from .stats import Measured, Stats, measure, row_flags, summarize
 from .store import check_classes, picture_suffix, read_label_map
 
-ORPHANS = "orphans"
-FIXABLE = ("palette", "row", "orphan")
-SMALLEST, LARGEST = 0.01, 0.95
-"""Of a picture's area: masks beyond are flagged `degenerate`, as seediff.masks has it (not imported: torch takes seconds)."""
+DAMAGED = ("missing", "picture", "mask", "soft", "tensors")
+"""Kinds of findings about a sample's file that is not there or not whole; `where` names it."""
 SLACK = 0.1
 """Photographs may be flagged by a smaller mask, whose area differs a little: flags are wrong only this share of a limit beyond it."""
 ROUNDING = 1e-6
@@ -86,8 +84,8 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; name that of a dataset")
     findings: list[Finding] = []
-    classes = _attempt(lambda: _read_classes(folder), native.CLASSES, findings)
-    rows = _attempt(lambda: native.read_rows(folder), native.METADATA, findings)
+    classes = _attempt(lambda: _read_classes(folder), folder / native.CLASSES, findings)
+    rows = _attempt(lambda: native.read_rows(folder), folder / native.METADATA, findings)
     if classes is None or rows is None:
         return Checked(tuple(findings), None)
     if not rows:
@@ -102,28 +100,13 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     findings += [found for sample in samples for found in sample.findings]
+    findings += _broken_tensors(folder)
     findings += _names_twice(rows)
     findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows)]
     findings += _duplicates(samples, rows)
     stats = summarize([sample.measured for sample in samples if sample.measured], classes)
     findings += [Finding("class", "warning", one.name, "no picture shows this class") for one in stats.classes if not one.images]
     return Checked(tuple(sorted(findings, key=lambda one: one.level != "error")), stats)
-
-
-def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
-    """Repair the findings of FIXABLE kinds, and say in a line each what was done: palettes are written anew, `classes`, `class_ids` and
-    `area` of rows counted again from the label map, orphans moved to the folder orphans/. Every file is replaced atomically.
-
-    Raises UserError when another run is at work in the folder, or it cannot be written to.
-    """
-    folder = Path(folder)
-    if not any(one.kind in FIXABLE for one in findings):
-        return []
-    try:
-        with open_folder(folder):
-            return list(_fixes(folder, findings))
-    except UserError as error:
-        raise UserError(str(error).replace("--out ", "", 1)) from error
 
 
 def expected_row(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
@@ -149,12 +132,13 @@ def _read_classes(folder: Path) -> tuple[str, ...]:
     return classes
 
 
-def _attempt(read: Callable[[], Any], where: str, findings: list[Finding]) -> Any:
-    """What `read` returns; None, and a finding, when it raises UserError."""
+def _attempt(read: Callable[[], Any], path: Path, findings: list[Finding]) -> Any:
+    """What `read` returns; None, and a finding about the file, when it raises UserError."""
+    where = path.name
     try:
         return read()
     except UserError as error:
-        findings.append(Finding("structure", "error", where, str(error)))
+        findings.append(Finding("structure" if path.exists() else "lost", "error", where, str(error)))
         return None
 
 
@@ -186,7 +170,7 @@ def _check_sample(folder: Path, number: int, row: Mapping[str, Any], classes: Se
         else:
             measured = measure(labels, row_flags(row))
             findings += _check_labels(mask, number, row, measured, size, classes)
-    findings += _missing_soft(folder, row)
+    findings += _check_soft(folder, row, size)
     return _Sample(findings, measured, sha256, look)
 
 
@@ -262,8 +246,8 @@ def _has_palette(path: Path, ids: np.ndarray) -> bool:
     return all(palette[3 * i : 3 * i + 3] == voc_palette()[3 * i : 3 * i + 3] for i in ids.tolist())
 
 
-def _missing_soft(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
-    """Soft masks that are not there, where the dataset keeps them."""
+def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> Iterator[Finding]:
+    """Soft masks that are not there, where the dataset keeps them, or cannot be used."""
     name, ids = _name(row), row.get("class_ids")
     if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir():
         return
@@ -271,6 +255,36 @@ def _missing_soft(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
         file = f"{native.SOFT}/{name}_{class_id}.png"
         if not (folder / file).is_file():
             yield Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file")
+            continue
+        try:
+            shape = read_label_map(folder / file).shape
+        except UserError as error:
+            yield Finding("soft", "error", file, _short(error, folder / file))
+        else:
+            if size is not None and shape != size:
+                yield Finding("soft", "error", file, f"is {shape}, but its picture is {size}; both are (height, width)")
+
+
+def _broken_tensors(folder: Path) -> Iterator[Finding]:
+    """Files of attention/ and steps/ that are not as long as their headers say."""
+    for kind in (native.ATTENTION, native.STEPS):
+        if (folder / kind).is_symlink():
+            continue
+        for path in sorted((folder / kind).rglob("*.safetensors")):
+            if not _is_whole(path):
+                yield Finding("tensors", "error", path.relative_to(folder).as_posix(), "is no whole safetensors file")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a safetensors file has the length that its header says: eight bytes of the header's length, the header, the tensors."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, path.stat().st_size)))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        return path.stat().st_size == 8 + length + max(ends, default=0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _name(row: Mapping[str, Any]) -> str | None:
@@ -330,35 +344,3 @@ def _others(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[int, Any, An
 def _short(error: UserError, path: Path) -> str:
     """An error's text without the path that the finding has anyway."""
     return str(error).removeprefix(f"{path}: ")
-
-
-def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
-    for one in findings:
-        if one.kind == "palette":
-            native.write_atomic(folder / one.where, native.encode_mask(read_label_map(folder / one.where)))
-    if painted := sum(one.kind == "palette" for one in findings):
-        yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
-    if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
-        classes, rows = native.read_classes(folder), native.read_rows(folder)
-        for number in wrong:
-            labels = read_label_map(native.path_inside(folder, rows[number - 1], "mask", f"row {number}"))
-            rows[number - 1] = {**rows[number - 1], **expected_row(rows[number - 1], np.bincount(labels.ravel(), minlength=256), classes)}
-        native.write_atomic(folder / native.METADATA, native.jsonl(rows))
-        yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
-    for one in findings:
-        if one.kind == "orphan":
-            _move(folder / one.where, folder / ORPHANS / one.where)
-    if moved := sum(one.kind == "orphan" for one in findings):
-        yield f"{moved} files without a sample are in {ORPHANS}/ now"
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move a file, beside one of its name if there is such; then remove its folder if that is empty."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    free, number = target, 0
-    while free.exists() or free.is_symlink():
-        number += 1
-        free = target.with_name(f"{target.stem}.{number}{target.suffix}")
-    source.rename(free)
-    with suppress(OSError):
-        source.parent.rmdir()

@@ -25,11 +25,10 @@ from ..prompts import BACKGROUND
 from ..rle import decompress, fill, label_map_masks
 from . import native
 from .objects import Objects, find_objects
-from .store import Exported, Item, assign_splits, check_classes, check_name, labels_of, picture_suffix, put, put_image, staged
+from .store import SPLITS, Exported, Item, assign_splits, check_classes, check_name, labels_of, picture_suffix, put, put_image, staged
 
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC = "instances", "semantic"
-SPLITS = ("train", "val")
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category that 255 is in the semantic variant."""
 WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
@@ -117,12 +116,14 @@ def export_coco(
     *,
     link: bool = False,
     split: float | None = None,
+    seed: int = 0,
     min_area: int = 1,
     polygons: bool = False,
 ) -> Exported:
     """Write a folder of COCO's. `out` appears only when everything is in it.
 
-    link: hard links to pictures instead of copies. split: share of samples for validation, in [0, 1]; None: as rows say, else all train.
+    link: hard links to pictures instead of copies. split: share of samples for validation, in [0, 1], another choice for each `seed`;
+    None: as rows say, else all train.
     min_area: pieces with fewer pixels are no objects. polygons: objects as polygons instead of RLE; a note says what they lose.
     Raises UserError naming the sample that cannot be used.
     """
@@ -146,8 +147,8 @@ def export_coco(
             if polygons:
                 ious += polygon_ious(labels, pieces, min_area)
             found.append(({"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}, pieces, semantic(labels)))
-        splits = assign_splits(names, rows, split)
-        several = [one for one in SPLITS if one in splits] if "val" in splits else [""]
+        splits = assign_splits(names, rows, split, seed)
+        several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
         for one in several:
             endings, kinds = f"_{one}" if one else "", (Part(), Part())
             for (image, pieces, whole), row, own in zip(found, rows, splits, strict=True):

@@ -2,7 +2,7 @@
 
 out/  README.md                    card with the features, for `load_dataset(out)` and the Hugging Face hub
       data/train-00000.parquet     columns: image and label_map, pictures; name; metadata, a row of metadata.jsonl as JSON
-      data/validation-00000.parquet    samples whose row, or a hash of whose name, says so
+      data/validation-00000.parquet    samples whose row, or a hash of whose name, says so; likewise test-00000.parquet
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FEATURES = {
     "name": {"dtype": "string", "_type": "Value"},
     "metadata": {"dtype": "string", "_type": "Value"},
 }
-SPLITS = {"train": "train", "val": "validation"}
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
 """Our splits in the words of the hub."""
 GROUP, GROUP_BYTES = 100, 64_000_000
 """Samples and bytes of a row group at most, but for one large sample: what a reader loads to show one."""
@@ -35,18 +35,19 @@ def export_parquet(
     out: Path | str,
     *,
     split: float | None = None,
+    seed: int = 0,
     shard_size: int = 500_000_000,
 ) -> Exported:
     """Write parquet files of about `shard_size` bytes. `out` appears only when everything is in it.
 
-    split: share of samples for validation, in [0, 1]; None: as rows say, else all train. Raises UserError naming the sample that cannot be
-    used, or saying what to install.
+    split: share of samples for validation, in [0, 1], another choice for each `seed`; None: as rows say, else all train. Raises UserError
+    naming the sample that cannot be used, or saying what to install.
     """
     load_extra("pyarrow.parquet", "hf")
     check_classes(classes)
     check_shard_size(shard_size)
     items = list(items)
-    splits = assign_splits([item.name for item in items], [item.row for item in items], split)
+    splits = assign_splits([item.name for item in items], [item.row for item in items], split, seed)
     schema = _schema(classes)
     files = 0
     taken: set[str] = set()
@@ -142,8 +143,8 @@ def _card(classes: Sequence[str], words: Sequence[str]) -> str:
 def import_parquet(source: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Item]]:
     """Classes, without the background, and samples of a folder of parquet files, or of one file, read as they are asked for.
 
-    split: "train" or "val"; None: both. A row keeps its own `split`; without one it gets that of its file's name, where that says one.
-    Raises UserError naming the file and row of what cannot be read, or saying what to install.
+    split: "train", "val" or "test"; None: all. A row keeps its own `split`; without one it gets that of its file's name, where that says
+    one. Raises UserError naming the file and row of what cannot be read, or saying what to install.
     """
     load_extra("pyarrow.parquet", "hf")
     source = Path(source)
@@ -179,7 +180,7 @@ def _items(files: Sequence[Path]) -> Iterator[Item]:
                         number += 1
                         where = f"{file}, row {number}"
                         row = parse_row(record["metadata"], where)
-                        if split == "val":
+                        if split in ("val", "test"):
                             row.setdefault("split", split)
                         image, mask = (record[key] and record[key]["bytes"] for key in ("image", "label_map"))
                         if not image or not mask or not record["name"]:

@@ -1,4 +1,5 @@
-"""Which samples of a dataset are worth training on: by flags, area, pieces and confidence, and which of their pixels are certain.
+"""Which samples of a dataset are worth training on: by flags, area, pieces, confidence and what an independent segmenter sees in them, and
+which of their pixels are certain.
 
 Confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in [−1, 1]: near 1 where
 the method was sure everywhere. Dataset Diffusion (section 3.4) ignores what is in between: soft values from 0.5 to 0.6 become 255.
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import native
+from .agreement import Segmenter, agreement
 from .check import LARGEST, SMALLEST
 from .stats import Measured, measure, row_flags
 from .store import Item, labels_of, open_native, read_label_map
@@ -32,7 +34,8 @@ class Criteria:
     the picture in [0, 1]. max_components: connected pieces of each class's mask; smaller ones than min_piece pixels do not count.
     min_confidence: of the least certain class. best: of each class, the so many pictures in which it is most certain; a picture stays
     that is among the best of any of its classes. ignore_band: (low, high) of soft values that become 255; from `high` on, they are the
-    class; all other criteria are about the label map that comes of it.
+    class; all other criteria are about the label map that comes of it. min_agreement: IoU of a segmenter's prediction and the label map,
+    of the class where it is lowest; only the samples that meet all criteria but `best` are shown to the segmenter.
     """
 
     drop_flags: tuple[str, ...] = ()
@@ -43,6 +46,7 @@ class Criteria:
     min_confidence: float | None = None
     best: int | None = None
     ignore_band: tuple[float, float] | None = None
+    min_agreement: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_area <= self.max_area <= 1:
@@ -52,21 +56,29 @@ class Criteria:
                 raise UserError(f"--{name.replace('_', '-')} {value}: must be at least 1")
         if self.min_confidence is not None and not -1 <= self.min_confidence <= 1:
             raise UserError(f"--min-confidence {self.min_confidence}: must be in [-1, 1]")
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
+            raise UserError(f"--min-agreement {self.min_agreement}: must be in [0, 1]")
         if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
             raise UserError(f"--ignore-band {self.ignore_band[0]},{self.ignore_band[1]}: must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
 
 
 @dataclass(frozen=True)
 class Selected:
-    """items: those that stay, in their order, with `confidence` in their rows where it is known. dropped: reason → how many."""
+    """items: those that stay, in their order, with `confidence` and `agreement` in their rows where known. dropped: reason → how many."""
 
     classes: tuple[str, ...]
     items: tuple[Item, ...]
     dropped: Mapping[str, int]
 
 
-def select_samples(folder: Path | str, criteria: Criteria, follow: Callable[[Sequence[Item]], Iterable[Item]] = iter) -> Selected:
-    """The samples of a native dataset that meet the criteria. follow: wraps the samples to show progress.
+def select_samples(
+    folder: Path | str,
+    criteria: Criteria,
+    follow: Callable[[Sequence[Item]], Iterable[Item]] = iter,
+    segmenter: Segmenter | None = None,
+) -> Selected:
+    """The samples of a native dataset that meet the criteria. follow: wraps the samples to show progress. segmenter: for `min_agreement`;
+    its classes, by name, must be among them all of the dataset's (`check_segmenter`).
 
     Confidence comes from soft/, or from the rows of a dataset that was filtered before. Raises UserError naming what a criterion needs.
     """
@@ -83,7 +95,13 @@ def select_samples(folder: Path | str, criteria: Criteria, follow: Callable[[Seq
         if confidences is None and (criteria.best or criteria.min_confidence is not None):
             option = "--best" if criteria.best else "--min-confidence"
             raise UserError(f"{folder}: {option} needs soft masks (sample '{item.name}'); make the dataset with --keep-soft")
-        if reason := why_drop(one.row, measured, confidences or {}, classes, criteria):
+        reason = why_drop(one.row, measured, confidences or {}, classes, criteria)
+        if not reason and segmenter is not None and criteria.min_agreement is not None:
+            agreed = agreement(one, classes, segmenter)
+            one = replace(one, row={**one.row, "agreement": agreed})
+            # A picture in which neither sees a class is agreed upon.
+            reason = "agreement" if min(agreed.values(), default=1.0) < criteria.min_agreement else None
+        if reason:
             dropped[reason] += 1
         else:
             stays.append(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -9,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from ..run_folder import LOCK, open_folder
 from . import native
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
+SPLITS = ("train", "val", "test")
+"""What `split` of a row may say; a sample without one is for training."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Item:
 
     name: unique in the dataset; may have folders, with `/` between. image: the picture's file, or its bytes. suffix: of the picture,
     "png" or "jpg". label_map: reads (H, W) uint8 of class ids, 0 background, 255 ignored; raises UserError. row: its line of
-    metadata.jsonl, empty where the format has none.
+    metadata.jsonl, empty where the format has none. extras: (folder, class id or None) → file of what else a native dataset keeps of
+    it: soft/, attention/, steps/.
     """
 
     name: str
@@ -37,6 +41,17 @@ class Item:
     suffix: str
     label_map: Callable[[], np.ndarray]
     row: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[tuple[str, int | None], Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A label map that is a file as it stands, so that writers may copy its bytes: `label_map` of an item."""
+
+    path: Path
+
+    def __call__(self) -> np.ndarray:
+        return read_label_map(self.path)
 
 
 @dataclass(frozen=True)
@@ -57,27 +72,43 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
     classes = native.read_classes(folder)
     items: list[Item] = []
     names: set[str] = set()
+    extras = find_extras(folder)
     for number, row in enumerate(native.read_rows(folder), 1):
         where = f"{folder / native.METADATA}, row {number}"
         image, mask = native.path_inside(folder, row, "file_name", where), native.path_inside(folder, row, "mask", where)
         for path in (image, mask):
             if not path.is_file():
                 raise UserError(f"{where}: {path}: there is no such file")
-        name = PurePosixPath(row["file_name"]).with_suffix("").as_posix().removeprefix(f"{native.IMAGES}/")
+        name = native.sample_name(row["file_name"])
         if name in names:
             raise UserError(f"{where}: a sample '{name}' is there already")
         names.add(name)
-        items.append(Item(name, image, picture_suffix(image), lambda mask=mask: read_label_map(mask), row))
+        items.append(Item(name, image, picture_suffix(image), MaskFile(mask), row, extras.get(name, {})))
     return classes, items
+
+
+def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
+    """Sample name → the `extras` of its item."""
+    found: dict[str, dict[tuple[str, int | None], Path]] = {}
+    for kind in native.EXTRAS:
+        for path in sorted((folder / kind).rglob("*.*")):
+            name, class_id = path.relative_to(folder / kind).with_suffix("").as_posix(), None
+            if kind != native.ATTENTION:
+                name, _, number = name.rpartition("_")
+                class_id = int(number) if number.isdecimal() else None
+            if path.suffix in (".png", ".safetensors") and (class_id is None) == (kind == native.ATTENTION):
+                found.setdefault(name, {})[kind, class_id] = path
+    return found
 
 
 def write_native(out: Path | str, classes: Sequence[str], items: Iterable[Item], *, about: Mapping[str, Any], link: bool = False) -> int:
     """Write a native dataset and return how many samples it has. `out` appears only when everything is in it.
 
-    Rows keep what they hold; file_name, mask, classes, class_ids and area are those of the files written. about: what the card and the
-    preview say of the whole (`command`, `source`, …: texts, numbers, lists). Raises UserError naming the sample that cannot be used.
+    Rows keep what they hold; file_name, mask, classes, class_ids and area are those of the files written. Items' `extras` come along.
+    about: what the card and the preview say of the whole (`command`, `source`, …: texts, numbers, lists). link: hard links to pictures
+    and extras, where the file system allows them, instead of copies. Raises UserError naming the sample that cannot be used.
     """
-    from ..report import write_preview
+    from ..report import load_trace, write_preview
     from ..report.data_card import data_card
 
     check_classes(classes)
@@ -89,12 +120,16 @@ def write_native(out: Path | str, classes: Sequence[str], items: Iterable[Item],
             labels = labels_of(item, len(classes))
             file_name, mask = f"{native.IMAGES}/{item.name}.{item.suffix}", f"{native.MASKS}/{item.name}.png"
             put_image(item, part / file_name, link=link)
-            put(part / mask, native.encode_mask(labels))
+            put(part / mask, mask_bytes(item, labels))
+            for (kind, class_id), path in item.extras.items():
+                ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
+                _copy(path, part / kind / f"{item.name}{ending}", link=link)
             rows.append({"file_name": file_name, "mask": mask, **_described(item, labels, classes)})
         (part / native.CLASSES).write_bytes(native.classes_text(classes))
         (part / native.METADATA).write_bytes(native.jsonl(rows))
         (part / native.CARD).write_text(data_card(about=about, rows=rows, class_names=classes), encoding="utf-8")
-        write_preview(part, summary=about, rows=rows, class_names=classes, steps=())
+        steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
+        write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
     return len(rows)
 
 
@@ -170,15 +205,31 @@ def put_image(item: Item, target: Path, *, link: bool = False) -> None:
     """Copy an item's picture to `target`, byte by byte, or link it there (a hard link, where the file system allows one)."""
     if isinstance(item.image, bytes):
         return put(target, item.image)
+    _copy(item.image, target, link=link)
+
+
+def _copy(path: Path, target: Path, *, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = item.image.resolve()  # a link to a symbolic link would be one itself
+    source = path.resolve()  # a link to a symbolic link would be one itself
     if link:
         with suppress(OSError):
             return os.link(source, target)
     try:
         shutil.copyfile(source, target)
     except FileNotFoundError as error:
-        raise UserError(f"{item.image}: there is no such file") from error
+        raise UserError(f"{path}: there is no such file") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # shutil names the source
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
+
+
+def mask_bytes(item: Item, labels: np.ndarray) -> bytes:
+    """The PNG of an item's label map, which is `labels`: its own file's bytes where that is one as `encode_mask` writes it, which takes a
+    fraction of the time, else encoded anew."""
+    if isinstance(item.label_map, MaskFile) and native.is_own_mask(data := item.label_map.path.read_bytes()):
+        return data
+    return native.encode_mask(labels)
 
 
 def image_bytes(item: Item) -> bytes:
@@ -254,14 +305,17 @@ def flat_name(name: str) -> str:
     return name.replace("/", "_")
 
 
-def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None) -> list[str]:
-    """ "train" or "val" of each sample: with a share in [0, 1], that many are "val", the same ones every time, by a hash of their names;
-    without one, what the row's `split` says, else "train"."""
+def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None, seed: int = 0) -> list[str]:
+    """One of SPLITS for each sample: with a share in [0, 1], that many are "val", the same ones every time, by a hash of their names and
+    the seed, the others "train"; without one, what the row's `split` says, else "train"."""
     if share is None:
-        return ["val" if row.get("split") == "val" else "train" for row in rows]
+        return [str(row["split"]) if row.get("split") in SPLITS else "train" for row in rows]
     if not 0 <= share <= 1:
         raise UserError(f"split = {share}: must be the share of samples for validation, in [0, 1]")
-    ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8")).digest())
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed = {seed}: must be in [0, 2^63)")
+    salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
+    ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8"), salt=salt).digest())
     chosen = set(ranked[: round(share * len(names))])
     return ["val" if name in chosen else "train" for name in names]
 

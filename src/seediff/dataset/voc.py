@@ -23,6 +23,7 @@ from ..prompts import BACKGROUND, VOC_CLASSES
 from . import native
 from .objects import Objects, find_objects
 from .store import (
+    SPLITS,
     Exported,
     Item,
     assign_splits,
@@ -31,6 +32,7 @@ from .store import (
     flat_name,
     image_bytes,
     labels_of,
+    mask_bytes,
     picture_suffix,
     put,
     put_image,
@@ -45,7 +47,6 @@ IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "Annotations",
     "ImageSets/Segmentation",
 )
-SPLITS = ("train", "val")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MAX_OBJECTS = 254  # object maps are uint8 as well
 
@@ -57,6 +58,7 @@ def export_voc(
     *,
     link: bool = False,
     split: float | None = None,
+    seed: int = 0,
     objects: bool = False,
     boxes: bool = False,
     min_area: int = 1,
@@ -64,7 +66,8 @@ def export_voc(
 ) -> Exported:
     """Write a VOC folder. `out` appears only when everything is in it.
 
-    link: hard links to pictures instead of copies. split: share of samples for val.txt, in [0, 1]; None: as rows say, else all train.
+    link: hard links to pictures instead of copies. split: share of samples for val.txt, in [0, 1], another choice for each `seed`; None:
+    as rows say, else all train.
     objects, boxes: also write SegmentationObject and Annotations, of connected pieces of at least `min_area` pixels. jpeg: write PNG
     pictures anew as JPEG of quality 95, since some readers open NAME.jpg only. Raises UserError naming the sample that cannot be used.
     """
@@ -85,7 +88,7 @@ def export_voc(
             else:
                 png += item.suffix != "jpg"
                 put_image(item, part / IMAGES / f"{name}.{item.suffix}", link=link)
-            put(part / CLASS_MAPS / f"{name}.png", native.encode_mask(labels))
+            put(part / CLASS_MAPS / f"{name}.png", mask_bytes(item, labels))
             if objects or boxes:
                 found = find_objects(labels, min_area)
                 small += found.small
@@ -97,8 +100,9 @@ def export_voc(
                 suffix = "jpg" if jpeg else item.suffix
                 put(part / BOXES / f"{name}.xml", annotation(f"{name}.{suffix}", size, found, classes))
             files += 2 + objects + boxes
-        splits = assign_splits(names, rows, split)
-        for list_name, kept in (("train", ["train"]), ("val", ["val"]), ("trainval", ["train", "val"])):
+        splits = assign_splits(names, rows, split, seed)
+        lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in splits else {})}
+        for list_name, kept in lists.items():
             lines = "".join(name + "\n" for name, own in zip(names, splits, strict=True) if own in kept)
             put(part / LISTS / f"{list_name}.txt", lines.encode("utf-8"))
         put(part / native.CLASSES, native.classes_text(classes))
@@ -109,7 +113,7 @@ def export_voc(
         notes.append(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
     if many:
         notes.append(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
-    return Exported(len(names), files + 4, tuple(notes))
+    return Exported(len(names), files + len(lists) + 1, tuple(notes))
 
 
 def object_map(labels: np.ndarray, found: Objects) -> np.ndarray:
@@ -159,9 +163,9 @@ def _as_jpeg(item: Item) -> bytes:
 def import_voc(source: Path | str, *, split: str | None = None, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Item]]:
     """Classes, without the background, and samples of a VOC folder.
 
-    split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val and trainval (every label map where there is
-    no list). A row's `split` says in which of train and val it was. classes: None: the folder's classes.txt, else VOC's twenty.
-    Raises UserError naming the file, or the list and its line, of what is not there.
+    split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test (every label map where
+    there is no list). A row's `split` says in which of train, val and test it was. classes: None: the folder's classes.txt, else VOC's
+    twenty. Raises UserError naming the file, or the list and its line, of what is not there.
     """
     source = Path(source)
     if not (source / CLASS_MAPS).is_dir():
@@ -182,7 +186,7 @@ def _items(source: Path, split: str | None) -> Iterator[Item]:
     elif all(one is None for one in lists.values()):
         named = {path.stem: str(path) for path in sorted((source / CLASS_MAPS).glob("*.png"))}
     else:
-        for one in (lists["trainval"], lists["train"], lists["val"]):
+        for one in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
             for name, where in (one or {}).items():
                 named.setdefault(name, where)
     taken: set[str] = set()

@@ -21,6 +21,7 @@ from . import native
 from .objects import Objects, find_objects
 from .polygons import fill_polygon, object_polygons
 from .store import (
+    SPLITS,
     Exported,
     Item,
     assign_splits,
@@ -36,8 +37,6 @@ from .store import (
 )
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
-SPLITS = ("train", "val")
-READ_SPLITS = (*SPLITS, "test")
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """What the format calls a picture; we read PNG and JPEG."""
 
@@ -49,18 +48,20 @@ def export_yolo(
     *,
     link: bool = False,
     split: float | None = None,
+    seed: int = 0,
     min_area: int = 1,
 ) -> Exported:
     """Write a YOLO folder. `out` appears only when everything is in it.
 
-    link: hard links to pictures instead of copies. split: share of samples for val, in [0, 1]; None: as rows say, else all train.
+    link: hard links to pictures instead of copies. split: share of samples for val, in [0, 1], another choice for each `seed`; None: as
+    rows say, else all train.
     min_area: connected pieces of fewer pixels are left out. The notes say what was lost, with the IoU of every sample's polygons, filled as
     readers fill them, with its mask. Raises UserError naming the sample that cannot be used.
     """
     check_classes(classes)
     items = list(items)
     names = [flat_name(item.name) for item in items]
-    splits = assign_splits(names, [item.row for item in items], split)
+    splits = assign_splits(names, [item.row for item in items], split, seed)
     taken: set[str] = set()
     scores: list[tuple[float, str]] = []
     ignored = pixels = small = 0
@@ -77,7 +78,7 @@ def export_yolo(
             ignored += int((labels == native.IGNORE).sum())
             pixels += labels.size
             small += found.small
-        put(part / DATA, data_yaml(classes, "val" in splits).encode("utf-8"))
+        put(part / DATA, data_yaml(classes, splits).encode("utf-8"))
     notes = []
     if scores:
         mean, (lowest, worst) = math.fsum(score for score, _ in scores) / len(scores), min(scores)
@@ -149,10 +150,11 @@ def mean_iou(truth: np.ndarray, other: np.ndarray) -> float | None:
     return float((both / np.maximum(own + counts.sum(0) - both, 1))[present].mean()) if len(present) else None
 
 
-def data_yaml(classes: Sequence[str], has_val: bool) -> str:
+def data_yaml(classes: Sequence[str], splits: Sequence[str]) -> str:
     """The text of data.yaml; without a `path`, folders are looked for beside it."""
     names = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(classes))  # YAML reads JSON's texts
-    return f"train: {IMAGES}/train\nval: {IMAGES}/{'val' if has_val else 'train'}\nnames:\n{names}"
+    test = f"test: {IMAGES}/test\n" if "test" in splits else ""
+    return f"train: {IMAGES}/train\nval: {IMAGES}/{'val' if 'val' in splits else 'train'}\n{test}names:\n{names}"
 
 
 def import_yolo(source: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], list[Item]]:
@@ -165,9 +167,9 @@ def import_yolo(source: Path | str, *, split: str | None = None) -> tuple[tuple[
     file = source / DATA if source.is_dir() else source
     data = _read_yaml(file)
     classes = _class_names(data.get("names"), file)
-    if split is not None and split not in READ_SPLITS:
-        raise UserError(f"split '{split}': must be one of {', '.join(READ_SPLITS)}")
-    wanted = [name for name in READ_SPLITS if data.get(name) and split in (None, name)]
+    if split is not None and split not in SPLITS:
+        raise UserError(f"split '{split}': must be one of {', '.join(SPLITS)}")
+    wanted = [name for name in SPLITS if data.get(name) and split in (None, name)]
     if not wanted:
         raise UserError(f"{file}: has no '{split or 'train'}', the folder of the pictures")
     pictures: dict[Path, tuple[str, str]] = {}  # picture → split, name; of a folder that two splits name, the first counts

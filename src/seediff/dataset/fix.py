@@ -1,0 +1,77 @@
+"""Repairs of what `check_dataset` found, where they are safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..run_folder import open_folder
+from . import native
+from .check import Finding, expected_row
+from .rebuild import rebuild
+from .store import read_label_map
+
+ORPHANS = "orphans"
+FIXABLE = ("lost", "palette", "row", "orphan")
+
+
+def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
+    """Repair the findings of FIXABLE kinds, and say in a line each what was done: lost classes.txt and metadata.jsonl are rebuilt from the
+    samples, palettes written anew, `classes`, `class_ids` and `area` of rows counted again from the label map, orphans moved to the folder
+    orphans/. Every file is replaced atomically.
+
+    Raises UserError when another run is at work in the folder, or it cannot be written to.
+    """
+    folder = Path(folder)
+    if not any(one.kind in FIXABLE for one in findings):
+        return []
+    try:
+        with open_folder(folder):
+            return list(_fixes(folder, findings))
+    except UserError as error:
+        raise UserError(str(error).replace("--out ", "", 1)) from error
+
+
+def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
+    if lost := [one.where for one in findings if one.kind == "lost"]:
+        found = rebuild(folder)
+        if native.CLASSES in lost:
+            native.write_atomic(folder / native.CLASSES, native.classes_text(found.classes))
+        if native.METADATA in lost:
+            native.write_atomic(folder / native.METADATA, native.jsonl(found.rows))
+            yield f"{native.METADATA} has {len(found.rows)} rows again" + "".join(f"; {note}" for note in found.notes)
+        if native.CLASSES in lost:
+            yield f"{native.CLASSES} has {len(found.classes)} classes again"
+    for one in findings:
+        if one.kind == "palette":
+            native.write_atomic(folder / one.where, native.encode_mask(read_label_map(folder / one.where)))
+    if painted := sum(one.kind == "palette" for one in findings):
+        yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
+    if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
+        classes, rows = native.read_classes(folder), native.read_rows(folder)
+        for number in wrong:
+            labels = read_label_map(native.path_inside(folder, rows[number - 1], "mask", f"row {number}"))
+            rows[number - 1] = {**rows[number - 1], **expected_row(rows[number - 1], np.bincount(labels.ravel(), minlength=256), classes)}
+        native.write_atomic(folder / native.METADATA, native.jsonl(rows))
+        yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
+    for one in findings:
+        if one.kind == "orphan":
+            _move(folder / one.where, folder / ORPHANS / one.where)
+    if moved := sum(one.kind == "orphan" for one in findings):
+        yield f"{moved} files without a sample are in {ORPHANS}/ now"
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file, beside one of its name if there is such; then remove its folder if that is empty."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free, number = target, 0
+    while free.exists() or free.is_symlink():
+        number += 1
+        free = target.with_name(f"{target.stem}.{number}{target.suffix}")
+    source.rename(free)
+    with suppress(OSError):
+        source.parent.rmdir()

@@ -1,0 +1,125 @@
+"""Parts of a dataset for training, validation and testing: every class in each by its share, no picture in two that look alike.
+
+Samples are dealt out one after the other, those of rare classes first, as in iterative stratification (Sechidis et al., ECML 2011), to the
+part that lacks most of what they show. Pictures that look alike (duplicates.py) are dealt out together.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError, first_line
+from ..run_folder import open_folder
+from . import native
+from .duplicates import difference_hash, near_groups
+from .store import Item, labels_of
+
+ROUNDING = 1e-6
+"""Of sums of shares."""
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Raise UserError unless shares (part → share) are in (0, 1) and leave something to train on."""
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise UserError(f"--{name} {share}: must be a share of the samples, between 0 and 1")
+    if sum(shares.values()) >= 1:
+        raise UserError(f"{' and '.join(f'--{name} {share}' for name, share in shares.items())}: leave nothing to train on")
+
+
+def split_samples(
+    items: Sequence[Item], classes: Sequence[str], shares: Mapping[str, float], *, seed: int = 0, follow: Callable = iter
+) -> list[str]:
+    """The part of each item: "train", or one that `shares` names, such as {"val": 0.2, "test": 0.1}.
+
+    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares that cannot be, and naming the
+    sample that cannot be read.
+    """
+    check_shares(shares)
+    looks = list(_looks(items, len(classes), follow))
+    groups = same_looks([look for look, _ in looks])
+    held = [Counter(class_id for i in group for class_id in looks[i][1]) for group in groups]
+    parts = {"train": 1 - sum(shares.values()), **shares}
+    assigned = deal(held, [len(group) for group in groups], list(parts.values()), seed)
+    found = [""] * len(items)
+    for group, part in zip(groups, assigned, strict=True):
+        for i in group:
+            found[i] = list(parts)[part]
+    return found
+
+
+def same_looks(hashes: Sequence[int]) -> list[list[int]]:
+    """Positions of pictures that stay together, every position once: those of near hashes, and each other one alone."""
+    groups = near_groups(hashes)
+    together = {i for group in groups for i in group}
+    return sorted([*groups, *([i] for i in range(len(hashes)) if i not in together)])
+
+
+def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
+    """The part of each group of samples. held: class id → samples that show it; sizes: samples. shares: of each part, of sum 1.
+
+    Groups of the rarest class left go first, of them the largest and those with most classes, others in the seed's order. Each goes to the
+    part that still lacks the largest share of its due, in samples of the group's classes and in samples at all; of equals to the larger.
+    A part that has no room for half of the group is full.
+    """
+    order = np.random.default_rng(seed).permutation(len(sizes)).tolist()
+    order.sort(key=lambda i: (-sizes[i], -len(held[i])))
+    # Every group holds `None`, samples at all.
+    counted: list[dict[int | None, int]] = [{**one, None: size} for one, size in zip(held, sizes, strict=True)]
+    total = Counter[int | None]()
+    for one in counted:
+        total.update(one)
+    due = np.array(shares) * sum(sizes)
+    lacking = {kind: np.ones(len(shares)) for kind in total}  # of each part's due
+    rarest = sorted(total, key=lambda kind: (kind is None, total[kind], kind or 0))
+    assigned = [-1] * len(sizes)
+    for kind in rarest:
+        for i in order:
+            if assigned[i] < 0 and counted[i].get(kind):
+                score = sum(lacking[one] for one in counted[i])
+                full = lacking[None] * due < sizes[i] / 2 - ROUNDING
+                score = np.where(full & ~full.all(), -np.inf, score)
+                assigned[i] = part = int(np.lexsort([-np.array(shares), -np.round(score, 9)])[0])
+                for one, count in counted[i].items():
+                    lacking[one][part] -= count / (shares[part] * total[one])
+    return assigned
+
+
+def set_splits(folder: Path | str, found: Sequence[str]) -> None:
+    """Write `split` into the rows of a native dataset, one each in their order. Raises UserError when another run is at work in it."""
+    folder = Path(folder)
+    try:
+        with open_folder(folder):
+            rows = [{**row, "split": part} for row, part in zip(native.read_rows(folder), found, strict=True)]
+            native.write_atomic(folder / native.METADATA, native.jsonl(rows))
+    except UserError as error:
+        raise UserError(str(error).replace("--out ", "", 1)) from error
+
+
+def _looks(items: Sequence[Item], classes: int, follow: Callable) -> Iterable[tuple[int, list[int]]]:
+    """Of each item the difference hash of its picture and the ids of the classes that it shows."""
+
+    def look(item: Item) -> tuple[int, list[int]]:
+        shown = np.flatnonzero(np.bincount(labels_of(item, classes).ravel(), minlength=256)[1:255]) + 1
+        try:
+            with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
+                return difference_hash(picture), shown.tolist()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"sample '{item.name}': its picture cannot be read ({first_line(error)})") from error
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        done = pool.map(look, items)
+        try:
+            for _ in follow(items):
+                yield next(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

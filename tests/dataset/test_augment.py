@@ -1,0 +1,308 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from blobs import blobs
+from scipy import ndimage
+
+from seediff.augment_config import MAX_CELLS, OPERATIONS, AugmentConfig, Strength, parse_addition
+from seediff.dataset.augment import (
+    RANDOM,
+    Picture,
+    add_noise,
+    apply,
+    blur,
+    change_colour,
+    cover,
+    cut_out,
+    paste,
+    perspective,
+)
+from seediff.dataset.splice import edges, splice
+from seediff.errors import UserError
+
+NAMES = [*RANDOM, "splice-1x2", "splice-2x2", "splice-7x7"]
+
+
+def picture(seed: int, shape=(60, 76), ignore=True) -> Picture:
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.zoom(rng.integers(0, 216, (6, 6, 3)), (shape[0] / 6, shape[1] / 6, 1), order=1)
+    image = (smooth + rng.integers(0, 40, smooth.shape)).astype(np.uint8)
+    return Picture(f"p{seed}", image, blobs(seed, shape, classes=5, ignore=ignore))
+
+
+def run(names, seed, base=None, strength=None):
+    """The picture after the operations, the steps, and the other samples that were used."""
+    used = []
+
+    def others(count):
+        new = [picture(1000 + len(used) + i, (40 + 7 * (i % 3), 50)) for i in range(count)]
+        used.extend(new)
+        return new
+
+    rng = np.random.default_rng(seed)
+    return *apply(base or picture(seed), names, rng, strength or Strength(), others), used
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_are_never_mixed(name):
+    for seed in range(5):
+        base = picture(seed)
+        after, (step,), used = run([name], seed, base)
+        assert after.image.shape == (*after.labels.shape, 3) == base.image.shape
+        assert after.image.dtype == after.labels.dtype == np.uint8
+        sources = {int(i) for one in (base, *used) for i in np.unique(one.labels)}
+        assert set(np.unique(after.labels).tolist()) <= sources | {0, 255}
+        assert step["operation"] == name
+        if name in ("noise", "blur", "colour"):
+            assert after.labels is base.labels
+            assert not np.array_equal(after.image, base.image)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_that_nobody_has_do_not_appear(name):
+    """Background and ignored pixels too: without any in the sources there are none, but where an operation states them."""
+    labels = np.where(np.arange(40)[:, None] < 20, 3, np.where(np.arange(50) < 25, 200, 254)).astype(np.uint8)
+    base = Picture("a", np.zeros((40, 50, 3), np.uint8), labels)
+    after, _ = apply(base, [name], np.random.default_rng(1), Strength(), lambda count: [base] * count)
+    stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
+    assert set(np.unique(after.labels).tolist()) - {3, 200, 254} == stated
+
+
+@pytest.mark.parametrize("name", ["noise", "blur", "colour", "flip", "flip-vertical", "boxes"])
+def test_ignored_stays_ignored(name):
+    for seed in range(5):
+        base = picture(seed)
+        after, _, _ = run([name], seed, base)
+        assert (after.labels == 255).sum() == (base.labels == 255).sum() > 0
+
+
+def test_the_same_seed_gives_the_same_and_another_another():
+    for name in NAMES:
+        first, second, third = (run([name, "noise"], seed, picture(0)) for seed in (1, 1, 2))
+        np.testing.assert_array_equal(first[0].image, second[0].image)
+        np.testing.assert_array_equal(first[0].labels, second[0].labels)
+        assert first[1] == second[1]
+        assert not np.array_equal(first[0].image, third[0].image)
+
+
+def test_originals_are_left_as_they_are():
+    base = picture(0)
+    image, labels = base.image.copy(), base.labels.copy()
+    for name in NAMES:
+        run([name], 3, base)
+    np.testing.assert_array_equal(base.image, image)
+    np.testing.assert_array_equal(base.labels, labels)
+
+
+def test_recipes_say_what_was_done():
+    base = picture(0)
+    after, steps, _ = run(["flip", "blur", "colour"], 5, base)
+    again = change_colour(blur(base.image[:, ::-1], steps[1]["sigma"]), **{k: v for k, v in steps[2].items() if k != "operation"})
+    np.testing.assert_array_equal(after.image, again)
+    after, (step,), _ = run(["perspective"], 5, base)
+    moved = perspective(base.image, base.labels, np.array(step["corners"]))
+    np.testing.assert_array_equal(after.labels, moved[1])
+    np.testing.assert_array_equal(after.image, moved[0])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (2, 2), (3, 3), (5, 5), (6, 6), (7, 7), (8, 8)])
+def test_splicing_against_a_loop_over_pixels(rows, columns):
+    count = rows * columns
+    cells = [picture(i, (33 + i % 5, 40 + i % 7)) for i in range(count)]
+    image, labels = splice([c.image for c in cells], [c.labels for c in cells], rows, columns, (70, 58))
+    tops, lefts = edges(70, rows), edges(58, columns)
+    expected = np.empty((70, 58), np.uint8)
+    for y in range(70):
+        for x in range(58):
+            row = max(i for i in range(rows) if tops[i] <= y)
+            column = max(i for i in range(columns) if lefts[i] <= x)
+            source = cells[row * columns + column].labels
+            height, width = tops[row + 1] - tops[row], lefts[column + 1] - lefts[column]
+            sy, sx = (y - tops[row] + 0.5) * source.shape[0] / height, (x - lefts[column] + 0.5) * source.shape[1] / width
+            expected[y, x] = source[int(sy), int(sx)]
+    # Pillow steps through a row by adding, which may fall on the other side of a boundary that is met exactly.
+    assert (labels == expected).mean() > 0.99
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, columns)
+        part = image[tops[row] : tops[row + 1], lefts[column] : lefts[column + 1]]
+        assert np.abs(part.mean((0, 1)) - cell.image.mean((0, 1))).max() < 6
+
+
+def test_splicing_of_cells_of_its_own_size_copies_them():
+    cells = [picture(i, (10, 12)) for i in range(6)]
+    image, labels = splice([c.image for c in cells], [c.labels for c in cells], 2, 3, (20, 36))
+    for number, cell in enumerate(cells):
+        top, left = number // 3 * 10, number % 3 * 12
+        np.testing.assert_array_equal(image[top : top + 10, left : left + 12], cell.image)
+        np.testing.assert_array_equal(labels[top : top + 10, left : left + 12], cell.labels)
+
+
+def test_splicing_of_the_wrong_number_or_size():
+    one = picture(0)
+    with pytest.raises(ValueError, match="3 images and 3 label maps for 2×2 cells"):
+        splice([one.image] * 3, [one.labels] * 3, 2, 2, (8, 8))
+    with pytest.raises(ValueError, match="4×8 cannot have 8×8 cells"):
+        splice([one.image] * 64, [one.labels] * 64, 8, 8, (4, 8))
+
+
+def test_noise_has_its_strength():
+    noisy = add_noise(np.full((200, 200, 3), 128, np.uint8), 0.05, np.random.default_rng(0)).astype(float)
+    assert abs(noisy.mean() - 128) < 0.3
+    assert abs(noisy.std() - 12.75) < 0.2
+
+
+def test_blur_is_gaussian():
+    image = np.zeros((61, 61, 3), np.uint8)
+    image[30:, :] = 200
+    blurred = blur(image, 4.0)[:, 30, 0].astype(float)
+    expected = ndimage.gaussian_filter1d(np.where(np.arange(61) >= 30, 200.0, 0.0), 4.0)
+    assert np.abs(blurred - expected).max() < 4
+
+
+def test_perspective_moves_corners_and_ignores_outside():
+    base = picture(1, ignore=False)
+    height, width = base.labels.shape
+    whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
+    same = perspective(base.image, base.labels, whole)
+    np.testing.assert_array_equal(same[1], base.labels)
+    np.testing.assert_array_equal(same[0], base.image)
+    corners = np.array([(10, 5), (60, 0), (70, 50), (3, 58)])
+    image, labels = perspective(base.image, np.full_like(base.labels, 7), corners)
+    y, x = np.mgrid[:height, :width] + 0.5
+    inside = np.ones(labels.shape, bool)
+    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, 0), strict=True):
+        inside &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0
+    assert (labels == 7)[ndimage.binary_erosion(inside)].all()
+    assert not (labels == 7)[~ndimage.binary_dilation(inside)].any()
+    assert ((labels == 7) == inside).mean() > 0.995
+    assert set(np.unique(labels)) == {7, 255}
+    assert not image[labels == 255].any()
+
+
+def test_boxes_are_background_but_for_ignored_pixels():
+    base = picture(2)
+    image, labels = cover(base.image, base.labels, (5, 10, 50, 40), np.random.default_rng(0))
+    inside = np.zeros(labels.shape, bool)
+    inside[10:40, 5:50] = True
+    np.testing.assert_array_equal(labels[~inside], base.labels[~inside])
+    np.testing.assert_array_equal(labels[inside], np.where(base.labels[inside] == 255, 255, 0))
+    np.testing.assert_array_equal(image[~inside], base.image[~inside])
+    assert np.abs(image[inside].mean() - 127.5) < 5
+
+
+@pytest.mark.parametrize("corner", [(4, 6), (-3, -2), (50, 45)])
+def test_pasted_objects_take_their_own_class(corner):
+    base = picture(3)
+    image = np.full((20, 30, 3), 9, np.uint8)
+    own = np.zeros((20, 30), bool)
+    own[5:15, 8:25] = True
+    pasted, labels = paste(base.image, base.labels, (image, own), 5, corner)
+    expected, changed = base.labels.copy(), 0
+    for y in range(20):
+        for x in range(30):
+            if own[y, x] and 0 <= y + corner[1] < 60 and 0 <= x + corner[0] < 76:
+                expected[y + corner[1], x + corner[0]] = 5
+                changed += 1
+    np.testing.assert_array_equal(labels, expected)
+    assert (pasted == 9).all(2).sum() >= changed
+
+
+def test_cut_out_objects_are_one_piece_of_one_class():
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5:15, 5:25], labels[20:30, 10:20], labels[35, 35] = 2, 7, 3  # the last is too small
+    image = np.repeat(labels[..., None] * 20, 3, 2)
+    one = Picture("x", image, labels)
+    found = [cut_out(one, number, 10, mirrored=False) for number in range(3)]
+    assert [class_id for _, class_id in found] == [2, 7, 2]
+    assert [own.shape for (_, own), _ in found] == [(5, 10), (10, 10), (5, 10)]
+    for (cut, own), class_id in found:
+        assert own.all()
+        assert (cut == 20 * class_id).all()
+    assert cut_out(Picture("x", image, np.zeros_like(labels)), 0, 10, mirrored=True) is None
+
+
+def test_nothing_is_pasted_where_nobody_has_an_object():
+    empty = Picture("e", np.zeros((20, 20, 3), np.uint8), np.full((20, 20), 255, np.uint8))
+    after, (step,) = apply(empty, ["objects"], np.random.default_rng(0), Strength(), lambda count: [empty] * count)
+    np.testing.assert_array_equal(after.labels, empty.labels)
+    assert step["objects"] == step["sources"] == []
+
+
+def test_colours_turn_and_come_back():
+    image = picture(0).image
+    np.testing.assert_array_equal(change_colour(image, 1, 1, 1, 0), image)
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 0] = 255
+    assert change_colour(red, 1, 1, 1, 1 / 3)[0, 0].tolist() == pytest.approx([0, 255, 0], abs=6)
+    assert np.ptp(change_colour(image, 1, 1, 0, 0).astype(int), axis=2).max() <= 1
+    assert change_colour(image, 0.5, 1, 1, 0).mean() == pytest.approx(image.mean() / 2, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "operations", "count"),
+    [
+        ("flip:50%", ("flip",), 15),
+        ("flip + noise:7", ("flip", "noise"), 7),
+        ("splice-3x3:4000/60000", ("splice-3x3",), 2),
+        ("splice-8x8+colour:1/1000", ("splice-8x8", "colour"), 1),
+        ("blur:0%", ("blur",), 0),
+        ("blur:250%", ("blur",), 75),
+        (f"splice-1x{MAX_CELLS}:0", (f"splice-1x{MAX_CELLS}",), 0),
+    ],
+)
+def test_additions(text, operations, count):
+    addition = parse_addition(text)
+    assert (addition.operations, addition.of(30)) == (operations, count)
+    assert addition.of(0) == (addition.count or 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("flop:5", "no operation 'flop'; there are splice-RxC, noise"),
+        ("splice-RxC:5", "no operation 'splice-RxC'"),
+        ("splice-1x1:5", "more than one cell"),
+        (f"splice-{MAX_CELLS + 1}x1:5", "a grid has 1 to"),
+        ("splice-0x2:5", "a grid has 1 to"),
+        ("noise+splice-2x2:5", "must come first"),
+        ("flip", "how many"),
+        ("flip:", "how many"),
+        ("flip:-1", "how many"),
+        ("flip:1.5", "how many"),
+        ("flip:1/0", "how many"),
+        (":5", "no operation ''"),
+    ],
+)
+def test_additions_that_mean_nothing(text, wrong):
+    with pytest.raises(UserError, match=wrong):
+        parse_addition(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("noise_sigma", (0.2, 0.1)),
+        ("noise_sigma", (-0.1, 0.1)),
+        ("perspective_shift", (0.1, 0.5)),
+        ("box_count", (0, 3)),
+        ("object_side", (0.1, float("nan"))),
+        ("colour_change", 1.5),
+        ("hue_change", float("nan")),
+    ],
+)
+def test_strengths_out_of_range(name, value):
+    with pytest.raises(UserError, match=name):
+        Strength(**{name: value})
+
+
+def test_configuration():
+    assert sum(addition.of(60_000) for addition in AugmentConfig().additions() if addition.text.startswith("splice")) == 18_000
+    assert {name for addition in AugmentConfig().additions() for name in addition.operations} <= {*OPERATIONS, *AUGMENTED_GRIDS}
+    wrongs: list[dict[str, Any]] = [{"add": "flip:5"}, {"add": ("x:1",)}, {"image_format": "gif"}, {"model": "mini"}, {"device": "cuda"}]
+    for wrong in wrongs:
+        with pytest.raises(UserError):
+            AugmentConfig(**wrong)
+
+
+AUGMENTED_GRIDS = {f"splice-{grid}" for grid in ("1x2", "2x1", "2x2", "3x3", "5x5", "6x6", "7x7", "8x8")}

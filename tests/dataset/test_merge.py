@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blobs import blobs
+from test_store import item, names
+
+from seediff.dataset import native
+from seediff.dataset.check import check_dataset
+from seediff.dataset.merge import merge_datasets, renumbering, set_names
+from seediff.dataset.store import open_native, write_native
+from seediff.errors import UserError
+
+
+def attention(text: str) -> bytes:
+    """A safetensors file without tensors."""
+    header = json.dumps({"__metadata__": {"text": text}}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
+def make(folder: Path, classes, count=2, first=0, soft=False, shape=(32, 40)) -> Path:
+    """A dataset of numbered samples; with soft masks of constant value, 10 · class id, and attention when asked."""
+    items = [item(f"{first + i:06d}", blobs(first + i, shape, len(classes), ignore=True), {"prompt": f"p{i}"}, shape) for i in range(count)]
+    write_native(folder, classes, items, about={})
+    for row in native.read_rows(folder) if soft else ():
+        for class_id in row["class_ids"]:
+            path = folder / "soft" / f"{native.sample_name(row['file_name'])}_{class_id}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(native.encode_soft(np.full(shape, class_id * 10 / 255)))
+        (folder / "attention").mkdir(exist_ok=True)
+        (folder / "attention" / f"{native.sample_name(row['file_name'])}.safetensors").write_bytes(attention(row["prompt"]))
+    return folder
+
+
+def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
+    one = make(tmp_path / "pets", ("dog", "cat", "bus"), soft=True)
+    two = make(tmp_path / "zoo", ("cat", "fox", "dog"), soft=True)
+    merged = merge_datasets([one, two])
+    assert merged.classes == ("dog", "cat", "bus", "fox")
+    assert merged.left_behind == ()
+    write_native(tmp_path / "out", merged.classes, merged.items, about={})
+    classes, items = open_native(tmp_path / "out")
+    assert [i.name for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
+    assert [i.row["origin"] for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
+    assert [i.row["prompt"] for i in items] == ["p0", "p1", "p0", "p1"]
+    ids = np.arange(256)
+    ids[1:4] = 2, 4, 1  # of the zoo's
+    for number, (new, old) in enumerate(zip(items, open_native(one)[1] + open_native(two)[1], strict=True)):
+        assert np.array_equal(new.label_map(), old.label_map() if number < 2 else ids[old.label_map()])
+        assert new.image.read_bytes() == old.image.read_bytes()
+        area = {classes[i - 1]: np.mean(new.label_map() == i) for i in new.row["class_ids"]}
+        assert new.row["area"] == pytest.approx(area, abs=1e-6)
+    # Soft masks follow their class: 10 times the id that it had.
+    for number, sample in enumerate(native.read_dataset(tmp_path / "out")):
+        before = {"dog": 1, "cat": 2, "bus": 3} if number < 2 else {"cat": 1, "fox": 2, "dog": 3}
+        assert sample.soft is not None
+        assert [round(float(one.max() * 255)) for one in sample.soft] == [10 * before[name] for name in sample.metadata["classes"]]
+    assert (tmp_path / "out/attention/zoo/000001.safetensors").read_bytes() == attention("p1")
+    assert check_dataset(tmp_path / "out").errors == 0
+
+
+def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):
+    one, two = make(tmp_path / "a" / "set", ("dog",), soft=True), make(tmp_path / "b" / "set", ("dog",), first=5)
+    merged = merge_datasets([one, two])
+    assert [i.name for i in merged.items] == ["000000", "000001", "000005", "000006"]
+    assert [i.row["origin"] for i in merged.items][1:3] == ["set/000001", "set-2/000005"]
+    assert merged.left_behind == ("soft", "attention")
+    assert not any(i.extras for i in merged.items)
+    write_native(tmp_path / "both", merged.classes, merged.items, about={}, link=True)
+    assert (tmp_path / "both/images/000005.png").samefile(two / "images/000005.png")
+    again = merge_datasets([make(tmp_path / "c", ("cat",), first=9), tmp_path / "both"])
+    assert [i.row["origin"] for i in again.items][1:3] == ["c/000010", "both/set/000000"]
+    assert "soft" not in " ".join(names(tmp_path / "both"))
+
+
+def test_what_cannot_be_merged(tmp_path):
+    one = make(tmp_path / "a", ("dog",))
+    with pytest.raises(UserError, match="one folder is named twice"):
+        merge_datasets([one, tmp_path / "a" / ".." / "a"])
+    many = make(tmp_path / "many", tuple(f"class {i}" for i in range(254)), count=1)
+    with pytest.raises(UserError, match="255 classes; label maps hold at most 254"):
+        merge_datasets([one, many])
+
+
+def test_tables_and_names():
+    table = renumbering(("b", "c"), ("a", "b", "c"))
+    assert (table[[0, 1, 2, 255]] == [0, 2, 3, 255]).all()
+    assert set_names(["x/set", "y/set", "z/.set", "y/other"]) == ["set", "set-2", "set-3", "other"]

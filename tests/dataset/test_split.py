@@ -1,0 +1,105 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from test_store import item
+
+from seediff.dataset import native
+from seediff.dataset.duplicates import difference_hash
+from seediff.dataset.split import deal, same_looks, set_splits, split_samples
+from seediff.dataset.store import Item, open_native, write_native
+from seediff.errors import UserError
+
+SHARES = {"val": 0.2, "test": 0.1}
+
+
+def picture(rng, shape=(32, 40)):
+    return np.kron(rng.integers(0, 256, (8, 10, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+
+
+def samples(count=60, seed=0, copies=0):
+    """Items of unlike pictures, of one class of three each in turn, every fifth of two; the first `copies` again, a little brighter."""
+    rng = np.random.default_rng(seed)
+    items = []
+    images = [picture(rng) for _ in range(count)]
+    for number in range(count + copies):
+        image = images[number] if number < count else np.clip(images[number - count].astype(int) + 2, 0, 255).astype(np.uint8)
+        labels = np.zeros(image.shape[:2], np.uint8)
+        labels[:8] = 1 + number % count % 3
+        if number % 5 == 0:
+            labels[8:16] = 1 + (number + 1) % 3
+        items.append(Item(f"{number:03d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels))
+    return items
+
+
+def test_every_class_is_in_every_part_by_its_share():
+    items = samples()
+    found = split_samples(items, ("a", "b", "c"), SHARES)
+    assert Counter(found) == {"train": 42, "val": 12, "test": 6}
+    for class_id in (1, 2, 3):
+        of_class = Counter(part for part, one in zip(found, items, strict=True) if (one.label_map() == class_id).any())
+        count = sum(of_class.values())
+        assert all(abs(of_class[part] - share * count) <= 1.5 for part, share in {"train": 0.7, **SHARES}.items())
+    assert split_samples(items, ("a", "b", "c"), SHARES) == found
+    other = split_samples(items, ("a", "b", "c"), SHARES, seed=1)
+    assert other != found
+    assert Counter(other) == Counter(found)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pictures_that_look_alike_stay_together(seed):
+    items = samples(copies=25)
+    found = split_samples(items, ("a", "b", "c"), SHARES, seed=seed)
+    assert all(found[i] == found[60 + i] for i in range(25))
+    assert Counter(found)["val"] == pytest.approx(17, abs=1)
+
+
+def test_groups_hold_every_position_once():
+    rng = np.random.default_rng(0)
+    hashes = [int(h) for h in rng.integers(0, 2**63, 20)] + [7, 5, 7]
+    groups = same_looks(hashes)
+    assert sorted(i for group in groups for i in group) == list(range(23))
+    assert [20, 21, 22] in groups
+
+
+def test_deal_serves_the_rarest_class_first():
+    held = [{1: 1}] * 100 + [{1: 1, 2: 1}] * 4
+    parts = deal(held, [1] * 104, [0.5, 0.5], 0)
+    assert Counter(parts[100:]) == {0: 2, 1: 2}
+    assert Counter(parts) == {0: 52, 1: 52}
+    # A group too large for any part but one goes there.
+    assert deal([{1: 60}] + [{1: 1}] * 40, [60] + [1] * 40, [0.7, 0.3], 0)[0] == 0
+    assert deal([{}] * 10, [1] * 10, [0.8, 0.2], 0).count(1) == 2
+
+
+def test_split_in_the_rows(tmp_path):
+    write_native(tmp_path / "out", ("a", "b", "c"), samples(10), about={})
+    classes, items = open_native(tmp_path / "out")
+    found = split_samples(items, classes, {"val": 0.3})
+    set_splits(tmp_path / "out", found)
+    rows = native.read_rows(tmp_path / "out")
+    assert [row["split"] for row in rows] == found
+    assert Counter(found) == {"train": 7, "val": 3}
+    assert [{k: v for k, v in row.items() if k != "split"} for row in rows] == [dict(one.row) for one in items]
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"), [({"val": 0.0}, "--val 0.0: must be"), ({"val": 0.5, "test": 0.5}, "--val 0.5 and --test 0.5: leave nothing")]
+)
+def test_shares_that_cannot_be(shares, message):
+    with pytest.raises(UserError, match=message):
+        split_samples([], (), shares)
+
+
+def test_a_broken_picture_is_named():
+    broken = Item("x", item().image[:60], "png", lambda: np.zeros((4, 6), np.uint8))  # type: ignore[index]
+    with pytest.raises(UserError, match="sample 'x': its picture cannot be read"):
+        split_samples([broken], ("a",), {"val": 0.5})
+
+
+def test_the_pictures_here_are_unlike():
+    rng = np.random.default_rng(0)
+    from PIL import Image
+
+    hashes = [difference_hash(Image.fromarray(picture(rng))) for _ in range(60)]
+    assert len(same_looks(hashes)) == 60
