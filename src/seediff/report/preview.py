@@ -5,6 +5,7 @@ Pictures are embedded, nothing is fetched, and the same dataset always gives the
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from ..dataset.native import path_inside, write_atomic
 from ..errors import UserError
 from ..palette import voc_palette
+from .before_after import operations_of
 from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_flag, explain_mask, explain_step, flag_kind
 from .pictures import VIRIDIS_ANCHORS, heat_uri, jpeg_uri, overlay, shrink, to_levels
 from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
@@ -23,6 +25,7 @@ from .trace import TracedSample
 
 GRID_SIDES = (384, 320, 256, 192, 128, 96)  # pixels, tried from the largest until the grid fits
 GRID_BYTES = 5_000_000  # of all the grid's pictures together, as text
+GRID_IMAGES = 60
 STEP_SIDE = 256  # pixels, of the pictures of a traced sample
 
 
@@ -33,8 +36,9 @@ def write_preview(
     rows: Sequence[Row],
     class_names: Sequence[str],
     steps: Sequence[TracedSample],
-    grid_images: int = 60,
+    grid_images: int = GRID_IMAGES,
     traced_images: int = 4,
+    augmentations: bytes | None = None,
 ) -> Path:
     """Write `out/preview.html`, atomically, and return its path.
 
@@ -42,12 +46,13 @@ def write_preview(
         `prompts` (templates); any other number or text is shown in the header under its own name.
     rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`, `area`.
     class_names: label i + 1 is class_names[i]. steps: of these the first of each class is drawn, at most `traced_images`.
+    augmentations: a JPEG that shows what was done to samples, as `before_after` makes it.
     Raises UserError when a row's picture is missing, unreadable or outside `out`.
     """
     out = Path(out)
     classes = count_classes(rows, class_names, summary.get("rejected"))
     made = {c.label for c in classes if c.made}
-    shown = pick_evenly([row_classes(row)[:1] for row in rows], grid_images)
+    shown = _shown(rows, grid_images)
     page = render(
         "preview.html.j2",
         title="SeeDiff dataset: " + (", ".join(class_names[:5]) + (" …" if len(class_names) > 5 else "") or "empty"),
@@ -59,6 +64,7 @@ def write_preview(
         flags=_flag_glossary(rows),
         tiles=_tiles(out, rows, shown, class_names),
         images=len(rows),
+        augmentations="data:image/jpeg;base64," + base64.b64encode(augmentations).decode("ascii") if augmentations else "",
         traced=[_traced_view(t, class_names, str(summary.get("method", "seediff"))) for t in _one_per_class(steps, traced_images)],
         heat=", ".join(f"#{c}" for c in VIRIDIS_ANCHORS),
         ignore_colour=_colour(255),
@@ -66,6 +72,15 @@ def write_preview(
     path = out / "preview.html"
     write_atomic(path, page.encode("utf-8"))
     return path
+
+
+def shown_rows(rows: Sequence[Row], grid_images: int = GRID_IMAGES) -> list[Row]:
+    """The rows whose pictures `write_preview` reads."""
+    return [rows[position] for position in _shown(rows, grid_images)]
+
+
+def _shown(rows: Sequence[Row], grid_images: int) -> list[int]:
+    return pick_evenly([row_classes(row)[:1] for row in rows], grid_images)
 
 
 def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -124,6 +139,7 @@ def _tiles(out: Path, rows: Sequence[Row], shown: Sequence[int], class_names: Se
                 "name": Path(row["file_name"]).stem,
                 "prompt": str(row.get("prompt", "")),
                 "seed": row.get("seed"),
+                "recipe": operations_of(row),
                 "classes": [{"label": labels[name], "name": name, "colour": _colour(labels[name])} for name in classes],
                 "flags": [{"text": flag, "why": explain_flag(flag)} for flag in row.get("flags") or ()],
                 "alt": "mask: " + (", ".join(f"{name} {share:.0%} of the image" for name, share in shares.items()) or "no class"),

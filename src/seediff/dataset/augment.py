@@ -1,0 +1,259 @@
+"""Changes of a picture together with its label map: pure functions on arrays, and each with random parameters as an `Operation`.
+
+Images are (H, W, 3) uint8, label maps (H, W) uint8: 0 background, 255 ignored. Label maps are moved, never mixed: every id in a result
+comes from one of its sources, or is the 0 or 255 that the function states. Pillow does the work: on one core of a CPU it is faster than
+tensors, and a picture at a time needs no batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from ..augment_config import Strength, grid_of
+from .native import IGNORE
+from .objects import find_objects
+from .splice import splice
+
+MIN_OBJECT = 1 / 400
+"""Of a picture: smaller pieces of a class are not cut out as objects."""
+DONORS = 8
+"""So many samples are looked at for an object that can be cut out."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sample in memory. name: as in the dataset."""
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+
+
+Parameters = dict[str, Any]
+"""What an operation drew, for the recipe: numbers, lists, and under "sources" the names of other samples."""
+
+Others = Callable[[int], Sequence[Picture]]
+"""So many other samples of the set, at random, all different where there are enough."""
+
+Operation = Callable[[Picture, np.random.Generator, Strength, Others], tuple[Picture, Parameters]]
+
+
+def apply(
+    picture: Picture, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
+) -> tuple[Picture, list[Parameters]]:
+    """The picture after all operations, in their order, and the step of each: its name and what it drew. The same rng and others, the
+    same result."""
+    steps = []
+    for name in operations:
+        grid = grid_of(name)
+        if grid is not None:
+            picture, drawn = random_splice(picture, *grid, others)
+        else:
+            picture, drawn = RANDOM[name](picture, rng, strength, others)
+        steps.append({"operation": name, **drawn})
+    return picture, steps
+
+
+def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of standard deviation 255 · sigma in each channel, clipped."""
+    noisy = rng.standard_normal(image.shape, np.float32)
+    noisy *= 255 * sigma
+    noisy += image
+    return np.clip(np.rint(noisy, out=noisy), 0, 255, out=noisy).astype(np.uint8)
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur of standard deviation sigma in pixels (three box filters, which are close to it)."""
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma)))
+
+
+def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The picture with its corners moved to `corners`; outside of it black, and 255 in the label map.
+
+    corners: (4, 2) of (x, y) in pixels, a convex quadrilateral in the order top left, top right, bottom right, bottom left.
+    """
+    height, width = labels.shape
+    whole = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
+    back = homography(np.asarray(corners, np.float64), whole)
+    moved = [
+        np.asarray(Image.fromarray(array).transform((width, height), Image.Transform.PERSPECTIVE, back, how, fillcolor=fill))
+        for array, how, fill in ((image, Image.Resampling.BICUBIC, (0, 0, 0)), (labels, Image.Resampling.NEAREST, IGNORE))
+    ]
+    return moved[0], moved[1]
+
+
+def homography(source: np.ndarray, target: np.ndarray) -> list[float]:
+    """(a, …, h) with x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1), which takes four points (4, 2) of the
+    source to those of the target."""
+    rows, values = [], []
+    for (x, y), (u, v) in zip(source, target, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        values += [u, v]
+    return np.linalg.solve(np.array(rows), np.array(values)).tolist()
+
+
+def cover(image: np.ndarray, labels: np.ndarray, box: Sequence[int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Noise of all colours in a box (left, top, right, bottom; the last two exclusive). There the label map becomes background (0), for
+    that is what can be seen, but 255 stays 255."""
+    left, top, right, bottom = box
+    image, labels = image.copy(), labels.copy()
+    image[top:bottom, left:right] = rng.integers(0, 256, (bottom - top, right - left, 3), np.uint8)
+    inside = labels[top:bottom, left:right]
+    inside[inside != IGNORE] = 0
+    return image, labels
+
+
+def paste(
+    image: np.ndarray, labels: np.ndarray, cutout: tuple[np.ndarray, np.ndarray], class_id: int, corner: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """An object in front of the picture; its pixels take its class, also where 255 was: what was uncertain is hidden now.
+
+    cutout: the object's picture (h, w, 3) uint8 and which of its pixels are the object's (h, w) bool. corner: (left, top) of its place,
+    from where it may reach over the picture's edges.
+    """
+    (left, top), (height, width) = corner, labels.shape
+    there = slice(max(top, 0), min(top + cutout[1].shape[0], height)), slice(max(left, 0), min(left + cutout[1].shape[1], width))
+    here = slice(there[0].start - top, there[0].stop - top), slice(there[1].start - left, there[1].stop - left)
+    seen = cutout[1][here]
+    image, labels = image.copy(), labels.copy()
+    image[there][seen] = cutout[0][here][seen]
+    labels[there][seen] = class_id
+    return image, labels
+
+
+def cut_out(picture: Picture, number: int, longer_side: int, mirrored: bool) -> tuple[tuple[np.ndarray, np.ndarray], int] | None:
+    """The `number`-th object of a picture (modulo how many there are) as `paste` takes it, its longer side of so many pixels, and its
+    class; None when the picture has none of at least MIN_OBJECT of its pixels."""
+    found = find_objects(picture.labels, max(1, round(picture.labels.size * MIN_OBJECT)))
+    if not found.class_ids:
+        return None
+    number %= len(found.class_ids)
+    left, top, right, bottom = found.boxes_xyxy[number]
+    image, own = picture.image[top:bottom, left:right], found.index[top:bottom, left:right] == number
+    scale = longer_side / max(own.shape)
+    size = max(1, round(own.shape[1] * scale)), max(1, round(own.shape[0] * scale))
+    image = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BICUBIC))
+    own = np.asarray(Image.fromarray(own.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
+    return ((image[:, ::-1], own[:, ::-1]) if mirrored else (image, own)), found.class_ids[number]
+
+
+def change_colour(image: np.ndarray, brightness: float, contrast: float, saturation: float, hue: float) -> np.ndarray:
+    """Brightness, contrast and saturation multiplied by factors, then colours turned by `hue`, a share of the colour circle."""
+    picture = Image.fromarray(image)
+    for enhance, factor in ((ImageEnhance.Brightness, brightness), (ImageEnhance.Contrast, contrast), (ImageEnhance.Color, saturation)):
+        picture = enhance(picture).enhance(factor)
+    if turn := round(hue * 256) % 256:
+        channels = np.array(picture.convert("HSV"))
+        channels[..., 0] += np.uint8(turn)  # wraps around, as the circle does
+        picture = Image.fromarray(channels, "HSV").convert("RGB")
+    return np.asarray(picture)
+
+
+def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> tuple[Picture, Parameters]:
+    """The picture is the first cell; the result has its size."""
+    cells = [picture, *others(rows * columns - 1)]
+    size = (picture.labels.shape[0], picture.labels.shape[1])
+    image, labels = splice([one.image for one in cells], [one.labels for one in cells], rows, columns, size)
+    return Picture(picture.name, image, labels), {"sources": [one.name for one in cells[1:]]}
+
+
+def random_noise(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    sigma = uniform(rng, strength.noise_sigma)
+    return Picture(picture.name, add_noise(picture.image, sigma, rng), picture.labels), {"sigma": sigma}
+
+
+def random_blur(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    sigma = round(uniform(rng, strength.blur_sigma) * min(picture.labels.shape), 4)
+    return Picture(picture.name, blur(picture.image, sigma), picture.labels), {"sigma": sigma}
+
+
+def random_perspective(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    """Each corner moves inwards by its own share of the sides."""
+    height, width = picture.labels.shape
+    shifts = rng.uniform(*strength.perspective_shift, (4, 2)) * (width, height)
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + shifts * [(1, 1), (-1, 1), (-1, -1), (1, -1)]
+    corners = corners.round(2)
+    return Picture(picture.name, *perspective(picture.image, picture.labels, corners)), {"corners": corners.tolist()}
+
+
+def random_boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    """Boxes whose middles lie on objects, where there are any: in the first place they are to hide parts of them."""
+    image, labels = picture.image, picture.labels
+    height, width = labels.shape
+    boxes = []
+    for _ in range(count_of(rng, strength.box_count)):
+        x, y = middle(labels, rng)
+        half_w, half_h = (max(1, round(uniform(rng, strength.box_side) * side / 2)) for side in (width, height))
+        box = [max(x - half_w, 0), max(y - half_h, 0), min(x + half_w, width), min(y + half_h, height)]
+        image, labels = cover(image, labels, box, rng)
+        boxes.append(box)
+    return Picture(picture.name, image, labels), {"boxes": boxes}
+
+
+def random_objects(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    """Objects whose middles lie on the picture's own, where it has any. None is pasted when the samples looked at have none."""
+    image, labels = picture.image, picture.labels
+    sources, pasted = [], []
+    for _ in range(count_of(rng, strength.object_count)):
+        side = max(1, round(uniform(rng, strength.object_side) * min(labels.shape)))
+        number, mirrored = int(rng.integers(2**31)), bool(rng.integers(2))
+        for _ in range(DONORS):
+            (donor,) = others(1)
+            if (found := cut_out(donor, number, side, mirrored)) is None:
+                continue
+            cutout, class_id = found
+            x, y = middle(picture.labels, rng)
+            corner = x - cutout[1].shape[1] // 2, y - cutout[1].shape[0] // 2
+            image, labels = paste(image, labels, cutout, class_id, corner)
+            sources.append(donor.name)
+            pasted.append({"class_id": class_id, "corner": list(corner), "size": list(cutout[1].shape[::-1]), "mirrored": mirrored})
+            break
+    return Picture(picture.name, image, labels), {"sources": sources, "objects": pasted}
+
+
+def random_flip(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    return Picture(picture.name, picture.image[:, ::-1], picture.labels[:, ::-1]), {}
+
+
+def random_flip_vertical(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    return Picture(picture.name, picture.image[::-1], picture.labels[::-1]), {}
+
+
+def random_colour(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+    change = strength.colour_change
+    drawn = {name: uniform(rng, (1 - change, 1 + change)) for name in ("brightness", "contrast", "saturation")}
+    drawn["hue"] = uniform(rng, (-strength.hue_change, strength.hue_change))
+    return Picture(picture.name, change_colour(picture.image, **drawn), picture.labels), {**drawn}
+
+
+RANDOM: Mapping[str, Operation] = {
+    "noise": random_noise,
+    "blur": random_blur,
+    "perspective": random_perspective,
+    "boxes": random_boxes,
+    "objects": random_objects,
+    "flip": random_flip,
+    "flip-vertical": random_flip_vertical,
+    "colour": random_colour,
+}
+
+
+def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
+    """A number within the limits, rounded as the recipe shows it, so that the recipe is what was done."""
+    return round(float(rng.uniform(*limits)), 4)
+
+
+def count_of(rng: np.random.Generator, limits: tuple[int, int]) -> int:
+    return int(rng.integers(limits[0], limits[1] + 1))
+
+
+def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """(x, y) of a random pixel of any class; where there is none, of any pixel."""
+    of_class = np.flatnonzero((labels > 0) & (labels < IGNORE))
+    pixel = int(of_class[rng.integers(len(of_class))]) if len(of_class) else int(rng.integers(labels.size))
+    return pixel % labels.shape[1], pixel // labels.shape[1]

@@ -1,0 +1,57 @@
+"""One picture of what `augment` did: for each operation a sample before and after, with the masks laid over."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from ..palette import voc_palette
+from .pictures import contact_sheet, overlay, shrink
+
+if TYPE_CHECKING:
+    from ..dataset.augment import Picture
+
+SIDE = 150  # pixels, of each picture
+PAIRS = 24  # at most
+COLUMNS = 3  # pairs beside each other
+
+
+def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], Picture]) -> bytes:
+    """A JPEG: for each kind of recipe in the rows its first sample, the original on the left, the result on the right.
+
+    out: folder of the dataset that the rows are of. original: reads a sample of the dataset that was augmented, by its name.
+    """
+    tiles, labels = [], []
+    for row in first_of_each(rows):
+        before = original(row["recipe"]["source"])
+        with Image.open(out / row["file_name"]) as image, Image.open(out / row["mask"]) as mask:
+            after = np.asarray(image.convert("RGB")), np.asarray(mask)
+        tiles.append(contact_sheet([tile(before.image, before.labels), tile(*after)], 2, gap=2))
+        labels.append(operations_of(row))
+    buffer = io.BytesIO()
+    Image.fromarray(contact_sheet(tiles, COLUMNS, labels)).save(buffer, "JPEG", quality=85, subsampling=0)
+    return buffer.getvalue()
+
+
+def first_of_each(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first row of each kind of recipe, at most PAIRS."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if name := operations_of(row):
+            first.setdefault(name, row)
+    return list(first.values())[:PAIRS]
+
+
+def operations_of(row: Mapping[str, Any]) -> str:
+    """`flip+noise`, by a row's recipe; "" for an original."""
+    return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
+
+
+def tile(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    small = shrink(image, SIDE, Image.Resampling.LANCZOS)
+    return overlay(small, shrink(labels, SIDE, Image.Resampling.NEAREST), voc_palette(), alpha=0.4)
