@@ -15,10 +15,13 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from . import __version__
+from .cli_augment import augment
 from .cli_formats import export_, import_
 from .cli_generate import generate
 from .cli_photos import mask, segment
 from .cli_quality import check, filter_, stats
+from .cli_sets import merge, split
+from .cli_train import predict, train
 from .errors import UserError
 from .progress import InterruptedRun
 
@@ -40,6 +43,11 @@ app.command(import_, name="import")
 app.command(check)
 app.command(stats)
 app.command(filter_, name="filter")
+app.command(train)
+app.command(predict)
+app.command(augment)
+app.command(merge)
+app.command(split)
 app.command("seediff.study.cli:app", name="study", help="Measure masks: against exact ones, or on generated images.")
 app.command("seediff.evaluate.cli:app", name="evaluate", help="Compare predictions with labels.")
 app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from .cli_options import MASKS, RUN, CaptureOptions, ImageOptions, MaskOptions, given, mask_table, option
+from .address import parse_out
+from .cli_options import MASKS, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table, option
 from .progress import show_progress
 from .prompts import parse_classes, parse_prompts
 from .run_config import GenerateConfig, merge_config
@@ -13,7 +14,9 @@ from .run_config import GenerateConfig, merge_config
 
 def generate(
     *,
-    out: Annotated[Path, option(RUN, "Folder of the dataset. An unfinished run in it is continued.")],
+    out: Annotated[
+        str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+    ],
     images: ImageOptions | None = None,
     masks: MaskOptions | None = None,
     capture: CaptureOptions | None = None,
@@ -25,6 +28,7 @@ def generate(
         Literal["model", "paper"],
         option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
     ] = "model",
+    engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
@@ -43,18 +47,22 @@ def generate(
     - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
 
     - `seediff generate --classes zebra --model sd2-base --batch-size 4 --out zebras --dry-run`
+
+    - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
     """
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
+    place, workers = parse_out(out), chosen_engine(engine)
     if dry_run:
+        from .place import describe_at
         from .plan import describe
 
-        print(describe(chosen, out))
+        print(describe_at(place, chosen, describe))
         return
     from .run import generate as run
     from .summary import show_summary
 
-    with show_progress(quiet, out) as progress:
-        result = run(chosen, out, progress=progress)
+    with show_progress(quiet, place) as progress:
+        result = run(chosen, place, engine=workers, progress=progress)
     if not quiet:
         show_summary(result, chosen)
 

@@ -4,13 +4,16 @@ the defaults of GenerateConfig, decide about it."""
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from .config import CaptureConfig, MaskConfig
 from .errors import UserError
 from .run_config import GenerateConfig
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 IMAGES = Group("What to draw", sort_key=1)
 MODEL = Group("Model", sort_key=2)
@@ -142,6 +145,33 @@ class CaptureOptions:
         Literal["all", "up", "down"] | None,
         option(CAPTURE, "Which side of the UNet counts.", CaptureConfig.layers, name="--capture-layers"),
     ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class EngineOptions:
+    """Who does the batches. None of it is part of the configuration: it changes no byte."""
+
+    engine: Annotated[
+        Literal["local", "ray"], option(RUN, "local: this process. ray: workers on this machine or on a Ray cluster's.", "local")
+    ] = "local"
+    workers: Annotated[int | None, option(RUN, "With --engine ray: how many.", "one a GPU, else one a core")] = None
+    address: Annotated[
+        str | None, option(RUN, "With --engine ray: of a running cluster; auto: this machine's.", "a cluster of this machine alone")
+    ] = None
+
+
+def chosen_engine(options: EngineOptions | None) -> Engine | None:
+    """None: this process. Raises UserError."""
+    options = options or EngineOptions()
+    if options.engine == "ray":
+        from .engine_ray import Ray
+
+        return Ray(options.workers, options.address)
+    for name in ("workers", "address"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name}: is an option of --engine ray")
+    return None
 
 
 def given(options: Any) -> dict[str, Any]:

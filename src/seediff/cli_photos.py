@@ -10,7 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from .cli_options import CAPTURE, IMAGES, KEPT, MASKS, MODEL, RUN, CaptureOptions, MaskOptions, given, mask_table, numbers, option
+from .address import Out, parse_out
+from .cli_options import (
+    CAPTURE,
+    IMAGES,
+    KEPT,
+    MASKS,
+    MODEL,
+    RUN,
+    CaptureOptions,
+    EngineOptions,
+    MaskOptions,
+    chosen_engine,
+    given,
+    mask_table,
+    numbers,
+    option,
+)
 from .config import SegmentConfig
 from .errors import UserError
 from .photo_config import PRESENCE, MaskPhotosConfig, SegmentPhotosConfig
@@ -69,7 +85,9 @@ def segment(
     paths: Annotated[list[Path], PATHS],
     /,
     *,
-    out: Annotated[Path, option(RUN, "Folder of the results. An unfinished run in it is continued.")] = Path("segments"),
+    out: Annotated[
+        str, option(RUN, "Folder of the results, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+    ] = "segments",
     fit: Annotated[
         Literal["resize", "crop", "tile"] | None,
         option(IMAGES, "Squeeze into the model's square, take the centred square (the paper's), or overlapping squares.", "resize"),
@@ -99,6 +117,7 @@ def segment(
         ),
     ] = "model",
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
@@ -129,7 +148,8 @@ def segment(
     line["segment"] = segment_table(segments or SegmentOptions())
     settled = segment_config(line, config, preset)
     check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
-    found = find_photos(paths, exclude=out)
+    place, workers = parse_out(out), chosen_engine(engine)
+    found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
         from .captions import read_words
@@ -137,13 +157,15 @@ def segment(
 
         words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
     if dry_run:
-        print(describe(settled, found, out, words=words, labels=labels))
+        from .place import describe_at
+
+        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, words=words, labels=labels)))
         return
-    with show_progress(quiet, out, "photographs") as progress:
-        result = segment_photos(settled, found.photos, out, words=words, labels=labels, progress=progress)
+    with show_progress(quiet, place, "photographs") as progress:
+        result = segment_photos(settled, found.photos, place, words=words, labels=labels, engine=workers, progress=progress)
     if not quiet:
         show_segments(result, found.skipped)
-    complain(result.failed, found.photos, out)
+    complain(result.failed, found.photos, place)
 
 
 def mask(
@@ -157,7 +179,9 @@ def mask(
             "Names with commas between, a file of one a line, `voc`, or a .csv with the columns file and classes.",
         ),
     ] = None,
-    out: Annotated[Path, option(RUN, "Folder of the dataset. An unfinished run in it is continued.")],
+    out: Annotated[
+        str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+    ],
     prompt: Annotated[str | None, option(IMAGES, "Template with `{class}` that photographs are shown with.", DEFAULT_PROMPTS[0])] = None,
     fit: Annotated[
         Literal["resize", "crop"] | None,
@@ -177,6 +201,7 @@ def mask(
         option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
     ] = "model",
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
@@ -200,7 +225,8 @@ def mask(
     from .run_mask import describe, mask_photos
     from .summary_photos import show_masks
 
-    found = find_photos(paths, exclude=out)
+    place, workers = parse_out(out), chosen_engine(engine)
+    found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     line: dict[str, Any] = given(photos or PhotoOptions())
     chosen = {"fit": fit, "presence": presence, "keep_soft": keep_soft, "keep_attention": keep_attention}
     line |= {name: value for name, value in chosen.items() if value is not None}
@@ -219,13 +245,15 @@ def mask(
     line |= {"mask": mask_table(masks or MaskOptions()), "capture": given(capture or CaptureOptions())}
     settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model")
     if dry_run:
-        print(describe(settled, found, out, classes_of=classes_of))
+        from .place import describe_at
+
+        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, classes_of=classes_of)))
         return
-    with show_progress(quiet, out, "photographs") as progress:
-        result = mask_photos(settled, found.photos, out, classes_of=classes_of, progress=progress)
+    with show_progress(quiet, place, "photographs") as progress:
+        result = mask_photos(settled, found.photos, place, classes_of=classes_of, engine=workers, progress=progress)
     if not quiet:
         show_masks(result, settled, found.skipped)
-    complain(result.failed, found.photos, out)
+    complain(result.failed, found.photos, place)
 
 
 def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
@@ -268,7 +296,7 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
         raise UserError("--labels: is used only with --method kmeans -k truth, which counts the segments in them")
 
 
-def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: Path) -> None:
+def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: Out) -> None:
     """Raise UserError, for the exit code, when photographs could not be used; everything else is done by then."""
     if failed:
         from .photo_files import FAILED

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UserError
 
 if TYPE_CHECKING:
+    from .address import Out
     from .engine import Progress
 
 LINE_SECONDS = 10.0
@@ -23,7 +23,7 @@ class InterruptedRun(KeyboardInterrupt):
     """Ctrl-C during a run; the text says how to go on."""
 
 
-def state_of(finished: Sequence[int], out: Path, what: str = "images") -> str:
+def state_of(finished: Sequence[int], out: Out, what: str = "images") -> str:
     """How far a run came, as its progress was last reported."""
     if not finished[1]:
         return "nothing finished yet by this run"
@@ -31,7 +31,7 @@ def state_of(finished: Sequence[int], out: Path, what: str = "images") -> str:
 
 
 @contextmanager
-def show_progress(quiet: bool, out: Path, what: str = "images") -> Iterator[Progress]:
+def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progress]:
     """What a run into the folder `out` reports to: a bar on a terminal, elsewhere lines. what: is counted.
 
     An interruption (InterruptedRun) or a full disk (UserError) is told with how far the run came.

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .address import Out
 from .dataset import native
-from .engine import Job, Progress, Timer, run_job
+from .engine import Engine, Job, Progress, Timer, run_job
 from .errors import UserError
 from .fingerprint import model_fingerprint
 from .levels import check_levels
 from .model_files import check_files
+from .place import open_place
 from .prompts import redraw, sample_specs
 from .run_config import GenerateConfig
 from .run_folder import BatchRecord
-from .samples import RunResult, SampleWriter, finish_dataset, read_result, traced_classes
+from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
@@ -27,22 +30,22 @@ Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["
 """Specs → their images (H, W, 3) uint8 and attention, one each. The same specs must always give the same."""
 
 
-def generate(config: GenerateConfig, out: Path | str, *, draw: Draw | None = None, progress: Progress | None = None) -> RunResult:
-    """Make the dataset that `config` describes in the folder `out`.
+def generate(
+    config: GenerateConfig, out: Out | str, *, draw: Draw | None = None, engine: Engine | None = None, progress: Progress | None = None
+) -> RunResult:
+    """Make the dataset that `config` describes in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
     A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
-    same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model.
+    same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model. engine: who does the batches;
+    None: this process.
 
     Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
     another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
     """
-    out, device = Path(out), config.device
-
-    def start(resolved: GenerateConfig) -> GenerateJob:
-        return GenerateJob(resolved, out, draw, device)
-
-    drawn, seconds = run_job(config, out, start, progress=progress, resolve=draw is None)
-    return read_result(out, drawn, seconds)
+    start = partial(GenerateJob, draw=draw, device=config.device)
+    with open_place(out) as place:
+        drawn, seconds = run_job(config, place, start, engine=engine, progress=progress, resolve=draw is None)
+        return read_result(place, drawn, seconds)
 
 
 class GenerateJob(Job["SampleSpec"]):
@@ -101,6 +104,9 @@ class GenerateJob(Job["SampleSpec"]):
                 break
         record.rows.sort(key=lambda row: row["file_name"])
         return record
+
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        return read_by_finish(records)
 
     def finish(self, records: Sequence[BatchRecord]) -> None:
         rows = [row for record in records for row in record.rows]

@@ -10,9 +10,10 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -176,23 +177,29 @@ def record_written(out: Path, record: BatchRecord, name: str) -> None:
 
 def write_record(out: Path, number: int, record: BatchRecord) -> None:
     """Commit batch `number`."""
-    write_atomic(_record_path(out, number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
+    write_atomic(out / record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
 
 
-def read_record(out: Path, number: int) -> BatchRecord | None:
-    """The record of batch `number`, or None when the batch is not finished or one of its files is gone or damaged."""
+def read_record(out: Path, number: int, holds: Callable[[str, int, int | None], bool] | None = None) -> BatchRecord | None:
+    """The record of batch `number`, or None when the batch is not finished or one of its files is gone or damaged.
+
+    holds: whether there is a whole file of that name, size and CRC-32; None: in the folder.
+    """
     try:
-        record = BatchRecord(**json.loads(_record_path(out, number).read_bytes()))
+        record = BatchRecord(**json.loads((out / record_path(number)).read_bytes()))
         record.files = {name: (size, crc) for name, (size, crc) in record.files.items()}
-        for name, (size, crc) in record.files.items():
-            if (out / name).stat().st_size != size or (crc is not None and zlib.crc32((out / name).read_bytes()) != crc):
-                return None
+        if not all((holds or partial(_holds, out))(name, size, crc) for name, (size, crc) in record.files.items()):
+            return None
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     return record
 
 
-def make_room(out: Path, folders: list[str]) -> None:
+def _holds(out: Path, name: str, size: int, crc: int | None) -> bool:
+    return (out / name).stat().st_size == size and (crc is None or zlib.crc32((out / name).read_bytes()) == crc)
+
+
+def make_room(out: Path, folders: Sequence[str]) -> None:
     """Make the folders that files go to."""
     for name in (BATCHES, *folders):
         (out / name).mkdir(exist_ok=True)
@@ -208,5 +215,6 @@ def remove_records(out: Path) -> None:
     shutil.rmtree(out / BATCHES, ignore_errors=True)
 
 
-def _record_path(out: Path, number: int) -> Path:
-    return out / BATCHES / f"{number:06d}.json"
+def record_path(number: int) -> str:
+    """Of batch `number`, in the folder."""
+    return f"{BATCHES}/{number:06d}.json"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .engine import Job, Progress, Timer, run_job
+from .address import Out
+from .engine import Engine, Job, Progress, Timer, run_job
 from .errors import UserError
 from .fingerprint import model_fingerprint
 from .levels import check_levels
@@ -18,9 +20,10 @@ from .models.registry import resolve_name
 from .photo_config import MaskPhotosConfig, check_attention
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .photos import Found, Photo, read_photo
+from .place import open_place
 from .prompts import join_classes
 from .run_folder import BatchRecord, look_into
-from .samples import RunResult, SampleWriter, finish_dataset, read_result, traced_classes
+from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
 if TYPE_CHECKING:
     from .models.registry import Model
@@ -47,25 +50,23 @@ class MaskPhotosResult:
 def mask_photos(
     config: MaskPhotosConfig,
     photos: Sequence[Photo],
-    out: Path | str,
+    out: Out | str,
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> MaskPhotosResult:
-    """Mask `config.classes` in every photograph, into the dataset folder `out`. Stopped at any moment, the same call continues.
+    """Mask `config.classes` in every photograph, into the dataset `out`, a folder or a URL. Stopped at any moment, the same call continues.
 
     photos: what `find_photos` found. classes_of: photo name → the classes to look for in it, of `config.classes`; a photograph that
     is not named has all of them. Photographs that cannot be read do not stop the others: they are listed in the result and in
-    failed.jsonl. Raises UserError as `generate` does.
+    failed.jsonl. engine: as in `generate`. Raises UserError as `generate` does.
     """
-    out, device = Path(out), config.device
+    device = config.device
     config, specs = settle(config, photos, classes_of or {})
-
-    def start(resolved: MaskPhotosConfig) -> MaskJob:
-        return MaskJob(resolved, out, specs, device)
-
-    done, seconds = run_job(config, out, start, progress=progress)
-    return MaskPhotosResult(read_result(out, done, seconds), read_failures(out))
+    with open_place(out) as place:
+        done, seconds = run_job(config, place, partial(MaskJob, specs=specs, device=device), engine=engine, progress=progress)
+        return MaskPhotosResult(read_result(place, done, seconds), read_failures(place.folder))
 
 
 def settle(
@@ -217,6 +218,9 @@ class MaskJob(Job[PhotoSpec]):
         for whole, one in zip(soft, small.soft, strict=False):
             whole[window.slices] = resize(one[None], (window.height, window.width))[0]
         return MaskResult(labels, soft, small.classes, small.flags)
+
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        return read_by_finish(records)
 
     def finish(self, records: Sequence[BatchRecord]) -> None:
         write_failures(self.out, [row for record in records for row in record.rejected])

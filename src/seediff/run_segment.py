@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from PIL import Image
 from scipy.ndimage import find_objects
 
 from . import __version__
+from .address import Out
 from .base_config import build, read_table
 from .dataset import native
-from .engine import Job, Progress, Timer, run_job
+from .engine import Engine, Job, Progress, Timer, run_job
 from .errors import UserError, first_line
 from .fingerprint import model_fingerprint
 from .models.registry import resolve_name
@@ -24,6 +26,7 @@ from .palette import segment_palette, voc_palette
 from .photo_config import SegmentPhotosConfig, check_attention, check_names
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
 from .photos import Found, Photo, read_photo
+from .place import open_place
 from .presets import segment_preset
 from .prompts import BACKGROUND
 from .rle import label_map_rles
@@ -66,13 +69,15 @@ class SegmentPhotosResult:
 
     rows: {"photo", "width", "height", "segments": […]} of each photograph. failed: {"photo", "reason"} of each that could not be used.
     done: photographs of this run and not an earlier one. seconds: "loading", "reading", "segmenting", "naming", "writing".
+    picture: the name of the file to look at, or of a folder of them.
     """
 
-    out: Path
+    out: Out
     rows: Sequence[Mapping[str, Any]]
     failed: Sequence[Mapping[str, str]]
     done: int
     seconds: Mapping[str, float]
+    picture: str = LABELS
 
 
 def segment_config(line: Mapping[str, Any], file: Path | None, preset: str) -> SegmentPhotosConfig:
@@ -87,27 +92,28 @@ def segment_config(line: Mapping[str, Any], file: Path | None, preset: str) -> S
 def segment_photos(
     config: SegmentPhotosConfig,
     photos: Sequence[Photo],
-    out: Path | str,
+    out: Out | str,
     *,
     words: Mapping[str, Sequence[str]] | None = None,
     labels: Path | str | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> SegmentPhotosResult:
-    """Divide photographs into segments, into the folder `out`. Stopped at any moment, the same call continues.
+    """Divide photographs into segments, into `out`, a folder or a URL. Stopped at any moment, the same call continues.
 
     photos: what `find_photos` found. words: photo name → the words that its segments may be called, instead of `config.names`.
     labels: for `k="truth"`, a folder of label maps called as the photographs. Photographs that cannot be used, or whose label maps cannot,
-    do not stop the others: they are listed in the result and in failed.jsonl. Raises UserError as `generate` does.
+    do not stop the others: they are listed in the result and in failed.jsonl. engine: as in `generate`. Raises UserError as
+    `generate` does.
     """
-    out, device = Path(out), config.device
+    device = config.device
     truth = open_truth(config, labels)
     config, specs = settle(config, photos, words or {}, truth)
-
-    def start(resolved: SegmentPhotosConfig) -> SegmentJob:
-        return SegmentJob(resolved, out, specs, device, truth)
-
-    done, seconds = run_job(config, out, start, progress=progress)
-    return SegmentPhotosResult(out, read_segments(out), read_failures(out), done, seconds)
+    start = partial(SegmentJob, specs=specs, device=device, truth=truth)
+    with open_place(out) as place:
+        done, seconds = run_job(config, place, start, engine=engine, progress=progress)
+        picture = OVERVIEW if (place.folder / OVERVIEW).is_file() else LABELS
+        return SegmentPhotosResult(place.out, read_segments(place.folder), read_failures(place.folder), done, seconds, picture)
 
 
 def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
@@ -292,7 +298,7 @@ class SegmentJob(Job[PhotoSpec]):
             shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
             picture = shrink(photo, OVERLAY_SIDE, Image.Resampling.BILINEAR)
             shown = shrink(shown, OVERLAY_SIDE, Image.Resampling.NEAREST)
-            self.record(record, f"{OVERLAYS}/{name}.jpg", encode_jpeg(overlay(picture, shown, voc_palette(), alpha=0.45)))
+            self.record(record, overlay_path(name), encode_jpeg(overlay(picture, shown, voc_palette(), alpha=0.45)))
         rows = []
         areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
         for segment, rle in label_map_rles(label_map).items():
@@ -313,6 +319,10 @@ class SegmentJob(Job[PhotoSpec]):
         (self.out / name).parent.mkdir(parents=True, exist_ok=True)
         record_file(self.out, record, name, data)
 
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        rows = [row for record in records for row in record.rows]
+        return [overlay_path(row["photo"]) for row in rows[:OVERVIEW_PHOTOS]] if self.config.overlays else []
+
     def finish(self, records: Sequence[BatchRecord]) -> None:
         rows = [row for record in records for row in record.rows]
         write_failures(self.out, [row for record in records for row in record.rejected])
@@ -321,6 +331,10 @@ class SegmentJob(Job[PhotoSpec]):
         if self.config.overlays and rows:
             native.write_atomic(self.out / OVERVIEW, overview(self.out, rows))
         native.write_atomic(self.out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8"))
+
+
+def overlay_path(name: str) -> str:
+    return f"{OVERLAYS}/{name}.jpg"
 
 
 def encode_segments(label_map: np.ndarray) -> bytes:
@@ -347,7 +361,7 @@ def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
     tiles = []
     for row in rows[:OVERVIEW_PHOTOS]:
-        with Image.open(out / OVERLAYS / f"{row['photo']}.jpg") as picture:
+        with Image.open(out / overlay_path(row["photo"])) as picture:
             tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
     labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
     return encode_jpeg(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
+from .address import Out
 from .dataset import native
+from .place import Place
 from .run_config import DatasetConfig
 from .run_folder import BatchRecord, record_file, record_written
 
@@ -31,7 +33,7 @@ class RunResult:
     seconds: "loading" the model, "drawing" (UNet, VAE and capture), "masks", "writing".
     """
 
-    out: Path
+    out: Out
     rows: Sequence[Mapping[str, Any]]
     rejected: Sequence[Mapping[str, Any]]
     drawn: int
@@ -149,6 +151,15 @@ def finish_dataset(
     native.write_atomic(out / native.METADATA, native.jsonl(rows))
 
 
+def read_by_finish(records: Sequence[BatchRecord]) -> list[str]:
+    """Which files of the batches `finish_dataset` reads: what preview.html shows."""
+    from .report.preview import shown_rows
+
+    rows = [row for record in records for row in record.rows]
+    shown = [row[field] for row in shown_rows(rows) for field in ("file_name", "mask")]
+    return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
+
+
 def preview(out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]) -> Path:
     """Write preview.html from what is in the folder, and return its path."""
     from .report import load_trace, write_preview
@@ -182,7 +193,8 @@ def rejections(rejected: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int
     return {name: dict(sorted(reasons.items())) for name, reasons in counts.items()}
 
 
-def read_result(out: Path, drawn: int, seconds: Mapping[str, float]) -> RunResult:
-    """What a run left in the folder of a complete dataset."""
+def read_result(place: Place, drawn: int, seconds: Mapping[str, float]) -> RunResult:
+    """What a run left in a complete dataset."""
+    out = place.folder
     rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []
-    return RunResult(out, native.read_rows(out), rejected, drawn, seconds)
+    return RunResult(place.out, native.read_rows(out), rejected, drawn, seconds)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .address import Out, Url
 from .dataset import native
 from .report.tables import count_classes, show_reasons
 from .run_config import GenerateConfig
@@ -71,6 +72,9 @@ def time_shares(seconds: Mapping[str, float], parts: Sequence[str] = ("drawing",
 
 def next_commands(result: RunResult) -> list[str]:
     """What to do with the dataset now, for the shell: with this very Python, and `seediff` as the user called it."""
+    if isinstance(result.out, Url):
+        code = f"import fsspec; store, root = fsspec.url_to_fs({str(result.out)!r}); store.get(root, 'dataset', recursive=True)"
+        return [shlex.join([sys.executable, "-c", code])]
     folder = json.dumps(str(result.out), ensure_ascii=False)
     code = f"import seediff; sample = next(seediff.read_dataset({folder})); print(sample.image.shape, sample.label_map.max())"
     return [
@@ -79,7 +83,7 @@ def next_commands(result: RunResult) -> list[str]:
     ]
 
 
-def look_at(page: Path) -> str:
+def look_at(page: Out) -> str:
     return f"Look at {shlex.quote(str(page))} (in a browser)"
 
 

@@ -13,9 +13,8 @@ from rich.text import Text
 from .dataset import native
 from .photo_config import MaskPhotosConfig
 from .photo_files import others_skipped, photographs
-from .run_folder import LABELS
 from .run_mask import MaskPhotosResult
-from .run_segment import OVERVIEW, SegmentPhotosResult
+from .run_segment import SegmentPhotosResult
 from .summary import look_at, own_command, time_shares
 
 ROWS_SHOWN = 12
@@ -46,7 +45,7 @@ def show_segments(result: SegmentPhotosResult, skipped: int, console: Console | 
     out = shlex.quote(str(result.out))
     following = [f"{own_command()} evaluate segments {out} --labels LABELS    # against label maps of your own"]
     console.print("\nNext:", *following, sep="\n  ", highlight=False, markup=False, soft_wrap=True)
-    look = result.out / OVERVIEW if (result.out / OVERVIEW).is_file() else result.out / LABELS
+    look = result.out / result.picture
     console.print(f"\nLook at {shlex.quote(str(look))}", highlight=False, markup=False, soft_wrap=True)
 
 
