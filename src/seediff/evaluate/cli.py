@@ -8,7 +8,96 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..errors import UserError
+
 app = App(name="evaluate", help="Measure predictions against labels.")
+
+
+@app.default
+def semantic(
+    predictions: Annotated[
+        Path, Parameter(name="MODEL|PRED", help="Folder that `seediff train` wrote, or one of PNG label maps named like the images.")
+    ],
+    /,
+    *,
+    data: Annotated[Path, Parameter(help="Labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads.")],
+    protocol: Annotated[
+        Literal["own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"],
+        Parameter(help="What counts: the data's own classes, or those of a published comparison."),
+    ] = "own",
+    split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val of public data, test of CamVid, else all")] = None,
+    class_map: Annotated[
+        Path | None, Parameter(help="TOML or CSV file: the model's name of a class, and the data's.", show_default=False)
+    ] = None,
+    classes: Annotated[
+        str | None, Parameter(help="Names of PRED's ids from 1 on, or a file of them.", show_default="its classes.txt, else the data's ids")
+    ] = None,
+    scales: Annotated[str, Parameter(help="MODEL sees each image at these sizes, as in 0.5,1,2, and the mean decides.")] = "1",
+    flip: Annotated[bool, Parameter(help="MODEL sees each image mirrored too.", negative=())] = False,
+    boundary: Annotated[bool, Parameter(help="Boundary IoU too.", negative="--no-boundary")] = True,
+    device: Annotated[str | None, Parameter(help="Where MODEL runs: cuda, mps or cpu.", show_default="the best there is")] = None,
+    json: Annotated[Path | None, Parameter(help="Also write the scores here.")] = None,
+    out: Annotated[
+        Path | None, Parameter(help="Folder for the scores, each image's, and a picture of the worst images.", show_default=False)
+    ] = None,
+    draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000,
+    seed: Annotated[int, Parameter(help="Of the bootstrap.")] = 0,
+    quiet: Annotated[bool, Parameter(help="No progress.", negative=())] = False,
+) -> None:
+    """Compare label maps with classes, or a segmenter's, with truths: mIoU, IoU of each class, pixel accuracy and boundary IoU.
+
+    `seediff evaluate segments` is for segments without classes. For example:
+
+    - `seediff evaluate runs/zoo --data VOCdevkit/VOC2012 --protocol voc --json voc.json`
+
+    - `seediff evaluate predictions --data cityscapes --protocol cityscapes-human-vehicle --class-map map.toml`
+    """
+    from rich.console import Console
+
+    from ..outputs import make_writable
+    from ..progress import no_progress, progress_bar, progress_lines
+    from ..prompts import parse_classes
+    from .evaluation import evaluate, notes, score_table, write_json, write_report
+
+    sizes = _parse_scales(scales)
+    make_writable(out, json)
+    with no_progress() if quiet else progress_bar() if sys.stderr.isatty() else progress_lines() as progress:
+        evaluation = evaluate(
+            predictions,
+            data,
+            protocol=protocol,
+            split=split,
+            class_map=class_map,
+            classes=None if classes is None else parse_classes(classes),
+            scales=sizes,
+            flip=flip,
+            boundary=boundary,
+            device=device,
+            seed=seed,
+            draws=draws,
+            progress=progress,
+        )
+    if json is not None:
+        write_json(evaluation, json)  # first: whoever reads the table may have had enough of it
+    if out is not None:
+        write_report(evaluation, out)
+    console = Console()
+    console.print(score_table(evaluation.scores))
+    for line in notes(evaluation):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for name, place in (("JSON", json), ("Report", out)):
+        if place is not None:
+            console.print(f"{name}: {place}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _parse_scales(text: str) -> tuple[float, ...]:
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        scales = ()
+    if not scales or not all(0 < scale <= 8 for scale in scales):
+        raise UserError(f"--scales {text}: must be numbers above 0 and up to 8 with commas between, such as 0.5,1,2")
+    return scales
 
 
 @app.command

@@ -1,7 +1,8 @@
 """Folders of labels as they are distributed: which files, which classes, and which class each stored id is.
 
 folder: PNG label maps whose ids are the classes, with subfolders or without; names in a `classes.txt` in the folder or beside it.
-voc: Pascal VOC's, `SegmentationClass/*.png` of the names in `ImageSets/Segmentation/<split>.txt`; 21 classes, id 0 is the background.
+voc: Pascal VOC's, `SegmentationClass/*.png` of the names in `ImageSets/Segmentation/<split>.txt`; 21 classes, id 0 is the background;
+    other classes where there is a `classes.txt`.
 coco-stuff: COCO-Stuff's pixel maps, `annotations/<split>2017/*.png`; 27 coarse classes.
 cityscapes: `gtFine/<split>/<city>/*_gtFine_labelIds.png`; 27 classes, ids 7 … 33, the others are void.
 """
@@ -142,7 +143,7 @@ def _folder(folder: Path, num_classes: int | None) -> LabelSet:
     if not files:
         raise UserError(f"{where}: has no PNG files; labels are palette or grey PNG label maps")
     listing = next((path for path in (where / "classes.txt", where.parent / "classes.txt") if path.is_file()), None)
-    names = _class_names(listing) if listing else {}
+    names = class_names(listing) if listing else {}
     count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
     source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
     if not 1 <= count <= MAX_CLASSES:
@@ -158,7 +159,7 @@ def _folder(folder: Path, num_classes: int | None) -> LabelSet:
     )
 
 
-def _class_names(listing: Path) -> dict[int, str]:
+def class_names(listing: Path) -> dict[int, str]:
     """Names by id from a classes.txt: one name a line from id 0, or every line `id name`; id 255 is not a class."""
     try:
         lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
@@ -187,9 +188,13 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     absent = [path for path in files.values() if not path.is_file()]
     if absent or not files:
         raise UserError(f"{absent[0]}: there is no such file, but {listing} lists it" if absent else f"{listing}: lists no images")
-    about = f"Pascal VOC in {root}, {split}: {len(files)} images, {len(VOC_CLASSES)} classes"
-    ids = "Pascal VOC has 0 to 20, and 255 for borders"
-    return LabelSet("voc", about, VOC_CLASSES, files, _table(range(len(VOC_CLASSES)), void=[255]), ids)
+    # Other data sets in this layout name their classes in a file.
+    names = class_names(root / "classes.txt") if (root / "classes.txt").is_file() else dict(enumerate(VOC_CLASSES))
+    classes = tuple(names.get(i, str(i)) for i in range(max(names, default=0) + 1))
+    what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
+    about = f"{what} in {root}, {split}: {len(files)} images, {len(classes)} classes"
+    ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {len(classes) - 1}, and 255 for borders"
+    return LabelSet("voc", about, classes, files, _table(range(len(classes)), void=[255]), ids)
 
 
 def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:

@@ -53,9 +53,11 @@ def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
-    """(…): mean over classes that are not NaN, as the original's nanmean: a class counts when it is labelled, or predicted by mistake."""
+    """(…): mean over classes that are not NaN, as the original's nanmean: a class counts when it is labelled, or predicted by mistake.
+    NaN when none does."""
     present = ~np.isnan(iou)
-    return np.where(present, iou, 0).sum(-1) / present.sum(-1)
+    classes = np.asarray(present.sum(-1))
+    return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
 
 
 def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000, level: float = 0.95) -> Intervals:
@@ -63,24 +65,33 @@ def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000, level: floa
 
     Matchings stay those of the set. With one image every draw is the same and the intervals have no width.
     """
+    drawn = resample(tallies, seed=seed, draws=draws)
+    drawn_iou = class_iou(drawn.tp, drawn.fp, drawn.fn)
+    bounds = np.array([interval(values, level) for values in drawn_iou.T])
+    return Intervals(interval(accuracy(drawn.tp, drawn.pixels), level), interval(mean_iou(drawn_iou), level), bounds)
+
+
+def resample(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Tallies:
+    """The sums of each draw of as many images as there are, with replacement, (D, C) and (D,) float64; draws that hold no labelled pixel
+    are left out."""
     rng = np.random.default_rng(seed)
     images = len(tallies.pixels)
     kept = [np.asarray(a, np.float64) for a in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)]
-    accs, mious, ious = [], [], []
+    sums: list[list[np.ndarray]] = [[], [], [], []]
     for first in range(0, draws, AT_ONCE):
         size = min(AT_ONCE, draws - first)
         times = rng.multinomial(images, np.full(images, 1 / images), size=size).astype(np.float64)  # how often each image is drawn
-        tp, fp, fn, pixels = (times @ a for a in kept)
-        valid = pixels > 0  # a draw may hold nothing but images without labels
-        iou = class_iou(tp[valid], fp[valid], fn[valid])
-        accs.append(accuracy(tp[valid], pixels[valid]))
-        mious.append(mean_iou(iou))
-        ious.append(iou)
-    tails = ((1 - level) / 2, (1 + level) / 2)
-    iou = np.concatenate(ious)
-    bounds = np.full((iou.shape[1], 2), np.nan)
-    for number, values in enumerate(iou.T):
-        if (present := values[~np.isnan(values)]).size:
-            bounds[number] = np.quantile(present, tails)
-    acc, miou = (np.quantile(np.concatenate(a), tails) for a in (accs, mious))
-    return Intervals((float(acc[0]), float(acc[1])), (float(miou[0]), float(miou[1])), bounds)
+        for column, counts in zip(sums, kept, strict=True):
+            column.append(times @ counts)
+    tp, fp, fn, pixels = map(np.concatenate, sums)
+    valid = pixels > 0  # a draw may hold nothing but images without labels
+    return Tallies(tp[valid], fp[valid], fn[valid], pixels[valid])
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval (low, high) of values (D,), of those that are not NaN; NaN when all are."""
+    present = values[~np.isnan(values)]
+    if not present.size:
+        return (float("nan"), float("nan"))
+    low, high = np.quantile(present, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)

@@ -1,0 +1,103 @@
+"""The confusion matrix of a set of images, filled one image at a time, and each image's share of it for the bootstrap.
+
+Shape letters: C classes, I images.
+
+255 in the truth is ignored, wherever it is. 255 in a prediction says that the model has no class for the pixel, which is wrong: the pixel
+is a false negative of its class and nobody's false positive. All scores come from the set's summed pixels, not from means over images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .matching import Tally
+from .scores import Tallies, accuracy, class_iou, mean_iou, stack
+
+IGNORED = 255
+MAX_CLASSES = 255
+
+
+class Confusion:
+    """Pixels of each truth class (rows) that were predicted as each class (columns), in two forms.
+
+    table: (C, C + 1) int64, summed over all images; the last column is what was predicted as nothing (255).
+    Of each image only true and false positives and false negatives of its C classes are kept, 12·C bytes: 5,000 images of VOC's 21
+    classes are 1.3 MB.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        if not 1 <= num_classes <= MAX_CLASSES:
+            raise ValueError(f"label maps of 8 bits hold 1 to {MAX_CLASSES} classes, not {num_classes}")
+        self.num_classes = num_classes
+        self.table = np.zeros((num_classes, num_classes + 1), np.int64)
+        self._tallies: list[tuple[np.ndarray, int]] = []
+
+    def __len__(self) -> int:
+        """How many images were added."""
+        return len(self._tallies)
+
+    def add(self, predicted: np.ndarray, truth: np.ndarray) -> Tally:
+        """Count an image, and return its own counts.
+
+        predicted, truth: (H, W) uint8 of one size, ids below C or 255. Raises ValueError, naming the ids, when they are not.
+        """
+        table = self._count(predicted, truth)
+        self.table += table
+        tally = _tally(table)
+        self._tallies.append((np.stack([tally.tp, tally.fp, tally.fn]).astype(np.uint32), tally.pixels))
+        return tally
+
+    def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """(C, C + 1) int64 of one image."""
+        if predicted.shape != truth.shape or truth.ndim != 2:
+            raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be two maps (height, width) of one size")
+        if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
+            raise ValueError(f"prediction and truth must be uint8, not {predicted.dtype} and {truth.dtype}")
+        joint = joint_counts(truth, predicted)
+        known = self.num_classes
+        if joint[known:IGNORED].any():
+            raise ValueError(
+                f"truth has ids {_named(joint.sum(1), known)}; there are {known} classes (0 to {known - 1}, and 255 for ignored)"
+            )
+        if joint[:, known:IGNORED].any():
+            raise ValueError(f"prediction has ids {_named(joint.sum(0), known)}; there are {known} classes (0 to {known - 1}, and 255)")
+        return np.concatenate([joint[:known, :known], joint[:known, IGNORED:]], axis=1)
+
+    def iou(self) -> np.ndarray:
+        """(C,) float64: IoU of each class over the set, NaN for one that is neither in the truth nor predicted."""
+        tally = _tally(self.table)
+        return class_iou(tally.tp, tally.fp, tally.fn)
+
+    def miou(self) -> float:
+        """Mean of `iou` over the classes that are in the truth or predicted; NaN when no pixel counts."""
+        return float(mean_iou(self.iou()))
+
+    def pixel_accuracy(self) -> float:
+        """Share of the pixels that count whose class is right; NaN when no pixel counts."""
+        tally = _tally(self.table)
+        return float(accuracy(tally.tp, tally.pixels)) if tally.pixels else float("nan")
+
+    def tallies(self) -> Tallies:
+        """The counts of every image, in the order they were added; at least one must have been."""
+        rows = ((counts.astype(np.int64), pixels) for counts, pixels in self._tallies)
+        return stack(Tally(tp, fp, fn, pixels) for (tp, fp, fn), pixels in rows)
+
+
+def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(256, 256) int64: how many pixels have id i in the first map (H, W) uint8 and j in the second."""
+    # The two ids of a pixel side by side are one number of 16 bits: a single count over all pixels, whatever ids there are.
+    both = np.multiply(first, np.uint16(256), dtype=np.uint16)
+    both |= second
+    return np.bincount(both.ravel(), minlength=65536).reshape(256, 256)
+
+
+def _tally(table: np.ndarray) -> Tally:
+    """Counts from a table (C, C + 1)."""
+    tp = np.diagonal(table).copy()
+    return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))
+
+
+def _named(pixels: np.ndarray, known: int) -> str:
+    """The ids that have pixels but no class, the first five."""
+    ids = [int(i) for i in np.flatnonzero(pixels[known:IGNORED]) + known]
+    return ", ".join(map(str, ids[:5])) + (", …" if len(ids) > 5 else "")

@@ -1,0 +1,200 @@
+"""`seediff evaluate`: a segmenter or a folder of label maps against a labelled data set, from the folders to the files of the report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..dataset.native import encode_image, write_atomic
+from ..errors import UserError
+from .gallery import gallery, worst
+from .layouts import EvaluationSet, Sample, open_evaluation
+from .predictions import Predictor, open_predictor
+from .protocols import IGNORED, PROTOCOLS, Protocol, listed, read_class_map
+from .semantic import Scores, evaluate_pairs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCORES, GALLERY, IMAGES = "scores.json", "worst.jpg", "images.csv"
+WORST = 12
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was compared, and the scores. The tables, (256,) uint8, bring ids of the data and of the predictor to the protocol's."""
+
+    scores: Scores
+    data: EvaluationSet
+    predictor: Predictor
+    truth_table: np.ndarray
+    predicted_table: np.ndarray
+
+    @property
+    def absent(self) -> list[str]:
+        """The protocol's classes that the data does not have."""
+        held = set(self.truth_table[list(self.data.classes)])
+        return [name for i, name in enumerate(self.scores.protocol.classes) if i not in held]
+
+    @property
+    def never(self) -> list[str]:
+        """The protocol's classes that the data has, but no class of the predictor is."""
+        said = set(self.predicted_table[list(self.predictor.classes)])
+        return [name for i, name in enumerate(self.scores.protocol.classes) if i not in said and name not in self.absent]
+
+    def to_json(self) -> dict[str, Any]:
+        """`Scores.table` and what was compared."""
+        about = {
+            "predictions": self.predictor.about,
+            "data": self.data.about,
+            "not_in_the_data": self.absent,
+            "never_predicted": self.never,
+            "version": __version__,
+        }
+        return {**self.scores.table(), **about}
+
+
+def evaluate(
+    predictions: Path | str,
+    data: EvaluationSet | Path | str,
+    *,
+    protocol: str = "own",
+    split: str | None = None,
+    class_map: Path | None = None,
+    classes: Sequence[str] | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    boundary: bool = True,
+    device: str | None = None,
+    seed: int = 0,
+    draws: int = 1000,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Evaluation:
+    """Evaluate a folder of `seediff train`, or a folder of label maps, on a labelled folder.
+
+    data: a folder, of which `split`, as `open_evaluation` reads it, or what that read. protocol: see `protocol_for`.
+    class_map: see `read_class_map`. classes, scales, flip, device: see `open_predictor`. boundary, seed, draws: see `evaluate_pairs`.
+
+    Everything that can be told from names alone is checked before the first image is read. Raises UserError.
+    """
+    check_protocol(protocol)
+    if draws < 1:
+        raise UserError(f"--draws {draws}: at least 1 draw of the bootstrap is needed")
+    mapped = read_class_map(class_map) if class_map else None
+    found = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
+    chosen = protocol_for(protocol, found)
+    predictor = open_predictor(Path(predictions), found, classes=classes, scales=scales, flip=flip, device=device)
+    truth_table = chosen.truth_table(found.classes, found.about)
+    predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
+    total = len(found.samples)
+
+    def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        for first in range(0, total, predictor.at_once):
+            samples = found.samples[first : first + predictor.at_once]
+            for sample, predicted in zip(samples, predictor.predict(samples), strict=True):
+                yield sample.name, predicted_table[predicted], truth_table[sample.truth()]
+
+    show = None if progress is None else lambda done, name: progress(done, total, name)
+    if progress:
+        progress(0, total, "")
+    scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary, progress=show)
+    return Evaluation(scores, found, predictor, truth_table, predicted_table)
+
+
+def check_protocol(name: str) -> None:
+    """Raise UserError unless it is `own` or one of PROTOCOLS."""
+    if name != "own" and name not in PROTOCOLS:
+        raise UserError(f"--protocol {name}: must be own or one of {', '.join(PROTOCOLS)}")
+
+
+def protocol_for(name: str, data: EvaluationSet) -> Protocol:
+    """The protocol of a name; `own` is that of the data's own classes. Raises UserError for one that there is not."""
+    check_protocol(name)
+    return data.own_protocol() if name == "own" else PROTOCOLS[name]
+
+
+def write_json(evaluation: Evaluation, path: Path) -> None:
+    """Write the scores and what they are of, atomically; folders on the way are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def write_report(evaluation: Evaluation, out: Path) -> None:
+    """Into the folder `out`: scores.json, images.csv (each image's mean IoU, the worst first) and worst.jpg, where there are pictures."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(evaluation, out / SCORES)
+    images = evaluation.scores.images
+    lines = [f"{_csv_cell(name)},{images[name]:.6f}" for name in worst(images, len(images))]
+    write_atomic(out / IMAGES, ("\n".join(["name,miou", *lines]) + "\n").encode("utf-8"))
+    if drawn := draw_worst(evaluation, WORST):
+        write_atomic(out / GALLERY, encode_image(gallery(drawn), "jpg"))
+
+
+def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows for `gallery` of the worst images that have a picture, predicted once more."""
+    by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data.samples}
+    rows = []
+    for name in worst(evaluation.scores.images, most):
+        sample = by_name[name]
+        if sample.image is None:
+            continue
+        (predicted,) = evaluation.predictor.predict([sample])
+        truth, predicted = evaluation.truth_table[sample.truth()], evaluation.predicted_table[predicted]
+        picture = sample.picture()
+        if picture.shape[:2] == truth.shape:
+            rows.append((f"{name}: {evaluation.scores.images[name]:.1%}", picture, truth, predicted))
+    return rows
+
+
+def score_table(scores: Scores) -> Table:
+    """The classes that are in the truth or predicted, the groups, the mean and the accuracy, as a table for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"protocol {scores.protocol.name}, {len(scores.images)} images"
+    table = Table("", "IoU", "95 % CI", "boundary IoU", "pixels", title=title)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, one in scores.classes.items():
+        if not math.isnan(one.iou):
+            aside = "" if name in scores.protocol.counted else " (not in the mean)"
+            share = f"{one.pixels / scores.pixels:.1%}"
+            table.add_row(Text(name + aside), _percent(one.iou), _bounds(one.iou_ci95), _percent(one.boundary_iou), share)
+    table.add_section()
+    for name, (mean, bounds) in scores.groups.items():
+        table.add_row(name, _percent(mean), _bounds(bounds), "", "")
+    table.add_row("mIoU", _percent(scores.miou), _bounds(scores.interval), _percent(scores.boundary_miou), "")
+    table.add_row("pixel accuracy", _percent(scores.pixel_accuracy), _bounds(scores.pixel_accuracy_ci95), "", f"{scores.pixels:,}")
+    return table
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """What a reader of the scores should know about them, a line each."""
+    lines = [f"{evaluation.data.about}.", f"{evaluation.predictor.about}."]
+    if absent := evaluation.absent:
+        lines.append(f"Classes of the protocol that the data does not have: {listed(absent)}.")
+    if never := evaluation.never:
+        lines.append(f"Classes that are never predicted, because there is no such class: {listed(never)}.")
+    named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORED}
+    if named:
+        lines.append(f"Predicted classes that the protocol does not know count as wrong: {listed(named)}.")
+    return lines
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.1%}"
+
+
+def _bounds(bounds: tuple[float, float]) -> str:
+    return "" if math.isnan(bounds[0]) else "–".join(f"{100 * bound:.1f}" for bound in bounds)
+
+
+def _csv_cell(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text

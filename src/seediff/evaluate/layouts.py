@@ -1,0 +1,211 @@
+"""Labelled images to evaluate on, read from folders as they are distributed: names, pictures, truths, and what their ids mean.
+
+voc         VOCdevkit/VOC2012: SegmentationClass/, JPEGImages/, ImageSets/Segmentation/<split>.txt; a classes.txt names other classes
+cityscapes  gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<city>/*_leftImg8bit.png
+ade20k      ADEChallengeData2016: annotations/validation/, images/validation/, objectInfo150.txt; id 0 is no label
+camvid      SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label
+folder      PNG label maps in labels/ or masks/ and a classes.txt, pictures in images/
+else        whatever `open_dataset` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..dataset.opening import open_dataset
+from ..dataset.store import Item
+from ..errors import UserError, first_line
+from ..prompts import BACKGROUND
+from .label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_label_map
+from .labels import LabelSet, open_labels
+from .protocols import CAMVID_CLASSES, CITYSCAPES_IGNORED, Protocol, own
+
+ADE20K_SPLITS = {"val": "validation", "train": "training"}
+ADE20K_IDS = {13: "person", 21: "car", 81: "bus"}
+"""What objectInfo150.txt must say of these for the pixel values to be what is published."""
+PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled image. image: the picture's file or bytes, None where the folder has none. truth: reads (H, W) uint8 of ids of its set,
+    255 ignored; raises UserError."""
+
+    name: str
+    image: Path | bytes | None
+    truth: Callable[[], np.ndarray]
+
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) uint8. Raises UserError naming a picture that is not there or cannot be read."""
+        with self._opened() as picture:
+            try:
+                return np.asarray(picture.convert("RGB"))
+            except (OSError, SyntaxError, ValueError) as error:
+                raise self._unreadable(error) from error
+
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture, from its header. Raises UserError as `picture`."""
+        with self._opened() as picture:
+            return picture.height, picture.width
+
+    def _opened(self) -> Image.Image:
+        if self.image is None:
+            raise UserError(f"'{self.name}': its folder has labels, but no picture of that name")
+        try:
+            return Image.open(io.BytesIO(self.image) if isinstance(self.image, bytes) else self.image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> UserError:
+        what = f"the picture of '{self.name}'" if isinstance(self.image, bytes) else self.image
+        return UserError(f"{what}: cannot be read as a picture ({first_line(error)})")
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """layout, about: what it was read as, and the same in a line. classes: name of each id of the truths. stored: of each id on disk, which
+    predictions without names are taken to have; where the two differ, `truth` has brought the ids of disk to those of `classes`."""
+
+    layout: str
+    about: str
+    classes: Mapping[int, str]
+    stored: Mapping[int, str]
+    samples: tuple[Sample, ...]
+
+    def own_protocol(self) -> Protocol:
+        """The protocol of the set's own classes; of Cityscapes those 19 that it evaluates."""
+        left_out = CITYSCAPES_IGNORED if self.layout == "cityscapes" else ()
+        return own([name for name in self.classes.values() if name not in left_out])
+
+
+def open_evaluation(path: Path | str, *, split: str | None = None) -> EvaluationSet:
+    """Find out what a folder is laid out like, and list its labelled images.
+
+    split: which part; by default `val` of the public data sets (`test` of CamVid, which papers report), everything of other folders.
+    Raises UserError when nothing is there, when it is laid out like nothing known, or when the split is empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"--data {path}: there is no such folder")
+    found = _open(path, split)
+    if not found.samples:
+        part = f"split '{split}'" if split else "the folder"
+        raise UserError(f"--data {path}: {part} holds no labelled images ({found.about})")
+    return found
+
+
+def _open(path: Path, split: str | None) -> EvaluationSet:
+    if (root := _find(path, "objectInfo150.txt", "ADEChallengeData2016")) or (path / "annotations" / "validation").is_dir():
+        return _ade20k(root or path, split or "val")
+    if root := _camvid_root(path):
+        return _camvid(root, split or "test")
+    if (path / "gtFine").is_dir() or path.name == "gtFine":
+        part = split or "val"
+        return _labelled(open_labels(path, "cityscapes", split=part), lambda label: label.parents[3] / "leftImg8bit" / part, PHOTO_ENDING)
+    if any((path / below / "SegmentationClass").is_dir() for below in ("", "VOC2012", "VOCdevkit/VOC2012")):
+        return _labelled(open_labels(path, "voc", split=split or "val"), lambda label: label.parents[1] / "JPEGImages")
+    described = any((path / name).is_file() for name in ("metadata.jsonl", "data.yaml"))
+    if described or not any((path / name).is_dir() for name in MAP_FOLDERS):
+        return _dataset(path, split)
+    if split is not None:
+        raise UserError(f"--split {split}: {path} is a plain folder of label maps, which has no parts")
+    return _labelled(open_labels(path, "folder"), lambda label: path / "images")
+
+
+def _find(path: Path, entry: str, below: str) -> Path | None:
+    """`path` or its folder `below`, whichever holds an entry of this name."""
+    return next((root for root in (path, path / below) if (root / entry).exists()), None)
+
+
+def _labelled(labels: LabelSet, pictures: Callable[[Path], Path], ending: str = "") -> EvaluationSet:
+    """A set of labels with the pictures that lie beside them. pictures: the file of a label → the folder of all pictures."""
+    if len(labels.classes) > 255:
+        raise UserError(f"{labels.about}: at most 255 classes can be evaluated")
+    folder = pictures(next(iter(labels.files.values())))
+    images = {name: _picture(folder, name + ending) for name in labels.files}
+    samples = tuple(Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items())
+    known = np.flatnonzero(labels.table[:255] >= 0)
+    stored = {int(number): labels.classes[labels.table[number]] for number in known}
+    return EvaluationSet(labels.layout, labels.about, dict(enumerate(labels.classes)), stored, samples)
+
+
+def _picture(folder: Path, name: str) -> Path | None:
+    return next((path for ending in PICTURES if (path := folder / f"{name}{ending}").is_file()), None)
+
+
+def _ade20k(root: Path, split: str) -> EvaluationSet:
+    part = ADE20K_SPLITS.get(split, split)
+    names = _object_info(root / "objectInfo150.txt")
+    maps = root / "annotations" / part
+    if not maps.is_dir():
+        raise UserError(f"{maps}: there is no such folder; ADE20K's parts are {', '.join(ADE20K_SPLITS)} (--split)")
+    samples = _samples(find_maps(maps), root / "images" / part, {number: number for number in names}, "ADE20K has 0 to 150")
+    about = f"ADE20K in {root}, {part}: {len(samples)} images, {len(names)} classes"
+    return EvaluationSet("ade20k", about, names, names, samples)
+
+
+def _object_info(path: Path) -> dict[int, str]:
+    """Id → first of its names, from ADE20K's table: Idx, Ratio, Train, Val and Name, between tabs."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        rows = [line.split("\t") for line in lines if line.strip()]
+        names = {int(row[0]): row[-1].split(",")[0].strip() for row in rows}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file; it names the classes of ADEChallengeData2016") from error
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as ADE20K's table of classes: {first_line(error)}") from error
+    for number, name in ADE20K_IDS.items():
+        if names.get(number) != name:
+            raise UserError(f"{path}: id {number} must be '{name}' as published, not '{names.get(number)}'")
+    return names
+
+
+def _camvid_root(path: Path) -> Path | None:
+    return next((root for root in (path, path / "CamVid") if any((root / f"{part}annot").is_dir() for part in ("test", "val"))), None)
+
+
+def _camvid(root: Path, split: str) -> EvaluationSet:
+    maps = root / f"{split}annot"
+    if not maps.is_dir():
+        raise UserError(f"{maps}: there is no such folder; CamVid's parts are train, val and test (--split)")
+    names = dict(enumerate(CAMVID_CLASSES))
+    samples = _samples(find_maps(maps), root / split, {**{i: i for i in names}, 11: 255}, "CamVid has 0 to 10, and 11 for no label")
+    return EvaluationSet("camvid", f"CamVid in {root}, {split}: {len(samples)} images, {len(names)} classes", names, names, samples)
+
+
+def _samples(maps: Mapping[str, Path], pictures: Path, ids: Mapping[int, int], meaning: str) -> tuple[Sample, ...]:
+    """Samples of PNG label maps. ids: each id on disk and what it is read as; ids 0 and 255 that are not in it are 255, others an error."""
+    table = np.full(65536, -1, np.int32)
+    table[[0, 255, 65535]] = 255
+    table[list(ids)] = list(ids.values())
+
+    def read(path: Path) -> np.ndarray:
+        stored = read_label_map(path)
+        labels = table.take(stored, mode="wrap")  # −1 takes the last entry
+        if labels.min(initial=0) < 0:
+            unknown = ", ".join(str(i) for i in np.unique(stored[labels < 0])[:5])
+            raise UserError(f"{path}: has unknown label ids {unknown}; {meaning}")
+        return labels.astype(np.uint8)
+
+    return tuple(Sample(name, _picture(pictures, name), lambda path=path: read(path)) for name, path in maps.items())
+
+
+def _dataset(path: Path, split: str | None) -> EvaluationSet:
+    """A dataset in one of the formats that SeeDiff reads."""
+    classes, items = open_dataset(path, split=split)
+    names = dict(enumerate((BACKGROUND, *classes)))
+
+    def truth(item: Item) -> np.ndarray:
+        labels = item.label_map()
+        if labels.size and (highest := int((labels + np.uint8(1)).max()) - 1) > len(classes):
+            raise UserError(f"sample '{item.name}': id {highest} in its label map, but there are {len(classes)} classes")
+        return labels
+
+    samples = tuple(Sample(item.name, item.image, lambda item=item: truth(item)) for item in items)
+    return EvaluationSet("dataset", f"dataset in {path}: {len(items)} images, {len(classes)} classes", names, names, samples)

@@ -1,0 +1,217 @@
+"""What an evaluation counts: which classes, which of them the mean is over, and which classes of a data set and of a model they are.
+
+Classes are found by name, whatever their ids: letters and digits count, so `potted plant` is `pottedplant`, and the names that data sets
+give to one thing (SYNONYMS) are one. Predictions and truths are brought to a protocol's own ids by a table of 256 entries each.
+
+voc                         Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it
+voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of the two parts
+voc-zero-shot-objects       as before, but pixels of the truth's background do not count at all, as some papers have it
+cityscapes-human-vehicle    Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two. Motorcycles
+                            and bicycles are ignored, as is what Cityscapes itself does not evaluate; all else is background
+ade20k                      bus, car and person, all other labels are background
+domain                      car, person and motorbike on any data set that has them; a rider is a person, as in VOC; else as before
+camvid                      the 11 classes of SegNet's version of CamVid; it has no background
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..prompts import BACKGROUND
+from ..toml import read_toml
+from .confusion import IGNORED, MAX_CLASSES
+from .labels import VOC_CLASSES
+
+SYNONYMS = {
+    "airplane": "aeroplane",
+    "motorcycle": "motorbike",
+    "minibike": "motorbike",
+    "couch": "sofa",
+    "tv": "tvmonitor",
+    "television": "tvmonitor",
+    "bike": "bicycle",
+    "automobile": "car",
+    "sidewalk": "pavement",
+}
+"""Another name of a class → the one that it is compared by; both as `plain_name` makes them."""
+CAMVID_CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
+)  # fmt: skip
+UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
+CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer")
+"""What Cityscapes labels but leaves out of its own evaluation (`ignoreInEval`), beside its void ids."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is counted.
+
+    classes: entry i is id i in the arrays that are compared. counted: the classes of the mean; the others' pixels count (as mistakes of
+    the counted ones), their IoU does not. groups: further means, by name. harmonic: two groups whose harmonic mean is reported.
+    truth: class of a data set → class here, or None, which is ignored; a class called as one here needs no entry. predicted: the same for
+    a model's classes. Classes found nowhere are background, where there is one; else they are ignored in the truth and wrong in a
+    prediction.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    counted: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    harmonic: tuple[str, str] | None = None
+    truth: Mapping[str, str | None] = field(default_factory=dict)
+    predicted: Mapping[str, str] = field(default_factory=dict)
+
+    def truth_table(self, classes: Mapping[int, str], where: str = "the data set") -> np.ndarray:
+        """(256,) uint8: the id here of each id of a data set whose classes have these names; what is no class of it is ignored.
+
+        Raises UserError, calling the data set `where`, when it has none of the counted classes.
+        """
+        table, found = self._table(classes, self.truth)
+        if not found:
+            raise UserError(f"{where}: has none of the classes of protocol {self.name} ({listed(self.counted)}), but {listed(classes)}")
+        return table
+
+    def predicted_table(
+        self, classes: Mapping[int, str], class_map: Mapping[str, str] | None = None, where: str = "the model"
+    ) -> np.ndarray:
+        """(256,) uint8: the id here of each id of a model's label maps; what it has no class for (255 too) is 255, and counts as wrong.
+
+        class_map: the model's name of a class → its name here or in the data set; goes before all other ways. Raises UserError, calling
+        the model `where`, when none of its classes is one of the counted.
+        """
+        given = {}
+        own = {plain_name(name) for name in classes.values()}
+        for name, target in (class_map or {}).items():
+            here = self._find(target, {**self.truth, **self.predicted})
+            if here is None:
+                raise UserError(f"class map: '{name}' is to be '{target}', which protocol {self.name} has not: {listed(self.classes)}")
+            if plain_name(name) not in own:
+                raise UserError(f"class map: '{name}' is not a class of {where}, which knows {listed(classes)}")
+            given[name] = here
+        table, found = self._table(classes, {**self.truth, **self.predicted, **given})
+        if not found:
+            hint = "" if class_map else "; --class-map says what they mean"
+            raise UserError(f"{where}: no class of it ({listed(classes)}) is one of protocol {self.name}: {listed(self.counted)}{hint}")
+        return table
+
+    def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
+        """The table, and whether any id of it is a counted class other than the background."""
+        table = np.full(256, IGNORED, np.uint8)
+        rest = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else IGNORED
+        ignored = {plain_name(name) for name, target in names.items() if target is None}
+        found = False
+        for number, name in classes.items():
+            here = self._find(name, names)
+            found |= here in self.counted and here != BACKGROUND
+            table[number] = self.classes.index(here) if here else IGNORED if plain_name(name) in ignored else rest
+        return table, found
+
+    def _find(self, name: str, names: Mapping[str, str | None]) -> str | None:
+        """The class here that something of this name is."""
+        known = {plain_name(one): one for one in self.classes} | {plain_name(one): target for one, target in names.items()}
+        return known.get(plain_name(name))
+
+
+def plain_name(name: str) -> str:
+    """What a class's name is compared by: its letters and digits, small, and one of several usual names."""
+    plain = re.sub(r"[\W_]+", "", name.casefold())
+    return SYNONYMS.get(plain, plain)
+
+
+def own(classes: Sequence[str], *, name: str = "own") -> Protocol:
+    """The protocol of a data set's own classes, with or without a background among them; the mean is over all, `objects` without it.
+
+    Raises UserError when there are none, too many, or two that `plain_name` takes for one.
+    """
+    classes = tuple(classes)
+    objects = tuple(one for one in classes if one != BACKGROUND)
+    if not objects or len(classes) > MAX_CLASSES:
+        raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {MAX_CLASSES}")
+    seen: dict[str, str] = {}
+    for one in classes:
+        if other := seen.get(plain_name(one)):
+            raise UserError(f"classes '{other}' and '{one}' cannot be told apart by name; give one of them another name")
+        seen[plain_name(one)] = one
+    return Protocol(name, classes, classes, {"objects": objects} if BACKGROUND in classes else {})
+
+
+def read_class_map(path: Path) -> dict[str, str]:
+    """A model's name of a class → the data set's, from `name = "name"` lines (.toml, under [classes] or not) or `name,name` lines (.csv).
+
+    Raises UserError naming the file and line of what is not so, and when it holds nothing.
+    """
+    if path.suffix.lower() == ".toml":
+        found = read_toml(path)
+        if list(found) == ["classes"] and isinstance(found["classes"], dict):
+            found = found["classes"]
+        bad = next((key for key, value in found.items() if not isinstance(value, str)), None)
+        if bad is not None:
+            raise UserError(f"{path}: {bad} must be the name of a class, a text, not {found[bad]!r}")
+    elif path.suffix.lower() == ".csv":
+        try:
+            rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path}: cannot be read as CSV: {error}") from error
+        found = {}
+        for number, row in enumerate(rows, 1):
+            cells = [cell.strip() for cell in row]
+            if not any(cells) or (number == 1 and cells == ["predicted", "class"]):
+                continue
+            if len(cells) != 2 or not all(cells):
+                raise UserError(f"{path}, line {number}: must be two names, the model's and the data set's: bike,bicycle")
+            if cells[0] in found:
+                raise UserError(f"{path}, line {number}: '{cells[0]}' is there twice")
+            found[cells[0]] = cells[1]
+    else:
+        raise UserError(f"{path}: a class map is a .toml or .csv file")
+    if not found:
+        raise UserError(f"{path}: maps nothing; a line is the model's name of a class and the data set's")
+    return found
+
+
+def listed(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
+    """Names for an error, the first few."""
+    all_names = list(names.values()) if isinstance(names, Mapping) else list(names)
+    return ", ".join(all_names[:most]) + (f", … ({len(all_names)} in all)" if len(all_names) > most else "")
+
+
+def _objects(classes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in classes if name != BACKGROUND)
+
+
+_SEEN = tuple(name for name in _objects(VOC_CLASSES) if name not in UNSEEN)
+_PARTS: dict[str, tuple[str, ...]] = {"seen": _SEEN, "unseen": UNSEEN}
+_NOT_EVALUATED: dict[str, str | None] = dict.fromkeys(CITYSCAPES_IGNORED)
+_HUMAN = dict.fromkeys(("person", "rider", "pedestrian", "human"), "Human")
+_VEHICLE = dict.fromkeys(("car", "truck", "bus", "train", "vehicle"), "Vehicle")
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("voc", VOC_CLASSES, VOC_CLASSES, {"objects": _objects(VOC_CLASSES)}),
+        Protocol("voc-zero-shot", VOC_CLASSES, _objects(VOC_CLASSES), _PARTS, ("seen", "unseen")),
+        Protocol("voc-zero-shot-objects", _objects(VOC_CLASSES), _objects(VOC_CLASSES), _PARTS, ("seen", "unseen")),
+        Protocol(
+            "cityscapes-human-vehicle",
+            (BACKGROUND, "Human", "Vehicle"),
+            ("Human", "Vehicle"),
+            truth={**_NOT_EVALUATED, "motorcycle": None, "bicycle": None, **_HUMAN, **_VEHICLE},
+        ),
+        Protocol("ade20k", (BACKGROUND, "bus", "car", "person"), ("bus", "car", "person")),
+        Protocol(
+            "domain",
+            (BACKGROUND, "car", "person", "motorbike"),
+            ("car", "person", "motorbike"),
+            truth={**_NOT_EVALUATED, "rider": "person"},
+        ),
+        Protocol("camvid", CAMVID_CLASSES, CAMVID_CLASSES, predicted={"person": "pedestrian", "rider": "bicyclist"}),
+    )
+}
+"""The protocols by name; `own` makes that of any other data set."""

@@ -1,0 +1,173 @@
+"""Predictions with classes against truths: one image in memory at a time, scores of the whole set with intervals at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from .boundary import boundary_counts
+from .confusion import Confusion
+from .protocols import Protocol
+from .scores import Tallies, accuracy, class_iou, interval, mean_iou, resample
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: IoU and boundary IoU in [0, 1], NaN where it is neither in the truth nor predicted; its pixels in the truth."""
+
+    iou: float
+    iou_ci95: Interval
+    boundary_iou: float
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluation found. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
+
+    miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: the same of boundary
+    IoUs, NaN when they were not asked for. pixel_accuracy: over all pixels that count. per_class: IoU by name, in the order of ids, and
+    classes: more about each. groups: mean and interval of each of the protocol's groups, and `harmonic` where it has one.
+    images: the mean IoU of each image by itself over the counted classes in its truth or prediction, by name; NaN where it has none.
+    pixels: those that count.
+    """
+
+    protocol: Protocol
+    miou: float
+    interval: Interval
+    pixel_accuracy: float
+    pixel_accuracy_ci95: Interval
+    boundary_miou: float
+    classes: Mapping[str, ClassScore]
+    groups: Mapping[str, tuple[float, Interval]]
+    images: Mapping[str, float]
+    pixels: int
+    seed: int
+    bootstrap: int
+
+    @property
+    def per_class(self) -> dict[str, float]:
+        return {name: score.iou for name, score in self.classes.items()}
+
+    def table(self) -> dict[str, Any]:
+        """All of it as JSON values; what is NaN is null."""
+        return {
+            "protocol": self.protocol.name,
+            "miou": _plain(self.miou),
+            "miou_ci95": _plain(self.interval),
+            "pixel_accuracy": _plain(self.pixel_accuracy),
+            "pixel_accuracy_ci95": _plain(self.pixel_accuracy_ci95),
+            "boundary_miou": _plain(self.boundary_miou),
+            "groups": {name: {"miou": _plain(mean), "miou_ci95": _plain(bounds)} for name, (mean, bounds) in self.groups.items()},
+            "counted": list(self.protocol.counted),
+            "per_class": {name: {key: _plain(value) for key, value in vars(score).items()} for name, score in self.classes.items()},
+            "images": len(self.images),
+            "pixels": self.pixels,
+            "seed": self.seed,
+            "bootstrap": self.bootstrap,
+        }
+
+
+def evaluate_pairs(
+    pairs: Iterable[tuple[str, np.ndarray, np.ndarray]],
+    protocol: Protocol,
+    *,
+    seed: int = 0,
+    bootstrap: int = 1000,
+    boundary: bool = True,
+    progress: Callable[[int, str], None] | None = None,
+) -> Scores:
+    """Score (name, predicted, truth) of every image, both (H, W) uint8 in the protocol's ids or 255; see `confusion` for what that means.
+
+    seed, bootstrap: draws of whole images for the intervals. boundary: boundary IoU too, which is most of the time that an image takes.
+    progress: called with (images done, name). Raises UserError naming the image whose maps cannot be compared, or when there is nothing to
+    compare.
+    """
+    confusion = Confusion(len(protocol.classes))
+    shared, joined = np.zeros((2, len(protocol.classes)), np.int64)
+    counted = _columns(protocol, protocol.counted)
+    images: dict[str, float] = {}
+    for name, predicted, truth in pairs:
+        if predicted.shape != truth.shape:
+            raise UserError(f"{name}: prediction is {_size(predicted)} pixels, but the truth {_size(truth)}; they must be of one size")
+        try:
+            one = confusion.add(predicted, truth)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from error
+        images[name] = float(mean_iou(class_iou(one.tp, one.fp, one.fn)[counted]))
+        if boundary:
+            inter, union = boundary_counts(predicted, truth, len(protocol.classes))
+            shared += inter
+            joined += union
+        if progress:
+            progress(len(confusion), name)
+    if not len(confusion):
+        raise UserError("there are no images to evaluate")
+    tallies = confusion.tallies()
+    if not tallies.pixels.any():
+        raise UserError(f"no pixel of the {len(confusion)} truths counts in protocol {protocol.name}: all are ignored")
+    boundary_iou = class_iou(shared, joined - shared, np.zeros_like(shared))
+    return _score(tallies, boundary_iou, protocol, images, seed, bootstrap)
+
+
+def _score(tallies: Tallies, boundary_iou: np.ndarray, protocol: Protocol, images: Mapping[str, float], seed: int, draws: int) -> Scores:
+    """Everything that follows from the counts of the images."""
+    whole = Tallies(*(values.sum(0, keepdims=True) for values in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)))
+    drawn = resample(tallies, seed=seed, draws=draws)
+    iou, iou_drawn = (class_iou(one.tp, one.fp, one.fn) for one in (whole, drawn))
+    counted = _columns(protocol, protocol.counted)
+
+    def mean(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean IoU of some classes: of the set (1,), and of each draw (D,)."""
+        columns = _columns(protocol, names)
+        return mean_iou(iou[:, columns]), mean_iou(iou_drawn[:, columns])
+
+    means = {name: mean(members) for name, members in protocol.groups.items()}
+    if protocol.harmonic:
+        first, second = (means[name] for name in protocol.harmonic)
+        means["harmonic"] = (_harmonic(first[0], second[0]), _harmonic(first[1], second[1]))
+    miou, miou_drawn = mean(protocol.counted)
+    return Scores(
+        protocol=protocol,
+        miou=float(miou[0]),
+        interval=interval(miou_drawn),
+        pixel_accuracy=float(accuracy(whole.tp, whole.pixels)[0]),
+        pixel_accuracy_ci95=interval(accuracy(drawn.tp, drawn.pixels)),
+        boundary_miou=float(mean_iou(boundary_iou[counted])),
+        classes={
+            name: ClassScore(float(iou[0, i]), interval(iou_drawn[:, i]), float(boundary_iou[i]), int(whole.tp[0, i] + whole.fn[0, i]))
+            for i, name in enumerate(protocol.classes)
+        },
+        groups={name: (float(value[0]), interval(draws)) for name, (value, draws) in means.items()},
+        images=images,
+        pixels=int(whole.pixels[0]),
+        seed=seed,
+        bootstrap=draws,
+    )
+
+
+def _harmonic(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """2ab / (a + b), 0 where both are 0."""
+    total = first + second
+    return np.divide(2 * first * second, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
+
+
+def _columns(protocol: Protocol, names: Sequence[str]) -> list[int]:
+    return [protocol.classes.index(name) for name in names]
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]} × {array.shape[0]}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

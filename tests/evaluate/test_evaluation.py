@@ -1,0 +1,157 @@
+"""`seediff evaluate` from folders to the files of its report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import add_pictures, save_cityscapes, save_map, save_picture, save_voc
+from PIL import Image
+
+from seediff.cli import main
+from seediff.errors import UserError
+from seediff.evaluate.evaluation import evaluate
+
+MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    return add_pictures(save_voc(tmp_path / "VOC2012", MAPS), "JPEGImages", MAPS, ".jpg")
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    """The truth, with person and dog under ids of their own, and one image without its dog."""
+    folder = tmp_path / "predictions"
+    save_map(folder / "2007_000033.png", [[0, 0, 1, 1], [0, 0, 1, 0]])
+    save_map(folder / "2007_000042.png", np.zeros((2, 4)))
+    (folder / "classes.txt").write_text("background\nperson\ndog\n")
+    return folder
+
+
+def run(*arguments: object) -> int:
+    return main(["evaluate", *map(str, arguments)])
+
+
+def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
+    report = tmp_path / "report"
+    arguments = (predictions, "--data", voc, "--protocol", "voc", "--json", tmp_path / "voc.json", "--out", report, "--draws", 20)
+    assert run(*arguments) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "protocol voc, 2 images" in out
+    assert "Classes that are never predicted, because there is no such class: aeroplane, bicycle" in out
+    scores = json.loads((tmp_path / "voc.json").read_text())
+    assert scores == json.loads((report / "scores.json").read_text())
+    # background 8 of 12 pixels that are it or said to be it, person all 3, dog none of 4.
+    assert scores["per_class"]["background"]["iou"] == pytest.approx(8 / 12)
+    assert scores["miou"] == pytest.approx((8 / 12 + 1 + 0) / 3)
+    assert scores["groups"]["objects"]["miou"] == pytest.approx(1 / 2)
+    assert scores["pixel_accuracy"] == pytest.approx(11 / 15)
+    with (report / "images.csv").open() as file:
+        assert list(csv.DictReader(file)) == [
+            {"name": "2007_000042", "miou": f"{(4 / 8 + 0) / 2:.6f}"},
+            {"name": "2007_000033", "miou": "1.000000"},
+        ]
+    assert Image.open(report / "worst.jpg").width > 3 * 240
+
+
+def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):
+    def miou(**options) -> float:
+        return evaluate(predictions, voc, protocol="voc", draws=5, **options).scores.miou
+
+    by_file = miou()
+    (predictions / "classes.txt").unlink()
+    assert miou(classes=("person", "dog")) == by_file
+    (tmp_path / "map.csv").write_text("man,person\nhound,dog\n")
+    assert miou(classes=("man", "hound"), class_map=tmp_path / "map.csv") == by_file
+    assert miou() == pytest.approx((8 / 12 + 0 + 0 + 0) / 4)  # id 1 is an aeroplane
+    save_map(predictions / "2007_000033.png", MAPS["2007_000033"])
+    assert miou() == by_file
+
+
+def test_predictions_in_cityscapes_own_ids(tmp_path):
+    maps = {"bonn/bonn_0": [[24, 25, 26, 7], [33, 0, 28, 7]]}
+    root = save_cityscapes(tmp_path / "cityscapes", maps)
+    save_map(tmp_path / "out" / "bonn" / "bonn_0_leftImg8bit.png", [[24, 24, 27, 26], [7, 7, 31, 7]], palette=False)
+    scores = evaluate(tmp_path / "out", root, protocol="cityscapes-human-vehicle", draws=5).scores
+    assert scores.per_class == {"background": 1 / 2, "Human": 1.0, "Vehicle": 2 / 3}
+    assert scores.miou == pytest.approx(5 / 6)
+
+
+def test_a_segmenter(voc, tmp_path, monkeypatch):
+    shown: list[dict] = []
+
+    def label_maps(images, *, scales, flip):
+        shown.append({"images": len(images), "scales": scales, "flip": flip})
+        return [np.full(image.shape[:2], 1, np.uint8) for image in images]
+
+    segmenter = types.SimpleNamespace(classes=("dog",), label_maps=label_maps)
+    stand_in = types.SimpleNamespace(load_segmenter=lambda folder, device: segmenter)
+    monkeypatch.setitem(sys.modules, "seediff.train.predict", stand_in)  # the real one takes seconds to import
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    path = tmp_path / "scores.json"
+    assert run(model, "--data", voc, "--scales", "0.5,1", "--flip", "--json", path, "--quiet", "--draws", 5) == 0
+    assert shown == [{"images": 2, "scales": (0.5, 1.0), "flip": True}]
+    assert json.loads(path.read_text())["per_class"]["dog"]["iou"] == 4 / 15
+    # What is wrong with the last image is said before the first is segmented.
+    save_picture(voc / "JPEGImages" / "2007_000042.jpg", (4, 2))
+    with pytest.raises(UserError, match=r"'2007_000042': its truth is \(2, 4\), but its picture \(4, 2\)"):
+        evaluate(model, voc)
+    save_map(voc / "SegmentationClass" / "2007_000042.png", [[77]])
+    with pytest.raises(UserError, match="unknown label ids 77"):
+        evaluate(model, voc)
+    assert len(shown) == 1
+    for picture in (voc / "JPEGImages").iterdir():
+        picture.unlink()
+    with pytest.raises(UserError, match="2 of 2 labels have no picture"):
+        evaluate(model, voc)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p, d: (p / "2007_000042.png").unlink(), "has no prediction for 1 of 2 images: 2007_000042"),
+        (lambda p, d: save_map(p / "2007_000042.png", [[0, 1]]), "2007_000042: prediction is 2 × 1 pixels, but the truth 4 × 2"),
+        (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 7)), "has ids 7, which are no classes"),
+        (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), "has ids 300"),
+        (lambda p, d: (p / "classes.txt").write_text("background\nzebra\nfridge\n"), "no class of it (background, zebra, fridge)"),
+        (lambda p, d: (d / "ImageSets" / "Segmentation" / "val.txt").write_text(""), "lists no images"),
+        (lambda p, d: save_map(d / "SegmentationClass" / "2007_000042.png", np.full((2, 4), 77)), "unknown label ids 77"),
+    ],
+)
+def test_bad_input_is_one_line(voc, predictions, capsys, change, words):
+    change(predictions, voc)
+    assert run(predictions, "--data", voc) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--protocol", "camvid"), "no pixel of the 2 truths counts in protocol camvid"),
+        (("--protocol", "coco"), "--protocol"),
+        (("--scales", "0.5,2"), "--scales and --flip are for a segmenter"),
+        (("--scales", "big"), "--scales big: must be numbers above 0"),
+        (("--split", "test"), "test.txt: there is no such file"),
+        (("--draws", "0"), "--draws 0"),
+        (("--class-map", "nothing.csv"), "nothing.csv: cannot be read"),
+    ],
+)
+def test_bad_options_are_one_line(voc, predictions, capsys, options, words):
+    assert run(predictions, "--data", voc, *options) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert len(err.splitlines()) == 1

@@ -1,0 +1,147 @@
+"""A small folder of each layout, as distributed, and what is read from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
+
+from seediff.dataset.store import Item, write_native
+from seediff.errors import UserError
+from seediff.evaluate.labels import CITYSCAPES_CLASSES, VOC_CLASSES
+from seediff.evaluate.layouts import open_evaluation
+from seediff.evaluate.protocols import PROTOCOLS
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def test_voc(tmp_path):
+    maps = {"2007_000033": [[0, 1, 255], [20, 15, 0]], "2007_000042": [[0, 0]]}
+    root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", maps, {"2007_000061": [[3]]})
+    add_pictures(root, "JPEGImages", maps, ".jpg")
+    for folder in (tmp_path, tmp_path / "VOCdevkit", root):
+        data = open_evaluation(folder)
+        assert (data.layout, tuple(data.classes.values())) == ("voc", VOC_CLASSES)
+        assert [sample.name for sample in data.samples] == list(maps)
+        assert data.samples[0].truth().tolist() == maps["2007_000033"]
+        assert data.samples[0].picture().shape == (2, 3, 3)
+    assert data.own_protocol().classes == VOC_CLASSES
+
+
+def test_voc_layout_with_other_classes(tmp_path):
+    root = save_voc(tmp_path, {"a": [[0, 2]]})
+    (root / "classes.txt").write_text("background\ncat\ndog\n")
+    assert open_evaluation(root).own_protocol().classes == ("background", "cat", "dog")
+
+
+def test_cityscapes(tmp_path):
+    maps = {"frankfurt/frankfurt_000000_000294": [[0, 24, 25], [26, 32, 33]], "munster/munster_000000_000019": [[7, 7]]}
+    save_cityscapes(tmp_path, maps)
+    add_pictures(tmp_path / "leftImg8bit", "val", maps, "_leftImg8bit.png")
+    data = open_evaluation(tmp_path)
+    assert [sample.name for sample in data.samples] == list(maps)
+    sample = data.samples[0]
+    assert sample.image == tmp_path / "leftImg8bit" / "val" / "frankfurt" / "frankfurt_000000_000294_leftImg8bit.png"
+    assert sample.picture().shape == (2, 3, 3)
+    here = PROTOCOLS["cityscapes-human-vehicle"].truth_table(data.classes)[sample.truth()]
+    assert here.tolist() == [[255, 1, 1], [2, 255, 255]]
+    assert data.stored[24] == "person"
+    own = data.own_protocol().classes
+    assert len(own) == 19
+    assert own == tuple(name for name in CITYSCAPES_CLASSES if name in own)
+
+
+def test_ade20k(tmp_path):
+    maps = {"ADE_val_00000001": [[0, 13, 21], [81, 84, 150]]}
+    data = open_evaluation(save_ade20k(tmp_path / "ADEChallengeData2016", maps).parent)
+    assert (data.layout, len(data.classes), data.classes[84]) == ("ade20k", 150, "thing 84")
+    here = PROTOCOLS["ade20k"].truth_table(data.classes)[data.samples[0].truth()]
+    assert here.tolist() == [[255, 3, 2], [1, 0, 0]]
+    assert data.samples[0].picture().shape == (2, 3, 3)
+
+
+def test_camvid(tmp_path):
+    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
+    data = open_evaluation(save_camvid(tmp_path / "CamVid", maps).parent)
+    assert PROTOCOLS["camvid"].truth_table(data.classes)[data.samples[0].truth()].tolist() == [[0, 10, 255], [8, 9, 3]]
+    assert data.own_protocol().classes == PROTOCOLS["camvid"].classes
+    assert data.samples[0].picture().shape == (2, 3, 3)
+
+
+def test_plain_folder(tmp_path):
+    save_map(tmp_path / "labels" / "trip" / "a.png", [[0, 1, 255]])
+    save_picture(tmp_path / "images" / "trip" / "a.jpg", (1, 3))
+    (tmp_path / "classes.txt").write_text("0 sky\n1 road\n255 unlabelled\n")
+    data = open_evaluation(tmp_path)
+    assert data.own_protocol().classes == ("sky", "road")
+    assert [sample.name for sample in data.samples] == ["trip/a"]
+    assert data.samples[0].picture().shape == (1, 3, 3)
+    with pytest.raises(UserError, match="has no parts"):
+        open_evaluation(tmp_path, split="val")
+
+
+def test_a_dataset_of_seediff(tmp_path):
+    picture = save_picture(tmp_path / "a.png", (4, 6))
+    labels = np.array([[0, 1, 2, 255, 0, 0]] * 4, np.uint8)
+    items = [Item("a", picture, "png", lambda: labels), Item("b", picture, "png", lambda: labels * 0, {"split": "val"})]
+    write_native(tmp_path / "set", ("cat", "dog"), items, about={"command": "test"})
+    data = open_evaluation(tmp_path / "set")
+    assert data.own_protocol().classes == ("background", "cat", "dog")
+    assert np.array_equal(data.samples[0].truth(), labels)
+    assert [sample.name for sample in open_evaluation(tmp_path / "set", split="val").samples] == ["b"]
+    with pytest.raises(UserError, match="split 'test' holds no labelled images"):
+        open_evaluation(tmp_path / "set", split="test")
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda root: save_ade20k(root, {"a": [[151]]}), "unknown label ids 151"),
+        (lambda root: save_camvid(root, {"a": [[12, 40]]}), "unknown label ids 12, 40"),
+        (lambda root: save_voc(root, {"a": [[21]]}), "unknown label ids 21"),
+        (lambda root: save_cityscapes(root, {"b/a": [[34]]}), "unknown label ids 34"),
+    ],
+)
+def test_ids_that_a_layout_does_not_have(tmp_path, make, match):
+    data = open_evaluation(make(tmp_path))
+    with pytest.raises(UserError, match=match):
+        data.samples[0].truth()
+
+
+def test_folders_that_cannot_be_evaluated_on(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        open_evaluation(tmp_path / "nothing")
+    with pytest.raises(UserError, match="known format"):
+        open_evaluation(tmp_path)
+    root = save_ade20k(tmp_path / "ade", {"a": [[1]]})
+    with pytest.raises(UserError, match="ADE20K's parts"):
+        open_evaluation(root, split="test")
+    (root / "objectInfo150.txt").write_text("Idx\tName\n13\tcat\n")
+    with pytest.raises(UserError, match="id 13 must be 'person' as published, not 'cat'"):
+        open_evaluation(root)
+    (root / "objectInfo150.txt").unlink()
+    with pytest.raises(UserError, match="names the classes of ADEChallengeData2016"):
+        open_evaluation(root)
+
+
+def test_a_picture_that_is_missing_or_none(tmp_path):
+    root = save_voc(tmp_path, {"a": [[0]], "b": [[0]]})
+    save_picture(root / "JPEGImages" / "b.jpg", (1, 1)).write_bytes(b"no picture")
+    without, broken = open_evaluation(root).samples
+    with pytest.raises(UserError, match="no picture of that name"):
+        without.picture()
+    with pytest.raises(UserError, match=r"b\.jpg: cannot be read"):
+        broken.picture()
+
+
+@pytest.mark.parametrize(("name", "classes", "images"), [("voc274_dev", 21, 220), ("voc_val_dev", 21, 200), ("camvid_dev", 11, 40)])
+def test_subsets_of_the_public_data(name, classes, images):
+    if not (DATA / name).is_dir():
+        pytest.skip(f"{DATA / name} is not on this machine")
+    data = open_evaluation(DATA / name)
+    assert (len(data.samples), len(data.own_protocol().classes)) == (images, classes)
+    PROTOCOLS["voc" if classes == 21 else "camvid"].truth_table(data.classes)
+    for sample in data.samples[:3]:
+        assert sample.picture().shape[:2] == sample.truth().shape

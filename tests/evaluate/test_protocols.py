@@ -1,0 +1,126 @@
+"""Which class of a data set and of a model is which class of a protocol."""
+
+from __future__ import annotations
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.evaluate.labels import CITYSCAPES_CLASSES, CITYSCAPES_FIRST, VOC_CLASSES
+from seediff.evaluate.protocols import PROTOCOLS, own, plain_name, read_class_map
+
+VOC = dict(enumerate(VOC_CLASSES))
+CITYSCAPES = dict(enumerate(CITYSCAPES_CLASSES, CITYSCAPES_FIRST))
+
+
+def by_name(protocol: str, classes: dict[int, str], *, truth: bool = True) -> dict[str, str]:
+    """Name of a class there → name here, `ignored` for 255."""
+    one = PROTOCOLS[protocol]
+    table = one.truth_table(classes) if truth else one.predicted_table(classes)
+    return {name: "ignored" if table[i] == 255 else one.classes[table[i]] for i, name in classes.items()}
+
+
+def test_voc_is_vocs_own_ids():
+    table = PROTOCOLS["voc"].truth_table(VOC)
+    assert table[:21].tolist() == list(range(21))
+    assert set(table[21:].tolist()) == {255}
+    assert PROTOCOLS["voc"].counted == VOC_CLASSES
+    assert PROTOCOLS["voc"].groups["objects"] == VOC_CLASSES[1:]
+
+
+def test_zero_shot_parts_are_vocs_last_five_and_the_others_without_the_background():
+    one = PROTOCOLS["voc-zero-shot"]
+    assert one.groups["unseen"] == VOC_CLASSES[16:] == ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
+    assert one.groups["seen"] == VOC_CLASSES[1:16]
+    assert "background" in one.classes
+    assert "background" not in one.counted
+    assert by_name("voc-zero-shot-objects", VOC)["background"] == "ignored"
+
+
+def test_human_and_vehicle():
+    expected = dict.fromkeys(CITYSCAPES_CLASSES, "background")
+    expected |= {"person": "Human", "rider": "Human", "car": "Vehicle", "truck": "Vehicle", "bus": "Vehicle", "train": "Vehicle"}
+    ignored = "motorcycle", "bicycle", "parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer"
+    expected |= dict.fromkeys(ignored, "ignored")
+    assert by_name("cityscapes-human-vehicle", CITYSCAPES) == expected
+    assert set(PROTOCOLS["cityscapes-human-vehicle"].truth_table(CITYSCAPES)[[0, 6, 34, 255]].tolist()) == {255}
+    predicted = by_name("cityscapes-human-vehicle", {0: "background", 1: "human", 2: "vehicle"}, truth=False)
+    assert predicted == {"background": "background", "human": "Human", "vehicle": "Vehicle"}
+    model = by_name("cityscapes-human-vehicle", VOC, truth=False)
+    assert (model["person"], model["bus"], model["dog"], model["motorbike"]) == ("Human", "Vehicle", "background", "ignored")
+
+
+def test_domain_is_the_same_on_both_data_sets():
+    on_voc, on_cityscapes = by_name("domain", VOC), by_name("domain", CITYSCAPES)
+    assert {name: to for name, to in on_voc.items() if to != "background"} == {n: n for n in ("car", "person", "motorbike")}
+    found = {name: to for name, to in on_cityscapes.items() if to not in ("background", "ignored")}
+    assert found == {"car": "car", "person": "person", "rider": "person", "motorcycle": "motorbike"}
+    assert on_cityscapes["bicycle"] == on_cityscapes["truck"] == "background"
+
+
+def test_ade20k():
+    ids = {13: "person", 21: "car", 81: "bus", 84: "truck", 103: "van"}
+    assert by_name("ade20k", ids) == {"person": "person", "car": "car", "bus": "bus", "truck": "background", "van": "background"}
+    assert PROTOCOLS["ade20k"].truth_table(ids)[0] == 255
+
+
+def test_names_are_compared_by_letters_and_usual_other_names():
+    assert plain_name("potted_plant") == plain_name("Potted Plant") == plain_name("pottedplant")
+    model = {0: "background", 1: "TV", 2: "potted plant", 3: "couch", 4: "airplane", 5: "zebra"}
+    found = by_name("voc", model, truth=False)
+    assert list(found.values()) == ["background", "tvmonitor", "pottedplant", "sofa", "aeroplane", "background"]
+
+
+def test_what_a_model_cannot_say_without_a_background_is_wrong():
+    table = own(("sky", "road")).predicted_table({0: "background", 1: "road", 2: "zebra"})
+    assert table[:4].tolist() == [255, 1, 255, 255]
+
+
+def test_own_classes():
+    one = own(("background", "cat", "dog"))
+    assert (one.counted, one.groups) == (("background", "cat", "dog"), {"objects": ("cat", "dog")})
+    assert own(("sky", "road")).groups == {}
+    with pytest.raises(UserError, match="cannot be told apart"):
+        own(("tv", "tvmonitor"))
+    with pytest.raises(UserError, match="0 classes"):
+        own(("background",))
+
+
+@pytest.mark.parametrize("ending", ["toml", "csv"])
+def test_a_class_map(tmp_path, ending):
+    path = tmp_path / f"map.{ending}"
+    path.write_text({"toml": '[classes]\nkitty = "cat"\npup = "dog"\n', "csv": "predicted,class\nkitty,cat\npup,dog\n"}[ending])
+    assert (mapped := read_class_map(path)) == {"kitty": "cat", "pup": "dog"}
+    model = {0: "background", 1: "pup", 2: "kitty"}
+    assert own(("background", "cat", "dog")).predicted_table(model, mapped)[:3].tolist() == [0, 2, 1]
+    # Towards a protocol's classes by the data set's names of them.
+    assert PROTOCOLS["cityscapes-human-vehicle"].predicted_table({1: "lorry"}, {"lorry": "truck"})[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("a.csv", "", "maps nothing"),
+        ("a.toml", "[classes]\n", "maps nothing"),
+        ("a.csv", "cat\n", "line 1: must be two names"),
+        ("a.csv", "cat,dog\ncat,cow\n", "line 2: 'cat' is there twice"),
+        ("a.toml", "cat = 3\n", "cat must be the name of a class"),
+        ("a.toml", "cat =\n", "cannot be read as TOML"),
+        ("a.txt", "cat dog\n", "a .toml or .csv file"),
+    ],
+)
+def test_class_maps_that_are_none(tmp_path, name, text, match):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=match):
+        read_class_map(tmp_path / name)
+
+
+def test_a_map_that_maps_nothing():
+    one = own(("background", "cat"))
+    with pytest.raises(UserError, match=r"no class of it \(background, dog\).*--class-map"):
+        one.predicted_table({0: "background", 1: "dog"})
+    with pytest.raises(UserError, match="'cow' is not a class of the model"):
+        one.predicted_table({0: "background", 1: "dog"}, {"cow": "cat"})
+    with pytest.raises(UserError, match="'dog' is to be 'horse'"):
+        one.predicted_table({0: "background", 1: "dog"}, {"dog": "horse"})
+    with pytest.raises(UserError, match="none of the classes of protocol camvid"):
+        PROTOCOLS["camvid"].truth_table({0: "background", 1: "sofa"})

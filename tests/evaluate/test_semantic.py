@@ -1,0 +1,126 @@
+"""Scores of pairs with known answers, against plain references."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from seediff.errors import UserError
+from seediff.evaluate.protocols import PROTOCOLS, own
+from seediff.evaluate.semantic import evaluate_pairs
+
+VOC = PROTOCOLS["voc"]
+
+
+def random_pairs(protocol, images: int, seed: int = 0) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for number in range(images):
+        truth = np.kron(rng.integers(0, len(protocol.classes), (3, 4)), np.ones((7, 7))).astype(np.uint8)
+        predicted = np.where(rng.random(truth.shape) < 0.7, truth, 0).astype(np.uint8)
+        truth[0] = 255
+        pairs.append((f"image {number}", predicted, truth))
+    return pairs
+
+
+def test_scores_of_a_set_by_hand():
+    truth = np.array([[0, 0, 1, 1], [0, 0, 2, 255]], np.uint8)
+    predicted = np.array([[0, 1, 1, 1], [0, 0, 255, 2]], np.uint8)
+    scores = evaluate_pairs([("a", predicted, truth)], own(("background", "cat", "dog")))
+    assert scores.per_class == {"background": 3 / 4, "cat": 2 / 3, "dog": 0}
+    assert scores.miou == pytest.approx((3 / 4 + 2 / 3 + 0) / 3)
+    assert scores.groups["objects"][0] == pytest.approx(1 / 3)
+    assert scores.pixel_accuracy == 5 / 7
+    assert scores.pixels == 7
+    assert scores.interval == (scores.miou, scores.miou)  # of one image every draw is the same
+    assert scores.images == {"a": pytest.approx(scores.miou)}
+
+
+def test_the_set_counts_as_a_whole_not_as_a_mean_of_images():
+    one = own(("background", "cat"))
+    big, small = np.ones((10, 10), np.uint8), np.ones((1, 1), np.uint8)
+    scores = evaluate_pairs([("big", big, big), ("small", small * 0, small)], one)
+    assert scores.per_class["cat"] == 100 / 101
+    assert scores.images == {"big": 1.0, "small": 0.0}
+
+
+def test_classes_that_are_not_counted_still_take_pixels():
+    one = PROTOCOLS["ade20k"]
+    truth = np.array([[0, 0, 1, 1]], np.uint8)
+    predicted = np.array([[1, 0, 1, 1]], np.uint8)  # a bus too much
+    scores = evaluate_pairs([("a", predicted, truth)], one)
+    assert scores.miou == scores.per_class["bus"] == 2 / 3
+    assert scores.per_class["background"] == 1 / 2
+
+
+def test_zero_shot_parts_and_their_harmonic_mean():
+    one = PROTOCOLS["voc-zero-shot"]
+    seen, unseen = one.classes.index("dog"), one.classes.index("sofa")
+    truth = np.array([[0, 0, seen, seen, unseen, unseen, unseen, unseen]], np.uint8)
+    predicted = np.array([[0, 0, seen, 0, unseen, 0, 0, 0]], np.uint8)
+    scores = evaluate_pairs([("a", predicted, truth)], one)
+    assert scores.groups["seen"][0] == 1 / 2
+    assert scores.groups["unseen"][0] == 1 / 4
+    assert scores.groups["harmonic"][0] == pytest.approx(2 * (1 / 2) * (1 / 4) / (3 / 4))
+    assert scores.miou == 3 / 8
+    nothing = evaluate_pairs([("a", predicted * 0, truth)], one)
+    assert nothing.groups["harmonic"] == (0.0, (0.0, 0.0))
+
+
+def test_the_two_readings_of_an_excluded_background():
+    with_pixels, without = PROTOCOLS["voc-zero-shot"], PROTOCOLS["voc-zero-shot-objects"]
+    voc = dict(enumerate(VOC.classes))
+    stored, said = np.array([[0, 0, 1, 1]], np.uint8), np.array([[1, 0, 1, 0]], np.uint8)
+    found = [evaluate_pairs([("a", p.predicted_table(voc)[said], p.truth_table(voc)[stored])], p).miou for p in (with_pixels, without)]
+    assert found == [1 / 3, 1 / 2]
+
+
+def test_intervals_are_those_of_a_plain_bootstrap():
+    one = own(("background", "cat", "dog"))
+    pairs = random_pairs(one, 12)
+    scores = evaluate_pairs(pairs, one, seed=3, bootstrap=400, boundary=False)
+    rng = np.random.default_rng(8)
+
+    def miou(chosen) -> float:
+        truth, predicted = (np.concatenate([pairs[i][k][pairs[i][2] != 255] for i in chosen]) for k in (2, 1))
+        return float(np.mean([((truth == c) & (predicted == c)).sum() / ((truth == c) | (predicted == c)).sum() for c in range(3)]))
+
+    assert scores.miou == pytest.approx(miou(range(12)))
+    expected = np.quantile([miou(rng.integers(0, 12, 12)) for _ in range(400)], [0.025, 0.975])
+    np.testing.assert_allclose(scores.interval, expected, atol=0.01)
+    assert scores.interval[0] < scores.miou < scores.interval[1]
+    again = evaluate_pairs(pairs, one, seed=3, bootstrap=400, boundary=False)
+    assert (again.interval, again.groups) == (scores.interval, scores.groups)
+    assert evaluate_pairs(pairs, one, seed=4, bootstrap=400, boundary=False).interval != scores.interval
+    assert np.isnan(again.boundary_miou)
+
+
+def test_a_perfect_prediction():
+    pairs = [(name, np.where(truth == 255, 3, truth).astype(np.uint8), truth) for name, _, truth in random_pairs(VOC, 5)]
+    scores = evaluate_pairs(pairs, VOC, bootstrap=10)
+    assert (scores.miou, scores.interval, scores.pixel_accuracy, scores.boundary_miou) == (1.0, (1.0, 1.0), 1.0, 1.0)
+
+
+def test_json_has_no_nan_and_the_key_miou():
+    one = own(("background", "cat", "dog"))
+    truth = np.array([[0, 1]], np.uint8)
+    table = evaluate_pairs([("a", truth, truth)], one, bootstrap=10).table()
+    assert table["miou"] == 1.0
+    assert table["per_class"]["dog"] == {"iou": None, "iou_ci95": [None, None], "boundary_iou": None, "pixels": 0}
+    json.dumps(table, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "match"),
+    [
+        ([], "there are no images"),
+        ([("a", np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))], "a: prediction is 3 × 2 pixels, but the truth 2 × 3"),
+        ([("a", np.full((2, 2), 30, np.uint8), np.zeros((2, 2), np.uint8))], "a: prediction has ids 30"),
+        ([("a", np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8))], "no pixel of the 1 truths counts"),
+    ],
+)
+def test_pairs_that_cannot_be_scored(pairs, match):
+    with pytest.raises(UserError, match=match):
+        evaluate_pairs(pairs, VOC)
