@@ -1,0 +1,100 @@
+"""How long a training step takes beside a bare loop over transformers, and how much of a training is spent waiting for images.
+
+    OMP_NUM_THREADS=1 python benchmarks/train.py [STEPS]
+
+Both sides have the same network (`tiny` Mask2Former, batches of 16, 128 × 128 pixels, bfloat16), AdamW and clipping, and labels as they
+come from a data loader: ours uint8 maps, transformers' a mask a class. The bare loop's loss is transformers' own, of as many points.
+Interleaved; medians of process time. `auxiliary` is tiny's extra loss, which the bare loop does not have.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from seediff.dataset import native
+from seediff.dataset.store import Item
+from seediff.models.mini.scenes import load_scenes
+from seediff.prompts import VOC_CLASSES
+from seediff.train.config import make_config, with_device
+from seediff.train.data import Batch, Stage, batches
+from seediff.train.models import Trainee, build_network, parameter_groups, to_pixels
+from seediff.train.run import train
+
+
+def items(count: int) -> list[Item]:
+    scenes = load_scenes("truth", count)
+    return [Item(str(i), native.encode_image(s.image, "png"), "png", lambda s=s: s.label_map) for i, s in enumerate(scenes)]
+
+
+class Ours:
+    def __init__(self, config) -> None:
+        self.trainee = Trainee(build_network(config, VOC_CLASSES), config).train()
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
+        self.clip = config.clip
+
+    def step(self, batch: Batch) -> None:
+        losses = self.trainee(torch.from_numpy(batch.images), torch.from_numpy(batch.labels))
+        torch.stack(list(losses.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+class Bare:
+    def __init__(self, config) -> None:
+        self.network = build_network(config, VOC_CLASSES).train()
+        criterion: Any = self.network.criterion
+        criterion.num_points = criterion.matcher.num_points = config.points
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.clip = config.clip
+
+    def step(self, batch: Batch) -> None:
+        labels = torch.from_numpy(batch.labels)
+        present = [one.unique() for one in labels]
+        present = [ids[ids != 255].long() for ids in present]
+        masks = [torch.stack([(one == c).float() for c in ids]) for one, ids in zip(labels, present, strict=True)]
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = self.network(pixel_values=to_pixels(torch.from_numpy(batch.images)), mask_labels=masks, class_labels=present).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def main(steps: int) -> None:
+    config = with_device(make_config({"backbone": "tiny", "device": "cpu"}))
+    data = items(64)
+    stage = Stage(data, VOC_CLASSES, steps=4)
+    ready = list(batches(stage, 0, replace(config, scale=(1.0, 1.0)), workers=0))
+    sides = {"ours": Ours(replace(config, auxiliary=0.0)), "ours with auxiliary": Ours(config), "bare": Bare(config)}
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(steps + 2):
+        for name, side in sides.items():
+            begun = time.process_time()
+            side.step(ready[number % len(ready)])
+            if number >= 2:
+                times[name].append(time.process_time() - begun)
+    for name in sides:
+        ratios = [a / b for a, b in zip(times[name], times["bare"], strict=True)]
+        print(f"{name}: {1000 * median(times[name]):.0f} ms a step of 16, {median(ratios):.2f} of the bare loop's")
+    begun = time.process_time()
+    for _ in batches(Stage(data, VOC_CLASSES, steps=20), 0, config, workers=0):
+        pass
+    print(f"reading, cropping, colouring: {1000 * (time.process_time() - begun) / 20:.1f} ms a batch of 16")
+    for workers in (0, 1):
+        with tempfile.TemporaryDirectory() as folder:
+            result = train(config, [Stage(data, VOC_CLASSES, steps=steps)], Path(folder) / "out", workers=workers)
+        print(f"training with {workers} threads that read ahead: {result.waited:.1%} of the time waiting for images")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 12)

@@ -1,0 +1,186 @@
+"""What decides the result of a training, in one frozen dataclass. The defaults are Mask2Former's, as the paper trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import tomli_w
+
+from .. import __version__
+from ..errors import UserError
+from ..fields import checked
+from ..toml import read_toml
+
+Architecture = Literal["mask2former", "segformer"]
+BACKBONES: dict[str, tuple[str, ...]] = {
+    "mask2former": ("r50", "swin-t", "swin-b", "tiny"),
+    "segformer": ("b0", "b2", "b5", "tiny"),
+}
+ABOUT = ("command", "version")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything but the data: `Stage` says how long is trained on what."""
+
+    command: ClassVar[str] = "train"
+
+    architecture: Architecture = "mask2former"
+    backbone: str = "swin-b"
+    """mask2former: r50, swin-t, swin-b or tiny; segformer: b0, b2, b5 or tiny. tiny learns 128² images from scratch on a CPU."""
+    weights: str = "pretrained"
+    """The first weights: "pretrained" (the backbone's, from the hub), "scratch", or a local folder or hub id: of a backbone, or of a whole
+    network of the same architecture, whose class head is taken where the number of classes agrees."""
+    queries: int = 100
+    """Masks that Mask2Former proposes; at least as many as classes appear in an image."""
+
+    crop: int = 512
+    """Side in pixels of what the network is shown; smaller images are padded, with labels that supervise nothing."""
+    scale: tuple[float, float] = (0.5, 2.0)
+    """Images are resized so that their shorter side is `crop` times a random number between these."""
+    jitter: float = 1.0
+    """Strength of random brightness (±32), contrast (×½ to 1½), saturation (×½ to 1½) and hue (±18°), as SSD has them; 0: none."""
+    flip: bool = True
+    test_side: int = 512
+    """Shorter side in pixels of images that are predicted."""
+
+    batch_size: int = 16
+    """Images a step, over all accumulations and processes."""
+    accumulate: int = 1
+    """Parts that a step's batch is divided into, to save memory. Batch statistics and normalisations are a part's own."""
+    learning_rate: float = 1e-4
+    backbone_factor: float = 0.1
+    """The backbone learns at this times the rate."""
+    weight_decay: float = 0.05
+    """Not of norms, biases of attention positions and embeddings."""
+    clip: float = 0.01
+    """Largest norm of the gradient; 0: any."""
+    schedule: Literal["poly", "step"] = "poly"
+    power: float = 0.9
+    """poly: the rate falls as (1 − share of the stage's steps done) to this power."""
+    drops: tuple[float, ...] = (0.9, 0.95)
+    """step: at these shares of the stage's steps the rate falls to a tenth."""
+    warmup: int = 0
+    """Steps in which the rate rises evenly, at the start of every stage."""
+    ema: float = 0.0
+    """Decay of an average of the weights that is measured and kept instead of the last ones; 0: none."""
+
+    class_weight: float = 2.0
+    mask_weight: float = 5.0
+    dice_weight: float = 5.0
+    no_object: float = 0.1
+    """Weight of "no class" in Mask2Former's class loss."""
+    points: int = 12544
+    """Pixels of a mask that Mask2Former's losses look at."""
+
+    auxiliary: float = 0.0
+    """Mask2Former: weight of a per-pixel cross entropy of the backbone's two coarsest features, by a linear layer that is thrown away
+    afterwards. A backbone that starts from nothing learns classes many times faster with it; a pretrained one does not need it."""
+
+    seed: int = 0
+    device: str | None = None
+    """cuda, mps or cpu; None: the best one there is."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """bfloat16: mixed precision. None: that on cuda, else float32. tiny takes it on a CPU too, a fifth faster where the CPU has it."""
+
+    def __post_init__(self) -> None:
+        for name in ("architecture", "schedule"):
+            choices = {"architecture": get_args(Architecture), "schedule": ("poly", "step")}[name]
+            if (value := getattr(self, name)) not in choices:
+                raise UserError(f"{name} = {value!r} must be one of {', '.join(choices)}")
+        if self.backbone not in (known := BACKBONES[self.architecture]):
+            raise UserError(f"backbone = {self.backbone!r}: {self.architecture} has {', '.join(known)}")
+        if self.weights == "pretrained" and self.backbone == "tiny":
+            raise UserError("weights = 'pretrained': there are none of backbone tiny; 'scratch', or the folder of a trained one")
+        for name in ("queries", "batch_size", "accumulate", "points"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} = {getattr(self, name)} must be at least 1")
+        for name in ("crop", "test_side"):
+            if getattr(self, name) < 32:
+                raise UserError(f"{name} = {getattr(self, name)} must be at least 32 pixels, the coarsest feature's side")
+        if self.batch_size % self.accumulate:
+            raise UserError(f"batch_size = {self.batch_size} cannot be divided into accumulate = {self.accumulate} equal parts")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise UserError(f"scale = {self.scale} must be (low, high) with 0 < low ≤ high")
+        if not 0 < self.learning_rate < 1:
+            raise UserError(f"learning_rate = {self.learning_rate} must be in (0, 1)")
+        for name in (
+            "jitter",
+            "backbone_factor",
+            "weight_decay",
+            "clip",
+            "warmup",
+            "class_weight",
+            "mask_weight",
+            "dice_weight",
+            "auxiliary",
+            "no_object",
+        ):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"{name} = {getattr(self, name)} must be at least 0")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"ema = {self.ema} must be in [0, 1)")
+        if not all(0 < share < 1 for share in self.drops):
+            raise UserError(f"drops = {self.drops} must be shares of the steps, in (0, 1)")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"seed = {self.seed} must be in [0, 2^31)")
+
+    def to_toml(self) -> str:
+        """The text of seediff.toml, which `--config` reads back. What is None has no line."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items() if value is not None}
+        return tomli_w.dumps({"command": self.command, "version": __version__, **values})
+
+
+TINY: dict[str, dict[str, Any]] = {
+    "mask2former": {
+        "weights": "scratch", "queries": 12, "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
+        "backbone_factor": 1.0, "warmup": 50, "points": 512, "class_weight": 10.0, "mask_weight": 2.0, "dice_weight": 2.0,
+        "auxiliary": 20.0, "dtype": "bfloat16",
+    },
+    "segformer": {
+        "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
+        "backbone_factor": 1.0, "warmup": 50, "clip": 1.0, "dtype": "bfloat16",
+    },
+}  # fmt: skip
+"""What `tiny` needs other than a large pretrained network does."""
+
+
+def make_config(*tables: Mapping[str, Any]) -> TrainConfig:
+    """A configuration from tables of given values, the first that has one wins; where none has, tiny brings its own defaults."""
+    given: dict[str, Any] = {}
+    for table in reversed(tables):
+        given |= table
+    architecture = given.get("architecture", TrainConfig.architecture)
+    backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, TrainConfig.backbone))
+    own = TINY.get(architecture, {}) if backbone == "tiny" else {}
+    return TrainConfig(**{**own, "backbone": backbone, **given})
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, checked for names and types, for `make_config`."""
+    table = read_toml(path)
+    if (command := table.get("command", TrainConfig.command)) != TrainConfig.command:
+        raise UserError(f"{path}: is the configuration of `seediff {command}`, not of `seediff {TrainConfig.command}`")
+    return checked(TrainConfig, {key: value for key, value in table.items() if key not in ABOUT}, str(path))
+
+
+def config_differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """What differs, one `name: old → new` each."""
+    before, after = asdict(old), asdict(new)
+    return [f"{name}: {before[name]} → {after[name]}" for name in before if before[name] != after[name]]
+
+
+def with_device(config: TrainConfig) -> TrainConfig:
+    """The configuration with the device and number format that will be used."""
+    import torch
+
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = config.device or best
+    if device.split(":")[0] not in ("cuda", "mps", "cpu"):
+        raise UserError(f"device = {device!r} must be cuda, mps or cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device = {device!r}: there is no CUDA device here")
+    return replace(config, device=device, dtype=config.dtype or ("bfloat16" if device.startswith("cuda") else "float32"))

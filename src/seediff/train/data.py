@@ -1,0 +1,204 @@
+"""From samples to batches: which samples, how they are cropped and coloured, and reading them ahead of the training.
+
+What stands at position p of a stage (p counts images from its first step) follows from the seed, the stage and p alone. So a resumed
+training goes on with the same images, whatever number of threads or processes reads them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from ..dataset.store import Item, image_bytes, labels_of
+from ..errors import UserError, first_line
+from .config import TrainConfig
+from .loss import IGNORE
+
+CACHE_BYTES = 2 << 30
+"""Decoded samples are kept up to this; a set of 20,000 images of 128² fits."""
+PAD = 128  # grey, near the mean of photographs
+LONGEST = 4  # of an image's longer side after resizing, in crops
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training: on which samples, and for how long.
+
+    items: samples whose label maps number `classes` from 1. epochs or steps: one of them. mix: how items are mixed, when they are of
+    several sets one after the other: how many are of the set, and its ratio; without it every sample counts the same.
+    """
+
+    items: Sequence[Item]
+    classes: tuple[str, ...]
+    epochs: float | None = None
+    steps: int | None = None
+    mix: tuple[tuple[int, int], ...] = ()
+    name: str = "train"
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise UserError(f"stage '{self.name}': has no samples to train on")
+        if (self.epochs is None) == (self.steps is None):
+            raise UserError(f"stage '{self.name}': must have either epochs or steps")
+        if (self.epochs if self.epochs is not None else self.steps or 0) <= 0:
+            raise UserError(f"stage '{self.name}': {'epochs' if self.steps is None else 'steps'} must be above 0")
+        if self.mix and sum(count for count, _ in self.mix) != len(self.items):
+            raise UserError(f"stage '{self.name}': mix has {sum(count for count, _ in self.mix)} samples, items {len(self.items)}")
+        if any(count < 1 or ratio < 1 for count, ratio in self.mix):
+            raise UserError(f"stage '{self.name}': mix = {self.mix}: every set needs a sample and a ratio of at least 1")
+
+    def step_count(self, batch_size: int) -> int:
+        """Steps of the stage; an epoch is as many samples as the stage has."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return max(1, round(self.epochs * len(self.items) / batch_size))
+
+
+def sample_at(stage: Stage, number: int, position: int, seed: int) -> int:
+    """Which of the stage's items stands at a position. number: of the stage. Every epoch of a set goes once through all of it."""
+    if not stage.mix:
+        return _shuffled(len(stage.items), seed, number, 0, position)
+    # A cycle of 3 : 1 is three of the first set and one of the second.
+    cycle, within = divmod(position, sum(ratio for _, ratio in stage.mix))
+    first = 0
+    for which, (count, ratio) in enumerate(stage.mix):
+        if within < ratio:
+            return first + _shuffled(count, seed, number, which, cycle * ratio + within)
+        first, within = first + count, within - ratio
+    raise AssertionError
+
+
+def _shuffled(count: int, seed: int, number: int, which: int, position: int) -> int:
+    epoch, at = divmod(position, count)
+    return int(_order(count, seed, number, which, epoch)[at])
+
+
+@lru_cache(maxsize=16)
+def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, number, which, epoch)).permutation(count)
+
+
+class Decoded:
+    """Decoded samples by number, kept in memory as long as there is room: (RGB picture, label map as an "L" picture)."""
+
+    def __init__(self, items: Sequence[Item], classes: int, room: int = CACHE_BYTES) -> None:
+        self.items, self.classes, self.room = items, classes, room
+        self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
+        if (found := self.kept.get(index)) is not None:
+            return found
+        decoded = decode(self.items[index], self.classes)
+        size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes a pixel of RGB
+        if size <= self.room:
+            self.room -= size
+            self.kept[index] = decoded
+        return decoded
+
+
+def decode(item: Item, classes: int) -> tuple[Image.Image, Image.Image]:
+    """(RGB picture, label map as an "L" picture). Raises UserError for ids outside the class list, unequal sizes, unreadable files."""
+    labels = labels_of(item, classes)
+    try:
+        with Image.open(io.BytesIO(image_bytes(item))) as picture:
+            return picture.convert("RGB"), Image.fromarray(labels)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"sample '{item.name}': its picture cannot be read ({first_line(error)})") from error
+
+
+def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+    """A random crop of a random scale, coloured and flipped at random: (crop, crop, 3) uint8 and (crop, crop) uint8.
+
+    Label maps are never interpolated. What is beyond the image is grey and 255.
+    """
+    side = config.crop
+    factor = side * rng.uniform(*config.scale) / min(image.size)
+    factor = min(factor, LONGEST * side / max(image.size))
+    width, height = (max(1, round(n * factor)) for n in image.size)
+    w, h = min(side, width), min(side, height)
+    left, top = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
+    # Only what the crop shows is resized.
+    x, y = image.width / width, image.height / height
+    box = (left * x, top * y, (left + w) * x, (top + h) * y)
+    image = image.resize((w, h), Image.Resampling.BILINEAR, box)
+    labels = labels.resize((w, h), Image.Resampling.NEAREST, box)
+    if config.jitter:
+        image = jitter(image, rng, config.jitter)
+    if config.flip and rng.random() < 0.5:
+        image, labels = (one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))
+    if (w, h) == (side, side):
+        return np.array(image), np.array(labels)
+    pixels, ids = np.full((side, side, 3), PAD, np.uint8), np.full((side, side), IGNORE, np.uint8)
+    pixels[:h, :w], ids[:h, :w] = np.asarray(image), np.asarray(labels)
+    return pixels, ids
+
+
+_LEVELS = np.arange(256, dtype=np.float32)
+
+
+def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) -> Image.Image:
+    """SSD's colours: brightness, contrast, saturation and hue, each changed in every second image."""
+    brightness, contrast, saturation, hue = (
+        base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5) for base, width in ((0, 32), (1, 0.5), (1, 0.5), (0, 18 / 360))
+    )
+    if brightness or contrast != 1:
+        levels = np.clip(np.rint((_LEVELS + brightness) * contrast), 0, 255).astype(np.uint8).tolist()
+        image = image.point(levels * 3)
+    if saturation != 1 or hue:
+        # Pillow's hue goes round in 256 levels.
+        hues = ((_LEVELS + round(hue * 256)) % 256).astype(np.uint8).tolist()
+        saturations = np.clip(np.rint(_LEVELS * saturation), 0, 255).astype(np.uint8).tolist()
+        image = image.convert("HSV").point([*hues, *saturations, *range(256)]).convert("RGB")
+    return image
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images (B, H, W, 3) uint8; labels (B, H, W) uint8, 255 ignored."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def batches(
+    stage: Stage, number: int, config: TrainConfig, *, first: int = 0, share: tuple[int, int] = (0, 1), workers: int = 1, ahead: int = 3
+) -> Iterator[Batch]:
+    """The batches of a stage from step `first` on. share: (rank, count) of the processes that divide each batch. workers: threads that
+    read ahead (Pillow lets them run side by side); 0: read when asked."""
+    decoded = Decoded(stage.items, len(stage.classes))
+    rank, processes = share
+
+    def make(position: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng((config.seed, 1000 + number, position))
+        return augment(*decoded[sample_at(stage, number, position, config.seed)], rng, config)
+
+    steps = range(first, stage.step_count(config.batch_size))
+    own = [range(step * config.batch_size + rank, (step + 1) * config.batch_size, processes) for step in steps]
+    if workers == 0:
+        for positions in own:
+            yield _stacked([make(p) for p in positions])
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[list[Future[tuple[np.ndarray, np.ndarray]]]] = deque()
+        try:
+            for positions in own:
+                waiting.append([pool.submit(make, p) for p in positions])
+                if len(waiting) > ahead:
+                    yield _stacked([one.result() for one in waiting.popleft()])
+            while waiting:
+                yield _stacked([one.result() for one in waiting.popleft()])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _stacked(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batch:
+    images, labels = zip(*samples, strict=True)
+    return Batch(np.stack(images), np.stack(labels))

@@ -1,0 +1,132 @@
+"""Mask2Former's loss for label maps: every class of an image is one mask, matched with one query; ignored pixels are no part of it.
+
+transformers' own loss takes a mask a class, in which a pixel without a class (255) is background of every mask: it would teach that no
+class is there. Here points are pixels of the label map, and those of 255 weigh nothing, in matching as well as in the loss. Where no
+pixel is ignored and the points are the same, both losses are equal. Letters: B images, Q queries, C classes with background, P points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Mask2Former's: of the parts, also when queries are matched; of queries that are no class; and how points are drawn."""
+
+    class_: float = 2.0
+    mask: float = 5.0
+    dice: float = 5.0
+    no_object: float = 0.1
+    points: int = 12544
+    oversample: float = 3.0
+    """The points of a mask's loss are chosen among so many times their number …"""
+    importance: float = 0.75
+    """… for this share by how uncertain they are, the rest at random."""
+
+
+def set_losses(
+    mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, weights: LossWeights
+) -> dict[str, torch.Tensor]:
+    """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer.
+
+    mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64, 0..C−1 or 255.
+    """
+    mask_logits, class_logits = mask_logits.float(), class_logits.float()
+    present = [_classes_in(one) for one in labels]
+    rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, weights)
+    return {
+        "class": weights.class_ * _class_loss(class_logits, present, rows, queries, classes, weights.no_object),
+        **_mask_losses(mask_logits[rows, queries], classes, labels[rows], weights),
+    }
+
+
+def _classes_in(label_map: torch.Tensor) -> torch.Tensor:
+    """The class ids of a label map, in rising order; 255 is none."""
+    counts = torch.bincount(label_map.flatten(), minlength=IGNORE + 1)
+    return counts[:IGNORE].nonzero()[:, 0]
+
+
+def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Logits (N, K, h, w), bilinearly, at the centres of pixels (N, P) of an image height × width, numbered row by row: (N, K, P)."""
+    x = (pixels % width + 0.5) * (2 / width) - 1
+    y = (pixels // width + 0.5) * (2 / height) - 1
+    return F.grid_sample(logits, torch.stack([x, y], -1)[:, None], align_corners=False)[:, :, 0]
+
+
+@torch.no_grad()
+def _match(
+    mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, present: list[torch.Tensor], weights: LossWeights
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The cheapest assignment of each image's classes to its queries: image, query and class of M pairs, (M,) int64 each."""
+    batch, height, width = labels.shape
+    pixels = torch.randint(height * width, (batch, weights.points), device=labels.device)
+    logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)
+    at = labels.flatten(1).gather(1, pixels)  # (B, P)
+    valid = (at != IGNORE).float()
+    count = class_logits.shape[-1] - 1
+    inside = F.one_hot(at.clamp(max=count), count + 1)[..., :count].float()  # (B, P, C); 255 is in no mask
+    outside = valid[..., None] - inside
+    total = valid.sum(1).clamp(min=1)[:, None, None]
+    cost_mask = (F.softplus(-logits) @ inside + F.softplus(logits) @ outside) / total
+    shown = logits.sigmoid()
+    both = 2 * (shown @ inside) + 1
+    cost_dice = 1 - both / ((shown @ valid[..., None]) + inside.sum(1)[:, None] + 1)
+    cost_class = -class_logits.softmax(-1)[..., :-1]
+    cost = (weights.mask * cost_mask + weights.dice * cost_dice + weights.class_ * cost_class).nan_to_num(1e9, 1e9, -1e9).cpu().numpy()
+    rows, queries, classes = [], [], []
+    for row, ids in enumerate(present):
+        found, columns = linear_sum_assignment(cost[row][:, ids.cpu().numpy()])
+        rows.append(torch.full((len(found),), row))
+        queries.append(torch.from_numpy(found))
+        classes.append(ids.cpu()[columns])
+    return tuple(torch.cat(one).to(labels.device) for one in (rows, queries, classes))  # type: ignore[return-value]
+
+
+def _class_loss(
+    logits: torch.Tensor, present: list[torch.Tensor], rows: torch.Tensor, queries: torch.Tensor, classes: torch.Tensor, no_object: float
+) -> torch.Tensor:
+    """Cross entropy of every query: its matched class, else "no class", which weighs less. Images of 255 alone say nothing."""
+    nothing = logits.shape[-1] - 1
+    target = torch.full(logits.shape[:2], nothing, device=logits.device)
+    target[rows, queries] = classes
+    weight = torch.ones_like(logits[..., 0]).masked_fill(target == nothing, no_object)
+    weight = weight * torch.tensor([float(len(ids) > 0) for ids in present], device=logits.device)[:, None]
+    losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor, weights: LossWeights) -> dict[str, torch.Tensor]:
+    """`mask` (binary cross entropy) and `dice` of matched masks: logits (M, h, w), their classes (M,), their images' labels (M, H, W)."""
+    height, width = labels.shape[1:]
+    labels = labels.flatten(1)
+    pixels = _draw_points(logits, labels, height, width, weights)
+    at = labels.gather(1, pixels)
+    valid = (at != IGNORE).float()
+    target = (at == classes[:, None]).float()
+    drawn = _sample(logits[:, None], pixels, height, width)[:, 0]
+    bce = F.binary_cross_entropy_with_logits(drawn, target, reduction="none")
+    masks = max(1, len(logits))
+    shown = drawn.sigmoid() * valid
+    dice = 1 - (2 * (shown * target).sum(1) + 1) / (shown.sum(1) + target.sum(1) + 1)
+    return {
+        "mask": weights.mask * ((bce * valid).sum(1) / valid.sum(1).clamp(min=1)).sum() / masks,
+        "dice": weights.dice * dice.sum() / masks,
+    }
+
+
+@torch.no_grad()
+def _draw_points(logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, weights: LossWeights) -> torch.Tensor:
+    """Pixels (M, P) of each mask's loss: most of them where the mask is least certain, and not ignored."""
+    drawn = torch.randint(height * width, (len(logits), int(weights.points * weights.oversample)), device=logits.device)
+    certainty = _sample(logits[:, None], drawn, height, width)[:, 0].abs()
+    certainty = certainty.masked_fill(labels.gather(1, drawn) == IGNORE, torch.inf)
+    chosen = certainty.topk(int(weights.importance * weights.points), largest=False).indices
+    rest = torch.randint(height * width, (len(logits), weights.points - chosen.shape[1]), device=logits.device)
+    return torch.cat([drawn.gather(1, chosen), rest], 1)

@@ -1,0 +1,251 @@
+"""The networks of transformers that are trained, their losses, and their scores of every class at every pixel.
+
+Class id 0 is the background and a class like any other; 255 is none (`loss` says how Mask2Former is kept from learning it). Letters:
+B images, C classes with background, H × W pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import (
+    AutoConfig,
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
+    PretrainedConfig,
+    ResNetBackbone,
+    ResNetConfig,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    SwinBackbone,
+    SwinConfig,
+)
+from transformers.utils import logging as transformers_logging
+
+from ..errors import UserError, first_line
+from ..prompts import BACKGROUND
+from .config import TrainConfig
+from .loss import IGNORE, LossWeights, set_losses
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
+PRETRAINED = {
+    "r50": "microsoft/resnet-50",
+    "swin-t": "microsoft/swin-tiny-patch4-window7-224",
+    "swin-b": "microsoft/swin-base-patch4-window12-384-in22k",
+    "b0": "nvidia/mit-b0",
+    "b2": "nvidia/mit-b2",
+    "b5": "nvidia/mit-b5",
+}
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+BACKBONES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
+    "r50": (ResNetConfig, {}),
+    "swin-t": (SwinConfig, {"drop_path_rate": 0.3}),
+    "swin-b": (
+        SwinConfig,
+        {
+            "image_size": 384,
+            "embed_dim": 128,
+            "depths": [2, 2, 18, 2],
+            "num_heads": [4, 8, 16, 32],
+            "window_size": 12,
+            "drop_path_rate": 0.3,
+        },
+    ),
+    "tiny": (ResNetConfig, {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 2], "layer_type": "basic"}),
+}
+TINY_DECODER: dict[str, Any] = {
+    "feature_size": 64, "mask_feature_size": 64, "hidden_dim": 64, "encoder_feedforward_dim": 128, "dim_feedforward": 128,
+    "encoder_layers": 1, "decoder_layers": 3, "num_attention_heads": 4,
+}  # fmt: skip
+SEGFORMER_SIZES: dict[str, dict[str, Any]] = {
+    "b0": {},
+    "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
+    "b5": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 6, 40, 3], "decoder_hidden_size": 768},
+    "tiny": {
+        "hidden_sizes": [32, 64, 96, 128], "depths": [2, 2, 2, 2], "num_attention_heads": [1, 2, 3, 4], "decoder_hidden_size": 96,
+        "mlp_ratios": [2, 2, 2, 2], "drop_path_rate": 0.0,
+    },
+}  # fmt: skip
+
+Network = Mask2FormerForUniversalSegmentation | SegformerForSemanticSegmentation
+CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": SegformerForSemanticSegmentation}
+
+
+def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
+    """A network for `classes` and the background, with its first weights. The seed decides about those that are drawn.
+
+    Raises UserError when weights cannot be read, or are those of another architecture.
+    """
+    torch.manual_seed(config.seed)
+    labels = dict(enumerate((BACKGROUND, *classes)))
+    shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
+    source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
+    if source != "scratch":
+        found = _read_config(source)
+        if found.model_type == config.architecture and config.weights != "pretrained":
+            return _load(
+                CLASSES[config.architecture], source, config=found.__class__(**{**found.to_dict(), **_sizes(config, found), **shared})
+            )
+    if config.architecture == "segformer":
+        network = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared))
+        if source != "scratch":
+            network = _load(SegformerForSemanticSegmentation, source, config=network.config)
+        return network
+    kind, options = BACKBONES[config.backbone]
+    backbone = kind(**options, out_features=STAGES)  # type: ignore[call-arg]
+    sizes = TINY_DECODER if config.backbone == "tiny" else {}
+    logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns of every backbone but Swin, which Mask2Former also comes with
+    network = Mask2FormerForUniversalSegmentation(
+        Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
+    )
+    if source != "scratch":
+        loaded = _load(ResNetBackbone if kind is ResNetConfig else SwinBackbone, source, out_features=STAGES)
+        try:
+            network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
+        except RuntimeError as error:
+            raise UserError(f"weights = {source!r}: are not of backbone {config.backbone}; another of its kind or size") from error
+        if config.backbone == "r50":
+            _freeze_batch_norms(network)
+    return network
+
+
+def _sizes(config: TrainConfig, found: PretrainedConfig) -> dict[str, Any]:
+    """What a whole network keeps of its own configuration even if ours says otherwise: nothing has to be relearnt that need not be."""
+    return {"num_queries": getattr(found, "num_queries", config.queries)} if config.architecture == "mask2former" else {}
+
+
+def _read_config(source: str) -> PretrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as error:
+        what = "has no config.json of transformers" if Path(source).is_dir() else "is no local folder, and cannot be had from the hub"
+        raise UserError(f"weights = {source!r}: {what} ({first_line(error)})") from error
+
+
+def _load(kind: Any, source: str, **options: Any) -> Any:
+    try:
+        with without_bars():
+            return kind.from_pretrained(source, ignore_mismatched_sizes=True, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"weights = {source!r}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """transformers draws a bar of its own while it loads, in the middle of ours."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+def _freeze_batch_norms(network: nn.Module) -> None:
+    """ImageNet's statistics stay, as in Mask2Former's recipes: batches are too small for others."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.requires_grad_(False)  # by which `Trainee` knows those to keep in eval mode
+
+
+class Trainee(nn.Module):
+    """A network with its losses: what a step of training calls."""
+
+    def __init__(self, network: Network, config: TrainConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.weights = LossWeights(config.class_weight, config.mask_weight, config.dice_weight, config.no_object, config.points)
+        self.dtype = torch.bfloat16 if config.dtype == "bfloat16" else None
+        self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
+        self.auxiliary_weight = config.auxiliary if isinstance(network, Mask2FormerForUniversalSegmentation) else 0.0
+        if self.auxiliary_weight:
+            channels, classes = network.model.pixel_level_module.encoder.channels[-2:], len(network.config.id2label or ())
+            self.auxiliary = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels)
+
+    def train(self, mode: bool = True) -> Trainee:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Weighted losses, scalars. images (B, H, W, 3) uint8, labels (B, H, W) uint8."""
+        labels = labels.long()
+        mixed = torch.autocast(images.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+        with mixed:
+            pixels = to_pixels(images)
+            if isinstance(self.network, SegformerForSemanticSegmentation):
+                return {"class": _cross_entropy(self.network(pixel_values=pixels).logits, labels)}
+            output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
+        losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
+        for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer answers
+            own = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.weights)
+            losses = {name: losses[name] + own[name] for name in losses}
+        if self.auxiliary_weight:
+            coarse = labels[:, 2::4, 2::4]  # as fine as the masks that the network proposes
+            with mixed:
+                seen = [head(features) for head, features in zip(self.auxiliary, output.encoder_hidden_states[-2:], strict=True)]
+            logits = sum(F.interpolate(one.float(), coarse.shape[1:], mode="bilinear") for one in seen)
+            losses["auxiliary"] = self.auxiliary_weight * _cross_entropy(logits, coarse)  # type: ignore[arg-type]
+        return losses
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the pixels that are not ignored, 0 where there are none; logits (B, C, h, w) of any size, labels (B, H, W)."""
+    logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
+    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
+
+
+def to_pixels(images: torch.Tensor) -> torch.Tensor:
+    """(B, H, W, 3) uint8 → (B, 3, H, W) float32 as ImageNet's backbones take them."""
+    mean, std = (torch.tensor(one, device=images.device) * 255 for one in (MEAN, STD))
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def class_scores(network: Network, images: torch.Tensor, dtype: str | None = None) -> torch.Tensor:
+    """(B, C, H, W) float32, at least 0, the higher the likelier, of images (B, H, W, 3) uint8."""
+    size = images.shape[1:3]
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+        output = network(pixel_values=to_pixels(images))
+    if isinstance(network, SegformerForSemanticSegmentation):
+        return F.interpolate(output.logits.float(), size, mode="bilinear").softmax(1)
+    masks = F.interpolate(output.masks_queries_logits.float(), size, mode="bilinear").sigmoid()
+    return torch.einsum("bqc,bqhw->bchw", output.class_queries_logits.float().softmax(-1)[..., :-1], masks)
+
+
+def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:
+    """AdamW's groups: the backbone at its share of the rate; norms, embeddings and tables of positions without weight decay."""
+    plain = {
+        id(parameter)
+        for module in trainee.modules()
+        if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding))
+        for parameter in module.parameters(recurse=False)
+    }
+    prefix = "network.model.pixel_level_module.encoder." if config.architecture == "mask2former" else "network.segformer."
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in trainee.named_parameters():
+        if parameter.requires_grad:
+            undecayed = id(parameter) in plain or "relative_position_bias_table" in name or "position_embedding" in name
+            groups.setdefault((name.startswith(prefix), undecayed), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": config.learning_rate * (config.backbone_factor if of_backbone else 1.0),
+            "weight_decay": 0.0 if undecayed else config.weight_decay,
+        }
+        for (of_backbone, undecayed), parameters in groups.items()
+    ]
+
+
+def averaged(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
+    """The moving average of the weights after another step; counters and other whole numbers are the network's."""
+    now = network.state_dict()
+    return {k: v.lerp(now[k], 1 - decay) if v.is_floating_point() else now[k].clone() for k, v in average.items()}

@@ -1,0 +1,105 @@
+"""A trained segmenter: pictures in, label maps out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..errors import UserError, first_line
+from ..prompts import BACKGROUND
+from .models import CLASSES, Network, class_scores, without_bars
+
+STRIDE = 32
+"""Sides of what a network is shown are multiples of its coarsest feature's stride."""
+PAD = 128
+
+
+class Segmenter:
+    """A network and the classes that it names, on a device. Made by `load_segmenter`."""
+
+    def __init__(self, network: Network, classes: tuple[str, ...], side: int, device: str, dtype: str | None) -> None:
+        self.network, self.classes, self.side, self.device, self.dtype = network, classes, side, device, dtype
+
+    def label_maps(
+        self, images: Sequence[np.ndarray], *, scales: Sequence[float] = (1.0,), flip: bool = False, side: int | None = None
+    ) -> list[np.ndarray]:
+        """Label maps (H, W) uint8 of images (H, W, 3) uint8, of any sizes: 0 is the background, i + 1 is `classes[i]`.
+
+        Images are shown with their shorter side at `side` (None: the network's own) times each of `scales`, and with `flip` mirrored as
+        well; the mean of all scores decides. Images of one size go through the network together.
+        """
+        if not scales or min(scales) <= 0:
+            raise UserError(f"scales = {tuple(scales)}: must be one or more numbers above 0")
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for number, image in enumerate(images):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise UserError(f"image {number}: must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
+            by_size.setdefault(image.shape, []).append(number)
+        found: list[np.ndarray] = [np.empty(0)] * len(images)
+        for numbers in by_size.values():
+            together = torch.from_numpy(np.stack([images[n] for n in numbers])).to(self.device)
+            for number, label_map in zip(numbers, self._segment(together, scales, flip, side or self.side), strict=True):
+                found[number] = label_map
+        return found
+
+    @torch.inference_mode()
+    def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
+        height, width = images.shape[1:3]
+        total: torch.Tensor | None = None
+        for scale in scales:
+            resized = _resized(images, side * scale)
+            h, w = resized.shape[1:3]
+            for mirrored in (False, True)[: 1 + flip]:
+                shown = F.pad(resized.flip(2) if mirrored else resized, (0, 0, 0, -w % STRIDE, 0, -h % STRIDE), value=PAD)
+                scores = class_scores(self.network, shown, self.dtype)[..., :h, :w]
+                scores = scores.flip(3) if mirrored else scores
+                if (h, w) != (height, width):
+                    scores = F.interpolate(scores, (height, width), mode="bilinear")
+                total = scores if total is None else total + scores
+        assert total is not None
+        return total.argmax(1).to(torch.uint8).cpu().numpy()
+
+
+def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
+    """Images (B, H, W, 3) uint8 with their shorter side at `shorter`."""
+    height, width = images.shape[1:3]
+    factor = shorter / min(height, width)
+    h, w = max(1, round(height * factor)), max(1, round(width * factor))
+    if (h, w) == (height, width):
+        return images
+    pixels = F.interpolate(images.permute(0, 3, 1, 2).float(), (h, w), mode="bilinear", antialias=True)
+    return pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
+    """The segmenter that `seediff train` left in `folder`: config.json and model.safetensors as transformers reads them.
+
+    device: None: the best there is. dtype: "bfloat16" for mixed precision. Raises UserError when there is none in it.
+    """
+    folder = Path(folder)
+    file = folder / "config.json"
+    if not file.is_file():
+        what = "has no config.json" if folder.is_dir() else "there is no such folder"
+        raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        kind = CLASSES[about["model_type"]]
+        names = [about["id2label"][str(i)] for i in range(len(about["id2label"]))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: is no configuration of a segmenter ({', '.join(CLASSES)})") from error
+    if names[:1] != [BACKGROUND]:
+        raise UserError(f"{file}: class 0 must be '{BACKGROUND}', not {names[:1]}; only segmenters of `seediff train` can be used")
+    try:
+        with without_bars():
+            network = kind.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: the segmenter cannot be loaded ({first_line(error)})") from error
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    side = int(about.get("test_side") or 512)
+    return Segmenter(network.to(device).eval(), tuple(names[1:]), side, device, dtype)  # type: ignore[arg-type]

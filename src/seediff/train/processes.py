@@ -1,0 +1,42 @@
+"""One process, or several with a GPU each: `accelerate launch -m seediff train …`. One process does without accelerate."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ..dataset.packed import load_extra
+
+
+@dataclass(frozen=True)
+class Processes:
+    """rank: this one's number, of count. accelerator: accelerate's, where there are several."""
+
+    rank: int = 0
+    count: int = 1
+    accelerator: Any = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """The module that averages gradients over all processes."""
+        return module if self.accelerator is None else self.accelerator.prepare_model(module)
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.accelerator is not None:
+            self.accelerator.wait_for_everyone()
+
+
+def find_processes() -> Processes:
+    """Those that a launcher announced in the environment."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    accelerator = load_extra("accelerate", "train").Accelerator()
+    return Processes(accelerator.process_index, accelerator.num_processes, accelerator)

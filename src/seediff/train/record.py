@@ -1,0 +1,159 @@
+"""What a training leaves for people: losses.csv, curves.png and the model card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .. import __version__
+from ..dataset.native import CARD, write_atomic
+from .config import TrainConfig
+
+LOSSES, CURVES = "losses.csv", "curves.png"
+FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
+
+
+class Losses:
+    """losses.csv, a row a step; losses that a network does not have are empty, miou where it was not measured."""
+
+    def __init__(self, path: Path, steps: int) -> None:
+        """Keep the first `steps` rows of a file that an earlier run left: those that its checkpoint knows of."""
+        rows = path.read_text(encoding="utf-8").split("\n")[1 : steps + 1] if steps and path.is_file() else []
+        write_atomic(path, "".join(line + "\n" for line in (",".join(FIELDS), *rows)).encode())
+        self.path = path
+
+    def add(self, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None) -> None:
+        values = {"step": step, "stage": stage, "learning_rate": _short(rate), "gradient_norm": _short(norm)}
+        values |= {name: _short(value) for name, value in losses.items()}
+        values |= {"loss": _short(sum(losses.values())), "miou": "" if miou is None else f"{miou:.4f}"}
+        line = io.StringIO()
+        csv.DictWriter(line, list[str](FIELDS), restval="", lineterminator="\n").writerow(values)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line.getvalue())
+
+
+def _short(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def read_losses(path: Path) -> list[dict[str, str]]:
+    """The rows of losses.csv."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_report(out: Path, config: TrainConfig, stages: Sequence[Mapping[str, Any]], best: float, best_step: int, parameters: int) -> None:
+    """curves.png, then README.md, which says that a training is finished."""
+    rows = read_losses(out / LOSSES)
+    buffer = io.BytesIO()
+    Image.fromarray(draw_curves(rows)).save(buffer, "PNG")
+    write_atomic(out / CURVES, buffer.getvalue())
+    write_atomic(out / CARD, model_card(config, stages, rows, best, best_step, parameters).encode())
+
+
+def draw_curves(rows: Sequence[Mapping[str, str]], width: int = 720, height: int = 220) -> np.ndarray:
+    """A picture of every column of losses, smoothed, and of the mIoU, one below the other; (H, width, 3) uint8."""
+    steps = np.array([float(row["step"]) for row in rows])
+    panels = []
+    for name, label in (
+        ("class", "class loss"),
+        ("mask", "mask loss"),
+        ("dice", "dice loss"),
+        ("auxiliary", "auxiliary loss"),
+        ("miou", "mIoU of the validation set"),
+    ):
+        shown = np.array([bool(row[name]) for row in rows])
+        if shown.any():
+            values = np.array([float(row[name]) for row in rows if row[name]])
+            panels.append(_panel(steps[shown], values if name == "miou" else _smooth(values), label, width, height))
+    return np.concatenate(panels)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """The mean of about a fiftieth of all values around each."""
+    reach = max(1, len(values) // 50)
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    low, high = np.maximum(np.arange(len(values)) - reach, 0), np.minimum(np.arange(len(values)) + reach + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def _panel(steps: np.ndarray, values: np.ndarray, label: str, width: int, height: int) -> np.ndarray:
+    picture = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
+    left, right, top, bottom = 60, width - 16, 26, height - 26
+    low, high = min(0.0, float(values.min())), max(float(values.max()), 1e-9)
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        y = bottom - share * (bottom - top)
+        draw.line([(left, y), (right, y)], fill=(225, 225, 225))
+        draw.text((left - 6, y), f"{low + share * (high - low):.3g}", (90, 90, 90), font, anchor="rm")
+    last = max(float(steps[-1]), 1.0)
+    points = [
+        (left + s / last * (right - left), bottom - (v - low) / (high - low) * (bottom - top)) for s, v in zip(steps, values, strict=True)
+    ]
+    if len(points) > 1:
+        draw.line(points, fill=(38, 100, 160), width=2)
+    for x, y in points if len(points) <= 60 else []:
+        draw.ellipse([(x - 2, y - 2), (x + 2, y + 2)], fill=(38, 100, 160))
+    draw.text((left, 6), label, (0, 0, 0), font)
+    draw.text((right, bottom + 6), f"step {int(last)}", (90, 90, 90), font, anchor="ra")
+    return np.asarray(picture)
+
+
+def model_card(
+    config: TrainConfig,
+    stages: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, str]],
+    best: float,
+    best_step: int,
+    parameters: int,
+) -> str:
+    """README.md of a trained network."""
+    measured = [row for row in rows if row["miou"]]
+    kept = f"step {best_step}, the best of {len(measured)} measured" if measured else "the last step"
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: image-segmentation",
+        "tags: [semantic-segmentation, seediff]",
+        "---",
+        "",
+        f"# {config.architecture}, backbone {config.backbone}",
+        "",
+        f"A semantic segmenter of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f} million parameters),",
+        f"trained by SeeDiff {__version__}. Id 0 is the background, the classes follow in this order:",
+        ", ".join(stages[0]["classes"]) + ".",
+        "",
+        "| stage | samples | steps of " + f"{config.batch_size} images | first weights |",
+        "|---|---|---|---|",
+        *(
+            f"| {s['name']} | {s['samples']} | {s['steps']} | {_weights_label(config) if i == 0 else 'of the stage before'} |"
+            for i, s in enumerate(stages)
+        ),
+        "",
+        f"Weights of {kept}."
+        + (f" Validation mIoU, with the background: **{best:.4f}**." if measured else " No validation set was given."),
+        "",
+        f"AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay {config.weight_decay:g}, "
+        f"gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of {config.crop} pixels, {config.dtype}, "
+        f"seed {config.seed}; seediff.toml has it all. `losses.csv` and `curves.png` show how it went.",
+        "",
+        "```python",
+        "from seediff.train.predict import load_segmenter",
+        "",
+        'label_maps = load_segmenter("FOLDER").label_maps([image])  # (H, W, 3) uint8 → (H, W) uint8',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _weights_label(config: TrainConfig) -> str:
+    """A local folder by its last part: cards do not tell where it lay."""
+    return os.path.basename(os.path.abspath(config.weights)) if os.path.isdir(config.weights) else config.weights

@@ -1,0 +1,365 @@
+"""The training loop: stages → a folder that transformers, `seediff predict` and `seediff evaluate` read.
+
+    out/  config.json, model.safetensors   the network: the best one by mIoU where there is something to validate with, else the last
+          seediff.toml                     the exact configuration     losses.csv    a row a step
+          classes.txt                      line i (from 0) = id i      curves.png    losses and mIoU
+          checkpoint.safetensors           while unfinished            README.md     the model card; written last
+
+A run that was killed goes on from its last checkpoint and ends with the same bytes as one that was not, on the same kind of machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..dataset import native
+from ..dataset.store import Item, labels_of
+from ..errors import UserError
+from ..evaluate.confusion import Confusion
+from ..outputs import write_tensors
+from ..run_folder import open_folder
+from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
+from .config import TrainConfig, config_differences, make_config, read_config, with_device
+from .data import Batch, Decoded, Stage, batches
+from .models import Network, Trainee, averaged, build_network, parameter_groups
+from .predict import Segmenter
+from .processes import Processes, find_processes
+from .record import LOSSES, Losses, write_report
+
+if TYPE_CHECKING:
+    from ..engine import Progress
+
+VALIDATED_TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """miou: of the network in `out`, NaN when nothing was there to validate with. waited: share of this run's time without a batch."""
+
+    out: Path
+    steps: int
+    miou: float
+    best_step: int
+    seconds: float
+    images_per_second: float
+    waited: float
+
+
+@dataclass
+class _State:
+    """How far a training is. `best` is the mIoU of the network in the folder."""
+
+    step: int = 0
+    best: float = -1.0
+    best_step: int = 0
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    validation: list[int] = field(default_factory=list)
+    """How many samples, and every how many steps of each stage: this decides which network is kept."""
+
+
+def train(
+    config: TrainConfig,
+    stages: Sequence[Stage],
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    validation: Sequence[Item] = (),
+    validate_every: int | None = None,
+    save_every: int = 500,
+    workers: int = 1,
+    tensorboard: bool = False,
+) -> TrainResult:
+    """Train on the stages one after the other and leave the network in `out`; a finished or unfinished training in `out` is continued.
+
+    validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every `validate_every`
+    steps (None: an epoch's, at least 50) and at the end of each stage. save_every: steps between checkpoints. workers: threads that read
+    images ahead; 0: none. Raises UserError, before any step, for data that cannot be trained on and for a folder with another training.
+    """
+    config = with_device(config)
+    check_stages(stages, validation)
+    processes = find_processes()
+    if config.batch_size % (processes.count * config.accumulate):
+        raise UserError(
+            f"batch_size = {config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
+        )
+    every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
+    new = _State(stages=[describe_stage(stage, config) for stage in stages], validation=[len(validation), *every])
+    with open_folder(out) if processes.first else nullcontext():
+        state = _look_into(out, config, new) if processes.first else new
+        processes.wait()
+        if not processes.first:  # what the first process has just approved of
+            state = _State(**read_state(out / FILE)) if (out / FILE).is_file() else new
+        if (out / native.CARD).is_file():
+            return TrainResult(out, state.step, state.best if state.best >= 0 else math.nan, state.best_step, 0.0, 0.0, 0.0)
+        if processes.first and not (out / FILE).is_file():
+            native.write_atomic(out / native.CONFIG, config.to_toml().encode())
+            native.write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
+        processes.wait()
+        return _Training(config, stages, out, state, processes, validation, save_every).run(progress, workers, tensorboard)
+
+
+def check_stages(stages: Sequence[Stage], validation: Sequence[Item] = ()) -> None:
+    """Raise UserError when stages differ in classes, or a sample's labels cannot be read, have ids outside the class list or no class at
+    all. Reads every label map once, which is short beside training."""
+    if not stages:
+        raise UserError("nothing to train on: no stage")
+    classes = stages[0].classes
+    for stage in stages:
+        if stage.classes != classes:
+            raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
+    for what, items in [(f"stage '{s.name}'", s.items) for s in stages] + ([("validation", validation)] if validation else []):
+        shown = [_shows_class(labels_of(item, len(classes))) for item in items]
+        if not any(shown):
+            raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
+
+
+def _shows_class(labels: np.ndarray) -> bool:
+    return bool(((labels > 0) & (labels < 255)).any())
+
+
+def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
+    """What of a stage decides the training, for the checkpoint and the card."""
+    names = "\n".join(item.name for item in stage.items)
+    return {
+        "name": stage.name,
+        "samples": len(stage.items),
+        "names": hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest(),
+        "classes": list(stage.classes),
+        "steps": stage.step_count(config.batch_size),
+        "mix": [list(one) for one in stage.mix],
+    }
+
+
+def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
+    """Where a training in `out` stands; UserError when something else is there, or a training of another configuration."""
+    names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    if not names:
+        return new
+    if native.CONFIG not in names:
+        raise UserError(f"--out {out}: not empty and no training of SeeDiff (it holds {names[0]}); choose another folder")
+    saved = with_device(make_config(read_config(out / native.CONFIG)))
+    changed = config_differences(saved, config)
+    state = new
+    record = out / "training.json"
+    if (out / FILE).is_file():
+        state = _State(**read_state(out / FILE))
+    elif record.is_file():
+        state = _State(**json.loads(record.read_text(encoding="utf-8")))
+    elif not changed or not (out / LOSSES).is_file():
+        return state  # killed before its first checkpoint: begun again
+    if state.stages != new.stages:
+        changed += _stage_differences(state.stages, new.stages)
+    if state.validation != new.validation:
+        changed.append(f"validation (samples, steps between): {state.validation} → {new.validation}")
+    if changed:
+        raise UserError(
+            f"--out {out}: holds another training ({'; '.join(changed)}); choose another folder, or give the options as they were"
+        )
+    return state
+
+
+def _stage_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
+    if len(old) != len(new):
+        return [f"stages: {len(old)} → {len(new)}"]
+    return [
+        f"{key} of stage '{b['name']}': {a[key]} → {b[key]}" if key != "classes" else f"classes: {', '.join(a[key])} → {', '.join(b[key])}"
+        for a, b in zip(old, new, strict=True)
+        for key in b
+        if a[key] != b[key]
+    ]
+
+
+class _Training:
+    """What the steps of one run share."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        stages: Sequence[Stage],
+        out: Path,
+        state: _State,
+        processes: Processes,
+        validation: Sequence[Item],
+        save_every: int,
+    ) -> None:
+        self.config, self.stages, self.out, self.state, self.processes = config, stages, out, state, processes
+        self.save_every = save_every
+        self.device = processes.accelerator.device.type if processes.accelerator else str(config.device)
+        self.network: Network = build_network(config, stages[0].classes).to(self.device)  # type: ignore[arg-type]
+        self.trainee = Trainee(self.network, config).to(self.device)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.average = {k: v.clone() for k, v in self.network.state_dict().items()} if config.ema else None
+        if state.step:
+            average = read_checkpoint(out / FILE, self.trainee, self.optimizer)
+            self.average = {k: v.to(self.device) for k, v in average.items()} if average else None
+        self.called = processes.prepare(self.trainee)
+        self.validation = Decoded(validation, len(stages[0].classes)) if validation and processes.first else None
+        self.losses = Losses(out / LOSSES, state.step) if processes.first else None
+        self.waited = 0.0
+
+    def run(self, progress: Progress | None, workers: int, tensorboard: bool) -> TrainResult:
+        begun, first_step = time.perf_counter(), self.state.step
+        counts = [stage.step_count(self.config.batch_size) for stage in self.stages]
+        board = _tensorboard(self.out) if tensorboard and self.processes.first else None
+        start = 0
+        for number, (stage, count) in enumerate(zip(self.stages, counts, strict=True)):
+            done = min(max(self.state.step - start, 0), count)
+            if done < count:
+                self._run_stage(number, stage, start, done, sum(counts), progress, workers, board)
+            start += count
+        seconds = time.perf_counter() - begun
+        self._finish()
+        steps = self.state.step - first_step
+        return TrainResult(
+            self.out,
+            self.state.step,
+            self.state.best if self.state.best >= 0 else math.nan,
+            self.state.best_step,
+            seconds,
+            steps * self.config.batch_size / max(seconds, 1e-9),
+            self.waited / max(seconds, 1e-9),
+        )
+
+    def _run_stage(
+        self, number: int, stage: Stage, start: int, done: int, total: int, progress: Progress | None, workers: int, board: Any
+    ) -> None:
+        config, count = self.config, stage.step_count(self.config.batch_size)
+        validate_every = self.state.validation[1 + number]
+        share = (self.processes.rank, self.processes.count)
+        reading = batches(stage, number, config, first=done, share=share, workers=workers)
+        shown = ""
+        for step in range(done, count):
+            asked = time.perf_counter()
+            batch = next(reading)
+            self.waited += time.perf_counter() - asked
+            rate = learning_rate_at(step, count, config)
+            losses, norm = self.step(batch, rate)
+            self.state.step = now = start + step + 1
+            if not math.isfinite(sum(losses.values())):
+                raise UserError(f"step {now}: the loss is not a number; lower learning_rate ({config.learning_rate}), or use dtype float32")
+            last = step == count - 1
+            miou = None
+            if self.validation is not None and ((step + 1) % validate_every == 0 or last):
+                miou = self._validate(is_best_of=number)
+                shown = f", mIoU {miou:.3f}"
+            if self.losses is not None:
+                self.losses.add(now, stage.name, rate * config.learning_rate, losses, norm, miou)
+                if board is not None:
+                    for name, value in losses.items():
+                        board.add_scalar(f"losses/{name}", value, now)
+                    if miou is not None:
+                        board.add_scalar("miou", miou, now)
+                if now % self.save_every == 0 or last:
+                    self._save()
+            if progress is not None and self.processes.first:
+                progress(now, total, f"{stage.name}: " + ", ".join(f"{k} {v:.2f}" for k, v in losses.items()) + shown)
+        reading.close()  # type: ignore[attr-defined]
+
+    def step(self, batch: Batch, rate: float) -> tuple[dict[str, float], float]:
+        """One step of AdamW at `rate` times the learning rates: the losses, and the gradient's norm before it was clipped."""
+        config = self.config
+        torch.manual_seed(step_seed(config.seed, self.state.step, self.processes.rank))
+        self.trainee.train()
+        for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = full * rate
+        images, labels = torch.from_numpy(batch.images).to(self.device), torch.from_numpy(batch.labels).to(self.device)
+        total: dict[str, torch.Tensor] = {}
+        for part, own in zip(images.chunk(config.accumulate), labels.chunk(config.accumulate), strict=True):
+            losses = self.called(part, own)
+            loss = torch.stack(list(losses.values())).sum() / config.accumulate
+            self.processes.accelerator.backward(loss) if self.processes.accelerator else loss.backward()
+            for name, value in losses.items():
+                total[name] = total.get(name, 0.0) + value.detach() / config.accumulate
+        norm = torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), config.clip or math.inf)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average = averaged(self.average, self.network, config.ema)
+        values = torch.stack([*total.values(), norm]).tolist()  # one transfer from the device
+        return dict(zip(total, values, strict=False)), values[-1]
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return self.average if self.average is not None else self.network.state_dict()
+
+    def _validate(self, is_best_of: int) -> float:
+        """The mIoU of the weights as they would be kept; kept when it is the best of this stage, for a later stage is another task."""
+        assert self.validation is not None
+        last = {k: v.clone() for k, v in self.network.state_dict().items()} if self.average is not None else None
+        if self.average is not None:
+            self.network.load_state_dict(self.average)
+        classes = self.stages[0].classes
+        self.network.eval()
+        segmenter = Segmenter(self.network, classes, self.config.test_side, self.device, self.config.dtype)
+        miou = measure(segmenter, self.validation)
+        if last is not None:
+            self.network.load_state_dict(last)
+        before = self.state.best_step > sum(s.step_count(self.config.batch_size) for s in self.stages[:is_best_of])
+        if miou > self.state.best or not before:
+            self.state.best, self.state.best_step = miou, self.state.step
+            self._write_network()
+        return miou
+
+    def _write_network(self) -> None:
+        config = self.network.config
+        config.architectures = [type(self.network).__name__]
+        about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
+        write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in self._weights().items()}, {"format": "pt"})
+        native.write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
+
+    def _save(self) -> None:
+        write_checkpoint(self.out / FILE, self.trainee, self.optimizer, self.average, asdict(self.state))
+
+    def _finish(self) -> None:
+        if self.processes.first:
+            if self.validation is None:
+                self._write_network()
+            parameters = sum(p.numel() for p in self.network.parameters())
+            native.write_atomic(self.out / "training.json", (json.dumps(asdict(self.state), indent=2) + "\n").encode())
+            write_report(self.out, self.config, self.state.stages, self.state.best, self.state.best_step, parameters)
+            (self.out / FILE).unlink(missing_ok=True)
+        self.processes.wait()
+
+
+def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
+    """What the rates are multiplied with at a step, counted from 0, of a stage of `steps`."""
+    rising = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    if config.schedule == "poly":
+        return rising * (1 - step / steps) ** config.power
+    return rising * 0.1 ** sum(step >= share * steps for share in config.drops)
+
+
+def measure(segmenter: Segmenter, decoded: Decoded) -> float:
+    """mIoU over the classes and the background of decoded samples."""
+    confusion = Confusion(1 + len(segmenter.classes))
+    for first in range(0, len(decoded.items), VALIDATED_TOGETHER):
+        pairs = [decoded[i] for i in range(first, min(first + VALIDATED_TOGETHER, len(decoded.items)))]
+        found = segmenter.label_maps([np.asarray(image) for image, _ in pairs])
+        for predicted, (_, truth) in zip(found, pairs, strict=True):
+            confusion.add(predicted, np.asarray(truth))
+    return confusion.miou()
+
+
+def _tensorboard(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("--tensorboard needs tensorboard: pip install tensorboard") from error
+    return SummaryWriter(str(out / "tensorboard"))
+
+
+def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
+    """Of the network that would be trained. Built without memory for its weights."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in build_network(replace(config, weights="scratch"), classes).parameters())

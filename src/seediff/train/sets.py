@@ -1,0 +1,117 @@
+"""Datasets of any format as the stages of a training: one class list for all, a part kept for validation, several sets mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset.opening import open_dataset
+from ..dataset.store import Item, assign_splits, check_classes
+from ..errors import UserError
+from .data import Stage
+from .loss import IGNORE
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training is to see."""
+
+    classes: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    validation: tuple[Item, ...]
+
+
+def plan_training(
+    data: Sequence[Path],
+    *,
+    epochs: float | None = None,
+    steps: int | None = None,
+    mix: Sequence[int] = (),
+    finetune: Sequence[Path] = (),
+    finetune_epochs: float | None = None,
+    finetune_steps: int | None = None,
+    validation: Path | None = None,
+    validation_share: float | None = None,
+    classes: Sequence[str] | None = None,
+) -> Plan:
+    """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
+
+    mix: a ratio for each of `data`; without them every sample counts the same. validation: a dataset, or its `val` part where it has one;
+    else validation_share of the first dataset is kept from training; else its `val` part, if it has one. classes: None: those of the first
+    dataset. The others' are found by name. Raises UserError.
+    """
+    if not data:
+        raise UserError("no data: name the folder of a dataset")
+    if mix and len(mix) != len(data):
+        raise UserError(f"--mix has {len(mix)} ratios for {len(data)} datasets; give one for each, such as 3:1")
+    if validation is not None and validation_share is not None:
+        raise UserError("--val and --val-share: give one of them")
+    opened = [(path, *open_dataset(path)) for path in data]
+    names = tuple(classes) if classes is not None else opened[0][1]
+    check_classes(names)
+    if not names:
+        raise UserError(f"{data[0]}: has no classes besides the background")
+    sets = [as_classes(path, own, items, names) for path, own, items in opened]
+    held: list[Item] = []
+    if validation is not None:
+        own, items = open_dataset(validation)
+        held = as_classes(validation, own, [item for item in items if item.row.get("split") == "val"] or items, names)
+        if not held:
+            raise UserError(f"--val {validation}: has no samples")
+        sets = [training_part(items) for items in sets]
+    else:
+        kept, held = split_off(sets[0], validation_share, data[0])
+        sets = [kept, *map(training_part, sets[1:])]
+    for path, items in zip(data, sets, strict=True):
+        if not items:
+            raise UserError(f"{path}: has no samples to train on")
+    counted = tuple((len(items), ratio) for items, ratio in zip(sets, mix, strict=True)) if mix else ()
+    if epochs is None and steps is None:
+        epochs = 10.0
+    stages = [Stage([item for items in sets for item in items], names, epochs, steps, counted)]
+    if finetune:
+        real: list[Item] = []
+        for path in finetune:
+            own, items = open_dataset(path)
+            real += as_classes(path, own, training_part(items), names)
+        if not real:
+            raise UserError(f"--finetune {finetune[0]}: has no samples to train on")
+        if finetune_epochs is None and finetune_steps is None:
+            finetune_epochs = 10.0
+        stages.append(Stage(real, names, finetune_epochs, finetune_steps, name="finetune"))
+    elif finetune_epochs is not None or finetune_steps is not None:
+        raise UserError("--finetune-epochs and --finetune-steps go with --finetune")
+    return Plan(names, tuple(stages), tuple(held))
+
+
+def training_part(items: Sequence[Item]) -> list[Item]:
+    """Samples that no row sets aside for validation or tests."""
+    return [item for item in items if item.row.get("split") not in ("val", "test")]
+
+
+def as_classes(where: Path | str, own: Sequence[str], items: Sequence[Item], names: Sequence[str]) -> list[Item]:
+    """Items whose label maps number `own` from 1, with the ids of `names`. Raises UserError for a class that is not among them."""
+    if tuple(own) == tuple(names):
+        return list(items)
+    if unknown := [name for name in own if name not in names]:
+        raise UserError(
+            f"{where}: class '{unknown[0]}' is none of {', '.join(names)}; --classes can name all classes of all datasets, or rename it"
+        )
+    table = np.full(256, IGNORE - 1, np.uint8)  # what is outside the dataset's own list stays outside ours
+    table[0], table[IGNORE] = 0, IGNORE
+    table[1 : len(own) + 1] = [list(names).index(name) + 1 for name in own]
+    return [replace(item, label_map=lambda read=item.label_map: table[read()]) for item in items]
+
+
+def split_off(items: Sequence[Item], share: float | None, where: Path | str) -> tuple[list[Item], list[Item]]:
+    """Samples to train on and to validate with: with a share, that many by a hash of their names, else those whose row says `val`."""
+    if share is not None:
+        items = [item for item in items if item.row.get("split") != "test"]
+    splits = assign_splits([item.name for item in items], [item.row for item in items], share)
+    parts = {name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")}
+    if share and not parts["val"]:
+        raise UserError(f"--val-share {share}: no sample of {where}'s {len(items)} is left for validation")
+    return parts["train"], parts["val"]

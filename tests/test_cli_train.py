@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from seediff import cli
+from seediff.dataset.store import Item, write_native
+from seediff.train.record import read_losses
+
+CLASSES = ("square", "disc")
+
+
+def write(folder, count=4, side=64):
+    def made():
+        for i in range(count):
+            labels = np.zeros((side, side), np.uint8)
+            labels[10 : 20 + 3 * i, 8:40] = i % 2 + 1
+            path = folder.with_name(f"{folder.name}-{i}.png")
+            Image.fromarray(np.repeat(labels[..., None] * 100, 3, 2)).save(path)
+            yield Item(f"s{i}", path, "png", lambda labels=labels: labels)
+
+    write_native(folder, CLASSES, made(), about={"command": "test"})
+    return str(folder)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(tmp_path / "data")
+
+
+SMALL = ["--backbone", "tiny", "--crop", "64", "--test-side", "64", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
+
+
+def test_stages_and_resume(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    real = write(tmp_path / "real", 2)
+    line = ["train", data, "--out", str(out), *SMALL, "--steps", "2", "--finetune", real, "--finetune-steps", "1", "--val-share", "0.25"]
+    assert cli.main(line) == 0
+    said = capsys.readouterr().out
+    assert "3 steps, " in said
+    assert "on 1 samples, at step 3" in said
+    assert [row["stage"] for row in read_losses(out / "losses.csv")] == ["train", "train", "finetune"]
+    assert cli.main(line) == 0
+    assert "it was complete" in capsys.readouterr().out
+    assert cli.main([*line, "--seed", "1"]) == 2
+    assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
+    # The configuration of a training is one for another.
+    assert (
+        cli.main(["train", data, "--config", str(out / "seediff.toml"), "--out", str(tmp_path / "again"), "--steps", "1", "--quiet"]) == 0
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_dry_run(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["train", data, data, "--mix", "3:1", "--out", str(out), "--backbone", "r50", "--steps", "8", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "mask2former, backbone r50, 44.0 million parameters" in said
+    assert "Stage train: 8 samples (mixed 3 of 4 : 1 of 4), 8 steps of 16 images (16.0 epochs)" in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--mix", "3"], None),
+        (["--mix", "3:x"], "--mix 3:x: must be whole numbers"),
+        (["--mix", "3:1"], "--mix has 2 ratios for 1 datasets"),
+        (["--epochs", "-1"], "epochs must be above 0"),
+        (["--scale", "1"], "--scale 1: must be 2 numbers"),
+        (["--queries", "0"], "queries = 0 must be at least 1"),
+        (["--classes", "square"], "class 'disc' is none of square"),
+        (["--val", "nowhere"], "nowhere: there is no such folder"),
+        (["--save-every", "0"], "--save-every 0"),
+        (["--workers", "-1"], "--workers -1"),
+    ],
+)
+def test_bad_input(data, tmp_path, capsys, options, says):
+    code = cli.main(["train", data, "--out", str(tmp_path / "out"), "--backbone", "tiny", *options, "--dry-run"])
+    assert code == (2 if says else 0)
+    if says:
+        error = capsys.readouterr().err
+        assert says in error
+        assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_dataset_without_labels(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    assert cli.main(["train", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]) == 2
+    assert "no dataset of a known format: it holds a.jpg" in capsys.readouterr().err

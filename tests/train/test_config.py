@@ -1,0 +1,78 @@
+from dataclasses import asdict
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.train.config import TrainConfig, config_differences, make_config, read_config, with_device
+
+
+def test_defaults_are_the_papers():
+    config = TrainConfig()
+    assert (config.architecture, config.backbone, config.weights, config.queries) == ("mask2former", "swin-b", "pretrained", 100)
+    assert (config.learning_rate, config.weight_decay, config.backbone_factor, config.clip) == (1e-4, 0.05, 0.1, 0.01)
+    assert (config.batch_size, config.crop, config.scale, config.schedule, config.power) == (16, 512, (0.5, 2.0), "poly", 0.9)
+    assert (config.class_weight, config.mask_weight, config.dice_weight, config.no_object, config.points) == (2, 5, 5, 0.1, 12544)
+    assert config.auxiliary == 0
+
+
+def test_tiny_brings_its_own_and_given_values_win():
+    tiny = make_config({"backbone": "tiny"})
+    assert (tiny.crop, tiny.weights, tiny.backbone_factor) == (128, "scratch", 1.0)
+    assert make_config({"crop": 64}, {"backbone": "tiny", "crop": 96}).crop == 64
+    assert make_config({"architecture": "segformer"}).backbone == "b0"
+
+
+def test_toml_comes_back(tmp_path):
+    config = make_config({"backbone": "tiny", "seed": 3, "drops": (0.5,)})
+    (tmp_path / "seediff.toml").write_text(config.to_toml())
+    assert make_config(read_config(tmp_path / "seediff.toml")) == config
+    # Also where a preset differs from the defaults.
+    plain = TrainConfig(**{**asdict(TrainConfig()), "backbone": "tiny", "weights": "scratch"})
+    (tmp_path / "seediff.toml").write_text(plain.to_toml())
+    assert make_config(read_config(tmp_path / "seediff.toml")).crop == 512
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"architecture": "unet"}, "architecture = 'unet' must be one of mask2former, segformer"),
+        ({"backbone": "b0"}, "mask2former has r50, swin-t, swin-b, tiny"),
+        ({"backbone": "tiny", "weights": "pretrained"}, "there are none of backbone tiny"),
+        ({"batch_size": 0}, "batch_size = 0 must be at least 1"),
+        ({"crop": 16}, "crop = 16 must be at least 32"),
+        ({"accumulate": 3}, "cannot be divided into accumulate = 3"),
+        ({"scale": (2.0, 1.0)}, "0 < low ≤ high"),
+        ({"learning_rate": 0.0}, "learning_rate = 0.0 must be in"),
+        ({"clip": -1.0}, "clip = -1.0 must be at least 0"),
+        ({"ema": 1.0}, "ema = 1.0 must be in"),
+        ({"drops": (1.0,)}, "shares of the steps"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_bad_values(given, says):
+    with pytest.raises(UserError) as error:
+        make_config(given)
+    assert says in str(error.value)
+
+
+def test_bad_files(tmp_path):
+    path = tmp_path / "seediff.toml"
+    for text, says in (
+        ('command = "generate"', "is the configuration of `seediff generate`"),
+        ("quries = 3", "there is no option 'quries'"),
+        ('queries = "many"', "must be a whole number"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError) as error:
+            read_config(path)
+        assert says in str(error.value)
+
+
+def test_differences():
+    assert config_differences(TrainConfig(), TrainConfig(seed=1, crop=64)) == ["crop: 512 → 64", "seed: 0 → 1"]
+
+
+def test_device():
+    assert with_device(TrainConfig(device="cpu")).dtype == "float32"
+    with pytest.raises(UserError, match="must be cuda, mps or cpu"):
+        with_device(TrainConfig(device="tpu"))

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from PIL import Image
+from shapes import CLASSES, items, png, small
+
+from seediff.dataset.store import Item
+from seediff.errors import UserError
+from seediff.train.data import PAD, Decoded, Stage, augment, batches, jitter, sample_at
+
+
+def order(stage, count, seed=0):
+    return [sample_at(stage, 0, p, seed) for p in range(count)]
+
+
+def test_every_epoch_goes_through_all():
+    stage = Stage(items(6), CLASSES, epochs=1)
+    seen = order(stage, 18)
+    for epoch in range(3):
+        assert sorted(seen[6 * epoch : 6 * epoch + 6]) == list(range(6))
+    assert seen[:6] != seen[6:12]
+    assert order(stage, 18) == seen
+    assert order(stage, 18, seed=1) != seen
+
+
+def test_mix_keeps_the_ratio():
+    stage = Stage(items(7), CLASSES, steps=1, mix=((5, 3), (2, 1)))
+    seen = order(stage, 40)
+    assert [sum(i >= 5 for i in seen[p : p + 4]) for p in range(0, 40, 4)] == [1] * 10
+    first = [i for i in seen if i < 5]
+    assert sorted(first[:5]) == list(range(5))  # each set is gone through before anything comes again
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_and_starts_change_nothing(workers):
+    stage, config = Stage(items(5), CLASSES, steps=6), small()
+    whole = list(batches(stage, 0, config, workers=0))
+    assert len(whole) == 6
+    later = list(batches(stage, 0, config, first=4, workers=workers))
+    for one, two in zip(whole[4:], later, strict=True):
+        assert np.array_equal(one.images, two.images)
+        assert np.array_equal(one.labels, two.labels)
+    halves = [list(batches(stage, 0, config, share=(rank, 2), workers=0)) for rank in range(2)]
+    assert np.array_equal(halves[1][3].images, whole[3].images[1::2])
+    assert not np.array_equal(whole[0].images, next(batches(stage, 1, config, workers=0)).images)  # another stage draws anew
+
+
+def test_labels_are_never_interpolated_and_padding_is_ignored():
+    rng = np.random.default_rng(0)
+    labels = rng.choice(np.array([0, 3, 200, 255], np.uint8), (40, 90))
+    image = Image.fromarray(np.repeat(labels[..., None], 3, 2))
+    config = small(scale=(0.4, 0.6), jitter=0.0)
+    for seed in range(10):
+        pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), config)
+        assert pixels.shape == (64, 64, 3)
+        assert set(np.unique(ids)) <= {0, 3, 200, 255}
+        beyond = (pixels == PAD).all(2)
+        height = round(40 * np.random.default_rng(seed).uniform(0.4, 0.6) * 64 / 40)
+        assert beyond[height:].all()
+        assert (ids[height:] == 255).all()
+
+
+def test_image_and_labels_move_together():
+    labels = np.zeros((70, 50), np.uint8)
+    labels[20:50, 10:40] = 1
+    image = Image.fromarray(np.where(labels[..., None] == 1, 255, 0).astype(np.uint8).repeat(3, 2))
+    for seed in range(20):
+        pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), small(jitter=0.0))
+        sure = ids != 255
+        assert ((pixels[..., 0] > 127) == (ids == 1))[sure].mean() > 0.96  # resizing blurs edges by half a pixel
+
+
+def test_jitter():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    changed = [np.asarray(jitter(image, np.random.default_rng(i))) for i in range(100)]
+    assert sum(np.array_equal(one, np.asarray(image)) for one in changed) in range(1, 20)  # (½)⁴ of them stay as they are
+    grey = Image.new("RGB", (4, 4), (90, 90, 90))
+    assert all(np.ptp(np.asarray(jitter(grey, np.random.default_rng(i)))[0, 0].astype(int)) <= 1 for i in range(20))
+
+
+def test_room_for_decoded():
+    decoded = Decoded(items(4), 2, room=2 * 5 * 64 * 64)
+    for i in (0, 1, 2, 1, 3):
+        assert decoded[i][0].size == (64, 64)
+    assert sorted(decoded.kept) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "image", "says"),
+    [
+        (np.full((8, 8), 3, np.uint8), np.zeros((8, 8, 3), np.uint8), "id 3 in its label map, but there are 2 classes"),
+        (np.zeros((8, 9), np.uint8), np.zeros((8, 8, 3), np.uint8), "label map is (8, 9), but its picture is (8, 8)"),
+    ],
+)
+def test_bad_samples(labels, image, says):
+    with pytest.raises(UserError, match="sample 'x'") as error:
+        Decoded([Item("x", png(image), "png", lambda: labels)], 2)[0]
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"items": []}, "no samples"),
+        ({"epochs": None}, "either epochs or steps"),
+        ({"steps": 3}, "either epochs or steps"),
+        ({"epochs": 0}, "epochs must be above 0"),
+        ({"mix": ((2, 1),)}, "mix has 2 samples, items 3"),
+        ({"mix": ((3, 0),)}, "ratio of at least 1"),
+    ],
+)
+def test_bad_stages(given, says):
+    with pytest.raises(UserError, match=says):
+        Stage(**{"items": items(3), "classes": CLASSES, "epochs": 1.0, **given})

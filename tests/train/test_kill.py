@@ -1,0 +1,27 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from seediff.train.record import read_losses
+
+FILES = {"README.md", "classes.txt", "config.json", "curves.png", "losses.csv", "model.safetensors", "seediff.toml", "training.json"}
+
+
+def test_kill_changes_nothing(tmp_path):
+    undisturbed, killed = tmp_path / "a", tmp_path / "b"
+    script = Path(__file__).with_name("killed.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(undisturbed), str(killed)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split()[-1]) == 2
+    assert {path.name for path in killed.iterdir()} == FILES
+    for name in FILES:
+        assert (killed / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    assert len(read_losses(killed / "losses.csv")) == 9

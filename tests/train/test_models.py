@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+from shapes import CLASSES, scene, small
+
+from seediff.errors import UserError
+from seediff.train.config import make_config
+from seediff.train.models import PRETRAINED, Trainee, build_network, class_scores, parameter_groups, to_pixels
+from seediff.train.run import count_parameters
+
+BOTH = ("mask2former", "segformer")
+
+
+def batch():
+    images, labels = zip(*(scene(i) for i in range(2)), strict=True)
+    return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels))
+
+
+def gradients(trainee, images, labels, seed=0):
+    torch.manual_seed(seed)
+    trainee.zero_grad()
+    sum(trainee(images, labels).values()).backward()
+    return {name: p.grad.clone() for name, p in trainee.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("architecture", BOTH)
+def test_what_is_below_255_changes_no_gradient(architecture):
+    """Two truths that differ only where both are painted over with 255 are one and the same supervision; painting changes it."""
+    config = small(architecture=architecture, dtype="float32")
+    trainee = Trainee(build_network(config, CLASSES), config).train()
+    images, labels = batch()
+    other = labels.clone()
+    other[:, 20:40, 20:40] = 3 - other[:, 20:40, 20:40].clamp(1, 2)
+    assert not torch.equal(labels, other)
+    plain = gradients(trainee, images, labels)
+    for one in (labels, other):
+        one[:, 20:40, 20:40] = 255
+    first, second = gradients(trainee, images, labels), gradients(trainee, images, other)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], plain[name]) for name in first)
+
+
+@pytest.mark.parametrize("architecture", BOTH)
+def test_nothing_labelled_teaches_nothing(architecture):
+    config = small(architecture=architecture, dtype="float32")
+    trainee = Trainee(build_network(config, CLASSES), config).train()
+    found = gradients(trainee, batch()[0], torch.full((2, 64, 64), 255, dtype=torch.uint8))
+    assert max(one.abs().max().item() for one in found.values()) == 0
+
+
+@pytest.mark.parametrize("architecture", BOTH)
+def test_background_is_a_class(architecture):
+    config = small(architecture=architecture)
+    network = build_network(config, CLASSES)
+    assert network.config.id2label == {0: "background", 1: "square", 2: "disc"}
+    with torch.inference_mode():
+        assert class_scores(network.eval(), batch()[0]).shape == (2, 3, 64, 64)
+    # An image of background alone has a mask to learn.
+    trainee = Trainee(network, config)
+    losses = trainee(batch()[0], torch.zeros(2, 64, 64, dtype=torch.uint8))
+    assert all(value.item() > 0 for value in losses.values())
+
+
+def test_groups():
+    config = make_config({"backbone": "tiny", "backbone_factor": 0.5, "learning_rate": 1e-3})
+    trainee = Trainee(build_network(config, CLASSES), config)
+    groups = parameter_groups(trainee, config)
+    assert sum(len(group["params"]) for group in groups) == len(list(trainee.parameters()))
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    for name, p in trainee.named_parameters():
+        assert rate[id(p)] == (5e-4 if "pixel_level_module.encoder." in name else 1e-3), name
+    named = dict(trainee.named_parameters())
+    assert decay[id(named["network.class_predictor.weight"])] == 0.05
+    assert decay[id(named["network.model.transformer_module.queries_features.weight"])] == 0
+    assert decay[id(named["network.model.transformer_module.decoder.layernorm.weight"])] == 0
+
+
+def test_seed_decides_about_first_weights():
+    one, two, other = (build_network(small(seed=seed), CLASSES).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert any(not torch.equal(one[k], other[k]) for k in one)
+
+
+def test_backbone_from_a_folder(tmp_path):
+    config = small()
+    network = build_network(config, CLASSES)
+    backbone = network.model.pixel_level_module.encoder
+    backbone.save_pretrained(tmp_path / "backbone")
+    loaded = build_network(small(seed=5, weights=str(tmp_path / "backbone")), CLASSES)
+    mine, theirs = backbone.state_dict(), loaded.model.pixel_level_module.encoder.state_dict()
+    assert all(torch.equal(mine[k], theirs[k]) for k in mine)
+    with pytest.raises(UserError, match="are not of backbone r50"):
+        build_network(make_config({"backbone": "r50", "weights": str(tmp_path / "backbone")}), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "backbone", "millions"),
+    [
+        ("mask2former", "r50", 44),
+        ("mask2former", "swin-t", 47),
+        ("mask2former", "swin-b", 107),
+        ("segformer", "b0", 3.7),
+        ("segformer", "b5", 85),
+    ],
+)
+def test_sizes_are_the_papers(architecture, backbone, millions):
+    """Mask2Former's own table has 44, 47 and 107 million parameters; SegFormer's 3.8 and 84.7."""
+    assert backbone in PRETRAINED
+    assert count_parameters(make_config({"architecture": architecture, "backbone": backbone}), CLASSES) / 1e6 == pytest.approx(
+        millions, rel=0.03
+    )
+
+
+def test_pixels():
+    pixels = to_pixels(torch.tensor([[[[124, 116, 104]]]], dtype=torch.uint8))
+    assert pixels.shape == (1, 3, 1, 1)
+    assert pixels.abs().max() < 0.01

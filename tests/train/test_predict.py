@@ -1,0 +1,104 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from shapes import CLASSES, items, scene, small
+
+from seediff import cli
+from seediff.dataset.store import read_label_map
+from seediff.errors import UserError
+from seediff.train.data import Stage
+from seediff.train.models import class_scores
+from seediff.train.pictures import predict_files
+from seediff.train.predict import load_segmenter
+from seediff.train.run import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "segmenter"
+    train(small(), [Stage(items(4), CLASSES, steps=2)], out, workers=0)
+    return out
+
+
+def test_label_maps_are_the_best_scores(folder):
+    segmenter = load_segmenter(folder, "cpu")
+    assert segmenter.side == 64
+    images = [scene(0)[0], scene(1)[0]]
+    found = segmenter.label_maps(images)
+    with torch.inference_mode():
+        scores = class_scores(segmenter.network, torch.from_numpy(np.stack(images)))
+    assert scores.shape == (2, 3, 64, 64)
+    assert np.array_equal(np.stack(found), scores.argmax(1).numpy())
+    assert found[0].dtype == np.uint8
+
+
+def test_any_size_and_order(folder):
+    segmenter = load_segmenter(folder, "cpu")
+    images = [scene(0)[0], scene(1, 70)[0][:, :50], scene(2)[0], scene(3, 40)[0]]
+    found = segmenter.label_maps(images)
+    assert [one.shape for one in found] == [image.shape[:2] for image in images]
+    for image, one in zip(images, found, strict=True):
+        assert np.mean(segmenter.label_maps([image])[0] == one) > 0.99  # batches round otherwise
+
+
+def test_flip_is_symmetric(folder):
+    segmenter = load_segmenter(folder, "cpu")
+    image = scene(4, 70)[0][:, :52]
+    one = segmenter.label_maps([image], flip=True, scales=(0.75, 1.0))[0]
+    other = segmenter.label_maps([np.ascontiguousarray(image[:, ::-1])], flip=True, scales=(0.75, 1.0))[0]
+    assert np.mean(one == other[:, ::-1]) > 0.98  # resizing is not quite symmetric
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "says"),
+    [
+        (np.zeros((64, 64), np.uint8), {}, r"must be \(height, width, 3\) uint8"),
+        (np.zeros((64, 64, 3), np.uint8), {"scales": ()}, "one or more numbers above 0"),
+    ],
+)
+def test_bad_input(folder, image, options, says):
+    with pytest.raises(UserError, match=says):
+        load_segmenter(folder, "cpu").label_maps([image], **options)
+
+
+def test_folders_without_a_segmenter(folder, tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        load_segmenter(tmp_path / "missing")
+    with pytest.raises(UserError, match=r"has no config.json"):
+        load_segmenter(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(UserError, match="is no configuration of a segmenter"):
+        load_segmenter(tmp_path)
+    about = json.loads((folder / "config.json").read_text())
+    about["id2label"]["0"] = "wall"
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match="class 0 must be 'background'"):
+        load_segmenter(tmp_path)
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_segmenter(tmp_path)
+
+
+def test_pictures(folder, tmp_path, capsys):
+    for number, side in enumerate((64, 80)):
+        from PIL import Image
+
+        (tmp_path / "photos" / "trip").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene(number, side)[0]).save(tmp_path / "photos" / ("trip" if number else "") / f"{number}.png")
+    out = tmp_path / "out"
+    assert cli.main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out), "--quiet"]) == 0
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()) == [
+        "classes.txt", "labels/0.png", "labels/trip/1.png", "overlays/0.jpg", "overlays/trip/1.jpg",
+    ]  # fmt: skip
+    assert np.array_equal(read_label_map(out / "labels" / "0.png"), load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0])
+    assert cli.main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out)]) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_broken_picture_leaves_nothing(folder, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"bad.png"):
+        predict_files(folder, [tmp_path / "bad.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

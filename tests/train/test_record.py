@@ -1,0 +1,39 @@
+import numpy as np
+
+from seediff.train.config import make_config
+from seediff.train.record import LOSSES, Losses, draw_curves, model_card, read_losses
+
+STAGES = [{"name": "train", "samples": 6, "steps": 2, "classes": ["cat", "dog"]}]
+
+
+def test_rows_of_a_killed_run_are_dropped(tmp_path):
+    path = tmp_path / LOSSES
+    losses = Losses(path, 0)
+    for step in (1, 2, 3):
+        losses.add(step, "train", 1e-3 / 3, {"class": 1.0, "mask": 2.0, "dice": 0.5}, 7.0, 0.25 if step == 2 else None)
+    with path.open("a") as file:
+        file.write("4,tra")  # half a line
+    Losses(path, 2).add(3, "finetune", 1e-3, {"class": 4.0}, 1.0, None)
+    rows = read_losses(path)
+    assert [row["stage"] for row in rows] == ["train", "train", "finetune"]
+    assert (rows[1]["loss"], rows[1]["miou"], rows[1]["auxiliary"]) == ("3.5", "0.2500", "")
+    assert (rows[2]["mask"], rows[0]["learning_rate"]) == ("", "0.000333333")
+
+
+def test_curves(tmp_path):
+    losses = Losses(tmp_path / LOSSES, 0)
+    for step in range(1, 61):
+        losses.add(step, "train", 1e-3, {"class": 60.0 - step}, 1.0, step / 60 if step % 20 == 0 else None)
+    picture = draw_curves(read_losses(tmp_path / LOSSES), width=300, height=100)
+    assert picture.shape == (200, 300, 3)  # a panel of the class loss and one of the mIoU
+    line = (picture == (38, 100, 160)).all(2)
+    heights = [np.flatnonzero(line[:100, x]).mean() for x in (80, 160, 240)]
+    assert heights == sorted(heights)  # a falling loss goes down the picture
+
+
+def test_card():
+    card = model_card(make_config({"backbone": "tiny"}), STAGES, [{"miou": "0.5"}, {"miou": ""}], 0.5, 1, 2_900_000)
+    assert "Validation mIoU, with the background: **0.5000**" in card
+    assert "cat, dog." in card
+    assert "2.9 million parameters" in card
+    assert "No validation set was given" in model_card(make_config({"backbone": "tiny"}), STAGES, [{"miou": ""}], -1.0, 0, 1)

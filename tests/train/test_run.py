@@ -1,0 +1,125 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from shapes import CLASSES, items, png, scene, small
+
+from seediff.dataset.store import Item
+from seediff.errors import UserError
+from seediff.train.config import TrainConfig
+from seediff.train.data import Stage
+from seediff.train.predict import load_segmenter
+from seediff.train.record import read_losses
+from seediff.train.run import check_stages, learning_rate_at, train
+
+
+def stage(count=6, **given):
+    return Stage(items(count), CLASSES, **({"steps": 2} | given))
+
+
+@pytest.mark.parametrize("architecture", ["mask2former", "segformer"])
+def test_learns_background_and_classes(tmp_path, architecture):
+    config = small(architecture=architecture, learning_rate=3e-3, jitter=0.0, scale=(1.0, 1.0), warmup=0, clip=1.0)
+    result = train(config, [Stage(items(8), CLASSES, steps=30)], tmp_path / "out", workers=0)
+    assert math.isnan(result.miou)
+    segmenter = load_segmenter(tmp_path / "out")
+    assert segmenter.classes == CLASSES
+    pairs = [scene(i) for i in range(8)]
+    found = segmenter.label_maps([image for image, _ in pairs])
+    background = np.concatenate([(f == 0)[t == 0] for f, (_, t) in zip(found, pairs, strict=True)])
+    objects = np.concatenate([(f == t)[(t == 1) | (t == 2)] for f, (_, t) in zip(found, pairs, strict=True)])
+    assert background.mean() > 0.9
+    assert objects.mean() > 0.5
+    rows = read_losses(tmp_path / "out" / "losses.csv")
+    assert float(rows[-1]["loss"]) < 0.6 * float(rows[0]["loss"])
+    assert bool(rows[0]["mask"]) == (architecture == "mask2former")
+
+
+def test_finished_is_left_alone(tmp_path):
+    out = tmp_path / "out"
+    first = train(small(), [stage()], out, validation=items(2, first=9), workers=0)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    again = train(small(), [stage()], out, validation=items(2, first=9), workers=0)
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    assert (again.steps, again.miou, again.best_step) == (first.steps, first.miou, first.best_step)
+    for config, stages, says in (
+        (small(seed=1), [stage()], "seed: 0 → 1"),
+        (small(), [stage(steps=3)], "steps of stage 'train': 2 → 3"),
+        (small(), [stage(), stage(name="finetune")], "stages: 1 → 2"),
+        (small(), [Stage(items(6), ("square", "circle"), steps=2)], "classes: square, disc → square, circle"),
+    ):
+        with pytest.raises(UserError) as error:
+            train(config, stages, out)
+        assert says in str(error.value)
+        assert "choose another folder" in str(error.value)
+
+
+def test_other_folders_are_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(UserError, match="no training of SeeDiff"):
+        train(small(), [stage()], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_accumulation_sees_the_same_batch(tmp_path):
+    for parts in (1, 2):
+        train(small(architecture="segformer", accumulate=parts, clip=0), [stage(steps=1)], tmp_path / str(parts), workers=0)
+    one, two = (float(read_losses(tmp_path / str(parts) / "losses.csv")[0]["class"]) for parts in (1, 2))
+    assert one == pytest.approx(two, rel=0.05)  # dropout and batch statistics are a part's own
+
+
+def test_weights_of_another_training(tmp_path):
+    train(small(), [stage()], tmp_path / "a", workers=0)
+    train(small(weights=str(tmp_path / "a"), learning_rate=1e-9), [stage()], tmp_path / "b", workers=0)
+    a, b = (load_segmenter(tmp_path / name) for name in "ab")
+    image = scene(3)[0]
+    assert np.array_equal(a.label_maps([image])[0], b.label_maps([image])[0])
+    # With other classes, all but the class head is taken.
+    other = Stage(items(4), ("square", "disc", "star"), steps=1)
+    train(small(weights=str(tmp_path / "a"), learning_rate=1e-9), [other], tmp_path / "c", workers=0)
+    c = load_segmenter(tmp_path / "c")
+    assert c.classes == ("square", "disc", "star")
+    name = "model.pixel_level_module.encoder.encoder.stages.0.layers.0.layer.0.convolution.weight"
+    torch.testing.assert_close(c.network.state_dict()[name], a.network.state_dict()[name], atol=1e-6, rtol=1e-5)
+    with pytest.raises(UserError, match="is no local folder"):
+        train(small(weights=str(tmp_path / "missing")), [stage()], tmp_path / "d")
+
+
+def test_data_that_cannot_be_trained_on():
+    blank = Item("blank", png(np.zeros((8, 8, 3), np.uint8)), "png", lambda: np.zeros((8, 8), np.uint8))
+    outside = Item("outside", png(np.zeros((8, 8, 3), np.uint8)), "png", lambda: np.full((8, 8), 9, np.uint8))
+    with pytest.raises(UserError, match="none of its 1 label maps shows a class"):
+        check_stages([Stage([blank], CLASSES, steps=1)])
+    with pytest.raises(UserError, match="sample 'outside': id 9"):
+        check_stages([stage()], [outside])
+    with pytest.raises(UserError, match="its classes are not those of stage 'train'"):
+        check_stages([stage(), Stage(items(2), ("other", "names"), steps=1, name="finetune")])
+
+
+def test_loss_that_is_no_number(tmp_path):
+    with pytest.raises(UserError, match="lower learning_rate"):
+        train(
+            small(learning_rate=0.9, clip=0, warmup=0, architecture="segformer", weight_decay=1e9),
+            [stage(steps=20)],
+            tmp_path / "x",
+            workers=0,
+        )
+
+
+def test_schedules():
+    poly = TrainConfig(schedule="poly", warmup=4)
+    assert learning_rate_at(0, 100, poly) == pytest.approx(0.25)
+    assert learning_rate_at(50, 100, poly) == pytest.approx(0.5**0.9)
+    step = TrainConfig(schedule="step")
+    assert [learning_rate_at(s, 100, step) for s in (0, 89, 90, 95)] == pytest.approx([1, 1, 0.1, 0.01])
+
+
+def test_training_json_says_what_was_trained(tmp_path):
+    train(small(), [stage()], tmp_path / "out", workers=0)
+    about = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (about["step"], about["stages"][0]["samples"]) == (2, 6)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "square, disc" in card
+    assert "| train | 6 | 2 | scratch |" in card

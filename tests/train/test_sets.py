@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from shapes import CLASSES, items
+
+from seediff.dataset.store import write_native
+from seediff.dataset.voc import export_voc
+from seediff.errors import UserError
+from seediff.train.sets import plan_training
+
+
+@pytest.fixture
+def native(tmp_path):
+    def write(name, count=4, classes=CLASSES, first=0, val=()):
+        made = [replace(one, row={"split": "val"} if i in val else {}) for i, one in enumerate(items(count, first=first))]
+        write_native(tmp_path / name, classes, made, about={"command": "test"})
+        return tmp_path / name
+
+    return write
+
+
+def test_stages(native, tmp_path):
+    export_voc(CLASSES, items(3, first=50), tmp_path / "real")
+    plan = plan_training([native("a"), native("b", 2, first=20)], steps=5, mix=(3, 1), finetune=[tmp_path / "real"], finetune_epochs=2)
+    assert plan.classes == CLASSES
+    train, finetune = plan.stages
+    assert (len(train.items), train.mix, train.step_count(4)) == (6, ((4, 3), (2, 1)), 5)
+    assert (len(finetune.items), finetune.name, finetune.step_count(4)) == (3, "finetune", 2)
+    assert plan.validation == ()
+
+
+def test_classes_are_found_by_name(native):
+    swapped = native("b", 2, classes=CLASSES[::-1])
+    plan = plan_training([native("a", 2), swapped])
+    one, other = plan.stages[0].items[0].label_map(), plan.stages[0].items[2].label_map()
+    assert np.array_equal(np.where(one == 1, 2, np.where(one == 2, 1, one)), other)
+    union = plan_training([native("c", 2)], classes=("star", "disc", "square"))
+    assert set(np.unique(union.stages[0].items[0].label_map())) == {0, 3, 255}
+    with pytest.raises(UserError, match="class 'disc' is none of square, star"):
+        plan_training([native("d", 2)], classes=("square", "star"))
+
+
+def test_validation(native):
+    marked = native("a", 6, val=(1, 4))
+    plan = plan_training([marked])
+    assert [one.name for one in plan.validation] == ["s1", "s4"]
+    assert len(plan.stages[0].items) == 4
+    by_share = plan_training([native("b", 6)], validation_share=0.34)
+    assert len(by_share.validation) == 2
+    assert not {one.name for one in by_share.validation} & {one.name for one in by_share.stages[0].items}
+    other = plan_training([marked], validation=native("c", 3, first=30))
+    assert (len(other.validation), len(other.stages[0].items)) == (3, 4)
+    # Its own samples of `val` never train.
+    assert len(plan_training([native("d", 2, first=60), marked]).stages[0].items) == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"mix": (1, 2)}, "--mix has 2 ratios for 1 datasets"),
+        ({"validation_share": 1.0}, "has no samples to train on"),
+        ({"validation_share": 0.01}, "no sample of"),
+        ({"finetune_epochs": 2.0}, "go with --finetune"),
+        ({"epochs": 1.0, "steps": 2}, "either epochs or steps"),
+    ],
+)
+def test_bad_plans(native, given, says):
+    with pytest.raises(UserError, match=says):
+        plan_training([native("a")], **given)
+
+
+def test_dataset_of_validation_alone(native):
+    with pytest.raises(UserError, match="has no samples to train on"):
+        plan_training([native("a", 2, val=(0, 1))])
