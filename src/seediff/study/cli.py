@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from .cli_tables import register
+
 app = App(name="study", help="Measure masks on the embedded model: against exact masks, or on generated images.")
 
 
@@ -202,3 +204,30 @@ def presence(
         device=device,
     )
     show(result, out)
+
+
+register(app)
+
+
+@app.command
+def confidence(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
+    out: Annotated[Path, Parameter(help="Folder for tables and results.json.")] = Path("confidence-study"),
+    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    scene_set: Annotated[
+        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
+    ] = "truth",
+    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    seed: Annotated[int, Parameter(help="Of the noise and the bootstrap.")] = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Measure whether the confidence of `filter` ranks masks, and what dropping the least certain pictures gains.
+
+    Example: seediff study confidence --scenes 500 --out confidence-study
+    """
+    from .confidence import markdown, run_confidence
+
+    result = run_confidence(scenes, out, model=model, scene_set=scene_set, json_path=json, seed=seed, device=device)
+    print(markdown(result), end="")
+    print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -63,6 +63,31 @@ def render(
 
     for path in render_scenes(art, out):
         print(path)
+
+
+@app.command
+def scenes(
+    *,
+    scene_set: Annotated[
+        Literal["truth", "shift", "tune", "train", "shift-train"],
+        Parameter(name="--set", help="Held-out scenes (truth, shift, tune) from the package, or others to train on, drawn from the art."),
+    ] = "truth",
+    out: Annotated[Path, Parameter(help="Folder for the dataset.")],
+    count: Annotated[int | None, Parameter(help="How many; by default all that the package has, or 1000 rendered ones.")] = None,
+    art: Annotated[Path | None, Parameter(help="Folder that `seediff mini art` filled, for `train` and `shift-train`.")] = None,
+    seed: Annotated[int, Parameter(help="Of rendered scenes.")] = 2000,
+) -> None:
+    """Write scenes with their exact masks as a dataset: to train and to evaluate segmenters on.
+
+    Examples:
+
+    - `seediff mini scenes --set truth --count 100 --out held-out`
+
+    - `seediff mini scenes --set train --art art --count 1000 --out exact`
+    """
+    from .scene_sets import write_scene_set
+
+    print(f"{write_scene_set(out, scene_set, count=count, art=art, seed=seed)} scenes: {out}")
 
 
 @app.command

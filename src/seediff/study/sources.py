@@ -1,0 +1,190 @@
+"""Where a table's samples come from: drawn sets, scenes, folders. What is not there yet is made, once for all tables.
+
+work/sets/<digest>/        drawn and labelled images (study/sets.py)
+work/scenes/<name>/        rendered scenes with exact masks
+work/augmented/<digest>/   samples after `seediff augment`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..dataset import native
+from ..dataset.merge import renumbered, renumbering
+from ..dataset.store import Item, open_native, picture_suffix, write_native
+from ..engine import Progress
+from ..errors import UserError
+from ..evaluate.layouts import EvaluationSet, Sample, open_evaluation
+from ..models.mini.scene_sets import SCENE_SEED, write_scene_set
+from ..models.mini.scenes import SETS
+from ..models.mini.world import CLASSES
+from ..prompts import BACKGROUND
+from .sets import SetConfig, draw_set, labelled
+from .tables import HeldOut, Source
+
+
+@dataclass(frozen=True)
+class Places:
+    """What a study needs to know of the machine. work: where sets, scenes and segmenters are kept. folders: the data named with `--data`.
+    art: the folder of the embedded world's art, for scenes to train on. workers: processes for `augment`."""
+
+    work: Path
+    folders: Mapping[str, Path]
+    art: Path | None = None
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Samples:
+    """classes: without the background; id i + 1 is classes[i]."""
+
+    classes: tuple[str, ...]
+    items: Sequence[Item]
+
+
+def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None = None) -> Samples:
+    """The samples of a source to train on, made first where they are not there yet. Raises UserError for what is missing."""
+    if source.set is not None:
+        config = set_config(source, sets)
+        folder = set_folder(config, places)
+        draw_set(config, folder, progress=progress)
+        classes, found = labelled(folder, str(source.labels))
+    elif source.scenes is not None:
+        classes, found = open_native(_scenes(source, places))
+    else:
+        classes, found = _items(open_evaluation(place(source, places), split=source.split))
+    items = chosen(source, found, classes)
+    if source.augment is not None:
+        classes, items = open_native(_augmented(source, Samples(classes, items), sets, places, progress))
+    return Samples(classes, items)
+
+
+def open_test(test: HeldOut, places: Places) -> EvaluationSet:
+    """The samples of a test. Raises UserError for what is missing."""
+    if test.set is not None:
+        raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
+    found = open_evaluation(_scenes(test, places) if test.scenes else place(test, places), split=test.split)
+    end = None if test.count is None else test.skip + test.count
+    return replace(found, samples=found.samples[test.skip : end])
+
+
+def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
+    """Several sources as one, their classes joined by name, after `classes`."""
+    classes = tuple(dict.fromkeys([*classes, *(name for part in parts for name in part.classes)]))
+    items: list[Item] = []
+    for part in parts:
+        ids = renumbering(part.classes, classes)
+        items += [renumbered(item, ids, len(part.classes)) for item in part.items]
+    return Samples(classes, items)
+
+
+def chosen(source: Source, items: Sequence[Item], classes: Sequence[str]) -> list[Item]:
+    """The source's share of all there is. `only` and `without` choose among the first `count`, by the classes that rows name."""
+    end = None if source.count is None else source.skip + source.count
+    found = list(items[source.skip : end])
+    if unknown := [name for name in (*source.only, *source.without) if name not in classes]:
+        raise UserError(f"class '{unknown[0]}' is not one of the data's: {', '.join(classes)}")
+    if source.only:
+        found = [item for item in found if item.row.get("classes") and set(item.row["classes"]) <= set(source.only)]
+    if source.without:
+        found = [item for item in found if not set(item.row.get("classes", ())) & set(source.without)]
+    if not found:
+        raise UserError("no sample is left of the data")
+    return found
+
+
+def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> dict[str, Any]:
+    """All that decides a source's samples, in JSON's types: what trained segmenters are told apart by."""
+    about = {name: value for name, value in asdict(source).items() if value not in (None, (), 0)}
+    if source.set is not None:
+        config = set_config(source, sets)
+        about |= {"set": set_digest(config), "labels": config.labels[str(source.labels)]}
+    elif source.folder is not None:
+        about["folder"] = str(place(source, places).resolve())
+    return json.loads(json.dumps(about))
+
+
+def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
+    """The classes of a source's samples, without making them."""
+    if source.set is not None:
+        return set_config(source, sets).classes
+    if source.scenes is not None:
+        return CLASSES
+    return _items(open_evaluation(place(source, places), split=source.split))[0]
+
+
+def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
+    """What is drawn for a source: its set, or other images of the same kind when it names a seed."""
+    config = sets[str(source.set)]
+    return config if source.seed is None else replace(config, seed=source.seed)
+
+
+def set_digest(config: SetConfig) -> str:
+    return digest({"version": 1, **asdict(config)})
+
+
+def digest(value: Any) -> str:
+    """Twelve characters for a value of JSON's types."""
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def set_folder(config: SetConfig, places: Places) -> Path:
+    return places.work / "sets" / set_digest(config)
+
+
+def place(source: Source, places: Places) -> Path:
+    """The folder that `--data` gave for a source."""
+    name = str(source.folder)
+    if name not in places.folders:
+        raise UserError(f"the table needs data '{name}': say where it is with --data {name}=FOLDER")
+    return places.folders[name]
+
+
+def _scenes(source: Source, places: Places) -> Path:
+    """The folder of a set of scenes, written when it is not there."""
+    name, seed = str(source.scenes), SCENE_SEED if source.seed is None else source.seed
+    packaged = name in SETS
+    count = None if packaged else source.skip + (source.count or 1000)
+    folder = places.work / "scenes" / (name if packaged else f"{name}-{count}-{seed}")
+    if not folder.is_dir():
+        write_scene_set(folder, name, count=count, art=None if packaged else places.art, seed=seed)
+    return folder
+
+
+def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[Item]]:
+    """Labelled images of a public data set as samples to train on. A set without a background keeps having none: all of its pixels are of
+    a class or ignored."""
+    names = {number: name for number, name in found.classes.items() if name != BACKGROUND}
+    table = np.full(256, native.IGNORE, np.uint8)
+    for number, name in found.classes.items():
+        table[number] = 0 if name == BACKGROUND else list(names).index(number) + 1
+
+    def item(sample: Sample) -> Item:
+        if sample.image is None:
+            raise UserError(f"'{sample.name}': its folder has labels, but no picture of that name")
+        suffix = picture_suffix(sample.image) if isinstance(sample.image, Path) else "png"
+        return Item(sample.name, sample.image, suffix, lambda: table[sample.truth()])
+
+    return tuple(names.values()), [item(sample) for sample in found.samples]
+
+
+def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None) -> Path:
+    """The folder of a source's samples after `seediff augment`."""
+    from ..augment_config import PRESETS, AugmentConfig
+    from ..run_augment import augment
+
+    key = digest(described(source, sets, places))
+    plain = places.work / "augmented" / f"{key}-plain"
+    if not plain.is_dir():
+        write_native(plain, samples.classes, samples.items, about={"command": "seediff study"}, link=True)
+    out = places.work / "augmented" / key
+    recipe = AugmentConfig(add=PRESETS[str(source.augment)], seed=source.seed or 0)
+    augment(recipe, plain, out, workers=places.workers, link=True, progress=progress)
+    return out

@@ -1,0 +1,188 @@
+"""A table of a paper as a file: which datasets there are, which segmenters are trained on them, and on what they are measured.
+
+    title = "…"                       paper = "table 2"            metric = "miou"
+    [sets] main = "set.toml"          sets to draw (study/sets.py), by the file beside this one that describes each
+    [data.cre]                        samples to train on; a table of `Source`
+    [test.held_out]                   samples to measure on; a table of `HeldOut`
+    [train]                           the segmenter and its training, for all rows; as `seediff train --config` takes it
+    [[rows]]                          a row; a table of `Row`
+
+The files that ship with the package are in studies/: `embedded` for the embedded world, `full` for Stable Diffusion and real data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..base_config import load_config
+from ..errors import UserError
+from ..fields import checked
+from ..toml import read_toml
+from .sets import SetConfig
+
+FOLDER = Path(__file__).parent.parent / "studies"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples, from one of three places: a drawn set, scenes of the embedded world, or a folder of one's own.
+
+    set, labels: a set's name under [sets] and one of its labellings. scenes: a set of `seediff mini scenes`. folder: a name for
+    `--data NAME=PATH`, with the `split` of it. count: the first so many, after
+    `skip` others. only, without: samples that show only, or none, of these
+    classes. seed: of rendered scenes, or of the second and further drawings of a set, which are other images of the same kind.
+    augment: a preset of `seediff augment`, applied to the samples.
+    """
+
+    set: str | None = None
+    labels: str | None = None
+    scenes: str | None = None
+    folder: str | None = None
+    split: str | None = None
+    count: int | None = None
+    skip: int = 0
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    seed: int | None = None
+    augment: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(place is not None for place in (self.set, self.scenes, self.folder)) != 1:
+            raise UserError("name one of set, scenes and folder")
+        if (self.set is None) != (self.labels is None):
+            raise UserError("set and labels belong together")
+        if self.skip < 0 or (self.count is not None and self.count < 1):
+            raise UserError(f"count = {self.count}, skip = {self.skip}: must be at least 1 and 0")
+
+    def scaled(self, factor: float) -> Source:
+        """With so much of the samples, at least two a source."""
+        return self if self.count is None else replace(self, count=max(2, round(self.count * factor)))
+
+
+@dataclass(frozen=True)
+class HeldOut(Source):
+    """Samples to measure on, and by which protocol of `seediff evaluate`."""
+
+    protocol: str = "own"
+
+
+@dataclass(frozen=True)
+class Row:
+    """train: names of the data trained on, mixed. then: data that training goes on with afterwards (fine-tuning).
+    settings: of this row's training, before those of [train]. then_settings: of the fine-tuning. paper: the paper's figures."""
+
+    name: str
+    train: tuple[str, ...]
+    then: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    settings: dict = field(default_factory=dict)
+    then_settings: dict = field(default_factory=dict)
+    paper: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: of the file. sets: name → what is drawn. metrics: which figures of a test are shown, `miou` first."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    data: Mapping[str, Source]
+    tests: Mapping[str, HeldOut]
+    sets: Mapping[str, SetConfig]
+    train: Mapping[str, Any]
+    metrics: tuple[str, ...] = ("miou",)
+    paper: str = ""
+    note: str = ""
+
+    def scaled(self, factor: float) -> Table:
+        """The same with so much of all samples that are trained on."""
+        return replace(self, data={name: source.scaled(factor) for name, source in self.data.items()})
+
+    def with_model(self, model: str) -> Table:
+        """The same with another model to draw with."""
+        return replace(self, sets={name: replace(config, model=model) for name, config in self.sets.items()})
+
+    def only_rows(self, names: tuple[str, ...]) -> Table:
+        """The same with these rows alone. UserError for one that is not there."""
+        known = [row.name for row in self.rows]
+        if unknown := [name for name in names if name not in known]:
+            raise UserError(f"--rows {unknown[0]}: the table has no such row; there are: {'; '.join(known)}")
+        return replace(self, rows=tuple(row for row in self.rows if row.name in names))
+
+    def folders(self) -> list[str]:
+        """The names that `--data` must give."""
+        used = [self.data[name] for row in self.rows for name in (*row.train, *row.then)]
+        used += [self.tests[name] for row in self.rows for name in row.tests]
+        return sorted({source.folder for source in used if source.folder})
+
+
+def packaged(table: str, world: str) -> Path:
+    """The file of a table that ships with the package."""
+    return FOLDER / world / f"{table}.toml"
+
+
+def read_table(path: Path) -> Table:
+    """A table's file. UserError naming the file and the place of what cannot be used."""
+    document = read_toml(path)
+    known = {"title", "rows", "data", "test", "sets", "train", "metrics", "paper", "note"}
+    if unknown := sorted(set(document) - known):
+        raise UserError(f"{path}: there is no '{unknown[0]}'; a table has: {', '.join(sorted(known))}")
+    for key in ("title", "rows", "data", "test"):
+        if not document.get(key):
+            raise UserError(f"{path}: '{key}' is missing")
+    data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in document["data"].items()}
+    tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in document["test"].items()}
+    sets = {name: load_config(path.parent / file, SetConfig) for name, file in document.get("sets", {}).items()}
+    rows = tuple(_made(Row, table, f"{path}, row {number}") for number, table in enumerate(document["rows"], 1))
+    rows = tuple(row if row.tests else replace(row, tests=tuple(tests)) for row in rows)
+    found = Table(
+        path.stem,
+        document["title"],
+        rows,
+        data,
+        tests,
+        sets,
+        document.get("train", {}),
+        tuple(document.get("metrics", ("miou",))),
+        document.get("paper", ""),
+        document.get("note", ""),
+    )
+    _check_names(found, path)
+    return found
+
+
+def _made(kind: Any, table: Any, where: str) -> Any:
+    if not isinstance(table, dict):
+        raise UserError(f"{where}: must be a table")
+    needed = [f.name for f in fields(kind) if f.name in ("name", "train") and f.name not in table]
+    if needed:
+        raise UserError(f"{where}: '{needed[0]}' is missing")
+    try:
+        return kind(**checked(kind, table, where))
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+
+
+def _check_names(table: Table, path: Path) -> None:
+    """Whatever rows and data refer to is there, and rows are told apart by their names."""
+    for name, source in {**table.data, **table.tests}.items():
+        if source.set is not None:
+            if source.set not in table.sets:
+                raise UserError(f"{path}: {name}: there is no set '{source.set}' under [sets]")
+            if source.labels not in table.sets[source.set].labels:
+                known = ", ".join(table.sets[source.set].labels)
+                raise UserError(f"{path}: {name}: set '{source.set}' has no labelling '{source.labels}'; there are: {known}")
+    for row in table.rows:
+        for name in (*row.train, *row.then):
+            if name not in table.data:
+                raise UserError(f"{path}: row '{row.name}': there is no data '{name}'; there are: {', '.join(table.data)}")
+        for name in row.tests:
+            if name not in table.tests:
+                raise UserError(f"{path}: row '{row.name}': there is no test '{name}'; there are: {', '.join(table.tests)}")
+    names = [row.name for row in table.rows]
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: two rows are called '{next(n for n in names if names.count(n) > 1)}'")

@@ -1,0 +1,210 @@
+"""Tables of trained segmenters: for every row and seed, the samples, a segmenter trained on them, and its scores.
+
+Everything is kept by what decided it, and made once for all tables: a study that was interrupted goes on, a row that several tables have
+is trained once, and a changed row is another one.
+
+    work/segmenters/<digest>/          as `seediff train` leaves it
+    work/scores/<digest>-<test>.json   as `seediff evaluate` gives them
+    out/results.json, .md, .csv, .svg  study/trained_table.py
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..dataset import native
+from ..engine import Progress
+from ..errors import UserError
+from ..evaluate.evaluation import evaluate, protocol_for
+from ..fields import checked
+from ..models.mini.scenes import SETS
+from ..prompts import BACKGROUND
+from ..train.config import TrainConfig, make_config
+from .sources import Places, Samples, classes_of, described, digest, joined, open_source, open_test, place
+from .tables import HeldOut, Row, Table
+
+EPOCHS = 20.0
+"""How often all samples are seen where a table does not say."""
+
+Watch = Callable[[str], Progress]
+"""Called with what is done next; returns what its progress is reported to."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A segmenter to train: on what, for how long, and how; `base` is the one that it goes on from."""
+
+    config: TrainConfig
+    data: tuple[str, ...]
+    epochs: float
+    base: Training | None = None
+
+
+def run_table(
+    table: Table,
+    places: Places,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    settings: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Make what is missing of a table, measure it, and return its results.
+
+    settings: of every training, before those of the table. Raises UserError, before anything is drawn or trained, for what is missing.
+    """
+    watch = watch or (lambda what: lambda done, total, now: None)
+    check(table, places, seeds, settings)
+    rows = []
+    for row in table.rows:
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in row.tests}
+        seconds = 0.0
+        for seed in seeds:
+            training = training_of(row, table, seed, settings)
+            label = f"{row.name}, seed {seed}"
+            folder = train_one(training, row, table, places, label, watch)
+            for name in row.tests:
+                found[name].append(score_one(folder, table.tests[name], places, f"{label}: measuring on {name}", watch))
+            seconds += sum(_costs(places).get(folder.name, {}).values())
+        rows.append(
+            {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then), "tests": found, "seconds": seconds}
+        )
+    return {
+        "table": table.name,
+        "title": table.title,
+        "paper": table.paper,
+        "note": table.note,
+        "metrics": list(table.metrics),
+        "seeds": list(seeds),
+        "train": {key: _json(value) for key, value in {**table.train, **(settings or {})}.items()},
+        "data": {name: described(table.data[name], table.sets, places) for row in table.rows for name in (*row.train, *row.then)},
+        "rows": rows,
+        "version": __version__,
+    }
+
+
+def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None = None) -> None:
+    """Raise UserError for whatever would stop the study later: data not named, art not there, training options that do not exist."""
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError("--seeds: name one or more, each once, for example 0,1,2")
+    if unknown := sorted(set(places.folders) - set(table.folders())):
+        wanted = ", ".join(table.folders()) or "none"
+        raise UserError(f"--data {unknown[0]}: the table has no data of that name; it needs {wanted}")
+    for row in table.rows:
+        for seed in seeds:
+            training_of(row, table, seed, settings)
+        for name in (*row.train, *row.then):
+            source = table.data[name]
+            if source.folder is not None and not place(source, places).is_dir():
+                raise UserError(f"--data {source.folder}={place(source, places)}: there is no such folder")
+            if source.scenes and source.scenes not in SETS and (places.art is None or not places.art.is_dir()):
+                raise UserError(f"data '{name}' is rendered from the art: name its folder with --art (`seediff mini art` fetches it)")
+    for name, test in table.tests.items():
+        found = open_test(test, places)
+        protocol = protocol_for(test.protocol, found)
+        protocol.truth_table(found.classes, f"test '{name}'")
+        if not found.samples:
+            raise UserError(f"test '{name}': no sample is left of it")
+        for row in table.rows:
+            if name in row.tests:
+                protocol.predicted_table(dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'")
+
+
+def training_of(row: Row, table: Table, seed: int, settings: Mapping[str, Any] | None = None) -> Training:
+    """What is trained for a row; for one that goes on with other data, with the training that it goes on from as `base`."""
+    where = f"table {table.name}, row '{row.name}'"
+    given = {**table.train, **row.settings, **(settings or {})}
+    first = _training({**given, "seed": seed}, row.train, where)
+    if not row.then:
+        return first
+    return replace(_training({**given, **row.then_settings, "seed": seed}, row.then, where), base=first)
+
+
+def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> Training:
+    values = dict(values)
+    epochs = values.pop("epochs", EPOCHS)
+    if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
+        raise UserError(f"{where}: epochs = {epochs!r} must be a number above 0")
+    return Training(make_config(checked(TrainConfig, values, where)), data, float(epochs))
+
+
+def train_one(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Path:
+    """The folder of a row's segmenter, trained when it is not there."""
+    from ..train.data import Stage
+    from ..train.run import train
+
+    folder = places.work / "segmenters" / training_digest(training, row, table, places)
+    if (folder / native.CARD).is_file():
+        return folder
+    samples = samples_of(training, row, table, places, label, watch)
+    config = training.config
+    if training.base is not None:
+        before = train_one(training.base, row, table, places, f"{label}, first part", watch)
+        config = replace(config, weights=str(before))
+    begun = time.perf_counter()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    train(config, [Stage(samples.items, samples.classes, epochs=training.epochs)], folder, watch(f"{label}: training"))
+    _add_cost(places, folder.name, "training", time.perf_counter() - begun)
+    return folder
+
+
+def samples_of(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Samples:
+    """The samples of one part of a row's training, numbered by the classes of all of its parts."""
+    opened = [open_source(table.data[name], table.sets, places, watch(f"{label}: data '{name}'")) for name in training.data]
+    return joined(opened, row_classes(row, table, places))
+
+
+def row_classes(row: Row, table: Table, places: Places) -> list[str]:
+    """The classes of all parts of a row's training, by name, in the order in which they first appear."""
+    found = [classes_of(table.data[name], table.sets, places) for name in (*row.train, *row.then)]
+    return list(dict.fromkeys(name for classes in found for name in classes))
+
+
+def training_digest(training: Training, row: Row, table: Table, places: Places) -> str:
+    """What a segmenter is kept by: its data, those that its classes come from, its training and the one before."""
+    parts = {
+        "data": [described(table.data[name], table.sets, places) for name in training.data],
+        "classes": row_classes(row, table, places),
+        "config": {key: _json(value) for key, value in asdict(training.config).items() if key not in ("device", "dtype")},
+        "epochs": training.epochs,
+        "base": training_digest(training.base, row, table, places) if training.base else None,
+    }
+    return digest(parts)
+
+
+def score_one(folder: Path, test: HeldOut, places: Places, label: str, watch: Watch) -> dict[str, Any]:
+    """A segmenter's scores on a test, measured when they are not there."""
+    about = {name: value for name, value in asdict(test).items() if value not in (None, (), 0)}
+    path = places.work / "scores" / f"{folder.name}-{digest({**about, 'folder': str(test.folder and place(test, places).resolve())})}.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    begun = time.perf_counter()
+    found = open_test(test, places)
+    evaluation = evaluate(folder, found, protocol=test.protocol, boundary=False, progress=watch(label))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    native.write_atomic(path, (json.dumps(evaluation.to_json(), indent=1) + "\n").encode())
+    _add_cost(places, folder.name, "measuring", time.perf_counter() - begun)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _costs(places: Places) -> dict[str, dict[str, float]]:
+    """Seconds by segmenter and by what they were spent on."""
+    path = places.work / "costs.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _add_cost(places: Places, name: str, what: str, seconds: float) -> None:
+    costs = _costs(places)
+    costs.setdefault(name, {})
+    costs[name][what] = round(costs[name].get(what, 0.0) + seconds, 1)
+    native.write_atomic(places.work / "costs.json", (json.dumps(costs, indent=1) + "\n").encode())
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

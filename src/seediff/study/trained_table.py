@@ -1,0 +1,146 @@
+"""What a table of trained segmenters says, for readers: Markdown beside the paper's figures, CSV, JSON, and a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ..dataset.native import write_atomic
+from .table import csv_bytes, json_bytes
+
+FILES = ("results.json", "results.md", "results.csv", "results.svg")
+WIDTH, ROW, LEFT, RIGHT = 760, 26, 300, 90  # of the plot, in pixels
+
+
+def write_table(out: Path, result: Mapping[str, Any]) -> None:
+    """Write FILES to `out`, each atomically."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows = summarised(result)
+    fit = fitted(rows, result["metrics"][0])
+    write_atomic(out / "results.json", json_bytes({**result, "summary": rows, **({"fit": fit} if fit else {})}))
+    write_atomic(out / "results.md", markdown(result, rows, fit).encode("utf-8"))
+    write_atomic(out / "results.csv", csv_bytes(rows))
+    write_atomic(out / "results.svg", plot(result, rows).encode("utf-8"))
+
+
+def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One entry a row, test and metric, in percent: the mean over seeds, their lowest and highest, and the mean of the bootstrap intervals
+    over images; beside it the paper's figure, None where it has none."""
+    entries = []
+    for row in result["rows"]:
+        for test, scores in row["tests"].items():
+            for metric in result["metrics"]:
+                found = [figure(one, metric) for one in scores]
+                values = [value for value, _ in found]
+                paper = row["paper"].get(f"{test}.{metric}", row["paper"].get(metric))
+                low, high = (sum(bounds[end] for _, bounds in found) / len(found) for end in (0, 1))
+                entries.append(
+                    {
+                        "row": row["name"],
+                        "test": test,
+                        "metric": metric,
+                        "mean": round(100 * sum(values) / len(values), 2),
+                        "lowest": round(100 * min(values), 2),
+                        "highest": round(100 * max(values), 2),
+                        "ci95": [round(100 * low, 2), round(100 * high, 2)],
+                        "paper": paper,
+                        "minutes": round(row["seconds"] / 60, 1),
+                    }
+                )
+    return entries
+
+
+def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[float]]:
+    """A metric of `Scores.table` and its interval: `miou`, `pixel_accuracy`, a group such as `unseen`, or a class, in any case."""
+    if metric in ("miou", "pixel_accuracy"):
+        return scores[metric], scores[f"{metric}_ci95"]
+    groups = {name.lower(): one for name, one in scores["groups"].items()}
+    if metric.lower() in groups:
+        return groups[metric.lower()]["miou"], groups[metric.lower()]["miou_ci95"]
+    classes = {name.lower(): one for name, one in scores["per_class"].items()}
+    return classes[metric.lower()]["iou"], classes[metric.lower()]["iou_ci95"]
+
+
+def fitted(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float] | None:
+    """mIoU = a − b · n^(−c), for tables whose rows are numbers of images; None for others, and where there are fewer than four."""
+    points = [(float(row["row"]), row["mean"]) for row in rows if row["row"].isdigit() and row["metric"] == metric]
+    if len(points) < 4 or len(points) < len({row["row"] for row in rows}):
+        return None
+    from scipy.optimize import curve_fit
+
+    sizes, values = zip(*points, strict=True)
+    try:
+        (a, b, c), _ = curve_fit(
+            lambda n, a, b, c: a - b * n ** (-c),
+            sizes,
+            values,
+            p0=(max(values) + 5, 100.0, 0.5),
+            bounds=([0, 0, 0.01], [100, 1e4, 3]),
+            maxfev=20000,
+        )
+    except RuntimeError:  # no fit was found
+        return None
+    worst = max(abs(a - b * n ** (-c) - value) for n, value in points)
+    return {"a": round(float(a), 2), "b": round(float(b), 2), "c": round(float(c), 3), "largest_error": round(float(worst), 2)}
+
+
+def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: Mapping[str, float] | None = None) -> str:
+    """The table with the paper's figures beside ours."""
+    lines = [f"# {result['title']}", ""]
+    lines += [f"Paper: {result['paper']}.", ""] if result["paper"] else []
+    lines += [result["note"], ""] if result["note"] else []
+    several = len({(row["test"], row["metric"]) for row in rows}) > 1
+    lines += [f"| | {'figure | ' if several else ''}ours, % | seeds | 95 % over images | paper, % |", "|" + "---|" * (6 if several else 5)]
+    for row in rows:
+        what = f"{row['test'].replace('_', ' ')}, {row['metric']} | " if several else ""
+        seeds = f"{row['lowest']:.1f}–{row['highest']:.1f}"
+        ci = "–".join(f"{bound:.1f}" for bound in row["ci95"])
+        lines.append(f"| {row['row']} | {what}{row['mean']:.1f} | {seeds} | {ci} | {'' if row['paper'] is None else row['paper']} |")
+    tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
+    minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
+    train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
+    lines += [
+        "",
+        f"Measured on {tests}; seeds {', '.join(map(str, result['seeds']))}; training: {train}; {minutes:.0f} minutes of training and",
+    ]
+    lines[-1] += f" measuring in all; seediff {result['version']}."
+    if fit:
+        lines += ["", f"Fit: {fit['a']} − {fit['b']} · n^−{fit['c']}, off by at most {fit['largest_error']}."]
+    return "\n".join(lines) + "\n"
+
+
+def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """An SVG: a bar a row with the seeds' span, and the paper's figure as a ring."""
+    shown = [row for row in rows if row["metric"] == result["metrics"][0]]
+    several = len({row["test"] for row in shown}) > 1
+    height = ROW * len(shown) + 60
+
+    def x(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * min(max(value, 0.0), 100.0) / 100
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
+        f'<text x="10" y="20" font-size="14">{escape(result["title"])}</text>',
+    ]
+    for tick in range(0, 101, 20):
+        parts.append(f'<line x1="{x(tick):.1f}" y1="32" x2="{x(tick):.1f}" y2="{height - 22}" stroke="#ddd"/>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{height - 8}" text-anchor="middle" fill="#555">{tick}</text>')
+    for number, row in enumerate(shown):
+        top = 36 + number * ROW
+        middle = top + ROW / 2 - 2
+        name = f"{row['row']} ({row['test'].replace('_', ' ')})" if several else row["row"]
+        if math.isnan(row["mean"]):
+            continue
+        parts += [
+            f'<text x="{LEFT - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(name)}</text>',
+            f'<rect x="{LEFT}" y="{top}" width="{x(row["mean"]) - LEFT:.1f}" height="{ROW - 6}" fill="#4c78a8"/>',
+            f'<line x1="{x(row["lowest"]):.1f}" y1="{middle}" x2="{x(row["highest"]):.1f}" y2="{middle}" stroke="black" stroke-width="2"/>',
+            f'<text x="{x(row["mean"]) + 8:.1f}" y="{middle + 4:.1f}">{row["mean"]:.1f}</text>',
+        ]
+        if row["paper"] is not None:
+            parts.append(f'<circle cx="{x(row["paper"]):.1f}" cy="{middle:.1f}" r="5" fill="none" stroke="#e45756" stroke-width="2"/>')
+    return "\n".join([*parts, "</svg>"]) + "\n"

@@ -1,0 +1,145 @@
+"""Tables of trained segmenters: made once, kept by what decided them, refused before anything is made when something is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from seediff.dataset.store import open_native
+from seediff.errors import UserError
+from seediff.models.mini.scene_sets import write_scene_set
+from seediff.study import sources, trained
+from seediff.study.sources import Places, chosen, described, joined, open_source
+from seediff.study.tables import HeldOut, Row, Source, Table
+from seediff.study.trained import check, run_table, training_digest, training_of
+
+SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
+
+
+def small_table(**changes) -> Table:
+    data = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
+    tests = {"held_out": HeldOut(scenes="tune", count=2), "people": HeldOut(scenes="tune", count=40, protocol="cityscapes-human-vehicle")}
+    rows = (Row("plain", ("some",), tests=("held_out",)), Row("tuned", ("some",), then=("more",), tests=("held_out",)))
+    return replace(Table("small", "Small", rows, data, tests, {}, SETTINGS), **changes)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    write_scene_set(folder / "scenes", "tune", count=8)
+    return Places(folder / "work", {"scenes": folder / "scenes"})
+
+
+def test_a_table_is_made_once_and_goes_on(places, tmp_path, monkeypatch):
+    said = []
+
+    def watch(what):
+        said.append(what)
+        return lambda done, total, now: None
+
+    result = run_table(small_table(), places, seeds=(0,), watch=watch)
+    assert [row["name"] for row in result["rows"]] == ["plain", "tuned"]
+    for row in result["rows"]:
+        (scores,) = row["tests"]["held_out"]
+        assert 0 <= scores["miou"] <= 1
+        assert scores["images"] == 2
+        assert row["seconds"] > 0
+    assert sum("training" in what for what in said) == 2  # the tuned one goes on from the plain one
+    assert len(list((places.work / "segmenters").iterdir())) == 2
+
+    monkeypatch.setattr(trained, "train_one", no_training(trained.train_one))
+    again = run_table(small_table(), places, seeds=(0,))
+    assert json.dumps(again) == json.dumps(result)
+
+
+def no_training(train_one):
+    """`train_one` where nothing may be trained any more."""
+
+    def checked(training, row, table, places, label, watch):
+        folder = places.work / "segmenters" / training_digest(training, row, table, places)
+        assert (folder / "README.md").is_file()
+        return train_one(training, row, table, places, label, watch)
+
+    return checked
+
+
+def test_what_decides_a_segmenter_decides_its_folder(places):
+    table = small_table()
+    row = table.rows[0]
+
+    def key(table, row=row, seed=0):
+        return training_digest(training_of(row, table, seed), row, table, places)
+
+    assert key(table) == key(small_table())
+    other = {**table.data, "some": Source(folder="scenes", count=3)}
+    changed = [
+        key(table, seed=1),
+        key(replace(table, data=other)),
+        key(replace(table, train={**SETTINGS, "epochs": 2})),
+        key(replace(table, train={**SETTINGS, "learning_rate": 0.01})),
+        key(table, table.rows[1]),
+    ]
+    assert len({key(table), *changed}) == 6
+    # Where it is measured, and what the row is called, decide nothing.
+    assert key(table, replace(row, name="other", tests=("people",))) == key(table)
+
+
+@pytest.mark.parametrize(
+    ("changes", "folders", "message"),
+    [
+        ({}, {}, "needs data 'scenes': say where it is with --data scenes=FOLDER"),
+        ({}, {"scenes": "missing"}, "there is no such folder"),
+        ({}, {"scenes": "scenes", "voc": "scenes"}, "--data voc: the table has no data of that name; it needs scenes"),
+        ({"data": {"some": Source(scenes="train"), "more": Source(scenes="tune")}}, {}, "name its folder with --art"),
+        ({"train": {"backbone": "tiny", "epochs": 0}}, {"scenes": "scenes"}, "epochs = 0 must be a number above 0"),
+        ({"train": {"backbone": "tinier"}}, {"scenes": "scenes"}, "tinier"),
+        ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
+        ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "--protocol vocc: must be own or one of"),
+    ],
+)
+def test_refused_before_anything_is_made(places, tmp_path, changes, folders, message):
+    here = places.folders["scenes"].parent
+    bad = Places(tmp_path / "work", {name: here / folder for name, folder in folders.items()})
+    with pytest.raises(UserError) as error:
+        check(small_table(**changes), bad, (0,))
+    assert message in str(error.value)
+    assert not (tmp_path / "work" / "segmenters").exists()
+
+
+def test_seeds_are_named_once(places):
+    with pytest.raises(UserError, match="--seeds"):
+        check(small_table(), places, (0, 0))
+    with pytest.raises(UserError, match="--seeds"):
+        check(small_table(), places, ())
+
+
+def test_chosen_samples(places):
+    classes, items = open_native(places.folders["scenes"])
+    shown = items[0].row["classes"]
+    assert chosen(Source(folder="x", skip=2, count=3), items, classes) == items[2:5]
+    assert items[0] in chosen(Source(folder="x", only=tuple(shown)), items, classes)
+    assert items[0] not in chosen(Source(folder="x", without=(shown[0],)), items, classes)
+    with pytest.raises(UserError, match="class 'unicorn' is not one"):
+        chosen(Source(folder="x", only=("unicorn",)), items, classes)
+    with pytest.raises(UserError, match="no sample is left"):
+        chosen(Source(folder="x", skip=100), items, classes)
+
+
+def test_sources_are_joined_by_the_names_of_their_classes(places):
+    classes, items = open_native(places.folders["scenes"])
+    turned = tuple(reversed(classes))
+    part = sources.Samples(classes, items[:1])
+    both = joined([part], turned)
+    assert both.classes == turned
+    before, after = items[0].label_map(), both.items[0].label_map()
+    for number, name in enumerate(classes, 1):
+        assert ((before == number) == (after == turned.index(name) + 1)).all()
+    assert ((before == 0) == (after == 0)).all()
+
+
+def test_what_is_described_is_where_it_is_and_which(places):
+    about = described(Source(folder="scenes", count=4), {}, places)
+    assert about == {"folder": str(places.folders["scenes"].resolve()), "count": 4}
+    assert open_source(Source(folder="scenes", count=4), {}, places).items
