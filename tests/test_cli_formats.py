@@ -71,3 +71,26 @@ def test_the_command_line_stays_light():
     code = "import sys, seediff.cli_formats; print([m for m in ('torch', 'scipy', 'PIL', 'pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--to", "parquet", "--shard-size", "nan"), "--shard-size nan: must be a number of MB above 0"),
+        (("--to", "webdataset", "--shard-size", "inf"), "--shard-size inf: must be"),
+        (("--to", "voc", "--seed", 3), "--seed: needs --split"),
+    ],
+)
+def test_options_that_cannot_be(pets, tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
+        run("export", pets, *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "yolo", "parquet", "webdataset"])
+def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, name):
+    picture = next((pets / "images").rglob("*.png"))
+    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+    with pytest.raises(UserError, match=rf"{picture.name}: cannot be read as a picture"):
+        run("export", pets, "--to", name, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

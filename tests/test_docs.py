@@ -29,6 +29,7 @@ from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.models import registry
 from seediff.photos import find_photos
+from seediff.study.cli_tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
@@ -40,11 +41,12 @@ SMALL = {
     "study truth": {"--scenes": "2", "--tune-scenes": "2"},
     "study segments": {"--scenes": "2", "--tune-scenes": "2"},
     "study aggregation": {"--scenes": "2"},
+    "train": {"--steps": "2"},
 }
 """Command → options that it gets, whether its line has them or not."""
 FEW_IMAGES = (r"per_class=\d+", "per_class=1, steps=2")
 """The same in Python."""
-PARSED = ("mini", "study generated")
+PARSED = ("mini", "study generated", *(f"study {table}" for table in TABLES))
 """These fetch art, train for hours, or generate and measure hundreds of images."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
 CSV = {

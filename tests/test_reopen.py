@@ -4,18 +4,23 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cyclopts import App
 from fake_engine import fake_draw
+from PIL import Image
 
 from seediff.cli_quality import check
 from seediff.dataset import native
 from seediff.dataset.check import check_dataset
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
+from seediff.photo_config import MaskPhotosConfig
+from seediff.photos import find_photos
 from seediff.reopen import can_reopen, reopen, sample_number
 from seediff.run import generate
 from seediff.run_config import GenerateConfig
+from seediff.run_mask import mask_photos
 
 CONFIG = GenerateConfig(
     classes=("dog", "cat", "bus"), per_class=3, batch_size=2, reject=True, attempts=2, keep_soft=True, keep_attention=True, device="cpu"
@@ -84,6 +89,26 @@ def test_what_cannot_be_made_again_is_left_as_it_is(tmp_path):
     text = (tmp_path / "out" / native.CONFIG).read_text()
     (tmp_path / "out" / native.CONFIG).write_text(text.replace('version = "', 'version = "9'))
     assert not can_reopen(tmp_path / "out")  # another version would draw other pictures
+
+
+def test_masks_of_photographs_are_made_again(tmp_path, mini_folder):
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        Image.fromarray(rng.integers(0, 256, (128, 128, 3), np.uint8)).save(tmp_path / f"photos/{number}.png")
+    (tmp_path / "photos/1.png").write_bytes(b"no picture")
+    config = MaskPhotosConfig(
+        classes=("dog",), presence=0.0, timesteps=(100,), keep_soft=True, model=str(mini_folder), batch_size=1, device="cpu", threads=1
+    )
+    found, out = find_photos([tmp_path / "photos"]).photos, tmp_path / "out"
+    mask_photos(config, found, out)
+    before = hashes(out)
+    truncate(out / "masks/000002.png")
+    with pytest.raises(UserError, match=r"1 damaged file; to make their samples again: seediff mask PHOTOS --config .*seediff.toml --out "):
+        app(["check", str(out), "--fix", "--quiet"], exit_on_error=False, print_error=False)
+    assert sorted(path.name for path in (out / ".batches").iterdir()) == ["000000.json", "000001.json"]
+    mask_photos(config, found, out)
+    assert hashes(out) == before
 
 
 def test_files_are_known_by_their_numbers():

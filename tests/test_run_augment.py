@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import shutil
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -14,6 +15,7 @@ from cyclopts import App
 from seediff import run_folder
 from seediff.augment_config import AugmentConfig
 from seediff.base_config import load_config
+from seediff.cli import main
 from seediff.cli_augment import augment as command
 from seediff.dataset import native
 from seediff.dataset.check import check_dataset
@@ -271,6 +273,28 @@ def test_the_command(pets, made, tmp_path, capsys):
     run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
     assert files(tmp_path / "again") == files(made)
     assert capsys.readouterr().out == ""
+
+
+def test_preview_writes_the_same_page_again(made, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    page = (copy / native.PREVIEW).read_bytes()
+    (copy / native.PREVIEW).unlink()
+    assert main(["preview", str(copy)]) == 0
+    assert (copy / native.PREVIEW).read_bytes() == page
+    (copy / "augmentations.jpg").unlink()
+    assert main(["preview", str(copy)]) == 2
+    assert capsys.readouterr().err == f"seediff: {copy / 'augmentations.jpg'}: cannot be read: No such file or directory\n"
+
+
+def test_absurd_numbers_are_refused_at_once(pets, tmp_path):
+    for count in ("999999999999", "999999999999%", "999999999999/1"):
+        with pytest.raises(UserError, match="at most 10,000,000 can be added"):
+            augment(config(add=(f"flip:{count}",)), pets, tmp_path / "out")
+    for count in ("9" * 13, "9" * 400 + "%", "1/" + "9" * 400):
+        with pytest.raises(UserError, match="how many, in at most 12 digits"):
+            config(add=(f"flip:{count}",))
+    assert not (tmp_path / "out").exists()
 
 
 def test_options_of_the_command(pets, tmp_path):

@@ -103,13 +103,14 @@ def parse_addition(text: str) -> Addition:
             raise UserError(f"add '{text}': there is no operation '{name}'; there are {', '.join(OPERATIONS)}")
     if any(grid_of(name) for name in operations[1:]):
         raise UserError(f"add '{text}': splice-RxC must come first: its cells are pictures of the set as they are")
-    if found := re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)/([1-9]\d*)|(\d+)", amount.strip()):
+    if found := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
         percent, part, whole, count = found.groups()
         if count is not None:
             return Addition(text, operations, int(count), None)
         return Addition(text, operations, None, float(percent) / 100 if percent is not None else int(part) / int(whole))
     raise UserError(
-        f"add '{text}': how many? For example {names}:10% (of the set's samples), {names}:3000/60000, or {names}:500 (pictures)"
+        f"add '{text}': how many, in at most 12 digits? For example {names}:10% (of the set's samples), "
+        f"{names}:3000/60000, or {names}:500 (pictures)"
     )
 
 

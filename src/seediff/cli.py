@@ -54,17 +54,25 @@ app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model
 
 
 @app.command
-def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset of generate or mask.")]) -> None:
+def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset of generate, mask or augment.")]) -> None:
     """Write preview.html of a dataset again.
 
     For example: `seediff preview pets`
     """
+    from . import run_augment
+    from .augment_config import AugmentConfig
+    from .base_config import load_config
     from .dataset import native
     from .photo_config import MaskPhotosConfig
     from .run_config import load_dataset_config
     from .samples import preview as write
     from .summary import look_at
+    from .toml import read_toml
 
+    if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:
+        config = load_config(data / native.CONFIG, AugmentConfig)
+        print(look_at(run_augment.preview(data, config, native.read_rows(data))))
+        return
     config = load_dataset_config(data / native.CONFIG, MaskPhotosConfig)
     rejected = native.read_rows(data, native.REJECTED) if (data / native.REJECTED).is_file() else []
     print(look_at(write(data, config, native.read_rows(data), rejected)))

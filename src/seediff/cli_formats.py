@@ -61,6 +61,10 @@ def export_(
     from .dataset.store import open_native
 
     export = load_function(f"export_{to}")
+    if shard_size is not None and not 0 < shard_size < float("inf"):
+        raise UserError(f"--shard-size {shard_size}: must be a number of MB above 0")
+    if seed is not None and split is None:
+        raise UserError("--seed: needs --split SHARE, whose samples it chooses")
     size = round(shard_size * 1e6) if shard_size is not None else None
     options = {"split": split, "seed": seed, "min_area": min_area, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
     chosen = fitting(export, {"link": link, **options, "shard_size": size}, f"--to {to}")

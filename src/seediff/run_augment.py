@@ -39,6 +39,8 @@ from .prompts import sample_seed
 from .run_folder import BatchRecord, look_into, record_file, record_written
 
 TRAIN = "train"
+MAX_ADDED = 10_000_000
+"""New pictures at most: their plan is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,16 @@ def plan(config: AugmentConfig, items: Sequence[Item]) -> list[Task]:
         again += 1
         prefix = f"augmented{again}"
     tasks = [Task(item.name, position) for position, item in enumerate(items)] if config.keep_originals else []
+    additions = [(addition.operations, addition.of(len(sources))) for addition in config.additions()]
+    if (total := sum(count for _, count in additions)) > MAX_ADDED:
+        raise UserError(f"--add: {total:,} new pictures in all; at most {MAX_ADDED:,} can be added at once")
     number, order = 0, np.arange(0)
-    for addition in config.additions():
-        for _ in range(addition.of(len(sources))):
+    for operations, count in additions:
+        for _ in range(count):
             if number % len(sources) == 0:
                 order = np.random.default_rng([config.seed, number // len(sources)]).permutation(len(sources))
             source = sources[order[number % len(sources)]]
-            tasks.append(Task(f"{prefix}-{number:06d}", source, addition.operations, number))
+            tasks.append(Task(f"{prefix}-{number:06d}", source, operations, number))
             number += 1
     if not number:
         raise UserError("nothing to add: --add names no picture, for example --add flip:50%")
@@ -320,7 +325,6 @@ class AugmentJob(Job[Task]):
 
     def finish(self, records: Sequence[BatchRecord]) -> None:
         """metadata.jsonl is last: once it is there, the dataset is complete."""
-        from .report import write_preview
         from .report.before_after import before_after
         from .report.data_card import data_card
 
@@ -331,8 +335,20 @@ class AugmentJob(Job[Task]):
         native.write_atomic(self.out / native.CLASSES, native.classes_text(self.classes))
         native.write_atomic(self.out / AUGMENTATIONS, sheet)
         native.write_atomic(self.out / native.CARD, data_card(about=about, rows=rows, class_names=self.classes).encode("utf-8"))
-        write_preview(self.out, summary=about, rows=rows, class_names=self.classes, steps=(), augmentations=sheet)
+        preview(self.out, self.config, rows)
         native.write_atomic(self.out / native.METADATA, native.jsonl(rows))
+
+
+def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write preview.html from what is in the folder, and return its path. Raises UserError naming a file that cannot be read."""
+    from .report import write_preview
+
+    try:
+        sheet = (out / AUGMENTATIONS).read_bytes()
+    except OSError as error:
+        raise UserError(f"{out / AUGMENTATIONS}: cannot be read: {error.strerror}") from error
+    names = native.read_classes(out)
+    return write_preview(out, summary=summarize(config, rows), rows=rows, class_names=names, steps=(), augmentations=sheet)
 
 
 AUGMENTATIONS = "augmentations.jpg"

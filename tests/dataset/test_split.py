@@ -93,7 +93,7 @@ def test_shares_that_cannot_be(shares, message):
 
 def test_a_broken_picture_is_named():
     broken = Item("x", item().image[:60], "png", lambda: np.zeros((4, 6), np.uint8))  # type: ignore[index]
-    with pytest.raises(UserError, match="sample 'x': its picture cannot be read"):
+    with pytest.raises(UserError, match="sample 'x': cannot be read as a picture"):
         split_samples([broken], ("a",), {"val": 0.5})
 
 
@@ -103,3 +103,15 @@ def test_the_pictures_here_are_unlike():
 
     hashes = [difference_hash(Image.fromarray(picture(rng))) for _ in range(60)]
     assert len(same_looks(hashes)) == 60
+
+
+def test_no_part_is_left_empty():
+    items = samples(12)
+    with pytest.raises(UserError, match=r"of 12 samples in 12 groups that look alike, none would be for 'val'"):
+        split_samples(items, ("a", "b", "c"), {"val": 0.001})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_cannot_be(seed):
+    with pytest.raises(UserError, match="must be in"):
+        split_samples(samples(12), ("a", "b", "c"), SHARES, seed=seed)

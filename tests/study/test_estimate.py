@@ -39,7 +39,7 @@ def test_cost_of_a_table():
     assert half.costs[1].operations == pytest.approx(trainings[0].operations / 2)
     config = make_config({"backbone": "tiny"})
     forward, parameters = network_cost(config)
-    assert trainings[0].operations == pytest.approx(1000 * 30 * 3 * forward)
+    assert trainings[0].operations == pytest.approx(1000 * 12 * 3 * forward)
     assert parameters > 1e5
     assert drawing.operations > 1000 * 20 * set_shape(table.sets["main"])["unet"]
 
@@ -47,7 +47,21 @@ def test_cost_of_a_table():
 def test_a_training_that_two_rows_share_is_counted_once():
     costs = estimate(read_table(packaged("main", "embedded")), (0,), {}, tflops=1.0).costs
     assert [cost.times for cost in costs] == [1] * len(costs)
-    assert len({cost.what for cost in costs}) == len(costs) == 1 + 7
+    assert len({cost.what for cost in costs}) == len(costs) == 1 + 8
+
+
+def test_every_drawing_and_every_setting_is_counted():
+    scale = read_table(packaged("scale", "embedded"))
+    assert estimate(scale, (0,), {}, tflops=1.0).costs[0].times == 4
+    table = read_table(packaged("strategy", "embedded"))
+    first = table.rows[0]
+    faster = replace(table, rows=(first, replace(first, name="faster", settings={"learning_rate": 0.01})))
+    assert len(estimate(faster, (0, 1), {}, tflops=1.0).costs) == 1 + 2
+    augmented = estimate(read_table(packaged("augmentation", "embedded")), (0,), {}, tflops=1.0)
+    (more,) = [cost for cost in augmented.costs if cost.what.startswith("augment")]
+    assert more.disk > 0
+    plain, longer = augmented.costs[-2:]
+    assert longer.operations > plain.operations
 
 
 def test_a_rate_must_be_one():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from seediff.errors import UserError
 from seediff.study.cli_tables import TABLES
-from seediff.study.tables import FOLDER, Source, packaged, read_table
+from seediff.study.tables import FOLDER, Source, _check_names, packaged, read_table
 from seediff.study.trained import training_of
 
 EVERY = sorted(FOLDER.glob("*/[!s]*.toml")) + sorted(FOLDER.glob("*/s[!e]*.toml"))
@@ -62,6 +65,13 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ('title = "A table"', "title = 5", "title = 5 must be a text"),
+        ('title = "A table"', 'title = "A table"\nmetrics = "miou"', "metrics = 'miou' must be a list of texts"),
+        ('title = "A table"', 'title = "A table"\nmetrics = [1]', "metrics: 1 must be a text"),
+        ('title = "A table"', 'title = "A table"\nsets = 3', "sets = 3 must be a table"),
+        ('train = ["exact"]', "train = []", "row 1: train = []: name the data"),
+        ('train = ["exact"]', 'train = ["exact"]\npaper = { miou = "high" }', "miou = 'high' must be a number"),
+        ("count = 100", 'count = 100, augment = "spice"', "augment = 'spice' must be one of diffumask"),
         ('title = "A table"', "", "'title' is missing"),
         ('train = ["exact"]', 'train = ["exakt"]', "there is no data 'exakt'; there are: exact"),
         ('train = ["exact"]', "", "row 1: 'train' is missing"),
@@ -102,12 +112,30 @@ def test_scaled_and_only_rows(write):
         table.only_rows(("inexact",))
 
 
+def test_sets_are_scaled_as_what_is_taken_of_them():
+    table = read_table(packaged("strategy", "embedded"))
+    scaled = table.scaled(0.01)
+    assert scaled.sets["main"].images == scaled.data["ca"].count == 10
+    with pytest.raises(UserError, match="count = 2000, skip = 0, but set 'main' has 1000 images"):
+        _check_names(replace(table, data={**table.data, "ca": replace(table.data["ca"], count=2000)}), Path("t"))
+
+
 def test_a_row_may_name_its_own_training(write):
     table = read_table(write(PLAIN + 'settings = { epochs = 3, learning_rate = 0.01 }\nthen = ["exact"]\nthen_settings = { epochs = 1 }\n'))
     training = training_of(table.rows[0], table, seed=7)
     assert (training.epochs, training.config.learning_rate, training.config.seed) == (1.0, 0.01, 7)
     assert training.base is not None
     assert training.base.epochs == 3.0
+
+
+def test_how_long_is_trained_is_said_once(write):
+    table = read_table(write(PLAIN.replace('backbone = "tiny"', 'backbone = "tiny"\nsteps = 50')))
+    row = table.rows[0]
+    assert (training_of(row, table, 0).steps, training_of(row, table, 0).epochs) == (50, None)
+    assert (training_of(row, table, 0, {"epochs": 2}).steps, training_of(row, table, 0, {"epochs": 2}).epochs) == (None, 2.0)
+    for settings, message in (({"steps": 1, "epochs": 1}, "both"), ({"steps": 0}, "steps = 0"), ({"steps": 1.5}, "steps = 1.5")):
+        with pytest.raises(UserError, match=message):
+            training_of(row, table, 0, settings)
 
 
 def test_a_source_is_one_place():

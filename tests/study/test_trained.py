@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
@@ -94,6 +97,11 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
         ({}, {"scenes": "scenes", "voc": "scenes"}, "--data voc: the table has no data of that name; it needs scenes"),
         ({"data": {"some": Source(scenes="train"), "more": Source(scenes="tune")}}, {}, "name its folder with --art"),
         ({"train": {"backbone": "tiny", "epochs": 0}}, {"scenes": "scenes"}, "epochs = 0 must be a number above 0"),
+        ({"metrics": ("miou", "unseen")}, {"scenes": "scenes"}, "metrics: test 'held_out' has no 'unseen'"),
+        ({"data": {"some": Source(folder="scenes", count=9), "more": Source(scenes="tune")}}, {"scenes": "scenes"}, "takes 9 samples, but"),
+        ({"data": {"some": Source(scenes="thruth"), "more": Source(scenes="tune")}}, {}, "data 'some': there are no scenes 'thruth'"),
+        ({"data": {"some": Source(scenes="tune", only=("unicorn",)), "more": Source(scenes="tune")}}, {}, "class 'unicorn' is not one"),
+        ({"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}}, {"scenes": "scenes"}, "'abacus' must be cuda"),
         ({"train": {"backbone": "tinier"}}, {"scenes": "scenes"}, "tinier"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
         ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "--protocol vocc: must be own or one of"),
@@ -106,6 +114,14 @@ def test_refused_before_anything_is_made(places, tmp_path, changes, folders, mes
         check(small_table(**changes), bad, (0,))
     assert message in str(error.value)
     assert not (tmp_path / "work" / "segmenters").exists()
+
+
+def test_labels_of_a_folder_are_read_before_anything_is_made(places, tmp_path):
+    folder = tmp_path / "scenes"
+    shutil.copytree(places.folders["scenes"], folder)
+    Image.fromarray(np.full((128, 128), 99, np.uint8)).save(folder / "masks" / "000002.png")
+    with pytest.raises(UserError, match="sample '000002': id 99 in its label map"):
+        check(small_table(), Places(tmp_path / "work", {"scenes": folder}), (0,))
 
 
 def test_seeds_are_named_once(places):

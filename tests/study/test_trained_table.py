@@ -54,6 +54,12 @@ def test_figures():
     assert figure(scores(0.5), "pixel_accuracy")[0] == 0.9
 
 
+def test_what_has_no_figure_has_no_entry():
+    without = {**scores(0.5), "per_class": {"Human": {"iou": None, "iou_ci95": [None, None]}}}
+    row = {**RESULT["rows"][0], "tests": {"held_out": [without]}}
+    assert [entry["metric"] for entry in summarised({**RESULT, "metrics": ["miou", "human"], "rows": [row]})] == ["miou"]
+
+
 def test_a_papers_figure_may_be_of_one_test():
     row = {**RESULT["rows"][0], "paper": {"shift.miou": 59.4}, "tests": {"held_out": [scores(0.5)], "shift": [scores(0.4)]}}
     assert [entry["paper"] for entry in summarised({**RESULT, "rows": [row]})] == [None, 59.4]

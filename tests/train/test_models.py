@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 from shapes import CLASSES, scene, small
+from transformers import SegformerConfig
 
 from seediff.errors import UserError
 from seediff.train.config import make_config
-from seediff.train.models import PRETRAINED, Trainee, build_network, class_scores, parameter_groups, to_pixels
+from seediff.train.models import PRETRAINED, Trainee, build_network, check_weights, class_scores, parameter_groups, to_pixels
 from seediff.train.run import count_parameters
 
 BOTH = ("mask2former", "segformer")
@@ -116,3 +117,10 @@ def test_pixels():
     pixels = to_pixels(torch.tensor([[[[124, 116, 104]]]], dtype=torch.uint8))
     assert pixels.shape == (1, 3, 1, 1)
     assert pixels.abs().max() < 0.01
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    SegformerConfig().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="are of a segformer, not of mask2former or resnet"):
+        check_weights(make_config({"backbone": "tiny", "weights": str(tmp_path)}))
+    assert check_weights(make_config({"backbone": "tiny", "architecture": "segformer", "weights": str(tmp_path)})) is not None

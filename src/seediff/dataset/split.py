@@ -20,7 +20,7 @@ from ..errors import UserError, first_line
 from ..run_folder import open_folder
 from . import native
 from .duplicates import difference_hash, near_groups
-from .store import Item, labels_of
+from .store import Item, check_seed, labels_of
 
 ROUNDING = 1e-6
 """Of sums of shares."""
@@ -40,10 +40,11 @@ def split_samples(
 ) -> list[str]:
     """The part of each item: "train", or one that `shares` names, such as {"val": 0.2, "test": 0.1}.
 
-    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares that cannot be, and naming the
-    sample that cannot be read.
+    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares that cannot be, naming the
+    sample that cannot be read, and naming the part that no sample would be in.
     """
     check_shares(shares)
+    check_seed(seed)
     looks = list(_looks(items, len(classes), follow))
     groups = same_looks([look for look, _ in looks])
     held = [Counter(class_id for i in group for class_id in looks[i][1]) for group in groups]
@@ -53,6 +54,11 @@ def split_samples(
     for group, part in zip(groups, assigned, strict=True):
         for i in group:
             found[i] = list(parts)[part]
+    if empty := next((part for part in parts if part not in found), None):
+        raise UserError(
+            f"split: of {len(items)} samples in {len(groups)} groups that look alike, none would be for '{empty}'; "
+            "choose other shares, or more samples"
+        )
     return found
 
 

@@ -22,6 +22,8 @@ from ..run_folder import LOCK, open_folder
 from . import native
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
+ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
+"""What a whole picture of a format ends with, in its last TAIL bytes."""
 SPLITS = ("train", "val", "test")
 """What `split` of a row may say; a sample without one is for training."""
 
@@ -243,13 +245,25 @@ def image_bytes(item: Item) -> bytes:
 
 
 def image_size(item: Item) -> tuple[int, int]:
-    """(height, width) of an item's picture, from its header."""
+    """(height, width) of an item's picture, from its header. Raises UserError, also for a picture that is cut off: one that does not end
+    as its format does is decoded."""
     try:
         with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
+            if ENDINGS.get(picture.format or "", b"") not in _tail(item):
+                picture.load()
             return picture.height, picture.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        what = item.name if isinstance(item.image, bytes) else item.image
+        what = f"sample '{item.name}'" if isinstance(item.image, bytes) else item.image
         raise UserError(f"{what}: cannot be read as a picture ({first_line(error)})") from error
+
+
+def _tail(item: Item) -> bytes:
+    """The last bytes of an item's picture."""
+    if isinstance(item.image, bytes):
+        return item.image[-TAIL:]
+    with item.image.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        return file.read()
 
 
 def labels_of(item: Item, classes: int) -> np.ndarray:
@@ -312,12 +326,17 @@ def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share
         return [str(row["split"]) if row.get("split") in SPLITS else "train" for row in rows]
     if not 0 <= share <= 1:
         raise UserError(f"split = {share}: must be the share of samples for validation, in [0, 1]")
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed = {seed}: must be in [0, 2^63)")
+    check_seed(seed)
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
     ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8"), salt=salt).digest())
     chosen = set(ranked[: round(share * len(names))])
     return ["val" if name in chosen else "train" for name in names]
+
+
+def check_seed(seed: int) -> None:
+    """Raise UserError for a seed that cannot be."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed = {seed}: must be in [0, 2^63)")
 
 
 def check_classes(classes: Sequence[str]) -> None:

@@ -85,13 +85,19 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
     return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
 
 
-def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
+def check_pictures(data: EvaluationSet) -> None:
+    """Raise UserError unless every truth can be read and has a picture of its size. Takes a few milliseconds each, where segmenting takes
+    long and would stop at the first that is wrong."""
     without = [sample.name for sample in data.samples if sample.image is None]
     if without:
         raise UserError(f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {listed(without, NAMED)}")
-    for sample in data.samples:  # a few milliseconds each, where segmenting takes long and would stop at the first that is wrong
+    for sample in data.samples:
         if (of_truth := sample.truth().shape) != (of_picture := sample.size()):
             raise UserError(f"'{sample.name}': its truth is {of_truth}, but its picture {of_picture}; both are (height, width)")
+
+
+def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
+    check_pictures(data)
     from ..train.predict import load_segmenter
 
     segmenter = load_segmenter(path, device)

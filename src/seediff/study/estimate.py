@@ -15,10 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..augment_config import PRESETS, parse_addition
 from ..errors import UserError
 from ..train.config import TrainConfig
 from .sets import SetConfig
-from .tables import Table
+from .sources import set_config
+from .tables import Source, Table
 from .trained import Training, training_of
 
 CAPTURE = 1.09
@@ -65,15 +67,15 @@ def estimate(table: Table, seeds: Sequence[int], settings: Mapping[str, Any], *,
         raise UserError(f"--tflops {tflops}: must be above 0")
     full = any(set_shape(config)["side"] >= 512 for config in table.sets.values())
     rate, source = (tflops, "as given") if tflops else (CARD_TFLOPS, "assumed for one RTX 4090") if full else (sustained(), "measured here")
-    used = {table.data[name].set: table.data[name] for row in table.rows for name in (*row.train, *row.then)}
-    costs = [draw_cost(name, table.sets[name]) for name in table.sets if name in used]
-    trainings = {}  # one that several rows share is done once
-    for row in table.rows:
-        for seed in seeds:
-            for cost in train_costs(table, training_of(row, table, seed, settings)):
-                trainings[cost.what, seed] = cost
-    times = Counter(what for what, _ in trainings)
-    costs += [replace(cost, times=times[cost.what]) for (_, seed), cost in trainings.items() if seed == seeds[0]]
+    used = dict.fromkeys(name for row in table.rows for name in (*row.train, *row.then))
+    sources = [table.data[name] for name in used]
+    drawings = Counter(name for name, _ in {(source.set, set_config(source, table.sets).seed) for source in sources if source.set})
+    costs = [replace(draw_cost(name, config), times=drawings[name]) for name, config in table.sets.items() if drawings[name]]
+    costs += [augment_cost(name, table.data[name], table) for name in used if table.data[name].augment]
+    # A training that several rows share is done once a seed.
+    firsts = [training_of(row, table, seeds[0], settings) for row in table.rows]
+    parts = dict.fromkeys(part for one in firsts for part in ([one.base, one] if one.base else [one]))
+    costs += [replace(train_cost(table, part), times=len(seeds)) for part in parts]
     return Estimate(table.title, tuple(costs), rate, source)
 
 
@@ -89,17 +91,31 @@ def draw_cost(name: str, config: SetConfig) -> Cost:
     return Cost(f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} labellings", 1, operations, gib, disk)
 
 
-def train_costs(table: Table, training: Training) -> list[Cost]:
-    """The trainings of one row and seed. A source without a count counts as a thousand samples."""
-    parts = [training.base, training] if training.base else [training]
-    costs = []
-    for part in parts:
-        samples = sum(table.data[name].count or 1000 for name in part.data)
-        operations, parameters = network_cost(part.config)
-        gib = parameters * OPTIMISER_BYTES / 2**30
-        what = f"train {part.config.backbone} on {' + '.join(part.data)}: {samples} samples, {part.epochs:g} epochs"
-        costs.append(Cost(what, 1, samples * part.epochs * operations * BACKWARD, gib, parameters * 4))
-    return costs
+def augment_cost(name: str, source: Source, table: Table) -> Cost:
+    """The disk that a source's further images take; processors make them, in no time beside drawing."""
+    images = sample_count(source) - sample_count(replace(source, augment=None))
+    config = table.sets[source.set] if source.set else None
+    pixels = ((config.size or set_shape(config)["side"]) if config else STABLE_DIFFUSION["side"]) ** 2
+    return Cost(f"augment {name}: {images} further images", 1, 0.0, 0.0, images * pixels * (IMAGE_BYTES + MASK_BYTES))
+
+
+def sample_count(source: Source) -> int:
+    """How many samples a source has, after augmentation. One without a count counts as a thousand."""
+    count = source.count or 1000
+    if source.augment is None:
+        return count
+    return count + sum(parse_addition(text).of(count) for text in PRESETS[source.augment])
+
+
+def train_cost(table: Table, part: Training) -> Cost:
+    """One training, without the one that it goes on from."""
+    samples = sum(sample_count(table.data[name]) for name in part.data)
+    operations, parameters = network_cost(part.config)
+    gib = parameters * OPTIMISER_BYTES / 2**30
+    shown = samples * part.epochs if part.epochs is not None else (part.steps or 0) * part.config.batch_size
+    length = f"{part.epochs:g} epochs" if part.epochs is not None else f"{part.steps} steps"
+    what = f"train {part.config.backbone} on {' + '.join(part.data)}: {samples} samples, {length}"
+    return Cost(what, 1, shown * operations * BACKWARD, gib, parameters * 4)
 
 
 def set_shape(config: SetConfig) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def open_test(test: HeldOut, places: Places) -> EvaluationSet:
         raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
     found = open_evaluation(_scenes(test, places) if test.scenes else place(test, places), split=test.split)
     end = None if test.count is None else test.skip + test.count
-    return replace(found, samples=found.samples[test.skip : end])
+    samples = found.samples[test.skip : end]
+    about = found.about if len(samples) == len(found.samples) else f"{found.about}, {len(samples)} of them from number {test.skip}"
+    return replace(found, samples=samples, about=about)
 
 
 def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
@@ -89,8 +91,7 @@ def chosen(source: Source, items: Sequence[Item], classes: Sequence[str]) -> lis
     """The source's share of all there is. `only` and `without` choose among the first `count`, by the classes that rows name."""
     end = None if source.count is None else source.skip + source.count
     found = list(items[source.skip : end])
-    if unknown := [name for name in (*source.only, *source.without) if name not in classes]:
-        raise UserError(f"class '{unknown[0]}' is not one of the data's: {', '.join(classes)}")
+    check_named(source, classes)
     if source.only:
         found = [item for item in found if item.row.get("classes") and set(item.row["classes"]) <= set(source.only)]
     if source.without:
@@ -98,6 +99,12 @@ def chosen(source: Source, items: Sequence[Item], classes: Sequence[str]) -> lis
     if not found:
         raise UserError("no sample is left of the data")
     return found
+
+
+def check_named(source: Source, classes: Sequence[str]) -> None:
+    """Raise UserError for a class of `only` or `without` that the data does not have."""
+    if unknown := [name for name in (*source.only, *source.without) if name not in classes]:
+        raise UserError(f"class '{unknown[0]}' is not one of the data's: {', '.join(classes)}")
 
 
 def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> dict[str, Any]:

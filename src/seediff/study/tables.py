@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..augment_config import PRESETS
 from ..base_config import load_config
 from ..errors import UserError
 from ..fields import checked
@@ -56,6 +57,8 @@ class Source:
             raise UserError("set and labels belong together")
         if self.skip < 0 or (self.count is not None and self.count < 1):
             raise UserError(f"count = {self.count}, skip = {self.skip}: must be at least 1 and 0")
+        if self.augment is not None and self.augment not in PRESETS:
+            raise UserError(f"augment = {self.augment!r} must be one of {', '.join(PRESETS)}")
 
     def scaled(self, factor: float) -> Source:
         """With so much of the samples, at least two a source."""
@@ -82,6 +85,13 @@ class Row:
     then_settings: dict = field(default_factory=dict)
     paper: dict = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not self.train:
+            raise UserError("train = []: name the data to train on")
+        for name, value in self.paper.items():
+            if type(value) not in (int, float):
+                raise UserError(f"paper: {name} = {value!r} must be a number, in percent")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -99,8 +109,11 @@ class Table:
     note: str = ""
 
     def scaled(self, factor: float) -> Table:
-        """The same with so much of all samples that are trained on."""
-        return replace(self, data={name: source.scaled(factor) for name, source in self.data.items()})
+        """The same with so much of all samples that are drawn and trained on."""
+        data = {name: source.scaled(factor) for name, source in self.data.items()}
+        needed = {name: max((s.skip + (s.count or 0) for s in data.values() if s.set == name), default=0) for name in self.sets}
+        sets = {name: replace(one, images=max(2, round(one.images * factor), needed[name])) for name, one in self.sets.items()}
+        return replace(self, data=data, sets=sets)
 
     def with_model(self, model: str) -> Table:
         """The same with another model to draw with."""
@@ -134,6 +147,15 @@ def read_table(path: Path) -> Table:
     for key in ("title", "rows", "data", "test"):
         if not document.get(key):
             raise UserError(f"{path}: '{key}' is missing")
+    for key, value in document.items():
+        kind, what = _KINDS.get(key, (dict, "a table"))
+        if not isinstance(value, kind):
+            raise UserError(f"{path}: {key} = {value!r} must be {what}")
+    for key in ("metrics", "sets"):
+        texts = document.get(key, [])
+        for text in texts.values() if isinstance(texts, dict) else texts:
+            if not isinstance(text, str):
+                raise UserError(f"{path}: {key}: {text!r} must be a text")
     data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in document["data"].items()}
     tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in document["test"].items()}
     sets = {name: load_config(path.parent / file, SetConfig) for name, file in document.get("sets", {}).items()}
@@ -153,6 +175,14 @@ def read_table(path: Path) -> Table:
     )
     _check_names(found, path)
     return found
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("title", "paper", "note"), (str, "a text")),
+    "metrics": (list, "a list of texts"),
+    "rows": (list, "tables: [[rows]]"),
+}
+"""What the keys of a table's file hold; others hold tables."""
 
 
 def _made(kind: Any, table: Any, where: str) -> Any:
@@ -176,6 +206,8 @@ def _check_names(table: Table, path: Path) -> None:
             if source.labels not in table.sets[source.set].labels:
                 known = ", ".join(table.sets[source.set].labels)
                 raise UserError(f"{path}: {name}: set '{source.set}' has no labelling '{source.labels}'; there are: {known}")
+            if source.skip + (source.count or 0) > (images := table.sets[source.set].images):
+                raise UserError(f"{path}: {name}: count = {source.count}, skip = {source.skip}, but set '{source.set}' has {images} images")
     for row in table.rows:
         for name in (*row.train, *row.then):
             if name not in table.data:

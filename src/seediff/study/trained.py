@@ -5,6 +5,7 @@ is trained once, and a changed row is another one.
 
     work/segmenters/<digest>/          as `seediff train` leaves it
     work/scores/<digest>-<test>.json   as `seediff evaluate` gives them
+    work/costs/<digest>.json           seconds
     out/results.json, .md, .csv, .svg  study/trained_table.py
 """
 
@@ -23,11 +24,14 @@ from ..dataset import native
 from ..engine import Progress
 from ..errors import UserError
 from ..evaluate.evaluation import evaluate, protocol_for
+from ..evaluate.predictions import check_pictures
 from ..fields import checked
+from ..models.mini.scene_sets import RENDERED
 from ..models.mini.scenes import SETS
+from ..models.registry import resolve_name
 from ..prompts import BACKGROUND
-from ..train.config import TrainConfig, make_config
-from .sources import Places, Samples, classes_of, described, digest, joined, open_source, open_test, place
+from ..train.config import TrainConfig, make_config, with_device
+from .sources import Places, Samples, check_named, classes_of, described, digest, joined, open_source, open_test, place
 from .tables import HeldOut, Row, Table
 
 EPOCHS = 20.0
@@ -39,11 +43,12 @@ Watch = Callable[[str], Progress]
 
 @dataclass(frozen=True)
 class Training:
-    """A segmenter to train: on what, for how long, and how; `base` is the one that it goes on from."""
+    """A segmenter to train: on what, for how many epochs or steps, and how; `base` is the one that it goes on from."""
 
     config: TrainConfig
     data: tuple[str, ...]
-    epochs: float
+    epochs: float | None
+    steps: int | None = None
     base: Training | None = None
 
 
@@ -71,7 +76,7 @@ def run_table(
             folder = train_one(training, row, table, places, label, watch)
             for name in row.tests:
                 found[name].append(score_one(folder, table.tests[name], places, f"{label}: measuring on {name}", watch))
-            seconds += sum(_costs(places).get(folder.name, {}).values())
+            seconds += sum(_costs(places, folder.name).values())
         rows.append(
             {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then), "tests": found, "seconds": seconds}
         )
@@ -90,7 +95,10 @@ def run_table(
 
 
 def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None = None) -> None:
-    """Raise UserError for whatever would stop the study later: data not named, art not there, training options that do not exist."""
+    """Raise UserError for whatever would stop the study later: data not named or not usable, art not there, training options that do not
+    exist, weights that cannot be had."""
+    from ..train.models import check_weights
+
     if not seeds or len(set(seeds)) < len(seeds):
         raise UserError("--seeds: name one or more, each once, for example 0,1,2")
     if unknown := sorted(set(places.folders) - set(table.folders())):
@@ -99,39 +107,83 @@ def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[
     for row in table.rows:
         for seed in seeds:
             training_of(row, table, seed, settings)
-        for name in (*row.train, *row.then):
-            source = table.data[name]
-            if source.folder is not None and not place(source, places).is_dir():
-                raise UserError(f"--data {source.folder}={place(source, places)}: there is no such folder")
-            if source.scenes and source.scenes not in SETS and (places.art is None or not places.art.is_dir()):
-                raise UserError(f"data '{name}' is rendered from the art: name its folder with --art (`seediff mini art` fetches it)")
+        training = training_of(row, table, seeds[0], settings)
+        check_weights(with_device((training.base or training).config))
+    for name in dict.fromkeys(name for row in table.rows for name in (*row.train, *row.then)):
+        check_source(name, table, places)
     for name, test in table.tests.items():
         found = open_test(test, places)
         protocol = protocol_for(test.protocol, found)
         protocol.truth_table(found.classes, f"test '{name}'")
         if not found.samples:
             raise UserError(f"test '{name}': no sample is left of it")
+        if test.folder is not None:
+            check_pictures(found)
+        known = ("miou", "pixel_accuracy", *protocol.groups, *(["harmonic"] if protocol.harmonic else []), *protocol.classes)
+        if unknown := [one for one in table.metrics if one.lower() not in map(str.lower, known)]:
+            raise UserError(f"metrics: test '{name}' has no '{unknown[0]}'; there are: {', '.join(known)}")
         for row in table.rows:
             if name in row.tests:
                 protocol.predicted_table(dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'")
 
 
+def check_source(name: str, table: Table, places: Places) -> None:
+    """Raise UserError for data that could not be drawn, or not be trained on. Reads the label maps of a folder, not its pictures."""
+    from ..train.data import Stage
+    from ..train.run import check_stages
+
+    source = table.data[name]
+    if source.folder is not None:
+        if not place(source, places).is_dir():
+            raise UserError(f"--data {source.folder}={place(source, places)}: there is no such folder")
+        samples = open_source(replace(source, augment=None), table.sets, places)
+        needed = source.count if not (source.only or source.without) else None
+        if needed is not None and len(samples.items) < needed:
+            raise UserError(f"data '{name}': the table takes {needed} samples, but {place(source, places)} has {len(samples.items)} for it")
+        check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)])
+        return
+    if source.scenes and source.scenes not in SETS:
+        if source.scenes not in RENDERED:
+            raise UserError(f"data '{name}': there are no scenes '{source.scenes}'; there are: {', '.join([*SETS, *RENDERED])}")
+        if places.art is None or not places.art.is_dir():
+            raise UserError(f"data '{name}' is rendered from the art: name its folder with --art (`seediff mini art` fetches it)")
+    if source.set:
+        resolve_name(table.sets[source.set].model)
+    check_named(source, classes_of(source, table.sets, places))
+
+
 def training_of(row: Row, table: Table, seed: int, settings: Mapping[str, Any] | None = None) -> Training:
     """What is trained for a row; for one that goes on with other data, with the training that it goes on from as `base`."""
     where = f"table {table.name}, row '{row.name}'"
-    given = {**table.train, **row.settings, **(settings or {})}
+    given = _merged(table.train, row.settings, settings or {})
     first = _training({**given, "seed": seed}, row.train, where)
     if not row.then:
         return first
-    return replace(_training({**given, **row.then_settings, "seed": seed}, row.then, where), base=first)
+    return replace(_training({**_merged(given, row.then_settings), "seed": seed}, row.then, where), base=first)
 
 
 def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> Training:
     values = dict(values)
-    epochs = values.pop("epochs", EPOCHS)
-    if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
-        raise UserError(f"{where}: epochs = {epochs!r} must be a number above 0")
-    return Training(make_config(checked(TrainConfig, values, where)), data, float(epochs))
+    steps, epochs = values.pop("steps", None), values.pop("epochs", None)
+    if steps is not None and epochs is not None:
+        raise UserError(f"{where}: has both steps and epochs; name one of them")
+    if steps is not None and not (isinstance(steps, int) and steps > 0):
+        raise UserError(f"{where}: steps = {steps!r} must be a whole number above 0")
+    if steps is None:
+        epochs = EPOCHS if epochs is None else epochs
+        if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
+            raise UserError(f"{where}: epochs = {epochs!r} must be a number above 0")
+    return Training(make_config(checked(TrainConfig, values, where)), data, None if epochs is None else float(epochs), steps)
+
+
+def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, the later ones before the earlier; one that says how long is trained replaces whatever else says so."""
+    merged: dict[str, Any] = {}
+    for table in tables:
+        if {"steps", "epochs"} & set(table):
+            merged = {key: value for key, value in merged.items() if key not in ("steps", "epochs")}
+        merged |= table
+    return merged
 
 
 def train_one(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Path:
@@ -149,7 +201,9 @@ def train_one(training: Training, row: Row, table: Table, places: Places, label:
         config = replace(config, weights=str(before))
     begun = time.perf_counter()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    train(config, [Stage(samples.items, samples.classes, epochs=training.epochs)], folder, watch(f"{label}: training"))
+    train(
+        config, [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)], folder, watch(f"{label}: training")
+    )
     _add_cost(places, folder.name, "training", time.perf_counter() - begun)
     return folder
 
@@ -172,7 +226,7 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
         "config": {key: _json(value) for key, value in asdict(training.config).items() if key not in ("device", "dtype")},
-        "epochs": training.epochs,
+        **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
         "base": training_digest(training.base, row, table, places) if training.base else None,
     }
     return digest(parts)
@@ -193,17 +247,18 @@ def score_one(folder: Path, test: HeldOut, places: Places, label: str, watch: Wa
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _costs(places: Places) -> dict[str, dict[str, float]]:
-    """Seconds by segmenter and by what they were spent on."""
-    path = places.work / "costs.json"
+def _costs(places: Places, name: str) -> dict[str, float]:
+    """Seconds that a segmenter took, by what they were spent on."""
+    path = places.work / "costs" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _add_cost(places: Places, name: str, what: str, seconds: float) -> None:
-    costs = _costs(places)
-    costs.setdefault(name, {})
-    costs[name][what] = round(costs[name].get(what, 0.0) + seconds, 1)
-    native.write_atomic(places.work / "costs.json", (json.dumps(costs, indent=1) + "\n").encode())
+    costs = _costs(places, name)
+    costs[what] = round(costs.get(what, 0.0) + seconds, 1)
+    path = places.work / "costs" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    native.write_atomic(path, (json.dumps(costs) + "\n").encode())
 
 
 def _json(value: Any) -> Any:

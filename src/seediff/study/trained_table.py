@@ -28,12 +28,15 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One entry a row, test and metric, in percent: the mean over seeds, their lowest and highest, and the mean of the bootstrap intervals
-    over images; beside it the paper's figure, None where it has none."""
+    over images; beside it the paper's figure, None where it has none. What has no figure has no entry:
+    the IoU of a class that is neither there nor predicted."""
     entries = []
     for row in result["rows"]:
         for test, scores in row["tests"].items():
             for metric in result["metrics"]:
                 found = [figure(one, metric) for one in scores]
+                if any(number is None for value, bounds in found for number in (value, *(bounds or [None]))):
+                    continue
                 values = [value for value, _ in found]
                 paper = row["paper"].get(f"{test}.{metric}", row["paper"].get(metric))
                 low, high = (sum(bounds[end] for _, bounds in found) / len(found) for end in (0, 1))

@@ -87,12 +87,9 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     labels = dict(enumerate((BACKGROUND, *classes)))
     shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
     source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
-    if source != "scratch":
-        found = _read_config(source)
-        if found.model_type == config.architecture and config.weights != "pretrained":
-            return _load(
-                CLASSES[config.architecture], source, config=found.__class__(**{**found.to_dict(), **_sizes(config, found), **shared})
-            )
+    found = check_weights(config)
+    if found is not None and found.model_type == config.architecture and config.weights != "pretrained":
+        return _load(CLASSES[config.architecture], source, config=found.__class__(**{**found.to_dict(), **_sizes(config, found), **shared}))
     if config.architecture == "segformer":
         network = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared))
         if source != "scratch":
@@ -114,6 +111,19 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         if config.backbone == "r50":
             _freeze_batch_norms(network)
     return network
+
+
+def check_weights(config: TrainConfig) -> PretrainedConfig | None:
+    """The configuration of the first weights, None for scratch. Raises UserError when it cannot be had, or is of another architecture:
+    transformers would draw all weights anew, and only warn."""
+    source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
+    if source == "scratch":
+        return None
+    found = _read_config(source)
+    fitting = {config.architecture} | ({BACKBONES[config.backbone][0].model_type} if config.architecture == "mask2former" else set())
+    if found.model_type not in fitting:
+        raise UserError(f"weights = {source!r}: are of a {found.model_type}, not of {' or '.join(sorted(fitting))}")
+    return found
 
 
 def _sizes(config: TrainConfig, found: PretrainedConfig) -> dict[str, Any]:

@@ -29,6 +29,10 @@ def scene_item(name: str, scene: Scene) -> Item:
     return Item(name, native.encode_image(scene.image, "png"), "png", lambda: labels, row)
 
 
+RENDERED = {"train": "train", "shift-train": "shift"}
+"""Sets that are rendered anew, and from which part of the art."""
+
+
 def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path | None = None, seed: int = SCENE_SEED) -> int:
     """Write scenes as a native dataset and return how many there are.
 
@@ -36,15 +40,14 @@ def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path
     training sprites or of the other vendor's art, rendered anew from the folder `art` and by `seed`.
     Raises UserError for an unknown name, no art, or a folder that is not free.
     """
-    splits = {"train": "train", "shift-train": "shift"}
-    if name in splits:
+    if name in RENDERED:
         if art is None:
             raise UserError(f"--set {name} is rendered: name the folder of the art with --art (`seediff mini art` fetches it)")
-        scenes = _rendered(art, splits[name], 1000 if count is None else count, seed)
+        scenes = _rendered(art, RENDERED[name], 1000 if count is None else count, seed)
     elif name in SETS:
         scenes = iter(load_scenes(name, count))
     else:
-        raise UserError(f"--set {name} is not known; known: {', '.join([*SETS, *splits])}")
+        raise UserError(f"--set {name} is not known; known: {', '.join([*SETS, *RENDERED])}")
     items = (scene_item(f"{index:06d}", scene) for index, scene in enumerate(scenes))
     return write_native(out, CLASSES, items, about={"command": "seediff mini scenes", "scenes": name, **({"seed": seed} if art else {})})
 
