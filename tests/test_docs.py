@@ -42,6 +42,7 @@ SMALL = {
     "study segments": {"--scenes": "2", "--tune-scenes": "2"},
     "study aggregation": {"--scenes": "2"},
     "train": {"--steps": "2"},
+    "split": {"--val": "0.5"},
 }
 """Command → options that it gets, whether its line has them or not."""
 FEW_IMAGES = (r"per_class=\d+", "per_class=1, steps=2")
