@@ -89,7 +89,7 @@ def rates(function: Callable[[int], object], count: int) -> float:
 def compare_kornia(pictures: list[Picture], count: int) -> None:
     """kornia's operations with the strengths of ours: a uint8 picture and its label map to tensors, changed, and back."""
     import torch
-    from kornia import augmentation
+    from kornia import augmentation  # pyright: ignore[reportMissingImports]  # only for --kornia
 
     torch.set_num_threads(1)
     side = pictures[0].labels.shape[0]
