@@ -3,20 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cyclopts import App
+from command_line import runner
 
 from seediff.cli_formats import export_, import_
 from seediff.dataset import native
 from seediff.dataset.store import Item, image_bytes, open_native, write_native
 from seediff.errors import UserError
 
-app = App(result_action="return_value")
-app.command(export_, name="export")
-app.command(import_, name="import")
-
-
-def run(*words: object) -> None:
-    app([str(word) for word in words], exit_on_error=False, print_error=False)
+run = runner(export_, import_)
 
 
 @pytest.fixture

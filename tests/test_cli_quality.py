@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cyclopts import App
+from command_line import runner
 
 from seediff.cli_quality import check, filter_, stats
 from seediff.dataset import native
@@ -13,14 +13,7 @@ from seediff.dataset.store import Item, open_native, write_native
 from seediff.errors import UserError
 from seediff.summary_quality import bars
 
-app = App(result_action="return_value")
-app.command(check)
-app.command(stats)
-app.command(filter_, name="filter")
-
-
-def run(*words: object) -> None:
-    app([str(word) for word in words], exit_on_error=False, print_error=False)
+run = runner(check, stats, filter_)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cyclopts import App
+from command_line import runner
 
 from seediff.cli_formats import export_
 from seediff.cli_sets import merge, split
@@ -11,14 +11,7 @@ from seediff.dataset import native
 from seediff.dataset.store import Item, open_native, write_native
 from seediff.errors import UserError
 
-app = App(result_action="return_value")
-app.command(merge)
-app.command(split)
-app.command(export_, name="export")
-
-
-def run(*words: object) -> None:
-    app([str(word) for word in words], exit_on_error=False, print_error=False)
+run = runner(merge, split, export_)
 
 
 @pytest.fixture

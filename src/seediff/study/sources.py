@@ -33,12 +33,11 @@ from .tables import HeldOut, Source
 @dataclass(frozen=True)
 class Places:
     """What a study needs to know of the machine. work: where sets, scenes and segmenters are kept. folders: the data named with `--data`.
-    art: the folder of the embedded world's art, for scenes to train on. workers: processes for `augment`."""
+    art: the folder of the embedded world's art, for scenes to train on."""
 
     work: Path
     folders: Mapping[str, Path]
     art: Path | None = None
-    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -193,5 +192,5 @@ def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], 
         write_native(plain, samples.classes, samples.items, about={"command": "seediff study"}, link=True)
     out = places.work / "augmented" / key
     recipe = AugmentConfig(add=PRESETS[str(source.augment)], seed=source.seed or 0)
-    augment(recipe, plain, out, workers=places.workers, link=True, progress=progress)
+    augment(recipe, plain, out, link=True, progress=progress)
     return out

@@ -1,0 +1,19 @@
+"""Commands of the command line in an app of their own, whose errors come out as exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cyclopts import App
+
+
+def runner(*commands: Callable[..., object]) -> Callable[..., None]:
+    """What runs a line: the name of one of `commands`, then its arguments. `import_` is called `import`."""
+    app = App(result_action="return_value")
+    for command in commands:
+        app.command(command, name=command.__name__.rstrip("_"))
+
+    def run(*words: object) -> None:
+        app([str(word) for word in words], exit_on_error=False, print_error=False)
+
+    return run
