@@ -21,6 +21,7 @@ TABLES = {
     "domain": "Measure one synthetic set on two domains (table S2).",
     "augmentation": "Train with and without DiffuMask's augmentation.",
     "scale": "Train on more and more generated images, with a fitted curve.",
+    "gap": "Part the share of the images from that of the masks in what generated pairs lack.",
     "photographs": "Measure the embedded world's segmenter on photographs, and fine-tune it on some.",
 }
 """By the name of the command and of the file in studies/."""

@@ -17,7 +17,9 @@ from typing import Any
 
 from ..augment_config import PRESETS, parse_addition
 from ..errors import UserError
+from ..photo_config import MaskPhotosConfig
 from ..train.config import TrainConfig
+from .relabel import YARDSTICK, labelling
 from .sets import SetConfig
 from .sources import set_config
 from .tables import Source, Table
@@ -71,6 +73,7 @@ def estimate(table: Table, seeds: Sequence[int], settings: Mapping[str, Any], *,
     sources = [table.data[name] for name in used]
     drawings = Counter(name for name, _ in {(source.set, set_config(source, table.sets).seed) for source in sources if source.set})
     costs = [replace(draw_cost(name, config), times=drawings[name]) for name, config in table.sets.items() if drawings[name]]
+    costs += [mask_cost(name, table.data[name], table) for name in used if table.data[name].masks not in (None, YARDSTICK)]
     costs += [augment_cost(name, table.data[name], table) for name in used if table.data[name].augment]
     # A training that several rows share is done once a seed.
     firsts = [training_of(row, table, seeds[0], settings) for row in table.rows]
@@ -89,6 +92,14 @@ def draw_cost(name: str, config: SetConfig) -> Cost:
     maps = sum(4 * (side**4 + side**2 * 77) for side in shape["levels"])  # float32, an image
     gib = (2 * shape["parameters"] + config.batch_size * maps) / 2**30
     return Cost(f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} labellings", 1, operations, gib, disk)
+
+
+def mask_cost(name: str, source: Source, table: Table) -> Cost:
+    """Masking a source's images as photographs: a UNet call a noise level; encoding them is left out."""
+    config, _ = labelling(str(source.masks), table.sets)
+    shape, images = set_shape(config), sample_count(replace(source, augment=None))
+    disk = images * (config.size or shape["side"]) ** 2 * (IMAGE_BYTES + MASK_BYTES)
+    return Cost(f"mask {name}: {images} images", 1, images * len(MaskPhotosConfig.timesteps) * shape["unet"] * CAPTURE, 0.0, disk)
 
 
 def augment_cost(name: str, source: Source, table: Table) -> Cost:

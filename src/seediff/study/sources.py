@@ -2,6 +2,7 @@
 
 work/sets/<digest>/        drawn and labelled images (study/sets.py)
 work/scenes/<name>/        rendered scenes with exact masks
+work/relabelled/<digest>/  samples with other masks (study/relabel.py)
 work/augmented/<digest>/   samples after `seediff augment`
 """
 
@@ -26,6 +27,7 @@ from ..models.mini.scene_sets import SCENE_SEED, write_scene_set
 from ..models.mini.scenes import SETS
 from ..models.mini.world import CLASSES
 from ..prompts import BACKGROUND
+from .relabel import YARDSTICK, labelling, relabelled
 from .sets import SetConfig, draw_set, labelled
 from .tables import HeldOut, Source
 
@@ -60,6 +62,9 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, p
     else:
         classes, found = _items(open_evaluation(place(source, places), split=source.split))
     items = chosen(source, found, classes)
+    if source.masks is not None:
+        key = digest(described(replace(source, augment=None), sets, places))
+        classes, items = relabelled(classes, items, source.masks, sets, places.work / "relabelled" / key, progress)
     if source.augment is not None:
         classes, items = open_native(_augmented(source, Samples(classes, items), sets, places, progress))
     return Samples(classes, items)
@@ -114,6 +119,9 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
         about |= {"set": set_digest(config), "labels": config.labels[str(source.labels)]}
     elif source.folder is not None:
         about["folder"] = str(place(source, places).resolve())
+    if source.masks is not None and source.masks != YARDSTICK:
+        config, labels = labelling(source.masks, sets)
+        about["masks"] = {"set": set_digest(config), "labels": labels}
     return json.loads(json.dumps(about))
 
 

@@ -35,7 +35,7 @@ class Source:
     `--data NAME=PATH`, with the `split` of it. count: the first so many, after
     `skip` others. only, without: samples that show only, or none, of these
     classes. seed: of rendered scenes, or of the second and further drawings of a set, which are other images of the same kind.
-    augment: a preset of `seediff augment`, applied to the samples.
+    masks: other masks of the same images (study/relabel.py). augment: a preset of `seediff augment`, applied to the samples.
     """
 
     set: str | None = None
@@ -48,6 +48,7 @@ class Source:
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     seed: int | None = None
+    masks: str | None = None
     augment: str | None = None
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ from ..models.mini.scenes import SETS
 from ..models.registry import resolve_name
 from ..prompts import BACKGROUND
 from ..train.config import TrainConfig, make_config, with_device
+from .relabel import check_masks
 from .sources import Places, Samples, check_named, classes_of, described, digest, joined, open_source, open_test, place
 from .tables import HeldOut, Row, Table
 
@@ -133,6 +134,8 @@ def check_source(name: str, table: Table, places: Places) -> None:
     from ..train.run import check_stages
 
     source = table.data[name]
+    if source.masks is not None:
+        check_masks(source.masks, f"data '{name}'", classes_of(source, table.sets, places), table.sets)
     if source.folder is not None:
         if not place(source, places).is_dir():
             raise UserError(f"--data {source.folder}={place(source, places)}: there is no such folder")
