@@ -1,12 +1,16 @@
-"""Masks a second and core through COCO's RLE and through PNG, beside what people do: one mask a class, encoded by pycocotools.
+"""Label maps a second and core through COCO's RLE and through PNG, beside what people do: one mask a class, or a connected piece of a
+class, encoded by pycocotools.
 
     PYTHONPATH=src python benchmarks/formats.py                # about a minute on one core
     PYTHONPATH=src python benchmarks/formats.py --repeats 3
 
 Label maps of 512² with all of 21 classes: discs over each other, as objects lie in pictures, and smooth random regions whose edges fray.
-The sides take turns on the same map, so that a busy machine slows both; shown are the median rate of each and the median of the ratios.
-Export is the whole command's work without its start, of 200 images of 512² that are linked; VOC's masks are copied, which is bound by
-decoding each, to check its ids, and by making files.
+The sides take turns on the same five maps, so that a busy machine slows both; shown are the median rate of each and the median of the
+ratios. A turn is of all five: the first one alone pays for the other side's having filled the caches.
+Floors are what nothing of this kind is faster than: the look at every pixel that finds where runs begin, for RLE; the label map's pixels
+compressed, for PNG. scipy's one pass that labels the pieces of all classes together is shown for comparison.
+Export is the whole command's work without its start, of 200 images of 512² with JPEG pictures, which are linked where files of their own;
+`decoding` alone is reading each label map and checking its size and ids.
 """
 
 from __future__ import annotations
@@ -24,11 +28,15 @@ from typing import Any
 import numpy as np
 from evaluate import smooth_regions
 from pycocotools import mask as pycocotools_mask
+from scipy import ndimage
 
 from seediff.dataset.coco import export_coco, instances, semantic
 from seediff.dataset.native import encode_image, encode_mask
-from seediff.dataset.store import Item, open_native, write_native
+from seediff.dataset.parquet import export_parquet
+from seediff.dataset.shards import export_webdataset
+from seediff.dataset.store import Item, labels_of, open_native, write_native
 from seediff.dataset.voc import export_voc
+from seediff.dataset.yolo import export_yolo
 from seediff.rle import label_map_rles
 
 SIDE, CLASSES = 512, 21
@@ -36,7 +44,7 @@ SIDE, CLASSES = 512, 21
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--images", type=int, default=200)
     given = parser.parse_args()
     rng = np.random.default_rng(0)
@@ -49,21 +57,43 @@ def main() -> None:
             theirs = one_a_class(labels)
             ours = label_map_rles(labels)
             assert {i: rle["counts"].encode() for i, rle in ours.items()} == {i: rle["counts"] for i, rle in theirs.items()}
-        print(f"{kind}: {np.mean([np.count_nonzero(np.diff(m, axis=0)) for m in maps]):.0f} runs a map; bytes equal pycocotools'")
-        base = ("pycocotools, one mask a class", one_a_class)
-        for name, function in (
-            ("RLE of a label map", label_map_rles),
-            ("COCO annotations, semantic", semantic),
-            ("COCO annotations, objects", instances),
-            ("PNG mask", encode_mask),
-            ("its floor: zlib's runs alone", zlib_runs),
+            pieces = [(one["category_id"], one["segmentation"]["counts"].encode()) for one in instances(labels)[0]]
+            assert pieces == [(class_id, rle["counts"]) for class_id, rle in one_a_piece(labels)]
+        runs, objects = (np.mean([len(of(m)) for m in maps]) for of in (run_begins, lambda m: instances(m)[0]))
+        print(f"{kind}: {runs:.0f} runs and {objects:.0f} objects a map; bytes equal pycocotools'")
+        classes, connected = ("pycocotools, one mask a class", one_a_class), ("scipy and pycocotools, one mask an object", one_a_piece)
+        for name, function, base in (
+            ("RLE of a label map", label_map_rles, classes),
+            ("COCO annotations, semantic", semantic, classes),
+            ("their floor: where runs begin", run_begins, classes),
+            ("COCO annotations, objects", instances, connected),
+            ("scipy's pieces alone", scipy_pieces, connected),
+            ("PNG mask", encode_mask, classes),
+            ("its floor: zlib's runs alone", zlib_runs, classes),
         ):
-            compare(name, function, base, maps, given.repeats)
+            compare(name, function, base, maps, given.repeats if base is classes else max(1, given.repeats // 10))
     export_rates(kinds["discs"], given.images)
 
 
 def one_a_class(labels: np.ndarray) -> dict[int, Any]:
     return {int(i): pycocotools_mask.encode(np.asfortranarray((labels == i).astype(np.uint8))) for i in np.unique(labels)}
+
+
+def one_a_piece(labels: np.ndarray) -> list[tuple[int, Any]]:
+    """Class and RLE of each connected piece, by class and first pixel column by column."""
+    found = []
+    for class_id in range(1, CLASSES):
+        pieces, count = ndimage.label((labels == class_id).T, np.ones((3, 3)))  # type: ignore[misc]
+        found += [(class_id, pycocotools_mask.encode((pieces == number).T.astype(np.uint8, order="F"))) for number in range(1, count + 1)]
+    return found
+
+
+def run_begins(labels: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(labels[1:] != labels[:-1])
+
+
+def scipy_pieces(labels: np.ndarray) -> Any:
+    return ndimage.label(labels > 0, np.ones((3, 3)))
 
 
 def zlib_runs(labels: np.ndarray) -> bytes:
@@ -89,17 +119,18 @@ def compare(
     maps: Sequence[np.ndarray],
     repeats: int,
 ) -> None:
-    pairs = [(seconds(function, m), seconds(base[1], m)) for _ in range(repeats) for m in maps]
+    pairs = [(seconds(function, maps), seconds(base[1], maps)) for _ in range(repeats)]
     ours, theirs = (1 / statistics.median(one) for one in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     print(f"  {name:28} {ours:7.0f}/s   {base[0]} {theirs:6.0f}/s   ratio {ratio:.1f}", flush=True)
 
 
-def seconds(function: Callable[[np.ndarray], Any], labels: np.ndarray) -> float:
-    """CPU time of one call: what another process takes of the core does not count."""
+def seconds(function: Callable[[np.ndarray], Any], maps: Sequence[np.ndarray]) -> float:
+    """CPU time of a call, of one for each map: what another process takes of the core does not count."""
     before = time.process_time()
-    function(labels)
-    return time.process_time() - before
+    for labels in maps:
+        function(labels)
+    return (time.process_time() - before) / len(maps)
 
 
 def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
@@ -108,12 +139,20 @@ def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
     items = [Item(f"{i:06d}", picture, "jpg", partial(np.copy, maps[i % len(maps)])) for i in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         write_native(Path(folder) / "native", classes, items, about={})
-        for name, export in (("voc", export_voc), ("coco", export_coco)):
+        link = {"link": True}
+        for name, export, options in (
+            ("decoding", lambda _, items, out: [labels_of(item, CLASSES) for item in items], {}),
+            ("voc", export_voc, link),
+            ("coco", export_coco, link),
+            ("yolo", export_yolo, link),
+            ("parquet", export_parquet, {}),
+            ("webdataset", export_webdataset, {}),
+        ):
             found = open_native(Path(folder) / "native")
             wall, cpu = time.perf_counter(), time.process_time()
-            export(*found, Path(folder) / name, link=True)
+            export(*found, Path(folder) / name, **options)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            print(f"export --to {name} --link of {count} images: {count / wall:.0f}/s; {count / cpu:.0f}/s of CPU time")
+            print(f"{name:11} of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time", flush=True)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,17 @@ def preload() -> None:
 
     import torch
 
-    for name in ("masks", "report", "pipeline", "run", "run_mask", "run_augment", "models.registry"):
+    datasets = ("coco", "voc", "yolo", "merge", "select", "split")
+    for name in (
+        "masks",
+        "report",
+        "pipeline",
+        "run",
+        "run_mask",
+        "run_augment",
+        "models.registry",
+        *(f"dataset.{one}" for one in datasets),
+    ):
         importlib.import_module(f"seediff.{name}")
     torch.set_num_threads(1)
     from seediff.models.registry import load_model

@@ -42,6 +42,42 @@ def test_there_and_back(pets, tmp_path, capsys, name):
         assert image_bytes(a) == image_bytes(b)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("voc", ["--objects", "--boxes", "--jpeg", "--min-area", 70]),
+        ("coco", ["--polygons", "--min-area", 70]),
+        ("yolo", ["--split", 0.5]),
+        ("parquet", ["--split", 0.5]),
+        ("webdataset", []),
+    ],
+)
+def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name, options):
+    for module in {"coco": ["pycocotools"], "parquet": ["pyarrow"]}.get(name, []):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    made, said = [], []
+    for workers in (1, 2):
+        out = tmp_path / f"by{workers}" / name
+        out.parent.mkdir()
+        run("export", pets, "--to", name, "--out", out, "--workers", workers, *options)
+        made.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
+        said.append(capsys.readouterr().out.partition("\n")[2])
+    assert made[0] == made[1]
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("name", ["voc", "webdataset"])
+def test_a_worker_names_what_it_cannot_read(pets, tmp_path, name):
+    mask = pets / "masks/000002.png"
+    mask.write_bytes(mask.read_bytes()[:60])
+    for workers in (1, 2):
+        with pytest.raises(UserError, match=r"000002\.png: cannot be read as a picture"):
+            run("export", pets, "--to", name, "--out", tmp_path / "out", "--workers", workers)
+    with pytest.raises(UserError, match="workers = 0 must be at least 1"):
+        run("export", pets, "--to", name, "--out", tmp_path / "out", "--workers", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+
 def test_options_of_a_format(pets, tmp_path, capsys):
     run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--objects", "--boxes", "--min-area", 70, "--split", 0.25)
     assert "no objects (255 in SegmentationObject)" in capsys.readouterr().out

@@ -91,12 +91,29 @@ def test_filter(pets, tmp_path, capsys):
         (["--min-area", "0.9"], r"no sample meets the criteria \(area 4\); nothing was written"),
         (["--ignore-band", "0.5"], "must be 2 numbers"),
         (["--max-area", "2"], "must be shares"),
+        (["--drop-flags", "all,no_seed"], r"--drop-flags no_seed: there is no such flag; there are no_seeds, .*no_class, constant and all"),
+        (["--drop-flags", "no_seeds:cow"], r"--drop-flags no_seeds:cow: there is no such flag; .* for example no_seeds:dog$"),
+        (["--drop-flags", "constant:dog"], "there is no such flag"),
+        (["--drop-flags", ""], "--drop-flags : there is no such flag"),
+        (["--out", "pets/sub"], "must not be the dataset .*pets itself, nor lie in it"),
     ],
 )
-def test_a_filter_that_cannot_be_leaves_nothing(pets, tmp_path, words, message):
+def test_a_filter_that_cannot_be_leaves_nothing(pets, tmp_path, monkeypatch, words, message):
+    before = sorted(tmp_path.rglob("*"))
+    out = [] if "--out" in words else ["--out", "out"]
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        run("filter", pets, "--out", tmp_path / "out", *words)
-    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+        run("filter", pets, *out, *words)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "left"),
+    [("constant", 3), ("constant:cat", 3), ("no_background_seeds,degenerate:dog", 4), ("no_class", 4)],
+)
+def test_flags_of_the_package_and_of_the_rows_are_known(pets, tmp_path, flags, left):
+    run("filter", pets, "--out", tmp_path / "out", "--drop-flags", flags, "--quiet")
+    assert len(open_native(tmp_path / "out")[1]) == left
 
 
 def test_bars_show_what_is_not_zero():

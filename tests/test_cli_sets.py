@@ -77,3 +77,15 @@ def test_a_split_that_cannot_be(pets, words, message):
     with pytest.raises(UserError, match=message):
         run("split", pets, *words)
     assert (pets / native.METADATA).read_bytes() == before
+
+
+@pytest.mark.parametrize("out", ["pets", "pets/sub", "pets/images/deep/sub", "link/sub", "."])
+def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out):
+    run("split", pets, "--out", tmp_path / "parts", "--quiet")
+    (tmp_path / "link").symlink_to(pets)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for words in (["merge", "parts/train", "pets"], ["split", "pets"]):
+        with pytest.raises(UserError, match=rf"--out {out}: must not be the dataset \S+ itself, nor lie in it or around it$"):
+            run(*words, "--out", out)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -14,7 +14,7 @@ from random_maps import CLASSES, random_maps, replaced
 
 from seediff.config import MaskConfig
 from seediff.errors import UserError
-from seediff.masks import BEFORE_PAMR, combine, enlarge, label_enlarged, label_pixels, make_masks
+from seediff.masks import BEFORE_PAMR, enlarge, label_pixels, make_masks
 from seediff.methods import FINISHES, METHODS, soft_mask
 from seediff.normalize import resize
 from seediff.refine import pamr
@@ -74,25 +74,25 @@ def test_the_reference_refines_a_binary_map():
     assert set(enlarge(soft_mask(random_maps(), "dog", config).soft[None], (48, 64), config).unique().tolist()) == {0, 1}
 
 
-def plain_combine(soft: np.ndarray, thresholds: list[float]) -> np.ndarray:
+def plain_labels(soft: np.ndarray, threshold: float) -> np.ndarray:
     classes, height, width = soft.shape
     labels = np.zeros((height, width), np.uint8)
     for y in range(height):
         for x in range(width):
             best = -1.0
             for c in range(classes):
-                if soft[c, y, x] >= thresholds[c] and soft[c, y, x] > best:
+                if soft[c, y, x] >= threshold and soft[c, y, x] > best:
                     best, labels[y, x] = soft[c, y, x], c + 1
     return labels
 
 
-@given(st.integers(1, 5), st.integers(0, 10_000))
+@given(st.integers(1, 5), st.integers(1, 7), st.integers(0, 10_000))
 @settings(PATIENT, max_examples=30)
-def test_the_highest_class_above_its_threshold_wins_the_first_of_equals(classes: int, seed: int):
+def test_the_highest_class_above_the_threshold_wins_the_first_of_equals(classes: int, eighths: int, seed: int):
     random = np.random.default_rng(seed)
-    soft = random.integers(0, 9, (classes, 6, 7)).astype(np.float32) / 8  # eighths: many ties, on thresholds too
-    thresholds = [float(t) for t in random.integers(1, 8, classes) / 8]
-    assert np.array_equal(combine(torch.tensor(soft), thresholds).numpy(), plain_combine(soft, thresholds))
+    soft = random.integers(0, 9, (classes, 6, 7)).astype(np.float32) / 8  # eighths: many ties, on the threshold too
+    found = label_pixels(torch.tensor(soft), MaskConfig(beta=eighths / 8))
+    assert np.array_equal(found.numpy(), plain_labels(soft, eighths / 8))
 
 
 def test_a_threshold_of_its_own_for_every_class():
@@ -186,4 +186,4 @@ def test_labels_of_enlarged_masks_one_class_at_a_time(config, size):
     soft = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(1))
     soft[2] = soft[1]  # ties go to the first
     expected = label_pixels(resize(soft, size), config)
-    assert torch.equal(label_enlarged(soft, size, config), expected)
+    assert torch.equal(label_pixels(soft, config, size), expected)

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +11,21 @@ from cyclopts import App
 from fake_engine import fake_draw
 from PIL import Image
 
+from seediff.augment_config import AugmentConfig
+from seediff.cli import main
 from seediff.cli_quality import check
 from seediff.dataset import native
 from seediff.dataset.check import check_dataset
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.photo_config import MaskPhotosConfig
+from seediff.photo_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.photos import find_photos
-from seediff.reopen import can_reopen, reopen, sample_number
+from seediff.reopen import can_reopen, reopen, sample_number, what_to_do
 from seediff.run import generate
+from seediff.run_augment import augment
 from seediff.run_config import GenerateConfig
 from seediff.run_mask import mask_photos
+from seediff.run_segment import segment_photos
 
 CONFIG = GenerateConfig(
     classes=("dog", "cat", "bus"), per_class=3, batch_size=2, reject=True, attempts=2, keep_soft=True, keep_attention=True, device="cpu"
@@ -83,12 +88,45 @@ def test_what_cannot_be_made_again_is_left_as_it_is(tmp_path):
     truncate(tmp_path / "copy" / items[0].row["mask"])
     before = hashes(tmp_path / "copy")
     assert not can_reopen(tmp_path / "copy")
-    with pytest.raises(UserError, match=r"1 error \(mask 1\)"):
+    with pytest.raises(UserError, match=r"1 error \(mask 1\).*; --fix cannot make samples again: its samples came from elsewhere"):
         app(["check", str(tmp_path / "copy"), "--fix", "--quiet"], exit_on_error=False, print_error=False)
     assert hashes(tmp_path / "copy") == before
     text = (tmp_path / "out" / native.CONFIG).read_text()
     (tmp_path / "out" / native.CONFIG).write_text(text.replace('version = "', 'version = "9'))
     assert not can_reopen(tmp_path / "out")  # another version would draw other pictures
+    assert what_to_do(tmp_path / "out").startswith("version 9")
+
+
+def advised(error: pytest.ExceptionInfo[UserError], source: Path) -> list[str]:
+    """The command in a message that says which file is to be removed first, which is done."""
+    found = re.search(r"remove (\S+) and run: seediff (.*?) \(", str(error.value))
+    assert found is not None
+    Path(found[1]).unlink()
+    return [str(source) if word.isupper() else word for word in found[2].split()]
+
+
+def test_an_augmented_dataset_is_made_again_as_the_message_says(tmp_path):
+    generate(CONFIG, tmp_path / "pets", draw=fake_draw)
+    augment(AugmentConfig(add=("flip:50%",), batch_size=2), tmp_path / "pets", tmp_path / "out")
+    before = hashes(tmp_path / "out")
+    truncate(tmp_path / "out/images/augmented-000001.png")
+    with pytest.raises(UserError, match=r"1 error \(picture 1\); .*; --fix cannot make samples again: remove ") as error:
+        app(["check", str(tmp_path / "out"), "--fix", "--quiet"], exit_on_error=False, print_error=False)
+    assert main(advised(error, tmp_path / "pets")) == 0
+    assert hashes(tmp_path / "out") == before
+
+
+def test_segments_are_no_dataset_and_made_again_as_the_message_says(tmp_path, mini_folder):
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "photos/0.png")
+    config = SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1)
+    segment_photos(config, find_photos([tmp_path / "photos"]).photos, tmp_path / "out")
+    before = hashes(tmp_path / "out")
+    truncate(tmp_path / "out/labels/0.png")
+    with pytest.raises(UserError, match="is what `seediff segment` made, and no dataset") as error:
+        app(["check", str(tmp_path / "out"), "--fix"], exit_on_error=False, print_error=False)
+    assert main(advised(error, tmp_path / "photos")) == 0
+    assert hashes(tmp_path / "out") == before
 
 
 def test_masks_of_photographs_are_made_again(tmp_path, mini_folder):
@@ -104,6 +142,12 @@ def test_masks_of_photographs_are_made_again(tmp_path, mini_folder):
     mask_photos(config, found, out)
     before = hashes(out)
     truncate(out / "masks/000002.png")
+    whole = (out / native.METADATA).read_bytes()
+    rows = native.read_rows(out)
+    (out / native.METADATA).write_bytes(native.jsonl(rows[1:]))
+    with pytest.raises(UserError, match=r"metadata\.jsonl: rows are missing"):
+        reopen(out, ["masks/000002.png"])
+    (out / native.METADATA).write_bytes(whole)
     with pytest.raises(UserError, match=r"1 damaged file; to make their samples again: seediff mask PHOTOS --config .*seediff.toml --out "):
         app(["check", str(out), "--fix", "--quiet"], exit_on_error=False, print_error=False)
     assert sorted(path.name for path in (out / ".batches").iterdir()) == ["000000.json", "000001.json"]

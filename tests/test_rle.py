@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from seediff.rle import compress, decode, decompress, label_map_rles
+from seediff.runs import Masks, column_runs, masks_of_ids
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 5), (64, 48), (300, 200)])
@@ -17,9 +18,43 @@ def test_every_segment_comes_back(shape, kinds):
         np.testing.assert_array_equal(decode(rle), label_map == name)
 
 
-@pytest.mark.parametrize("counts", [[0, 5], [12], [3, 1, 4, 1, 5], [0, 1, 100000, 1, 2, 99999999, 3], [31, 32, 15, 16, 17, 1023, 1024, 33]])
+def as_masks(*several):
+    """Masks of 1 × N pixels whose run lengths these are."""
+    edges = [np.cumsum(counts) for counts in several]
+    starts, ends = ([one[k::2][: len(one) // 2] for one in edges] for k in (0, 1))
+    first = np.cumsum([0, *map(len, starts)])[:-1]
+    return Masks((1, int(edges[0][-1])), np.concatenate(starts), np.concatenate(ends), first)
+
+
+LENGTHS = (
+    [0, 5],
+    [12, 1],
+    [3, 1, 4, 1, 5],
+    [0, 1, 100000, 1, 2, 99999999, 3],
+    [31, 32, 15, 16, 17, 1023, 1024, 33],
+    [1, 524286],
+    [1, 524287],
+)
+
+
+@pytest.mark.parametrize("counts", LENGTHS)
 def test_compressed_counts_come_back(counts):
-    np.testing.assert_array_equal(decompress(compress(np.array(counts))), counts)
+    (text,) = compress(as_masks(counts))
+    assert decompress(text).tolist() == counts
+
+
+@pytest.mark.parametrize("size", [1 << 18, (1 << 19) - 1, 1 << 19, (1 << 30) + 7])
+def test_counts_of_several_masks_come_back(size):
+    rng = np.random.default_rng(size)
+    several = [np.diff(np.unique(rng.integers(1, size, 40)), prepend=0, append=size).tolist() for _ in range(20)]
+    several += [[0, size], [size - 1, 1], [0, 1, size - 2, 1]]
+    assert [decompress(text).tolist() for text in compress(as_masks(*several))] == several
+
+
+def test_runs_that_go_on_in_the_next_column_are_one():
+    ids, masks = masks_of_ids(column_runs(np.array([[0, 1, 1], [1, 1, 0]], np.uint8)))
+    assert ids.tolist() == [0, 1]
+    assert [decompress(text).tolist() for text in compress(masks)] == [[0, 1, 4, 1], [1, 4, 1]]
 
 
 def test_bytes_of_pycocotools():

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted import check_interrupted, contents
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
-from seediff import run_folder
 from seediff.cli import main
 from seediff.dataset import native
 from seediff.errors import UserError
@@ -24,10 +24,6 @@ def photos(tmp_path_factory) -> Path:
 def config(mini_folder, **values) -> MaskPhotosConfig:
     values = {"classes": ("dog", "car"), "presence": 0.0, "timesteps": (100, 300), **values}
     return MaskPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
-
-
-def fingerprints(out: Path) -> dict[str, bytes]:
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
 @pytest.mark.parametrize("fit", ["resize", "crop"])
@@ -106,29 +102,8 @@ def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
-    class Stopped(BaseException):
-        pass
-
     found, chosen = find_photos([photos]).photos, config(mini_folder)
-    mask_photos(chosen, found, tmp_path / "whole")
-    whole = fingerprints(tmp_path / "whole")
-    real, left = native.write_atomic, [0]
-
-    def write(path, data):
-        if left[0] == 0:
-            raise Stopped
-        left[0] -= 1
-        real(path, data)
-
-    monkeypatch.setattr(native, "write_atomic", write)
-    monkeypatch.setattr(run_folder, "write_atomic", write)
-    for writes in (0, 1, 5, 11):
-        left[0] = writes
-        with pytest.raises(Stopped):
-            mask_photos(chosen, found, tmp_path / f"{writes}")
-        left[0] = -1
-        mask_photos(chosen, found, tmp_path / f"{writes}")
-        assert fingerprints(tmp_path / f"{writes}") == whole
+    check_interrupted(lambda out: mask_photos(chosen, found, out), tmp_path, monkeypatch, (0, 1, 5, 11))
     with pytest.raises(UserError, match="presence"):
         mask_photos(replace(chosen, presence=0.9), found, tmp_path / "whole")
 
@@ -152,11 +127,11 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     monkeypatch.setattr(MaskJob, "do", second_fails)
     assert main(line) == 2
     monkeypatch.undo()
-    before = fingerprints(out)
+    before = contents(out)
     capsys.readouterr()
     assert main([*line, "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
-    assert fingerprints(out) == before
+    assert contents(out) == before
     assert main(line) == 0
     assert main([*line, "--dry-run"]) == 0
     assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted import check_interrupted, contents
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
-from seediff import run_folder
 from seediff.cli import main
 from seediff.config import SegmentConfig
 from seediff.dataset import native
@@ -17,7 +17,8 @@ from seediff.evaluate.label_maps import read_label_map
 from seediff.photo_config import SegmentPhotosConfig
 from seediff.photos import find_photos, read_photo
 from seediff.rle import decode
-from seediff.run_segment import SegmentJob, encode_segments, read_segments, segment_photos
+from seediff.run_segment import SegmentJob, segment_photos
+from seediff.segment_files import encode_segments, read_segments
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,6 @@ def photos(tmp_path_factory) -> Path:
 def config(mini_folder, **values) -> SegmentPhotosConfig:
     values = {"segment": SegmentConfig(kl_threshold=0.3, num_points=8), **values}
     return SegmentPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
-
-
-def fingerprints(out: Path) -> dict[str, bytes]:
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
 @pytest.mark.parametrize("fit", ["resize", "crop", "tile"])
@@ -169,29 +166,8 @@ def test_a_photograph_whose_name_is_not_utf8(tmp_path, mini_folder):
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
-    class Stopped(BaseException):
-        pass
-
     found, chosen = find_photos([photos]).photos, config(mini_folder, names=("dog",))
-    segment_photos(chosen, found, tmp_path / "whole")
-    whole = fingerprints(tmp_path / "whole")
-    real, left = native.write_atomic, [0]
-
-    def write(path, data):
-        if left[0] == 0:
-            raise Stopped
-        left[0] -= 1
-        real(path, data)
-
-    monkeypatch.setattr(native, "write_atomic", write)
-    monkeypatch.setattr(run_folder, "write_atomic", write)
-    for writes in (0, 1, 4, 9, 17):
-        left[0] = writes
-        with pytest.raises(Stopped):
-            segment_photos(chosen, found, tmp_path / f"{writes}")
-        left[0] = -1
-        segment_photos(chosen, found, tmp_path / f"{writes}")
-        assert fingerprints(tmp_path / f"{writes}") == whole
+    check_interrupted(lambda out: segment_photos(chosen, found, out), tmp_path, monkeypatch, (0, 1, 4, 9, 17))
     with pytest.raises(UserError, match="photos: 6 photographs"):
         segment_photos(chosen, found[:-1], tmp_path / "whole")
     with pytest.raises(UserError, match="another configuration"):
@@ -202,7 +178,7 @@ def test_segments_do_not_depend_on_the_batch_or_the_threads(tmp_path, photos, mi
     found = find_photos([photos]).photos
     for batch_size, threads in ((1, 1), (4, 2)):
         segment_photos(replace(config(mini_folder), batch_size=batch_size, threads=threads), found, tmp_path / f"{batch_size}")
-    labels = [{k: v for k, v in fingerprints(tmp_path / f"{b}").items() if k.startswith("labels/")} for b in (1, 4)]
+    labels = [{k: v for k, v in contents(tmp_path / f"{b}").items() if k.startswith("labels/")} for b in (1, 4)]
     assert labels[0] == labels[1]
     assert len(labels[0]) == 6
 
@@ -317,11 +293,11 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     monkeypatch.setattr(SegmentJob, "do", second_fails)
     assert main(line) == 2
     monkeypatch.undo()
-    before = fingerprints(out)
+    before = contents(out)
     capsys.readouterr()
     assert main([*line, "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
-    assert fingerprints(out) == before
+    assert contents(out) == before
     assert main(line) == 0
     assert main([*line, "--dry-run"]) == 0
     assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out

@@ -33,6 +33,7 @@ def export_(
     to: Annotated[Format, option(OUTPUT, "The format.")],
     out: Annotated[Path, option(OUTPUT, "Folder to make; it appears when it is complete.")],
     link: Annotated[bool | None, LINK] = None,
+    workers: Annotated[int, option(OUTPUT, "Processes that look at the samples; the result is the same.", 1)] = 1,
     split: Annotated[
         float | None,
         option(CHOICE, "Not webdataset: share of the samples for validation, from 0 to 1.", "as `split` in metadata.jsonl says, else 0"),
@@ -58,8 +59,10 @@ def export_(
 
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
+    from .apart import check_apart
     from .dataset.store import open_native
 
+    check_apart(out, [data])
     export = load_function(f"export_{to}")
     if shard_size is not None and not 0 < shard_size < float("inf"):
         raise UserError(f"--shard-size {shard_size}: must be a number of MB above 0")
@@ -69,7 +72,7 @@ def export_(
     options = {"split": split, "seed": seed, "min_area": min_area, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
     chosen = fitting(export, {"link": link, **options, "shard_size": size}, f"--to {to}")
     classes, items = open_native(data)
-    done = export(classes, shown(items, quiet), out, **chosen)
+    done = export(classes, shown(items, quiet), out, workers=workers, **chosen)
     if not quiet:
         print(f"{done.samples} samples in {out} ({done.files} files)")
         print(*(f"note: {note}\n" for note in done.notes), sep="", end="")
@@ -98,9 +101,11 @@ def import_(
 
     - `seediff import pets-coco --from coco --out pets`
     """
+    from .apart import check_apart
     from .dataset.store import write_native
     from .prompts import parse_classes
 
+    check_apart(out, [source])
     read = load_function(f"import_{from_}")
     names = parse_classes(classes) if classes is not None else None
     given = {"split": split, "classes": names, "images": images, "annotations": annotations}

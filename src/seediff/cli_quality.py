@@ -47,9 +47,10 @@ def check(
     from .dataset.check import DAMAGED, check_dataset
     from .dataset.fix import fix_dataset
     from .outputs import make_writable
-    from .reopen import can_reopen, reopen
+    from .reopen import can_reopen, check_is_dataset, reopen, what_to_do
     from .summary_quality import counts, findings_table
 
+    check_is_dataset(data)
     make_writable(None, json)
     checked = check_dataset(data, followed(quiet))
     fixed: list[str] = []
@@ -72,7 +73,9 @@ def check(
         kinds: dict[str, int] = {}
         for one in checked.findings[: checked.errors]:
             kinds[one.kind] = kinds.get(one.kind, 0) + 1
-        raise UserError(f"{data}: {checked.errors} error{'s' * (checked.errors > 1)} ({counts(kinds)}); the first: {first(checked)}")
+        advice = f"; --fix cannot make samples again: {what_to_do(data)}" if fix and damaged else ""
+        plural = "s" * (checked.errors > 1)
+        raise UserError(f"{data}: {checked.errors} error{plural} ({counts(kinds)}); the first: {first(checked)}{advice}")
     if not quiet:
         print(f"{data}: no errors, {len(checked.findings)} warning{'s' * (len(checked.findings) != 1)}")
 
@@ -130,13 +133,15 @@ def filter_(
 
     - `seediff filter pets --out agreed --agree model --min-agreement 0.5`
     """
+    from .apart import check_apart
     from .dataset.select import Criteria, select_samples
     from .dataset.store import check_free, write_native
     from .summary_quality import counts
 
+    check_apart(out, [data])
     check_free(out)
     band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
-    flags = tuple(part.strip() for part in drop_flags.split(",")) if drop_flags else ()
+    flags = read_flags(drop_flags, data) if drop_flags is not None else ()
     if agree is None and min_agreement is not None:
         raise UserError("--min-agreement: needs --agree MODEL, which it is measured with")
     if agree is not None and min_agreement is None:
@@ -149,6 +154,17 @@ def filter_(
     write_native(out, selected.classes, followed(quiet)(selected.items), about=about, link=bool(link))
     if not quiet:
         print(f"{len(selected.items)} samples in {out}; dropped: {counts(selected.dropped) or 'none'}")
+
+
+def read_flags(text: str, data: Path) -> tuple[str, ...]:
+    """What --drop-flags names. Raises UserError for a flag that no sample of the dataset could have."""
+    from .dataset.native import read_classes, read_rows
+    from .dataset.stats import row_flags
+    from .flags import check_flags
+
+    flags = tuple(part.strip() for part in text.split(","))
+    check_flags(flags, read_classes(data), (flag for row in read_rows(data) for flag in row_flags(row)))
+    return flags
 
 
 def load_judge(model: Path, data: Path) -> Any:

@@ -26,9 +26,11 @@ def merge(
 
     For example: `seediff merge pets zoo --out animals`
     """
+    from .apart import check_apart
     from .dataset.merge import merge_datasets, set_names
     from .dataset.store import check_free, write_native
 
+    check_apart(out, data)
     check_free(out)
     merged = merge_datasets(data)
     about = {"command": "merge", "datasets": set_names(data)}
@@ -61,12 +63,14 @@ def split(
     """
     from dataclasses import replace
 
+    from .apart import check_apart
     from .dataset.split import set_splits, split_samples
     from .dataset.store import check_free, open_native, staged, write_native
 
     if (out is None) != in_place:
         raise UserError("split: choose one of --out FOLDER, for a dataset a part, and --in-place, for `split` in the rows")
     if out is not None:
+        check_apart(out, [data])
         check_free(out)
     classes, items = open_native(data)
     shares = {"val": val, **({"test": test} if test is not None else {})}

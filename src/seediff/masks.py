@@ -15,7 +15,7 @@ from .refine import pamr, scaled_dilations
 from .threshold import otsu
 from .types import AttentionMaps, MaskResult
 
-__all__ = ["combine", "enlarge", "label_enlarged", "label_pixels", "make_masks", "refine", "scaled_dilations"]
+__all__ = ["enlarge", "label_pixels", "make_masks", "refine", "scaled_dilations"]
 
 IGNORE = 255
 BEFORE_PAMR = "before PAMR"
@@ -91,39 +91,26 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig) -> torch.T
     return refined.clamp_(0, 1)  # weights sum to 1 but for rounding
 
 
-def label_pixels(soft: torch.Tensor, config: MaskConfig) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`."""
-    if config.ignore_band:
-        low, high = config.ignore_band
-        labels = combine(soft, [high] * len(soft))
-        return torch.where((labels == 0) & (soft >= low).any(0), IGNORE, labels)
-    threshold = FINISHES[config.method].threshold or config.beta
-    return combine(soft, [otsu(one) if threshold == "otsu" else float(threshold) for one in soft])
+def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
+    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. A pixel is of the class with
+    the highest value of those that reach their thresholds, the first of equals.
 
-
-def label_enlarged(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
-    """`label_pixels` of soft masks (C, R, R) enlarged to size (H, W), one class after the other: photographs are large, classes many."""
+    size: (H, W) to enlarge the soft masks to, one class after the other: photographs are large, classes many.
+    """
     low, high = config.ignore_band or (None, None)
-    best = soft.new_full(tuple(size), -1)
-    labels = torch.zeros(tuple(size), dtype=torch.uint8, device=soft.device)
-    uncertain = torch.zeros_like(labels, dtype=torch.bool)
+    threshold = high or FINISHES[config.method].threshold or config.beta
+    best = soft.new_full(tuple(size or soft.shape[1:]), -1)
+    labels = torch.zeros_like(best, dtype=torch.uint8)
+    uncertain = torch.zeros_like(best, dtype=torch.bool)
     for index, one in enumerate(soft, 1):
-        large = resize(one[None], size)[0]
-        threshold = high or FINISHES[config.method].threshold or config.beta
-        wins = (large >= (otsu(large) if threshold == "otsu" else float(threshold))) & (large > best)
-        labels[wins] = index
-        torch.where(wins, large, best, out=best)
+        if size is not None:
+            one = resize(one[None], size)[0]
+        wins = (one >= (otsu(one) if threshold == "otsu" else float(threshold))) & (one > best)
+        labels.masked_fill_(wins, index)
+        torch.where(wins, one, best, out=best)
         if low is not None:
-            uncertain |= large >= low
+            uncertain |= one >= low
     return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
-
-
-def combine(soft: torch.Tensor, thresholds: Sequence[float]) -> torch.Tensor:
-    """(H, W) uint8: i + 1 where class i of soft (C, H, W) is the highest of those that reach their thresholds, the first of
-    equals; 0 where none does."""
-    limits = torch.tensor(thresholds, dtype=soft.dtype, device=soft.device).view(-1, 1, 1)
-    highest, winner = soft.where(soft >= limits, -1).max(0)
-    return torch.where(highest >= 0, winner + 1, 0).to(torch.uint8)
 
 
 def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig, size: tuple[int, int] | None) -> tuple[int, int]:

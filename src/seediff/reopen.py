@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .augment_config import AugmentConfig
+from .base_config import RunConfig
 from .dataset import native
 from .dataset.store import find_extras
 from .errors import UserError
-from .photo_config import MaskPhotosConfig
+from .photo_config import MaskPhotosConfig, SegmentPhotosConfig
 from .photo_files import read_failures
 from .prompts import sample_count
 from .run_config import DatasetConfig, GenerateConfig, load_dataset_config
@@ -26,14 +28,49 @@ from .toml import read_toml
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
 
 
+def check_is_dataset(folder: Path) -> None:
+    """Raise UserError for the output of `segment`, which looks like a dataset that lost everything; it says how that is made again."""
+    kind = SegmentPhotosConfig
+    if not (folder / native.METADATA).exists() and _made_by(folder)[0] == kind.command:
+        again = _all_again(folder, kind, "PHOTOS", "--captions and --labels")
+        raise UserError(f"{folder}: is what `seediff {kind.command}` made, and no dataset; should a file of it be damaged: {again}")
+
+
 def can_reopen(folder: Path) -> bool:
     """Whether the dataset is one that `generate` or `mask` of this version made, whole but for its samples."""
+    command, version = _made_by(folder)
+    made_here = command in (GenerateConfig.command, MaskPhotosConfig.command) and version == __version__
+    return made_here and (folder / native.METADATA).is_file()
+
+
+def what_to_do(folder: Path) -> str:
+    """How to have damaged samples again where not `can_reopen`."""
+    command, version = _made_by(folder)
+    if command == AugmentConfig.command and version == __version__:
+        # Which samples are of which batch follows from the dataset that they were made of, and this is not here.
+        return _all_again(folder, AugmentConfig, "DATA")
+    if command is None or version == __version__:
+        return "its samples came from elsewhere: make the dataset again from there"
+    return f"version {version} of seediff made it, and {__version__} may make other samples: use that version, or make the dataset anew"
+
+
+def _made_by(folder: Path) -> tuple[str | None, str | None]:
+    """The command and the version of seediff that made an output, as its seediff.toml says; None where nothing does."""
     try:
         table = read_toml(folder / native.CONFIG)
     except UserError:
-        return False
-    made_here = table.get("command") in (GenerateConfig.command, MaskPhotosConfig.command) and table.get("version") == __version__
-    return made_here and (folder / native.METADATA).is_file()
+        return None, None
+    return table.get("command"), table.get("version")
+
+
+def _all_again(folder: Path, kind: type[RunConfig], source: str, options: str = "") -> str:
+    """What makes a finished output again with the same bytes. Without its last file it is unfinished, and no batch of it is known.
+
+    options: those that are not in seediff.toml.
+    """
+    command = f"seediff {kind.command} {source} --config {folder / native.CONFIG} --out {folder}"
+    given = f"{source} and, where they were given, {options}" if options else source
+    return f"remove {folder / kind.last_file} and run: {command} (with the same {given}), which makes everything again"
 
 
 def reopen(folder: Path, damaged: Collection[str]) -> str:
@@ -78,6 +115,8 @@ def rejected_by_sample(folder: Path, config: DatasetConfig, rows: Mapping[int, A
     else:
         rejected = read_failures(folder)
         numbers = [i for i in range(len(rows) + len(rejected)) if i not in rows]  # both are in the photographs' order
+    if len(numbers) != len(rejected):
+        raise UserError(f"{folder / native.METADATA}: rows are missing, so that no sample can be told from those that failed")
     found: dict[int, list[dict[str, Any]]] = {}
     for number, row in zip(numbers, rejected, strict=True):
         found.setdefault(number, []).append(dict(row))

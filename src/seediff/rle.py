@@ -8,103 +8,87 @@ follows, as characters from "0" on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class RunLengthMask:
-    """rle: {"size": [H, W], "counts": text}. area in pixels. bbox_xywh: left, top, width, height in pixels."""
-
-    rle: dict[str, Any]
-    area: int
-    bbox_xywh: list[int]
+from .runs import Masks, column_runs, masks_of_ids
 
 
 def label_map_rles(label_map: np.ndarray) -> dict[int, dict[str, Any]]:
-    """Segment id → its mask as {"size": [H, W], "counts": text}, for every id of at least 0 in label_map (H, W) of integers."""
-    return {name: mask.rle for name, mask in label_map_masks(label_map).items()}
+    """Segment id → its mask as {"size": [H, W], "counts": text}, for every id of at least 0 in label_map (H, W) of integers, in rising
+    order."""
+    ids, masks = masks_of_ids(column_runs(label_map))
+    return {name: rle for name, rle in zip(ids.tolist(), rles(masks), strict=True) if name >= 0}
 
 
-def label_map_masks(label_map: np.ndarray) -> dict[int, RunLengthMask]:
-    """Segment id → its mask, for every id of at least 0 in label_map (H, W) of integers, in rising order."""
-    height, width = label_map.shape
-    flat = label_map.T.ravel()  # column by column
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    ids = flat[starts]
-    order = np.argsort(ids, kind="stable")
-    ids = ids[order]
-    ends = np.append(starts[1:], flat.size)[order]
-    starts = starts[order]
-    # Runs of one id stand together now, from `first` to `last`.
-    first = np.concatenate([[0], np.flatnonzero(ids[1:] != ids[:-1]) + 1])
-    last = np.append(first[1:], len(ids)) - 1
-    before = np.concatenate([[0], ends[:-1]])
-    before[first] = 0
-    counts = np.column_stack([starts - before, ends - starts]).ravel()  # outside, inside, outside …
-    # After its last run a mask ends outside, unless it reaches the last pixel.
-    rest = flat.size - ends[last]
-    sizes = 2 * (last - first + 1) + (rest > 0)
-    counts = np.insert(counts, 2 * (last + 1)[rest > 0], rest[rest > 0])
-    texts = _compress(counts, np.cumsum(sizes) - sizes)
-
-    areas = np.add.reduceat(ends - starts, first)
-    (from_column, top), (to_column, bottom) = np.divmod(starts, height), np.divmod(ends - 1, height)
-    around = from_column != to_column  # a run that goes on in the next column is at the upper and the lower edge
-    lefts, rights = from_column[first], to_column[last] + 1
-    tops = np.minimum.reduceat(np.where(around, 0, top), first)
-    bottoms = np.maximum.reduceat(np.where(around, height, bottom + 1), first)
-    boxes = np.column_stack([lefts, tops, rights - lefts, bottoms - tops]).tolist()
-    return {
-        name: RunLengthMask({"size": [height, width], "counts": text}, area, box)
-        for name, text, area, box in zip(ids[first].tolist(), texts, areas.tolist(), boxes, strict=True)
-        if name >= 0
-    }
+def rles(masks: Masks) -> list[dict[str, Any]]:
+    """Each mask as {"size": [H, W], "counts": text}."""
+    height, width = masks.shape
+    return [{"size": [height, width], "counts": counts} for counts in compress(masks)]
 
 
-def compress(counts: np.ndarray) -> str:
-    """Run lengths, the first of them outside (0 when the first pixel is inside), as COCO's text."""
-    return _compress(counts, np.zeros(1, np.int64))[0]
+def compress(masks: Masks) -> list[str]:
+    """Each mask's run lengths, the first of them outside (0 when the first pixel is inside), as COCO's text."""
+    starts, ends, first = masks.starts, masks.ends, masks.first
+    if not len(first):
+        return []
+    outside = starts.copy()
+    outside[1:] -= ends[:-1]
+    outside[first] = starts[first]
+    apart = outside > 0  # else a run goes on at the top of the next column
+    apart[first] = True
+    if not apart.all():
+        kept = np.flatnonzero(apart)
+        starts, outside = starts[kept], outside[kept]
+        ends = ends[np.append(kept[1:], len(ends)) - 1]
+        first = np.searchsorted(kept, first)
+    inside = ends - starts
+    last = np.append(first[1:], len(ends)) - 1
+    after = masks.shape[0] * masks.shape[1] - ends[last]  # after its last run a mask ends outside, unless it reaches the last pixel
 
+    second = first[first < last] + 1
+    shown = [outside.copy(), inside.copy(), after - outside[last] * (first < last)]
+    for values, lengths in ((shown[0], outside), (shown[1], inside)):
+        values[1:] -= lengths[:-1]
+        values[first] = lengths[first]
+    shown[0][second] = outside[second]  # the first three of each mask are written as they are
 
-def _compress(counts: np.ndarray, first: np.ndarray) -> list[str]:
-    """Several masks' run lengths, one mask after the other from the positions `first` (M,) on, as M texts."""
-    values = counts.astype(np.int64)
-    values[2:] -= counts[:-2]
-    for k in range(3):  # the first three of each mask are written as they are
-        own = first[first + k < np.append(first[1:], len(counts))] + k
-        values[own] = counts[own]
-    packed, lengths = (table[values & (2 * SHORT - 1)] for table in _short())
-    if len(long := np.flatnonzero((values < -SHORT) | (values >= SHORT))):
-        packed[long], lengths[long] = _pack(values[long])
-    text = packed.tobytes().translate(None, b"\0").decode("ascii")
-    edges = [0, *np.cumsum(np.add.reduceat(lengths, first, dtype=np.int64)).tolist()]
-    return [text[a:b] for a, b in pairwise(edges)]
+    count = 4 if masks.shape[0] * masks.shape[1] < 1 << 19 else 8
+    words = np.split(_characters(np.concatenate(shown), count), [len(outside), 2 * len(outside)])
+    words[2][after == 0] = 0
+    closing = np.column_stack([words[2], np.full(len(first), ord("\n"), words[2].dtype)]).ravel()
+    words = np.insert(np.column_stack(words[:2]).ravel(), np.repeat(2 * last + 2, 2), closing)
+    return words.tobytes().translate(None, b"\0").decode("ascii").split("\n")[:-1]
 
 
 SHORT = 1 << 14
 """Values from -SHORT to SHORT - 1, of at most three characters, are looked up; nearly all are."""
 
 
+def _characters(values: np.ndarray, count: int) -> np.ndarray:
+    """values (N,) as `count` characters each, 4 (for values below 2¹⁹) or 8 (2³⁹), in one number; zeros after the last."""
+    packed = _short(count).take(values & (2 * SHORT - 1))
+    if len(long := np.flatnonzero((values < -SHORT) | (values >= SHORT))):
+        packed[long] = _pack(values[long], count)
+    return packed
+
+
 @cache
-def _short() -> tuple[np.ndarray, np.ndarray]:
+def _short(count: int) -> np.ndarray:
     """`_pack` of every short value, at its lowest 15 bits."""
-    return _pack(np.roll(np.arange(-SHORT, SHORT), SHORT))
+    return _pack(np.roll(np.arange(-SHORT, SHORT), SHORT), count)
 
 
-def _pack(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The characters of values (N,), below 2³⁹, as (N,) uint64 of eight bytes, zeros after the last one; and how many they are."""
-    magnitude = np.where(values < 0, ~values, values)  # the sign must be readable: each character more carries five bits further
-    packed, lengths = np.zeros((len(values), 8), np.uint8), np.ones(len(values), np.uint8)
-    for k in range(8):
-        used, more = magnitude >= (1 << 5 * k - 1 if k else 0), magnitude >= 1 << 5 * k + 4
-        packed[:, k] = used * (((values >> 5 * k) & 31) + 48 + 32 * more)
-        lengths += more
-    return packed.view(np.uint64)[:, 0], lengths
+def _pack(values: np.ndarray, count: int) -> np.ndarray:
+    """`_characters`, by computing them."""
+    values = values.astype(np.int64)
+    magnitude = np.where(values < 0, ~values, values)[:, None]  # the sign must be readable: each character more carries five bits further
+    bits = 5 * np.arange(count)
+    least = np.array([0, *1 << bits[1:] - 1])  # that needs this character
+    packed = (values[:, None] >> bits & 31) + 48 + 32 * (magnitude >= 1 << bits + 4)
+    return np.where(magnitude >= least, packed, 0).astype(np.uint8).view(f"u{count}")[:, 0]
 
 
 def decompress(counts: str) -> np.ndarray:

@@ -9,15 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import signal
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +24,7 @@ from PIL import Image
 
 from . import __version__
 from .address import Out, parse_out
+from .apart import check_apart
 from .augment_config import AugmentConfig
 from .dataset import native
 from .dataset.augment import Picture, apply
@@ -37,6 +34,7 @@ from .errors import UserError, first_line
 from .place import open_place
 from .prompts import sample_seed
 from .run_folder import BatchRecord, look_into, record_file, record_written
+from .workers import in_order
 
 TRAIN = "train"
 MAX_ADDED = 10_000_000
@@ -94,11 +92,9 @@ def augment(
     Samples whose row says another `split` than "train" are copied as they are, and never a source. Raises UserError as `generate` does,
     and when a sample cannot be read or is unsound.
     """
-    if workers < 1:
-        raise UserError(f"workers = {workers} must be at least 1")
     data, out = Path(data), parse_out(out)
     config, classes, items = settle(config, data)
-    check_apart(data, out)
+    check_apart(out, [data])
     tasks = plan(config, items)
     with maker(config, classes, items, workers) as make, open_place(out) as place:
         start = partial(AugmentJob, classes=classes, items=items, tasks=tasks, make=make, link=link)
@@ -111,14 +107,6 @@ def settle(config: AugmentConfig, data: Path) -> tuple[AugmentConfig, tuple[str,
     """The configuration with its dataset, by which a folder to continue is known; the dataset's classes and samples."""
     classes, items = open_native(data)
     return replace(config, data=fingerprint_items(classes, items)), classes, items
-
-
-def check_apart(data: Path, out: Out) -> None:
-    """Raise UserError when the output would lie in the input, or the other way round."""
-    if isinstance(out, Path):
-        inner, outer = out.resolve(), data.resolve()
-        if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-            raise UserError(f"--out {out}: must not be the dataset {data} itself, nor lie in it or around it")
 
 
 def fingerprint_items(classes: Sequence[str], items: Sequence[Item]) -> str:
@@ -226,39 +214,10 @@ def read_sample(item: Item, classes: Sequence[str]) -> Picture:
 Make = Callable[[Iterable[Task]], Iterable[Made]]
 """Tasks → what a `Maker` makes of them, in their order."""
 
-_worker_make: Maker
-"""In a worker process: its `Maker`."""
 
-
-@contextmanager
-def maker(config: AugmentConfig, classes: Sequence[str], items: Sequence[Item], workers: int) -> Iterator[Make]:
+def maker(config: AugmentConfig, classes: Sequence[str], items: Sequence[Item], workers: int) -> AbstractContextManager[Make]:
     """What makes samples, in this process or in others, which are started with the first sample and end with the block."""
-    make_one = Maker(config, classes, items, training_items(items))
-    if workers == 1:
-        yield partial(map, make_one)
-        return
-    # Not a fork: this process may have threads, such as a progress bar's.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker, initargs=(make_one,))
-    try:
-        yield partial(pool.map, _make_in_worker)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
-            "the same command continues, with fewer workers if need be"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker(make_one: Maker) -> None:
-    global _worker_make
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal: the first one ends the others
-    _worker_make = make_one
-
-
-def _make_in_worker(task: Task) -> Made:
-    return _worker_make(task)
+    return in_order(Maker(config, classes, items, training_items(items)), workers)
 
 
 class AugmentJob(Job[Task]):
@@ -379,7 +338,7 @@ def describe(config: AugmentConfig, data: Path, out: Path) -> str:
     from .plan import free_bytes, show_bytes
 
     config, classes, items = settle(config, data)
-    check_apart(data, out)
+    check_apart(out, [data])
     tasks = plan(config, items)
     state, config = look_into(out, config)
     counts = Counter("+".join(task.operations) for task in tasks)

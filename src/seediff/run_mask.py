@@ -204,7 +204,7 @@ class MaskJob(Job[PhotoSpec]):
         import torch
 
         from .fit import windows
-        from .masks import IGNORE, label_enlarged
+        from .masks import IGNORE, label_pixels
         from .normalize import resize
         from .types import MaskResult
 
@@ -213,7 +213,7 @@ class MaskJob(Job[PhotoSpec]):
         if small is None:
             labels[window.slices] = 0
             return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
-        labels[window.slices] = label_enlarged(small.soft, (window.height, window.width), self.config.mask).numpy()
+        labels[window.slices] = label_pixels(small.soft, self.config.mask, (window.height, window.width)).numpy()
         soft = torch.zeros(len(small.soft) if self.config.keep_soft else 0, *size)  # hundreds of megabytes for a large photograph
         for whole, one in zip(soft, small.soft, strict=False):
             whole[window.slices] = resize(one[None], (window.height, window.width))[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,36 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
-from scipy.ndimage import find_objects
 
-from . import __version__
 from .address import Out
 from .base_config import build, read_table
 from .dataset import native
 from .engine import Engine, Job, Progress, Timer, run_job
-from .errors import UserError, first_line
+from .errors import UserError
 from .fingerprint import model_fingerprint
 from .models.registry import resolve_name
-from .palette import segment_palette, voc_palette
 from .photo_config import SegmentPhotosConfig, check_attention, check_names
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
 from .photos import Found, Photo, read_photo
 from .place import open_place
 from .presets import segment_preset
 from .prompts import BACKGROUND
-from .rle import label_map_rles
 from .run_folder import LABELS, NAMED, OVERLAYS, BatchRecord, look_into, record_file
+from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 
 if TYPE_CHECKING:
     from .evaluate.labels import LabelSet
     from .models.registry import Model
     from .segments import Segments
 
-OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
-"""The picture to look at: this many of the first overlays, as tiles of this side in pixels."""
-OVERLAY_SIDE = 1024
-"""Pixels: overlays are to look at, and no larger on their longer side."""
 PRESETS: dict[str, dict[str, Any]] = {"coco": {"segment": {"kl_threshold": 1.1}}, "cityscapes": {"segment": {"kl_threshold": 0.9}}}
 """DiffSeg's thresholds for its two benchmarks."""
 
@@ -286,38 +277,12 @@ class SegmentJob(Job[PhotoSpec]):
         self, record: BatchRecord, spec: PhotoSpec, photo: np.ndarray, segments: Segments, called: Sequence[tuple[str | None, float]]
     ) -> None:
         """Write one photograph's files and add its row to the record."""
-        from .report.pictures import overlay, shrink
-
-        name, label_map = spec.photo.name, segments.label_map
-        height, width = label_map.shape
-        self.record(record, f"{LABELS}/{name}.png", encode_segments(label_map))
-        if called:
-            ids = np.array([self.ids[word] if word else 0 for word, _ in called] + [native.IGNORE], np.uint8)  # the last: in no segment
-            self.record(record, f"{NAMED}/{name}.png", native.encode_mask(ids[label_map]))
-        if self.config.overlays:
-            shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
-            picture = shrink(photo, OVERLAY_SIDE, Image.Resampling.BILINEAR)
-            shown = shrink(shown, OVERLAY_SIDE, Image.Resampling.NEAREST)
-            self.record(record, overlay_path(name), encode_jpeg(overlay(picture, shown, voc_palette(), alpha=0.45)))
-        rows = []
-        areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
-        for segment, rle in label_map_rles(label_map).items():
-            down, across = boxes[segment]
-            one: dict[str, Any] = {
-                "id": segment,
-                "area": int(areas[segment]),
-                "bbox": [across.start, down.start, across.stop - across.start, down.stop - down.start],
-                "score": round(segments.scores[segment], 4),
-                "segmentation": rle,
-            }
-            if called:
-                one |= {"name": called[segment][0], "name_score": round(called[segment][1], 4)}
-            rows.append(one)
-        record.rows.append({"photo": name, "file_name": spec.photo.file_name, "width": width, "height": height, "segments": rows})
-
-    def record(self, record: BatchRecord, name: str, data: bytes) -> None:
-        (self.out / name).parent.mkdir(parents=True, exist_ok=True)
-        record_file(self.out, record, name, data)
+        files = photo_files(spec.photo.name, photo, segments.label_map, called, self.ids, overlays=self.config.overlays)
+        for name, data in files.items():
+            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+            record_file(self.out, record, name, data)
+        about = {"photo": spec.photo.name, "file_name": spec.photo.file_name}
+        record.rows.append({**about, **photo_row(segments.label_map, segments.scores, called)})
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         rows = [row for record in records for row in record.rows]
@@ -331,70 +296,6 @@ class SegmentJob(Job[PhotoSpec]):
         if self.config.overlays and rows:
             native.write_atomic(self.out / OVERVIEW, overview(self.out, rows))
         native.write_atomic(self.out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8"))
-
-
-def overlay_path(name: str) -> str:
-    return f"{OVERLAYS}/{name}.jpg"
-
-
-def encode_segments(label_map: np.ndarray) -> bytes:
-    """Segment ids (H, W) int32, −1 = in no segment: an 8-bit palette PNG with 255 for those, or a 16-bit grey one with 65535 when
-    there are more than 255 segments."""
-    few = label_map.max(initial=0) < 255
-    picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))  # −1 becomes the largest value
-    if few:
-        picture.putpalette(segment_palette())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def encode_jpeg(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=90, subsampling=0)
-    return buffer.getvalue()
-
-
-def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The first overlays as one picture, each with its photograph's name and number of segments."""
-    from .report.pictures import contact_sheet, fit_side
-
-    tiles = []
-    for row in rows[:OVERVIEW_PHOTOS]:
-        with Image.open(out / overlay_path(row["photo"])) as picture:
-            tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
-    labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
-    return encode_jpeg(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels))
-
-
-def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
-    """The rows of all photographs in COCO's form: an annotation a segment; category 0 is a segment without a name."""
-    images = [{"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}} for number, row in enumerate(rows, 1)]
-    annotations: list[dict[str, Any]] = []
-    for number, row in enumerate(rows, 1):
-        for one in row["segments"]:
-            category = ids.get(one.get("name") or "", 0)
-            rest = {key: value for key, value in one.items() if key not in ("id", "name")}
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": number, "segment": one["id"], "category_id": category, "iscrowd": 0, **rest}
-            )
-    categories = [{"id": 0, "name": "unnamed"}, *({"id": number, "name": name} for name, number in ids.items())]
-    return {"info": {"version": __version__}, "images": images, "annotations": annotations, "categories": categories}
-
-
-def read_segments(out: Path) -> list[dict[str, Any]]:
-    """The rows of a finished run: its segments.json by photograph. Raises UserError when it cannot be read."""
-    path = out / SegmentPhotosConfig.last_file
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        rows = {image["id"]: {**image, "segments": []} for image in table["images"]}
-        names = {category["id"]: category["name"] for category in table["categories"]}
-        for one in table["annotations"]:
-            name = names[one["category_id"]] if one["category_id"] else None
-            rows[one["image_id"]]["segments"].append({**one, "name": name})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not what `seediff segment` writes ({first_line(error)})") from error
-    return list(rows.values())
 
 
 def describe(

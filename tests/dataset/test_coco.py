@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from test_store import item, names
 from test_voc import SHARED, blocks, some
 
-from seediff.dataset.coco import as_coco, export_coco, from_coco, import_coco
+from seediff.dataset.coco import as_coco, export_coco, from_coco, import_coco, instances, semantic
 from seediff.dataset.store import labels_of, open_native, write_native
 from seediff.dataset.voc import import_voc
 from seediff.errors import UserError
@@ -46,6 +47,30 @@ def test_round_trip(tmp_path):
     write_native(tmp_path / "back", classes, items, about={})
     for one, two in zip(given, open_native(tmp_path / "back")[1], strict=True):
         assert np.array_equal(labels_of(two, 3), one.label_map())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47), (512, 40)])
+@pytest.mark.parametrize("zoom", [1, 4])
+def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
+    api = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
+    rng = np.random.default_rng(zoom)
+    small = rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), tuple(-(-side // zoom) for side in shape))
+    labels = np.kron(small, np.ones((zoom, zoom), np.uint8))[: shape[0], : shape[1]]
+
+    def expected(masks):
+        for class_id, inside in masks:
+            rle = api.encode(np.asfortranarray(inside.astype(np.uint8)))
+            shown = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+            area, box = int(api.area(rle)), [int(side) for side in api.toBbox(rle)]
+            yield {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shown}
+
+    def pieces():
+        for class_id in (1, 2, 3):
+            numbers, count = ndimage.label((labels == class_id).T, np.ones((3, 3)))
+            yield from ((class_id, (numbers == number).T) for number in range(1, count + 1))
+
+    assert instances(labels)[0] == list(expected(pieces()))
+    assert semantic(labels) == list(expected((i, labels == i) for i in np.unique(labels).tolist() if i))
 
 
 @pytest.mark.parametrize("seed", range(5))

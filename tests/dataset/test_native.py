@@ -161,3 +161,14 @@ def test_masks_are_palette_pngs_with_every_id(shape):
             assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
             assert np.array_equal(np.asarray(picture), labels)
         assert native.is_own_mask(data)
+
+
+def test_texts_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "text").write_bytes("é".encode())
+    assert native.read_text(tmp_path / "text") == "é"
+    (tmp_path / "latin").write_bytes("é".encode("latin-1"))
+    for name, message in (("latin", "is not UTF-8 text"), ("none", "no such file$"), (".", "cannot be read: ")):
+        with pytest.raises(UserError, match=message):
+            native.read_text(tmp_path / name)
+    with pytest.raises(UserError, match=r"none: must be there$"):
+        native.read_text(tmp_path / "none", "must be there")

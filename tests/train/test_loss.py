@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 from seediff.train.loss import LossWeights, _draw_points, set_losses
 
 B, Q, C, SIDE, POINTS = 3, 6, 4, 16, 40
-WEIGHTS = LossWeights(points=POINTS)
+WEIGHTS = LossWeights(class_=2.0, mask=5.0, dice=5.0, no_object=0.1, points=POINTS)  # transformers' own
 
 
 def outputs(seed=0, side=SIDE):
@@ -74,7 +76,7 @@ def test_ignored_pixels_supervise_nothing():
     for one in (masks.detach(), changed):
         torch.manual_seed(1)
         # All points are drawn at random: which pixels are uncertain depends on predictions.
-        values.append(set_losses(one, classes.detach(), labels, LossWeights(points=POINTS, importance=0.0)))
+        values.append(set_losses(one, classes.detach(), labels, replace(WEIGHTS, importance=0.0)))
     assert {k: v.item() for k, v in values[0].items()} == {k: v.item() for k, v in values[1].items()}
 
 
@@ -84,7 +86,7 @@ def test_uncertain_points_are_not_ignored_ones():
     masks = torch.full((1, 1, SIDE, SIDE), 5.0)
     masks[:, :, :8] = 0.01  # the least certain of all
     torch.manual_seed(0)
-    points = _draw_points(masks[0], labels.flatten(1), SIDE, SIDE, LossWeights(points=20, oversample=10, importance=1.0))
+    points = _draw_points(masks[0], labels.flatten(1), SIDE, SIDE, replace(WEIGHTS, points=20, oversample=10, importance=1.0))
     assert (labels.flatten()[points] == 0).all()
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,21 @@ from shapes import CLASSES, scene, small
 from transformers import SegformerConfig
 
 from seediff.errors import UserError
-from seediff.train.config import make_config
-from seediff.train.models import PRETRAINED, Trainee, build_network, check_weights, class_scores, parameter_groups, to_pixels
+from seediff.train.config import BACKBONES, make_config
+from seediff.train.describe import describe
+from seediff.train.models import (
+    PRETRAINED,
+    Trainee,
+    _backbone,
+    _shape,
+    build_network,
+    check_weights,
+    class_scores,
+    parameter_groups,
+    to_pixels,
+)
 from seediff.train.run import count_parameters
+from seediff.train.sets import Plan
 
 BOTH = ("mask2former", "segformer")
 
@@ -123,4 +137,31 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     SegformerConfig().save_pretrained(tmp_path)
     with pytest.raises(UserError, match="are of a segformer, not of mask2former or resnet"):
         check_weights(make_config({"backbone": "tiny", "weights": str(tmp_path)}))
-    assert check_weights(make_config({"backbone": "tiny", "architecture": "segformer", "weights": str(tmp_path)})) is not None
+    assert check_weights(make_config({"backbone": "b0", "architecture": "segformer", "weights": str(tmp_path)})) is not None
+
+
+@pytest.mark.parametrize("architecture", BOTH)
+def test_a_whole_network_of_another_backbone_is_refused(tmp_path, architecture):
+    config = make_config({"backbone": "tiny", "architecture": architecture})
+    build_network(config, CLASSES).save_pretrained(tmp_path / "segmenter")
+    given = {"architecture": architecture, "weights": str(tmp_path / "segmenter")}
+    assert check_weights(make_config({"backbone": "tiny"}, given)) is not None
+    for name in set(BACKBONES[architecture]) - {"tiny"}:
+        other = make_config({"backbone": name}, given)
+        with pytest.raises(UserError, match=rf"segmenter': have backbone tiny, but backbone = '{name}'; train with backbone tiny, or"):
+            check_weights(other)
+        with pytest.raises(UserError, match="have backbone tiny"):
+            build_network(other, CLASSES)
+        with pytest.raises(UserError, match="have backbone tiny"):  # --dry-run says so too
+            describe(replace(other, device="cpu"), Plan(CLASSES, (), ()), tmp_path / "out")
+
+
+def test_a_whole_network_of_an_unknown_backbone_is_refused(tmp_path):
+    SegformerConfig(depths=[1, 1, 1, 1]).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"another kind or size than b0, b2, b5, tiny, but backbone = 'b0'$"):
+        check_weights(make_config({"backbone": "b0", "architecture": "segformer", "weights": str(tmp_path)}))
+
+
+def test_backbones_are_told_apart():
+    for architecture, names in BACKBONES.items():
+        assert len({_shape(_backbone(architecture, name)) for name in names}) == len(names)

@@ -37,7 +37,7 @@ def test_toml_comes_back(tmp_path):
     [
         ({"architecture": "unet"}, "architecture = 'unet' must be one of mask2former, segformer"),
         ({"backbone": "b0"}, "mask2former has r50, swin-t, swin-b, tiny"),
-        ({"backbone": "tiny", "weights": "pretrained"}, "there are none of backbone tiny"),
+        ({"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"}, "there are none of segformer's tiny"),
         ({"batch_size": 0}, "batch_size = 0 must be at least 1"),
         ({"crop": 16}, "crop = 16 must be at least 32"),
         ({"accumulate": 3}, "cannot be divided into accumulate = 3"),
@@ -76,3 +76,9 @@ def test_device():
     assert with_device(TrainConfig(device="cpu")).dtype == "float32"
     with pytest.raises(UserError, match="must be cuda, mps or cpu"):
         with_device(TrainConfig(device="tpu"))
+
+
+def test_a_tiny_backbone_that_knows_something_learns_at_a_tenth_of_the_rate():
+    assert make_config({"backbone": "tiny"}).backbone_factor == 1.0
+    assert make_config({"backbone": "tiny", "weights": "pretrained"}).backbone_factor == 0.1
+    assert make_config({"backbone": "tiny", "weights": "pretrained", "backbone_factor": 0.5}).backbone_factor == 0.5

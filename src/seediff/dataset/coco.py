@@ -22,10 +22,24 @@ import numpy as np
 from .. import __version__
 from ..errors import UserError
 from ..prompts import BACKGROUND
-from ..rle import decompress, fill, label_map_masks
+from ..rle import decompress, fill, rles
+from ..runs import Masks, column_runs, masks_of_ids
 from . import native
 from .objects import Objects, find_objects
-from .store import SPLITS, Exported, Item, assign_splits, check_classes, check_name, labels_of, picture_suffix, put, put_image, staged
+from .store import (
+    SPLITS,
+    Exported,
+    Item,
+    assign_splits,
+    check_classes,
+    check_name,
+    labels_of,
+    picture_suffix,
+    put,
+    put_image,
+    staged,
+    worked_on,
+)
 
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC = "instances", "semantic"
@@ -79,11 +93,8 @@ def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
 
 def semantic(labels: np.ndarray) -> list[dict[str, Any]]:
     """An annotation for each class in labels (H, W) uint8, without `id` and `image_id`; 255 is a class here, 0 is not."""
-    return [
-        {"category_id": class_id, "iscrowd": 0, "area": mask.area, "bbox": mask.bbox_xywh, "segmentation": mask.rle}
-        for class_id, mask in label_map_masks(labels).items()
-        if class_id > 0
-    ]
+    class_ids, masks = masks_of_ids(column_runs(labels))
+    return [one for one in _annotations(class_ids.tolist(), masks, rles(masks)) if one["category_id"] > 0]
 
 
 def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) -> tuple[list[dict[str, Any]], int]:
@@ -92,13 +103,17 @@ def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) 
     Holes stay holes; in polygons they are cut in.
     """
     found = find_objects(labels, min_area)
-    masks = label_map_masks(found.index)
-    shapes = _polygons(labels, found) if polygons else [mask.rle for mask in masks.values()]
-    annotations = [
-        {"category_id": class_id, "iscrowd": 0, "area": mask.area, "bbox": mask.bbox_xywh, "segmentation": shape}
-        for class_id, mask, shape in zip(found.class_ids, masks.values(), shapes, strict=True)
+    shapes = _polygons(labels, found) if polygons else rles(found.masks)
+    return _annotations(found.class_ids, found.masks, shapes), found.small
+
+
+def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) -> list[dict[str, Any]]:
+    boxes = masks.boxes_xyxy.copy()
+    boxes[:, 2:] -= boxes[:, :2]  # COCO's: left, top, width, height
+    return [
+        {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
+        for class_id, area, box, shape in zip(class_ids, masks.areas.tolist(), boxes.tolist(), shapes, strict=True)
     ]
-    return annotations, found.small
 
 
 def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
@@ -119,43 +134,44 @@ def export_coco(
     seed: int = 0,
     min_area: int = 1,
     polygons: bool = False,
+    workers: int = 1,
 ) -> Exported:
     """Write a folder of COCO's. `out` appears only when everything is in it.
 
     link: hard links to pictures instead of copies. split: share of samples for validation, in [0, 1], another choice for each `seed`;
     None: as rows say, else all train.
     min_area: pieces with fewer pixels are no objects. polygons: objects as polygons instead of RLE; a note says what they lose.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
     check_classes(classes)
     names: list[str] = []
     rows: list[Mapping[str, Any]] = []
-    found: list[tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]] = []
+    found: list[tuple[dict[str, Any], Annotated]] = []
     taken: set[str] = set()
     ious: list[float] = []
     small = 0
-    with staged(out) as part:
-        for item in items:
+    annotate_ = partial(annotate, classes=len(classes), min_area=min_area, polygons=polygons)
+    with staged(out) as part, worked_on(items, annotate_, workers) as annotated:
+        for item, its in annotated:
             check_name(item.name, taken)
             names.append(item.name)
             rows.append(item.row)
-            labels = labels_of(item, len(classes))
             file_name = f"{item.name}.{item.suffix}"
             put_image(item, part / IMAGES / file_name, link=link)
-            pieces, left_out = instances(labels, min_area=min_area, polygons=polygons)
-            small += left_out
-            if polygons:
-                ious += polygon_ious(labels, pieces, min_area)
-            found.append(({"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}, pieces, semantic(labels)))
+            small += its.small
+            ious += its.ious
+            found.append(({"file_name": file_name, "width": its.width, "height": its.height}, its))
         splits = assign_splits(names, rows, split, seed)
         several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
         for one in several:
             endings, kinds = f"_{one}" if one else "", (Part(), Part())
-            for (image, pieces, whole), row, own in zip(found, rows, splits, strict=True):
+            for (image, its), row, own in zip(found, rows, splits, strict=True):
                 if one in ("", own):
-                    kinds[0].add(image, pieces)
+                    kinds[0].add(image, its.instances)
                     metadata = {key: value for key, value in row.items() if key not in WRITTEN_ANEW}
-                    kinds[1].add({**image, "metadata": metadata} if metadata else image, whole)
+                    kinds[1].add({**image, "metadata": metadata} if metadata else image, its.semantic)
             for kind, name in zip(kinds, (INSTANCES, SEMANTIC), strict=True):
                 document = kind.document(categories(classes, ignore=name == SEMANTIC))
                 put(part / ANNOTATIONS / f"{name}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
@@ -167,6 +183,26 @@ def export_coco(
             f"polygons, filled by pycocotools, against the masks: IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest; RLE loses nothing"
         )
     return Exported(len(names), len(names) + 2 * len(several), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What is exported of a sample. small: pieces that are no instances. ious: of each instance's polygons, if they are such."""
+
+    height: int
+    width: int
+    instances: list[dict[str, Any]]
+    semantic: list[dict[str, Any]]
+    small: int
+    ious: list[float]
+
+
+def annotate(item: Item, *, classes: int, min_area: int, polygons: bool) -> Annotated:
+    labels = labels_of(item, classes)
+    pieces, small = instances(labels, min_area=min_area, polygons=polygons)
+    height, width = labels.shape
+    ious = polygon_ious(labels, pieces, min_area) if polygons else []
+    return Annotated(height, width, pieces, semantic(labels), small, ious)
 
 
 def polygon_ious(labels: np.ndarray, pieces: Sequence[Mapping[str, Any]], min_area: int) -> list[float]:

@@ -45,6 +45,7 @@ IMAGES, MASKS, SOFT, ATTENTION, STEPS = "images", "masks", "soft", "attention", 
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of what a dataset may keep of a sample besides its picture and label map."""
 IGNORE = 255
+ABSENT = "there is no such file; a finished SeeDiff dataset has one"
 
 
 def sample_name(file_name: str) -> str:
@@ -153,7 +154,7 @@ def classes_text(classes: Sequence[str]) -> bytes:
 
 def read_classes(out: Path | str) -> tuple[str, ...]:
     """The classes of a dataset without the background: id i + 1 is the i-th."""
-    lines = _read_text(Path(out) / CLASSES).splitlines()
+    lines = read_text(Path(out) / CLASSES, ABSENT).splitlines()
     if lines[:1] != [BACKGROUND]:
         raise UserError(f"{Path(out) / CLASSES}: the first line must be '{BACKGROUND}', the name of id 0")
     return tuple(lines[1:])
@@ -163,7 +164,7 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
     """The rows of metadata.jsonl. Raises UserError naming the file and line of what cannot be read."""
     path = Path(out) / name
     rows = []
-    for number, line in enumerate(_read_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path, ABSENT).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -204,12 +205,12 @@ def read_dataset(out: Path | str) -> Iterator[Sample]:
     for number, row in enumerate(read_rows(out), 1):
         where = f"{out / METADATA}, row {number}"
         image_file, mask_file = path_inside(out, row, "file_name", where), path_inside(out, row, "mask", where)
-        image, label_map = _read_picture(image_file, "RGB"), _read_picture(mask_file)
+        image, label_map = read_pixels(image_file, "RGB")[0], read_label_map(mask_file)
         if label_map.shape != image.shape[:2]:
             raise UserError(f"{mask_file}: {label_map.shape}, but its image is {image.shape[:2]}; both are (height, width)")
         soft = None
         if (out / SOFT).is_dir():
-            soft = [_read_picture(out / name) for name in _soft_names(row, where)]
+            soft = [read_label_map(out / name) for name in _soft_names(row, where)]
             if any(one.shape != label_map.shape for one in soft):
                 raise UserError(f"{where}: its soft masks must be {label_map.shape} (height, width) like its image")
             soft = np.stack(soft).astype(np.float32) / 255 if soft else None
@@ -224,26 +225,36 @@ def _soft_names(row: Mapping[str, Any], where: str) -> list[str]:
     return [f"{SOFT}/{sample_name(row['file_name'])}_{i}.png" for i in ids]
 
 
-def _read_picture(path: Path, mode: str | None = None) -> np.ndarray:
-    """uint8: (H, W, 3) for mode "RGB"; without a mode (H, W), for palette pictures the palette's indices."""
-    try:
-        with Image.open(path) as picture:
-            array = np.asarray(picture.convert(mode) if mode else picture)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: {first_line(error)}") from error
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises the latter two for some broken PNG files
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else "cannot be read as a picture"
-        raise UserError(f"{path}: {reason}") from error
-    if mode is None and (array.ndim != 2 or array.dtype != np.uint8):
-        raise UserError(f"{path}: must be an 8-bit palette or grey picture")
+def read_label_map(path: Path) -> np.ndarray:
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. Raises UserError naming the file."""
+    array, kind, mode = read_pixels(path)
+    if kind != "PNG" or mode not in ("P", "L"):
+        raise UserError(f"{path}: is {kind} {mode} inside; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
     return array
 
 
-def _read_text(path: Path) -> str:
+def read_pixels(path: Path, convert: str | None = None) -> tuple[np.ndarray, str | None, str]:
+    """A picture's pixels, its format and its mode as Pillow calls them, such as "PNG" and "P". Raises UserError naming the file.
+
+    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: as they stand, for palette pictures the palette's indices.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: {first_line(error)}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises the latter two for some broken PNG files
+        raise UserError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
+
+
+def read_text(path: Path, absent: str = "there is no such file") -> str:
+    """A UTF-8 file's text. Raises UserError naming the file. absent: what is said when it is not there."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file; a finished SeeDiff dataset has one") from error
+        raise UserError(f"{path}: {absent}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, first_line
-from .store import Item, check_classes, check_name, image_bytes, labels_of, mask_bytes
+from .store import Item, check_classes, check_name, labels_of, mask_bytes
 
 SUFFIXES = {"PNG": "png", "JPEG": "jpg"}
 
 
-def pack(item: Item, classes: int) -> tuple[bytes, bytes]:
-    """The bytes of an item's picture, as they are, and of its label map as a palette PNG. Raises UserError naming the sample."""
-    return image_bytes(item), mask_bytes(item, labels_of(item, classes))
+def pack_mask(item: Item, *, classes: int) -> bytes:
+    """The bytes of an item's label map as a palette PNG, after a look at it. Raises UserError naming the sample."""
+    return mask_bytes(item, labels_of(item, classes))
 
 
 def unpack(name: str, image: bytes, mask: bytes, row: Mapping[str, Any], where: str, taken: set[str]) -> Item:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
+from ..workers import in_order
 from . import native
-from .packed import checked_classes, load_extra, pack, parse_row, row_text, unpack
-from .store import Exported, Item, assign_splits, check_classes, check_name, put, staged
+from .packed import checked_classes, load_extra, pack_mask, parse_row, row_text, unpack
+from .store import CHUNK, Exported, Item, assign_splits, check_classes, check_name, image_bytes, put, staged
 
 FEATURES = {
     "image": {"_type": "Image"},
@@ -37,11 +39,14 @@ def export_parquet(
     split: float | None = None,
     seed: int = 0,
     shard_size: int = 500_000_000,
+    workers: int = 1,
 ) -> Exported:
     """Write parquet files of about `shard_size` bytes. `out` appears only when everything is in it.
 
-    split: share of samples for validation, in [0, 1], another choice for each `seed`; None: as rows say, else all train. Raises UserError
-    naming the sample that cannot be used, or saying what to install.
+    split: share of samples for validation, in [0, 1], another choice for each `seed`; None: as rows say, else all train.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
+    Raises UserError naming the sample that cannot be used, or saying what to install.
     """
     load_extra("pyarrow.parquet", "hf")
     check_classes(classes)
@@ -51,11 +56,11 @@ def export_parquet(
     schema = _schema(classes)
     files = 0
     taken: set[str] = set()
-    with staged(out) as part:
+    with staged(out) as part, in_order(partial(pack_mask, classes=len(classes)), workers, chunk=CHUNK) as masks_of:
         (part / "data").mkdir()
         for own, word in SPLITS.items():
             chosen = [item for item, its in zip(items, splits, strict=True) if its == own]
-            records = (_record(item, len(classes), taken) for item in chosen)
+            records = (_record(item, mask, taken) for item, mask in zip(chosen, masks_of(chosen), strict=True))
             files += _write_shards(part / "data", word, records, schema, shard_size)
         card = _card(classes, [SPLITS[own] for own in SPLITS if own in splits])
         put(part / native.CARD, card.encode("utf-8"))
@@ -102,11 +107,10 @@ def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], sc
     return files
 
 
-def _record(item: Item, classes: int, taken: set[str]) -> dict[str, Any]:
+def _record(item: Item, mask: bytes, taken: set[str]) -> dict[str, Any]:
     check_name(item.name, taken)
-    image, mask = pack(item, classes)
     return {
-        "image": {"bytes": image, "path": f"{item.name}.{item.suffix}"},
+        "image": {"bytes": image_bytes(item), "path": f"{item.name}.{item.suffix}"},
         "label_map": {"bytes": mask, "path": f"{item.name}.png"},
         "name": item.name,
         "metadata": row_text(item.row),

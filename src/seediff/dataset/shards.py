@@ -16,25 +16,34 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from ..errors import UserError, first_line
 from . import native
-from .packed import checked_classes, pack, unpack
-from .store import Exported, Item, check_classes, check_name, put, staged
+from .packed import checked_classes, pack_mask, unpack
+from .store import Exported, Item, check_classes, check_name, image_bytes, put, staged, worked_on
 
 MASK, JSON = "mask.png", "json"
 PICTURES = ("jpg", "jpeg", "png")
 
 
 def export_webdataset(
-    classes: Sequence[str], items: Iterable[Item], out: Path | str, *, shard_size: int = 500_000_000, shard_samples: int = 10_000
+    classes: Sequence[str],
+    items: Iterable[Item],
+    out: Path | str,
+    *,
+    shard_size: int = 500_000_000,
+    shard_samples: int = 10_000,
+    workers: int = 1,
 ) -> Exported:
     """Write tar files, in the order of the samples' names; the same samples give the same bytes. `out` appears only when all is in it.
 
     shard_size, shard_samples: a file ends before it has more bytes or samples than these; one large sample may be more by itself.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
     check_classes(classes)
@@ -44,12 +53,12 @@ def export_webdataset(
     taken: set[str] = set()
     shards = in_shard = samples = 0
     shard = None
-    with staged(out) as part:
+    with staged(out) as part, worked_on(items, partial(pack_mask, classes=len(classes)), workers) as packed:
         put(part / native.CLASSES, native.classes_text(classes))
         try:
-            for item in items:
+            for item, mask in packed:
                 check_name(item.name, taken)
-                data = as_tar(item, len(classes))
+                data = as_tar(item, mask)
                 if shard is not None and (in_shard + len(data) > shard_size or samples == shard_samples):
                     _close(shard)
                     shard = None
@@ -69,12 +78,11 @@ def _close(shard: io.BufferedWriter) -> None:
     shard.close()
 
 
-def as_tar(item: Item, classes: int) -> bytes:
-    """The members of one sample, without the end of the tar file."""
-    image, mask = pack(item, classes)
+def as_tar(item: Item, mask: bytes) -> bytes:
+    """The members of one sample, whose label map's PNG is `mask`, without the end of the tar file."""
     content = json.dumps({"name": item.name, "metadata": item.row}, ensure_ascii=False).encode("utf-8")
     key = as_key(item.name)
-    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((item.suffix, image), (JSON, content), (MASK, mask)))
+    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((item.suffix, image_bytes(item)), (JSON, content), (MASK, mask)))
 
 
 def _member(name: str, data: bytes) -> bytes:

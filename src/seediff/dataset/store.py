@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ from PIL import Image
 from ..errors import UserError, first_line
 from ..prompts import BACKGROUND, MAX_CLASSES
 from ..run_folder import LOCK, open_folder
+from ..workers import Result, in_order
 from . import native
+from .native import read_label_map
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
 """What a whole picture of a format ends with, in its last TAIL bytes."""
+CHUNK = 8
+"""Samples that go to another process together: one takes a millisecond or two."""
 SPLITS = ("train", "val", "test")
 """What `split` of a row may say; a sample without one is for training."""
 
@@ -178,6 +183,14 @@ def staged(out: Path | str) -> Iterator[Path]:
         (target / LOCK).unlink(missing_ok=True)
 
 
+@contextmanager
+def worked_on(items: Iterable[Item], function: Callable[[Item], Result], workers: int) -> Iterator[Iterable[tuple[Item, Result]]]:
+    """Each item with what `function` makes of it, in this process or in several; they end with the block."""
+    with in_order(function, workers, chunk=CHUNK) as work:
+        given, sent = tee(items)
+        yield zip(given, work(sent), strict=True)
+
+
 def check_free(out: Path) -> None:
     """Raise UserError unless `out` is a folder's name that is free, or an empty folder."""
     if out.is_dir():
@@ -279,21 +292,6 @@ def labels_of(item: Item, classes: int) -> np.ndarray:
     return labels
 
 
-def read_label_map(path: Path) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. Raises UserError naming the file."""
-    try:
-        with Image.open(path) as picture:
-            kind, mode = picture.format, picture.mode
-            array = np.asarray(picture)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
-    if kind != "PNG" or mode not in ("P", "L"):
-        raise UserError(f"{path}: is {kind} {mode} inside; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
-    return array
-
-
 def picture_suffix(path: Path) -> str:
     """ "png" or "jpg" for a picture's file. Raises UserError for one of another kind."""
     suffix = path.suffix.lower().removeprefix(".")
@@ -340,7 +338,7 @@ def check_seed(seed: int) -> None:
 
 
 def check_classes(classes: Sequence[str]) -> None:
-    """Raise UserError unless these can be the lines of classes.txt below the background."""
+    """Raise UserError unless these can be the lines of classes.txt below the background; `prompts.check_classes` asks more of new ones."""
     if len(classes) > MAX_CLASSES:
         raise UserError(f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}")
     for name in classes:

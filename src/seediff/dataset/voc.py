@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -38,6 +40,7 @@ from .store import (
     put_image,
     read_label_map,
     staged,
+    worked_on,
 )
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
@@ -63,43 +66,40 @@ def export_voc(
     boxes: bool = False,
     min_area: int = 1,
     jpeg: bool = False,
+    workers: int = 1,
 ) -> Exported:
     """Write a VOC folder. `out` appears only when everything is in it.
 
     link: hard links to pictures instead of copies. split: share of samples for val.txt, in [0, 1], another choice for each `seed`; None:
     as rows say, else all train.
     objects, boxes: also write SegmentationObject and Annotations, of connected pieces of at least `min_area` pixels. jpeg: write PNG
-    pictures anew as JPEG of quality 95, since some readers open NAME.jpg only. Raises UserError naming the sample that cannot be used.
+    pictures anew as JPEG of quality 95, since some readers open NAME.jpg only.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
+    Raises UserError naming the sample that cannot be used.
     """
     check_classes(classes)
     names: list[str] = []
     rows = []
     taken: set[str] = set()
-    files = small = many = png = 0
-    with staged(out) as part:
-        for item in items:
+    small = many = png = 0
+    convert_ = partial(convert, classes=classes, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg)
+    with staged(out) as part, worked_on(items, convert_, workers) as converted:
+        for item, its in converted:
             name = flat_name(item.name)
             check_name(name, taken)
             names.append(name)
             rows.append(item.row)
-            labels = labels_of(item, len(classes))
-            if jpeg and item.suffix != "jpg":
-                put(part / IMAGES / f"{name}.jpg", _as_jpeg(item))
-            else:
+            if its.jpeg is None:
                 png += item.suffix != "jpg"
                 put_image(item, part / IMAGES / f"{name}.{item.suffix}", link=link)
-            put(part / CLASS_MAPS / f"{name}.png", mask_bytes(item, labels))
-            if objects or boxes:
-                found = find_objects(labels, min_area)
-                small += found.small
-            if objects:
-                many += max(0, len(found.areas) - MAX_OBJECTS)
-                put(part / OBJECT_MAPS / f"{name}.png", native.encode_mask(object_map(labels, found)))
-            if boxes:
-                size = (*labels.shape, _bands(item))
-                suffix = "jpg" if jpeg else item.suffix
-                put(part / BOXES / f"{name}.xml", annotation(f"{name}.{suffix}", size, found, classes))
-            files += 2 + objects + boxes
+            else:
+                put(part / IMAGES / f"{name}.jpg", its.jpeg)
+            for folder, suffix, data in ((CLASS_MAPS, "png", its.mask), (OBJECT_MAPS, "png", its.objects), (BOXES, "xml", its.boxes)):
+                if data is not None:
+                    put(part / folder / f"{name}.{suffix}", data)
+            small += its.small
+            many += its.many
         splits = assign_splits(names, rows, split, seed)
         lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in splits else {})}
         for list_name, kept in lists.items():
@@ -113,7 +113,36 @@ def export_voc(
         notes.append(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
     if many:
         notes.append(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
-    return Exported(len(names), files + len(lists) + 1, tuple(notes))
+    return Exported(len(names), len(names) * (2 + objects + boxes) + len(lists) + 1, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A sample's new files; None: it gets none. small, many: pieces that are no objects; objects that have no number."""
+
+    mask: bytes
+    jpeg: bytes | None
+    objects: bytes | None
+    boxes: bytes | None
+    small: int
+    many: int
+
+
+def convert(item: Item, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
+    labels = labels_of(item, len(classes))
+    picture = _as_jpeg(item) if jpeg and item.suffix != "jpg" else None
+    if not objects and not boxes:
+        return Converted(mask_bytes(item, labels), picture, None, None, 0, 0)
+    found = find_objects(labels, min_area)
+    file_name = f"{flat_name(item.name)}.{'jpg' if jpeg else item.suffix}"
+    return Converted(
+        mask_bytes(item, labels),
+        picture,
+        native.encode_mask(object_map(labels, found)) if objects else None,
+        annotation(file_name, (*labels.shape, _bands(item)), found, classes) if boxes else None,
+        found.small,
+        max(0, len(found.areas) - MAX_OBJECTS) if objects else 0,
+    )
 
 
 def object_map(labels: np.ndarray, found: Objects) -> np.ndarray:

@@ -11,6 +11,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from .store import (
     put,
     put_image,
     staged,
+    worked_on,
 )
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
@@ -50,13 +53,17 @@ def export_yolo(
     split: float | None = None,
     seed: int = 0,
     min_area: int = 1,
+    workers: int = 1,
 ) -> Exported:
     """Write a YOLO folder. `out` appears only when everything is in it.
 
     link: hard links to pictures instead of copies. split: share of samples for val, in [0, 1], another choice for each `seed`; None: as
     rows say, else all train.
     min_area: connected pieces of fewer pixels are left out. The notes say what was lost, with the IoU of every sample's polygons, filled as
-    readers fill them, with its mask. Raises UserError naming the sample that cannot be used.
+    readers fill them, with its mask.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
+    Raises UserError naming the sample that cannot be used.
     """
     check_classes(classes)
     items = list(items)
@@ -65,19 +72,16 @@ def export_yolo(
     taken: set[str] = set()
     scores: list[tuple[float, str]] = []
     ignored = pixels = small = 0
-    with staged(out) as part:
-        for name, own, item in zip(names, splits, items, strict=True):
+    outline_ = partial(outline, classes=len(classes), min_area=min_area)
+    with staged(out) as part, worked_on(items, outline_, workers) as outlined:
+        for name, own, (item, its) in zip(names, splits, outlined, strict=True):
             check_name(name, taken)
-            labels = labels_of(item, len(classes))
-            found = find_objects(labels, min_area)
-            text = as_yolo(labels, found)
             put_image(item, part / IMAGES / own / f"{name}.{item.suffix}", link=link)
-            put(part / LABELS / own / f"{name}.txt", text.encode("ascii"))
-            score = mean_iou(labels, from_yolo(text, labels.shape, len(classes), name))
-            scores += [] if score is None else [(score, name)]
-            ignored += int((labels == native.IGNORE).sum())
-            pixels += labels.size
-            small += found.small
+            put(part / LABELS / own / f"{name}.txt", its.text.encode("ascii"))
+            scores += [] if its.iou is None else [(its.iou, name)]
+            ignored += its.ignored
+            pixels += its.pixels
+            small += its.small
         put(part / DATA, data_yaml(classes, splits).encode("utf-8"))
     notes = []
     if scores:
@@ -92,6 +96,25 @@ def export_yolo(
     if "val" not in splits:
         notes.append(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
     return Exported(len(items), 2 * len(items) + 1, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """A sample's label file. iou: of it with the mask; None: that shows nothing. ignored, of all pixels. small: pieces left out."""
+
+    text: str
+    iou: float | None
+    ignored: int
+    pixels: int
+    small: int
+
+
+def outline(item: Item, *, classes: int, min_area: int) -> Outlined:
+    labels = labels_of(item, classes)
+    found = find_objects(labels, min_area)
+    text = as_yolo(labels, found)
+    iou = mean_iou(labels, from_yolo(text, labels.shape, classes, item.name))
+    return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, found.small)
 
 
 def as_yolo(label_map: np.ndarray, found: Objects) -> str:
@@ -198,7 +221,7 @@ def _items(pictures: dict[Path, tuple[str, str]], twice: set[str], classes: int)
 
 def _item(name: str, path: Path, label: Path, classes: int, split: str) -> Item:
     def read() -> np.ndarray:
-        return from_yolo(_read_text(label), image_size(item), classes, label)
+        return from_yolo(native.read_text(label), image_size(item), classes, label)
 
     item = Item(name, path, picture_suffix(path), read, {"split": split})
     return item
@@ -249,18 +272,9 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = yaml.safe_load(_read_text(file))
+        data = yaml.safe_load(native.read_text(file))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{file}: not YAML ({first_line(error)})") from error
     if not isinstance(data, dict):
         raise UserError(f"{file}: must hold 'train', 'val' and 'names', not {type(data).__name__}")
     return data
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError, first_line
+from ..dataset.native import read_pixels
+from ..errors import UserError
 
 MAP_FOLDERS = ("labels", "masks")  # where `seediff segment` and datasets of SeeDiff keep their label maps
 PHOTO_ENDING = "_leftImg8bit"  # of Cityscapes' photographs, whose labels have another ending
@@ -24,18 +25,9 @@ def read_label_map(path: Path) -> np.ndarray:
 
     Raises UserError naming the file when it is not such a picture.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # half of the size that is refused
-            picture = Image.open(path)
-        with picture:
-            kind, mode = picture.format, picture.mode
-            array = np.asarray(picture)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: {first_line(error)}") from error
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises the latter two for some broken PNG files
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read as a picture ({first_line(error)})"
-        raise UserError(f"{path}: {reason}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # half of the size that is refused
+        array, kind, mode = read_pixels(path)
     if kind != "PNG":
         raise UserError(f"{path}: is {kind} inside; a label map must be PNG, which keeps every id as it is")
     if array.ndim != 2:

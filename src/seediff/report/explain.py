@@ -1,4 +1,4 @@
-"""One sentence for everything that the report shows: the steps of a mask, with the paper's equations, and the flags."""
+"""One sentence for every step of a mask that the report shows, with the paper's equations."""
 
 from __future__ import annotations
 
@@ -82,24 +82,5 @@ def explain_mask(method: str = "seediff") -> Explanation:
     return Explanation(f"Pixels of at least β, {competing}", "eq. 12" if method == "seediff" else "")
 
 
-_FLAGS = {
-    "no_seeds": "no position reached α, so the single highest one was used as the seed",
-    "no_background": "the background had no seed, so the background refinement was skipped",
-    "constant": "a map was the same everywhere and carries no information",
-    "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
-}
-
-
 def _plain(name: str) -> str:
     return name.lower().replace("_", " ").replace("-", " ")
-
-
-def flag_kind(flag: str) -> str:
-    """`no_seeds:dog` → `no_seeds`."""
-    return flag.partition(":")[0]
-
-
-def explain_flag(flag: str) -> str:
-    """What a flag means, without a full stop; empty when it is not known."""
-    kind = flag_kind(flag)
-    return next((text for start, text in _FLAGS.items() if kind.startswith(start)), "")

@@ -15,9 +15,10 @@ from PIL import Image, UnidentifiedImageError
 
 from ..dataset.native import path_inside, write_atomic
 from ..errors import UserError
+from ..flags import explain_flag, flag_kind
 from ..palette import voc_palette
 from .before_after import operations_of
-from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_flag, explain_mask, explain_step, flag_kind
+from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
 from .pictures import VIRIDIS_ANCHORS, heat_uri, jpeg_uri, overlay, shrink, to_levels
 from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
 from .templates import render

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from .explain import flag_kind
+from ..flags import flag_kind
 
 Row = Mapping[str, Any]
 

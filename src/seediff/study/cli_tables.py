@@ -45,7 +45,10 @@ class Options:
     seeds: Annotated[str, Parameter(help="Of the trainings, with commas between.")] = "0,1,2"
     rows: Annotated[tuple[str, ...], Parameter(help="Only these rows; repeat for several.", negative=())] = ()
     backbone: Annotated[str | None, Parameter(help="Of the segmenter, instead of the table's.")] = None
-    epochs: Annotated[float | None, Parameter(help="Of the trainings, instead of the table's.")] = None
+    epochs: Annotated[
+        float | None,
+        Parameter(help="Of every row's training, instead of the table's; fine-tuning keeps what the table says in then_settings."),
+    ] = None
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None
     dry_run: Annotated[bool, Parameter(help="Say what would be drawn and trained, and what that costs.", negative=())] = False
     tflops: Annotated[

@@ -32,8 +32,8 @@ class TrainConfig:
     backbone: str = "swin-b"
     """mask2former: r50, swin-t, swin-b or tiny; segformer: b0, b2, b5 or tiny. tiny learns 128² images from scratch on a CPU."""
     weights: str = "pretrained"
-    """The first weights: "pretrained" (the backbone's, from the hub), "scratch", or a local folder or hub id: of a backbone, or of a whole
-    network of the same architecture, whose class head is taken where the number of classes agrees."""
+    """The first weights: "pretrained" (the backbone's, from the hub; tiny's come with the package), "scratch", or a local folder or hub
+    id: of a backbone, or of a whole network of the same architecture, whose class head is taken where the number of classes agrees."""
     queries: int = 100
     """Masks that Mask2Former proposes; at least as many as classes appear in an image."""
 
@@ -93,8 +93,8 @@ class TrainConfig:
                 raise UserError(f"{name} = {value!r} must be one of {', '.join(choices)}")
         if self.backbone not in (known := BACKBONES[self.architecture]):
             raise UserError(f"backbone = {self.backbone!r}: {self.architecture} has {', '.join(known)}")
-        if self.weights == "pretrained" and self.backbone == "tiny":
-            raise UserError("weights = 'pretrained': there are none of backbone tiny; 'scratch', or the folder of a trained one")
+        if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
+            raise UserError("weights = 'pretrained': there are none of segformer's tiny; 'scratch', or the folder of a trained one")
         for name in ("queries", "batch_size", "accumulate", "points"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} = {getattr(self, name)} must be at least 1")
@@ -155,7 +155,9 @@ def make_config(*tables: Mapping[str, Any]) -> TrainConfig:
         given |= table
     architecture = given.get("architecture", TrainConfig.architecture)
     backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, TrainConfig.backbone))
-    own = TINY.get(architecture, {}) if backbone == "tiny" else {}
+    own = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
+    if given.get("weights") == "pretrained":
+        own.pop("backbone_factor", None)  # what is known already is to be kept: a tenth of the rate, as of other backbones
     return TrainConfig(**{**own, "backbone": backbone, **given})
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..plan import show_bytes
 from .config import TrainConfig, with_device
+from .models import check_weights
 from .run import check_stages, count_parameters
 from .sets import Plan
 
@@ -13,6 +14,8 @@ from .sets import Plan
 def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
     """The plan as text: network, stages, steps, settings, memory of the weights. Raises UserError where the training would at once."""
     config = with_device(config)
+    if Path(config.weights).is_dir():  # a hub is not asked
+        check_weights(config)
     check_stages(plan.stages, plan.validation)
     parameters = count_parameters(config, plan.classes)
     steps = [stage.step_count(config.batch_size) for stage in plan.stages]

@@ -18,13 +18,13 @@ IGNORE = 255
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Mask2Former's: of the parts, also when queries are matched; of queries that are no class; and how points are drawn."""
+    """Of the parts, also when queries are matched; of queries that are no class; and how points are drawn. `TrainConfig` says how much."""
 
-    class_: float = 2.0
-    mask: float = 5.0
-    dice: float = 5.0
-    no_object: float = 0.1
-    points: int = 12544
+    class_: float
+    mask: float
+    dice: float
+    no_object: float
+    points: int
     oversample: float = 3.0
     """The points of a mask's loss are chosen among so many times their number …"""
     importance: float = 0.75

@@ -31,6 +31,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import UserError, first_line
 from ..prompts import BACKGROUND
+from .config import BACKBONES as NAMES
 from .config import TrainConfig
 from .loss import IGNORE, LossWeights, set_losses
 
@@ -42,6 +43,7 @@ PRETRAINED = {
     "b0": "nvidia/mit-b0",
     "b2": "nvidia/mit-b2",
     "b5": "nvidia/mit-b5",
+    "tiny": str(Path(__file__).parent / "tiny"),  # of `seediff mini backbone`
 }
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 BACKBONES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
@@ -81,7 +83,7 @@ CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": Segf
 def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     """A network for `classes` and the background, with its first weights. The seed decides about those that are drawn.
 
-    Raises UserError when weights cannot be read, or are those of another architecture.
+    Raises UserError when weights cannot be read, or are those of another architecture or backbone.
     """
     torch.manual_seed(config.seed)
     labels = dict(enumerate((BACKGROUND, *classes)))
@@ -95,8 +97,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         if source != "scratch":
             network = _load(SegformerForSemanticSegmentation, source, config=network.config)
         return network
-    kind, options = BACKBONES[config.backbone]
-    backbone = kind(**options, out_features=STAGES)  # type: ignore[call-arg]
+    kind, backbone = BACKBONES[config.backbone][0], _backbone(config.architecture, config.backbone)
     sizes = TINY_DECODER if config.backbone == "tiny" else {}
     logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns of every backbone but Swin, which Mask2Former also comes with
     network = Mask2FormerForUniversalSegmentation(
@@ -114,8 +115,8 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
 
 def check_weights(config: TrainConfig) -> PretrainedConfig | None:
-    """The configuration of the first weights, None for scratch. Raises UserError when it cannot be had, or is of another architecture:
-    transformers would draw all weights anew, and only warn."""
+    """The configuration of the first weights, None for scratch. Raises UserError when it cannot be had, or is of another architecture,
+    for which transformers would draw all weights anew and only warn, or of a whole network with another backbone."""
     source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
     if source == "scratch":
         return None
@@ -123,7 +124,34 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     fitting = {config.architecture} | ({BACKBONES[config.backbone][0].model_type} if config.architecture == "mask2former" else set())
     if found.model_type not in fitting:
         raise UserError(f"weights = {source!r}: are of a {found.model_type}, not of {' or '.join(sorted(fitting))}")
+    if found.model_type == config.architecture and config.weights != "pretrained":
+        _check_backbone(config, found)
     return found
+
+
+def _check_backbone(config: TrainConfig, found: PretrainedConfig) -> None:
+    """Raise UserError when a whole network has another backbone than the configuration names: it would be trained as it is."""
+    names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
+    own = _shape(found if config.architecture == "segformer" else getattr(found, "backbone_config", None))
+    if (name := names.get(own)) != config.backbone:
+        theirs = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
+        advice = f"; train with backbone {name}, or take other weights" if name else ""
+        raise UserError(f"weights = {config.weights!r}: have {theirs}, but backbone = {config.backbone!r}{advice}")
+
+
+def _backbone(architecture: str, name: str) -> PretrainedConfig:
+    """Of Mask2Former the backbone's configuration alone, of SegFormer, which is not put together of two, the whole."""
+    if architecture == "segformer":
+        return SegformerConfig(**SEGFORMER_SIZES[name])
+    kind, options = BACKBONES[name]
+    return kind(**options, out_features=STAGES)  # type: ignore[call-arg]
+
+
+def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
+    """What tells backbones apart."""
+    telling = ("model_type", "embedding_size", "embed_dim", "hidden_sizes", "depths", "window_size")
+    values = [getattr(backbone, name, None) for name in telling]
+    return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def _sizes(config: TrainConfig, found: PretrainedConfig) -> dict[str, Any]:

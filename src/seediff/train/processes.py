@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..dataset.packed import load_extra
@@ -28,15 +29,19 @@ class Processes:
         """The module that averages gradients over all processes."""
         return module if self.accelerator is None else self.accelerator.prepare_model(module)
 
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Over all processes: each has its part of a batch."""
+        return values if self.accelerator is None else self.accelerator.reduce(values, reduction="mean")
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 
 
-def find_processes() -> Processes:
-    """Those that a launcher announced in the environment."""
+def find_processes(device: str | None) -> Processes:
+    """Those that a launcher announced in the environment. device: the one asked for; `cpu` also where there are others."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
-    accelerator = load_extra("accelerate", "train").Accelerator()
+    accelerator = load_extra("accelerate", "train").Accelerator(cpu=device == "cpu")
     return Processes(accelerator.process_index, accelerator.num_processes, accelerator)

@@ -88,7 +88,7 @@ def train(
     """
     config = with_device(config)
     check_stages(stages, validation)
-    processes = find_processes()
+    processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
         raise UserError(
             f"batch_size = {config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
@@ -287,7 +287,7 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average = averaged(self.average, self.network, config.ema)
-        values = torch.stack([*total.values(), norm]).tolist()  # one transfer from the device
+        values = self.processes.mean(torch.stack([*total.values(), norm])).tolist()  # one transfer from the device
         return dict(zip(total, values, strict=False)), values[-1]
 
     def _weights(self) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .world import CLASS_IDS, CLASSES, Scene
-from .yardstick import FOLDER, Block, YardstickRecipe, fit, load_yardstick, run_batched
+from .yardstick import FOLDER, Block, YardstickRecipe, fit, load_yardstick, run_batched, stacked
 
 WEIGHTS = FOLDER / "classifier.safetensors"
 
@@ -46,11 +46,8 @@ def train_classifier(scenes: list[Scene], recipe: YardstickRecipe, report: Calla
     """Train on rendered scenes."""
     torch.manual_seed(recipe.seed)
     network = Classifier()
-
-    def loss_of(logits: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
-        return F.binary_cross_entropy_with_logits(logits, presence(label_maps))
-
-    fit(network, scenes, loss_of, recipe, report, device)
+    images, label_maps = stacked(scenes)
+    fit(network, images, presence(label_maps), F.binary_cross_entropy_with_logits, recipe, report, device)
     return network
 
 

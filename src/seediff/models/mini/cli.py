@@ -102,12 +102,29 @@ def yardsticks(
     from .calibrate import train_yardsticks
     from .yardstick import FOLDER
 
-    def report(row: dict) -> None:
-        if row["step"] % 200 == 1 or row["step"] == row["steps"]:
-            print(f"{row['stage']} {row['step']}/{row['steps']}: loss {row['loss']:.4f}", flush=True)
-
-    for name, value in train_yardsticks(art, out or FOLDER, report=report).items():
+    for name, value in train_yardsticks(art, out or FOLDER, report=_report).items():
         print(f"{name}: {value}")
+
+
+def _report(row: dict) -> None:
+    if row["step"] % 200 == 1 or row["step"] == row["steps"]:
+        print(f"{row['stage']} {row['step']}/{row['steps']}: loss {row['loss']:.4f}", flush=True)
+
+
+@app.command
+def backbone(
+    art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
+    work: Annotated[Path, Parameter(help="Folder of `seediff mini train`, whose scenes are used, or rendered.")],
+    out: Annotated[Path, Parameter(help="Folder for the weights, as transformers reads them.")],
+) -> None:
+    """Train the backbone that `seediff train --backbone tiny --weights pretrained` starts from: which classes a captioned scene shows.
+
+    Example: seediff mini backbone --art art --work runs/mini --out backbone
+    """
+    from .backbone import train_backbone
+
+    for name, value in train_backbone(art, work, out, report=_report).items():
+        print(f"{name}: {value:.4f}")
 
 
 @app.command

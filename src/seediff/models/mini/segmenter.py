@@ -13,7 +13,7 @@ from torch import nn
 
 from ...metrics import iou
 from .world import CLASS_IDS, CLASSES, Scene
-from .yardstick import FOLDER, Block, YardstickRecipe, fit, load_yardstick, run_batched
+from .yardstick import FOLDER, Block, YardstickRecipe, fit, load_yardstick, run_batched, stacked
 
 WEIGHTS = FOLDER / "segmenter.safetensors"
 
@@ -60,9 +60,9 @@ def train_segmenter(scenes: list[Scene], recipe: YardstickRecipe, report: Callab
     network = Segmenter()
 
     def loss_of(logits: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(logits, _INDEX_OF_ID.to(label_maps.device)[label_maps])
+        return F.cross_entropy(logits, _INDEX_OF_ID.to(label_maps.device)[label_maps.long()])
 
-    fit(network, scenes, loss_of, recipe, report, device)
+    fit(network, *stacked(scenes), loss_of, recipe, report, device)
     return network
 
 

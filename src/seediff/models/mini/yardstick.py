@@ -58,34 +58,35 @@ def _draw(art: Path, side: int, index: int) -> Scene:
     return render_scene(art, index, seed=SCENE_SEED, side=side)
 
 
-def augment(pixels: torch.Tensor, label_maps: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def augment(pixels: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Flips, light and contrast, noise, and (a third of the images) blur: a generated image is softer than a rendered one.
 
-    pixels (B, 3, H, W) in [-1, 1]; label_maps (B, H, W).
+    pixels (B, 3, H, W) in [-1, 1]; targets: label maps (B, H, W), which are flipped along, or what flips do not change (B, …).
     """
     size = (len(pixels), 1, 1, 1)
     flip = torch.rand(size, generator=generator) < 0.5
-    label_maps = torch.where(flip[:, 0], label_maps.flip(-1), label_maps)
+    if targets.ndim == 3:
+        targets = torch.where(flip[:, 0], targets.flip(-1), targets)
     pixels = torch.where(flip, pixels.flip(-1), pixels)
     soft = F.interpolate(F.avg_pool2d(pixels, 2), scale_factor=2, mode="bilinear")
     pixels = torch.where(torch.rand(size, generator=generator) < 1 / 3, soft, pixels)
     gain = 0.85 + 0.3 * torch.rand(size, generator=generator)
     offset = 0.2 * torch.rand(size, generator=generator) - 0.1
     noise = 0.04 * torch.rand(size, generator=generator) * torch.randn(pixels.shape, generator=generator)
-    return (pixels * gain + offset + noise).clamp(-1, 1), label_maps
+    return (pixels * gain + offset + noise).clamp(-1, 1), targets
 
 
 def fit(
     network: nn.Module,
-    scenes: list[Scene],
+    images: np.ndarray,
+    targets: torch.Tensor,
     loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     recipe: YardstickRecipe,
     report: Callable[[dict], None],
     device: str = "cpu",
 ) -> nn.Module:
-    """Train `network` on scenes. `loss_of(output, label_maps (B, H, W) of VOC ids)` is a scalar. One-cycle rate, AdamW, bfloat16."""
-    images = np.stack([s.image for s in scenes])
-    label_maps = torch.from_numpy(np.stack([s.label_map for s in scenes])).long()
+    """Train `network` on images (n, H, W, 3) uint8. `loss_of(output, targets of a batch)` is a scalar; targets: as `augment` takes them.
+    One-cycle rate, AdamW, bfloat16."""
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = max(1, recipe.samples // recipe.batch)
@@ -95,10 +96,10 @@ def fit(
         rng = np.random.default_rng((recipe.seed, step))
         picks = np.sort(rng.integers(len(images), size=recipe.batch))
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        pixels, labels = augment(to_pixels(images[picks]), label_maps[picks], generator)
+        pixels, wanted = augment(to_pixels(images[picks]), targets[picks], generator)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             output = network(pixels.to(device))
-        loss = loss_of(output.float(), labels.to(device))
+        loss = loss_of(output.float(), wanted.to(device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -109,6 +110,11 @@ def fit(
         if step % 20 == 0 or step == steps - 1:
             report({"stage": type(network).__name__.lower(), "step": step + 1, "steps": steps, "loss": running})
     return network.to("cpu").eval()
+
+
+def stacked(scenes: list[Scene]) -> tuple[np.ndarray, torch.Tensor]:
+    """Images (n, H, W, 3) uint8 and label maps (n, H, W) uint8 of VOC ids."""
+    return np.stack([s.image for s in scenes]), torch.from_numpy(np.stack([s.label_map for s in scenes]))
 
 
 @torch.inference_mode()

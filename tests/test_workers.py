@@ -1,0 +1,85 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.workers import AHEAD, in_order
+
+
+def slow_if_even(number):
+    time.sleep(0.03 * (number % 2 == 0))
+    if number == 70:
+        raise UserError("70 is not to be had")
+    return number, os.getpid()
+
+
+def end(number):
+    os._exit(1)
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order(workers, chunk):
+    taken = []
+
+    def arguments():
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    with in_order(slow_if_even, workers, chunk=chunk) as work:
+        results = iter(work(arguments()))
+        first = next(results)
+        assert len(taken) == (1 if workers == 1 else min(40, workers * chunk * AHEAD))
+        found = [first, *results]
+        assert list(work([])) == []
+    assert [number for number, _ in found] == list(range(40))
+    assert (os.getpid() in {process for _, process in found}) == (workers == 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_come_in_order_too(workers):
+    got = []
+    with pytest.raises(UserError, match="70 is not to be had"), in_order(slow_if_even, workers) as work:
+        got.extend(number for number, _ in work(range(67, 99)))
+    assert got == [67, 68, 69]
+
+
+def test_a_worker_that_dies_is_told():
+    with pytest.raises(UserError, match="a worker process ended unexpectedly"), in_order(end, 2) as work:
+        list(work(range(9)))
+    with pytest.raises(UserError, match="workers = 0 must be at least 1"), in_order(end, 0):
+        pass
+
+
+KILLED = """
+import os, signal
+from seediff.workers import in_order
+
+def process(number):
+    return os.getpid()
+
+if __name__ == "__main__":
+    with in_order(process, 2) as work:
+        for found in work(range(20)):
+            print(found, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_workers_end_with_a_process_that_is_killed(tmp_path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    done = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    workers = set(done.stdout.split())
+    assert workers
+    until = time.monotonic() + 20
+    while alive := [one for one in workers if Path("/proc", one).exists()]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.05)
