@@ -91,6 +91,12 @@ def test_what_is_wrong_is_told(write, old, new, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_reference_is_a_row(write):
+    assert read_table(write('reference = "exact"\n' + PLAIN)).reference == "exact"
+    with pytest.raises(UserError, match="reference = 'exactly': there is no row of that name"):
+        read_table(write('reference = "exactly"\n' + PLAIN))
+
+
 def test_rows_of_one_name(write):
     with pytest.raises(UserError, match="two rows are called 'exact'"):
         read_table(write(PLAIN + '[[rows]]\nname = "exact"\ntrain = ["exact"]\n'))

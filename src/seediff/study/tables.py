@@ -5,6 +5,7 @@
     [data.cre]                        samples to train on; a table of `Source`
     [test.held_out]                   samples to measure on; a table of `HeldOut`
     [train]                           the segmenter and its training, for all rows; as `seediff train --config` takes it
+    reference = "exact masks"         the row whose figures others are divided by, where that says something
     [[rows]]                          a row; a table of `Row`
 
 The files that ship with the package are in studies/: `embedded` for the embedded world, `full` for Stable Diffusion and real data.
@@ -108,6 +109,7 @@ class Table:
     metrics: tuple[str, ...] = ("miou",)
     paper: str = ""
     note: str = ""
+    reference: str = ""
 
     def scaled(self, factor: float) -> Table:
         """The same with so much of all samples that are drawn and trained on."""
@@ -142,7 +144,7 @@ def packaged(table: str, world: str) -> Path:
 def read_table(path: Path) -> Table:
     """A table's file. UserError naming the file and the place of what cannot be used."""
     document = read_toml(path)
-    known = {"title", "rows", "data", "test", "sets", "train", "metrics", "paper", "note"}
+    known = {"title", "rows", "data", "test", "sets", "train", "metrics", "paper", "note", "reference"}
     if unknown := sorted(set(document) - known):
         raise UserError(f"{path}: there is no '{unknown[0]}'; a table has: {', '.join(sorted(known))}")
     for key in ("title", "rows", "data", "test"):
@@ -173,13 +175,14 @@ def read_table(path: Path) -> Table:
         tuple(document.get("metrics", ("miou",))),
         document.get("paper", ""),
         document.get("note", ""),
+        document.get("reference", ""),
     )
     _check_names(found, path)
     return found
 
 
 _KINDS: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("title", "paper", "note"), (str, "a text")),
+    **dict.fromkeys(("title", "paper", "note", "reference"), (str, "a text")),
     "metrics": (list, "a list of texts"),
     "rows": (list, "tables: [[rows]]"),
 }
@@ -217,5 +220,7 @@ def _check_names(table: Table, path: Path) -> None:
             if name not in table.tests:
                 raise UserError(f"{path}: row '{row.name}': there is no test '{name}'; there are: {', '.join(table.tests)}")
     names = [row.name for row in table.rows]
+    if table.reference and table.reference not in names:
+        raise UserError(f"{path}: reference = '{table.reference}': there is no row of that name")
     if len(set(names)) < len(names):
         raise UserError(f"{path}: two rows are called '{next(n for n in names if names.count(n) > 1)}'")

@@ -86,6 +86,7 @@ def run_table(
         "title": table.title,
         "paper": table.paper,
         "note": table.note,
+        "reference": table.reference,
         "metrics": list(table.metrics),
         "seeds": list(seeds),
         "train": {key: _json(value) for key, value in {**table.train, **(settings or {})}.items()},

@@ -28,8 +28,8 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One entry a row, test and metric, in percent: the mean over seeds, their lowest and highest, and the mean of the bootstrap intervals
-    over images; beside it the paper's figure, None where it has none. What has no figure has no entry:
-    the IoU of a class that is neither there nor predicted."""
+    over images; beside it the paper's figure, None where it has none. `ratio` and `paper_ratio` are to the figures of the reference row,
+    None without one. What has no figure has no entry: the IoU of a class that is neither there nor predicted."""
     entries = []
     for row in result["rows"]:
         for test, scores in row["tests"].items():
@@ -53,6 +53,11 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                         "minutes": round(row["seconds"] / 60, 1),
                     }
                 )
+    references = {(one["test"], one["metric"]): one for one in entries if one["row"] == result.get("reference")}
+    for one in entries:
+        other = references.get((one["test"], one["metric"]))
+        one["ratio"] = round(one["mean"] / other["mean"], 3) if other and other["mean"] else None
+        one["paper_ratio"] = round(one["paper"] / other["paper"], 3) if other and other["paper"] and one["paper"] is not None else None
     return entries
 
 
@@ -96,12 +101,17 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
     lines += [f"Paper: {result['paper']}.", ""] if result["paper"] else []
     lines += [result["note"], ""] if result["note"] else []
     several = len({(row["test"], row["metric"]) for row in rows}) > 1
-    lines += [f"| | {'figure | ' if several else ''}ours, % | seeds | 95 % over images | paper, % |", "|" + "---|" * (6 if several else 5)]
+    compared = any(row["ratio"] is not None for row in rows)
+    columns = ["", *(["figure"] if several else []), "ours, %", "seeds", "95 % over images", "paper, %"]
+    columns += ["ratio", "paper's"] if compared else []
+    lines += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for row in rows:
-        what = f"{row['test'].replace('_', ' ')}, {row['metric']} | " if several else ""
-        seeds = f"{row['lowest']:.1f}–{row['highest']:.1f}"
-        ci = "–".join(f"{bound:.1f}" for bound in row["ci95"])
-        lines.append(f"| {row['row']} | {what}{row['mean']:.1f} | {seeds} | {ci} | {'' if row['paper'] is None else row['paper']} |")
+        cells = [row["row"], *([f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else [])]
+        cells += [f"{row['mean']:.1f}", f"{row['lowest']:.1f}–{row['highest']:.1f}", "–".join(f"{bound:.1f}" for bound in row["ci95"])]
+        cells += [
+            "" if number is None else str(number) for number in (row["paper"], *([row["ratio"], row["paper_ratio"]] if compared else []))
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
     minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
@@ -110,6 +120,8 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
         f"Measured on {tests}; seeds {', '.join(map(str, result['seeds']))}; training: {train}; {minutes:.0f} minutes of training and",
     ]
     lines[-1] += f" measuring in all; seediff {result['version']}."
+    if compared:
+        lines += ["", f"Ratios are to “{result['reference']}”."]
     if fit:
         lines += ["", f"Fit: {fit['a']} − {fit['b']} · n^−{fit['c']}, off by at most {fit['largest_error']}."]
     return "\n".join(lines) + "\n"
