@@ -67,9 +67,10 @@ def test_what_decides_the_masks_decides_the_folder(places):
         ("other.ca", ("dog",), "masks = 'other.ca': there are: yardstick, main."),
         ("main.cam", ("dog",), "set 'main' has no labelling 'cam'; there are: "),
         ("seediff", ("dog",), "masks = 'seediff': there are: yardstick, main."),
+        ("lost.ca", ("dog",), "no model 'nowhere': there is no such folder"),
     ],
 )
 def test_masks_that_cannot_be_made(masks, classes, message):
     with pytest.raises(UserError) as error:
-        check_masks(masks, "data 'a'", classes, SETS)
+        check_masks(masks, "data 'a'", classes, {"main": SETS["main"], "lost": replace(SETS["main"], model="nowhere")})
     assert message in str(error.value)

@@ -18,6 +18,7 @@ from ..dataset.native import IGNORE
 from ..dataset.store import Item, open_native, write_native
 from ..errors import UserError
 from ..models.mini.world import CLASS_IDS, CLASSES
+from ..models.registry import resolve_name
 from ..photo_config import MaskPhotosConfig
 from ..photos import Photo
 from .contest import Setting
@@ -33,7 +34,7 @@ TOGETHER = 64  # images that the yardstick sees at once
 def check_masks(masks: str, what: str, classes: Sequence[str], sets: Mapping[str, SetConfig]) -> None:
     """Raise UserError for `masks` that cannot be made of images of these classes. what: the message begins with it."""
     if masks != YARDSTICK:
-        labelling(masks, sets, what)
+        resolve_name(labelling(masks, sets, what)[0].model)
     elif unknown := [name for name in classes if name not in CLASSES]:
         raise UserError(f"{what}: masks = '{YARDSTICK}' knows the embedded world's classes alone, not '{unknown[0]}'")
 

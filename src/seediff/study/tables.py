@@ -61,6 +61,8 @@ class Source:
             raise UserError(f"count = {self.count}, skip = {self.skip}: must be at least 1 and 0")
         if self.augment is not None and self.augment not in PRESETS:
             raise UserError(f"augment = {self.augment!r} must be one of {', '.join(PRESETS)}")
+        if self.masks is not None and self.folder is not None:
+            raise UserError("masks: are made of drawn sets and of scenes, whose rows say which classes an image shows; not of a folder")
 
     def scaled(self, factor: float) -> Source:
         """With so much of the samples, at least two a source."""
@@ -72,6 +74,12 @@ class HeldOut(Source):
     """Samples to measure on, and by which protocol of `seediff evaluate`."""
 
     protocol: str = "own"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("only", "without", "masks", "augment"):
+            if getattr(self, name):
+                raise UserError(f"{name}: is for data to train on; a test is measured as it is")
 
 
 @dataclass(frozen=True)
