@@ -13,7 +13,7 @@ from seediff.metrics import iou
 from seediff.models.mini import segmenter
 from seediff.models.mini.scene_sets import write_scene_set
 from seediff.run_mask import MaskJob
-from seediff.study.relabel import check_masks
+from seediff.study.relabel import check_masks, relabelled
 from seediff.study.sources import Places, described, open_source
 from seediff.study.tables import Source, packaged, read_table
 
@@ -74,3 +74,11 @@ def test_masks_that_cannot_be_made(masks, classes, message):
     with pytest.raises(UserError) as error:
         check_masks(masks, "data 'a'", classes, {"main": SETS["main"], "lost": replace(SETS["main"], model="nowhere")})
     assert message in str(error.value)
+
+
+def test_a_damaged_picture_is_named(places, tmp_path):
+    classes, items = open_native(places.folders["scenes"])
+    damaged = [items[0], replace(items[1], image=items[1].image.read_bytes()[:200])]
+    with pytest.raises(UserError, match="sample '000001': its picture cannot be read"):
+        relabelled(classes, damaged, "yardstick", SETS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
-from ..errors import UserError, first_line
+from ..errors import UserError
 from .native import IGNORE
-from .store import Item, image_bytes, labels_of
+from .store import Item, labels_of, read_picture
 
 
 class Segmenter(Protocol):
@@ -38,12 +36,7 @@ def agreement(item: Item, classes: Sequence[str], segmenter: Segmenter) -> dict[
     A class that is only predicted, or only in the label map, has 0. Raises UserError naming a picture that cannot be read.
     """
     labels = labels_of(item, len(classes))
-    try:
-        with Image.open(io.BytesIO(image_bytes(item))) as picture:
-            image = np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"sample '{item.name}': its picture cannot be read ({first_line(error)})") from error
-    (predicted,) = segmenter.label_maps([image])
+    (predicted,) = segmenter.label_maps([np.asarray(read_picture(item))])
     found = {}
     for name in classes:
         said, seen = labels == list(classes).index(name) + 1, (predicted == segmenter.classes.index(name) + 1) & (labels != IGNORE)

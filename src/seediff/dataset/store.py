@@ -247,6 +247,15 @@ def mask_bytes(item: Item, labels: np.ndarray) -> bytes:
     return native.encode_mask(labels)
 
 
+def read_picture(item: Item) -> Image.Image:
+    """An item's picture in RGB. Raises UserError naming the sample whose picture cannot be read."""
+    try:
+        with Image.open(io.BytesIO(image_bytes(item))) as picture:
+            return picture.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"sample '{item.name}': its picture cannot be read ({first_line(error)})") from error
+
+
 def image_bytes(item: Item) -> bytes:
     """The bytes of an item's picture. Raises UserError naming a file that cannot be read."""
     if isinstance(item.image, bytes):

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from ..config import CaptureConfig
-from ..dataset.native import IGNORE
-from ..dataset.store import Item, open_native, write_native
+from ..dataset.store import Item, open_native, read_picture, write_native
 from ..errors import UserError
-from ..models.mini.world import CLASS_IDS, CLASSES
+from ..models.mini.scene_sets import dataset_ids
+from ..models.mini.world import CLASSES
 from ..models.registry import resolve_name
 from ..photo_config import MaskPhotosConfig
 from ..photos import Photo
@@ -91,16 +90,13 @@ def _measured(classes: Sequence[str], items: Sequence[Item]) -> Iterator[Item]:
     """The samples with the yardstick's masks."""
     from ..models.mini.segmenter import load_segmenter, segment_known
 
-    network = load_segmenter()
-    table = np.zeros(256, np.uint8)
-    table[IGNORE] = IGNORE
-    for number, name in enumerate(classes, 1):
-        table[CLASS_IDS[name]] = number
+    network, ids = load_segmenter(), dataset_ids(classes)
     for first in range(0, len(items), TOGETHER):
         some = items[first : first + TOGETHER]
-        label_maps = segment_known(network, np.stack([_pixels(item) for item in some]), [tuple(item.row["classes"]) for item in some])
+        images = np.stack([np.asarray(read_picture(item)) for item in some])
+        label_maps = segment_known(network, images, [tuple(item.row["classes"]) for item in some])
         for item, label_map in zip(some, label_maps, strict=True):
-            labels = table[label_map]
+            labels = ids[label_map]
             yield Item(item.name, item.image, item.suffix, lambda labels=labels: labels, item.row)
 
 
@@ -108,8 +104,3 @@ def _path(item: Item) -> Path:
     if not isinstance(item.image, Path):
         raise UserError(f"sample '{item.name}': its image is no file of its own, as a photograph must be")
     return item.image
-
-
-def _pixels(item: Item) -> np.ndarray:
-    with Image.open(_path(item)) as picture:
-        return np.asarray(picture.convert("RGB"))

@@ -6,7 +6,6 @@ training goes on with the same images, whatever number of threads or processes r
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from ..dataset.store import Item, image_bytes, labels_of
-from ..errors import UserError, first_line
+from ..dataset.store import Item, labels_of, read_picture
+from ..errors import UserError
 from .config import TrainConfig
 from .loss import IGNORE
 
@@ -107,11 +106,7 @@ class Decoded:
 def decode(item: Item, classes: int) -> tuple[Image.Image, Image.Image]:
     """(RGB picture, label map as an "L" picture). Raises UserError for ids outside the class list, unequal sizes, unreadable files."""
     labels = labels_of(item, classes)
-    try:
-        with Image.open(io.BytesIO(image_bytes(item))) as picture:
-            return picture.convert("RGB"), Image.fromarray(labels)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"sample '{item.name}': its picture cannot be read ({first_line(error)})") from error
+    return read_picture(item), Image.fromarray(labels)
 
 
 def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -16,10 +16,17 @@ from .world import CLASS_IDS, CLASSES, Scene, render_scene
 SCENE_SEED = 2000
 """Scenes to train on: other ones than the embedded model (0) and the yardsticks (1000) learnt from, of the same split."""
 
-_IDS = np.zeros(256, np.uint8)
-_IDS[native.IGNORE] = native.IGNORE
-for _number, _name in enumerate(CLASSES, 1):
-    _IDS[CLASS_IDS[_name]] = _number
+
+def dataset_ids(classes: Sequence[str]) -> np.ndarray:
+    """(256,) uint8: VOC's id, as label maps of scenes have it → the id in a dataset of `classes`; 0 for one that it does not have."""
+    ids = np.zeros(256, np.uint8)
+    ids[native.IGNORE] = native.IGNORE
+    for number, name in enumerate(classes, 1):
+        ids[CLASS_IDS[name]] = number
+    return ids
+
+
+_IDS = dataset_ids(CLASSES)
 
 
 def scene_item(name: str, scene: Scene) -> Item:
