@@ -1,7 +1,7 @@
 import json
 
 from seediff import fingerprint
-from seediff.fingerprint import model_fingerprint
+from seediff.fingerprint import data_fingerprint, model_fingerprint, weights_fingerprint
 
 
 def test_one_byte_of_a_small_part_shows(tmp_path):
@@ -39,3 +39,25 @@ def test_of_a_hub_id_the_commit(monkeypatch):
     assert model_fingerprint("owner/name") == "commit:abc123"
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     assert model_fingerprint("owner/name") == ""
+
+
+def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "a.png").write_bytes(b"12")
+    first = data_fingerprint(folder)
+    (folder / ".DS_Store").write_bytes(b"x")
+    assert data_fingerprint(folder.rename(tmp_path / "moved")) == first
+    (tmp_path / "moved" / "images" / "a.png").write_bytes(b"123")
+    assert data_fingerprint(tmp_path / "moved") != first
+
+
+def test_weights_are_known_by_their_contents(tmp_path):
+    file = tmp_path / "weights" / "model.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(b"12")
+    whole, alone = weights_fingerprint(file.parent), weights_fingerprint(file)
+    assert whole == alone
+    file.write_bytes(b"13")
+    assert weights_fingerprint(file.parent) != whole
+    assert weights_fingerprint(file) != alone

@@ -1,11 +1,11 @@
-"""What tells a model's weights from others without reading all of them: for a run that is continued, perhaps much later."""
+"""What tells a model's weights, or a folder of data, from others without reading all of it: for what is continued, perhaps much later."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import UserError, first_line
@@ -26,20 +26,41 @@ def model_fingerprint(model: str) -> str:
     source = resolve_name(model)
     if isinstance(source, str):
         return _hub_commit(source)
-    digest = hashlib.sha256()
     try:
-        for path in _pipeline_files(source):
-            size = path.stat().st_size
-            digest.update(f"{path.relative_to(source).as_posix()}\0{size}\0".encode())
-            with path.open("rb") as file:
-                if size <= WHOLE:
-                    digest.update(file.read())
-                    continue
-                for number in range(SAMPLES):
-                    file.seek(number * (size - SAMPLE_BYTES) // (SAMPLES - 1), os.SEEK_SET)
-                    digest.update(file.read(SAMPLE_BYTES))
+        return _fingerprint(source, _pipeline_files(source))
     except (OSError, ValueError) as error:
         raise UserError(f"model folder {source}: cannot be read ({first_line(error)})") from error
+
+
+def weights_fingerprint(path: Path) -> str:
+    """The same of a file, or of all files below a folder. Raises OSError."""
+    if path.is_file():
+        return _fingerprint(path.parent, [path])
+    return _fingerprint(path, sorted(one for one in path.rglob("*") if one.is_file()))
+
+
+def _fingerprint(folder: Path, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= WHOLE:
+                digest.update(file.read())
+                continue
+            for number in range(SAMPLES):
+                file.seek(number * (size - SAMPLE_BYTES) // (SAMPLES - 1), os.SEEK_SET)
+                digest.update(file.read(SAMPLE_BYTES))
+    return "sha256:" + digest.hexdigest()[:32]
+
+
+def data_fingerprint(folder: Path) -> str:
+    """A text for a folder of data, of any size: from the names and sizes of all files below it, without reading them. Files of the
+    system, whose names begin with a dot, do not count."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
     return "sha256:" + digest.hexdigest()[:32]
 
 

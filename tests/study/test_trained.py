@@ -12,11 +12,14 @@ from PIL import Image
 
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
+from seediff.fingerprint import data_fingerprint
 from seediff.models.mini.scene_sets import write_scene_set
 from seediff.study import sources, trained
+from seediff.study.kept import open_kept
 from seediff.study.sources import Places, chosen, described, joined, open_source
 from seediff.study.tables import HeldOut, Row, Source, Table
 from seediff.study.trained import check, run_table, training_digest, training_of
+from seediff.study.trained_table import write_table
 
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 
@@ -48,24 +51,27 @@ def test_a_table_is_made_once_and_goes_on(places, tmp_path, monkeypatch):
         (scores,) = row["tests"]["held_out"]
         assert 0 <= scores["miou"] <= 1
         assert scores["images"] == 2
-        assert row["seconds"] > 0
+        assert row["seconds"][0] > 0
     assert sum("training" in what for what in said) == 2  # the tuned one goes on from the plain one
     assert len(list((places.work / "segmenters").iterdir())) == 2
 
-    monkeypatch.setattr(trained, "train_one", no_training(trained.train_one))
+    monkeypatch.setattr(trained, "train_one", None)
     again = run_table(small_table(), places, seeds=(0,))
     assert json.dumps(again) == json.dumps(result)
 
+    # Where the work folder is gone and the data has moved, the table's results are enough.
+    write_table(tmp_path / "studies", result)
+    moved = Places(tmp_path / "work", {"scenes": tmp_path / "moved"})
+    shutil.copytree(places.folders["scenes"], moved.folders["scenes"])
+    kept = open_kept(moved.work, [tmp_path / "studies"])
+    assert json.dumps(run_table(small_table(), moved, seeds=(0,), kept=kept)) == json.dumps(result)
+    assert not (moved.work / "segmenters").exists()
 
-def no_training(train_one):
-    """`train_one` where nothing may be trained any more."""
-
-    def checked(training, row, table, places, label, watch):
-        folder = places.work / "segmenters" / training_digest(training, row, table, places)
-        assert (folder / "README.md").is_file()
-        return train_one(training, row, table, places, label, watch)
-
-    return checked
+    # Of other data they are not taken.
+    picture = moved.folders["scenes"] / "images" / "000000.png"
+    picture.write_bytes(picture.read_bytes() + b" ")
+    with pytest.raises(TypeError, match="NoneType"):  # it would be trained
+        run_table(small_table(), replace(moved, known={}), seeds=(0,), kept=kept)
 
 
 def test_what_decides_a_segmenter_decides_its_folder(places):
@@ -85,6 +91,14 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
         key(table, table.rows[1]),
     ]
     assert len({key(table), *changed}) == 6
+    # So does what it begins with.
+    begun = {**SETTINGS, "weights": str(places.work)}
+    places.work.mkdir(exist_ok=True)
+    before = key(replace(table, train=begun))
+    (places.work / "config.json").write_text("{}")
+    places.known.clear()
+    assert key(replace(table, train=begun)) != before
+    (places.work / "config.json").unlink()
     # Where it is measured, and what the row is called, decide nothing.
     assert key(table, replace(row, name="other", tests=("people",))) == key(table)
 
@@ -155,7 +169,7 @@ def test_sources_are_joined_by_the_names_of_their_classes(places):
     assert ((before == 0) == (after == 0)).all()
 
 
-def test_what_is_described_is_where_it_is_and_which(places):
+def test_what_is_described_is_which_data_and_how_much_of_it(places):
     about = described(Source(folder="scenes", count=4), {}, places)
-    assert about == {"folder": str(places.folders["scenes"].resolve()), "count": 4}
+    assert about == {"folder": "scenes", "files": data_fingerprint(places.folders["scenes"]), "count": 4}
     assert open_source(Source(folder="scenes", count=4), {}, places).items

@@ -54,6 +54,13 @@ class Options:
     tflops: Annotated[
         float | None, Parameter(help="For --dry-run: what the device sustains, in 10^12 operations a second.", show_default="measured here")
     ] = None
+    reuse: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            help="Folder with results.json of earlier tables, for rows and seeds of which nothing has changed; repeat for several.",
+            negative=(),
+        ),
+    ] = ()
     quiet: Annotated[bool, Parameter(help="No progress.", negative=())] = False
 
 

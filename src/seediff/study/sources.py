@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from ..dataset import native
 from ..dataset.merge import renumbered, renumbering
 from ..dataset.store import Item, open_native, picture_suffix, write_native
 from ..engine import Progress
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..evaluate.layouts import EvaluationSet, Sample, open_evaluation
+from ..fingerprint import data_fingerprint, model_fingerprint, weights_fingerprint
 from ..models.mini.scene_sets import SCENE_SEED, write_scene_set
-from ..models.mini.scenes import SETS
+from ..models.mini.scenes import SETS, scenes_file
 from ..models.mini.world import CLASSES
+from ..models.registry import resolve_name
 from ..prompts import BACKGROUND
 from .relabel import YARDSTICK, labelling, relabelled
 from .sets import SetConfig, draw_set, labelled
@@ -35,11 +37,23 @@ from .tables import HeldOut, Source
 @dataclass(frozen=True)
 class Places:
     """What a study needs to know of the machine. work: where sets, scenes and segmenters are kept. folders: the data named with `--data`.
-    art: the folder of the embedded world's art, for scenes to train on."""
+    art: the folder of the embedded world's art, for scenes to train on. known: fingerprints of files, which every row and seed asks for;
+    nothing may change while a study runs, so each is taken once."""
 
     work: Path
     folders: Mapping[str, Path]
     art: Path | None = None
+    known: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, fingerprint: Callable[[Any], str], what: Path | str) -> str:
+        """`fingerprint` of a path or model. Raises UserError when it cannot be read."""
+        key = (fingerprint.__name__, str(what))
+        if key not in self.known:
+            try:
+                self.known[key] = fingerprint(what)
+            except OSError as error:
+                raise UserError(f"{what}: cannot be read ({first_line(error)})") from error
+        return self.known[key]
 
 
 @dataclass(frozen=True)
@@ -112,17 +126,33 @@ def check_named(source: Source, classes: Sequence[str]) -> None:
 
 
 def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> dict[str, Any]:
-    """All that decides a source's samples, in JSON's types: what trained segmenters are told apart by."""
+    """All that decides a source's samples, in JSON's types: what trained segmenters are told apart by. A folder is known by the names
+    and sizes of its files, not by where it is."""
     about = {name: value for name, value in asdict(source).items() if value not in (None, (), 0)}
     if source.set is not None:
         config = set_config(source, sets)
-        about |= {"set": set_digest(config), "labels": config.labels[str(source.labels)]}
+        about |= _labelling_described(config, config.labels[str(source.labels)], places)
     elif source.folder is not None:
-        about["folder"] = str(place(source, places).resolve())
-    if source.masks is not None and source.masks != YARDSTICK:
-        config, labels = labelling(source.masks, sets)
-        about["masks"] = {"set": set_digest(config), "labels": labels}
+        folder = place(source, places)
+        if not folder.is_dir():
+            raise UserError(f"--data {source.folder}={folder}: there is no such folder")
+        about["files"] = places.once(data_fingerprint, folder)
+    elif source.scenes in SETS:
+        about["files"] = places.once(weights_fingerprint, scenes_file(source.scenes))
+    if source.masks == YARDSTICK:
+        from ..models.mini.segmenter import WEIGHTS
+
+        about["masks"] = {"yardstick": places.once(weights_fingerprint, WEIGHTS)}
+    elif source.masks is not None:
+        about["masks"] = _labelling_described(*labelling(source.masks, sets), places)
     return json.loads(json.dumps(about))
+
+
+def _labelling_described(config: SetConfig, labels: Mapping[str, Any], places: Places) -> dict[str, Any]:
+    """The weights of a model of the hub are not known before they are fetched; drawing looks at them (run_folder.py)."""
+    local = isinstance(resolve_name(config.model), Path)
+    weights = {"weights": places.once(model_fingerprint, config.model)} if local else {}
+    return {"set": set_digest(config), "labels": labels, **weights}
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:

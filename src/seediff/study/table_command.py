@@ -16,6 +16,7 @@ from ..outputs import make_writable
 from ..progress import show_progress
 from .cli_tables import Options
 from .estimate import estimate, show_estimate
+from .kept import open_kept
 from .sources import Places
 from .tables import Table, packaged, read_table
 from .trained import Watch, check, run_table
@@ -36,10 +37,11 @@ def run(name: str, options: Options) -> None:
         return
 
     # 2. Do it
-    check(table, places, seeds, settings)
+    kept = open_kept(options.work, options.reuse)
+    check(table, places, seeds, settings, kept)
     make_writable(out)
     with watching(options.quiet, options.work) as watch:
-        result = run_table(table, places, seeds=seeds, settings=settings, watch=watch)
+        result = run_table(table, places, seeds=seeds, settings=settings, kept=kept, watch=watch)
 
     # 3. Say what came of it
     write_table(out, result)

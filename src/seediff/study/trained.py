@@ -4,14 +4,12 @@ Everything is kept by what decided it, and made once for all tables: a study tha
 is trained once, and a changed row is another one.
 
     work/segmenters/<digest>/          as `seediff train` leaves it
-    work/scores/<digest>-<test>.json   as `seediff evaluate` gives them
-    work/costs/<digest>.json           seconds
+    work/scores/, work/costs/          figures (study/kept.py)
     out/results.json, .md, .csv, .svg  study/trained_table.py
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +24,26 @@ from ..errors import UserError
 from ..evaluate.evaluation import evaluate, protocol_for
 from ..evaluate.predictions import check_pictures
 from ..fields import checked
+from ..fingerprint import weights_fingerprint
 from ..models.mini.scene_sets import RENDERED
 from ..models.mini.scenes import SETS
 from ..models.registry import resolve_name
 from ..prompts import BACKGROUND
 from ..train.config import TrainConfig, make_config, with_device
+from .kept import Kept, open_kept
 from .relabel import check_masks
-from .sources import Places, Samples, check_named, classes_of, described, digest, joined, open_source, open_test, place
+from .sources import (
+    Places,
+    Samples,
+    check_named,
+    classes_of,
+    described,
+    digest,
+    joined,
+    open_source,
+    open_test,
+    place,
+)
 from .tables import HeldOut, Row, Table
 
 EPOCHS = 20.0
@@ -59,28 +70,34 @@ def run_table(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     settings: Mapping[str, Any] | None = None,
+    kept: Kept | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Make what is missing of a table, measure it, and return its results.
 
-    settings: of every training, before those of the table. Raises UserError, before anything is drawn or trained, for what is missing.
+    settings: of every training, before those of the table. kept: figures that are there already, by default those of the work folder.
+    Raises UserError, before anything is drawn or trained, for what is missing.
     """
     watch = watch or (lambda what: lambda done, total, now: None)
-    check(table, places, seeds, settings)
+    kept = kept or open_kept(places.work)
+    check(table, places, seeds, settings, kept)
     rows = []
     for row in table.rows:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in row.tests}
-        seconds = 0.0
+        segmenters = []
         for seed in seeds:
             training = training_of(row, table, seed, settings)
             label = f"{row.name}, seed {seed}"
-            folder = train_one(training, row, table, places, label, watch)
+            segmenter = training_digest(training, row, table, places)
             for name in row.tests:
-                found[name].append(score_one(folder, table.tests[name], places, f"{label}: measuring on {name}", watch))
-            seconds += sum(_costs(places, folder.name).values())
-        rows.append(
-            {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then), "tests": found, "seconds": seconds}
-        )
+                scores = kept.scores(segmenter, test_digest(table.tests[name], places))
+                if scores is None:
+                    folder = train_one(training, row, table, places, kept, label, watch)
+                    scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}", watch)
+                found[name].append(scores)
+            segmenters.append(segmenter)
+        about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
+        rows.append({**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found})
     return {
         "table": table.name,
         "title": table.title,
@@ -91,14 +108,15 @@ def run_table(
         "seeds": list(seeds),
         "train": {key: _json(value) for key, value in {**table.train, **(settings or {})}.items()},
         "data": {name: described(table.data[name], table.sets, places) for row in table.rows for name in (*row.train, *row.then)},
+        "test_keys": {name: test_digest(table.tests[name], places) for row in table.rows for name in row.tests},
         "rows": rows,
         "version": __version__,
     }
 
 
-def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None = None) -> None:
+def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None = None, kept: Kept | None = None) -> None:
     """Raise UserError for whatever would stop the study later: data not named or not usable, art not there, training options that do not
-    exist, weights that cannot be had."""
+    exist, weights that cannot be had. Rows of which all figures are kept need no data to train on."""
     from ..train.models import check_weights
 
     if not seeds or len(set(seeds)) < len(seeds):
@@ -109,9 +127,11 @@ def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[
     for row in table.rows:
         for seed in seeds:
             training_of(row, table, seed, settings)
+    rows = [row for row in table.rows if kept is None or not _all_kept(row, table, places, seeds, settings, kept)]
+    for row in rows:
         training = training_of(row, table, seeds[0], settings)
         check_weights(with_device((training.base or training).config))
-    for name in dict.fromkeys(name for row in table.rows for name in (*row.train, *row.then)):
+    for name in dict.fromkeys(name for row in rows for name in (*row.train, *row.then)):
         check_source(name, table, places)
     for name, test in table.tests.items():
         found = open_test(test, places)
@@ -124,9 +144,15 @@ def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[
         known = ("miou", "pixel_accuracy", *protocol.groups, *(["harmonic"] if protocol.harmonic else []), *protocol.classes)
         if unknown := [one for one in table.metrics if one.lower() not in map(str.lower, known)]:
             raise UserError(f"metrics: test '{name}' has no '{unknown[0]}'; there are: {', '.join(known)}")
-        for row in table.rows:
+        for row in rows:
             if name in row.tests:
                 protocol.predicted_table(dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'")
+
+
+def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None, kept: Kept) -> bool:
+    segmenters = [training_digest(training_of(row, table, seed, settings), row, table, places) for seed in seeds]
+    tests = [test_digest(table.tests[name], places) for name in row.tests]
+    return all(kept.scores(segmenter, test) is not None for segmenter in segmenters for test in tests)
 
 
 def check_source(name: str, table: Table, places: Places) -> None:
@@ -190,7 +216,7 @@ def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def train_one(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Path:
+def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str, watch: Watch) -> Path:
     """The folder of a row's segmenter, trained when it is not there."""
     from ..train.data import Stage
     from ..train.run import train
@@ -201,14 +227,14 @@ def train_one(training: Training, row: Row, table: Table, places: Places, label:
     samples = samples_of(training, row, table, places, label, watch)
     config = training.config
     if training.base is not None:
-        before = train_one(training.base, row, table, places, f"{label}, first part", watch)
+        before = train_one(training.base, row, table, places, kept, f"{label}, first part", watch)
         config = replace(config, weights=str(before))
     begun = time.perf_counter()
     folder.parent.mkdir(parents=True, exist_ok=True)
     train(
         config, [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)], folder, watch(f"{label}: training")
     )
-    _add_cost(places, folder.name, "training", time.perf_counter() - begun)
+    kept.add_seconds(folder.name, "training", time.perf_counter() - begun)
     return folder
 
 
@@ -230,39 +256,32 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
         "config": {key: _json(value) for key, value in asdict(training.config).items() if key not in ("device", "dtype")},
+        "weights": _first_weights(training.config, places),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
         "base": training_digest(training.base, row, table, places) if training.base else None,
     }
     return digest(parts)
 
 
-def score_one(folder: Path, test: HeldOut, places: Places, label: str, watch: Watch) -> dict[str, Any]:
-    """A segmenter's scores on a test, measured when they are not there."""
-    about = {name: value for name, value in asdict(test).items() if value not in (None, (), 0)}
-    path = places.work / "scores" / f"{folder.name}-{digest({**about, 'folder': str(test.folder and place(test, places).resolve())})}.json"
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+def _first_weights(config: TrainConfig, places: Places) -> str | None:
+    """The fingerprint of what training begins with; None for random weights, and for those of the hub, whose id is in the configuration."""
+    from ..train.models import PRETRAINED
+
+    source = Path(PRETRAINED[config.backbone] if config.weights == "pretrained" else config.weights)
+    return places.once(weights_fingerprint, source) if source.is_dir() else None
+
+
+def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str, watch: Watch) -> dict[str, Any]:
+    """A segmenter's scores on a test, measured now."""
     begun = time.perf_counter()
-    found = open_test(test, places)
-    evaluation = evaluate(folder, found, protocol=test.protocol, boundary=False, progress=watch(label))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    native.write_atomic(path, (json.dumps(evaluation.to_json(), indent=1) + "\n").encode())
-    _add_cost(places, folder.name, "measuring", time.perf_counter() - begun)
-    return json.loads(path.read_text(encoding="utf-8"))
+    evaluation = evaluate(folder, open_test(test, places), protocol=test.protocol, boundary=False, progress=watch(label))
+    kept.add_seconds(folder.name, "measuring", time.perf_counter() - begun)
+    return kept.add_scores(folder.name, test_digest(test, places), evaluation.to_json())
 
 
-def _costs(places: Places, name: str) -> dict[str, float]:
-    """Seconds that a segmenter took, by what they were spent on."""
-    path = places.work / "costs" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _add_cost(places: Places, name: str, what: str, seconds: float) -> None:
-    costs = _costs(places, name)
-    costs[what] = round(costs.get(what, 0.0) + seconds, 1)
-    path = places.work / "costs" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    native.write_atomic(path, (json.dumps(costs) + "\n").encode())
+def test_digest(test: HeldOut, places: Places) -> str:
+    """What scores are kept by, beside the segmenter."""
+    return digest(described(test, {}, places))
 
 
 def _json(value: Any) -> Any:

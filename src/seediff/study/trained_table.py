@@ -50,7 +50,7 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                         "highest": round(100 * max(values), 2),
                         "ci95": [round(100 * low, 2), round(100 * high, 2)],
                         "paper": paper,
-                        "minutes": round(row["seconds"] / 60, 1),
+                        "minutes": round(sum(row["seconds"]) / 60, 1),
                     }
                 )
     references = {(one["test"], one["metric"]): one for one in entries if one["row"] == result.get("reference")}

@@ -65,7 +65,12 @@ def load_scenes(name: str, count: int | None = None) -> list[Scene]:
     """The first `count` scenes of the packaged set `name` (`truth`, `shift` or `tune`); all of them by default."""
     if name not in SETS:
         raise UserError(f"scenes '{name}' are not known; known: {', '.join(SETS)}")
-    return read_scenes(FOLDER / f"{name}.safetensors", count)
+    return read_scenes(scenes_file(name), count)
+
+
+def scenes_file(name: str) -> Path:
+    """Where a packaged set is."""
+    return FOLDER / f"{name}.safetensors"
 
 
 def render_scenes(art: Path, out: Path) -> list[Path]:
