@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from shapes import CLASSES, scene, small
-from transformers import SegformerConfig
+from transformers import ResNetBackbone, SegformerConfig
 
 from seediff.errors import UserError
 from seediff.train.config import BACKBONES, make_config
@@ -105,8 +105,13 @@ def test_backbone_from_a_folder(tmp_path):
     loaded = build_network(small(seed=5, weights=str(tmp_path / "backbone")), CLASSES)
     mine, theirs = backbone.state_dict(), loaded.model.pixel_level_module.encoder.state_dict()
     assert all(torch.equal(mine[k], theirs[k]) for k in mine)
-    with pytest.raises(UserError, match="are not of backbone r50"):
+    with pytest.raises(UserError, match="have backbone tiny, but backbone = 'r50'"):
         build_network(make_config({"backbone": "r50", "weights": str(tmp_path / "backbone")}), CLASSES)
+    ResNetBackbone(backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})).save_pretrained(
+        tmp_path / "other"
+    )
+    with pytest.raises(UserError, match="are not of backbone tiny"):  # as wide and deep, but otherwise built
+        build_network(small(weights=str(tmp_path / "other")), CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
-        "config": {key: _json(value) for key, value in asdict(training.config).items() if key not in ("device", "dtype")},
+        "config": {key: _json(value) for key, value in asdict(training.config).items() if key != "device"},
         "weights": _first_weights(training.config, places),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
         "base": training_digest(training.base, row, table, places) if training.base else None,

@@ -116,7 +116,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
 def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     """The configuration of the first weights, None for scratch. Raises UserError when it cannot be had, or is of another architecture,
-    for which transformers would draw all weights anew and only warn, or of a whole network with another backbone."""
+    for which transformers would draw all weights anew and only warn, or of another backbone."""
     source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
     if source == "scratch":
         return None
@@ -124,15 +124,16 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     fitting = {config.architecture} | ({BACKBONES[config.backbone][0].model_type} if config.architecture == "mask2former" else set())
     if found.model_type not in fitting:
         raise UserError(f"weights = {source!r}: are of a {found.model_type}, not of {' or '.join(sorted(fitting))}")
-    if found.model_type == config.architecture and config.weights != "pretrained":
+    if config.weights != "pretrained":
         _check_backbone(config, found)
     return found
 
 
 def _check_backbone(config: TrainConfig, found: PretrainedConfig) -> None:
-    """Raise UserError when a whole network has another backbone than the configuration names: it would be trained as it is."""
+    """Raise UserError when the weights, of a backbone or of a whole network, have another backbone than the configuration names: a network
+    would be trained as it is, a backbone would not fit."""
     names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
-    own = _shape(found if config.architecture == "segformer" else getattr(found, "backbone_config", None))
+    own = _shape(getattr(found, "backbone_config", None) if found.model_type == "mask2former" else found)
     if (name := names.get(own)) != config.backbone:
         theirs = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
         advice = f"; train with backbone {name}, or take other weights" if name else ""
