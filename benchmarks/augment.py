@@ -26,7 +26,7 @@ from seediff.augment_config import AugmentConfig
 from seediff.dataset.augment import RANDOM, Picture, apply
 from seediff.dataset.native import encode_image
 from seediff.dataset.store import Item, open_native, write_native
-from seediff.run_augment import Maker, Task, read_sample
+from seediff.run.augment import Maker, Task, read_sample
 
 CLASSES = 6
 NAMES = (*RANDOM, "splice-1x2", "splice-2x2", "splice-3x3", "splice-5x5", "splice-8x8")

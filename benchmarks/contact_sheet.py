@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seediff.dataset.native import read_dataset, write_atomic
+from seediff.dataset.native import read_dataset
 from seediff.errors import UserError
+from seediff.outputs import write_atomic
 from seediff.palette import voc_palette
 from seediff.report.pictures import contact_sheet, overlay, shrink
 

@@ -33,11 +33,11 @@ from scipy import ndimage
 from seediff.dataset.coco import export_coco, instances, semantic
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.parquet import export_parquet
+from seediff.dataset.rle import label_map_rles
 from seediff.dataset.shards import export_webdataset
 from seediff.dataset.store import Item, labels_of, open_native, write_native
 from seediff.dataset.voc import export_voc
 from seediff.dataset.yolo import export_yolo
-from seediff.rle import label_map_rles
 
 SIDE, CLASSES = 512, 21
 

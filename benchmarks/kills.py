@@ -109,9 +109,9 @@ def preload() -> None:
         "masks",
         "report",
         "pipeline",
-        "run",
-        "run_mask",
-        "run_augment",
+        "run.generate",
+        "run.mask",
+        "run.augment",
         "models.registry",
         *(f"dataset.{one}" for one in datasets),
     ):

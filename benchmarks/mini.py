@@ -33,11 +33,11 @@ import torch
 from seediff.dataset import native
 from seediff.masks import make_masks
 from seediff.models.registry import Model, load_model
-from seediff.outputs import make_writable
+from seediff.outputs import make_writable, write_atomic
 from seediff.pipeline import generate_batch
 from seediff.prompts import sample_specs
+from seediff.run.folder import BatchRecord, make_room, record_file, write_record
 from seediff.run_config import GenerateConfig
-from seediff.run_folder import BatchRecord, make_room, record_file, write_record
 from seediff.types import AttentionMaps, MaskResult, SampleSpec
 
 PARTS = ("unet", "capture", "vae", "other", "masks", "writing")
@@ -226,7 +226,7 @@ def main() -> None:
         spread = f"{ratio['median']:.3f} [{ratio['least']:.3f}, {ratio['greatest']:.3f}]"
         print(f"{batch:5} {found['images_per_s']:9.3f} {shares}  {found['masks_and_writing_share']:15.1%}  {spread}", flush=True)
     if given.json:
-        native.write_atomic(given.json, (json.dumps(report, indent=2) + "\n").encode("utf-8"))
+        write_atomic(given.json, (json.dumps(report, indent=2) + "\n").encode("utf-8"))
 
 
 if __name__ == "__main__":

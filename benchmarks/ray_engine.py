@@ -22,12 +22,13 @@ from typing import ClassVar
 
 from seediff.base_config import RunConfig
 from seediff.dataset import native
-from seediff.engine import Engine, Job, Local, Timer, run_job
-from seediff.engine_ray import Ray
-from seediff.place import open_place
-from seediff.run import generate
+from seediff.outputs import write_atomic
+from seediff.run.engine import Engine, Job, Local, Timer, run_job
+from seediff.run.engine_ray import Ray
+from seediff.run.folder import BatchRecord
+from seediff.run.generate import generate
+from seediff.run.place import open_place
 from seediff.run_config import GenerateConfig
-from seediff.run_folder import BatchRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class NothingJob(Job[int]):
         return BatchRecord(rows=rows)
 
     def finish(self, records: Sequence[BatchRecord]) -> None:
-        native.write_atomic(self.out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
+        write_atomic(self.out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
 
 
 def driver(batches: int, workers: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from seediff import run_folder
-from seediff.dataset import native
+from seediff import outputs
 
 
 class Stopped(BaseException):
@@ -20,22 +20,28 @@ def contents(out: Path) -> dict[str, bytes]:
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
+def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]) -> None:
+    """Let all modules that are loaded by now write their files with `write`; tensors are written as before."""
+    for module in list(sys.modules.values()):
+        if module is not outputs and vars(module).get("write_atomic") is outputs.write_atomic:
+            patch.setattr(module, "write_atomic", write)
+
+
 def check_interrupted(run: Callable[[Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Iterable[int]) -> None:
     """Check that `run`, which writes the output that it is given, leaves the same bytes when it is stopped after each of these numbers of
     writes and started again. The undisturbed output is folder/whole."""
     run(folder / "whole")
     whole = contents(folder / "whole")
-    real, left = native.write_atomic, [0]
+    left = [0]
 
     def write(path: Path, data: bytes) -> None:
         if left[0] == 0:
             raise Stopped
         left[0] -= 1
-        real(path, data)
+        outputs.write_atomic(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(native, "write_atomic", write)
-        patch.setattr(run_folder, "write_atomic", write)
+        replace_writes(patch, write)
         for writes in stops:
             left[0] = writes
             with pytest.raises(Stopped):

@@ -20,7 +20,7 @@ import torch
 from fake_engine import fake_draw
 
 from seediff import masks, report
-from seediff.run import generate
+from seediff.run.generate import generate
 from seediff.run_config import GenerateConfig
 
 PRELOADED = (masks, report)

@@ -2,9 +2,9 @@ import sys
 
 import pytest
 
-from seediff.address import Url
 from seediff.apart import check_apart
 from seediff.errors import UserError
+from seediff.run.address import Url
 
 
 def test_apart(tmp_path, monkeypatch):

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from seediff.address import Out
 from seediff.base_config import RunConfig
 from seediff.dataset import native
-from seediff.engine import Engine, Job, Progress, Timer, run_job
-from seediff.place import open_place
-from seediff.run_folder import BatchRecord, record_file
+from seediff.outputs import write_atomic
+from seediff.run.address import Out
+from seediff.run.engine import Engine, Job, Progress, Timer, run_job
+from seediff.run.folder import BatchRecord, record_file
+from seediff.run.place import open_place
 
 IMAGES = native.IMAGES
 
@@ -61,8 +62,8 @@ class TinyJob(Job[int]):
 
     def finish(self, records: Sequence[BatchRecord]) -> None:
         rows = [row for record in records for row in record.rows]
-        native.write_atomic(self.out / "first.txt", (self.out / IMAGES / "000000.txt").read_bytes())
-        native.write_atomic(self.out / self.config.last_file, native.jsonl(rows))
+        write_atomic(self.out / "first.txt", (self.out / IMAGES / "000000.txt").read_bytes())
+        write_atomic(self.out / self.config.last_file, native.jsonl(rows))
 
 
 def tiny(

@@ -33,13 +33,13 @@ _HOMES = {
     "capture_attention": "capture",
     "evaluate_segments": "evaluate.segments",
     "find_photos": "photos",
-    "generate": "run",
+    "generate": "run.generate",
     "load_model": "models.registry",
     "make_masks": "masks",
     "make_segments": "segments",
-    "mask_photos": "run_mask",
+    "mask_photos": "run.mask",
     "read_dataset": "dataset.native",
-    "segment_photos": "run_segment",
+    "segment_photos": "run.segment",
 }
 
 __all__ = [
@@ -74,10 +74,10 @@ if TYPE_CHECKING:
     from .models.registry import load_model
     from .photo_config import MaskPhotosConfig, SegmentPhotosConfig
     from .photos import find_photos
-    from .run import generate
+    from .run.generate import generate
+    from .run.mask import mask_photos
+    from .run.segment import segment_photos
     from .run_config import GenerateConfig
-    from .run_mask import mask_photos
-    from .run_segment import segment_photos
     from .segments import make_segments
     from .types import AttentionMaps, Sample
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from .address import Out
 from .errors import UserError
+from .run.address import Out
 
 
 def check_apart(out: Out, sources: Iterable[Path]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import UserError
-from .photo_files import find_named, read_csv
 from .photos import Photo
 from .prompts import spoken
+from .run.photo_files import find_named, read_csv
 
 FUNCTION_WORDS = frozenset(
     """a about above across after against all along also am among an and another any are around as at away back be because been before

@@ -1,4 +1,4 @@
-"""Where long work will write, tried before it starts, and tensors on disk, of which nobody sees half a file."""
+"""Where long work will write, tried before it starts, and files of which nobody ever sees half."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .dataset.native import write_atomic
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +32,17 @@ def make_writable(out: Path | None, json_path: Path | None = None) -> None:
             probe.unlink()
         except OSError as error:
             raise UserError(f"{option} {file or folder}: cannot be written to ({error.strerror or error}); name another place") from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)  # a full disk needs the room
+        raise
 
 
 def write_tensors(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from .errors import UserError
 
 if TYPE_CHECKING:
-    from .address import Out
-    from .engine import Progress
+    from .run.address import Out
+    from .run.engine import Progress
 
 LINE_SECONDS = 10.0
 

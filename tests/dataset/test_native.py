@@ -7,6 +7,7 @@ from PIL import Image
 
 from seediff.dataset import native
 from seediff.errors import UserError
+from seediff.outputs import write_atomic
 from seediff.palette import voc_palette
 
 
@@ -142,10 +143,10 @@ def test_soft_masks_of_another_size_are_refused(tmp_path):
 
 
 def test_atomic_write_leaves_nothing_of_a_failure(tmp_path, monkeypatch):
-    native.write_atomic(tmp_path / "a", b"old")
+    write_atomic(tmp_path / "a", b"old")
     monkeypatch.setattr(native.Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
-        native.write_atomic(tmp_path / "a", b"new")
+        write_atomic(tmp_path / "a", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
 

@@ -11,7 +11,7 @@ from seediff.dataset.fix import fix_dataset
 from seediff.dataset.rebuild import find_classes, rebuild
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
-from seediff.run import generate
+from seediff.run.generate import generate
 from seediff.run_config import GenerateConfig
 
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=5, batch_size=4, classes_per_image=2, model="mini", device="cpu")

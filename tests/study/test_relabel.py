@@ -12,7 +12,7 @@ from seediff.errors import UserError
 from seediff.metrics import iou
 from seediff.models.mini import segmenter
 from seediff.models.mini.scene_sets import write_scene_set
-from seediff.run_mask import MaskJob
+from seediff.run.mask import MaskJob
 from seediff.study.relabel import check_masks, relabelled
 from seediff.study.sources import Places, described, open_source
 from seediff.study.tables import Source, packaged, read_table

@@ -22,10 +22,10 @@ import numpy as np
 from .. import __version__
 from ..errors import UserError
 from ..prompts import BACKGROUND
-from ..rle import decompress, fill, rles
-from ..runs import Masks, column_runs, masks_of_ids
 from . import native
 from .objects import Objects, find_objects
+from .rle import decompress, fill, rles
+from .runs import Masks, column_runs, masks_of_ids
 from .store import (
     SPLITS,
     Exported,

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..run_folder import open_folder
+from ..outputs import write_atomic
+from ..run.folder import open_folder
 from . import native
 from .check import Finding, expected_row
 from .rebuild import rebuild
@@ -40,15 +41,15 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
     if lost := [one.where for one in findings if one.kind == "lost"]:
         found = rebuild(folder)
         if native.CLASSES in lost:
-            native.write_atomic(folder / native.CLASSES, native.classes_text(found.classes))
+            write_atomic(folder / native.CLASSES, native.classes_text(found.classes))
         if native.METADATA in lost:
-            native.write_atomic(folder / native.METADATA, native.jsonl(found.rows))
+            write_atomic(folder / native.METADATA, native.jsonl(found.rows))
             yield f"{native.METADATA} has {len(found.rows)} rows again" + "".join(f"; {note}" for note in found.notes)
         if native.CLASSES in lost:
             yield f"{native.CLASSES} has {len(found.classes)} classes again"
     for one in findings:
         if one.kind == "palette":
-            native.write_atomic(folder / one.where, native.encode_mask(read_label_map(folder / one.where)))
+            write_atomic(folder / one.where, native.encode_mask(read_label_map(folder / one.where)))
     if painted := sum(one.kind == "palette" for one in findings):
         yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
     if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
@@ -56,7 +57,7 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
         for number in wrong:
             labels = read_label_map(native.path_inside(folder, rows[number - 1], "mask", f"row {number}"))
             rows[number - 1] = {**rows[number - 1], **expected_row(rows[number - 1], np.bincount(labels.ravel(), minlength=256), classes)}
-        native.write_atomic(folder / native.METADATA, native.jsonl(rows))
+        write_atomic(folder / native.METADATA, native.jsonl(rows))
         yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
     for one in findings:
         if one.kind == "orphan":

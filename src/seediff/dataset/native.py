@@ -131,17 +131,6 @@ def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarra
     return table[label_map]
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)  # a full disk needs the room
-        raise
-
-
 def jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """One JSON object a line, keys in the rows' own order."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..runs import Masks, column_runs, connected, masks_by
 from .native import IGNORE
+from .runs import Masks, column_runs, connected, masks_by
 
 
 @dataclass(frozen=True)

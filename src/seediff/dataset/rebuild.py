@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..run_folder import BATCHES
+from ..run.folder import BATCHES
 from ..toml import read_toml
 from . import native
 from .store import Item, MaskFile, check_classes, image_size, picture_suffix

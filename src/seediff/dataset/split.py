@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, first_line
-from ..run_folder import open_folder
+from ..outputs import write_atomic
+from ..run.folder import open_folder
 from . import native
 from .duplicates import difference_hash, near_groups
 from .store import Item, check_seed, labels_of
@@ -105,7 +106,7 @@ def set_splits(folder: Path | str, found: Sequence[str]) -> None:
     try:
         with open_folder(folder):
             rows = [{**row, "split": part} for row, part in zip(native.read_rows(folder), found, strict=True)]
-            native.write_atomic(folder / native.METADATA, native.jsonl(rows))
+            write_atomic(folder / native.METADATA, native.jsonl(rows))
     except UserError as error:
         raise UserError(str(error).replace("--out ", "", 1)) from error
 

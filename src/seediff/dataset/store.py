@@ -19,7 +19,7 @@ from PIL import Image
 
 from ..errors import UserError, first_line
 from ..prompts import BACKGROUND, MAX_CLASSES
-from ..run_folder import LOCK, open_folder
+from ..run.folder import LOCK, open_folder
 from ..workers import Result, in_order
 from . import native
 from .native import read_label_map

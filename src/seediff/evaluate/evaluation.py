@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..dataset.native import encode_image, write_atomic
+from ..dataset.native import encode_image
 from ..errors import UserError
+from ..outputs import write_atomic
 from .gallery import gallery, worst
 from .layouts import EvaluationSet, Sample, open_evaluation
 from .predictions import Predictor, open_predictor

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..dataset.native import write_atomic
 from ..errors import UserError
+from ..outputs import write_atomic
 from .label_maps import centre_square, pair, read_label_map, resize_nearest
 from .labels import LabelSet, Layout, open_labels, select
 from .matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..dataset.native import path_inside, write_atomic
+from ..dataset.native import path_inside
 from ..errors import UserError
 from ..flags import explain_flag, flag_kind
+from ..outputs import write_atomic
 from ..palette import voc_palette
 from .before_after import operations_of
 from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step

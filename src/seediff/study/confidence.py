@@ -18,13 +18,12 @@ from rich.progress import Progress
 from scipy.stats import rankdata
 
 from ..config import CaptureConfig, MaskConfig
-from ..dataset.native import write_atomic
 from ..dataset.select import confidence
 from ..masks import make_masks
 from ..metrics import iou
 from ..models.mini.scenes import load_scenes
 from ..models.registry import load_model
-from ..outputs import make_writable
+from ..outputs import make_writable, write_atomic
 from ..presets import model_preset
 from .contest import Layers
 from .score import captured, exact_masks

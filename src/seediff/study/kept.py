@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..dataset.native import write_atomic
 from ..errors import UserError, first_line
+from ..outputs import write_atomic
 
 RESULTS = "results.json"
 

@@ -18,13 +18,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ..dataset.native import write_atomic
 from ..metrics import auc, bootstrap_ci
 from ..models.mini.scenes import load_scenes
 from ..models.mini.world import CLASSES, Scene
 from ..models.registry import Model, load_model
 from ..naming import split_prompts
-from ..outputs import make_writable
+from ..outputs import make_writable, write_atomic
 from ..photo_config import PRESENCE
 from ..presence import find_classes
 from .table import csv_bytes, json_bytes

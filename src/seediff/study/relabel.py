@@ -24,7 +24,7 @@ from .contest import Setting
 from .sets import SetConfig
 
 if TYPE_CHECKING:
-    from ..engine import Progress
+    from ..run.engine import Progress
 
 YARDSTICK = "yardstick"
 TOGETHER = 64  # images that the yardstick sees at once
@@ -64,7 +64,7 @@ def _mask(
     classes: tuple[str, ...], items: Sequence[Item], masks: str, sets: Mapping[str, SetConfig], out: Path, progress: Progress | None
 ) -> None:
     """`seediff mask` of the samples' images."""
-    from ..run_mask import mask_photos
+    from ..run.mask import mask_photos
 
     config, labels = labelling(masks, sets)
     setting = Setting.from_table(labels)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..dataset.native import write_atomic
+from ..outputs import write_atomic
 from ..palette import voc_palette
 from ..report.pictures import contact_sheet, fit_side, overlay
 from .pairs import Pairs

@@ -22,12 +22,13 @@ from ..base_config import RunConfig
 from ..dataset import native
 from ..dataset.select import confidence
 from ..dataset.store import Item, read_label_map
-from ..engine import Job, Progress, Timer, run_job
 from ..errors import UserError
 from ..fingerprint import model_fingerprint
-from ..place import open_place
+from ..outputs import write_atomic
 from ..prompts import DEFAULT_PROMPTS, check_classes, check_prompts, class_groups, join_classes, sample_seed
-from ..run_folder import BatchRecord, record_file
+from ..run.engine import Job, Progress, Timer, run_job
+from ..run.folder import BatchRecord, record_file
+from ..run.place import open_place
 
 if TYPE_CHECKING:
     from ..capture import Layers
@@ -186,8 +187,8 @@ class SetJob(Job["SampleSpec"]):
         return record
 
     def finish(self, records: Sequence[BatchRecord]) -> None:
-        native.write_atomic(self.out / native.CLASSES, native.classes_text(self.config.classes))
-        native.write_atomic(self.out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
+        write_atomic(self.out / native.CLASSES, native.classes_text(self.config.classes))
+        write_atomic(self.out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
 
 
 def _described(label_map: np.ndarray, soft: np.ndarray, classes: Sequence[str], ids: Sequence[int]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import numpy as np
 from ..dataset import native
 from ..dataset.merge import renumbered, renumbering
 from ..dataset.store import Item, open_native, picture_suffix, write_native
-from ..engine import Progress
 from ..errors import UserError, first_line
 from ..evaluate.layouts import EvaluationSet, Sample, open_evaluation
 from ..fingerprint import data_fingerprint, model_fingerprint, weights_fingerprint
@@ -29,6 +28,7 @@ from ..models.mini.scenes import SETS, scenes_file
 from ..models.mini.world import CLASSES
 from ..models.registry import resolve_name
 from ..prompts import BACKGROUND
+from ..run.engine import Progress
 from .relabel import YARDSTICK, labelling, relabelled
 from .sets import SetConfig, draw_set, labelled
 from .tables import HeldOut, Source
@@ -149,7 +149,7 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
 
 
 def _labelling_described(config: SetConfig, labels: Mapping[str, Any], places: Places) -> dict[str, Any]:
-    """The weights of a model of the hub are not known before they are fetched; drawing looks at them (run_folder.py)."""
+    """The weights of a model of the hub are not known before they are fetched; drawing looks at them (run/folder.py)."""
     local = isinstance(resolve_name(config.model), Path)
     weights = {"weights": places.once(model_fingerprint, config.model)} if local else {}
     return {"set": set_digest(config), "labels": labels, **weights}
@@ -222,7 +222,7 @@ def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[Item]]:
 def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None) -> Path:
     """The folder of a source's samples after `seediff augment`."""
     from ..augment_config import PRESETS, AugmentConfig
-    from ..run_augment import augment
+    from ..run.augment import augment
 
     key = digest(described(source, sets, places))
     plain = places.work / "augmented" / f"{key}-plain"

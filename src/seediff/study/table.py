@@ -14,8 +14,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from ..dataset.native import write_atomic
 from ..models.mini.world import Scene
+from ..outputs import write_atomic
 from ..palette import voc_palette
 from ..report.pictures import contact_sheet, overlay
 from .tune import Trial

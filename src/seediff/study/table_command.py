@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from ..engine import Progress
 from ..errors import UserError
 from ..outputs import make_writable
 from ..progress import show_progress
+from ..run.engine import Progress
 from .cli_tables import Options
 from .estimate import estimate, show_estimate
 from .kept import open_kept

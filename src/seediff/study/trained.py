@@ -19,7 +19,6 @@ from typing import Any
 
 from .. import __version__
 from ..dataset import native
-from ..engine import Progress
 from ..errors import UserError
 from ..evaluate.evaluation import evaluate, protocol_for
 from ..evaluate.predictions import check_pictures
@@ -29,6 +28,7 @@ from ..models.mini.scene_sets import RENDERED
 from ..models.mini.scenes import SETS
 from ..models.registry import resolve_name
 from ..prompts import BACKGROUND
+from ..run.engine import Progress
 from ..train.config import TrainConfig, make_config, with_device
 from .kept import Kept, open_kept
 from .relabel import check_masks

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..dataset.native import write_atomic
+from ..outputs import write_atomic
 from .table import csv_bytes, json_bytes
 
 FILES = ("results.json", "results.md", "results.csv", "results.svg")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..plan import show_bytes
+from ..run.plan import show_bytes
 from .config import TrainConfig, with_device
 from .models import check_weights
 from .run import check_stages, count_parameters

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from ..dataset import native
 from ..dataset.store import staged
+from ..outputs import write_atomic
 from ..palette import voc_palette
 from ..photos import find_photos, read_photo
 from ..report.pictures import overlay
 from .predict import load_segmenter
 
 if TYPE_CHECKING:
-    from ..engine import Progress
+    from ..run.engine import Progress
 
 LABELS, OVERLAYS = "labels", "overlays"
 
@@ -39,7 +40,7 @@ def predict_files(
     found = find_photos([str(path) for path in paths], exclude=out).photos
     segmenter = load_segmenter(model, device)
     with staged(out) as part:
-        native.write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
+        write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
         for first in range(0, len(found), batch_size):
             photos = found[first : first + batch_size]
             images = [read_photo(photo.path) for photo in photos]

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import __version__
-from ..dataset.native import CARD, write_atomic
+from ..dataset.native import CARD
+from ..outputs import write_atomic
 from .config import TrainConfig
 
 LOSSES, CURVES = "losses.csv", "curves.png"

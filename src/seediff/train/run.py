@@ -27,8 +27,8 @@ from ..dataset import native
 from ..dataset.store import Item, labels_of
 from ..errors import UserError
 from ..evaluate.confusion import Confusion
-from ..outputs import write_tensors
-from ..run_folder import open_folder
+from ..outputs import write_atomic, write_tensors
+from ..run.folder import open_folder
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .config import TrainConfig, config_differences, make_config, read_config, with_device
 from .data import Batch, Decoded, Stage, batches
@@ -38,7 +38,7 @@ from .processes import Processes, find_processes
 from .record import LOSSES, Losses, write_report
 
 if TYPE_CHECKING:
-    from ..engine import Progress
+    from ..run.engine import Progress
 
 VALIDATED_TOGETHER = 16
 
@@ -103,8 +103,8 @@ def train(
         if (out / native.CARD).is_file():
             return TrainResult(out, state.step, state.best if state.best >= 0 else math.nan, state.best_step, 0.0, 0.0, 0.0)
         if processes.first and not (out / FILE).is_file():
-            native.write_atomic(out / native.CONFIG, config.to_toml().encode())
-            native.write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
+            write_atomic(out / native.CONFIG, config.to_toml().encode())
+            write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
         processes.wait()
         return _Training(config, stages, out, state, processes, validation, save_every).run(progress, workers, tensorboard)
 
@@ -316,7 +316,7 @@ class _Training:
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
         write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in self._weights().items()}, {"format": "pt"})
-        native.write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
+        write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _save(self) -> None:
         write_checkpoint(self.out / FILE, self.trainee, self.optimizer, self.average, asdict(self.state))
@@ -326,7 +326,7 @@ class _Training:
             if self.validation is None:
                 self._write_network()
             parameters = sum(p.numel() for p in self.network.parameters())
-            native.write_atomic(self.out / "training.json", (json.dumps(asdict(self.state), indent=2) + "\n").encode())
+            write_atomic(self.out / "training.json", (json.dumps(asdict(self.state), indent=2) + "\n").encode())
             write_report(self.out, self.config, self.state.stages, self.state.best, self.state.best_step, parameters)
             (self.out / FILE).unlink(missing_ok=True)
         self.processes.wait()

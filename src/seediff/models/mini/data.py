@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...dataset.native import write_atomic
+from ...outputs import write_atomic
 from .recipe import Recipe
 from .world import render_scene
 

@@ -23,12 +23,11 @@ from rich.table import Table
 
 from ...capture import Layers
 from ...config import CaptureConfig
-from ...dataset.native import write_atomic
 from ...encode import capture_groups, encode_images
 from ...errors import UserError
 from ...methods.steps import level_name
 from ...metrics import auc, auc_rows, bootstrap_ci, psnr
-from ...outputs import make_writable
+from ...outputs import make_writable, write_atomic
 from ...pipeline import generate_batch
 from ...report.pictures import contact_sheet
 from ...types import AttentionMaps, SampleSpec

@@ -18,8 +18,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from PIL import Image
 
-from ...dataset.native import write_atomic
 from ...errors import UserError
+from ...outputs import write_atomic
 from .assemble import assemble
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes

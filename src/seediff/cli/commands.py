@@ -1,0 +1,176 @@
+"""The command line. Commands import what they need when they run, so that `seediff --help` answers at once.
+
+Exit codes: 0 done, 1 a fault of this program, 2 something that the user can put right, 130 interrupted. Errors are one line on stderr;
+with SEEDIFF_DEBUG=1 in the environment, the traceback comes with them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from .. import __version__
+from ..errors import UserError
+from ..progress import InterruptedRun
+from .augment import augment
+from .formats import export_, import_
+from .generate import generate
+from .photos import mask, segment
+from .quality import check, filter_, stats
+from .sets import merge, split
+from .train import predict, train
+
+app = App(
+    name="seediff",
+    version=f"seediff {__version__}",
+    help="Classes in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
+    "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`",
+    help_format="markdown",
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+
+app.command(generate)
+app.command(mask)
+app.command(segment)
+app.command(export_, name="export")
+app.command(import_, name="import")
+app.command(check)
+app.command(stats)
+app.command(filter_, name="filter")
+app.command(train)
+app.command(predict)
+app.command(augment)
+app.command(merge)
+app.command(split)
+app.command("seediff.study.cli:app", name="study", help="Measure masks: against exact ones, or on generated images.")
+app.command("seediff.evaluate.cli:app", name="evaluate", help="Compare predictions with labels.")
+app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")
+
+
+@app.command
+def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset of generate, mask or augment.")]) -> None:
+    """Write preview.html of a dataset again.
+
+    For example: `seediff preview pets`
+    """
+    from ..augment_config import AugmentConfig
+    from ..base_config import load_config
+    from ..dataset import native
+    from ..photo_config import MaskPhotosConfig
+    from ..run import augment as run_augment
+    from ..run.samples import preview as write
+    from ..run_config import load_dataset_config
+    from ..toml import read_toml
+    from .summary import look_at
+
+    if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:
+        config = load_config(data / native.CONFIG, AugmentConfig)
+        print(look_at(run_augment.preview(data, config, native.read_rows(data))))
+        return
+    config = load_dataset_config(data / native.CONFIG, MaskPhotosConfig)
+    rejected = native.read_rows(data, native.REJECTED) if (data / native.REJECTED).is_file() else []
+    print(look_at(write(data, config, native.read_rows(data), rejected)))
+
+
+@app.command
+def models() -> None:
+    """List the models that can be named, and which of them are on this machine.
+
+    For example: `seediff models`
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..models.listing import list_models
+
+    table = Table("--model", "what it is", "on this machine")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in list_models():
+        table.add_row(*map(Text, row))
+    Console().print(table)
+    print("Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras")
+
+
+@app.command
+def completion(
+    shell: Annotated[
+        Literal["bash", "zsh", "fish", "powershell"] | None, Parameter(help="Which shell; by default the one that this runs in.")
+    ] = None,
+    *,
+    install: Annotated[
+        bool, Parameter(help="Write it to where the shell finds it, and have the shell's start-up file load it.", negative=())
+    ] = False,
+) -> None:
+    """Print the shell's completion script, or install it.
+
+    For example:
+
+    - `seediff completion --install`
+
+    - `seediff completion bash > seediff.bash`
+    """
+    from cyclopts.completion import ShellDetectionError
+
+    try:
+        if install:
+            print(f"Installed as {app.install_completion(shell=shell)}; it works in new shells.")
+        else:
+            print(app.generate_completion(shell=shell))
+    except ShellDetectionError as error:
+        raise UserError("cannot tell which shell this is; name it: seediff completion bash (or zsh, fish, powershell)") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code. Never raises, except with SEEDIFF_DEBUG=1 in the environment."""
+    # Libraries that greet with warnings while they are imported would bury a command's own words.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    # Attention maps are tens of megabytes each: with huge pages Linux hands them out several times as fast (torch reads this once).
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        result = app(list(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("SEEDIFF_DEBUG") == "1":
+            raise
+        return _explain(error)
+
+
+def _explain(error: BaseException) -> int:
+    """Say in one line on stderr what went wrong, and return the exit code."""
+    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell reports a program that SIGPIPE ended
+    if isinstance(error, KeyboardInterrupt):
+        code, text = 130, str(error) if isinstance(error, InterruptedRun) else "interrupted"
+    elif isinstance(error, UserError):
+        code, text = 2, str(error)
+    elif isinstance(error, CycloptsError):
+        code, text = 2, f"{error} (--help lists what there is)"
+    elif isinstance(error, OSError):
+        code, text = 2, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+    elif _is_out_of_memory(error):
+        code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
+    else:
+        code, text = 1, f"{type(error).__name__}: {error} (a fault of seediff; SEEDIFF_DEBUG=1 shows where)"
+    print(f"seediff: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """torch has an error of its own for cuda only; on the cpu and on mps it is a RuntimeError with one of these texts."""
+    texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in texts))
+    )

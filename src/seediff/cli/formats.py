@@ -1,0 +1,143 @@
+"""`seediff export` and `seediff import`: a native dataset to another format, and back."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from ..errors import UserError
+from .options import option
+
+if TYPE_CHECKING:
+    from ..dataset.store import Item
+
+Format = Literal["voc", "coco", "yolo", "parquet", "webdataset"]
+MODULES = {"webdataset": "shards"}
+"""Of formats whose module is called otherwise: a module `webdataset` would be the library's name."""
+
+OUTPUT = Group("Output", sort_key=1)
+CHOICE = Group("Format", sort_key=2)
+LINK = option(OUTPUT, "Hard links to pictures, where the file system allows them, instead of copies.", "no", negative=())
+QUIET = option(OUTPUT, "Print nothing but errors.", negative=())
+
+
+def export_(
+    data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
+    *,
+    to: Annotated[Format, option(OUTPUT, "The format.")],
+    out: Annotated[Path, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    link: Annotated[bool | None, LINK] = None,
+    workers: Annotated[int, option(OUTPUT, "Processes that look at the samples; the result is the same.", 1)] = 1,
+    split: Annotated[
+        float | None,
+        option(CHOICE, "Not webdataset: share of the samples for validation, from 0 to 1.", "as `split` in metadata.jsonl says, else 0"),
+    ] = None,
+    seed: Annotated[int | None, option(CHOICE, "With --split: another seed, another choice.", 0)] = None,
+    min_area: Annotated[int | None, option(CHOICE, "voc, coco, yolo: smaller pieces, in pixels, are no objects.", 1)] = None,
+    polygons: Annotated[
+        bool | None, option(CHOICE, "coco: objects as polygons, not as exact run lengths; prints what they lose.", "no", negative=())
+    ] = None,
+    objects: Annotated[bool | None, option(CHOICE, "voc: also SegmentationObject.", "no", negative=())] = None,
+    boxes: Annotated[bool | None, option(CHOICE, "voc: also Annotations, with a box an object.", "no", negative=())] = None,
+    jpeg: Annotated[bool | None, option(CHOICE, "voc: write PNG pictures anew as JPEG of quality 95.", "no", negative=())] = None,
+    shard_size: Annotated[float | None, option(CHOICE, "parquet, webdataset: about how large a file is, in MB.", 500)] = None,
+    quiet: Annotated[bool, QUIET] = False,
+) -> None:
+    """Write a dataset in another format. Label maps come back exactly from all but yolo; pictures are never encoded anew unless asked.
+
+    For example:
+
+    - `seediff export pets --to voc --out pets-voc --objects`
+
+    - `seediff export pets --to coco --out pets-coco --min-area 20`
+
+    - `seediff export pets --to yolo --out pets-yolo --split 0.2`
+    """
+    from ..apart import check_apart
+    from ..dataset.store import open_native
+
+    check_apart(out, [data])
+    export = load_function(f"export_{to}")
+    if shard_size is not None and not 0 < shard_size < float("inf"):
+        raise UserError(f"--shard-size {shard_size}: must be a number of MB above 0")
+    if seed is not None and split is None:
+        raise UserError("--seed: needs --split SHARE, whose samples it chooses")
+    size = round(shard_size * 1e6) if shard_size is not None else None
+    options = {"split": split, "seed": seed, "min_area": min_area, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
+    chosen = fitting(export, {"link": link, **options, "shard_size": size}, f"--to {to}")
+    classes, items = open_native(data)
+    done = export(classes, shown(items, quiet), out, workers=workers, **chosen)
+    if not quiet:
+        print(f"{done.samples} samples in {out} ({done.files} files)")
+        print(*(f"note: {note}\n" for note in done.notes), sep="", end="")
+
+
+def import_(
+    source: Annotated[Path, Parameter(help="What to read: a folder, or for coco a JSON file.")],
+    *,
+    from_: Annotated[Format, option(OUTPUT, "The format.", name="--from")],
+    out: Annotated[Path, option(OUTPUT, "Folder of the dataset to make; it appears when it is complete.")],
+    link: Annotated[bool | None, LINK] = None,
+    split: Annotated[str | None, option(CHOICE, "voc, yolo, parquet: only this part, such as train.", "all")] = None,
+    classes: Annotated[
+        str | None,
+        option(CHOICE, "voc, webdataset: names with commas between, a file of one a line, or `voc`.", "classes.txt; voc: else its twenty"),
+    ] = None,
+    images: Annotated[Path | None, option(CHOICE, "coco: folder of the pictures.", "found beside the JSON file")] = None,
+    annotations: Annotated[Path | None, option(CHOICE, "coco: JSON file.", "annotations/semantic*.json, else instances*.json")] = None,
+    quiet: Annotated[bool, QUIET] = False,
+) -> None:
+    """Make a dataset of what is in another format.
+
+    For example:
+
+    - `seediff import VOCdevkit/VOC2012 --from voc --out voc --split val`
+
+    - `seediff import pets-coco --from coco --out pets`
+    """
+    from ..apart import check_apart
+    from ..dataset.store import write_native
+    from ..prompts import parse_classes
+
+    check_apart(out, [source])
+    read = load_function(f"import_{from_}")
+    names = parse_classes(classes) if classes is not None else None
+    given = {"split": split, "classes": names, "images": images, "annotations": annotations}
+    found, items = read(source, **fitting(read, given, f"--from {from_}"))
+    count = write_native(out, found, shown(items, quiet), about={"command": "import", "format": from_}, link=bool(link))
+    if not quiet:
+        print(f"{count} samples of {len(found)} classes in {out}")
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """`export_voc` of seediff.dataset.voc, and so on."""
+    format_ = name.partition("_")[2]
+    return getattr(importlib.import_module(f"seediff.dataset.{MODULES.get(format_, format_)}"), name)
+
+
+def fitting(function: Callable[..., Any], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
+    """The options that were given. Raises UserError for one that the format does not have."""
+    given = {name: value for name, value in options.items() if value is not None}
+    known = inspect.signature(function).parameters
+    for name in given:
+        if name not in known:
+            others = ", ".join(f"--{one.replace('_', '-')}" for one in options if one in known)
+            raise UserError(f"--{name.replace('_', '-')} is no option of {format_}" + (f"; it has {others}" if others else ""))
+    return given
+
+
+def shown(items: Iterable[Item], quiet: bool) -> Iterable[Item]:
+    """The items, with a bar of progress on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    total = len(items) if isinstance(items, Sequence) else None
+    return track(items, "samples", total=total, console=Console(stderr=True), transient=True)

@@ -1,0 +1,79 @@
+"""`seediff generate`: options → configuration → dataset, with a progress bar before and a summary after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from ..progress import show_progress
+from ..prompts import parse_classes, parse_prompts
+from ..run.address import parse_out
+from ..run_config import GenerateConfig, merge_config
+from .options import MASKS, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table, option
+
+
+def generate(
+    *,
+    out: Annotated[
+        str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+    ],
+    images: ImageOptions | None = None,
+    masks: MaskOptions | None = None,
+    capture: CaptureOptions | None = None,
+    config: Annotated[
+        Path | None,
+        option(RUN, "TOML file with any of these options, such as the seediff.toml of a dataset; the command line goes before it."),
+    ] = None,
+    preset: Annotated[
+        Literal["model", "paper"],
+        option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
+    ] = "model",
+    engine: EngineOptions | None = None,
+    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
+    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+) -> None:
+    """Generate images of classes, with a mask for every pixel: a dataset that training code reads as it is.
+
+    A run that was stopped, in whatever way, is continued by the same command and ends with the same bytes.
+
+    For example:
+
+    - `seediff generate --classes dog,cat --per-class 50 --out pets`
+
+    - `seediff generate --classes voc --per-class 20 --prompt "a photo of a {class} on grass" --prompt "a photo of a {class}" --out voc`
+
+    - `seediff generate --classes dog,cat,car --classes-per-image 2 --reject --out pairs`
+
+    - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
+
+    - `seediff generate --classes zebra --model sd2-base --batch-size 4 --out zebras --dry-run`
+
+    - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
+    """
+    chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
+    place, workers = parse_out(out), chosen_engine(engine)
+    if dry_run:
+        from ..run.place import describe_at
+        from ..run.plan import describe
+
+        print(describe_at(place, chosen, describe))
+        return
+    from ..run.generate import generate as run
+    from .summary import show_summary
+
+    with show_progress(quiet, place) as progress:
+        result = run(chosen, place, engine=workers, progress=progress)
+    if not quiet:
+        show_summary(result, chosen)
+
+
+def make_config(
+    images: ImageOptions, masks: MaskOptions, capture: CaptureOptions, file: Path | None = None, preset: str = "model"
+) -> GenerateConfig:
+    """The configuration: command line before the file of --config before the preset. Raises UserError."""
+    line: dict[str, Any] = given(images)
+    if "classes" in line:
+        line["classes"] = parse_classes(line["classes"])
+    if "prompt" in line:
+        line["prompts"] = parse_prompts(line.pop("prompt"))
+    return merge_config(GenerateConfig, {**line, "mask": mask_table(masks), "capture": given(capture)}, file, preset=preset == "model")

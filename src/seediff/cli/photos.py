@@ -1,0 +1,309 @@
+"""`seediff segment` and `seediff mask`: photographs → configuration → segments or masks."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ..config import SegmentConfig
+from ..errors import UserError
+from ..photo_config import PRESENCE, MaskPhotosConfig, SegmentPhotosConfig
+from ..progress import show_progress
+from ..prompts import DEFAULT_PROMPTS, parse_classes, parse_names
+from ..run.address import Out, parse_out
+from .options import (
+    CAPTURE,
+    IMAGES,
+    KEPT,
+    MASKS,
+    MODEL,
+    RUN,
+    CaptureOptions,
+    EngineOptions,
+    MaskOptions,
+    chosen_engine,
+    given,
+    mask_table,
+    numbers,
+    option,
+)
+
+if TYPE_CHECKING:
+    from ..photos import Photo
+
+PATHS = Parameter(help="Photographs: files, folders with all below them, or patterns such as 'photos/*.jpg'.", negative=())
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PhotoOptions:
+    """Fields of RunConfig, and the model's square."""
+
+    model: Annotated[str | None, option(MODEL, "A name from `seediff models`, a local folder or a hub id.", "mini")] = None
+    size: Annotated[int | None, option(MODEL, "Side in pixels at which the model sees a photograph.", "the model's own")] = None
+    batch_size: Annotated[
+        int | None, option(MODEL, "Photographs that go through the model together; part of the configuration.", MaskPhotosConfig.batch_size)
+    ] = None
+    seed: Annotated[int | None, option(MODEL, "Of the noise (mask) and of K-Means (segment).", 0)] = None
+    device: Annotated[str | None, option(MODEL, "cuda, mps or cpu.", "the best there is")] = None
+    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = (
+        None
+    )
+    threads: Annotated[
+        int | None, option(MODEL, "Threads of the cpu; part of the configuration, since rounding depends on it.", "torch's own choice")
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SegmentOptions:
+    """Fields of SegmentConfig; lists as texts with commas."""
+
+    method: Annotated[Literal["diffseg", "kmeans", "diffcut"] | None, option(MASKS, "How segments are found.", SegmentConfig.method)] = None
+    kl_threshold: Annotated[
+        str | None, option(MASKS, "DiffSeg: maps closer than this merge; one number, or one a round with commas between.", "the preset's")
+    ] = None
+    rounds: Annotated[int | None, option(MASKS, "DiffSeg: merging rounds.", SegmentConfig.rounds)] = None
+    num_points: Annotated[int | None, option(MASKS, "DiffSeg: anchors on a grid of this many a side.", SegmentConfig.num_points)] = None
+    weights: Annotated[
+        str | None,
+        option(MASKS, "Of resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.", SegmentConfig.weights),
+    ] = None
+    timestep: Annotated[int | None, option(MASKS, "Noise level that the UNet is told.", "300; DiffCut 50")] = None
+    refine: Annotated[bool | None, option(MASKS, "diffseg: K-Means begun at the segments; diffcut: fit them to edges (PAMR).", "no")] = None
+    k: Annotated[str | None, option(MASKS, "kmeans: how many segments, or `truth`: as many as in --labels.", name=["-k", "--k"])] = None
+    cut_threshold: Annotated[float | None, option(MASKS, "diffcut: divides while the cut costs less.", SegmentConfig.cut_threshold)] = None
+    cut_power: Annotated[float | None, option(MASKS, "diffcut: exponent of the similarity.", SegmentConfig.cut_power)] = None
+
+
+def segment(
+    paths: Annotated[list[Path], PATHS],
+    /,
+    *,
+    out: Annotated[
+        str, option(RUN, "Folder of the results, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+    ] = "segments",
+    fit: Annotated[
+        Literal["resize", "crop", "tile"] | None,
+        option(IMAGES, "Squeeze into the model's square, take the centred square (the paper's), or overlapping squares.", "resize"),
+    ] = None,
+    names: Annotated[
+        str | None,
+        option(IMAGES, "Words to call segments by, with commas between, or a file with one a line."),
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        option(IMAGES, "CSV with the columns file and caption, or a folder of NAME.txt: each caption's words are names."),
+    ] = None,
+    vote: Annotated[Literal["mean", "majority"] | None, option(IMAGES, "How a segment chooses its word.", "mean")] = None,
+    name_threshold: Annotated[
+        float | None, option(IMAGES, "Segments that score lower stay unnamed.", SegmentPhotosConfig.name_threshold)
+    ] = None,
+    labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, called as the photographs.")] = None,
+    segments: SegmentOptions | None = None,
+    photos: PhotoOptions | None = None,
+    overlays: Annotated[bool | None, option(KEPT, "Also write overlays/: photographs with their segments.", "yes")] = None,
+    preset: Annotated[
+        Literal["model", "coco", "cityscapes"],
+        option(
+            MASKS,
+            "Constants where none are given: the model's own, if it brings any, else COCO's (1.1); Cityscapes' (0.9).",
+            "model",
+        ),
+    ] = "model",
+    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    engine: EngineOptions | None = None,
+    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
+    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+) -> None:
+    """Divide photographs into segments, no classes given: DiffSeg, or K-Means or DiffCut on the same model.
+
+    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. Stopped in whatever way, the same
+    command continues. Photographs that cannot be read are listed at the end and do not stop the others.
+
+    For example:
+
+    - `seediff segment photo.jpg`
+
+    - `seediff segment photos --names "dog,grass,sky" --out segments`
+
+    - `seediff segment "photos/*.jpg" --fit tile --model sd1.4 --preset coco --out tiles`
+
+    - `seediff segment photos --method kmeans -k 6 --out kmeans`
+    """
+    from ..photos import find_photos
+    from ..run.segment import describe, segment_config, segment_photos
+    from .summary_photos import show_segments
+
+    line: dict[str, Any] = given(photos or PhotoOptions())
+    chosen = {"fit": fit, "vote": vote, "name_threshold": name_threshold, "overlays": overlays}
+    line |= {name: value for name, value in chosen.items() if value is not None}
+    if names is not None:
+        line["names"] = parse_names(names)
+    line["segment"] = segment_table(segments or SegmentOptions())
+    settled = segment_config(line, config, preset)
+    check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
+    place, workers = parse_out(out), chosen_engine(engine)
+    found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
+    words: dict[str, tuple[str, ...]] = {}
+    if captions is not None:
+        from ..captions import read_words
+        from ..models.registry import read_words_known, resolve_name
+
+        words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
+    if dry_run:
+        from ..run.place import describe_at
+
+        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, words=words, labels=labels)))
+        return
+    with show_progress(quiet, place, "photographs") as progress:
+        result = segment_photos(settled, found.photos, place, words=words, labels=labels, engine=workers, progress=progress)
+    if not quiet:
+        show_segments(result, found.skipped)
+    complain(result.failed, found.photos, place)
+
+
+def mask(
+    paths: Annotated[list[Path], PATHS],
+    /,
+    *,
+    classes: Annotated[
+        str | None,
+        option(
+            IMAGES,
+            "Names with commas between, a file of one a line, `voc`, or a .csv with the columns file and classes.",
+        ),
+    ] = None,
+    out: Annotated[
+        str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+    ],
+    prompt: Annotated[str | None, option(IMAGES, "Template with `{class}` that photographs are shown with.", DEFAULT_PROMPTS[0])] = None,
+    fit: Annotated[
+        Literal["resize", "crop"] | None,
+        option(IMAGES, "Squeeze photographs into the model's square, or mask only their centred square.", "resize"),
+    ] = None,
+    presence: Annotated[
+        float | None, option(MASKS, "Classes that score lower are taken to be absent and get no mask; 0: all get one.", PRESENCE)
+    ] = None,
+    timesteps: Annotated[str | None, option(CAPTURE, "Noise levels at which attention is captured.", "50,150,250,350,450,550")] = None,
+    masks: MaskOptions | None = None,
+    capture: CaptureOptions | None = None,
+    photos: PhotoOptions | None = None,
+    keep_soft: Annotated[bool | None, option(KEPT, "Keep soft masks: soft/, a grey PNG a class, 255 = 1.", "no")] = None,
+    keep_attention: Annotated[bool | None, option(KEPT, "Keep attention: attention/, for other mask methods later. Large.", "no")] = None,
+    preset: Annotated[
+        Literal["model", "paper"],
+        option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
+    ] = "model",
+    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    engine: EngineOptions | None = None,
+    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
+    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+) -> None:
+    """Mask named classes in photographs: the same dataset folder that `generate` makes.
+
+    A folder of photographs that holds a `classes.csv` (columns file and classes) gives each photograph its own list; one that it does
+    not list is asked for all classes. Stopped in whatever way, the same command continues. Photographs that cannot be read are listed
+    at the end and do not stop the others.
+
+    For example:
+
+    - `seediff mask photo.jpg --classes dog --out masked`
+
+    - `seediff mask photos --classes dog,cat --model sd2-base --keep-soft --out masked`
+
+    - `seediff mask photos --classes photos/classes.csv --out masked`
+    """
+    from ..photos import find_photos
+    from ..run.mask import describe, mask_photos
+    from ..run.photo_files import read_classes_csv
+    from ..run_config import merge_config
+    from .summary_photos import show_masks
+
+    place, workers = parse_out(out), chosen_engine(engine)
+    found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
+    line: dict[str, Any] = given(photos or PhotoOptions())
+    chosen = {"fit": fit, "presence": presence, "keep_soft": keep_soft, "keep_attention": keep_attention}
+    line |= {name: value for name, value in chosen.items() if value is not None}
+    table = classes_file(classes, paths)
+    classes_of = read_classes_csv(table, found.photos) if table else {}
+    if table and not any(classes_of.values()):
+        raise UserError(f"{table}: gives no photograph any class; write names in its column 'classes'")
+    if table:
+        line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
+    elif classes is not None:
+        line["classes"] = parse_classes(classes)
+    if prompt is not None:
+        line["prompts"] = (prompt,)
+    if timesteps is not None:
+        line["timesteps"] = numbers(timesteps, "--timesteps", int)
+    line |= {"mask": mask_table(masks or MaskOptions()), "capture": given(capture or CaptureOptions())}
+    settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model")
+    if dry_run:
+        from ..run.place import describe_at
+
+        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, classes_of=classes_of)))
+        return
+    with show_progress(quiet, place, "photographs") as progress:
+        result = mask_photos(settled, found.photos, place, classes_of=classes_of, engine=workers, progress=progress)
+    if not quiet:
+        show_masks(result, settled, found.skipped)
+    complain(result.failed, found.photos, place)
+
+
+def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
+    """The table that gives each photograph its classes: named by --classes, or lying in the one folder of photographs."""
+    if classes is not None:
+        return Path(classes) if classes.endswith(".csv") else None
+    tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
+    if len(tables) > 1:
+        raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used; name it with --classes")
+    return tables[0] if tables else None
+
+
+def segment_table(options: SegmentOptions) -> dict[str, Any]:
+    """What of SegmentConfig was given. UserError naming the option whose list cannot be read."""
+    table = given(options)
+    if "kl_threshold" in table:
+        values = numbers(table["kl_threshold"], "--kl-threshold", float)
+        table["kl_threshold"] = values[0] if len(values) == 1 else values
+    if table.get("weights") not in (None, "proportional", "uniform"):
+        table["weights"] = numbers(table["weights"], "--weights", float)
+    if "k" in table and table["k"] != "truth":
+        (table["k"],) = numbers(table["k"], "-k", int, 1)
+    return table
+
+
+def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
+    """Raise UserError for an option of the command line that changes nothing: whoever gives it expects something else."""
+    chosen, segment = line["segment"], settled.segment
+    if "rounds" in chosen and isinstance(segment.kl_threshold, tuple):
+        raise UserError(
+            f"--rounds: {len(segment.kl_threshold)} values of kl_threshold say how many rounds there are; leave one of them out"
+        )
+    for name in ("cut_threshold", "cut_power"):
+        if name in chosen and segment.method != "diffcut":
+            raise UserError(f"--{name.replace('_', '-')}: is an option of method diffcut, not of {segment.method}")
+    for name in ("vote", "name_threshold"):
+        if name in line and not named:
+            raise UserError(f"--{name.replace('_', '-')}: segments get no names without --names or --captions")
+    if labels is not None and segment.k != "truth":
+        raise UserError("--labels: is used only with --method kmeans -k truth, which counts the segments in them")
+
+
+def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: Out) -> None:
+    """Raise UserError, for the exit code, when photographs could not be used; everything else is done by then."""
+    if failed:
+        from ..run.photo_files import FAILED
+
+        name = failed[0]["photo"]
+        suffix = next((photo.path.suffix for photo in photos if photo.name == name and not name.endswith(photo.path.suffix)), "")
+        first = f"{name}{suffix}: {failed[0]['reason']}"
+        rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        where = shlex.quote(str(out / FAILED))
+        raise UserError(f"{len(failed)} of {len(photos)} photographs could not be used ({first}{rest}); the list is in {where}")

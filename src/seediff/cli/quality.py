@@ -1,0 +1,228 @@
+"""`seediff check`, `seediff stats` and `seediff filter`: what is wrong with a dataset, what is in it, and the better part of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from cyclopts import Group, Parameter
+
+from ..errors import UserError
+from .formats import LINK, OUTPUT, QUIET
+from .options import numbers, option
+
+if TYPE_CHECKING:
+    from ..dataset.stats import Stats
+
+T = TypeVar("T")
+CRITERIA = Group("What stays", sort_key=2)
+DATA = Parameter(help="Folder of a finished dataset.")
+JSON = option(OUTPUT, "Also write everything here.")
+
+
+def check(
+    data: Annotated[Path, DATA],
+    *,
+    fix: Annotated[
+        bool,
+        option(
+            OUTPUT,
+            "Repair what is safe: a lost metadata.jsonl, palettes, `classes` and `area` of rows; move orphans to orphans/.",
+            negative=(),
+        ),
+    ] = False,
+    json: Annotated[Path | None, JSON] = None,
+    quiet: Annotated[bool, QUIET] = False,
+) -> None:
+    """Read every file of a dataset and say what is wrong. Exit code 2 when there are errors; warnings are for you to judge.
+
+    For example:
+
+    - `seediff check pets`
+
+    - `seediff check pets --fix --json check.json`
+    """
+    from ..dataset.check import DAMAGED, check_dataset
+    from ..dataset.fix import fix_dataset
+    from ..outputs import make_writable
+    from ..run.reopen import can_reopen, check_is_dataset, reopen, what_to_do
+    from .summary_quality import counts, findings_table
+
+    check_is_dataset(data)
+    make_writable(None, json)
+    checked = check_dataset(data, followed(quiet))
+    fixed: list[str] = []
+    for _ in range(2 * fix):  # with metadata.jsonl back, there may be more to repair
+        if done := fix_dataset(data, checked.findings):
+            fixed += done
+            checked = check_dataset(data, followed(quiet))
+    damaged = {one.where for one in checked.findings if one.kind in DAMAGED}
+    command = reopen(data, damaged) if fix and damaged and can_reopen(data) else None
+    if not quiet:
+        if checked.findings:
+            show(findings_table(checked))
+        if checked.stats:
+            show_stats(checked.stats)
+        print(*(f"fixed: {line}\n" for line in fixed), sep="", end="")
+    write_json(json, {**checked.as_json(), "fixed": fixed}, quiet)
+    if command:
+        raise UserError(f"{data}: {len(damaged)} damaged file{'s' * (len(damaged) > 1)}; to make their samples again: {command}")
+    if checked.errors:
+        kinds: dict[str, int] = {}
+        for one in checked.findings[: checked.errors]:
+            kinds[one.kind] = kinds.get(one.kind, 0) + 1
+        advice = f"; --fix cannot make samples again: {what_to_do(data)}" if fix and damaged else ""
+        plural = "s" * (checked.errors > 1)
+        raise UserError(f"{data}: {checked.errors} error{plural} ({counts(kinds)}); the first: {first(checked)}{advice}")
+    if not quiet:
+        print(f"{data}: no errors, {len(checked.findings)} warning{'s' * (len(checked.findings) != 1)}")
+
+
+def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, JSON] = None, quiet: Annotated[bool, QUIET] = False) -> None:
+    """Count what a dataset holds: images, pixels, areas, pieces and flags of each class.
+
+    For example: `seediff stats pets --json stats.json`
+    """
+    from ..dataset.stats import dataset_stats
+    from ..outputs import make_writable
+
+    make_writable(None, json)
+    found = dataset_stats(data, followed(quiet))
+    if not quiet:
+        show_stats(found)
+    write_json(json, found.as_json(), quiet)
+
+
+def filter_(
+    data: Annotated[Path, DATA],
+    *,
+    out: Annotated[Path, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    drop_flags: Annotated[
+        str | None, option(CRITERIA, "Drop samples with these flags, with commas between: kinds, `kind:class`, or `all`.", "none")
+    ] = None,
+    min_area: Annotated[float, option(CRITERIA, "Every class of a sample has at least this share of the picture.", 0)] = 0.0,
+    max_area: Annotated[float, option(CRITERIA, "And at most this.", 1)] = 1.0,
+    max_components: Annotated[int | None, option(CRITERIA, "Every class is in at most so many connected pieces.", "any number")] = None,
+    min_piece: Annotated[int, option(CRITERIA, "With --max-components: smaller pieces, in pixels, do not count.", 1)] = 1,
+    min_confidence: Annotated[
+        float | None, option(CRITERIA, "Mean soft value inside each class's mask minus outside is at least this.", "any")
+    ] = None,
+    best: Annotated[int | None, option(CRITERIA, "Keep the most confident samples of each class, so many at most.", "all")] = None,
+    ignore_band: Annotated[
+        str | None,
+        option(CRITERIA, "Make label maps anew from soft masks: from LOW 255 (ignored), from HIGH the class; 0.5,0.6."),
+    ] = None,
+    agree: Annotated[
+        Path | None, option(CRITERIA, "Folder of a model of `seediff train`, which knows all classes: drop what it sees otherwise.")
+    ] = None,
+    min_agreement: Annotated[
+        float | None, option(CRITERIA, "With --agree: IoU of its prediction and the mask, of each class, is at least this.", 0.5)
+    ] = None,
+    link: Annotated[bool | None, LINK] = None,
+    quiet: Annotated[bool, QUIET] = False,
+) -> None:
+    """Make a dataset of the samples that are worth training on. Confidence and --ignore-band need soft masks (`--keep-soft`).
+
+    For example:
+
+    - `seediff filter pets --out good --drop-flags all --max-components 3`
+
+    - `seediff filter pets --out best --best 100 --ignore-band 0.5,0.6`
+
+    - `seediff filter pets --out agreed --agree model --min-agreement 0.5`
+    """
+    from ..apart import check_apart
+    from ..dataset.select import Criteria, select_samples
+    from ..dataset.store import check_free, write_native
+    from .summary_quality import counts
+
+    check_apart(out, [data])
+    check_free(out)
+    band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
+    flags = read_flags(drop_flags, data) if drop_flags is not None else ()
+    if agree is None and min_agreement is not None:
+        raise UserError("--min-agreement: needs --agree MODEL, which it is measured with")
+    if agree is not None and min_agreement is None:
+        min_agreement = 0.5
+    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, min_agreement)
+    selected = select_samples(data, criteria, followed(quiet), load_judge(agree, data) if agree is not None else None)
+    if not selected.items:
+        raise UserError(f"{data}: no sample meets the criteria ({counts(selected.dropped) or 'it has none'}); nothing was written")
+    about = {"command": "filter", **described(criteria), "dropped": sum(selected.dropped.values())}
+    write_native(out, selected.classes, followed(quiet)(selected.items), about=about, link=bool(link))
+    if not quiet:
+        print(f"{len(selected.items)} samples in {out}; dropped: {counts(selected.dropped) or 'none'}")
+
+
+def read_flags(text: str, data: Path) -> tuple[str, ...]:
+    """What --drop-flags names. Raises UserError for a flag that no sample of the dataset could have."""
+    from ..dataset.native import read_classes, read_rows
+    from ..dataset.stats import row_flags
+    from ..flags import check_flags
+
+    flags = tuple(part.strip() for part in text.split(","))
+    check_flags(flags, read_classes(data), (flag for row in read_rows(data) for flag in row_flags(row)))
+    return flags
+
+
+def load_judge(model: Path, data: Path) -> Any:
+    """The segmenter of --agree, which knows the dataset's classes."""
+    from ..dataset.agreement import check_segmenter
+    from ..dataset.native import read_classes
+    from ..train.predict import load_segmenter
+
+    segmenter = load_segmenter(model)
+    check_segmenter(segmenter, read_classes(data), model)
+    return segmenter
+
+
+def described(criteria: Any) -> dict[str, Any]:
+    """The criteria that differ from their defaults, for the dataset card."""
+    from dataclasses import fields
+
+    changed = {f.name: value for f in fields(criteria) if (value := getattr(criteria, f.name)) != f.default}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
+
+
+def first(checked: Any) -> str:
+    """The first finding, in a line."""
+    one = checked.findings[0]
+    return one.text if one.kind in ("structure", "lost") else f"{one.where}: {one.text}"
+
+
+def followed(quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
+    """What wraps samples to show a bar of progress on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        return iter
+    from rich.console import Console
+    from rich.progress import track
+
+    return lambda samples: track(samples, "samples", console=Console(stderr=True), transient=True)
+
+
+def show(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def show_stats(found: Stats) -> None:
+    from .summary_quality import stats_line, stats_table
+
+    show(stats_table(found))
+    print(stats_line(found))
+
+
+def write_json(path: Path | None, document: dict[str, Any], quiet: bool) -> None:
+    """Write what --json asks for, whole or not at all."""
+    import json
+
+    from ..outputs import write_atomic
+
+    if path is None:
+        return
+    write_atomic(path, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode("utf-8"))
+    if not quiet:
+        print(f"JSON: {path}")

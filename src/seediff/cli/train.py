@@ -1,0 +1,212 @@
+"""`seediff train` and `seediff predict`: datasets → a segmenter → label maps of pictures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from ..errors import UserError
+from ..progress import show_progress
+from ..prompts import parse_classes
+from .options import given, numbers, option
+
+DATA = Group("Data", sort_key=1)
+NETWORK = Group("Network", sort_key=2)
+TRAINING = Group("Training", sort_key=3)
+IMAGES = Group("What is shown", sort_key=4)
+RUN = Group("Run", sort_key=5)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TrainOptions:
+    """Fields of TrainConfig; lists as texts with commas. The defaults shown are the paper's; `tiny` brings its own."""
+
+    architecture: Annotated[Literal["mask2former", "segformer"] | None, option(NETWORK, "Of transformers.", "mask2former")] = None
+    backbone: Annotated[
+        Literal["r50", "swin-t", "swin-b", "b0", "b2", "b5", "tiny"] | None,
+        option(NETWORK, "b0, b2, b5: SegFormer's. tiny: either's, for images of 128 pixels on a CPU.", "swin-b; segformer: b0"),
+    ] = None
+    weights: Annotated[
+        str | None,
+        option(NETWORK, "First weights: pretrained (the backbone's), scratch, a local folder or a hub id.", "pretrained; tiny: scratch"),
+    ] = None
+    queries: Annotated[int | None, option(NETWORK, "mask2former: masks that it proposes.", 100)] = None
+
+    batch_size: Annotated[int | None, option(TRAINING, "Images a step.", 16)] = None
+    accumulate: Annotated[int | None, option(TRAINING, "Parts that each batch is divided into, to save memory.", 1)] = None
+    learning_rate: Annotated[float | None, option(TRAINING, "Of AdamW.", 1e-4)] = None
+    backbone_factor: Annotated[float | None, option(TRAINING, "The backbone's share of the rate.", 0.1)] = None
+    weight_decay: Annotated[float | None, option(TRAINING, "Of AdamW.", 0.05)] = None
+    clip: Annotated[float | None, option(TRAINING, "Largest norm of the gradient; 0: any.", 0.01)] = None
+    schedule: Annotated[Literal["poly", "step"] | None, option(TRAINING, "How the rate falls.", "poly")] = None
+    warmup: Annotated[int | None, option(TRAINING, "Steps in which the rate rises.", 0)] = None
+    ema: Annotated[float | None, option(TRAINING, "Decay of an average of the weights, which is kept instead of the last; 0: none.", 0)] = (
+        None
+    )
+    seed: Annotated[int | None, option(TRAINING, "Another seed, another training.", 0)] = None
+
+    crop: Annotated[int | None, option(IMAGES, "Side of the random crops in pixels.", "512; tiny: 128")] = None
+    scale: Annotated[str | None, option(IMAGES, "LOW,HIGH: the shorter side is CROP times a number between these.", "0.5,2")] = None
+    jitter: Annotated[float | None, option(IMAGES, "Strength of random colours; 0: none.", 1)] = None
+    flip: Annotated[bool | None, option(IMAGES, "Mirror every second image.", "yes")] = None
+    test_side: Annotated[int | None, option(IMAGES, "Shorter side at which images are predicted.", "512; tiny: 128")] = None
+
+    device: Annotated[str | None, option(RUN, "cuda, mps or cpu.", "the best there is")] = None
+    dtype: Annotated[Literal["float32", "bfloat16"] | None, option(RUN, "bfloat16: mixed precision.", "bfloat16 on cuda, else float32")] = (
+        None
+    )
+
+
+def train(
+    data: Annotated[list[Path], Parameter(help="Datasets of any format: native, VOC, COCO, YOLO, parquet, WebDataset.", negative=())],
+    /,
+    *,
+    out: Annotated[Path, option(RUN, "Folder of the segmenter. An unfinished training in it is continued.")],
+    epochs: Annotated[float | None, option(DATA, "Times that the data are gone through.", 10)] = None,
+    steps: Annotated[int | None, option(DATA, "Steps, instead of epochs.")] = None,
+    mix: Annotated[str | None, option(DATA, "Ratio of the datasets in every batch, such as 3:1.", "by their sizes")] = None,
+    finetune: Annotated[list[Path] | None, option(DATA, "Datasets of a second stage; repeat for several.", negative=())] = None,
+    finetune_epochs: Annotated[float | None, option(DATA, "Epochs of the second stage.", 10)] = None,
+    finetune_steps: Annotated[int | None, option(DATA, "Steps of it, instead.")] = None,
+    val: Annotated[Path | None, option(DATA, "Dataset to validate with; the best segmenter by its mIoU is kept.")] = None,
+    val_share: Annotated[
+        float | None, option(DATA, "Share of the first dataset to validate with instead.", "its `val` part, if it has one")
+    ] = None,
+    classes: Annotated[
+        str | None, option(DATA, "Names with commas between, a file of one a line, or `voc`.", "the first dataset's")
+    ] = None,
+    options: TrainOptions | None = None,
+    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
+    save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a stopped run goes on.", 500)] = 500,
+    workers: Annotated[int, option(RUN, "Threads that read images ahead.", 1)] = 1,
+    tensorboard: Annotated[bool, option(RUN, "Also write curves for TensorBoard.", negative=())] = False,
+    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
+    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+) -> None:
+    """Train a segmenter on datasets.
+
+    A run that was stopped, in whatever way, is continued by the same command.
+
+    For example:
+
+    - `seediff train pets --out segmenter --epochs 20 --val-share 0.1`
+
+    - `seediff train pets --out segmenter --backbone tiny --epochs 30`
+
+    - `seediff train synthetic --finetune VOCdevkit/VOC2012 --finetune-epochs 20 --backbone r50 --out segmenter`
+
+    - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
+    """
+    from ..train.config import make_config, read_config
+    from ..train.sets import plan_training
+
+    line: dict[str, Any] = given(options or TrainOptions())
+    if "scale" in line:
+        line["scale"] = numbers(line["scale"], "--scale", float, 2)
+    chosen = make_config(line, read_config(config) if config is not None else {})
+    plan = plan_training(
+        data,
+        epochs=epochs,
+        steps=steps,
+        mix=_ratios(mix),
+        finetune=finetune or (),
+        finetune_epochs=finetune_epochs,
+        finetune_steps=finetune_steps,
+        validation=val,
+        validation_share=val_share,
+        classes=parse_classes(classes) if classes is not None else None,
+    )
+    for name, value in (("validate-every", validate_every), ("save-every", save_every)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: must be at least 1")
+    if workers < 0:
+        raise UserError(f"--workers {workers}: must be at least 0")
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first one speaks
+    if dry_run:
+        from ..train.describe import describe
+
+        print(describe(chosen, plan, out))
+        return
+    from ..train.run import train as run
+
+    with show_progress(quiet, out, "steps") as progress:
+        result = run(
+            chosen,
+            plan.stages,
+            out,
+            progress,
+            validation=plan.validation,
+            validate_every=validate_every,
+            save_every=save_every,
+            workers=workers,
+            tensorboard=tensorboard,
+        )
+    if not quiet:
+        how = (
+            f"{result.images_per_second:.1f} images/s, {result.waited:.1%} of the time waiting for images"
+            if result.seconds
+            else "it was complete"
+        )
+        print(f"{result.steps} steps, {how}: {out}")
+        if plan.validation:
+            print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
+
+
+def _ratios(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        ratios = tuple(int(part) for part in text.split(":"))
+    except ValueError as error:
+        raise UserError(f"--mix {text}: must be whole numbers with colons between, such as 3:1") from error
+    if min(ratios) < 1:
+        raise UserError(f"--mix {text}: every ratio must be at least 1")
+    return ratios
+
+
+def predict(
+    model: Annotated[Path, Parameter(help="Folder of a segmenter that `train` made.")],
+    paths: Annotated[list[Path], Parameter(help="Pictures, and folders of them.", negative=())],
+    /,
+    *,
+    out: Annotated[Path, option(RUN, "Folder to write labels/ and overlays/ to.")],
+    scales: Annotated[str | None, option(IMAGES, "Sizes that are shown, such as 0.75,1,1.25; the mean of all decides.", "1")] = None,
+    flip: Annotated[bool, option(IMAGES, "Also show each picture mirrored.", negative=())] = False,
+    side: Annotated[int | None, option(IMAGES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")] = None,
+    overlays: Annotated[bool, option(RUN, "Also write overlays/: each picture with its labels over it.", "yes")] = True,
+    batch_size: Annotated[int, option(RUN, "Pictures that are read together.", 8)] = 8,
+    device: Annotated[str | None, option(RUN, "cuda, mps or cpu.", "the best there is")] = None,
+    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+) -> None:
+    """Write label maps of pictures: palette PNG files with the segmenter's class ids, 0 for the background.
+
+    For example: `seediff predict segmenter photos --out predicted --flip`
+    """
+    from ..train.pictures import predict_files
+
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size}: must be at least 1")
+    if side is not None and side < 32:
+        raise UserError(f"--side {side}: must be at least 32 pixels")
+    sizes = numbers(scales, "--scales", float) if scales is not None else (1.0,)
+    with show_progress(quiet, out, "pictures") as progress:
+        count = predict_files(
+            model,
+            paths,
+            out,
+            scales=sizes,
+            flip=flip,
+            side=side,
+            overlays=overlays,
+            batch_size=batch_size,
+            device=device,
+            progress=progress,
+        )
+    if not quiet:
+        print(f"{count} label maps in {out / 'labels'}" + (f", drawn in {out / 'overlays'}" if overlays else ""))

@@ -1,0 +1,358 @@
+"""`augment`: a dataset and changed copies of its samples, as a new dataset, batch by batch.
+
+Which operation and sample a new picture is of follows from the configuration; all that is random in it from (seed, its number) alone. So
+the bytes are the same in whatever order, by however many processes and after however many interruptions they are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .. import __version__
+from ..apart import check_apart
+from ..augment_config import AugmentConfig
+from ..dataset import native
+from ..dataset.augment import Picture, apply
+from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native
+from ..errors import UserError, first_line
+from ..outputs import write_atomic
+from ..prompts import sample_seed
+from ..workers import in_order
+from .address import Out, parse_out
+from .engine import Engine, Job, Progress, Timer, run_job
+from .folder import BatchRecord, look_into, record_file, record_written
+from .place import open_place
+
+TRAIN = "train"
+MAX_ADDED = 10_000_000
+"""New pictures at most: their plan is held in memory."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One sample of the output: a sample of the input as it is, or what operations make of it.
+
+    source: its position in the input. number: of a new picture, from 0; None for a copy.
+    """
+
+    name: str
+    source: int
+    operations: tuple[str, ...] = ()
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A new sample's files and row; `file_name` and `mask` are in the row."""
+
+    image: bytes
+    mask: bytes
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AugmentResult:
+    """What there is after a run. originals and added: samples of the output. done: of both, by this run. seconds: of its parts."""
+
+    out: Out
+    originals: int
+    added: int
+    done: int
+    seconds: Mapping[str, float]
+
+
+def augment(
+    config: AugmentConfig,
+    data: Path | str,
+    out: Out | str,
+    *,
+    workers: int = 1,
+    link: bool = False,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> AugmentResult:
+    """Add to the native dataset `data` what `config` says, into the dataset `out`. Stopped at any moment, the same call continues.
+
+    workers: processes that make new pictures; a script that asks for more than one needs the usual `if __name__ == "__main__"`.
+    link: hard links to the originals' pictures, where the file system allows them, instead of copies. engine: as of `generate`; leave
+    workers at 1 for one of many processes. None of these changes a byte.
+    Samples whose row says another `split` than "train" are copied as they are, and never a source. Raises UserError as `generate` does,
+    and when a sample cannot be read or is unsound.
+    """
+    data, out = Path(data), parse_out(out)
+    config, classes, items = settle(config, data)
+    check_apart(out, [data])
+    tasks = plan(config, items)
+    with maker(config, classes, items, workers) as make, open_place(out) as place:
+        start = partial(AugmentJob, classes=classes, items=items, tasks=tasks, make=make, link=link)
+        done, seconds = run_job(config, place, start, engine=engine, progress=progress, resolve=False)
+    originals = sum(task.number is None for task in tasks)
+    return AugmentResult(out, originals, len(tasks) - originals, done, seconds)
+
+
+def settle(config: AugmentConfig, data: Path) -> tuple[AugmentConfig, tuple[str, ...], list[Item]]:
+    """The configuration with its dataset, by which a folder to continue is known; the dataset's classes and samples."""
+    classes, items = open_native(data)
+    return replace(config, data=fingerprint_items(classes, items)), classes, items
+
+
+def fingerprint_items(classes: Sequence[str], items: Sequence[Item]) -> str:
+    """`120 samples (3f2a…)`: tells datasets apart by their classes, rows and the sizes in bytes of their pictures."""
+    digest = hashlib.blake2b(native.classes_text(classes), digest_size=6)
+    for item in items:
+        size = len(item.image) if isinstance(item.image, bytes) else item.image.stat().st_size
+        digest.update(json.dumps([item.name, size, item.row], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return f"{len(items)} samples ({digest.hexdigest()})"
+
+
+def training_items(items: Sequence[Item]) -> list[int]:
+    """Positions of the samples that new pictures may be made of."""
+    return [i for i, item in enumerate(items) if item.row.get("split") in (None, TRAIN)]
+
+
+def plan(config: AugmentConfig, items: Sequence[Item]) -> list[Task]:
+    """All samples of the output, in order: the originals, then what is added. Sources take turns, in another order each round, so that
+    every sample is used as often as any other. Raises UserError when there is nothing to do it with."""
+    sources = training_items(items)
+    if not sources:
+        why = f": by their rows' `split` all are set aside, and only those for '{TRAIN}' are changed" if items else ""
+        raise UserError(f"the dataset has no samples to augment{why}")
+    prefix, again = "augmented", 1
+    while any(item.name.startswith(prefix) for item in items):  # a set that was augmented before
+        again += 1
+        prefix = f"augmented{again}"
+    tasks = [Task(item.name, position) for position, item in enumerate(items)] if config.keep_originals else []
+    additions = [(addition.operations, addition.of(len(sources))) for addition in config.additions()]
+    if (total := sum(count for _, count in additions)) > MAX_ADDED:
+        raise UserError(f"--add: {total:,} new pictures in all; at most {MAX_ADDED:,} can be added at once")
+    number, order = 0, np.arange(0)
+    for operations, count in additions:
+        for _ in range(count):
+            if number % len(sources) == 0:
+                order = np.random.default_rng([config.seed, number // len(sources)]).permutation(len(sources))
+            source = sources[order[number % len(sources)]]
+            tasks.append(Task(f"{prefix}-{number:06d}", source, operations, number))
+            number += 1
+    if not number:
+        raise UserError("nothing to add: --add names no picture, for example --add flip:50%")
+    return tasks
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes new samples; the same task always gives the same. sources: positions of the items that other pictures are drawn from."""
+
+    config: AugmentConfig
+    classes: Sequence[str]
+    items: Sequence[Item]
+    sources: Sequence[int]
+
+    def __call__(self, task: Task) -> Made:
+        """Raises UserError naming the sample that cannot be read."""
+        assert task.number is not None
+        seed = sample_seed(self.config.seed, task.number, 0)
+        rng = np.random.default_rng(seed)
+        item = self.items[task.source]
+        own = bisect_left(self.sources, task.source)
+
+        def others(count: int) -> list[Picture]:
+            if len(self.sources) == 1:
+                return [read_sample(item, self.classes)] * count
+            chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
+            return [read_sample(self.items[self.sources[i + (i >= own)]], self.classes) for i in chosen]
+
+        picture, steps = apply(read_sample(item, self.classes), task.operations, rng, self.config.strength, others)
+        suffix = self.config.image_format or item.suffix
+        image, labels = np.ascontiguousarray(picture.image), np.ascontiguousarray(picture.labels)
+        row = new_row(task.name, suffix, item, labels, self.classes, {"source": item.name, "seed": seed, "steps": steps})
+        return Made(native.encode_image(image, suffix), native.encode_mask(labels), row)
+
+
+def new_row(name: str, suffix: str, item: Item, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a new sample. Of its source's it has `split` and `model`, and the prompt when nothing of another sample came in; flags
+    are about the source's own mask and stay behind."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    ids = [int(i) for i in np.flatnonzero(counts[1:255]) + 1]
+    kept = ("split", "model") if any("sources" in step for step in recipe["steps"]) else ("prompt", "split", "model")
+    return {
+        "file_name": f"{native.IMAGES}/{name}.{suffix}",
+        "mask": f"{native.MASKS}/{name}.png",
+        **{key: item.row[key] for key in kept if key in item.row},
+        "classes": [classes[i - 1] for i in ids],
+        "class_ids": ids,
+        "area": {classes[i - 1]: round(float(counts[i] / labels.size), 6) for i in ids},
+        "recipe": dict(recipe),
+        "version": __version__,
+    }
+
+
+def read_sample(item: Item, classes: Sequence[str]) -> Picture:
+    """A sample decoded. Raises UserError naming the file that cannot be read, or whose label map does not fit."""
+    data = image_bytes(item)
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            image = np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        what = item.name if isinstance(item.image, bytes) else item.image
+        raise UserError(f"{what}: cannot be read as a picture ({first_line(error)})") from error
+    return Picture(item.name, image, labels_of(item, len(classes)))
+
+
+Make = Callable[[Iterable[Task]], Iterable[Made]]
+"""Tasks → what a `Maker` makes of them, in their order."""
+
+
+def maker(config: AugmentConfig, classes: Sequence[str], items: Sequence[Item], workers: int) -> AbstractContextManager[Make]:
+    """What makes samples, in this process or in others, which are started with the first sample and end with the block."""
+    return in_order(Maker(config, classes, items, training_items(items)), workers)
+
+
+class AugmentJob(Job[Task]):
+    """Copy, change, write."""
+
+    def __init__(
+        self,
+        config: AugmentConfig,
+        out: Path,
+        *,
+        classes: Sequence[str],
+        items: Sequence[Item],
+        tasks: Sequence[Task],
+        make: Make,
+        link: bool,
+    ) -> None:
+        self.config, self.out, self.classes, self.items, self.make, self.link = config, out, classes, items, make, link
+        self.batches = [[tasks[i] for i in batch] for batch in config.batches(len(tasks))]
+        self.folders = [native.IMAGES, native.MASKS]
+        self.timer = Timer()
+
+    def load(self) -> str:
+        return ""
+
+    def describe(self, batch: Sequence[Task]) -> str:
+        return ", ".join(dict.fromkeys("+".join(task.operations) or "originals" for task in batch))
+
+    def do(self, batch: Sequence[Task]) -> BatchRecord:
+        record = BatchRecord()
+        with self.timer("copying"):
+            for task in batch:
+                if task.number is None:
+                    self.copy(record, self.items[task.source])
+        made = iter(self.make([task for task in batch if task.number is not None]))
+        while True:
+            with self.timer("augmenting"):
+                if (sample := next(made, None)) is None:
+                    return record
+            with self.timer("writing"):
+                record_file(self.out, record, sample.row["file_name"], sample.image)
+                record_file(self.out, record, sample.row["mask"], sample.mask)
+                record.rows.append(sample.row)
+
+    def copy(self, record: BatchRecord, item: Item) -> None:
+        """An original's picture and label map, and its row with their places."""
+        labels = labels_of(item, len(self.classes))
+        file_name, mask = f"{native.IMAGES}/{item.name}.{item.suffix}", f"{native.MASKS}/{item.name}.png"
+        for name in (file_name, mask):
+            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (self.link and isinstance(item.image, Path) and linked(item.image, self.out / file_name)):
+            record_file(self.out, record, file_name, image_bytes(item))
+        else:
+            record_written(self.out, record, file_name)
+        record_file(self.out, record, mask, mask_bytes(item, labels))
+        record.rows.append({**item.row, "file_name": file_name, "mask": mask})
+
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        from ..report.before_after import first_of_each
+        from ..report.preview import shown_rows
+
+        rows = [row for record in records for row in record.rows]
+        shown = [*shown_rows(rows), *first_of_each(rows)]
+        return sorted({str(row[kind]) for row in shown for kind in ("file_name", "mask")})
+
+    def finish(self, records: Sequence[BatchRecord]) -> None:
+        """metadata.jsonl is last: once it is there, the dataset is complete."""
+        from ..report.before_after import before_after
+        from ..report.data_card import data_card
+
+        rows = [row for record in records for row in record.rows]
+        originals = {item.name: item for item in self.items}
+        sheet = before_after(self.out, rows, lambda name: read_sample(originals[name], self.classes))
+        about = summarize(self.config, rows)
+        write_atomic(self.out / native.CLASSES, native.classes_text(self.classes))
+        write_atomic(self.out / AUGMENTATIONS, sheet)
+        write_atomic(self.out / native.CARD, data_card(about=about, rows=rows, class_names=self.classes).encode("utf-8"))
+        preview(self.out, self.config, rows)
+        write_atomic(self.out / native.METADATA, native.jsonl(rows))
+
+
+def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write preview.html from what is in the folder, and return its path. Raises UserError naming a file that cannot be read."""
+    from ..report import write_preview
+
+    try:
+        sheet = (out / AUGMENTATIONS).read_bytes()
+    except OSError as error:
+        raise UserError(f"{out / AUGMENTATIONS}: cannot be read: {error.strerror}") from error
+    names = native.read_classes(out)
+    return write_preview(out, summary=summarize(config, rows), rows=rows, class_names=names, steps=(), augmentations=sheet)
+
+
+AUGMENTATIONS = "augmentations.jpg"
+"""A sample before and after each operation."""
+
+
+def linked(source: Path, target: Path) -> bool:
+    """Make `target` a hard link to the source's file. False when the file system has none."""
+    target.unlink(missing_ok=True)  # of a batch that was not finished
+    with suppress(OSError):
+        os.link(source.resolve(), target)
+        return True
+    return False
+
+
+def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the card and the preview say of the whole: no times and no paths, so that it is reproducible."""
+    from ..report.before_after import operations_of
+
+    counts = Counter(operations_of(row) for row in rows)
+    originals = counts.pop("", 0)
+    added = [f"{name} {count}" for name, count in counts.items()]
+    return {"command": "augment", "originals": originals, "added": ", ".join(added), "seed": config.seed, "version": __version__}
+
+
+def describe(config: AugmentConfig, data: Path, out: Path) -> str:
+    """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
+    from .plan import free_bytes, show_bytes
+
+    config, classes, items = settle(config, data)
+    check_apart(out, [data])
+    tasks = plan(config, items)
+    state, config = look_into(out, config)
+    counts = Counter("+".join(task.operations) for task in tasks)
+    originals = counts.pop("", 0)
+    sizes = [len(item.image) if isinstance(item.image, bytes) else item.image.stat().st_size for item in items]
+    lines = [
+        f"Would {'continue' if state == 'unfinished' else 'make'}: {len(tasks)} samples of {len(classes)} classes, "
+        f"in batches of up to {config.batch_size}",
+        f"Originals: {originals} of {len(items)}; for training, and so sources of new ones: {len(training_items(items))}",
+        *(f"  {name}: {count}" for name, count in counts.items()),
+        f"Dataset in {out}: images/, masks/, metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html, {AUGMENTATIONS}",
+        f"Disk: about {show_bytes(len(tasks) * sum(sizes) / len(sizes))}; free there: {show_bytes(free_bytes(out))}",
+    ]
+    if state == "complete":
+        lines.insert(0, f"{out} is complete already: nothing would be done.")
+    return "\n".join(lines)

@@ -1,0 +1,279 @@
+"""A run on many processes and machines: Ray actors that each load the model once and do batch after batch.
+
+This process hands out numbers of batches, at most AHEAD to a worker, and commits what comes back; files go from the workers straight to
+the output. A worker that dies, alone or with its machine, is replaced, and its batches are done again by whoever is free. Which worker does
+a batch decides about no byte of it, so the result is that of one process.
+
+Ray Data's pool of actors is not used: with as many actors as cpus it waited for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any
+
+from ..base_config import Config, RunConfig
+from ..errors import UserError, first_line
+from .address import Url
+from .engine import Crew, Done, Engine, Job, Task, Worker, cpu_threads
+from .place import Place, open_place
+
+AHEAD = 2
+"""Batches that a worker has been given at a time: the next one lies ready when it ends one, and few must be done again when it dies."""
+ATTEMPTS = 3
+"""How many workers may die of the same batch, or while the model is loaded, until the run gives up."""
+OBJECTS = 512_000_000
+"""Bytes of the object store of a cluster that a run starts for itself. Only records of batches go through it."""
+LOOK = 1.0
+"""Seconds after which at the latest this process looks at its signals, and tells how many workers there are."""
+
+
+class Ray(Engine):
+    """Workers in a Ray cluster.
+
+    workers: how many; None: one a GPU, or on the cpu as many as the cluster has cores for. address: of a running cluster, "auto" for the
+    one that this machine belongs to; None: a cluster of this machine alone, for the run. Within a program that is connected to a cluster
+    already, that is used. Raises UserError when Ray is not installed.
+    """
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        if find_spec("ray") is None:
+            raise UserError('--engine ray: Ray is not installed: pip install "seediff[ray]"')
+        if workers is not None and workers < 1:
+            raise UserError(f"--workers {workers}: must be at least 1")
+        self.workers, self.address = workers, address
+        self.connected = False
+
+    def __enter__(self) -> Ray:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default, else it warns
+        import ray
+
+        if ray.is_initialized():
+            return self
+        cpus = max(os.cpu_count() or 1, self.workers or 1)
+        # A cluster of its own has a place for each worker that is asked for, whatever the number of cores; and workers are no less
+        # important than this process would be.
+        own: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECTS, "include_dashboard": False}
+        own["_system_config"] = {"worker_niceness": 0}
+        try:
+            check_answers(self.address)
+            ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if self.address else own))
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            if self.address is None:
+                raise UserError(f"--engine ray: Ray does not start on this machine ({first_line(error)})") from error
+            raise UserError(
+                f"--address {self.address}: no Ray cluster is reached there ({first_line(error)}); `ray start --head` starts one on this "
+                "machine, and without --address a run starts its own"
+            ) from error
+        self.connected = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.connected:
+            import ray
+
+            ray.shutdown()
+            self.connected = False
+
+    def resolve(self, config: Config) -> Config:
+        """As the cluster's machines are, which may differ from this one."""
+        from ..models.registry import default_device, default_dtype
+
+        device = config.device or ("cuda" if resources()["GPU"] else default_device())
+        threads = config.threads
+        if device == "cpu" and threads is None:
+            threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)
+        return replace(config, device=device, dtype=config.dtype or default_dtype(device), threads=threads)
+
+    @contextmanager
+    def crew(self, task: Task[Any], job: Job[Any], place: Place) -> Iterator[Crew]:
+        if isinstance(task.out, Url) and task.out.scheme == "memory":
+            raise UserError(f"--out {task.out}: is the memory of one process; workers would not share it")
+        count, needs = self.share(task.config)
+        crew = _Actors(task, count, needs)
+        try:
+            yield crew
+        finally:
+            crew.dismiss()
+
+    def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
+        """How many workers there shall be, and what each takes of the cluster's resources. Raises UserError without a GPU for cuda."""
+        there = resources()
+        if (config.device or "").startswith("cuda"):
+            if not there["GPU"]:
+                raise UserError(f"device {config.device}: no machine of the Ray cluster has a GPU")
+            return self.workers or int(there["GPU"]), {"num_gpus": 1}
+        threads = config.threads or 1
+        count = self.workers or max(1, int(there["CPU"]) // threads)
+        return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
+
+
+def check_answers(address: str | None) -> None:
+    """Raise OSError when nothing listens at `host:port`: Ray itself would wait for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+def resources() -> Counter[str]:
+    """What all machines of the cluster have together: CPU, GPU, …"""
+    import ray
+
+    return Counter(ray.cluster_resources())
+
+
+def largest_node() -> int:
+    """The number of cores of the machine that has the most."""
+    import ray
+
+    return int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1))
+
+
+class _Actor:
+    """A worker's process."""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+
+    def load(self, task: Task[Any], folder: str) -> str:
+        """folder: where the run was started; relative paths mean the same here then."""
+        with suppress(OSError):
+            os.chdir(folder)
+        place = self.stack.enter_context(open_place(task.out))
+        place.seen_by_workers()
+        self.stack.enter_context(cpu_threads(task.config.threads))
+        job = task.start(task.config, place.folder)
+        place.make_scratch(job.folders)
+        self.worker = Worker(job, place)
+        return self.worker.load()
+
+    def do(self, number: int) -> Done:
+        return self.worker.do(number)
+
+    def close(self) -> None:
+        self.stack.close()
+
+
+@dataclass
+class _Member:
+    """One of the workers: whichever actor it is now. given: the batches it has, by what they are waited for with, in order."""
+
+    actor: Any
+    loading: Any
+    given: dict[Any, int] = field(default_factory=dict)
+    deaths: int = 0
+
+
+class _Actors(Crew):
+    """count: of workers. needs: Ray's options of each."""
+
+    def __init__(self, task: Task[Any], count: int, needs: dict[str, float]) -> None:
+        import ray
+
+        self.ray = ray
+        self.actor_class = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
+        self.task = ray.put(task)
+        self.weights: str | None = None
+        self.deaths: Counter[int] = Counter()
+        self.queue: deque[int] = deque()
+        self.members: list[_Member] = []
+        for _ in range(count):
+            self.members.append(_Member(*self.hire()))
+
+    def hire(self) -> tuple[Any, Any]:
+        actor = self.actor_class.remote()
+        return actor, actor.load.remote(self.task, os.getcwd())
+
+    def load(self) -> str:
+        """Returns when the first worker is ready; the others join as the cluster has room for them."""
+        while self.weights is None:
+            self.wait()
+        return self.weights
+
+    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Iterator[Done]:
+        self.queue, said = deque(numbers), None
+        while self.queue or any(member.given for member in self.members):
+            ready = [member for member in self.members if member.loading is None]
+            for _ in range(AHEAD):  # in turns, so that the last batches are spread over all
+                for member in ready:
+                    if self.queue and len(member.given) < AHEAD:
+                        number = self.queue.popleft()
+                        member.given[member.actor.do.remote(number)] = number
+            if said != len(ready):
+                say(f"{len(ready)} of {len(self.members)} workers")
+                said = len(ready)
+            for one in self.wait():
+                yield one
+                said = None  # who commits it says something else
+
+    def wait(self) -> list[Done]:
+        """What the workers have done: batches, or loading the model, or they have died. Nothing yet: after a moment."""
+        from ray.exceptions import RayError, RayTaskError
+
+        pending = {member.loading: member for member in self.members if member.loading is not None}
+        pending |= {one: member for member in self.members for one in member.given}
+        finished, _ = self.ray.wait(list(pending), num_returns=len(pending), timeout=0)
+        if not finished:
+            finished, _ = self.ray.wait(list(pending), num_returns=1, timeout=LOOK)
+        done = []
+        for one in finished:
+            member = pending[one]
+            if one is not member.loading and one not in member.given:
+                continue  # it was replaced a moment ago
+            try:
+                result = self.ray.get(one)
+            except RayTaskError as error:
+                cause = getattr(error, "cause", None)
+                raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
+            except RayError as error:
+                self.replace(member, error)
+                continue
+            if one is member.loading:
+                self.join(member, result)
+            else:
+                del member.given[one]
+                done.append(result)
+        return done
+
+    def join(self, member: _Member, weights: str) -> None:
+        """A worker has loaded the model."""
+        if self.weights not in (None, weights):
+            raise UserError(f"the machines of the cluster have different weights of the model ({self.weights} and {weights})")
+        self.weights, member.loading, member.deaths = weights, None, 0
+
+    def replace(self, member: _Member, error: Exception) -> None:
+        """A worker has died: its batches go back to the front, and another one takes its place. UserError when that is no use."""
+        reason = first_line(error)
+        numbers = list(member.given.values())
+        if member.loading is not None:
+            member.deaths += 1
+        elif numbers:
+            self.deaths[numbers[0]] += 1  # the others had not begun
+        if member.deaths >= ATTEMPTS:
+            raise UserError(
+                f"a worker died {ATTEMPTS} times while it loaded the model; out of memory, perhaps: use fewer --workers ({reason})"
+            )
+        if numbers and self.deaths[numbers[0]] >= ATTEMPTS:
+            raise UserError(f"{ATTEMPTS} workers died of batch {numbers[0]}; out of memory, perhaps: use fewer --workers ({reason})")
+        self.queue.extendleft(reversed(numbers))
+        with suppress(Exception):
+            self.ray.kill(member.actor)
+        member.given.clear()
+        member.actor, member.loading = self.hire()
+
+    def dismiss(self) -> None:
+        """End all workers; those that are at leisure remove their scratch folders first."""
+        leaving = [m.actor.close.remote() for m in self.members if m.loading is None and not m.given]
+        with suppress(Exception):
+            self.ray.wait(leaving, num_returns=len(leaving), timeout=5.0)
+        for member in self.members:
+            with suppress(Exception):
+                self.ray.kill(member.actor)

@@ -1,0 +1,146 @@
+"""`generate`: from the configuration to a dataset on disk, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..dataset import native
+from ..errors import UserError
+from ..fingerprint import model_fingerprint
+from ..levels import check_levels
+from ..model_files import check_files
+from ..prompts import redraw, sample_specs
+from ..run_config import GenerateConfig
+from .address import Out
+from .engine import Engine, Job, Progress, Timer, run_job
+from .folder import BatchRecord
+from .place import open_place
+from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
+
+# torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
+if TYPE_CHECKING:
+    from ..types import AttentionMaps, SampleSpec
+
+Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
+"""Specs → their images (H, W, 3) uint8 and attention, one each. The same specs must always give the same."""
+
+
+def generate(
+    config: GenerateConfig, out: Out | str, *, draw: Draw | None = None, engine: Engine | None = None, progress: Progress | None = None
+) -> RunResult:
+    """Make the dataset that `config` describes in `out`: a folder, or a URL of a store such as s3://bucket/name.
+
+    A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
+    same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model. engine: who does the batches;
+    None: this process.
+
+    Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
+    another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
+    """
+    start = partial(GenerateJob, draw=draw, device=config.device)
+    with open_place(out) as place:
+        drawn, seconds = run_job(config, place, start, engine=engine, progress=progress, resolve=draw is None)
+        return read_result(place, drawn, seconds)
+
+
+class GenerateJob(Job["SampleSpec"]):
+    """Draw, mask and write. device: as the user named it, with an index perhaps."""
+
+    def __init__(self, config: GenerateConfig, out: Path, draw: Draw | None, device: str | None) -> None:
+        specs = sample_specs(config)
+        self.config, self.out, self.draw, self.device = config, out, draw, device
+        self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
+        self.writer = SampleWriter(config, out, traced_classes(specs))
+        self.folders = self.writer.folders
+        self.timer = Timer()
+
+    def load(self) -> str:
+        if self.draw is not None:
+            return ""
+        self.draw = model_draw(self.config, [spec for batch in self.batches for spec in batch], self.device)
+        return model_fingerprint(self.config.model)  # after loading, which may have fetched the weights
+
+    def describe(self, batch: Sequence[SampleSpec]) -> str:
+        return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
+
+    def do(self, batch: Sequence[SampleSpec]) -> BatchRecord:
+        """With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
+        up: who is in which follows from the configuration alone."""
+        from ..masks import make_masks
+
+        assert self.draw is not None
+        record, todo = BatchRecord(), list(batch)
+        for attempt in range(self.config.attempts if self.config.reject else 1):
+            if attempt:
+                todo = [redraw(spec, self.config.seed, attempt) for spec in todo]
+            with self.timer("drawing"):
+                images, maps = self.draw(todo)
+            again = []
+            for spec, image, attention in zip(todo, images, maps, strict=True):
+                with self.timer("masks"):
+                    result = make_masks(image, attention, spec.classes, self.config.mask)
+                if self.config.reject and result.flags:
+                    row = {
+                        "index": spec.index,
+                        "attempt": attempt,
+                        "seed": spec.seed,
+                        "classes": list(spec.classes),
+                        "flags": list(result.flags),
+                    }
+                    record.rejected.append(row)
+                    again.append(spec)
+                    continue
+                with self.timer("writing"):
+                    picture = self.config.image_format, native.encode_image(image, self.config.image_format)
+                    more = {"seed": spec.seed, "attempt": attempt}
+                    self.writer.write(record, spec, picture, result, attention, more=more, seen=(image, result))
+            todo = again
+            if not todo:
+                break
+        record.rows.sort(key=lambda row: row["file_name"])
+        return record
+
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        return read_by_finish(records)
+
+    def finish(self, records: Sequence[BatchRecord]) -> None:
+        rows = [row for record in records for row in record.rows]
+        rejected = [row for record in records for row in record.rejected]
+        finish_dataset(self.out, self.config, rows, rejected if self.config.reject else None)
+
+
+def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None) -> Draw:
+    """Load the configuration's model, check everything that could fail while drawing, and return what draws a batch with it."""
+    from ..models.registry import load_model
+    from ..pipeline import check_inputs, generate_batch
+    from ..tokens import locate_words, token_offsets
+
+    check_files(config)
+    model = load_model(config.model, device=device or config.device, dtype=config.dtype)
+    check_inputs(model, specs, steps=config.steps, size=config.size)
+    for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
+        locate_words(model.pipe.tokenizer, prompt, classes)
+    if config.guidance_scale > 1:  # without guidance nobody reads it
+        try:
+            token_offsets(model.pipe.tokenizer, config.negative_prompt)
+        except UserError as error:
+            raise UserError(f"negative_prompt: {error}") from error
+    check_levels(model.pipe.unet.config, config.mask, config.capture)
+
+    def draw(batch: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+        return generate_batch(
+            model,
+            batch,
+            steps=config.steps,
+            guidance_scale=config.guidance_scale,
+            negative_prompt=config.negative_prompt,
+            size=config.size,
+            capture=config.capture,
+        )
+
+    return draw

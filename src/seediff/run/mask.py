@@ -1,0 +1,247 @@
+"""`mask`: masks of named classes in the user's own photographs, as the same dataset folder that `generate` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import UserError
+from ..fingerprint import model_fingerprint
+from ..levels import check_levels
+from ..model_files import check_files
+from ..models.registry import resolve_name
+from ..photo_config import MaskPhotosConfig, check_attention
+from ..photos import Found, Photo, read_photo
+from ..prompts import join_classes
+from .address import Out
+from .engine import Engine, Job, Progress, Timer, run_job
+from .folder import BatchRecord, look_into
+from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
+from .place import open_place
+from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
+
+if TYPE_CHECKING:
+    from ..models.registry import Model
+    from ..types import AttentionMaps, MaskResult, SampleSpec
+
+
+@dataclass(frozen=True)
+class PhotoSpec:
+    """One photograph of a run: its number in the dataset, where it is, and the classes to look for."""
+
+    index: int
+    photo: Photo
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MaskPhotosResult:
+    """What there is after a run. dataset: as of `generate`. failed: {"photo", "reason"} of each that could not be masked."""
+
+    dataset: RunResult
+    failed: Sequence[Mapping[str, str]]
+
+
+def mask_photos(
+    config: MaskPhotosConfig,
+    photos: Sequence[Photo],
+    out: Out | str,
+    *,
+    classes_of: Mapping[str, Sequence[str]] | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> MaskPhotosResult:
+    """Mask `config.classes` in every photograph, into the dataset `out`, a folder or a URL. Stopped at any moment, the same call continues.
+
+    photos: what `find_photos` found. classes_of: photo name → the classes to look for in it, of `config.classes`; a photograph that
+    is not named has all of them. Photographs that cannot be read do not stop the others: they are listed in the result and in
+    failed.jsonl. engine: as in `generate`. Raises UserError as `generate` does.
+    """
+    device = config.device
+    config, specs = settle(config, photos, classes_of or {})
+    with open_place(out) as place:
+        done, seconds = run_job(config, place, partial(MaskJob, specs=specs, device=device), engine=engine, progress=progress)
+        return MaskPhotosResult(read_result(place, done, seconds), read_failures(place.folder))
+
+
+def settle(
+    config: MaskPhotosConfig, photos: Sequence[Photo], classes_of: Mapping[str, Sequence[str]]
+) -> tuple[MaskPhotosConfig, list[PhotoSpec]]:
+    """The configuration with its photographs, by which a folder to continue is known, and what is to be done to each."""
+    listed = {photo.name: tuple(classes_of.get(photo.name, config.classes)) for photo in photos}
+    if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
+        raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
+    config = replace(config, photos=fingerprint_photos(photos, [",".join(listed[photo.name]) for photo in photos]))
+    return config, [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
+
+
+class MaskJob(Job[PhotoSpec]):
+    """Read, capture, mask, map back, write. device: as the user named it, with an index perhaps."""
+
+    def __init__(self, config: MaskPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None) -> None:
+        self.config, self.out, self.device = config, out, device
+        self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
+        self.writer = SampleWriter(config, out, traced_classes([self.sample(spec, spec.classes) for spec in specs]))
+        self.folders = self.writer.folders
+        self.timer = Timer()
+        self.model: Model | None = None
+
+    def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
+        """A photograph with some of its classes as a sample; its prompt is what they are called with."""
+        from ..types import SampleSpec
+
+        prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
+        return SampleSpec(spec.index, classes, prompt, self.config.seed)
+
+    def load(self) -> str:
+        from ..models.registry import load_model
+        from ..pipeline import check_side
+
+        check_files(self.config)
+        self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
+        self.model.check_classes(self.config.classes)
+        check_attention(self.config.size, self.model.pipe.vae_scale_factor)
+        check_side(self.model, self.side(), "size")
+        check_levels(self.model.pipe.unet.config, self.config.mask, self.config.capture)
+        for classes in dict.fromkeys(spec.classes for batch in self.batches for spec in batch):
+            self.prompts(classes)
+        return model_fingerprint(self.config.model)
+
+    def side(self) -> int:
+        """Of the square that the model sees, in pixels."""
+        assert self.model is not None
+        return self.model.image_side if self.config.size is None else self.config.size
+
+    def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """The sentences that name the classes, as few as the text encoder has room for, and the classes of each."""
+        from ..naming import split_prompts
+
+        assert self.model is not None
+        return split_prompts(self.model.pipe.tokenizer, classes, self.config.prompts[0])
+
+    def describe(self, batch: Sequence[PhotoSpec]) -> str:
+        return batch[0].photo.name
+
+    def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
+        from ..fit import cut, windows
+
+        assert self.model is not None
+        record, side = BatchRecord(), self.side()
+        readable: list[tuple[PhotoSpec, np.ndarray, np.ndarray]] = []
+        with self.timer("reading"):
+            for spec in batch:
+                try:
+                    photo = read_photo(spec.photo.path)
+                except UserError as error:
+                    record.rejected.append(failure(spec.photo, error))
+                    continue
+                (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
+                readable.append((spec, photo, cut(photo, window, side)))
+        with self.timer("drawing"):
+            scores, maps = self.capture([(spec, square) for spec, _, square in readable])
+        for (spec, photo, square), found, attention in zip(readable, scores, maps, strict=True):
+            self.mask(record, spec, photo, square, found, attention)
+        return record
+
+    def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[dict[str, float]], list[AttentionMaps | None]]:
+        """Of every photograph as the model sees it: the presence score of each class asked for, and the attention to those that are
+        there; None where there are none."""
+        from ..encode import capture_classes
+        from ..presence import find_classes
+
+        assert self.model is not None
+        squares = [square for _, square in readable]
+        scores = find_classes(self.model, squares, [self.prompts(spec.classes) for spec, _ in readable])
+        present = [[name for name, score in found.items() if score >= self.config.presence] for found in scores]
+        some = [i for i, classes in enumerate(present) if classes]
+        found = capture_classes(
+            self.model,
+            [squares[i] for i in some],
+            [self.prompts(present[i]) for i in some],
+            timesteps=self.config.timesteps,
+            seed=self.config.seed,
+            capture=self.config.capture,
+            indices=[readable[i][0].index for i in some],
+        )
+        maps: list[AttentionMaps | None] = [None] * len(readable)
+        for i, one in zip(some, found, strict=True):
+            maps[i] = one
+        return scores, maps
+
+    def mask(
+        self,
+        record: BatchRecord,
+        spec: PhotoSpec,
+        photo: np.ndarray,
+        square: np.ndarray,
+        scores: Mapping[str, float],
+        maps: AttentionMaps | None,
+    ) -> None:
+        """Masks of the classes that are there, at the photograph's own size, and its files."""
+        from ..masks import make_masks
+
+        with self.timer("masks"):
+            small = make_masks(square, maps, list(maps.words), self.config.mask) if maps else None
+            full = self.enlarged(small, (photo.shape[0], photo.shape[1]))
+        with self.timer("writing"):
+            more = {
+                "source": spec.photo.name,
+                "asked": list(spec.classes),
+                "presence": {name: round(score, 4) for name, score in scores.items()},
+            }
+            picture = picture_file(spec.photo.path, photo)
+            seen = (square, small) if small else None
+            self.writer.write(record, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
+
+    def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
+        """Masks of the model's square as masks of the photograph: soft ones enlarged, then thresholded; 255 outside the square. The
+        soft masks themselves only where they are to be kept."""
+        import torch
+
+        from ..fit import windows
+        from ..masks import IGNORE, label_pixels
+        from ..normalize import resize
+        from ..types import MaskResult
+
+        window = windows(*size, self.config.fit)[0]
+        labels = np.full(size, IGNORE, np.uint8)
+        if small is None:
+            labels[window.slices] = 0
+            return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
+        labels[window.slices] = label_pixels(small.soft, self.config.mask, (window.height, window.width)).numpy()
+        soft = torch.zeros(len(small.soft) if self.config.keep_soft else 0, *size)  # hundreds of megabytes for a large photograph
+        for whole, one in zip(soft, small.soft, strict=False):
+            whole[window.slices] = resize(one[None], (window.height, window.width))[0]
+        return MaskResult(labels, soft, small.classes, small.flags)
+
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        return read_by_finish(records)
+
+    def finish(self, records: Sequence[BatchRecord]) -> None:
+        write_failures(self.out, [row for record in records for row in record.rejected])
+        finish_dataset(self.out, self.config, [row for record in records for row in record.rows])
+
+
+def describe(config: MaskPhotosConfig, found: Found, out: Path, *, classes_of: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The plan of a run as text, for --dry-run. classes_of: as in `mask_photos`. Raises UserError where the run would at once."""
+    config, _ = settle(config, found.photos, classes_of or {})
+    state, config = look_into(out, config)
+    source = resolve_name(config.model)
+    check_files(config)
+    lines = [
+        f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
+        f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
+        f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
+        f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
+        f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
+        f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "
+        "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
+    ]
+    if state == "complete":
+        lines.insert(0, f"{out} is complete already: nothing would be done.")
+    return "\n".join(lines)

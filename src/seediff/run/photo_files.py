@@ -1,0 +1,131 @@
+"""What runs over photographs share: which photographs they are, which could not be used, and a photograph's bytes for a dataset."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..dataset import native
+from ..errors import UserError
+from ..outputs import write_atomic
+from ..photos import Found, Photo
+
+FAILED = "failed.jsonl"
+"""{"photo", "reason"} of every photograph that could not be used; there only when there are any."""
+
+EXIF_ORIENTATION = 274
+COPIED = {"JPEG": "jpg", "PNG": "png"}
+"""Formats whose files go into a dataset as they are, when a plain reader sees in them what the model saw."""
+
+
+def fingerprint_photos(photos: Sequence[Photo], about: Sequence[str] = ()) -> str:
+    """`12 photographs (3f2a…)`: tells sets of photographs apart by their names, sizes in bytes and what is said `about` each."""
+    digest = hashlib.blake2b(digest_size=6)
+    for number, photo in enumerate(photos):
+        size = photo.path.stat().st_size if photo.path.is_file() else -1
+        digest.update(repr((photo.name, size, about[number] if about else "")).encode("utf-8", "surrogateescape"))
+    return f"{len(photos)} photographs ({digest.hexdigest()})"
+
+
+def photo_count(found: Found) -> str:
+    """`12 photographs (3 other files skipped)`."""
+    return photographs(len(found.photos)) + others_skipped(found.skipped)
+
+
+def photographs(count: int) -> str:
+    return f"{count} photograph{'s' * (count != 1)}"
+
+
+def others_skipped(count: int) -> str:
+    """` (3 other files skipped)`, nothing for none."""
+    return f" ({count} other file{'s' * (count != 1)} skipped)" if count else ""
+
+
+def failure(photo: Photo, error: UserError) -> dict[str, str]:
+    """The row of failed.jsonl: no path, so that an output does not tell where its input lay."""
+    reason = str(error).removeprefix(f"{photo.path}: ")
+    return {"photo": photo.name, "reason": reason}
+
+
+def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
+    """Write failed.jsonl when there is something to say, and remove that of an earlier run when there is not."""
+    if failed:
+        write_atomic(out / FAILED, native.jsonl(failed))
+    else:
+        (out / FAILED).unlink(missing_ok=True)
+
+
+def read_failures(out: Path) -> list[dict[str, str]]:
+    return native.read_rows(out, FAILED) if (out / FAILED).is_file() else []
+
+
+def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
+    """(suffix, bytes) of a photograph for a dataset: the file itself where any reader sees in it what `read_photo` gave, else a PNG."""
+    data = path.read_bytes()
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
+        warnings.simplefilter("ignore")  # of its size, which `read_photo` has judged
+        suffix = COPIED.get(picture.format or "")
+        plain = suffix and picture.mode == "RGB" and picture.getexif().get(EXIF_ORIENTATION, 1) == 1
+        if suffix and plain and np.array_equal(np.asarray(picture), photo):
+            return suffix, data
+    return "png", native.encode_image(photo, "png")
+
+
+def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:
+    """`classes.csv` with the columns file and classes (names with commas or semicolons between): photo name → its classes.
+
+    A file is named as in its folder, with or without its suffix. UserError naming the line of what cannot be used.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for number, photo, row in find_named(path, read_csv(path, ("file", "classes")), photos):
+        names = tuple(dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip()))
+        if photo.name in found:
+            raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
+        found[photo.name] = names
+    return found
+
+
+def find_named(
+    path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
+) -> Iterator[tuple[int, Photo, dict[str, str]]]:
+    """(line, photograph, row) of rows whose column `file` names photographs; UserError, naming `path` and the line, where one does not."""
+    by_name: dict[str, list[Photo]] = {}
+    for photo in photos:
+        for name in {photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.name + photo.path.suffix}:
+            by_name.setdefault(name, []).append(photo)
+    for number, row in rows:
+        matches = by_name.get(row["file"].strip().replace("\\", "/"), [])
+        if len(matches) != 1:
+            why = f"{len(matches)} photographs are called that; name its folder too" if matches else "not among the photographs given"
+            raise UserError(f"{path}, line {number}: file '{row['file']}': {why}")
+        yield number, matches[0], row
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line number, row) of a UTF-8 CSV file whose first line names its columns, with at least these. Raises UserError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8: {error}") from error
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    try:
+        names = [name.strip() for name in reader.fieldnames or ()]
+        if missing := [c for c in columns if c not in names]:
+            raise UserError(f"{path}: the first line must name the columns {', '.join(columns)}; '{missing[0]}' is missing")
+        reader.fieldnames = names
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+    for number, row in rows:
+        if any(row[c] is None for c in columns) or None in row:
+            raise UserError(f"{path}, line {number}: must have {len(names)} fields; put quotes around a list with commas")
+    return rows

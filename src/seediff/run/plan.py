@@ -1,0 +1,99 @@
+"""What a run would do, as `--dry-run` says it. Writes nothing and loads no model."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from ..model_files import check_files, read_part
+from ..models.registry import resolve_name
+from ..prompts import sample_specs
+from ..run_config import GenerateConfig
+from .folder import look_into
+
+PROMPTS_SHOWN = 8
+BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
+"""Of generated images; photographs of Stable Diffusion and scenes of `mini` lie within a third of it."""
+MASK_BYTES_PER_PIXEL = 0.04
+SOFT_BYTES_PER_PIXEL = 0.5
+
+
+def describe(config: GenerateConfig, out: Path) -> str:
+    """The plan as text: prompts, counts, model, files and an estimate of their size. Raises UserError where the run would at once."""
+    state, config = look_into(out, config)
+    source = resolve_name(config.model)
+    check_files(config)
+    specs = sample_specs(config)
+    counts = Counter(name for spec in specs for name in spec.classes)
+    prompts = list(dict.fromkeys(spec.prompt for spec in specs))
+    sides = model_sides(source) if isinstance(source, Path) else None
+    image_side, factor = sides or (512, 8)
+    side = config.size or image_side
+    assumed = " (assumed)" if sides is None and config.size is None else ""
+    size = disk_estimate(config, len(specs), side, side // factor)
+    verb, batches = "continue" if state == "unfinished" else "make", len(config.batches(len(specs)))
+    lines = [
+        f"Would {verb}: {len(specs)} images of {side}×{side}{assumed} in {batches} batches of up to {config.batch_size}",
+        f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
+        f"Prompts: {len(prompts)} different",
+        *(f"  {prompt}" for prompt in prompts[:PROMPTS_SHOWN]),
+        *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
+        f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'}), "
+        f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
+        f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
+        f"Files in {out}: {', '.join(files(config))}",
+        f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(out))}",
+    ]
+    if state == "complete":
+        lines.insert(0, f"{out} is complete already: nothing would be done.")
+    return "\n".join(lines)
+
+
+def files(config: GenerateConfig) -> list[str]:
+    """What the dataset will hold."""
+    names = [f"images/*.{config.image_format}", "masks/*.png"]
+    names += ["soft/*.png"] * config.keep_soft + ["attention/*.safetensors"] * config.keep_attention
+    return [
+        *names,
+        "metadata.jsonl",
+        "classes.txt",
+        "README.md",
+        "seediff.toml",
+        "preview.html",
+        "steps/",
+        *["rejected.jsonl"] * config.reject,
+    ]
+
+
+def model_sides(folder: Path) -> tuple[int, int] | None:
+    """(side of its images in pixels, pixels a position of the latent) of a local model; None when its files do not say."""
+    try:
+        factor = 2 ** (len(read_part(folder, "vae")["block_out_channels"]) - 1)
+        return int(read_part(folder, "unet")["sample_size"]) * factor, factor
+    except (KeyError, TypeError):
+        return None
+
+
+def disk_estimate(config: GenerateConfig, images: int, side: int, latent_side: int) -> int:
+    """Bytes of a dataset of `images` images, side × side pixels; attention is counted as four levels of a UNet and 77 tokens."""
+    per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
+    per_pixel += SOFT_BYTES_PER_PIXEL * config.classes_per_image * config.keep_soft
+    positions = [(latent_side // divisor) ** 2 for divisor in (1, 2, 4, 8)]
+    attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
+    return images * int(side * side * per_pixel + 1200 + attention)
+
+
+def free_bytes(out: Path) -> int:
+    """Room on the disk where `out` is or would be."""
+    there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    return shutil.disk_usage(there).free
+
+
+def show_bytes(count: float) -> str:
+    """1234567 → `1.2 MB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

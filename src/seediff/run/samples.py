@@ -1,0 +1,201 @@
+"""From finished masks to the files of a native dataset, whatever command made them: sample by sample, then the set as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..dataset import native
+from ..outputs import write_atomic
+from ..run_config import DatasetConfig
+from .address import Out
+from .folder import BatchRecord, record_file, record_written
+from .place import Place
+
+# torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
+if TYPE_CHECKING:
+    from ..types import AttentionMaps, MaskResult, SampleSpec
+
+TRACED_CLASSES, TRACED_SAMPLES = 8, 2
+"""Of this many classes, the masks of the first samples are kept with every step, for preview.html: more than one, for `reject`."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What there is after a run, and how long the parts of this run took.
+
+    rows: those of metadata.jsonl. rejected: those of rejected.jsonl. drawn: images made by this run and not an earlier one.
+    seconds: "loading" the model, "drawing" (UNet, VAE and capture), "masks", "writing".
+    """
+
+    out: Out
+    rows: Sequence[Mapping[str, Any]]
+    rejected: Sequence[Mapping[str, Any]]
+    drawn: int
+    seconds: Mapping[str, float]
+
+    @property
+    def made(self) -> int:
+        return len(self.rows)
+
+
+def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
+    """Sample index → the classes whose steps are kept there: the first samples of each of the first few classes."""
+    traced: dict[int, list[str]] = {}
+    seen: Counter[str] = Counter()
+    for spec in specs:
+        for name in spec.classes:
+            if seen[name] < TRACED_SAMPLES and (name in seen or len(seen) < TRACED_CLASSES):
+                seen[name] += 1
+                traced.setdefault(spec.index, []).append(name)
+    return traced
+
+
+class SampleWriter:
+    """Writes the samples of one dataset. traced: sample index → the classes whose steps are kept."""
+
+    def __init__(self, config: DatasetConfig, out: Path, traced: Mapping[int, Sequence[str]]) -> None:
+        self.config, self.out, self.traced = config, out, traced
+        self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
+        self.folders = [native.IMAGES, native.MASKS, native.STEPS]
+        self.folders += [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
+
+    def write(
+        self,
+        record: BatchRecord,
+        spec: SampleSpec,
+        picture: tuple[str, bytes],
+        result: MaskResult,
+        attention: AttentionMaps | None,
+        *,
+        more: Mapping[str, Any],
+        seen: tuple[np.ndarray, MaskResult] | None = None,
+    ) -> None:
+        """Write one sample's files and add its row to the record.
+
+        picture: the image file's suffix without a dot, and its bytes. result: masks of its size, of `result.classes`.
+        more: what this command adds to the row. seen: the image as the model saw it and its masks at that size, for the steps that
+        preview.html draws; None: no steps are kept.
+        """
+        config, index = self.config, spec.index
+        class_ids = [self.ids[name] for name in result.classes]
+        labels = native.dataset_labels(result.label_map, class_ids)
+        file_name, mask = native.image_path(index, picture[0]), native.mask_path(index)
+        record_file(self.out, record, file_name, picture[1])
+        record_file(self.out, record, mask, native.encode_mask(labels))
+        if config.keep_soft:
+            for class_id, soft in zip(class_ids, result.soft.cpu().numpy(), strict=True):
+                record_file(self.out, record, native.soft_path(index, class_id), native.encode_soft(soft))
+        if config.keep_attention and attention is not None:
+            self._save(record, native.attention_path(index), attention.save)
+        for name in self.traced.get(index, ()) if seen else ():
+            if name in seen[1].classes:  # type: ignore[index]
+                self._save_steps(record, spec, name, *seen)  # type: ignore[misc]
+        record.rows.append(
+            {
+                "file_name": file_name,
+                "mask": mask,
+                "prompt": spec.prompt,
+                "classes": list(result.classes),
+                "class_ids": class_ids,
+                **more,
+                "flags": list(result.flags),
+                "area": {name: round(float((labels == i).mean()), 6) for name, i in zip(result.classes, class_ids, strict=True)},
+                "model": config.model_label,
+                "method": config.mask.method,
+                "version": __version__,
+            }
+        )
+
+    def _save_steps(self, record: BatchRecord, spec: SampleSpec, name: str, image: np.ndarray, result: MaskResult) -> None:
+        from ..report import save_trace, traced_sample
+
+        labels = native.dataset_labels(result.label_map, [self.ids[one] for one in result.classes])
+        traced = traced_sample(spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr)
+        self._save(record, native.steps_path(spec.index, self.ids[name]), lambda file: save_trace(file, traced))
+
+    def _save(self, record: BatchRecord, name: str, write: Callable[[Path], None]) -> None:
+        """Have `write` write a safetensors file, and note it. OSError when that fails, as it would for any other file."""
+        from safetensors import SafetensorError
+
+        try:
+            write(self.out / name)
+        except (OSError, SafetensorError) as error:
+            (self.out / f"{name}.part").unlink(missing_ok=True)
+            if isinstance(error, SafetensorError):
+                raise OSError(f"{self.out / name} cannot be written: {error}") from error
+            raise
+        record_written(self.out, record, name)
+
+
+def finish_dataset(
+    out: Path, config: DatasetConfig, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]] | None = None
+) -> None:
+    """Write everything that is about the whole dataset. metadata.jsonl is last: once it is there, the dataset is complete.
+
+    rejected: the rows of rejected.jsonl, None for a command that rejects nothing.
+    """
+    from ..report import dataset_card
+
+    write_atomic(out / native.CLASSES, native.classes_text(config.classes))
+    if rejected is not None:
+        write_atomic(out / native.REJECTED, native.jsonl(rejected))
+    card = dataset_card(summary=summarize(config, rejected or []), rows=rows, class_names=config.classes)
+    write_atomic(out / native.CARD, card.encode("utf-8"))
+    preview(out, config, rows, rejected or [])
+    write_atomic(out / native.METADATA, native.jsonl(rows))
+
+
+def read_by_finish(records: Sequence[BatchRecord]) -> list[str]:
+    """Which files of the batches `finish_dataset` reads: what preview.html shows."""
+    from ..report.preview import shown_rows
+
+    rows = [row for record in records for row in record.rows]
+    shown = [row[field] for row in shown_rows(rows) for field in ("file_name", "mask")]
+    return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
+
+
+def preview(out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]) -> Path:
+    """Write preview.html from what is in the folder, and return its path."""
+    from ..report import load_trace, write_preview
+
+    steps = [load_trace(path) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
+    return write_preview(
+        out, summary=summarize(config, rejected), rows=rows, class_names=config.classes, steps=steps, traced_images=TRACED_CLASSES
+    )
+
+
+def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the report and the dataset card say about the run as a whole; no times and no paths, so that it is reproducible."""
+    return {
+        "model": config.model_label,
+        "method": config.mask.method,
+        "version": __version__,
+        "prompts": list(config.prompts),
+        "config": {**asdict(config), "model": config.model_label},
+        "rejected": rejections(rejected),
+    }
+
+
+def rejections(rejected: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Class → flag → how many draws were not kept for it. A flag without a class counts for each class of its image."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rejected:
+        for flag in row["flags"]:
+            kind, _, name = flag.partition(":")
+            for one in [name] if name else row["classes"]:
+                counts.setdefault(one, Counter())[kind] += 1
+    return {name: dict(sorted(reasons.items())) for name, reasons in counts.items()}
+
+
+def read_result(place: Place, drawn: int, seconds: Mapping[str, float]) -> RunResult:
+    """What a run left in a complete dataset."""
+    out = place.folder
+    rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []
+    return RunResult(place.out, native.read_rows(out), rejected, drawn, seconds)

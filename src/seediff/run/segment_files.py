@@ -1,0 +1,139 @@
+"""What is on disk of segmented photographs: the files and the row of each, overview.jpg, and segments.json in COCO's form.
+
+out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      with words: id of its segment's word, by classes.txt
+      overlays/NAME.jpg   the segments over the picture  overview.jpg        the first overlays
+      segments.json       every segment, written last    failed.jsonl        photographs that could not be used
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import find_objects
+
+from .. import __version__
+from ..dataset import native
+from ..dataset.rle import label_map_rles
+from ..errors import UserError, first_line
+from ..palette import segment_palette, voc_palette
+from ..photo_config import SegmentPhotosConfig
+from .folder import LABELS, NAMED, OVERLAYS
+
+OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
+"""The picture to look at: this many of the first overlays, as tiles of this side in pixels."""
+OVERLAY_SIDE = 1024
+"""Pixels: overlays are to look at, and no larger on their longer side."""
+
+Called = Sequence[tuple[str | None, float]]
+"""What each segment of a photograph is called, by its id, and the score of that; empty where nothing has names."""
+
+
+def photo_files(
+    name: str, photo: np.ndarray, label_map: np.ndarray, called: Called, ids: Mapping[str, int], *, overlays: bool
+) -> dict[str, bytes]:
+    """A photograph's files by their paths in the output.
+
+    photo (H, W, 3) uint8. label_map (H, W) int32: ids from 0, −1 = in no segment. ids: of the words.
+    """
+    from ..report.pictures import overlay, shrink
+
+    files = {f"{LABELS}/{name}.png": encode_segments(label_map)}
+    if called:
+        word_ids = np.array([ids[word] if word else 0 for word, _ in called] + [native.IGNORE], np.uint8)  # the last: in no segment
+        files[f"{NAMED}/{name}.png"] = native.encode_mask(word_ids[label_map])
+    if overlays:
+        shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
+        picture = shrink(photo, OVERLAY_SIDE, Image.Resampling.BILINEAR)
+        shown = shrink(shown, OVERLAY_SIDE, Image.Resampling.NEAREST)
+        files[overlay_path(name)] = encode_jpeg(overlay(picture, shown, voc_palette(), alpha=0.45))
+    return files
+
+
+def photo_row(label_map: np.ndarray, scores: Sequence[float], called: Called) -> dict[str, Any]:
+    """{"width", "height", "segments": […]} of a photograph: each segment's area and box in pixels, score, run lengths and word."""
+    height, width = label_map.shape
+    rows = []
+    areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
+    for segment, rle in label_map_rles(label_map).items():
+        down, across = boxes[segment]
+        one: dict[str, Any] = {
+            "id": segment,
+            "area": int(areas[segment]),
+            "bbox": [across.start, down.start, across.stop - across.start, down.stop - down.start],
+            "score": round(scores[segment], 4),
+            "segmentation": rle,
+        }
+        if called:
+            one |= {"name": called[segment][0], "name_score": round(called[segment][1], 4)}
+        rows.append(one)
+    return {"width": width, "height": height, "segments": rows}
+
+
+def overlay_path(name: str) -> str:
+    return f"{OVERLAYS}/{name}.jpg"
+
+
+def encode_segments(label_map: np.ndarray) -> bytes:
+    """Segment ids (H, W) int32, −1 = in no segment: an 8-bit palette PNG with 255 for those, or a 16-bit grey one with 65535 when
+    there are more than 255 segments."""
+    few = label_map.max(initial=0) < 255
+    picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))  # −1 becomes the largest value
+    if few:
+        picture.putpalette(segment_palette())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
+
+
+def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The first overlays as one picture, each with its photograph's name and number of segments."""
+    from ..report.pictures import contact_sheet, fit_side
+
+    tiles = []
+    for row in rows[:OVERVIEW_PHOTOS]:
+        with Image.open(out / overlay_path(row["photo"])) as picture:
+            tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
+    labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
+    return encode_jpeg(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels))
+
+
+def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
+    """The rows of all photographs in COCO's form: an annotation a segment; category 0 is a segment without a name."""
+    images = [{"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}} for number, row in enumerate(rows, 1)]
+    annotations: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, 1):
+        for one in row["segments"]:
+            category = ids.get(one.get("name") or "", 0)
+            rest = {key: value for key, value in one.items() if key not in ("id", "name")}
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": number, "segment": one["id"], "category_id": category, "iscrowd": 0, **rest}
+            )
+    categories = [{"id": 0, "name": "unnamed"}, *({"id": number, "name": name} for name, number in ids.items())]
+    return {"info": {"version": __version__}, "images": images, "annotations": annotations, "categories": categories}
+
+
+def read_segments(out: Path) -> list[dict[str, Any]]:
+    """The rows of a finished run: its segments.json by photograph. Raises UserError when it cannot be read."""
+    path = out / SegmentPhotosConfig.last_file
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        rows = {image["id"]: {**image, "segments": []} for image in table["images"]}
+        names = {category["id"]: category["name"] for category in table["categories"]}
+        for one in table["annotations"]:
+            name = names[one["category_id"]] if one["category_id"] else None
+            rows[one["image_id"]]["segments"].append({**one, "name": name})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is not what `seediff segment` writes ({first_line(error)})") from error
+    return list(rows.values())

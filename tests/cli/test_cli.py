@@ -1,0 +1,351 @@
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_engine import fake_draw
+
+from seediff import __version__, progress
+from seediff.base_config import load_config
+from seediff.cli import main
+from seediff.cli.generate import make_config
+from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
+from seediff.cli.summary import own_command
+from seediff.dataset import native
+from seediff.models import registry
+from seediff.run import engine
+from seediff.run import generate as run
+from seediff.run_config import GenerateConfig
+
+ROOT = Path(__file__).parents[2]
+BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def no_model(monkeypatch):
+    monkeypatch.setattr(run, "model_draw", lambda *_: fake_draw)
+    monkeypatch.setattr(run, "model_fingerprint", lambda *_: "sha256:0")
+
+
+def one_line(capsys) -> str:
+    """The one line on stderr, and nothing on stdout."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("seediff: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_help_is_fast_and_version_is_told():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    seconds = []  # of the processor, which other programs do not lengthen much
+    for _ in range(3):
+        before = os.times()
+        done = subprocess.run([sys.executable, "-m", "seediff", "--help"], capture_output=True, text=True, env=environment, check=True)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert all(name in done.stdout for name in ("generate", "preview", "models", "study", "mini", "completion"))
+    assert min(seconds) < 0.5
+    done = subprocess.run([sys.executable, "-m", "seediff", "--version"], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == f"seediff {__version__}"
+
+
+@pytest.mark.parametrize("command", [["generate"], ["preview"], ["models"], ["completion"], ["study", "truth"], ["study", "generated"]])
+def test_every_commands_help_has_an_example(command, capsys):
+    assert main([*command, "--help"]) == 0
+    assert "seediff " + " ".join(command) in capsys.readouterr().out.split("xample:", 1)[1]
+
+
+def test_mini_is_mounted(capsys):
+    assert main(["mini", "--help"]) == 0
+    assert "train" in capsys.readouterr().out
+
+
+def test_generate_then_again(tmp_path, capsys):
+    out = tmp_path / "my pets"
+    assert main([*BASE, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"dog +│ +2 ", said)
+    assert "4 images with masks" in said
+    assert said.endswith(f"Look at '{out}/preview.html' (in a browser)\n")
+    assert "drawing" in said
+    assert len(list(native.read_dataset(out))) == 4
+    assert main([*BASE, "--out", str(out)]) == 0
+    assert "Complete: 4 images" in capsys.readouterr().out
+
+
+def test_every_command_that_the_summary_names_works(tmp_path, capsys):
+    out = tmp_path / "pets"
+    main([*BASE, "--out", str(out)])
+    python, study, _, page = (line.strip() for line in capsys.readouterr().out.split("Next:")[1].strip().splitlines())
+    assert page == f"Look at {out}/preview.html (in a browser)"
+    assert (out / "preview.html").is_file()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(python, shell=True, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.startswith("(32, 32, 3)")
+    assert study.startswith(f"{sys.executable} -m seediff study truth ")  # pytest is not called seediff
+    words = study.split("#")[0].split()[3:]
+    assert main([*words[:2], "--help"]) == 0
+    described = capsys.readouterr().out
+    assert all(word in described for word in words if word.startswith("--"))
+
+
+def test_commands_are_named_as_the_user_called_this_one(tmp_path, monkeypatch):
+    script = tmp_path / "my bin" / "seediff"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_command() == f"'{script}'"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert own_command() == "seediff"
+
+
+def test_quiet_says_nothing(tmp_path, capsys):
+    assert main([*BASE, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model_index.json").write_text("{}")
+    monkeypatch.setattr(registry, "EMBEDDED", tmp_path / "weights")
+    out = tmp_path / "out"
+    assert main([*BASE, "--out", str(out), "--dry-run", "--keep-soft", "--prompt", "a {class}", "--prompt", "the {class}"]) == 0
+    said = capsys.readouterr().out
+    assert "Would make: 4 images" in said
+    assert "dog 2, cat 2" in said
+    assert "a dog" in said
+    assert "the cat" in said
+    assert "soft/*.png" in said
+    assert re.search(r"Disk: about [\d.]+ [kM]B", said)
+    assert not out.exists()
+
+
+def test_disk_estimate_is_near(tmp_path):
+    from seediff.run.plan import disk_estimate
+
+    config = make_config(ImageOptions(classes="dog,cat", per_class=8, keep_attention=True), MaskOptions(), CaptureOptions())
+    run.generate(config, tmp_path / "out", draw=fake_draw)
+    folders = [tmp_path / "out" / name for name in (native.IMAGES, native.MASKS, native.ATTENTION)]
+    real = sum(p.stat().st_size for folder in folders for p in folder.iterdir())
+    assert 0.3 < disk_estimate(config, 16, 32, 8) / real < 3
+
+
+def test_every_option_reaches_the_configuration(tmp_path, capsys):
+    options = """--negative-prompt blur --classes-per-image 2 --model mini --steps 9 --guidance-scale 3 --size 64 --seed 4 --reject
+        --threads 1
+        --attempts 2 --keep-soft --keep-attention --image-format jpg --method seediff --alpha 0.4 --beta otsu --expansion parallel
+        --no-background --seed-level 2 --expand-levels 4,2 --tau 2 --self-level 4 --ignore-band 0.4,0.5 --no-pamr --pamr-iterations 3
+        --pamr-dilations 1,2 --capture-steps second-half --capture-layers up --no-capture-normalize --prompt"""
+    assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, capsys.readouterr().err
+    c = load_config(tmp_path / "out" / "seediff.toml", GenerateConfig)
+    assert c.threads == 1
+    assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == ("blur", 2, 9, 3.0, 64, 4)
+    assert (c.reject, c.attempts, c.keep_soft, c.keep_attention, c.image_format, c.prompts) == (
+        True,
+        2,
+        True,
+        True,
+        "jpg",
+        ("the {class}",),
+    )
+    m = c.mask
+    assert (m.alpha, m.beta, m.expansion, m.background, m.seed_level, m.expand_levels) == (0.4, "otsu", "parallel", False, 2, (4, 2))
+    assert (m.tau, m.self_level, m.ignore_band, m.pamr, m.pamr_iterations, m.pamr_dilations) == (2, 4, (0.4, 0.5), False, 3, (1, 2))
+    assert (c.capture.steps, c.capture.layers, c.capture.normalize) == ("second-half", "up", False)
+
+
+def test_configuration_file_and_the_command_line_over_it(tmp_path):
+    out, again = tmp_path / "out", tmp_path / "again"
+    assert main([*BASE, "--alpha", "0.4", "--out", str(out), "--quiet"]) == 0
+    assert main(["generate", "--config", str(out / "seediff.toml"), "--seed", "3", "--out", str(again), "--quiet"]) == 0
+    config = load_config(again / "seediff.toml", GenerateConfig)
+    assert (config.seed, config.mask.alpha, config.per_class) == (3, 0.4, 2)
+
+
+def test_preview_of_segments_says_what_it_works_on(tmp_path, capsys):
+    (tmp_path / "seediff.toml").write_text('command = "segment"\n')
+    assert main(["preview", str(tmp_path)]) == 2
+    assert one_line(capsys).endswith(
+        "is not a dataset that `seediff generate` or `seediff mask` made, but the output of `seediff segment`\n"
+    )
+
+
+def test_preview_writes_the_same_page_again(tmp_path, capsys):
+    out = tmp_path / "out"
+    main([*BASE, "--out", str(out), "--quiet"])
+    page = (out / "preview.html").read_bytes()
+    (out / "preview.html").unlink()
+    assert main(["preview", str(out)]) == 0
+    assert (out / "preview.html").read_bytes() == page
+
+
+def test_models_are_listed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["models"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("mini", *registry.ALIASES))
+
+
+def test_completion_scripts(capsys):
+    for shell in ("bash", "zsh", "fish"):
+        assert main(["completion", shell]) == 0
+        assert "seediff" in capsys.readouterr().out
+
+
+BAD = [
+    (["--out", "{tmp}/o"], "no classes: name them"),
+    (["--classes", ",", "--out", "{tmp}/o"], "the list of classes is empty"),
+    (["--classes", "dog,dog", "--out", "{tmp}/o"], "more than once: dog"),
+    (["--classes", "{tmp}/latin.txt", "--out", "{tmp}/o"], "latin.txt: not UTF-8"),
+    (["--classes", "none.txt", "--out", "{tmp}/o"], "none.txt: there is no such file"),
+    (["--classes", "dog", "--prompt", "a dog", "--out", "{tmp}/o"], "does not contain {class}"),
+    (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "per_class = 0 must be at least 1"),
+    (["--classes", "dog", "--per-class", "many", "--out", "{tmp}/o"], "--per-class"),
+    (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "alpha = 2.0 must be in (0, 1]"),
+    (["--classes", "dog", "--expand-levels", "4,0", "--out", "{tmp}/o"], "expand_levels = (4, 0) must be whole numbers of at least 1"),
+    (["--classes", "dog", "--seed-level", "0", "--out", "{tmp}/o"], "seed_level = 0 must be a whole number of at least 1"),
+    (["--classes", "dog", "--self-level", "-1", "--out", "{tmp}/o"], "self_level = -1 must be"),
+    (["--classes", "dog", "--beta", "best", "--out", "{tmp}/o"], "--beta"),
+    (["--classes", "dog", "--capture-steps", "0", "--out", "{tmp}/o"], "every k-th step needs k ≥ 1"),
+    (["--classes", "dog", "--threads", "0", "--out", "{tmp}/o"], "threads = 0 must be at least 1"),
+    (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "are the same words in a prompt"),
+    (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
+    (["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"], "--expand-levels 4;2: must be numbers"),
+    (["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"], "--ignore-band 0.4: must be 2 numbers"),
+    (["--classes", "dog", "--size", "100", "--out", "{tmp}/o"], "size = 100 must be a positive multiple of 8"),
+    (["--classes", "dog", "--method", "magic", "--out", "{tmp}/o"], "--method"),
+    (["--classes", "dog", "--nonsense", "--out", "{tmp}/o"], "nonsense"),
+    (["--classes", "dog"], "--out"),
+    (["--classes", "dog", "--out", "{tmp}/latin.txt"], "there is a file where the folder should be"),
+    (["--classes", "dog", "--out", "{tmp}"], "no output of SeeDiff"),
+    (["--classes", "dog", "--config", "{tmp}/none.toml", "--out", "{tmp}/o"], "none.toml"),
+    (["--config", "{tmp}/bad.toml", "--out", "{tmp}/o"], "there is no option 'clases'"),
+    (["--classes", "dog", "--model", "no such", "--out", "{tmp}/o", "--dry-run"], "no model 'no such'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message):
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "bad.toml").write_text('clases = "dog"')
+    assert main(["generate", *(a.replace("{tmp}", str(tmp_path)) for a in arguments)]) == 2
+    assert message in one_line(capsys)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "latin.txt"]
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys, mini_folder):
+    model = ["--model", str(mini_folder), "--dry-run"]
+    assert main(["generate", "--classes", "dog,zebra", *model, "--out", str(tmp_path / "o")]) == 2
+    assert "does not know 'zebra'; it knows: " in one_line(capsys)
+    assert main([*BASE, *model, "--seed-level", "8", "--out", str(tmp_path / "o")]) == 2
+    assert "seed_level = 8: the model has no attention at L/8; levels there: 1, 2, 4" in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+    assert main([*BASE, "--model", str(mini_folder), "--out", str(tmp_path / "o"), "--quiet"]) == 0
+    assert main([*BASE, *model, "--out", str(tmp_path / "o"), "--seed", "4"]) == 2
+    assert "seed: 0 → 4" in one_line(capsys)
+    assert main([*BASE, *model, "--out", str(tmp_path / "o" / "seediff.toml")]) == 2
+    assert "there is a file where the folder should be" in one_line(capsys)
+
+
+def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    real = Path.write_bytes
+
+    def full(self, data):
+        if "000002" in self.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return real(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert main([*BASE, "--out", str(out)]) == 2
+    said = one_line(capsys)
+    assert "No space left on device" in said
+    assert "2 of 4 images finished" in said
+    assert "the same command continues" in said
+    assert main([*BASE, "--out", str(out), "--quiet"]) == 0
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    def interrupted(specs):
+        if specs[0].index >= 2:
+            raise KeyboardInterrupt
+        return fake_draw(specs)
+
+    monkeypatch.setattr(run, "model_draw", lambda *_: interrupted)
+    assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
+    assert "interrupted with 2 of 4 images finished" in one_line(capsys)
+
+
+def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "look_into", interrupted)
+    assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
+    assert "interrupted with nothing finished yet by this run; the same command continues" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
+    def too_large(specs):
+        raise error
+
+    monkeypatch.setattr(run, "model_draw", lambda *_: too_large)
+    assert main([*BASE, "--out", str(tmp_path / "out")]) == 2
+    assert "out of memory; use a smaller --batch-size" in one_line(capsys)
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
+    now = [0.0]
+    with progress.progress_lines(clock=lambda: now[0]) as show:
+        for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (120, 24)):  # a minute to load the model
+            now[0] = seconds
+            show(done, 24, "dog")
+    assert capsys.readouterr().err.splitlines() == [
+        "seediff: 8 of 24 images, 0.67 images/s, 0:00:24 left",
+        "seediff: 16 of 24 images, 0.60 images/s, 0:00:13 left",
+        "seediff: 24 of 24 images, 0.33 images/s, 0:00:00 left",
+    ]
+    with progress.progress_lines("photographs", clock=lambda: now[0]) as show:
+        for seconds, done in ((120, 0), (140, 5)):
+            now[0] = seconds
+            show(done, 10, "dog")
+    assert capsys.readouterr().err.splitlines() == ["seediff: 5 of 10 photographs, 0.25 photographs/s, 0:00:20 left"]
+
+
+def test_lines_are_shown_unless_quiet(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    assert main([*BASE, "--out", str(tmp_path / "loud")]) == 0
+    assert "seediff: 2 of 4 images, " in capsys.readouterr().err
+    assert main([*BASE, "--out", str(tmp_path / "quiet"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("debug", "raised"), [("", False), ("1", True)])
+def test_faults_show_a_traceback_only_when_asked(tmp_path, capsys, monkeypatch, debug, raised):
+    def broken(specs):
+        return [np.zeros(3)], []
+
+    monkeypatch.setattr(run, "model_draw", lambda *_: broken)
+    monkeypatch.setenv("SEEDIFF_DEBUG", debug)
+    if raised:
+        with pytest.raises(ValueError, match="zip"):
+            main([*BASE, "--out", str(tmp_path / "out")])
+    else:
+        assert main([*BASE, "--out", str(tmp_path / "out")]) == 1
+        assert "SEEDIFF_DEBUG=1" in one_line(capsys)

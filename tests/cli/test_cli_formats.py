@@ -1,0 +1,126 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import runner
+
+from seediff.cli.formats import export_, import_
+from seediff.dataset import native
+from seediff.dataset.store import Item, image_bytes, open_native, write_native
+from seediff.errors import UserError
+
+run = runner(export_, import_)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    items = []
+    for number in range(4):
+        labels = np.kron(rng.choice([0, 1, 2, 255], (4, 6)), np.ones((8, 8))).astype(np.uint8)
+        image = rng.integers(0, 256, (32, 48, 3), np.uint8)
+        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels, {"prompt": "p"}))
+    write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
+    return tmp_path / "pets"
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "parquet", "webdataset"])
+def test_there_and_back(pets, tmp_path, capsys, name):
+    if name == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    link = ["--link"] if name in ("voc", "coco") else []
+    run("export", pets, "--to", name, "--out", tmp_path / "other", *link)
+    assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
+    run("import", tmp_path / "other", "--from", name, "--out", tmp_path / "back")
+    assert capsys.readouterr().out == f"4 samples of 2 classes in {tmp_path / 'back'}\n"
+    one, two = open_native(pets), open_native(tmp_path / "back")
+    assert one[0] == two[0]
+    for a, b in zip(one[1], two[1], strict=True):
+        assert (a.name, a.row["classes"], a.row["area"]) == (b.name, b.row["classes"], b.row["area"])
+        assert np.array_equal(a.label_map(), b.label_map())
+        assert image_bytes(a) == image_bytes(b)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("voc", ["--objects", "--boxes", "--jpeg", "--min-area", 70]),
+        ("coco", ["--polygons", "--min-area", 70]),
+        ("yolo", ["--split", 0.5]),
+        ("parquet", ["--split", 0.5]),
+        ("webdataset", []),
+    ],
+)
+def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name, options):
+    for module in {"coco": ["pycocotools"], "parquet": ["pyarrow"]}.get(name, []):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    made, said = [], []
+    for workers in (1, 2):
+        out = tmp_path / f"by{workers}" / name
+        out.parent.mkdir()
+        run("export", pets, "--to", name, "--out", out, "--workers", workers, *options)
+        made.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
+        said.append(capsys.readouterr().out.partition("\n")[2])
+    assert made[0] == made[1]
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("name", ["voc", "webdataset"])
+def test_a_worker_names_what_it_cannot_read(pets, tmp_path, name):
+    mask = pets / "masks/000002.png"
+    mask.write_bytes(mask.read_bytes()[:60])
+    for workers in (1, 2):
+        with pytest.raises(UserError, match=r"000002\.png: cannot be read as a picture"):
+            run("export", pets, "--to", name, "--out", tmp_path / "out", "--workers", workers)
+    with pytest.raises(UserError, match="workers = 0 must be at least 1"):
+        run("export", pets, "--to", name, "--out", tmp_path / "out", "--workers", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+
+def test_options_of_a_format(pets, tmp_path, capsys):
+    run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--objects", "--boxes", "--min-area", 70, "--split", 0.25)
+    assert "no objects (255 in SegmentationObject)" in capsys.readouterr().out
+    assert len((tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text().split()) == 1
+    run("import", tmp_path / "voc", "--from", "voc", "--out", tmp_path / "val", "--split", "val", "--classes", "a,b", "--quiet")
+    assert open_native(tmp_path / "val")[0] == ("a", "b")
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
+    with pytest.raises(UserError, match="--polygons is no option of --to voc; it has --link, --split, --seed, --min-area"):
+        run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--polygons")
+    with pytest.raises(UserError, match="--classes is no option of --from coco; it has --images, --annotations"):
+        run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+
+def test_the_command_line_stays_light():
+    import subprocess
+
+    code = "import sys, seediff.cli.formats; print([m for m in ('torch', 'scipy', 'PIL', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--to", "parquet", "--shard-size", "nan"), "--shard-size nan: must be a number of MB above 0"),
+        (("--to", "webdataset", "--shard-size", "inf"), "--shard-size inf: must be"),
+        (("--to", "voc", "--seed", 3), "--seed: needs --split"),
+    ],
+)
+def test_options_that_cannot_be(pets, tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
+        run("export", pets, *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "yolo", "parquet", "webdataset"])
+def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, name):
+    picture = next((pets / "images").rglob("*.png"))
+    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+    with pytest.raises(UserError, match=rf"{picture.name}: cannot be read as a picture"):
+        run("export", pets, "--to", name, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,127 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import runner
+
+from seediff.cli.quality import check, filter_, stats
+from seediff.cli.summary_quality import bars
+from seediff.dataset import native
+from seediff.dataset.store import Item, open_native, write_native
+from seediff.errors import UserError
+
+run = runner(check, stats, filter_)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """Four pictures: dog, cat, dog, cat; the last one is flagged. soft/ of all, surer with each number."""
+    rng = np.random.default_rng(0)
+    items, soft = [], {}
+    for number in range(4):
+        labels = np.zeros((16, 20), np.uint8)
+        labels[4:12, 5:15] = 1 + number % 2
+        soft[native.soft_path(number, 1 + number % 2)] = (labels > 0) * (0.65 + 0.1 * number)
+        image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        row = {"flags": ["constant:cat"] if number == 3 else []}
+        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels, row))
+    write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
+    (tmp_path / "pets/soft").mkdir()
+    for name, values in soft.items():
+        (tmp_path / "pets" / name).write_bytes(native.encode_soft(values))
+    return tmp_path / "pets"
+
+
+def test_check_of_a_sound_dataset(pets, tmp_path, capsys):
+    run("check", pets, "--json", tmp_path / "check.json")
+    out = capsys.readouterr().out
+    assert out.endswith(f"{pets}: no errors, 0 warnings\n")
+    assert "4 images (4 of 16×20); background 75.0% of the pixels" in out
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert (found["errors"], found["warnings"], found["findings"], found["fixed"]) == (0, 0, [], [])
+    assert found["stats"]["classes"][1]["flags"] == {"constant": 1}
+
+
+def test_check_says_what_is_wrong_in_one_line_and_fix_what_was_done(pets, tmp_path, capsys):
+    rows = native.read_rows(pets)
+    rows[1]["area"] = {"cat": 1.0}
+    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    (pets / "masks/9.png").write_bytes(b"")
+    wrong = r"pets: 1 error \(row 1\); the first: row 2: 'area' is \{'cat': 1.0\}, but by its label map \{'cat': 0.25\}$"
+    with pytest.raises(UserError, match=wrong):
+        run("check", pets, "--json", tmp_path / "check.json")
+    assert "masks/9.png" in capsys.readouterr().out
+    assert json.loads((tmp_path / "check.json").read_text())["warnings"] == 1
+    run("check", pets, "--fix")
+    out = capsys.readouterr().out
+    assert "fixed: 1 rows of metadata.jsonl" in out
+    assert out.endswith("no errors, 0 warnings\n")
+    (pets / native.METADATA).unlink()
+    with pytest.raises(UserError, match=r"1 error \(lost 1\); the first: .*metadata.jsonl: there is no such file"):
+        run("check", pets, "--quiet")
+    assert capsys.readouterr().out == ""
+
+
+def test_stats(pets, tmp_path, capsys):
+    run("stats", pets, "--json", tmp_path / "stats.json")
+    assert "flags: constant 1" in capsys.readouterr().out
+    found = json.loads((tmp_path / "stats.json").read_text())
+    assert [(one["name"], one["images"], one["mean_area"]) for one in found["classes"]] == [("dog", 2, 0.25), ("cat", 2, 0.25)]
+
+
+def test_filter(pets, tmp_path, capsys):
+    run("filter", pets, "--out", tmp_path / "good", "--drop-flags", "all", "--best", 1, "--ignore-band", "0.5,0.6", "--link")
+    assert capsys.readouterr().out == f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n"
+    items = open_native(tmp_path / "good")[1]
+    assert [item.name for item in items] == ["000001", "000002"]
+    assert (tmp_path / "good/images/000001.png").samefile(pets / "images/000001.png")
+    card = (tmp_path / "good/README.md").read_text()
+    assert "| ignore band | 0.5, 0.6 |" in card
+    assert "| dropped | 2 |" in card
+    with pytest.raises(UserError, match="is there already and not empty"):
+        run("filter", pets, "--out", tmp_path / "good")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--min-area", "0.9"], r"no sample meets the criteria \(area 4\); nothing was written"),
+        (["--ignore-band", "0.5"], "must be 2 numbers"),
+        (["--max-area", "2"], "must be shares"),
+        (["--drop-flags", "all,no_seed"], r"--drop-flags no_seed: there is no such flag; there are no_seeds, .*no_class, constant and all"),
+        (["--drop-flags", "no_seeds:cow"], r"--drop-flags no_seeds:cow: there is no such flag; .* for example no_seeds:dog$"),
+        (["--drop-flags", "constant:dog"], "there is no such flag"),
+        (["--drop-flags", ""], "--drop-flags : there is no such flag"),
+        (["--out", "pets/sub"], "must not be the dataset .*pets itself, nor lie in it"),
+    ],
+)
+def test_a_filter_that_cannot_be_leaves_nothing(pets, tmp_path, monkeypatch, words, message):
+    before = sorted(tmp_path.rglob("*"))
+    out = [] if "--out" in words else ["--out", "out"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        run("filter", pets, *out, *words)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "left"),
+    [("constant", 3), ("constant:cat", 3), ("no_background_seeds,degenerate:dog", 4), ("no_class", 4)],
+)
+def test_flags_of_the_package_and_of_the_rows_are_known(pets, tmp_path, flags, left):
+    run("filter", pets, "--out", tmp_path / "out", "--drop-flags", flags, "--quiet")
+    assert len(open_native(tmp_path / "out")[1]) == left
+
+
+def test_bars_show_what_is_not_zero():
+    assert bars((0, 1, 500, 1000)) == " ▁▄█"
+    assert bars((0, 0)) == "  "
+
+
+def test_the_command_line_stays_light():
+    code = "import sys, seediff.cli.quality; print([m for m in ('torch', 'scipy', 'PIL', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

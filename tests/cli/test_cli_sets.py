@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import runner
+
+from seediff.cli.formats import export_
+from seediff.cli.sets import merge, split
+from seediff.dataset import native
+from seediff.dataset.store import Item, open_native, write_native
+from seediff.errors import UserError
+
+run = runner(merge, split, export_)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    items = []
+    for number in range(10):
+        labels = np.zeros((16, 20), np.uint8)
+        labels[4:12, 5:15] = 1 + number % 2
+        image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels))
+    write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
+    return tmp_path / "pets"
+
+
+def test_split_to_folders(pets, tmp_path, capsys):
+    run("split", pets, "--val", 0.2, "--test", 0.2, "--out", tmp_path / "parts", "--link")
+    assert capsys.readouterr().out == f"train 6, val 2, test 2 of 10 samples: {tmp_path / 'parts'}\n"
+    parts = {part: open_native(tmp_path / "parts" / part)[1] for part in ("train", "val", "test")}
+    assert sorted(i.name for items in parts.values() for i in items) == [f"{i:06d}" for i in range(10)]
+    for part, items in parts.items():
+        assert all(i.row["split"] == part for i in items)
+        assert {name for i in items for name in i.row["classes"]} == {"dog", "cat"}
+    with pytest.raises(UserError, match="is there already and not empty"):
+        run("split", pets, "--out", tmp_path / "parts")
+
+
+def test_split_in_place_is_what_export_follows(pets, tmp_path):
+    run("split", pets, "--val", 0.2, "--test", 0.1, "--in-place", "--quiet")
+    run("export", pets, "--to", "coco", "--out", tmp_path / "coco", "--quiet")
+    counts = {p.stem: len(json.loads(p.read_text())["images"]) for p in (tmp_path / "coco/annotations").glob("instances*")}
+    assert counts == {"instances_train": 7, "instances_val": 2, "instances_test": 1}
+    run("export", pets, "--to", "yolo", "--out", tmp_path / "yolo", "--quiet")
+    assert len(list((tmp_path / "yolo/labels/test").iterdir())) == 1
+    run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--quiet")
+    lists = {p.stem: p.read_text().split() for p in (tmp_path / "voc/ImageSets/Segmentation").iterdir()}
+    assert {name: len(lines) for name, lines in lists.items()} == {"train": 7, "val": 2, "trainval": 9, "test": 1}
+
+
+def test_a_share_takes_others_with_another_seed(pets, tmp_path):
+    chosen = []
+    for seed in (0, 0, 1):
+        out = tmp_path / f"voc{len(chosen)}"
+        run("export", pets, "--to", "voc", "--split", 0.3, "--seed", seed, "--out", out, "--quiet")
+        chosen.append((out / "ImageSets/Segmentation/val.txt").read_text())
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_merge(pets, tmp_path, capsys):
+    run("split", pets, "--out", tmp_path / "parts", "--quiet")
+    run("merge", tmp_path / "parts/train", tmp_path / "parts/val", "--out", tmp_path / "again")
+    assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
+    assert [i.row["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
+    assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([], "choose one of --out"), (["--in-place", "--out", "x"], "choose one of"), (["--in-place", "--val", 1], "must be a share")],
+)
+def test_a_split_that_cannot_be(pets, words, message):
+    before = (pets / native.METADATA).read_bytes()
+    with pytest.raises(UserError, match=message):
+        run("split", pets, *words)
+    assert (pets / native.METADATA).read_bytes() == before
+
+
+@pytest.mark.parametrize("out", ["pets", "pets/sub", "pets/images/deep/sub", "link/sub", "."])
+def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out):
+    run("split", pets, "--out", tmp_path / "parts", "--quiet")
+    (tmp_path / "link").symlink_to(pets)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for words in (["merge", "parts/train", "pets"], ["split", "pets"]):
+        with pytest.raises(UserError, match=rf"--out {out}: must not be the dataset \S+ itself, nor lie in it or around it$"):
+            run(*words, "--out", out)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from seediff.cli.summary import class_table
+from seediff.cli.summary_photos import show_masks, show_segments
+from seediff.photo_config import MaskPhotosConfig
+from seediff.run.mask import MaskPhotosResult
+from seediff.run.samples import RunResult
+from seediff.run.segment import SegmentPhotosResult
+from seediff.study.segment_table import show
+
+ODD = ("b]", "[red]", "[/b]", "[link=x]")
+
+
+def said(print_to: Any) -> str:
+    console = Console(width=160)
+    with console.capture() as shown:
+        print_to(console)
+    return shown.get()
+
+
+def segments_of(names: tuple[str, ...]) -> SegmentPhotosResult:
+    rows = [{"photo": name, "width": 4, "height": 2, "segments": [{"area": 6, "name": name}, {"area": 2, "name": ""}]} for name in names]
+    return SegmentPhotosResult(Path("out[b]"), rows, [], len(rows), {"segmenting": 1.0})
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_are_no_markup(name: str):
+    result = segments_of((name,))
+    text = said(lambda console: show_segments(result, 0, console))
+    (row,) = (line for line in text.splitlines() if "75%" in line)
+    assert row.count(name) == 2  # the photograph's and the segment's
+    assert "Look at 'out[b]/labels'" in text
+    run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], [], 1, {})
+    config = MaskPhotosConfig(classes=(name,))
+    assert name in said(lambda console: show_masks(MaskPhotosResult(run, []), config, 0, console))
+    figures = {"acc": 0.5, "acc_ci95": (0, 1), "miou": 0.5, "miou_ci95": (0, 1), "segments": 2.0, "constants": {"kl_threshold": name}}
+    assert said(lambda console: show({"best": {name: figures}}, console)).count(name) == 2
+
+
+def test_class_names_of_generate_are_no_markup():
+    row = {"classes": ["[red]"], "file_name": "images/000000.png", "area": {"[red]": 0.25}, "flags": {}}
+    result = RunResult(Path("out"), [row], [], 1, {})
+    assert "[red]" in said(lambda console: console.print(class_table(result, ["[red]"])))
+
+
+def test_numbers_of_photographs_and_other_files():
+    text = said(lambda console: show_segments(segments_of(("a", "b")), 1, console))
+    assert "2 photographs in segments (2 in the middle) in out[b] (1 other file skipped)." in text
+    text = said(lambda console: show_segments(segments_of(("a",)), 3, console))
+    assert "1 photograph in segments (2 in the middle) in out[b] (3 other files skipped)." in text
+
+
+def test_nothing_is_suggested_where_no_photograph_could_be_used():
+    failed = [{"photo": "a", "reason": "is empty"}]
+    assert said(lambda console: show_segments(SegmentPhotosResult(Path("out"), [], failed, 0, {}), 2, console)) == ""
+    result = MaskPhotosResult(RunResult(Path("out"), [], [], 0, {}), failed)
+    assert said(lambda console: show_masks(result, MaskPhotosConfig(classes=("dog",)), 2, console)) == ""

@@ -1,0 +1,104 @@
+"""Every command's job works in another process and into a store as it does here and into a folder."""
+
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import fsspec
+import pytest
+from fake_engine import fake_draw
+from photo_set import write_photos
+from PIL import Image
+
+from seediff.augment_config import AugmentConfig
+from seediff.config import SegmentConfig
+from seediff.errors import UserError
+from seediff.photo_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.photos import find_photos
+from seediff.run.address import Url
+from seediff.run.augment import augment
+from seediff.run.engine import Crew, Local, Task, Worker
+from seediff.run.generate import generate
+from seediff.run.mask import mask_photos
+from seediff.run.place import open_place
+from seediff.run.segment import segment_photos
+from seediff.run.storage import Storage
+from seediff.run_config import GenerateConfig
+
+cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
+
+GENERATE = GenerateConfig(classes=("dog", "cat"), per_class=4, batch_size=3, reject=True, attempts=2, keep_soft=True)
+
+
+class _Backwards(Crew):
+    def __init__(self, worker):
+        self.worker = worker
+
+    def load(self):
+        return self.worker.load()
+
+    def do(self, numbers, say):
+        for number in reversed(numbers):
+            yield self.worker.do(number)
+
+
+class Elsewhere(Local):
+    """What a worker of a cluster does: the task is pickled, and its job made anew; batches come back in another order."""
+
+    @contextmanager
+    def crew(self, task, job, place):
+        copy: Task = cloudpickle.loads(cloudpickle.dumps(task))
+        with open_place(copy.out) as own:
+            own.seen_by_workers()
+            again = copy.start(copy.config, own.folder)
+            own.make_scratch(again.folders)
+            yield _Backwards(Worker(again, own))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    """Photographs, a label map for each, and a small dataset."""
+    folder = tmp_path_factory.mktemp("inputs")
+    for photo in find_photos([write_photos(folder / "photos")]).photos:
+        with Image.open(photo.path) as picture:
+            (folder / "labels" / f"{photo.name}.png").parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", picture.size, 1).save(folder / "labels" / f"{photo.name}.png")
+    generate(GENERATE, folder / "dataset", draw=fake_draw)
+    return folder
+
+
+def command(name: str, inputs: Path, model: Path):
+    """What runs the command, all but for `out` and `engine`."""
+    small = {"model": str(model), "batch_size": 2, "device": "cpu", "threads": 1}
+    photos = find_photos([inputs / "photos"]).photos[:4]
+    if name == "generate":
+        return partial(generate, GENERATE, draw=fake_draw)
+    if name == "mask":
+        return partial(mask_photos, MaskPhotosConfig(classes=("dog",), presence=0.0, timesteps=(100,), **small), photos)
+    if name == "segment":
+        config = SegmentPhotosConfig(segment=SegmentConfig(method="kmeans", k="truth"), size=32, names=("dog", "car"), **small)
+        return partial(segment_photos, config, photos, labels=inputs / "labels")
+    return partial(augment, AugmentConfig(add=("flip:2", "noise:2"), batch_size=3), inputs / "dataset")
+
+
+@pytest.mark.parametrize("name", ["generate", "mask", "segment", "augment"])
+def test_the_same_bytes_elsewhere_and_in_a_store(name, inputs, mini_folder, tmp_path):
+    run = command(name, inputs, mini_folder)
+    run(out=tmp_path / "here")
+    here = {p.relative_to(tmp_path / "here").as_posix(): p.read_bytes() for p in (tmp_path / "here").rglob("*") if p.is_file()}
+    run(out=tmp_path / "there", engine=Elsewhere())
+    there = {p.relative_to(tmp_path / "there").as_posix(): p.read_bytes() for p in (tmp_path / "there").rglob("*") if p.is_file()}
+    assert there == here
+    url = Url(f"memory://engine-{name}")
+    try:
+        run(out=url, engine=Elsewhere())
+        storage = Storage(url)
+        assert {file: storage.read(file) for file in storage.list()} == here
+    finally:
+        fsspec.filesystem("memory").rm(f"/engine-{name}", recursive=True)
+
+
+def test_a_folder_that_another_machine_does_not_have(tmp_path):
+    """A worker looks for the run's lock, in the folder that is called like the output where it is."""
+    with open_place(tmp_path) as place, pytest.raises(UserError, match="this folder is not the same on all machines of the cluster"):
+        place.seen_by_workers()

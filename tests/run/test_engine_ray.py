@@ -1,0 +1,122 @@
+import os
+from pathlib import Path
+
+import pytest
+from tiny_job import TinyConfig, Trouble, tiny
+
+from seediff.cli import main
+from seediff.errors import UserError
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
+
+from seediff.run import engine_ray  # noqa: E402
+from seediff.run.engine_ray import Ray  # noqa: E402
+
+TESTS = Path(__file__).parents[1]
+HEALTH = {"initial_delay_ms": 500, "period_ms": 500, "timeout_ms": 5000, "failure_threshold": 3}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A machine of two cores, to which others may come; it finds out within seconds that one has left. This process is connected to it."""
+    from ray.cluster_utils import Cluster
+
+    system = {"worker_niceness": 0, **{f"health_check_{name}": value for name, value in HEALTH.items()}}
+    head = {"num_cpus": 2, "object_store_memory": 80_000_000, "_system_config": system}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(TESTS.parent / "src")]))  # workers find tiny_job.py there
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--engine", "ray", "--workers", "0"], "--workers 0: must be at least 1"),
+        (["--workers", "2"], "--workers: is an option of --engine ray"),
+        (["--address", "auto"], "--address: is an option of --engine ray"),
+        (["--engine", "ray", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9: no Ray cluster is reached there ("),
+    ],
+)
+def test_bad_options_are_one_line(tmp_path, capsys, options, message):
+    assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), *options]) == 2
+    assert capsys.readouterr().err.startswith(f"seediff: {message}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(engine_ray, "find_spec", lambda name: None)
+    assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), "--engine", "ray"]) == 2
+    assert capsys.readouterr().err == 'seediff: --engine ray: Ray is not installed: pip install "seediff[ray]"\n'
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() if path.is_file() else b"" for path in sorted(out.rglob("*"))}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """Everything that one process makes."""
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    assert tiny(out) == 20
+    return files(out)
+
+
+def test_a_worker_killed_in_the_middle_of_a_batch(cluster, tmp_path, unbroken):
+    calls = []
+    trouble = Trouble(tmp_path, kill_once=5, seconds=0.3)
+    assert tiny(tmp_path / "out", trouble, engine=Ray(2), progress=lambda *call: calls.append(call)) == 20
+    assert files(tmp_path / "out") == unbroken
+    assert (tmp_path / "killed").exists()
+    assert len(trouble.processes()) >= 2
+    assert os.getpid() not in trouble.processes()
+    assert calls[0] == (0, 20, "loading mini")
+    assert calls[-1] == (20, 20, "finishing")
+    assert {"1 of 2 workers", "2 of 2 workers"} & {what for *_, what in calls}
+
+
+def test_an_error_and_ctrl_c_leave_what_any_engine_continues(cluster, tmp_path, unbroken):
+    def interrupt(done, total, what):
+        if done >= 14:
+            raise KeyboardInterrupt
+
+    with pytest.raises(OSError, match="No space left on device"):
+        tiny(tmp_path / "out", Trouble(tmp_path, fill_disk=9), engine=Ray(1))
+    assert len(list((tmp_path / "out/.batches").iterdir())) in (3, 4)
+    with pytest.raises(KeyboardInterrupt):
+        tiny(tmp_path / "out", Trouble(tmp_path), engine=Ray(1), progress=interrupt)
+    assert len(list((tmp_path / "out/.batches").iterdir())) == 7
+    assert tiny(tmp_path / "out") == 6
+    assert files(tmp_path / "out") == unbroken
+
+
+def test_a_machine_joins_and_leaves(cluster, tmp_path):
+    """Three workers where there is room for two: the third waits for the second machine, and is lost with it, its batches begun."""
+    config = TinyConfig(items=400)
+    machines = []
+
+    def change(done, total, what):
+        if done >= 2 and not machines:
+            machines.append(cluster.add_node(num_cpus=1))
+        if what == "3 of 3 workers" and len(machines) == 1:
+            cluster.remove_node(machines[0], allow_graceful=False)
+            machines.append(done)
+            (tmp_path / "hurry").touch()
+
+    tiny(tmp_path / "local", config=config)
+    tiny(tmp_path / "out", Trouble(tmp_path, seconds=0.2), engine=Ray(3), progress=change, config=config)
+    assert len(machines) == 2, "the second machine came too late"
+    assert files(tmp_path / "out") == files(tmp_path / "local")
+
+
+def test_a_batch_that_kills_every_worker(cluster, tmp_path):
+    with pytest.raises(UserError, match=r"3 workers died of batch 2; out of memory, perhaps"):
+        tiny(tmp_path / "out", Trouble(tmp_path, kill_always=4), engine=Ray(1))
+
+
+def test_memory_of_one_process_is_refused(cluster):
+    with pytest.raises(UserError, match="is the memory of one process"):
+        tiny("memory://out", engine=Ray(1))

@@ -1,0 +1,471 @@
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fake_engine import fake_draw, fake_maps
+from interrupted import replace_writes
+from killing import CONFIG as KILLED_CONFIG
+
+import seediff
+from seediff import outputs
+from seediff.base_config import load_config
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.run import folder as run_folder
+from seediff.run import generate as run_module
+from seediff.run.generate import generate
+from seediff.run.samples import rejections, traced_classes
+from seediff.run_config import GenerateConfig
+from seediff.types import AttentionMaps, SampleSpec
+
+TESTS = Path(__file__).parents[1]
+CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
+
+
+def fingerprints(out: Path) -> dict[str, str]:
+    """Every file and folder below `out` with its content's hash."""
+    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sorted(out.rglob("*"))}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """Fingerprints of an uninterrupted run of CONFIG."""
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    generate(CONFIG, out, draw=fake_draw)
+    return fingerprints(out)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])}
+
+
+def test_layout_rows_and_masks(tmp_path):
+    out = tmp_path / "deep" / "pets"
+    config = replace(CONFIG, classes_per_image=2, keep_soft=True, keep_attention=True, prompts=("a {class}", "the {class}"))
+    calls = []
+    result = generate(config, out, draw=fake_draw, progress=lambda *call: calls.append(call))
+    assert sorted(p.name for p in out.iterdir()) == [
+        "README.md", "attention", "classes.txt", "images", "masks", "metadata.jsonl", "preview.html", "seediff.toml", "soft", "steps",
+    ]  # fmt: skip
+    assert (result.made, result.drawn) == (5, 5)
+    assert calls[0] == (0, 5, "loading mini")
+    assert calls[-1] == (5, 5, "finishing")
+    assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
+    rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
+    for row, sample in zip(rows, native.read_dataset(out), strict=True):
+        assert list(row) == [
+            "file_name", "mask", "prompt", "classes", "class_ids", "seed", "attempt", "flags", "area", "model", "method", "version",
+        ]  # fmt: skip
+        assert sorted(row["classes"]) == ["cat", "dog"]
+        assert row["class_ids"] == [CONFIG.classes.index(name) + 1 for name in row["classes"]]
+        for name, class_id in zip(row["classes"], row["class_ids"], strict=True):
+            assert row["area"][name] == pytest.approx((sample.label_map == class_id).mean(), abs=1e-6)
+        assert set(np.unique(sample.label_map)) <= {0, 1, 2}
+        assert sample.soft is not None
+        assert sample.soft.shape == (2, 32, 32)
+        saved = AttentionMaps.load(out / native.attention_path(int(row["file_name"][7:13])))
+        assert saved.prompt == row["prompt"]
+    text = "".join(p.read_text(encoding="utf-8") for p in out.iterdir() if p.is_file())
+    assert str(tmp_path) not in text
+
+
+def test_masks_follow_the_attention(tmp_path):
+    config = replace(CONFIG, mask=seediff.MaskConfig(pamr=False))
+    generate(config, tmp_path / "out", draw=fake_draw)
+    for sample in native.read_dataset(tmp_path / "out"):
+        if not sample.metadata["flags"]:
+            (class_id,) = sample.metadata["class_ids"]
+            disc = sample.image[..., 0] > 200
+            found = sample.label_map == class_id
+            assert (disc & found).sum() / (disc | found).sum() > 0.6
+
+
+def test_jpg_images(tmp_path):
+    generate(replace(CONFIG, image_format="jpg"), tmp_path / "out", draw=fake_draw)
+    assert {p.suffix for p in (tmp_path / "out/images").iterdir()} == {".jpg"}
+    assert len(list(native.read_dataset(tmp_path / "out"))) == 10
+
+
+def test_finished_folder_is_left_alone(tmp_path, unbroken):
+    out = tmp_path / "out"
+    generate(CONFIG, out, draw=fake_draw)
+    assert fingerprints(out) == unbroken
+
+    def never(specs):
+        raise AssertionError("drawn again")
+
+    result = generate(CONFIG, out, draw=never)
+    assert (result.made, result.drawn) == (10, 0)
+    assert fingerprints(out) == unbroken
+
+
+def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
+    """Stop before (n whole) or after (n and a half) a write, and continue: always the same bytes. Every write at the start and the end."""
+
+    class Stopped(BaseException):
+        pass
+
+    left = [1000.0]
+
+    def write(path, data):
+        if left[0] <= 0:
+            raise Stopped
+        outputs.write_atomic(path, data)
+        left[0] -= 1
+        if left[0] == -0.5:
+            raise Stopped
+
+    replace_writes(monkeypatch, write)
+    generate(CONFIG, tmp_path / "counted", draw=fake_draw)
+    writes = int(1000 - left[0])
+    assert writes > 25
+    for n in [0, 0.5, 1, 1.5, 2, 5.5, 9, 12.5, 18, *np.arange(writes - 4, writes, 0.5)]:
+        out = tmp_path / f"{n}"
+        left[0] = float(n)
+        with pytest.raises(Stopped):
+            generate(CONFIG, out, draw=fake_draw)
+        left[0] = np.inf
+        generate(CONFIG, out, draw=fake_draw)
+        assert fingerprints(out) == unbroken, n
+        shutil.rmtree(out)
+
+
+def test_killed_while_tidying_up(tmp_path, unbroken):
+    out = tmp_path / "out"
+    generate(CONFIG, out, draw=fake_draw)
+    (out / run_folder.BATCHES).mkdir()
+    (out / run_folder.BATCHES / "000001.json").write_text("{}")
+    (out / run_folder.LOCK).write_text("99")
+    assert generate(CONFIG, out, draw=fake_draw).drawn == 0
+    assert fingerprints(out) == unbroken
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_file_limit_and_ten_kills_at_random_moments(tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, str(TESTS / "killing.py"), str(out), "10", str(time.time_ns())]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=200, check=False)
+    assert done.stdout.split() == ["5", "0", "10", "0"], (command, done.stdout, done.stderr)
+    generate(KILLED_CONFIG, tmp_path / "unbroken", draw=fake_draw)
+    assert fingerprints(out) == fingerprints(tmp_path / "unbroken")
+
+
+def unfinished(out: Path, batches: int) -> None:
+    """Leave a run of CONFIG in `out` that was stopped after some batches."""
+
+    class Stopped(Exception):
+        pass
+
+    def draw(specs):
+        if specs[0].index >= batches * CONFIG.batch_size:
+            raise Stopped
+        return fake_draw(specs)
+
+    with pytest.raises(Stopped):
+        generate(CONFIG, out, draw=draw)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "record"])
+def test_damaged_batches_are_drawn_again(tmp_path, unbroken, damage):
+    out = tmp_path / "out"
+    unfinished(out, batches=3)
+    picture, record = out / "images/000004.png", out / run_folder.BATCHES / "000001.json"
+    data = picture.read_bytes()
+    if damage == "cut":
+        picture.write_bytes(data[:-9])
+    elif damage == "flipped":
+        picture.write_bytes(data[:60] + bytes([data[60] ^ 1]) + data[61:])
+    elif damage == "gone":
+        picture.unlink()
+    else:
+        record.write_bytes(record.read_bytes()[:-20])
+    drawn = []
+
+    def draw(specs):
+        drawn.append(specs[0].index)
+        return fake_draw(specs)
+
+    generate(CONFIG, out, draw=draw)
+    assert drawn == [3, 9]
+    assert fingerprints(out) == unbroken
+
+
+def test_another_configuration_is_refused_with_the_differences(tmp_path):
+    out = tmp_path / "out"
+    unfinished(out, batches=1)
+    before = fingerprints(out)
+    other = replace(CONFIG, seed=1, mask=replace(CONFIG.mask, alpha=0.4))
+    with pytest.raises(UserError, match=r"seed: 0 → 1; mask\.alpha: 0\.5 → 0\.4"):
+        generate(other, out, draw=fake_draw)
+    assert fingerprints(out) == before
+
+
+def test_nothing_committed_binds_nobody(tmp_path, unbroken):
+    """What failed in its first batch may be put right: other options go into the same folder, and no file of the first try stays."""
+    out = tmp_path / "out"
+
+    def fails(specs):
+        images, maps = fake_draw(specs)
+        return images[:2], maps  # two of three are written before it is found out
+
+    wrong = replace(CONFIG, seed=9, image_format="jpg", keep_soft=True, device="cuda")
+    with pytest.raises(ValueError, match="zip"):
+        generate(wrong, out, draw=fails)
+    assert list((out / native.IMAGES).iterdir())
+    assert run_folder.look_into(out, CONFIG) == ("new", CONFIG)
+    generate(CONFIG, out, draw=fake_draw)
+    assert fingerprints(out) == unbroken
+
+
+def test_files_that_no_record_explains_are_not_removed(tmp_path):
+    """A finished dataset whose metadata.jsonl somebody removed is not taken for a first batch that failed."""
+    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    (tmp_path / "out" / native.METADATA).unlink()
+    with pytest.raises(UserError, match="seed: 0 → 1"):
+        generate(replace(CONFIG, seed=1), tmp_path / "out", draw=fake_draw)
+
+
+def test_another_version_does_not_continue(tmp_path, monkeypatch):
+    unfinished(tmp_path / "out", batches=1)
+    monkeypatch.setattr(run_folder, "__version__", "9.9")
+    with pytest.raises(UserError, match=r"version of seediff: .* → 9\.9"):
+        generate(CONFIG, tmp_path / "out", draw=fake_draw)
+
+
+def test_device_left_open_is_the_one_begun_with(tmp_path):
+    on_cuda = replace(CONFIG, device="cuda", dtype="float16")
+    generate(on_cuda, tmp_path / "out", draw=fake_draw)
+    assert generate(replace(CONFIG, device="cuda:1"), tmp_path / "out", draw=fake_draw).drawn == 0
+    assert generate(CONFIG, tmp_path / "out", draw=fake_draw).drawn == 0
+    with pytest.raises(UserError, match="device: cuda → cpu"):
+        generate(replace(CONFIG, device="cpu"), tmp_path / "out", draw=fake_draw)
+
+
+def test_foreign_folders_and_files_are_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"no output of SeeDiff \(it holds notes\.txt"):
+        generate(CONFIG, tmp_path, draw=fake_draw)
+    with pytest.raises(UserError, match="there is a file where the folder should be"):
+        generate(CONFIG, tmp_path / "notes.txt", draw=fake_draw)
+    with pytest.raises(UserError, match="there is a file where the folder should be"):
+        generate(CONFIG, tmp_path / "notes.txt" / "out", draw=fake_draw)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeypatch):
+    def refuse(path, flags, mode=0o777):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(run_folder.os, "open", refuse)
+    monkeypatch.setattr(run_module, "model_draw", lambda *_: pytest.fail("model loaded"))
+    with pytest.raises(UserError, match="cannot be written to: Read-only file system"):
+        generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
+    def fail(*_):
+        raise UserError("no such model")
+
+    monkeypatch.setattr(run_module, "model_draw", fail)
+    with pytest.raises(UserError, match="no such model"):
+        generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_second_run_in_the_same_folder_is_refused(tmp_path, unbroken):
+    out = tmp_path / "out"
+    code = (
+        "import sys, time; from pathlib import Path; from seediff.run.folder import open_folder\n"
+        "with open_folder(Path(sys.argv[1])): print('ready', flush=True); time.sleep(300)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(out)], stdout=subprocess.PIPE, text=True, env=environment())
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(UserError, match=rf"in use by another run \(process {other.pid}\)"):
+            generate(CONFIG, out, draw=fake_draw)
+    finally:
+        other.kill()
+        other.communicate()
+    generate(CONFIG, out, draw=fake_draw)  # the lock died with its holder
+    assert fingerprints(out) == unbroken
+
+
+def test_full_disk_then_continued(tmp_path, monkeypatch, unbroken):
+    out = tmp_path / "out"
+    real, written = Path.write_bytes, []
+
+    def write(self, data):
+        written.append(self)
+        if len(written) == 9:
+            real(self, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return real(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write)
+        with pytest.raises(OSError, match="No space left"):
+            generate(CONFIG, out, draw=fake_draw)
+    assert not list(out.rglob("*.part"))
+    generate(CONFIG, out, draw=fake_draw)
+    assert fingerprints(out) == unbroken
+
+
+def test_full_disk_while_attention_is_written(tmp_path, monkeypatch):
+    from safetensors import SafetensorError
+
+    def full(self, path):
+        Path(f"{path}.part").write_bytes(b"half")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(AttentionMaps, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        generate(replace(CONFIG, keep_attention=True), tmp_path / "out", draw=fake_draw)
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_rejected_samples_are_drawn_again_together(tmp_path):
+    config = replace(CONFIG, per_class=9, reject=True, attempts=3)
+    batches = []
+
+    def draw(specs):
+        batches.append([(s.index, s.seed) for s in specs])
+        return fake_draw(specs)
+
+    result = generate(config, tmp_path / "out", draw=draw)
+    assert result.rejected
+    assert all(not row["flags"] for row in result.rows)
+    assert all(row["flags"] for row in result.rejected)
+    kept, attempts = {int(r["file_name"][7:13]) for r in result.rows}, Counter(r["index"] for r in result.rejected)
+    assert kept | {index for index, count in attempts.items() if count == 3} == set(range(18))
+    for row in result.rows:
+        assert row["attempt"] == attempts[int(row["file_name"][7:13])]
+    assert max(len(batch) for batch in batches) == 3
+    seeds = [seed for batch in batches for _, seed in batch]
+    assert len(seeds) == len(set(seeds))
+    assert "no_seeds" in str(rejections(result.rejected)["dog"])
+    assert (tmp_path / "out" / native.REJECTED).is_file()
+
+
+def test_when_every_draw_is_flagged_nothing_is_kept(tmp_path):
+    def flat(specs):
+        images, _ = fake_draw(specs)
+        return images, [fake_maps(replace(spec, seed=3)) for spec in specs]
+
+    result = generate(replace(CONFIG, reject=True, attempts=2), tmp_path / "out", draw=flat)
+    assert (result.made, len(result.rejected)) == (0, 20)
+    assert list(native.read_dataset(tmp_path / "out")) == []
+
+
+def test_traced_samples_are_the_first_of_each_class():
+    specs = [SampleSpec(i, ("abcdefghij"[i % 10],), "", i) for i in range(40)]
+    traced = traced_classes(specs)
+    assert traced == {i: ["abcdefgh"[i % 10]] for i in range(20) if i % 10 < 8}
+
+
+def test_public_names_are_few_and_lazy():
+    assert len(seediff.__all__) <= 20
+    heavy = {"torch", "numpy", "PIL", "diffusers"}
+    code = f"import sys, seediff, seediff.cli; seediff.GenerateConfig; assert not {heavy} & set(sys.modules), sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
+    assert all(getattr(seediff, name) is not None for name in seediff.__all__)
+    assert seediff.generate is generate
+    with pytest.raises(AttributeError, match="nothing"):
+        seediff.nothing  # noqa: B018
+
+
+def test_with_a_real_pipeline(tmp_path, mini_folder):
+    config = GenerateConfig(classes=("dog", "pottedplant"), per_class=2, batch_size=2, steps=2, model=str(mini_folder), classes_per_image=2)
+    result = generate(config, tmp_path / "out")
+    assert result.made == 2
+    assert set(result.seconds) == {"loading", "drawing", "masks", "writing"}
+    assert result.rows[0]["model"] == "mini"
+    assert str(mini_folder.parent) not in (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
+    before = fingerprints(tmp_path / "out")
+    assert load_config(tmp_path / "out" / native.CONFIG, GenerateConfig).threads == torch.get_num_threads()
+    (tmp_path / "out" / native.METADATA).unlink()
+    generate(config, tmp_path / "out")
+    assert fingerprints(tmp_path / "out") == before
+    for sample in native.read_dataset(tmp_path / "out"):
+        assert sample.image.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ("zebra",)}, "does not know 'zebra'; it knows: "),
+        ({"size": 72}, "size = 72 must be a multiple of"),
+        ({"steps": 5000}, "steps = 5000"),
+        ({"prompts": (" ".join(["very"] * 200) + " {class}",)}, "cut off|token"),
+        ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has 602 tokens"),
+        ({"mask": seediff.MaskConfig(seed_level=8)}, "seed_level = 8: the model has no attention at L/8; levels there: 1, 2, 4"),
+        ({"mask": seediff.MaskConfig(method="ca_sa", self_level=3)}, "self_level = 3: the model has no attention at L/3"),
+        ({"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))}, "expand_levels = 8,1: the model has no attention at L/8"),
+    ],
+)
+def test_what_the_model_cannot_do_is_known_before_drawing(tmp_path, mini_folder, change, message):
+    config = replace(GenerateConfig(classes=("dog",), model=str(mini_folder), device="cpu", dtype="float32"), **change)
+    with pytest.raises(UserError, match=message):
+        generate(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> None:
+    """Leave a run of a real model in `out` that was stopped after its first batch."""
+
+    class Stopped(Exception):
+        pass
+
+    real = run_module.GenerateJob.do
+
+    def batch(self, specs):
+        if specs[0].index:
+            raise Stopped
+        return real(self, specs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module.GenerateJob, "do", batch)
+        with pytest.raises(Stopped):
+            generate(config, out)
+
+
+def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monkeypatch, mini_folder):
+    """Products of matrices are split among threads: a continuation with another number of them would differ in the last bits."""
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
+    before = torch.get_num_threads()
+    used = []
+    real = run_module.GenerateJob.do
+    monkeypatch.setattr(run_module.GenerateJob, "do", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    stopped_after_one_batch(monkeypatch, replace(config, threads=before + 1), tmp_path / "out")
+    generate(config, tmp_path / "out")
+    assert used == [before + 1] * 2
+    assert torch.get_num_threads() == before
+    with pytest.raises(UserError, match=rf"threads: {before + 1} → {before}"):
+        generate(replace(config, threads=before), tmp_path / "out")
+
+
+def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
+    model = tmp_path / "model"
+    shutil.copytree(mini_folder, model)
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(model))
+    stopped_after_one_batch(monkeypatch, config, tmp_path / "out")
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-4] + bytes(4))
+    with pytest.raises(UserError, match="begun with other weights of model"):
+        generate(config, tmp_path / "out")
+    weights.write_bytes(data)
+    assert generate(config, tmp_path / "out").drawn == 1

@@ -1,0 +1,317 @@
+import json
+import os
+import pickle
+import shutil
+from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cyclopts import App
+
+from seediff.augment_config import AugmentConfig
+from seediff.base_config import load_config
+from seediff.cli import main
+from seediff.cli.augment import augment as command
+from seediff.dataset import native
+from seediff.dataset.check import check_dataset
+from seediff.dataset.store import Item, open_native, write_native
+from seediff.errors import UserError
+from seediff.run import folder as run_folder
+from seediff.run.augment import AugmentJob, augment, maker, plan, settle
+
+CLASSES = ("dog", "cat", "car")
+ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")
+
+app = App(result_action="return_value")
+app.command(command)
+
+
+def run(*words: object) -> None:
+    app([str(word) for word in words], exit_on_error=False, print_error=False)
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory) -> Path:
+    """Eight pictures of two sizes, an object each; number 6 is for validation, number 7 in a folder; even ones JPEG."""
+    rng = np.random.default_rng(0)
+    items = []
+    for number in range(8):
+        shape = (48, 40) if number % 3 else (40, 56)
+        labels = np.zeros(shape, np.uint8)
+        labels[8:30, 5 + number : 25 + number] = 1 + number % 3
+        labels[31:33] = 255
+        image = rng.integers(0, 60, (*shape, 3)) + labels[..., None] % 4 * 50
+        row = {"prompt": f"a photo {number}", "flags": ["degenerate:dog"] if number == 0 else []}
+        row |= {"split": "val"} if number == 6 else {}
+        suffix = "png" if number % 2 else "jpg"
+        picture = native.encode_image(image.astype(np.uint8), suffix)
+        items.append(Item("trip/7" if number == 7 else f"{number:06d}", picture, suffix, lambda labels=labels: labels, row))
+    out = tmp_path_factory.mktemp("in") / "pets"
+    write_native(out, CLASSES, items, about={})
+    return out
+
+
+def config(**values) -> AugmentConfig:
+    return AugmentConfig(**{"add": ADD, "batch_size": 4, "seed": 5, **values})
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(pets, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "more"
+    result = augment(config(), pets, out)
+    assert (result.originals, result.added, result.done) == (8, 17, 25)
+    return out
+
+
+def test_a_sound_dataset_with_the_originals_in_it(made, pets):
+    checked = check_dataset(made)
+    assert checked.errors == 0, checked.findings
+    assert native.read_classes(made) == CLASSES
+    before, after = files(pets), files(made)
+    rows, new = native.read_rows(made)[:8], native.read_rows(made)[8:]
+    assert rows == native.read_rows(pets)
+    for row in rows:
+        assert after[row["file_name"]] == before[row["file_name"]]
+        assert after[row["mask"]] == before[row["mask"]]
+    assert [row["file_name"][:-4] for row in new] == [f"images/augmented-{i:06d}" for i in range(17)]
+    others = {"README.md", "seediff.toml", "classes.txt", "metadata.jsonl", "preview.html", "augmentations.jpg"}
+    assert set(after) - {row[kind] for row in (*rows, *new) for kind in ("file_name", "mask")} == others
+    assert b'id="augmentations"' in after["preview.html"]
+    assert "| originals | 8 |" in after["README.md"].decode()
+    assert len(list(native.read_dataset(made))) == 25
+
+
+def test_every_recipe_is_in_its_row(made, pets):
+    rows = [row for row in native.read_rows(made) if "recipe" in row]
+    steps = ["+".join(step["operation"] for step in row["recipe"]["steps"]) for row in rows]
+    assert Counter(steps) == dict(zip([text.split(":")[0] for text in ADD], (3, 4, 2, 3, 2, 1, 2), strict=True))
+    originals = {item.name: item for item in open_native(pets)[1]}
+    training = set(originals) - {"000006"}
+    for row, name in zip(rows, steps, strict=True):
+        recipe = row["recipe"]
+        sources = [recipe["source"], *(one for step in recipe["steps"] for one in step.get("sources", ()))]
+        assert set(sources) <= training
+        labels = [originals[one].label_map() for one in sources]
+        found = np.asarray(next(s.label_map for s in native.read_dataset(made) if s.metadata["file_name"] == row["file_name"]))
+        assert set(np.unique(found)) <= {0, 255} | set().union(*map(np.unique, labels))
+        assert found.shape == labels[0].shape
+        assert ("prompt" in row) == ("splice" not in name and "objects" not in name)
+        assert "flags" not in row
+        if "splice" in name:
+            assert len(set(sources)) == 4
+    assert len({row["recipe"]["seed"] for row in rows}) == len(rows)
+
+
+def test_sources_take_turns(pets):
+    _, items = open_native(pets)
+    for seed in (0, 1):
+        tasks = [task for task in plan(config(add=("flip:14", "blur:9"), seed=seed), items) if task.number is not None]
+        used = np.bincount([task.source for task in tasks], minlength=8)
+        assert used[6] == 0
+        assert set(np.delete(used, 6)) == {3, 4}
+        assert [task.source for task in tasks[:7]] != [task.source for task in tasks[7:14]]
+
+
+def test_other_workers_the_same_bytes(made, pets, tmp_path):
+    augment(config(), pets, tmp_path / "out", workers=2)
+    assert files(tmp_path / "out") == files(made)
+
+
+def test_links_the_same_bytes(made, pets, tmp_path):
+    augment(config(), pets, tmp_path / "out", link=True)
+    assert files(tmp_path / "out") == files(made)
+    assert os.path.samefile(tmp_path / "out/images/trip/7.png", pets / "images/trip/7.png")
+    assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("batches", [0, 1, 3, 6])
+def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypatch, batches, link):
+    real, done = AugmentJob.do, []
+
+    def interrupted(self, batch):
+        record = real(self, batch)
+        if len(done) == batches:
+            raise KeyboardInterrupt  # the batch's files are there, its record is not
+        done.append(batch)
+        return record
+
+    monkeypatch.setattr(AugmentJob, "do", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        augment(config(), pets, tmp_path / "out", link=link)
+    monkeypatch.setattr(AugmentJob, "do", real)
+    assert not (tmp_path / "out/metadata.jsonl").exists()
+    result = augment(config(), pets, tmp_path / "out", link=link)
+    assert result.done == 25 - 4 * batches
+    assert files(tmp_path / "out") == files(made)
+    assert augment(config(), pets, tmp_path / "out").done == 0
+
+
+def test_a_damaged_file_of_a_finished_batch_is_made_again(made, pets, tmp_path, monkeypatch):
+    monkeypatch.setattr(AugmentJob, "finish", lambda self, records: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        augment(config(), pets, tmp_path / "out")
+    monkeypatch.undo()
+    (tmp_path / "out/masks/augmented-000003.png").write_bytes(b"cut")
+    assert augment(config(), pets, tmp_path / "out").done == 4
+    assert files(tmp_path / "out") == files(made)
+
+
+def test_adding_more_leaves_the_first_as_they_are(made, pets, tmp_path):
+    augment(config(add=(*ADD, "flip-vertical:3")), pets, tmp_path / "out")
+    longer, shorter = files(tmp_path / "out"), files(made)
+    for row in native.read_rows(made):
+        assert longer[row["file_name"]] == shorter[row["file_name"]]
+    augment(config(seed=6), pets, tmp_path / "other")
+    other = files(tmp_path / "other")
+    assert sum(other[row["file_name"]] == shorter[row["file_name"]] for row in native.read_rows(made)[8:] if row["file_name"] in other) == 0
+
+
+def test_an_augmented_set_can_be_augmented_again(made, tmp_path):
+    result = augment(config(add=("flip:2",)), made, tmp_path / "out", progress=None)
+    assert (result.originals, result.added) == (25, 2)
+    assert native.read_rows(tmp_path / "out")[-1]["file_name"].startswith("images/augmented2-000001.")
+    assert check_dataset(tmp_path / "out").errors == 0
+
+
+def test_without_originals_as_jpeg(pets, tmp_path):
+    augment(config(keep_originals=False, image_format="jpg"), pets, tmp_path / "out")
+    rows = native.read_rows(tmp_path / "out")
+    assert len(rows) == 17
+    assert all(row["file_name"].endswith(".jpg") and "recipe" in row for row in rows)
+
+
+def test_a_set_of_one_sample(pets, tmp_path):
+    classes, items = open_native(pets)
+    write_native(tmp_path / "one", classes, items[:1], about={})
+    augment(AugmentConfig(add=("splice-2x2:1", "objects:2")), tmp_path / "one", tmp_path / "out")
+    assert native.read_rows(tmp_path / "out")[1]["recipe"]["steps"][0]["sources"] == ["000000"] * 3
+
+
+def test_bad_input_is_one_line(pets, tmp_path):
+    classes, items = open_native(pets)
+    with pytest.raises(UserError, match=r"classes\.txt: there is no such file"):
+        augment(config(), tmp_path / "nowhere", tmp_path / "out")
+    for inside in (pets, pets / "more", pets.parent):
+        with pytest.raises(UserError, match="must not be the dataset"):
+            augment(config(), pets, inside)
+    with pytest.raises(UserError, match="nothing to add"):
+        augment(config(add=("flip:0",)), pets, tmp_path / "out")
+    with pytest.raises(UserError, match="workers = 0"):
+        augment(config(), pets, tmp_path / "out", workers=0)
+    aside = [replace(item, row={**item.row, "split": "test"}) for item in items]
+    write_native(tmp_path / "aside", classes, aside, about={})
+    with pytest.raises(UserError, match="all are set aside"):
+        augment(config(), tmp_path / "aside", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_configuration_or_dataset_is_not_continued(made, pets, tmp_path):
+    with pytest.raises(UserError, match=r"another configuration.*seed: 5 → 7"):
+        augment(config(seed=7), pets, made)
+    classes, items = open_native(pets)
+    write_native(tmp_path / "fewer", classes, items[1:], about={})
+    with pytest.raises(UserError, match=r"another configuration.*data: 8 samples \(\w+\) → 7 samples"):
+        augment(config(), tmp_path / "fewer", made)
+    with run_folder.open_folder(tmp_path / "busy"), pytest.raises(UserError, match="in use by another run"):
+        augment(config(), pets, tmp_path / "busy")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_broken_picture_is_named(pets, tmp_path, workers):
+    classes, items = open_native(pets)
+    write_native(tmp_path / "bad", classes, items, about={})
+    broken = tmp_path / "bad/images/000001.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"000001\.png: cannot be read as a picture"):
+        augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out", workers=workers)
+
+
+def test_a_killed_worker_is_told(pets):
+    classes, items = open_native(pets)
+    with pytest.raises(UserError, match="a worker process ended unexpectedly"), maker(config(), classes, items, 2):
+        raise BrokenProcessPool
+
+
+def test_a_job_can_be_sent_to_other_machines(pets, made, tmp_path):
+    """What an engine of many processes needs: a pickled job does the same batches."""
+    settled, classes, items = settle(config(), pets)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    with maker(settled, classes, items, 1) as make:
+        start = partial(AugmentJob, classes=classes, items=items, tasks=plan(settled, items), make=make, link=False)
+        job = pickle.loads(pickle.dumps(start))(settled, tmp_path)
+    record = job.do(job.batches[3])
+    assert record.rows == native.read_rows(made)[12:16]
+    read = job.read_by_finish([record])
+    assert set(read) <= set(record.files)
+    assert all((tmp_path / name).read_bytes() == (made / name).read_bytes() for name in read)
+
+
+def test_the_command(pets, made, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ("augment", pets, "--seed", 5, "--batch-size", 4, "--add", ",".join(ADD[:3]), "--add", ",".join(ADD[3:]))
+    run(*words, "--out", out, "--dry-run")
+    text = capsys.readouterr().out
+    assert "Would make: 25 samples of 3 classes, in batches of up to 4" in text
+    assert "Originals: 8 of 8; for training, and so sources of new ones: 7" in text
+    assert "  flip+noise: 4" in text
+    assert not out.exists()
+    run(*words, "--out", out)
+    assert "8 originals and 17 new samples" in capsys.readouterr().out
+    assert files(out) == files(made)
+    run(*words, "--out", out)
+    assert capsys.readouterr().out.startswith("Complete: ")
+    run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
+    assert files(tmp_path / "again") == files(made)
+    assert capsys.readouterr().out == ""
+
+
+def test_preview_writes_the_same_page_again(made, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    page = (copy / native.PREVIEW).read_bytes()
+    (copy / native.PREVIEW).unlink()
+    assert main(["preview", str(copy)]) == 0
+    assert (copy / native.PREVIEW).read_bytes() == page
+    (copy / "augmentations.jpg").unlink()
+    assert main(["preview", str(copy)]) == 2
+    assert capsys.readouterr().err == f"seediff: {copy / 'augmentations.jpg'}: cannot be read: No such file or directory\n"
+
+
+def test_absurd_numbers_are_refused_at_once(pets, tmp_path):
+    for count in ("999999999999", "999999999999%", "999999999999/1"):
+        with pytest.raises(UserError, match="at most 10,000,000 can be added"):
+            augment(config(add=(f"flip:{count}",)), pets, tmp_path / "out")
+    for count in ("9" * 13, "9" * 400 + "%", "1/" + "9" * 400):
+        with pytest.raises(UserError, match="how many, in at most 12 digits"):
+            config(add=(f"flip:{count}",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_of_the_command(pets, tmp_path):
+    run("augment", pets, "--add", "noise:2", "--noise-sigma", "0.5,0.5", "--no-keep-originals", "--out", tmp_path / "out", "--quiet")
+    rows = native.read_rows(tmp_path / "out")
+    assert [row["recipe"]["steps"] for row in rows] == [[{"operation": "noise", "sigma": 0.5}]] * 2
+    saved = load_config(tmp_path / "out/seediff.toml", AugmentConfig)
+    assert saved.strength.noise_sigma == (0.5, 0.5)
+    run("augment", pets, "--out", tmp_path / "default", "--quiet")
+    assert {json.dumps(list(load_config(tmp_path / "default/seediff.toml", AugmentConfig).add))} == {json.dumps(list(AugmentConfig.add))}
+    run("augment", pets, "--preset", "diffumask", "--add", "flip:1", "--out", tmp_path / "both", "--quiet")
+    assert load_config(tmp_path / "both/seediff.toml", AugmentConfig).add == (*AugmentConfig.add, "flip:1")
+    for wrong, match in (
+        (("--add", "flop:1"), "no operation 'flop'"),
+        (("--noise-sigma", "a,b"), "--noise-sigma a,b"),
+        (("--box-count", "1"), "--box-count 1"),
+        (("--blur-sigma", "2,1"), "blur_sigma"),
+    ):
+        with pytest.raises(UserError, match=match):
+            run("augment", pets, *wrong, "--out", tmp_path / "wrong")

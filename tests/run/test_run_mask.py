@@ -1,0 +1,176 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from interrupted import check_interrupted, contents
+from photo_set import scene_photo, write_photos
+from PIL import Image
+
+from seediff.cli import main
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.photo_config import MaskPhotosConfig
+from seediff.photos import find_photos, read_photo
+from seediff.run.mask import MaskJob, mask_photos
+from seediff.run.photo_files import read_classes_csv
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos") / "in")
+
+
+def config(mini_folder, **values) -> MaskPhotosConfig:
+    values = {"classes": ("dog", "car"), "presence": 0.0, "timesteps": (100, 300), **values}
+    return MaskPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop"])
+def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_folder, fit):
+    found = find_photos([photos]).photos
+    result = mask_photos(config(mini_folder, fit=fit, keep_soft=True), found, tmp_path / "out")
+    samples = list(native.read_dataset(tmp_path / "out"))
+    assert result.dataset.made == len(samples) == 6
+    for sample, photo in zip(samples, found, strict=True):
+        np.testing.assert_array_equal(sample.image, read_photo(photo.path))
+        height, width = sample.label_map.shape
+        outside = height * width - min(height, width) ** 2 if fit == "crop" else 0
+        assert (sample.label_map == 255).sum() == outside
+        assert set(np.unique(sample.label_map)) <= {0, 1, 2, 255}
+        assert sample.metadata["source"] == photo.name
+        assert set(sample.metadata["presence"]) == {"dog", "car"}
+        assert sample.soft is not None
+        assert sample.soft.shape == (2, height, width)
+    assert (tmp_path / "out" / "images" / "000001.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
+    assert (tmp_path / "out" / "preview.html").is_file()
+
+
+def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
+    found = find_photos([photos]).photos
+    mask_photos(config(mini_folder, presence=1.0), found, tmp_path / "out")
+    for sample in native.read_dataset(tmp_path / "out"):
+        assert sample.metadata["classes"] == []
+        assert sample.metadata["asked"] == ["dog", "car"]
+        assert sample.metadata["flags"] == ["no_class"]
+        assert not sample.label_map.any()
+
+
+def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
+    table = tmp_path / "classes.csv"
+    table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
+    line = ["mask", str(photos), "--model", str(mini_folder), "--presence", "0", "--timesteps", "100", "--out", str(tmp_path / "out")]
+    assert main([*line, "--classes", str(table)]) == 0
+    rows = {row["source"]: row["asked"] for row in native.read_rows(tmp_path / "out")}
+    assert rows == {
+        "0": ["dog"],
+        "1": ["car", "dog"],
+        "2": [],
+        "3": ["dog", "car", "cat"],
+        "4": ["dog", "car", "cat"],
+        "trip/last": ["cat"],
+    }
+    assert native.read_classes(tmp_path / "out") == ("dog", "car", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file;classes\n", "'file' is missing"),
+        ("file,classes\nnowhere.png,dog\n", "line 2: file 'nowhere.png': not among the photographs"),
+        ("file,classes\n0.png,dog\n0.png,cat\n", "line 3: file '0.png' is there twice"),
+        ("file,classes\n0.png,dog,cat\n", "put quotes around"),
+    ],
+)
+def test_bad_tables_are_told_by_line(tmp_path, photos, text, message):
+    table = tmp_path / "classes.csv"
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_classes_csv(table, find_photos([photos]).photos)
+
+
+def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
+    """The text encoder of the embedded model reads 32 tokens: its 19 classes need more than one sentence."""
+    from seediff.models.mini.world import CLASSES
+
+    found = find_photos([photos / "0.png"]).photos
+    mask_photos(config(mini_folder, classes=CLASSES, timesteps=(100,), keep_soft=True), found, tmp_path / "out")
+    (sample,) = native.read_dataset(tmp_path / "out")
+    assert sample.metadata["classes"] == list(CLASSES)
+    assert sample.soft is not None
+    assert len(sample.soft) == len(CLASSES)
+
+
+def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
+    found, chosen = find_photos([photos]).photos, config(mini_folder)
+    check_interrupted(lambda out: mask_photos(chosen, found, out), tmp_path, monkeypatch, (0, 1, 5, 11))
+    with pytest.raises(UserError, match="presence"):
+        mask_photos(replace(chosen, presence=0.9), found, tmp_path / "whole")
+
+
+def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_folder, capsys, monkeypatch):
+    out = tmp_path / "out"
+    table = tmp_path / "classes.csv"
+    table.write_text("file,classes\n0.png,dog\n1,car\n", encoding="utf-8")
+    line = ["mask", str(photos), "--classes", str(table), "--model", str(mini_folder), "--timesteps", "100", "--out", str(out)]
+    line += ["--batch-size", "2", "--quiet"]
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("Would do: 6 photographs")
+    assert not out.exists()
+    real = MaskJob.do
+
+    def second_fails(self, batch):
+        if batch[0].index:
+            raise UserError("stopped")
+        return real(self, batch)
+
+    monkeypatch.setattr(MaskJob, "do", second_fails)
+    assert main(line) == 2
+    monkeypatch.undo()
+    before = contents(out)
+    capsys.readouterr()
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
+    assert contents(out) == before
+    assert main(line) == 0
+    assert main([*line, "--dry-run"]) == 0
+    assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out
+    table.write_text("file,classes\n0.png,car\n1,dog\n", encoding="utf-8")
+    assert main([*line, "--dry-run"]) == 2
+    assert "another configuration" in capsys.readouterr().err
+
+
+def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
+    folder = write_photos(tmp_path / "in", 2)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    line = ["mask", str(folder), "--classes", "dog", "--model", str(mini_folder), "--timesteps", "100", "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    assert "1 of 4 photographs could not be used (broken.jpg: " in capsys.readouterr().err
+    assert len(list(native.read_dataset(tmp_path / "out"))) == 3
+
+
+BAD = [
+    ([], "no classes: name them"),
+    (["--classes", "zebra"], "zebra"),
+    (["--classes", "dog", "--timesteps", "2000"], "timesteps = (2000,)"),
+    (["--classes", "dog", "--timesteps", "50,50"], "timesteps = (50, 50): each can be named only once"),
+    (["--classes", "dog", "--size", "0"], "size = 0 must be at least 8 pixels"),
+    (["--classes", "dog", "--size", "2048"], "attention grows with the fourth power"),
+    (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph any class"),
+    (["--classes", "dog", "--presence", "2"], "presence = 2.0 must be in [0, 1]"),
+    (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),
+    (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
+    (["--classes", "dog", "--seed-level", "64"], "seed_level"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, message):
+    Image.fromarray(scene_photo(0)).save(tmp_path / "a.png")
+    (tmp_path / "empty.csv").write_text("file,classes\na.png,\n", encoding="utf-8")
+    line = [part.replace("{in}", str(tmp_path)) for part in line]
+    assert main(["mask", str(tmp_path / "a.png"), *line, "--model", str(mini_folder), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,306 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from interrupted import check_interrupted, contents
+from photo_set import scene_photo, write_photos
+from PIL import Image
+
+from seediff.cli import main
+from seediff.config import SegmentConfig
+from seediff.dataset import native
+from seediff.dataset.rle import decode
+from seediff.errors import UserError
+from seediff.evaluate.label_maps import read_label_map
+from seediff.photo_config import SegmentPhotosConfig
+from seediff.photos import find_photos, read_photo
+from seediff.run.segment import SegmentJob, segment_photos
+from seediff.run.segment_files import encode_segments, read_segments
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos") / "in")
+
+
+def config(mini_folder, **values) -> SegmentPhotosConfig:
+    values = {"segment": SegmentConfig(kl_threshold=0.3, num_points=8), **values}
+    return SegmentPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop", "tile"])
+def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_folder, fit):
+    found = find_photos([photos]).photos
+    result = segment_photos(config(mini_folder, fit=fit), found, tmp_path / "out")
+    assert [row["photo"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
+    assert (result.done, result.failed) == (6, [])
+    for row, photo in zip(result.rows, found, strict=True):
+        label_map = read_label_map(tmp_path / "out" / "labels" / f"{photo.name}.png")
+        height, width = read_photo(photo.path).shape[:2]
+        assert label_map.shape == (height, width) == (row["height"], row["width"])
+        assert (label_map == -1).sum() == (height * width - min(height, width) ** 2 if fit == "crop" else 0)
+        assert np.array_equal(np.unique(label_map[label_map >= 0]), np.arange(len(row["segments"])))
+        for one in row["segments"]:
+            mask = label_map == one["segment"]
+            np.testing.assert_array_equal(decode(one["segmentation"]), mask)
+            rows, columns = np.nonzero(mask)
+            assert one["area"] == mask.sum()
+            assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert 0 < one["score"] <= 1
+        assert Image.open(tmp_path / "out" / "overlays" / f"{photo.name}.jpg").size == (width, height)
+    assert (tmp_path / "out" / "overview.jpg").is_file()
+
+
+def test_methods_and_names(tmp_path, photos, mini_folder):
+    found = find_photos([photos]).photos
+    for segment in (SegmentConfig(method="kmeans", k=3), SegmentConfig(method="diffcut"), SegmentConfig(refine=True, kl_threshold=0.3)):
+        out = tmp_path / f"{segment.method}{segment.refine}"
+        result = segment_photos(config(mini_folder, segment=segment, names=("dog", "car"), name_threshold=0.0), found, out)
+        assert all(one["name"] in ("dog", "car") for row in result.rows for one in row["segments"])
+        assert (out / "classes.txt").read_text().split() == ["background", "dog", "car"]
+        named = np.asarray(Image.open(out / "named" / "0.png"))
+        assert set(np.unique(named)) <= {1, 2}
+        if segment.method == "kmeans":
+            assert all(len(row["segments"]) <= 3 for row in result.rows)
+
+
+def write_label(path: Path, shape: tuple[int, int], count: int = 2, first: int = 0) -> None:
+    """A label map of `count` upright stripes of one width."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stripes = first + np.arange(shape[1]) * count // shape[1]
+    Image.fromarray(stripes[None].repeat(shape[0], 0).astype(np.uint8 if stripes.max() < 256 else np.uint16)).save(path)
+
+
+def test_truth_counts_come_from_label_maps(tmp_path, photos, mini_folder, capsys):
+    labels, found = tmp_path / "labels", find_photos([photos]).photos
+    for number, photo in enumerate(found):
+        # Ids beyond the classes that a plain folder has by default are no error, and 255 of 16 bits is an id.
+        shape = read_photo(photo.path).shape
+        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 255)[number % 3])
+    line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--out", str(tmp_path / "out")]
+    assert main([*line, "--labels", str(labels)]) == 0
+    counts = [len(row["segments"]) for row in read_segments(tmp_path / "out")]
+    assert all(count <= 1 + number for number, count in enumerate(counts))
+    assert max(counts) > 2
+    write_label(labels / "3.png", (60, 150), 150)
+    assert main([*line, "--labels", str(labels)]) == 2
+    assert "another configuration" in capsys.readouterr().err
+    assert main([*line[:-1], str(tmp_path / "other")]) == 2
+    assert "needs --labels" in capsys.readouterr().err
+
+
+def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, photos, mini_folder, capsys):
+    labels = tmp_path / "labels"
+    for photo in find_photos([photos]).photos:
+        shape = read_photo(photo.path).shape
+        write_label(labels / f"{photo.name}.png", (shape[0], shape[1]))
+    (labels / "0.png").unlink()
+    (labels / "1.png").write_bytes(b"broken")
+    write_label(labels / "2.png", (10, 20))
+    write_label(labels / "trip" / "last.png", (96, 128), 128)
+    line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--size", "32"]
+    line += ["--labels", str(labels), "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    positions = (32 // 4) ** 2
+    failed = {row["photo"]: row["reason"] for row in native.read_rows(tmp_path / "out", "failed.jsonl")}
+    assert sorted(failed) == ["0", "1", "2", "trip/last"]
+    assert "there is no label map" in failed["0"]
+    assert failed["1"].startswith("label map '1': cannot be read")
+    assert failed["2"] == "label map '2' is 20 × 10 pixels, the photograph 100 × 100"
+    assert failed["trip/last"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
+    assert all(str(tmp_path) not in reason for reason in failed.values())
+    assert [row["photo"] for row in read_segments(tmp_path / "out")] == ["3", "4"]
+    capsys.readouterr()
+    write_label(tmp_path / "none" / "else.png", (8, 8))
+    assert main([*line[:-3], str(tmp_path / "none"), "--out", str(tmp_path / "other")]) == 2
+    assert "no label map of any of the 6 photographs" in capsys.readouterr().err
+
+
+def test_too_many_tiles_are_one_photographs_failure(tmp_path, mini_folder):
+    folder = write_photos(tmp_path / "in", 1)
+    Image.fromarray(scene_photo(1, 10, 400)).save(folder / "strip.png")
+    result = segment_photos(config(mini_folder, fit="tile", size=64), find_photos([folder]).photos, tmp_path / "out")
+    assert [row["photo"] for row in result.rows] == ["0", "trip/last"]
+    (failed,) = result.failed
+    assert failed["photo"] == "strip"
+    assert failed["reason"].startswith("400 × 10 pixels would be 79 squares, more than 64")
+
+
+def test_words_that_cannot_be_names(tmp_path, photos, mini_folder):
+    found = find_photos([photos / "0.png", photos / "trip"]).photos
+    words = {"0": [f"word{i}" for i in range(200)], "last": [f"word{i}" for i in range(100, 300)]}
+    with pytest.raises(UserError, match=r"words of the photographs: 300 different words, more than the 254"):
+        segment_photos(config(mini_folder), found, tmp_path / "out", words=words)
+    assert not (tmp_path / "out").exists()
+    words = {"0": ("dog", "background", "dog"), "last": ()}
+    segment_photos(config(mini_folder, name_threshold=0.0), found, tmp_path / "out", words=words)
+    assert native.read_classes(tmp_path / "out") == ("dog",)
+
+
+def test_a_batch_is_written_photograph_by_photograph(tmp_path, photos, mini_folder, monkeypatch):
+    """What is found of one photograph is on the disk before the next one is named."""
+    here: list[int] = []
+    real = SegmentJob.names
+
+    def names(self, one, segments):
+        here.append(len(list((tmp_path / "out" / "labels").rglob("*.png"))))
+        return real(self, one, segments)
+
+    monkeypatch.setattr(SegmentJob, "names", names)
+    segment_photos(replace(config(mini_folder, names=("dog",)), batch_size=6), find_photos([photos]).photos, tmp_path / "out")
+    assert here == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
+def test_a_photograph_whose_name_is_not_utf8(tmp_path, mini_folder):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    try:
+        Image.fromarray(scene_photo(0)).save(path)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    (row,) = segment_photos(config(mini_folder), find_photos([path]).photos, tmp_path / "out").rows
+    assert row["file_name"] == "caf\N{REPLACEMENT CHARACTER}.png"
+
+
+def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
+    found, chosen = find_photos([photos]).photos, config(mini_folder, names=("dog",))
+    check_interrupted(lambda out: segment_photos(chosen, found, out), tmp_path, monkeypatch, (0, 1, 4, 9, 17))
+    with pytest.raises(UserError, match="photos: 6 photographs"):
+        segment_photos(chosen, found[:-1], tmp_path / "whole")
+    with pytest.raises(UserError, match="another configuration"):
+        segment_photos(replace(chosen, fit="crop"), found, tmp_path / "whole")
+
+
+def test_segments_do_not_depend_on_the_batch_or_the_threads(tmp_path, photos, mini_folder):
+    found = find_photos([photos]).photos
+    for batch_size, threads in ((1, 1), (4, 2)):
+        segment_photos(replace(config(mini_folder), batch_size=batch_size, threads=threads), found, tmp_path / f"{batch_size}")
+    labels = [{k: v for k, v in contents(tmp_path / f"{b}").items() if k.startswith("labels/")} for b in (1, 4)]
+    assert labels[0] == labels[1]
+    assert len(labels[0]) == 6
+
+
+def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, capsys):
+    folder = tmp_path / "in"
+    write_photos(folder, 3)
+    whole = (folder / "1.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").touch()
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "notes.txt").write_text("skipped")
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(folder / "one.png")
+    frames = [Image.fromarray(scene_photo(i)) for i in range(3)]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    Image.new("1", (20_000, 10_000)).save(folder / "huge.png")
+    line = ["segment", str(folder), "--model", str(mini_folder), "--out", str(folder / "out"), "--kl-threshold", "0.3", "--num-points", "8"]
+    assert main(line) == 2
+    captured = capsys.readouterr()
+    assert "6 of 10 photographs could not be used" in captured.err
+    assert len(captured.err.splitlines()) == 1
+    failed = {row["photo"]: row["reason"] for row in native.read_rows(folder / "out", "failed.jsonl")}
+    assert sorted(failed) == ["empty", "huge", "moving", "one", "text", "truncated"]
+    assert all(str(tmp_path) not in reason for reason in failed.values())
+    assert len(read_segments(folder / "out")) == 4
+    assert main(line) == 2  # complete: says so again, and finds none of its own pictures
+    assert len(read_segments(folder / "out")) == 4
+
+
+def test_many_segments_need_sixteen_bits(tmp_path):
+    label_map = np.arange(300, dtype=np.int32).reshape(20, 15)
+    label_map[0, 0] = -1
+    (tmp_path / "m.png").write_bytes(encode_segments(label_map))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "m.png"), label_map)
+    (tmp_path / "m.png").write_bytes(encode_segments(label_map.clip(-1, 254)))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "m.png"), label_map.clip(-1, 254))
+
+
+def test_json_is_read_by_pycocotools(tmp_path, photos, mini_folder, capsys):
+    from pycocotools.coco import COCO
+
+    segment_photos(config(mini_folder), find_photos([photos]).photos, tmp_path / "out")
+    coco = COCO(str(tmp_path / "out" / "segments.json"))
+    table = json.loads((tmp_path / "out" / "segments.json").read_text())
+    for one in coco.loadAnns(coco.getAnnIds()):
+        assert coco.annToMask(one).sum() == one["area"]
+    assert len(coco.getImgIds()) == len(table["images"]) == 6
+
+
+BAD = [
+    (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+    (["{in}", "--kl-threshold", "0"], "kl_threshold = 0.0 must be above 0"),
+    (["{in}", "--kl-threshold", "one"], "--kl-threshold one: must be numbers"),
+    (["{in}", "--weights", "0,0"], "weights = (0.0, 0.0)"),
+    (["{in}", "--num-points", "999"], "num_points = 999 must be"),
+    (["{in}", "--method", "kmeans"], "method kmeans needs k"),
+    (["{in}", "-k", "3"], "k = 3 is an option of method kmeans"),
+    (["{in}", "--method", "kmeans", "-k", "100000"], "k = 100000 must be from 1 to"),
+    (["{in}", "--names", "zebra"], "zebra"),
+    (["{in}", "--names", ","], "--names"),
+    (["{in}", "--names", "dog,dog"], "names: classes named more than once: dog"),
+    (["{in}", "--names", "background"], "names: 'background' is the name of id 0"),
+    (["{in}", "--names", "d\x07g"], "is no class name"),
+    (["{in}", "--names", ",".join(f"w{i}" for i in range(255))], "names: 255 different words, more than the 254"),
+    (["{in}", "--size", "0"], "size = 0 must be at least 8 pixels"),
+    (["{in}", "--size", "-64"], "size = -64 must be at least 8"),
+    (["{in}", "--size", "2048"], "size = 2048 must be at most 512 for this model: attention grows"),
+    (["{in}", "--rounds", "2", "--kl-threshold", "1,0.5"], "--rounds: 2 values of kl_threshold"),
+    (["{in}", "--labels", "{in}"], "--labels: is used only with --method kmeans -k truth"),
+    (["{in}", "--vote", "majority"], "--vote: segments get no names without"),
+    (["{in}", "--name-threshold", "0.6"], "--name-threshold: segments get no names without"),
+    (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut, not of diffseg"),
+    (["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"], "--cut-power: is an option of method diffcut, not of kmeans"),
+    (["{in}", "--timestep", "1000"], "timestep = 1000 must be"),
+    (["{in}", "--size", "100"], "must be a multiple of"),
+    (["{in}/out/labels/0.png"], "out"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, message):
+    folder = write_photos(tmp_path / "in", 1)
+    (folder / "out" / "labels").mkdir(parents=True)
+    Image.fromarray(scene_photo(0)).save(folder / "out" / "labels" / "0.png")
+    out = folder / "out" if "out/labels" in line[0] else tmp_path / "fresh"
+    arguments = [part.replace("{in}", str(folder)) for part in line]
+    assert main(["segment", *arguments, "--model", str(mini_folder), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "fresh").exists()
+
+
+def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_folder, capsys, monkeypatch):
+    out = tmp_path / "out"
+    captions = tmp_path / "captions.csv"
+    captions.write_text("file,caption\n0.png,a dog on a background\n1.jpg,a car\n", encoding="utf-8")
+    line = ["segment", str(photos), "--captions", str(captions), "--model", str(mini_folder), "--batch-size", "2", "--quiet"]
+    line += ["--out", str(out)]
+    assert main([*line, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Would do: 6 photographs")
+    assert "Names: those of the captions" in said
+    assert not out.exists()
+    real = SegmentJob.do
+
+    def second_fails(self, batch):
+        if batch[0].photo.name == "2":
+            raise UserError("stopped")
+        return real(self, batch)
+
+    monkeypatch.setattr(SegmentJob, "do", second_fails)
+    assert main(line) == 2
+    monkeypatch.undo()
+    before = contents(out)
+    capsys.readouterr()
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
+    assert contents(out) == before
+    assert main(line) == 0
+    assert main([*line, "--dry-run"]) == 0
+    assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out
+    captions.write_text("file,caption\n0.png,a cat\n1.jpg,a car\n", encoding="utf-8")
+    assert main([*line, "--dry-run"]) == 2
+    assert "another configuration" in capsys.readouterr().err
