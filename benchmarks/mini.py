@@ -35,9 +35,9 @@ from seediff.masks import make_masks
 from seediff.models.registry import Model, load_model
 from seediff.outputs import make_writable, write_atomic
 from seediff.pipeline import generate_batch
-from seediff.prompts import sample_specs
 from seediff.run.folder import BatchRecord, make_room, record_file, write_record
 from seediff.run_config import GenerateConfig
+from seediff.specs import sample_specs
 from seediff.types import AttentionMaps, MaskResult, SampleSpec
 
 PARTS = ("unet", "capture", "vae", "other", "masks", "writing")

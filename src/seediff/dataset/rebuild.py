@@ -106,8 +106,8 @@ def _imported(folder: Path, classes: Sequence[str]) -> tuple[Maker, list[str]]:
 
 
 def _generated(folder: Path, classes: Sequence[str]) -> tuple[Maker, list[str]]:
-    from ..prompts import sample_seed, sample_specs
     from ..run_config import GenerateConfig, load_config
+    from ..specs import sample_seed, sample_specs
 
     config = load_config(folder / native.CONFIG, GenerateConfig)
     version = read_toml(folder / native.CONFIG).get("version")

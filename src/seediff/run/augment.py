@@ -30,7 +30,7 @@ from ..dataset.augment import Picture, apply
 from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native
 from ..errors import UserError, first_line
 from ..outputs import write_atomic
-from ..prompts import sample_seed
+from ..specs import sample_seed
 from ..workers import in_order
 from .address import Out, parse_out
 from .engine import Engine, Job, Progress, Timer, run_job

@@ -14,8 +14,8 @@ from ..errors import UserError
 from ..fingerprint import model_fingerprint
 from ..levels import check_levels
 from ..model_files import check_files
-from ..prompts import redraw, sample_specs
 from ..run_config import GenerateConfig
+from ..specs import redraw, sample_specs
 from .address import Out
 from .engine import Engine, Job, Progress, Timer, run_job
 from .folder import BatchRecord

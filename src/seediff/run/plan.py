@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..model_files import check_files, read_part
 from ..models.registry import resolve_name
-from ..prompts import sample_specs
 from ..run_config import GenerateConfig
+from ..specs import sample_specs
 from .folder import look_into
 
 PROMPTS_SHOWN = 8

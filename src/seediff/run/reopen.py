@@ -19,8 +19,8 @@ from ..dataset import native
 from ..dataset.store import find_extras
 from ..errors import UserError
 from ..photo_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..prompts import sample_count
 from ..run_config import DatasetConfig, GenerateConfig, load_dataset_config
+from ..specs import sample_count
 from ..toml import read_toml
 from .folder import BatchRecord, make_room, open_folder, write_record
 from .photo_files import read_failures

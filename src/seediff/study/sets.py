@@ -25,10 +25,11 @@ from ..dataset.store import Item, read_label_map
 from ..errors import UserError
 from ..fingerprint import model_fingerprint
 from ..outputs import write_atomic
-from ..prompts import DEFAULT_PROMPTS, check_classes, check_prompts, class_groups, join_classes, sample_seed
+from ..prompts import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
 from ..run.engine import Job, Progress, Timer, run_job
 from ..run.folder import BatchRecord, record_file
 from ..run.place import open_place
+from ..specs import class_groups, sample_seed
 
 if TYPE_CHECKING:
     from ..capture import Layers
