@@ -94,6 +94,18 @@ class Addition:
         return max(1, round(self.share * samples)) if self.share and samples else 0
 
 
+def parse_recipe(text: str) -> tuple[str, ...]:
+    """A preset's name, or additions with commas between, as additions. Raises UserError."""
+    if text in PRESETS:
+        return PRESETS[text]
+    if ":" not in text:
+        raise UserError(f"augment = {text!r} must be one of {', '.join(PRESETS)}, or operations and how many, such as objects:50%,flip:20%")
+    additions = tuple(part.strip() for part in text.split(","))
+    for addition in additions:
+        parse_addition(addition)
+    return additions
+
+
 def parse_addition(text: str) -> Addition:
     """`flip+noise:50%`, `splice-2x2:3000/60000` (shares of the set) or `blur:200` (pictures). Raises UserError."""
     names, _, amount = text.partition(":")

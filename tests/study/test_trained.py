@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seediff.dataset.store import open_native
+from seediff.dataset.store import Item, open_native
 from seediff.errors import UserError
 from seediff.fingerprint import data_fingerprint
 from seediff.models.mini.scene_sets import write_scene_set
@@ -151,10 +151,25 @@ def test_chosen_samples(places):
     assert chosen(Source(folder="x", skip=2, count=3), items, classes) == items[2:5]
     assert items[0] in chosen(Source(folder="x", only=tuple(shown)), items, classes)
     assert items[0] not in chosen(Source(folder="x", without=(shown[0],)), items, classes)
+    single = chosen(Source(folder="x", objects=1), items, classes)
+    assert 0 < len(single) < len(items)
+    assert all(len(item.row["classes"]) == 1 for item in single)
     with pytest.raises(UserError, match="class 'unicorn' is not one"):
         chosen(Source(folder="x", only=("unicorn",)), items, classes)
     with pytest.raises(UserError, match="no sample is left"):
         chosen(Source(folder="x", skip=100), items, classes)
+
+
+def test_surest_samples():
+    def item(name, **confidence):
+        return Item(name, b"", "png", lambda: np.zeros((1, 1), np.uint8), {"classes": list(confidence), "confidence": confidence})
+
+    items = [item("a", dog=0.9, cat=0.1), item("b", dog=0.5), item("c", cat=0.4), item("d")]
+    source = Source(set="main", labels="ca", surest=0.5)
+    assert [one.name for one in chosen(source, items, ["dog", "cat"])] == ["b", "c"]
+    assert [one.name for one in chosen(replace(source, surest=0.01), items, ["dog", "cat"])] == ["b"]
+    assert [one.name for one in chosen(replace(source, surest=0.75), items, ["dog", "cat"])] == ["a", "b", "c"]
+    assert [one.name for one in chosen(replace(source, objects=1, surest=0.5), items, ["dog", "cat"])] == ["b"]
 
 
 def test_sources_are_joined_by_the_names_of_their_classes(places):

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..augment_config import PRESETS, parse_addition
+from ..augment_config import parse_addition, parse_recipe
 from ..errors import UserError
 from ..photo_config import MaskPhotosConfig
 from ..train.config import TrainConfig
@@ -115,7 +115,7 @@ def sample_count(source: Source) -> int:
     count = source.count or 1000
     if source.augment is None:
         return count
-    return count + sum(parse_addition(text).of(count) for text in PRESETS[source.augment])
+    return count + sum(parse_addition(text).of(count) for text in parse_recipe(source.augment))
 
 
 def train_cost(table: Table, part: Training) -> Cost:

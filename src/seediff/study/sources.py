@@ -106,7 +106,8 @@ def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
 
 
 def chosen(source: Source, items: Sequence[Item], classes: Sequence[str]) -> list[Item]:
-    """The source's share of all there is. `only` and `without` choose among the first `count`, by the classes that rows name."""
+    """The source's share of all there is. `only`, `without` and `objects` choose among the first `count`, by the classes that rows name,
+    and `surest` among those that are left."""
     end = None if source.count is None else source.skip + source.count
     found = list(items[source.skip : end])
     check_named(source, classes)
@@ -114,6 +115,11 @@ def chosen(source: Source, items: Sequence[Item], classes: Sequence[str]) -> lis
         found = [item for item in found if item.row.get("classes") and set(item.row["classes"]) <= set(source.only)]
     if source.without:
         found = [item for item in found if not set(item.row.get("classes", ())) & set(source.without)]
+    if source.objects:
+        found = [item for item in found if len(item.row.get("classes", ())) == source.objects]
+    if source.surest:
+        sure = sorted(range(len(found)), key=lambda i: -min(found[i].row["confidence"].values(), default=-1.0))
+        found = [found[i] for i in sorted(sure[: max(1, round(source.surest * len(found)))])]
     if not found:
         raise UserError("no sample is left of the data")
     return found
@@ -221,7 +227,7 @@ def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[Item]]:
 
 def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None) -> Path:
     """The folder of a source's samples after `seediff augment`."""
-    from ..augment_config import PRESETS, AugmentConfig
+    from ..augment_config import AugmentConfig, parse_recipe
     from ..run.augment import augment
 
     key = digest(described(source, sets, places))
@@ -229,6 +235,6 @@ def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], 
     if not plain.is_dir():
         write_native(plain, samples.classes, samples.items, about={"command": "seediff study"}, link=True)
     out = places.work / "augmented" / key
-    recipe = AugmentConfig(add=PRESETS[str(source.augment)], seed=source.seed or 0)
+    recipe = AugmentConfig(add=parse_recipe(str(source.augment)), seed=source.seed or 0)
     augment(recipe, plain, out, link=True, progress=progress)
     return out

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..augment_config import PRESETS
+from ..augment_config import parse_recipe
 from ..base_config import load_config
 from ..errors import UserError
 from ..fields import checked
@@ -33,10 +33,11 @@ class Source:
     """Samples, from one of three places: a drawn set, scenes of the embedded world, or a folder of one's own.
 
     set, labels: a set's name under [sets] and one of its labellings. scenes: a set of `seediff mini scenes`. folder: a name for
-    `--data NAME=PATH`, with the `split` of it. count: the first so many, after
-    `skip` others. only, without: samples that show only, or none, of these
-    classes. seed: of rendered scenes, or of the second and further drawings of a set, which are other images of the same kind.
-    masks: other masks of the same images (study/relabel.py). augment: a preset of `seediff augment`, applied to the samples.
+    `--data NAME=PATH`, with the `split` of it. count: the first so many, after `skip` others. only, without: samples that show only, or
+    none, of these classes. objects: samples that show so many classes. surest: of a drawn set, the share whose least certain mask is most
+    certain (dataset/select.py says how that is measured). seed: of rendered scenes, or of the second and further drawings of a set,
+    which are other images of the same kind. masks: other masks of the same images (study/relabel.py). augment: a preset of
+    `seediff augment`, or what its `--add` takes, with commas between; applied to the samples.
     """
 
     set: str | None = None
@@ -48,6 +49,8 @@ class Source:
     skip: int = 0
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    objects: int | None = None
+    surest: float | None = None
     seed: int | None = None
     masks: str | None = None
     augment: str | None = None
@@ -59,8 +62,12 @@ class Source:
             raise UserError("set and labels belong together")
         if self.skip < 0 or (self.count is not None and self.count < 1):
             raise UserError(f"count = {self.count}, skip = {self.skip}: must be at least 1 and 0")
-        if self.augment is not None and self.augment not in PRESETS:
-            raise UserError(f"augment = {self.augment!r} must be one of {', '.join(PRESETS)}")
+        if self.objects is not None and self.objects < 1:
+            raise UserError(f"objects = {self.objects} must be at least 1")
+        if self.surest is not None and not (self.set is not None and 0 < self.surest <= 1):
+            raise UserError(f"surest = {self.surest} must be a share in (0, 1], of a drawn set: only its masks say how certain they are")
+        if self.augment is not None:
+            parse_recipe(self.augment)
         if self.masks is not None and self.folder is not None:
             raise UserError("masks: are made of drawn sets and of scenes, whose rows say which classes an image shows; not of a folder")
 
@@ -77,7 +84,7 @@ class HeldOut(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("only", "without", "masks", "augment"):
+        for name in ("only", "without", "objects", "surest", "masks", "augment"):
             if getattr(self, name):
                 raise UserError(f"{name}: is for data to train on; a test is measured as it is")
 
