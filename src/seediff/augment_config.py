@@ -95,15 +95,15 @@ class Addition:
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
-    """A preset's name, or additions with commas between, as additions. Raises UserError."""
-    if text in PRESETS:
-        return PRESETS[text]
-    if ":" not in text:
-        raise UserError(f"augment = {text!r} must be one of {', '.join(PRESETS)}, or operations and how many, such as objects:50%,flip:20%")
-    additions = tuple(part.strip() for part in text.split(","))
+    """Presets and additions with commas between, as additions. Raises UserError."""
+    additions: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part not in PRESETS and ":" not in part:
+            raise UserError(f"augment: {part!r} must be one of {', '.join(PRESETS)}, or an operation and how many, such as objects:50%")
+        additions += PRESETS.get(part, (part,))
     for addition in additions:
         parse_addition(addition)
-    return additions
+    return tuple(additions)
 
 
 def parse_addition(text: str) -> Addition:

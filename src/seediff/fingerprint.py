@@ -13,6 +13,8 @@ from .models.registry import resolve_name
 
 WHOLE = 1 << 20
 """Files of up to this many bytes are read in full."""
+LISTS = (".txt", ".json", ".jsonl", ".yaml", ".csv")
+"""Files that say what a folder of data holds, whose contents may change while their size does not."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
 """Of larger ones, so many pieces of so many bytes, evenly spaced: weights trained further have other bytes everywhere."""
 
@@ -32,18 +34,44 @@ def model_fingerprint(model: str) -> str:
         raise UserError(f"model folder {source}: cannot be read ({first_line(error)})") from error
 
 
-def weights_fingerprint(path: Path) -> str:
+def content_fingerprint(path: Path) -> str:
     """The same of a file, or of all files below a folder. Raises OSError."""
-    if path.is_file():
-        return _fingerprint(path.parent, [path])
-    return _fingerprint(path, sorted(one for one in path.rglob("*") if one.is_file()))
+    return _fingerprint(path.parent, [path]) if path.is_file() else _fingerprint(path, _files_below(path))
+
+
+def data_fingerprint(folder: Path) -> str:
+    """A text for a folder of data, of any size: from the names and sizes of all files below it, and the contents of small lists and
+    tables, but no picture is read. Raises OSError."""
+    digest = hashlib.sha256()
+    for path in _files_below(folder):
+        size = path.stat().st_size
+        digest.update(_named(path, folder, size))
+        if path.suffix in LISTS and size <= WHOLE:
+            digest.update(path.read_bytes())
+    return "sha256:" + digest.hexdigest()[:32]
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files below a folder, also behind links, in the order of their paths; none whose name or folder begins with a dot, for these
+    are the system's."""
+    found, seen = [], set()
+    for at, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(at)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        found += [] if real in seen else [Path(at, name) for name in files if not name.startswith(".")]
+        seen.add(real)
+    return sorted(path for path in found if path.is_file())
+
+
+def _named(path: Path, folder: Path, size: int) -> bytes:
+    return f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape")
 
 
 def _fingerprint(folder: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
+        digest.update(_named(path, folder, size))
         with path.open("rb") as file:
             if size <= WHOLE:
                 digest.update(file.read())
@@ -51,16 +79,6 @@ def _fingerprint(folder: Path, files: Iterable[Path]) -> str:
             for number in range(SAMPLES):
                 file.seek(number * (size - SAMPLE_BYTES) // (SAMPLES - 1), os.SEEK_SET)
                 digest.update(file.read(SAMPLE_BYTES))
-    return "sha256:" + digest.hexdigest()[:32]
-
-
-def data_fingerprint(folder: Path) -> str:
-    """A text for a folder of data, of any size: from the names and sizes of all files below it, without reading them. Files of the
-    system, whose names begin with a dot, do not count."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
     return "sha256:" + digest.hexdigest()[:32]
 
 

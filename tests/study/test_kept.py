@@ -10,6 +10,7 @@ from seediff.errors import UserError
 from seediff.study.kept import open_kept
 
 TABLE = {
+    "table": "main",
     "test_keys": {"held_out": "t1"},
     "rows": [{"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [{"miou": 0.5}, {"miou": 0.6}]}}],
 }
@@ -54,6 +55,7 @@ def test_tables_below_a_folder_are_read(tmp_path):
         (None, "there is no such folder"),
         ({"set": "truth"}, "holds no results.json of a table"),
         ("{", "results.json: cannot be read as JSON"),
+        ({"table": "main", "rows": []}, "was written by an earlier version"),
         ({**TABLE, "test_keys": {}}, "is not results.json of a table that `seediff study` wrote"),
         ({**TABLE, "rows": [{"segmenters": ["s1"]}]}, "is not results.json of a table that `seediff study` wrote"),
     ],

@@ -16,11 +16,13 @@ from seediff.fingerprint import data_fingerprint
 from seediff.models.mini.scene_sets import write_scene_set
 from seediff.study import sources, trained
 from seediff.study.kept import open_kept
+from seediff.study.sets import SetConfig
 from seediff.study.sources import Places, chosen, described, joined, open_source
 from seediff.study.tables import HeldOut, Row, Source, Table
 from seediff.study.trained import check, run_table, training_digest, training_of
 from seediff.study.trained_table import write_table
 
+LABELS = {"ca": {"method": "ca", "mask": {}, "capture": {"layers": "up"}}}
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 
 
@@ -117,6 +119,7 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
         ({"data": {"some": Source(scenes="tune", only=("unicorn",)), "more": Source(scenes="tune")}}, {}, "class 'unicorn' is not one"),
         ({"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}}, {"scenes": "scenes"}, "'abacus' must be cuda"),
         ({"train": {"backbone": "tinier"}}, {"scenes": "scenes"}, "tinier"),
+        ({"data": {"some": Source(scenes="tune"), "more": Source(scenes="tune", masks="yardstik")}}, {}, "data 'more': masks = 'yardstik'"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
         ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "--protocol vocc: must be own or one of"),
     ],
@@ -125,7 +128,7 @@ def test_refused_before_anything_is_made(places, tmp_path, changes, folders, mes
     here = places.folders["scenes"].parent
     bad = Places(tmp_path / "work", {name: here / folder for name, folder in folders.items()})
     with pytest.raises(UserError) as error:
-        check(small_table(**changes), bad, (0,))
+        check(small_table(**changes), bad, (0,), kept=open_kept(bad.work))
     assert message in str(error.value)
     assert not (tmp_path / "work" / "segmenters").exists()
 
@@ -149,13 +152,13 @@ def test_chosen_samples(places):
     classes, items = open_native(places.folders["scenes"])
     shown = items[0].row["classes"]
     assert chosen(Source(folder="x", skip=2, count=3), items, classes) == items[2:5]
-    assert items[0] in chosen(Source(folder="x", only=tuple(shown)), items, classes)
-    assert items[0] not in chosen(Source(folder="x", without=(shown[0],)), items, classes)
-    single = chosen(Source(folder="x", objects=1), items, classes)
+    assert items[0] in chosen(Source(scenes="tune", only=tuple(shown)), items, classes)
+    assert items[0] not in chosen(Source(scenes="tune", without=(shown[0],)), items, classes)
+    single = chosen(Source(scenes="tune", objects=1), items, classes)
     assert 0 < len(single) < len(items)
     assert all(len(item.row["classes"]) == 1 for item in single)
     with pytest.raises(UserError, match="class 'unicorn' is not one"):
-        chosen(Source(folder="x", only=("unicorn",)), items, classes)
+        chosen(Source(scenes="tune", only=("unicorn",)), items, classes)
     with pytest.raises(UserError, match="no sample is left"):
         chosen(Source(folder="x", skip=100), items, classes)
 
@@ -182,6 +185,26 @@ def test_sources_are_joined_by_the_names_of_their_classes(places):
     for number, name in enumerate(classes, 1):
         assert ((before == number) == (after == turned.index(name) + 1)).all()
     assert ((before == 0) == (after == 0)).all()
+
+
+def test_numbers_of_scenes_are_told_apart(places):
+    seeds = [described(Source(scenes="train", seed=seed), {}, places) for seed in (None, 0, 1)]
+    assert len({json.dumps(one) for one in seeds}) == 3
+    assert described(Source(scenes="train", skip=0), {}, places) == seeds[0]
+
+
+def test_objects_that_a_set_never_shows_are_refused(places):
+    sets = {"main": SetConfig(classes=("dog", "cat"), images=4, objects=(1, 2), labels=LABELS)}
+    data = {"some": Source(set="main", labels="ca", objects=3), "more": Source(scenes="tune")}
+    with pytest.raises(UserError, match=r"data 'some': objects = 3, but the images of set 'main' show \(1, 2\)"):
+        check(small_table(sets=sets, data=data), replace(places, folders={}), (0,))
+
+
+def test_other_weights_draw_other_sets(places, monkeypatch):
+    config = SetConfig(classes=("dog", "cat"), labels=LABELS)
+    first = sources.set_folder(config, replace(places, known={}))
+    monkeypatch.setattr(sources, "model_fingerprint", lambda model: "sha256:other")
+    assert sources.set_folder(config, replace(places, known={})) != first
 
 
 def test_what_is_described_is_which_data_and_how_much_of_it(places):

@@ -110,7 +110,7 @@ def test_backbone_from_a_folder(tmp_path):
     ResNetBackbone(backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})).save_pretrained(
         tmp_path / "other"
     )
-    with pytest.raises(UserError, match="are not of backbone tiny"):  # as wide and deep, but otherwise built
+    with pytest.raises(UserError, match="have a backbone of another kind or size"):  # as wide and deep, but otherwise built
         build_network(small(weights=str(tmp_path / "other")), CLASSES)
 
 

@@ -50,7 +50,9 @@ class Options:
         Parameter(help="Of every row's training, instead of the table's; fine-tuning keeps what the table says in then_settings."),
     ] = None
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None
-    dry_run: Annotated[bool, Parameter(help="Say what would be drawn and trained, and what that costs.", negative=())] = False
+    dry_run: Annotated[
+        bool, Parameter(help="Say what would be drawn and trained if nothing were there yet, and its cost.", negative=())
+    ] = False
     tflops: Annotated[
         float | None, Parameter(help="For --dry-run: what the device sustains, in 10^12 operations a second.", show_default="measured here")
     ] = None

@@ -22,7 +22,7 @@ from ..train.config import TrainConfig
 from .relabel import YARDSTICK, labelling
 from .sets import SetConfig
 from .sources import set_config
-from .tables import Source, Table
+from .tables import Source, Table, used_data
 from .trained import Training, training_of
 
 CAPTURE = 1.09
@@ -69,7 +69,7 @@ def estimate(table: Table, seeds: Sequence[int], settings: Mapping[str, Any], *,
         raise UserError(f"--tflops {tflops}: must be above 0")
     full = any(set_shape(config)["side"] >= 512 for config in table.sets.values())
     rate, source = (tflops, "as given") if tflops else (CARD_TFLOPS, "assumed for one RTX 4090") if full else (sustained(), "measured here")
-    used = dict.fromkeys(name for row in table.rows for name in (*row.train, *row.then))
+    used = used_data(table.rows)
     sources = [table.data[name] for name in used]
     drawings = Counter(name for name, _ in {(source.set, set_config(source, table.sets).seed) for source in sources if source.set})
     costs = [replace(draw_cost(name, config), times=drawings[name]) for name, config in table.sets.items() if drawings[name]]
@@ -111,8 +111,11 @@ def augment_cost(name: str, source: Source, table: Table) -> Cost:
 
 
 def sample_count(source: Source) -> int:
-    """How many samples a source has, after augmentation. One without a count counts as a thousand."""
+    """How many samples a source has, after augmentation. One without a count counts as a thousand; what is left out by its
+    classes is not taken off."""
     count = source.count or 1000
+    if source.surest is not None:
+        count = max(1, round(source.surest * count))
     if source.augment is None:
         return count
     return count + sum(parse_addition(text).of(count) for text in parse_recipe(source.augment))

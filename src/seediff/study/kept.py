@@ -72,8 +72,10 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
         found = 0
         for path in sorted(folder.rglob(RESULTS)):
             result = _read(path)
-            if not isinstance(result, dict) or "test_keys" not in result:
+            if not isinstance(result, dict) or not {"table", "rows"} <= set(result):
                 continue  # another study's
+            if "test_keys" not in result:
+                raise UserError(f"{path}: was written by an earlier version, which did not say what decides each figure; make it again")
             found += 1
             try:
                 for row in result["rows"]:

@@ -79,7 +79,9 @@ class SetConfig(RunConfig):
         for name, table in self.labels.items():
             try:
                 found[name] = Setting.from_table(table)
-            except (KeyError, TypeError, UserError) as error:
+            except KeyError as error:
+                raise UserError(f"labels.{name}: {error} is missing") from error
+            except (TypeError, UserError) as error:
                 raise UserError(f"labels.{name}: {error}") from error
         return found
 

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from ..augment_config import parse_recipe
 from ..dataset import native
 from ..dataset.merge import renumbered, renumbering
 from ..dataset.store import Item, open_native, picture_suffix, write_native
 from ..errors import UserError, first_line
 from ..evaluate.layouts import EvaluationSet, Sample, open_evaluation
-from ..fingerprint import data_fingerprint, model_fingerprint, weights_fingerprint
+from ..fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
 from ..models.mini.scene_sets import SCENE_SEED, write_scene_set
 from ..models.mini.scenes import SETS, scenes_file
 from ..models.mini.world import CLASSES
@@ -86,8 +87,6 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, p
 
 def open_test(test: HeldOut, places: Places) -> EvaluationSet:
     """The samples of a test. Raises UserError for what is missing."""
-    if test.set is not None:
-        raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
     found = open_evaluation(_scenes(test, places) if test.scenes else place(test, places), split=test.split)
     end = None if test.count is None else test.skip + test.count
     samples = found.samples[test.skip : end]
@@ -132,33 +131,35 @@ def check_named(source: Source, classes: Sequence[str]) -> None:
 
 
 def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> dict[str, Any]:
-    """All that decides a source's samples, in JSON's types: what trained segmenters are told apart by. A folder is known by the names
-    and sizes of its files, not by where it is."""
-    about = {name: value for name, value in asdict(source).items() if value not in (None, (), 0)}
+    """All that decides a source's samples, in JSON's types: what trained segmenters are told apart by. A folder is known by its name in
+    the table and by its files (`data_fingerprint`), not by where it is; rendered scenes by name, number and seed, not by the art."""
+    about = {name: value for name, value in asdict(source).items() if value not in (None, ()) and (name, value) != ("skip", 0)}
     if source.set is not None:
         config = set_config(source, sets)
-        about |= _labelling_described(config, config.labels[str(source.labels)], places)
+        about |= {**_set_described(config, places), "labels": config.labels[str(source.labels)]}
     elif source.folder is not None:
         folder = place(source, places)
         if not folder.is_dir():
             raise UserError(f"--data {source.folder}={folder}: there is no such folder")
         about["files"] = places.once(data_fingerprint, folder)
     elif source.scenes in SETS:
-        about["files"] = places.once(weights_fingerprint, scenes_file(source.scenes))
+        about["files"] = places.once(content_fingerprint, scenes_file(source.scenes))
     if source.masks == YARDSTICK:
         from ..models.mini.segmenter import WEIGHTS
 
-        about["masks"] = {"yardstick": places.once(weights_fingerprint, WEIGHTS)}
+        about["masks"] = {"yardstick": places.once(content_fingerprint, WEIGHTS)}
     elif source.masks is not None:
-        about["masks"] = _labelling_described(*labelling(source.masks, sets), places)
+        config, labels = labelling(source.masks, sets)
+        about["masks"] = {**_set_described(config, places), "labels": labels}
+    if source.augment is not None:
+        about["augment"] = parse_recipe(source.augment)
     return json.loads(json.dumps(about))
 
 
-def _labelling_described(config: SetConfig, labels: Mapping[str, Any], places: Places) -> dict[str, Any]:
-    """The weights of a model of the hub are not known before they are fetched; drawing looks at them (run/folder.py)."""
+def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
+    """The weights of a model of the hub are not known before they are fetched: there, the id alone decides."""
     local = isinstance(resolve_name(config.model), Path)
-    weights = {"weights": places.once(model_fingerprint, config.model)} if local else {}
-    return {"set": set_digest(config), "labels": labels, **weights}
+    return {"set": set_digest(config), **({"weights": places.once(model_fingerprint, config.model)} if local else {})}
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
@@ -186,7 +187,7 @@ def digest(value: Any) -> str:
 
 
 def set_folder(config: SetConfig, places: Places) -> Path:
-    return places.work / "sets" / set_digest(config)
+    return places.work / "sets" / digest(_set_described(config, places))
 
 
 def place(source: Source, places: Places) -> Path:
@@ -202,7 +203,8 @@ def _scenes(source: Source, places: Places) -> Path:
     name, seed = str(source.scenes), SCENE_SEED if source.seed is None else source.seed
     packaged = name in SETS
     count = None if packaged else source.skip + (source.count or 1000)
-    folder = places.work / "scenes" / (name if packaged else f"{name}-{count}-{seed}")
+    which = places.once(content_fingerprint, scenes_file(name))[-12:] if packaged else f"{count}-{seed}"
+    folder = places.work / "scenes" / f"{name}-{which}"
     if not folder.is_dir():
         write_scene_set(folder, name, count=count, art=None if packaged else places.art, seed=seed)
     return folder
@@ -227,7 +229,7 @@ def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[Item]]:
 
 def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None) -> Path:
     """The folder of a source's samples after `seediff augment`."""
-    from ..augment_config import AugmentConfig, parse_recipe
+    from ..augment_config import AugmentConfig
     from ..run.augment import augment
 
     key = digest(described(source, sets, places))

@@ -32,12 +32,12 @@ def run(name: str, options: Options) -> None:
     seeds = parse_seeds(options.seeds)
     given = {"backbone": options.backbone, "epochs": options.epochs, "device": options.device}
     settings = {key: value for key, value in given.items() if value is not None}
+    kept = open_kept(options.work, options.reuse)
     if options.dry_run:
         show_estimate(estimate(table, seeds, settings, tflops=options.tflops))
         return
 
     # 2. Do it
-    kept = open_kept(options.work, options.reuse)
     check(table, places, seeds, settings, kept)
     make_writable(out)
     with watching(options.quiet, options.work) as watch:

@@ -13,7 +13,7 @@ The files that ship with the package are in studies/: `embedded` for the embedde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,10 @@ class Source:
             raise UserError(f"surest = {self.surest} must be a share in (0, 1], of a drawn set: only its masks say how certain they are")
         if self.augment is not None:
             parse_recipe(self.augment)
-        if self.masks is not None and self.folder is not None:
-            raise UserError("masks: are made of drawn sets and of scenes, whose rows say which classes an image shows; not of a folder")
+        if self.folder is not None:
+            for name in ("only", "without", "objects", "masks"):
+                if getattr(self, name):
+                    raise UserError(f"{name}: is for drawn sets and scenes, whose rows say which classes an image shows; not for a folder")
 
     def scaled(self, factor: float) -> Source:
         """With so much of the samples, at least two a source."""
@@ -84,6 +86,8 @@ class HeldOut(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.set is not None:
+            raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
         for name in ("only", "without", "objects", "surest", "masks", "augment"):
             if getattr(self, name):
                 raise UserError(f"{name}: is for data to train on; a test is measured as it is")
@@ -146,9 +150,14 @@ class Table:
 
     def folders(self) -> list[str]:
         """The names that `--data` must give."""
-        used = [self.data[name] for row in self.rows for name in (*row.train, *row.then)]
+        used = [self.data[name] for name in used_data(self.rows)]
         used += [self.tests[name] for row in self.rows for name in row.tests]
         return sorted({source.folder for source in used if source.folder})
+
+
+def used_data(rows: Sequence[Row]) -> list[str]:
+    """The names of the data that rows train on, each once."""
+    return list(dict.fromkeys(name for row in rows for name in (*row.train, *row.then)))
 
 
 def packaged(table: str, world: str) -> Path:

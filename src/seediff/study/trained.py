@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..evaluate.evaluation import evaluate, protocol_for
 from ..evaluate.predictions import check_pictures
 from ..fields import checked
-from ..fingerprint import weights_fingerprint
+from ..fingerprint import content_fingerprint
 from ..models.mini.scene_sets import RENDERED
 from ..models.mini.scenes import SETS
 from ..models.registry import resolve_name
@@ -44,7 +44,7 @@ from .sources import (
     open_test,
     place,
 )
-from .tables import HeldOut, Row, Table
+from .tables import HeldOut, Row, Table, used_data
 
 EPOCHS = 20.0
 """How often all samples are seen where a table does not say."""
@@ -107,7 +107,7 @@ def run_table(
         "metrics": list(table.metrics),
         "seeds": list(seeds),
         "train": {key: _json(value) for key, value in {**table.train, **(settings or {})}.items()},
-        "data": {name: described(table.data[name], table.sets, places) for row in table.rows for name in (*row.train, *row.then)},
+        "data": {name: described(table.data[name], table.sets, places) for name in used_data(table.rows)},
         "test_keys": {name: test_digest(table.tests[name], places) for row in table.rows for name in row.tests},
         "rows": rows,
         "version": __version__,
@@ -116,7 +116,7 @@ def run_table(
 
 def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None = None, kept: Kept | None = None) -> None:
     """Raise UserError for whatever would stop the study later: data not named or not usable, art not there, training options that do not
-    exist, weights that cannot be had. Rows of which all figures are kept need no data to train on."""
+    exist, weights that cannot be had. Rows of which all figures are kept need no art and no model, but the folders that they are of."""
     from ..train.models import check_weights
 
     if not seeds or len(set(seeds)) < len(seeds):
@@ -127,13 +127,17 @@ def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[
     for row in table.rows:
         for seed in seeds:
             training_of(row, table, seed, settings)
+    for name in used_data(table.rows):
+        if (masks := table.data[name].masks) is not None:
+            check_masks(masks, f"data '{name}'", classes_of(table.data[name], table.sets, places), table.sets)
     rows = [row for row in table.rows if kept is None or not _all_kept(row, table, places, seeds, settings, kept)]
     for row in rows:
         training = training_of(row, table, seeds[0], settings)
         check_weights(with_device((training.base or training).config))
-    for name in dict.fromkeys(name for row in rows for name in (*row.train, *row.then)):
+    for name in used_data(rows):
         check_source(name, table, places)
-    for name, test in table.tests.items():
+    for name in dict.fromkeys(name for row in table.rows for name in row.tests):
+        test = table.tests[name]
         found = open_test(test, places)
         protocol = protocol_for(test.protocol, found)
         protocol.truth_table(found.classes, f"test '{name}'")
@@ -161,8 +165,6 @@ def check_source(name: str, table: Table, places: Places) -> None:
     from ..train.run import check_stages
 
     source = table.data[name]
-    if source.masks is not None:
-        check_masks(source.masks, f"data '{name}'", classes_of(source, table.sets, places), table.sets)
     if source.folder is not None:
         if not place(source, places).is_dir():
             raise UserError(f"--data {source.folder}={place(source, places)}: there is no such folder")
@@ -179,6 +181,8 @@ def check_source(name: str, table: Table, places: Places) -> None:
             raise UserError(f"data '{name}' is rendered from the art: name its folder with --art (`seediff mini art` fetches it)")
     if source.set:
         resolve_name(table.sets[source.set].model)
+        if source.objects and source.objects not in (shown := table.sets[source.set].objects):
+            raise UserError(f"data '{name}': objects = {source.objects}, but the images of set '{source.set}' show {shown}")
     check_named(source, classes_of(source, table.sets, places))
 
 
@@ -255,7 +259,8 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
-        "config": {key: _json(value) for key, value in asdict(training.config).items() if key != "device"},
+        "config": {key: _json(value) for key, value in asdict(training.config).items() if key not in ("device", "dtype")},
+        "dtype": with_device(training.config).dtype,
         "weights": _first_weights(training.config, places),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
         "base": training_digest(training.base, row, table, places) if training.base else None,
@@ -267,8 +272,10 @@ def _first_weights(config: TrainConfig, places: Places) -> str | None:
     """The fingerprint of what training begins with; None for random weights, and for those of the hub, whose id is in the configuration."""
     from ..train.models import PRETRAINED
 
+    if config.weights == "scratch":
+        return None
     source = Path(PRETRAINED[config.backbone] if config.weights == "pretrained" else config.weights)
-    return places.once(weights_fingerprint, source) if source.is_dir() else None
+    return places.once(content_fingerprint, source) if source.is_dir() else None
 
 
 def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str, watch: Watch) -> dict[str, Any]:

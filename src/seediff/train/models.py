@@ -150,7 +150,7 @@ def _backbone(architecture: str, name: str) -> PretrainedConfig:
 
 def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
     """What tells backbones apart."""
-    telling = ("model_type", "embedding_size", "embed_dim", "hidden_sizes", "depths", "window_size")
+    telling = ("model_type", "layer_type", "embedding_size", "embed_dim", "hidden_sizes", "depths", "window_size")
     values = [getattr(backbone, name, None) for name in telling]
     return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
