@@ -22,6 +22,7 @@ TABLES = {
     "augmentation": "Train with and without DiffuMask's augmentation.",
     "scale": "Train on more and more generated images, with a fitted curve.",
     "gap": "Part the share of the images from that of the masks in what generated pairs lack.",
+    "selection": "Train on parts of a set: the surest masks, one object an image, objects pasted in front.",
     "photographs": "Measure the embedded world's segmenter on photographs, and fine-tune it on some.",
 }
 """By the name of the command and of the file in studies/."""
