@@ -47,7 +47,7 @@ def test_cost_of_a_table():
 def test_a_training_that_two_rows_share_is_counted_once():
     costs = estimate(read_table(packaged("main", "embedded")), (0,), {}, tflops=1.0).costs
     assert [cost.times for cost in costs] == [1] * len(costs)
-    assert len({cost.what for cost in costs}) == len(costs) == 1 + 11
+    assert len({cost.what for cost in costs}) == len(costs) == 1 + 12
 
 
 def test_every_drawing_and_every_setting_is_counted():

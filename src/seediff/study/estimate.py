@@ -128,7 +128,8 @@ def train_cost(table: Table, part: Training) -> Cost:
     gib = parameters * OPTIMISER_BYTES / 2**30
     shown = samples * part.epochs if part.epochs is not None else (part.steps or 0) * part.config.batch_size
     length = f"{part.epochs:g} epochs" if part.epochs is not None else f"{part.steps} steps"
-    what = f"train {part.config.backbone} ({part.config.weights}) on {' + '.join(part.data)}: {samples} samples, {length}"
+    begun = f"after {' + '.join(part.base.data)}" if part.base else part.config.weights
+    what = f"train {part.config.backbone} ({begun}) on {' + '.join(part.data)}: {samples} samples, {length}"
     return Cost(what, 1, shown * operations * BACKWARD, gib, parameters * 4)
 
 
