@@ -1,0 +1,44 @@
+"""The tables of docs/studies: made from the packaged files as they are now, and their pages from their results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seediff.fingerprint import model_fingerprint
+from seediff.study.kept import open_kept
+from seediff.study.sources import Places
+from seediff.study.tables import packaged, read_table
+from seediff.study.trained import test_digest as digest_of_test
+from seediff.study.trained import training_digest, training_of
+from seediff.study.trained_table import FILES, write_table
+
+STUDIES = Path(__file__).parents[2] / "docs" / "studies"
+TABLES = sorted(path.parent.name for path in STUDIES.glob("*/results.json"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_pages_say_what_the_results_do(name, tmp_path):
+    result = json.loads((STUDIES / name / "results.json").read_text(encoding="utf-8"))
+    for made in ("summary", "fit"):
+        result.pop(made, None)
+    write_table(tmp_path, result)
+    for file in FILES:
+        assert (tmp_path / file).read_bytes() == (STUDIES / name / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name != "photographs"])  # whose data is part of its keys
+def test_every_figure_can_be_reused(name, tmp_path):
+    """Whoever changes a table, or the ingredients of a key, without making the figures again is told so here."""
+    result = json.loads((STUDIES / name / "results.json").read_text(encoding="utf-8"))
+    drawn_with = {about["weights"] for about in result["data"].values() if "weights" in about}
+    if drawn_with - {model_fingerprint("mini")}:
+        pytest.skip("the figures are of other weights of the embedded model")
+    table, kept, places = read_table(packaged(name, "embedded")), open_kept(tmp_path, [STUDIES]), Places(tmp_path, {})
+    for row in table.rows:
+        for seed in result["seeds"]:
+            segmenter = training_digest(training_of(row, table, seed), row, table, places)
+            for test in row.tests:
+                assert kept.scores(segmenter, digest_of_test(table.tests[test], places)), f"{row.name}, seed {seed}, {test}"
