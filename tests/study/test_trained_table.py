@@ -88,6 +88,18 @@ def test_markdown_and_plot():
     assert len(list(tree.iter("{http://www.w3.org/2000/svg}circle"))) == 1  # the one figure of the paper
 
 
+def test_fit_without_saturation_is_a_line():
+    rows = [
+        {"row": str(n), "metric": "miou", "mean": value}
+        for n, value in ((250, 54.3), (500, 53.2), (1000, 53.9), (2000, 54.6), (4000, 55.3))
+    ]
+    assert fitted(rows, "miou") == {"at_first": 53.58, "per_doubling": 0.34, "largest_error": 0.72}
+    straight = [{**row, "mean": 10.0 + 2 * number} for number, row in enumerate(rows)]
+    assert fitted(straight, "miou") == {"at_first": 10.0, "per_doubling": 2.0, "largest_error": 0.0}
+    result = {**RESULT, "rows": []}
+    assert "Fit: 10.0 at first and 2.0 a doubling, off by at most 0.0." in markdown(result, [], fitted(straight, "miou"))
+
+
 def test_fit_finds_a_power_law():
     rows = [{"row": str(n), "test": "t", "metric": "miou", "mean": 80 - 300 * n**-0.6} for n in (250, 500, 1000, 2000, 4000)]
     found = fitted(rows, "miou")

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..outputs import write_atomic
 from .table import csv_bytes, json_bytes
 
@@ -73,26 +75,32 @@ def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[floa
 
 
 def fitted(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float] | None:
-    """mIoU = a − b · n^(−c), for tables whose rows are numbers of images; None for others, and where there are fewer than four."""
+    """A curve for tables whose rows are numbers n of images: a − b · n^(−c), which saturates at a; where the figures show no saturation, so
+    that c or a is at its bound, the line at_first + per_doubling · log2(n / n_first). None for other tables, and where there are fewer
+    than four rows."""
     points = [(float(row["row"]), row["mean"]) for row in rows if row["row"].isdigit() and row["metric"] == metric]
     if len(points) < 4 or len(points) < len({row["row"] for row in rows}):
         return None
     from scipy.optimize import curve_fit
 
-    sizes, values = zip(*points, strict=True)
+    def power(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+        return a - b * n ** (-c)
+
+    sizes, values = (np.array(one) for one in zip(*points, strict=True))
     try:
-        (a, b, c), _ = curve_fit(
-            lambda n, a, b, c: a - b * n ** (-c),
-            sizes,
-            values,
-            p0=(max(values) + 5, 100.0, 0.5),
-            bounds=([0, 0, 0.01], [100, 1e4, 3]),
-            maxfev=20000,
-        )
+        constants, _ = curve_fit(power, sizes, values, p0=(max(values) + 5, 100.0, 0.5), bounds=([0, 0, 0.01], [100, 1e4, 3]), maxfev=20000)
     except RuntimeError:  # no fit was found
-        return None
-    worst = max(abs(a - b * n ** (-c) - value) for n, value in points)
-    return {"a": round(float(a), 2), "b": round(float(b), 2), "c": round(float(c), 3), "largest_error": round(float(worst), 2)}
+        constants = np.array([100.0, 0.0, 0.01])
+    a, b, c = map(float, constants)
+    if a < 99.9 and c > 0.011:
+        return {"a": round(a, 2), "b": round(b, 2), "c": round(c, 3), "largest_error": _largest(power(sizes, a, b, c) - values)}
+    doublings = np.log2(sizes / sizes[0])
+    slope, start = map(float, np.polyfit(doublings, values, 1))
+    return {"at_first": round(start, 2), "per_doubling": round(slope, 2), "largest_error": _largest(start + slope * doublings - values)}
+
+
+def _largest(errors: np.ndarray) -> float:
+    return round(float(np.abs(errors).max()), 2)
 
 
 def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: Mapping[str, float] | None = None) -> str:
@@ -123,7 +131,10 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
     if compared:
         lines += ["", f"Ratios are to “{result['reference']}”."]
     if fit:
-        lines += ["", f"Fit: {fit['a']} − {fit['b']} · n^−{fit['c']}, off by at most {fit['largest_error']}."]
+        curve = (
+            f"{fit['a']} − {fit['b']} · n^−{fit['c']}" if "a" in fit else f"{fit['at_first']} at first and {fit['per_doubling']} a doubling"
+        )
+        lines += ["", f"Fit: {curve}, off by at most {fit['largest_error']}."]
     return "\n".join(lines) + "\n"
 
 
