@@ -9,10 +9,15 @@ import pytest
 from seediff.errors import UserError
 from seediff.study.kept import open_kept
 
+
+def scores(miou: float) -> dict:
+    return {"miou": miou, "miou_ci95": [0, 1], "pixel_accuracy": 1.0, "pixel_accuracy_ci95": [1, 1], "groups": {}, "per_class": {}}
+
+
 TABLE = {
     "table": "main",
     "test_keys": {"held_out": "t1"},
-    "rows": [{"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [{"miou": 0.5}, {"miou": 0.6}]}}],
+    "rows": [{"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [scores(0.5), scores(0.6)]}}],
 }
 
 
@@ -38,9 +43,9 @@ def test_tables_below_a_folder_are_read(tmp_path):
     write(tmp_path / "studies" / "truth", {"set": "truth"})  # another study's results
     write(tmp_path / "more", {**TABLE, "test_keys": {"held_out": "t2"}})
     kept = open_kept(tmp_path / "work", [tmp_path / "studies", tmp_path / "more"])
-    assert kept.scores("s1", "t1") == {"miou": 0.5}
-    assert kept.scores("s2", "t1") == {"miou": 0.6}
-    assert kept.scores("s2", "t2") == {"miou": 0.6}
+    assert kept.scores("s1", "t1") == scores(0.5)
+    assert kept.scores("s2", "t1") == scores(0.6)
+    assert kept.scores("s2", "t2") == scores(0.6)
     assert kept.scores("s3", "t1") is None
     assert kept.seconds("s2") == 6.0
     # What was measured here comes first.
@@ -57,6 +62,9 @@ def test_tables_below_a_folder_are_read(tmp_path):
         ("{", "results.json: cannot be read as JSON"),
         ({"table": "main", "rows": []}, "was written by an earlier version"),
         ({**TABLE, "test_keys": {}}, "is not results.json of a table that `seediff study` wrote"),
+        ({**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": ["high", "low"]}}]}, "scores must have groups, miou"),
+        ({**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": [{"miou": 0.5}] * 2}}]}, "scores must have groups, miou"),
+        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": ["long", 1]}]}, "is not results.json of a table that `seediff study` wrote"),
         ({**TABLE, "rows": [{"segmenters": ["s1"]}]}, "is not results.json of a table that `seediff study` wrote"),
     ],
 )

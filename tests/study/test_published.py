@@ -29,14 +29,19 @@ def test_pages_say_what_the_results_do(name, tmp_path):
         assert (tmp_path / file).read_bytes() == (STUDIES / name / file).read_bytes(), file
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return open_kept(tmp_path_factory.mktemp("work"), [STUDIES])
+
+
 @pytest.mark.parametrize("name", [name for name in TABLES if name != "photographs"])  # whose data is part of its keys
-def test_every_figure_can_be_reused(name, tmp_path):
+def test_every_figure_can_be_reused(name, tmp_path, kept):
     """Whoever changes a table, or the ingredients of a key, without making the figures again is told so here."""
     result = json.loads((STUDIES / name / "results.json").read_text(encoding="utf-8"))
     drawn_with = {about["weights"] for about in result["data"].values() if "weights" in about}
     if drawn_with - {model_fingerprint("mini")}:
         pytest.skip("the figures are of other weights of the embedded model")
-    table, kept, places = read_table(packaged(name, "embedded")), open_kept(tmp_path, [STUDIES]), Places(tmp_path, {})
+    table, places = read_table(packaged(name, "embedded")), Places(tmp_path, {})
     for row in table.rows:
         for seed in result["seeds"]:
             segmenter = training_digest(training_of(row, table, seed), row, table, places)

@@ -18,6 +18,8 @@ from ..errors import UserError, first_line
 from ..outputs import write_atomic
 
 RESULTS = "results.json"
+SHOWN = {"miou", "miou_ci95", "pixel_accuracy", "pixel_accuracy_ci95", "groups", "per_class"}
+"""What tables show of scores."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,21 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
             try:
                 for row in result["rows"]:
                     for position, segmenter in enumerate(row["segmenters"]):
-                        seconds.setdefault(segmenter, row["seconds"][position])
+                        seconds.setdefault(segmenter, float(row["seconds"][position]))
                         for name, of_seeds in row["tests"].items():
-                            scores.setdefault((segmenter, result["test_keys"][name]), of_seeds[position])
-            except (KeyError, TypeError, IndexError, AttributeError) as error:
+                            scores.setdefault((segmenter, result["test_keys"][name]), _scores(of_seeds[position]))
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 raise UserError(f"{path}: is not results.json of a table that `seediff study` wrote ({first_line(error)})") from error
         if not found:
             raise UserError(f"--reuse {folder}: holds no {RESULTS} of a table that `seediff study` wrote")
     return Kept(work, scores, seconds)
+
+
+def _scores(found: Any) -> dict[str, Any]:
+    """What was found, when a table can show it. Raises TypeError."""
+    if not isinstance(found, dict) or not set(found) >= SHOWN:
+        raise TypeError(f"scores must have {', '.join(sorted(SHOWN))}")
+    return found
 
 
 def _read(path: Path) -> Any:

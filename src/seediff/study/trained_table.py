@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..outputs import write_atomic
+from .kept import RESULTS
 from .table import csv_bytes, json_bytes
 
-FILES = ("results.json", "results.md", "results.csv", "results.svg")
+FILES = (RESULTS, "results.md", "results.csv", "results.svg")
 WIDTH, ROW, LEFT, RIGHT = 760, 26, 300, 90  # of the plot, in pixels
 
 
@@ -22,7 +23,7 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = summarised(result)
     fit = fitted(rows, result["metrics"][0])
-    write_atomic(out / "results.json", json_bytes({**result, "summary": rows, **({"fit": fit} if fit else {})}))
+    write_atomic(out / RESULTS, json_bytes({**result, "summary": rows, **({"fit": fit} if fit else {})}))
     write_atomic(out / "results.md", markdown(result, rows, fit).encode("utf-8"))
     write_atomic(out / "results.csv", csv_bytes(rows))
     write_atomic(out / "results.svg", plot(result, rows).encode("utf-8"))
@@ -81,22 +82,33 @@ def fitted(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float] |
     points = [(float(row["row"]), row["mean"]) for row in rows if row["row"].isdigit() and row["metric"] == metric]
     if len(points) < 4 or len(points) < len({row["row"] for row in rows}):
         return None
-    from scipy.optimize import curve_fit
-
-    def power(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
-        return a - b * n ** (-c)
-
     sizes, values = (np.array(one) for one in zip(*points, strict=True))
-    try:
-        constants, _ = curve_fit(power, sizes, values, p0=(max(values) + 5, 100.0, 0.5), bounds=([0, 0, 0.01], [100, 1e4, 3]), maxfev=20000)
-    except RuntimeError:  # no fit was found
-        constants = np.array([100.0, 0.0, 0.01])
-    a, b, c = map(float, constants)
-    if a < 99.9 and c > 0.011:
-        return {"a": round(a, 2), "b": round(b, 2), "c": round(c, 3), "largest_error": _largest(power(sizes, a, b, c) - values)}
+    if (constants := _power_law(sizes, values)) is not None:
+        a, b, c = constants
+        return {"a": round(a, 2), "b": round(b, 2), "c": round(c, 3), "largest_error": _largest(a - b * sizes ** (-c) - values)}
     doublings = np.log2(sizes / sizes[0])
     slope, start = map(float, np.polyfit(doublings, values, 1))
     return {"at_first": round(start, 2), "per_doubling": round(slope, 2), "largest_error": _largest(start + slope * doublings - values)}
+
+
+def _power_law(sizes: np.ndarray, values: np.ndarray) -> tuple[float, float, float] | None:
+    """a, b and c of a − b · n^(−c); None where no fit is found or one ends at the bounds of a or c."""
+    from scipy.optimize import curve_fit
+
+    highest, slowest = 100.0, 0.01
+    try:
+        constants, _ = curve_fit(
+            lambda n, a, b, c: a - b * n ** (-c),
+            sizes,
+            values,
+            p0=(max(values) + 5, 100.0, 0.5),
+            bounds=([0, 0, slowest], [highest, 1e4, 3]),
+            maxfev=20000,
+        )
+    except RuntimeError:  # no fit was found
+        return None
+    a, b, c = map(float, constants)
+    return (a, b, c) if a < 0.999 * highest and c > 1.1 * slowest else None
 
 
 def _largest(errors: np.ndarray) -> float:
