@@ -1,0 +1,107 @@
+"""Bytes, text and lines of files: regular ones only, and never more than what was expected.
+
+A named pipe, a device or a socket where a list should be would be read for ever, and a file of a terabyte until memory ends. Both are
+found out before anything is read, and told in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import UserError
+from .messages import printable
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+SETTINGS = 4 * MIB
+"""The largest file of settings: TOML, YAML, a model's config.json."""
+LIST = 64 * MIB
+"""The largest list of names, one a line."""
+RECORD = 64 * MIB
+"""The largest JSON document that SeeDiff itself writes, such as the results of a table."""
+ANNOTATIONS = 2 * GIB
+"""The largest file of annotations or rows: COCO's own, of 118,287 pictures, has 450 MB."""
+PICTURE = GIB
+"""The largest picture's file."""
+LINE = MIB
+"""The longest line of a file of rows."""
+ABSENT = "there is no such file"
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+@contextmanager
+def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> Iterator[BinaryIO]:
+    """A regular file of at most `limit` bytes, open for reading. Links to one are followed.
+
+    Raises UserError naming the file: not there (told as `absent`), of another kind, larger, or not readable, also while the block reads.
+    """
+    try:
+        check_kind(path, os.stat(path), limit)  # before it is opened, which is an act of its own for some devices
+        file = os.fdopen(os.open(path, _OPEN), "rb")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: {absent}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null byte or a lone surrogate in the path
+        raise UserError(f"{printable(str(path))}: is no path of a file ({error})") from error
+    with file:
+        check_kind(path, os.fstat(file.fileno()), limit)  # what is open now may be another
+        try:
+            yield file
+        except OSError as error:
+            if error.errno is None or error.filename is not None:  # a decoder's, or of another file
+                raise
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def check_kind(path: Path | str, found: os.stat_result, limit: int) -> None:
+    """Raise UserError unless this is a regular file of at most `limit` bytes."""
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path}: is {_kind(found.st_mode)}, not a regular file")
+    if found.st_size > limit:
+        raise UserError(f"{path}: has {_size(found.st_size)}; a file of this kind may have {_size(limit)} at most")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _size(count: int) -> str:
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if count >= unit:
+            return f"{count / unit:.4g} {name}"
+    return f"{count} bytes"
+
+
+def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
+    """All bytes of a regular file of at most `limit`. Raises UserError as `open_regular`."""
+    with open_regular(path, limit, absent) as file:
+        data = file.read(limit + 1)  # some files, as those of /proc, do not know their size
+    if len(data) > limit:
+        raise UserError(f"{path}: has more than {_size(limit)}, which is the most that a file of this kind may have")
+    return data
+
+
+def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
+    """A UTF-8 file's text, without the byte-order mark that some editors put first. Raises UserError."""
+    return as_text(read_bytes(path, limit, absent), str(path))
+
+
+def as_text(data: bytes, where: str) -> str:
+    """UTF-8 bytes as text, without a byte-order mark. Raises UserError naming the line of what is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{where}, line {line}: is not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8") from error
+
+
+def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> list[str]:
+    """The lines of a UTF-8 list, without their ends (\\n or \\r\\n), empty ones between included: `lines[i]` is line i + 1."""
+    lines = [line.removesuffix("\r") for line in read_text(path, limit, absent).split("\n")]
+    return lines if lines[-1] else lines[:-1]

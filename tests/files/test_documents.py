@@ -1,0 +1,167 @@
+"""JSON, JSON lines, TOML, YAML and CSV: every damage ends in one printable line, quickly and in little memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damage import BYTES, DEEP, DIGITS, RAW, json_damages, refusal, truncations
+
+from seediff.errors import UserError
+from seediff.files.documents import parse_json, parse_yaml, read_json, read_json_lines, read_toml, read_yaml
+from seediff.files.sheets import number_in, read_csv
+
+
+@dataclass(frozen=True)
+class Record:
+    name: str
+    counts: tuple[int, ...]
+    areas: dict[str, float]
+
+
+WHOLE = {"name": "dog", "counts": [1, 2], "areas": {"dog": 0.5}}
+
+
+@pytest.mark.timeout(30)
+def test_every_damage_of_json_is_a_record_or_a_line(tmp_path: Path) -> None:
+    path, refused = tmp_path / "record.json", 0
+    for _, data in json_damages(WHOLE):
+        path.write_bytes(data)
+        refused += refusal(lambda: read_json(path, Record), path) is not None
+    assert refused > 80
+
+
+@pytest.mark.parametrize("text", RAW.values(), ids=RAW.keys())
+def test_what_no_value_may_be_is_refused_of_any_type(text: str) -> None:
+    with pytest.raises(UserError, match=r"f\.json: ") as caught:
+        parse_json('{"a": ' + text + "}", dict[str, Any], "f.json")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"name":', "f.json: is not JSON: it ends in the middle"),
+        ('{\n "name": dog}', "f.json: is not JSON: invalid character, at line 2, character 10"),
+        ('{"a": {"b": [1, ' + "9" * DIGITS + "]}}", "f.json: a.b[1]: a number must be of a size that computers reckon with (64 bits)"),
+        ("[" * 65 + "]" * 65, "f.json: lists and tables stand in each other more than 64 levels deep"),
+    ],
+)
+def test_place_of_what_is_malformed(text: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_json(text, Any, "f.json")  # type: ignore[arg-type]
+    assert str(caught.value) == said
+
+
+def test_64_levels_and_many_brackets_are_read() -> None:
+    assert parse_json("[" * 64 + "]" * 64, list, "x")
+    assert len(parse_json("[" + "[1]," * 999 + "[1]]", list, "x")) == 1000
+
+
+def test_byte_order_mark_is_passed_over_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(path, dict[str, int]) == {"a": 1}
+    assert list(read_json_lines(path, dict[str, int])) == [(1, {"a": 1})]
+    path.write_bytes(b"\xef\xbb\xbfa = 1")
+    assert read_toml(path) == {"a": 1}
+    path.write_bytes(b"\xef\xbb\xbfa: 1")
+    assert read_yaml(path) == {"a": 1}
+    path.write_bytes(b"\xef\xbb\xbffile,a\nx,1\n")
+    assert read_csv(path, ["file"]) == [(2, {"file": "x", "a": "1"})]
+
+
+def test_rows_are_read_until_the_first_bad_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n\n{"a": 2}\n{"a": "x"}\n')
+    rows = read_json_lines(path, dict[str, int])
+    assert [next(rows), next(rows)] == [(1, {"a": 1}), (3, {"a": 2})]
+    with pytest.raises(UserError, match=r'rows.jsonl, line 4: a = "x" must be a whole number'):
+        next(rows)
+
+
+def test_a_line_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)  # zeros, without a block on the disk
+    with pytest.raises(UserError, match="line 1: is longer than"):
+        next(read_json_lines(path, dict[str, int]))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = nan", "a = [1.0, -inf]", "a = " + "9" * DIGITS, "a = " + "[" * DEEP, "a = " + "[" * 65 + "]" * 65, "a = 1\na = 2",
+        'a = "\\ud800"', "a" * 1000, ".".join("a" * 3000) + " = 1", *(data.decode("latin-1") for data in BYTES.values() if data),
+    ],
+    ids=range(13),
+)  # fmt: skip
+def test_damaged_toml_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "seediff.toml"
+    path.write_bytes(text.encode("latin-1"))
+    assert refusal(lambda: read_toml(path), path)
+
+
+LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LAUGHS, "line 2: has an alias (*a)"),
+        ("a: &a\n  <<: *a", "line 2: has an alias (*a)"),
+        ("[" * DEEP, "more than 64 levels deep"),
+        ("a: " + "9" * DIGITS, "is not YAML"),
+        ("a: 2020-13-45", "is not YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "is not YAML: could not determine a constructor"),
+        ("? {a: b}\n: c", "is not YAML"),
+        ("a: \x00", "is not YAML"),
+        ("a: [1", "line 1: is not YAML"),
+        ("- 1", "must be a table of names"),
+        ("", "must be a table of names"),
+    ],
+)
+def test_damaged_yaml_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "data.yaml"
+    path.write_text(text)
+    assert said in str(refusal(lambda: read_yaml(path), path))
+
+
+def test_yaml_values_are_as_they_stand() -> None:
+    assert parse_yaml("names: {0: dog, 1: cat}\nnc: 2", dict[str, Any], "x") == {"names": {0: "dog", 1: "cat"}, "nc": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the first line must name the columns file, n; 'file' is missing"),
+        ("file\n", "'n' is missing"),
+        ("file,n,n\n", "names the column 'n' twice"),
+        ("file,n\na\n", "line 2: must have 2 fields"),
+        ("file,n\na,1,2\n", "line 2: must have 2 fields"),
+        ('file,n\na,"1\n', "is not CSV"),
+        ("file,n\n" + "a" * 200_000 + ",1\n", "is not CSV: field larger"),
+    ],
+)
+def test_damaged_csv_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "classes.csv"
+    path.write_text(text)
+    assert said in str(refusal(lambda: read_csv(path, ["file", "n"]), path))
+
+
+def test_truncated_csv_never_ends_in_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "classes.csv"
+    for _, data in truncations(b'file,n\na,"1, 2"\nb,3\n', 20):
+        path.write_bytes(data)
+        refusal(lambda: read_csv(path, ["file", "n"]), path)
+
+
+@pytest.mark.parametrize("text", ["", "x", "nan", "inf", "1e999", "-1", "2"])
+def test_numbers_of_cells_are_finite_and_within_bounds(text: str) -> None:
+    with pytest.raises(UserError, match="must be a number from 0 to 1"):
+        number_in(text, "x, line 2: miou", low=0, high=1)
+    assert number_in("0.5", "x", low=0, high=1) == 0.5

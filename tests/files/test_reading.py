@@ -1,0 +1,75 @@
+"""Files are regular and of a known size, or refused before anything is read."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.files.reading import read_bytes, read_lines, read_text
+
+
+def refusal(path: Path | str, limit: int = 1000) -> str:
+    with pytest.raises(UserError) as caught:
+        read_bytes(path, limit)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.timeout(10)
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "classes.txt")
+    assert refusal(tmp_path / "classes.txt") == f"{tmp_path / 'classes.txt'}: is a named pipe, not a regular file"
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/random", "/dev/tty", "/dev/null"])
+def test_devices_are_refused_also_behind_links(tmp_path: Path, device: str) -> None:
+    if not os.path.exists(device) or not stat.S_ISCHR(os.stat(device).st_mode):
+        pytest.skip(f"no {device} here")
+    (tmp_path / "list.txt").symlink_to(device)
+    assert "is a device, not a regular file" in refusal(tmp_path / "list.txt")
+
+
+def test_folders_and_sockets_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("s")
+        assert refusal("s") == "s: is a socket, not a regular file"
+    assert "is a folder, not a regular file" in refusal(tmp_path)
+
+
+def test_size_is_known_before_anything_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # holds no block
+    assert refusal(path, 1 << 20) == f"{path}: has 1024 GiB; a file of this kind may have 1 MiB at most"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")
+def test_files_that_do_not_know_their_size_are_limited_too() -> None:
+    assert "has more than 10 bytes" in refusal("/proc/self/status", 10)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("a\0b", "a\\x00b: is no path"), ("a\ud800", "a\\ud800: is no path"), ("none", "there is no such")]
+)
+def test_what_is_no_path(path: str, said: str) -> None:
+    assert said in refusal(path)
+
+
+def test_lines_without_byte_order_mark_and_with_any_ends(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\n\ncat".encode())
+    assert read_lines(tmp_path / "classes.txt") == ["background", "dog", "", "cat"]
+    (tmp_path / "classes.txt").write_bytes(b"")
+    assert read_lines(tmp_path / "classes.txt") == []
+
+
+def test_text_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes(b"one\ntwo\n\xe9t\xe9")
+    with pytest.raises(UserError, match=r"list, line 3: is not UTF-8 text \(byte 0xe9\)"):
+        read_text(tmp_path / "list")

@@ -1,0 +1,88 @@
+"""Values fit a type, or one line says which of them does not, where it stands and what it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+
+from seediff.errors import UserError
+from seediff.files.messages import printable, shown
+from seediff.files.schema import checked, fit
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    kind: Literal["a", "b"] = "a"
+    words: tuple[str, ...] = ()
+    pair: tuple[float, float] = (0.0, 0.0)
+    share: dict[str, float] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    by_name: dict[str, dict[str, Part]] = field(default_factory=dict)
+    limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.words) > 3:
+            raise UserError(f"{len(self.words)} words are more than 3")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (5, "must be a table of names and values, not 5"),
+        ({"kind": "c"}, "kind = \"c\" must be 'a' or 'b'"),
+        ({"words": "dog"}, 'words = "dog" must be a list of texts'),
+        ({"words": ["dog", 5]}, "words[1] = 5 must be a text"),
+        ({"words": list("abcd")}, "4 words are more than 3"),
+        ({"pair": [1]}, "pair = [1] must be a list of 2 numbers"),
+        ({"share": {"dog": 0.5, "a cat": "much"}}, 'share["a cat"] = "much" must be a number'),
+        ({"share": {"dog": True}}, "share.dog = true must be a number"),
+        ({"parts": [{"name": "x"}, {"size": 3}]}, "'parts[1].name' is missing; it must be a text"),
+        ({"parts": [{"name": "x", "size": 0}]}, "parts[0].size = 0 must be a whole number from 1 to 100"),
+        ({"by_name": {"a": {}, "b": {"c": {"name": "x"}, "d": 5}}}, "by_name.b.d = 5 must be a table of names and values"),
+        ({"limit": 0}, "limit = 0 must be a number above 0"),
+        ({"limit": "\x1b[31m" + "x" * 100}, 'limit = "\\x1b[31m'),
+    ],
+)
+def test_message_names_place_value_and_what_should_be(value: Any, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        fit(value, Whole, "set.toml")
+    assert str(caught.value).startswith(f"set.toml: {said}")
+    assert str(caught.value).isprintable()
+
+
+def test_whole_numbers_serve_as_numbers_and_lists_as_tuples() -> None:
+    assert fit({"pair": [1, 2.5], "limit": 3}, Whole, "x") == Whole(pair=(1.0, 2.5), limit=3.0)
+
+
+def test_checked_takes_part_of_a_configuration() -> None:
+    assert checked(Whole, {"pair": [1, 2], "words": ["a"]}, "x") == {"pair": (1.0, 2.0), "words": ("a",)}
+    with pytest.raises(UserError, match=r"x: there is no option 'wrods'; options here: kind, words, "):
+        checked(Whole, {"wrods": []}, "x")
+    with pytest.raises(UserError, match=r'x: pair = "a" must be a list of 2 numbers'):
+        checked(Whole, {"pair": "a"}, "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("dog", '"dog"'),
+        ("a" * 100, '"' + "a" * 60 + '…"'),
+        ([1, [2, [3, [4, [5]]]]], "[1, [2, [3, […]]]]"),
+        (list(range(10)), "[0, 1, 2, 3, …]"),
+        ({"a": None, "b": True}, '{"a": null, "b": true}'),
+        (10**4000, "a whole number of about 4000 digits"),
+        ("\x1b]0;\u202e\ud800", '"\\x1b]0;\\u202e\\ud800"'),
+    ],
+)
+def test_values_are_shown_short_and_printable(value: Any, text: str) -> None:
+    assert shown(value) == text
+    assert printable(text) == text

@@ -1,0 +1,55 @@
+"""Safetensors files are whole, or refused by name before a byte of them is mapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from damage import json_damages, refusal, tensor_damages, tensor_file
+from safetensors.numpy import save
+
+from seediff.errors import UserError
+from seediff.files.tensors import read_header
+
+WHOLE = save({"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, np.uint8)}, {"state": '{"step": 3}'})
+
+
+def read_all(path: Path) -> None:
+    header = read_header(path)
+    header.load("np")
+    header.about("state", dict[str, int], "states")
+
+
+def test_every_damage_is_read_or_refused_in_a_line(tmp_path: Path) -> None:
+    path, refused = tmp_path / "t.safetensors", 0
+    for _, data in tensor_damages(WHOLE):
+        path.write_bytes(data)
+        refused += refusal(lambda: read_all(path), path) is not None
+    assert refused > 250
+
+
+def test_whole_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(WHOLE)
+    header = read_header(path)
+    assert header.tensors["a"].shape == (2, 3)
+    assert header.about("state", dict[str, int], "states") == {"step": 3}
+    header.check("a", ("F32",), (2, None), "states")
+    np.testing.assert_array_equal(header.load("np", ["a"])["a"], [[0, 1, 2], [3, 4, 5]])
+    with pytest.raises(UserError, match=r"tensor 'a' is F32 \(2, 3\), but must be U8 \(any, 3\)"):
+        header.check("a", ("U8",), (None, 3), "states")
+    with pytest.raises(UserError, match="is no file of states: it has no tensor 'c'"):
+        header.check("c", ("U8",), (), "states")
+
+
+def test_a_tensor_of_a_lying_shape_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(tensor_file(b'{"a":{"dtype":"F32","shape":[1000000000,1000000000],"data_offsets":[0,8]}}', b"12345678"))
+    with pytest.raises(UserError, match='tensor "a" is not where, or as long as, its header says'):
+        read_header(path)
+
+
+def test_damages_cover_what_they_promise() -> None:
+    names = [name for name, _ in json_damages({"a": 1})]
+    assert {"a left out", "a is null", "a is lone surrogate", "a is 10,000 lists", "all is zeros"} <= set(names)
