@@ -90,7 +90,7 @@ def test_options_of_a_format(pets, tmp_path, capsys):
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
     with pytest.raises(UserError, match="--polygons is no option of --to voc; it has --link, --split, --seed, --min-area"):
         run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--polygons")
-    with pytest.raises(UserError, match="--classes is no option of --from coco; it has --images, --annotations"):
+    with pytest.raises(UserError, match="--classes is no option of --from coco; it has --images, --annotations, --crowds"):
         run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 

@@ -91,6 +91,10 @@ def import_(
     ] = None,
     images: Annotated[Path | None, option(CHOICE, "coco: folder of the pictures.", "found beside the JSON file")] = None,
     annotations: Annotated[Path | None, option(CHOICE, "coco: JSON file.", "annotations/semantic*.json, else instances*.json")] = None,
+    crowds: Annotated[
+        Literal["ignored", "objects"] | None,
+        option(CHOICE, "coco: what annotations with iscrowd 1 are.", "ignored, unless there is nothing else, which is an error"),
+    ] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Make a dataset of what is in another format.
@@ -108,11 +112,14 @@ def import_(
     check_apart(out, [source])
     read = load_function(f"import_{from_}")
     names = parse_classes(classes) if classes is not None else None
-    given = {"split": split, "classes": names, "images": images, "annotations": annotations}
-    found, items = read(source, **fitting(read, given, f"--from {from_}"))
+    notes: list[str] = []
+    given = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds}
+    told = {"note": notes.append} if "note" in inspect.signature(read).parameters else {}
+    found, items = read(source, **fitting(read, given, f"--from {from_}"), **told)
     count = write_native(out, found, shown(items, quiet), about={"command": "import", "format": from_}, link=bool(link))
     if not quiet:
         print(f"{count} samples of {len(found)} classes in {out}")
+        print(*(f"note: {note}\n" for note in notes), sep="", end="")
 
 
 def load_function(name: str) -> Callable[..., Any]:

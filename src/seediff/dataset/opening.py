@@ -71,7 +71,7 @@ def format_of(path: Path) -> str:
         return "parquet"
     if next(path.glob("*.tar"), None):
         return "webdataset"
-    if (path / "annotations").is_dir() or next(path.glob("*.json"), None):
+    if (path / "annotations").is_dir() or next(path.glob("*.json"), None) or next(path.glob("*/_annotations.coco.json"), None):
         return "coco"
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {LOOKED_FOR}")

@@ -92,18 +92,27 @@ def _pack(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def decompress(counts: str) -> np.ndarray:
-    """The run lengths that `compress` wrote."""
+    """The run lengths that `compress` wrote, as (N,) int64. Raises ValueError for a text that is none; whether the lengths are those of a
+    mask is for the caller to see. Sums that wrapped around are seen too: lengths far above any picture's come before them."""
     digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    if len(digits) and not (digits.min() >= 0 and digits.max() < 64 and digits[-1] < 32):
+        raise ValueError("holds other characters than run lengths have, or ends within one")
     ends = np.flatnonzero(digits < 32) + 1
     if not len(ends):
         return np.zeros(0, np.int64)
     starts = np.concatenate([[0], ends[:-1]])
+    if (ends - starts).max() > MAX_CHARACTERS:
+        raise ValueError("holds a run length of more than 40 bits")
     shift = 5 * (np.arange(ends[-1]) - np.repeat(starts, ends - starts))
-    values = np.add.reduceat((digits[: ends[-1]] & 31) << shift, starts)
+    values = np.add.reduceat((digits & 31) << shift, starts)
     values -= np.where(digits[ends - 1] & 16, np.int64(1) << 5 * (ends - starts), 0)
     for k in (1, 2):
         values[k::2] = np.cumsum(values[k::2])
     return values
+
+
+MAX_CHARACTERS = 8
+"""Of one run length: 40 bits, of which it takes millions to wrap around 64."""
 
 
 def decode(rle: dict[str, Any]) -> np.ndarray:

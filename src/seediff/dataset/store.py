@@ -61,6 +61,10 @@ class MaskFile:
         return read_label_map(self.path)
 
 
+def no_note(line: str) -> None:
+    """Where nobody wants to be told what an import left out."""
+
+
 @dataclass(frozen=True)
 class Exported:
     """What an export wrote. samples: how many. files: of all kinds. notes: a line each on what was lost on the way."""
