@@ -321,3 +321,100 @@ def test_half_precision_sums_in_float32(dtype):
     add_probabilities(half, query.to(dtype), key.to(dtype), 0.35, normalize=True, per_column=False)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, total, atol=0.05, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def upcast_unet():
+    """The structure of SD 2.1 at 768²: `upcast_attention`, and scores that half precision cannot hold."""
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        norm_num_groups=8,
+        upcast_attention=True,
+    ).half()
+    for weight in (p for n, p in unet.named_parameters() if "to_q" in n or "to_k" in n):
+        weight.data *= 1500
+    return unet
+
+
+def large_inputs(unet, dtype: torch.dtype) -> dict:
+    return {key: value.to(dtype) if torch.is_tensor(value) else value for key, value in inputs(unet, 1, 0, False).items()}
+
+
+def test_scores_beyond_half_precision_where_the_model_asks_for_float32(upcast_unet):
+    """The picture is finite, and so are the maps: those of the same queries and keys in float32."""
+    kept = {}
+
+    def keep(name):
+        return lambda _module, _inputs, output: kept.__setitem__(name, output.float())
+
+    handles = [m.register_forward_hook(keep(n)) for n, m in upcast_unet.named_modules() if n.endswith(("to_q", "to_k"))]
+    with torch.no_grad(), capture_attention(upcast_unet, CaptureConfig(), guidance=False, per_layer=True) as recorder:
+        assert upcast_unet(**large_inputs(upcast_unet, torch.float16)).sample.isfinite().all()
+    for handle in handles:
+        handle.remove()
+    largest = 0.0
+    for kind in ("self", "cross"):
+        for maps in recorder.layer_maps(kind, 0).values():
+            for name, found in maps.items():
+                attention = upcast_unet.get_submodule(name)
+                query, key = (kept[f"{name}.{end}"].unflatten(2, (attention.heads, -1)).transpose(1, 2) for end in ("to_q", "to_k"))
+                scores = query @ key.transpose(2, 3) * attention.scale
+                largest = max(largest, float(scores.abs().max()))
+                mean = scores.softmax(-1).mean(1)[0]
+                expected = mean / (mean.amax(0) if kind == "cross" else mean.max()).clamp_min(torch.finfo(torch.float32).tiny)
+                torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+    assert largest > torch.finfo(torch.float16).max
+
+
+def test_scores_beyond_half_precision_are_told_where_it_does_not(upcast_unet):
+    """The same scores in a model that computes them in half precision itself."""
+    layers = attention_layers(upcast_unet).values()
+    for attention in layers:
+        attention.upcast_attention = False
+    try:
+        with torch.no_grad(), capture_attention(upcast_unet, CaptureConfig(), guidance=False) as recorder:
+            upcast_unet(**large_inputs(upcast_unet, torch.float16))
+        with pytest.raises(UserError, match="half precision overflowed; use --dtype float32 or bfloat16"):
+            recorder.maps([{}], [""])
+    finally:
+        for attention in layers:
+            attention.upcast_attention = True
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_maps_under_inference_mode(sd1_model, outside):
+    """Steps inside, maps inside or outside the block, and ordinary tensors either way, that may be changed in place."""
+    unet = sd1_model.pipe.unet
+    expected = captured(unet)[0]
+    with torch.inference_mode(), capture_attention(unet, CaptureConfig(), guidance=True, per_layer=True) as recorder:
+        run(unet)
+        if not outside:
+            recorder.maps([{}] * 2, [""] * 2)
+    maps = recorder.maps([{}] * 2, [""] * 2)[0]
+    layers = recorder.layer_maps("self", 0)
+    for tensor in (*maps.self_attention.values(), *maps.cross_attention.values(), *layers[16].values()):
+        assert not tensor.is_inference()
+        tensor.mul_(1)
+    for side, tensor in expected.self_attention.items():
+        torch.testing.assert_close(maps.self_attention[side], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_steps_inside_and_outside_inference_mode(sd1_model):
+    unet = sd1_model.pipe.unet
+    with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
+        with torch.inference_mode():
+            unet(**inputs(unet, 2, 0, True))
+        with torch.no_grad():
+            unet(**inputs(unet, 2, 1, True))
+            unet(**inputs(unet, 2, 2, True))
+    assert_equal_maps(recorder.maps([{"dog": (2,)}] * 2, ["a dog"] * 2)[0], captured(unet)[0], atol=1e-6)

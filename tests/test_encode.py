@@ -131,7 +131,7 @@ def test_classes_in_several_sentences(mini_model, images):
     """Each class's map is that of its own sentence, self-attention the mean; the order of images and sentences changes nothing."""
     dog, bus = ("a photo of a dog", ("dog",)), ("a photo of a bus", ("bus",))
     options = {"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()}
-    maps = capture_classes(mini_model, images[:2], [[dog, bus], [bus]], indices=[7, 2], **options)
+    maps = capture_classes(mini_model, encode_images(mini_model, images[:2]), [[dog, bus], [bus]], indices=[7, 2], **options)
     one = capture(mini_model, images[:1], [dog[0]], [dog[1]], indices=[7])[0]
     two = capture(mini_model, images[:1], [bus[0]], [bus[1]], indices=[7])[0]
     torch.testing.assert_close(maps[0].cross_at(2, "dog"), one.cross_at(2, "dog"), atol=1e-5, rtol=1e-3)

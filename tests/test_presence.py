@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seediff.encode import encode_images
 from seediff.errors import UserError
 from seediff.models.mini.scenes import load_scenes
 from seediff.presence import STRONGEST, find_classes, log_ratio, presence
@@ -103,11 +104,12 @@ def test_scores_do_not_depend_on_the_batch(mini_model) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
     sentences = [[("a photo of a dog", ("dog",)), ("a photo of a cat", ("cat",))], [], [("a photo of a bus and a car", ("car", "bus"))]]
-    together = find_classes(mini_model, images, sentences)
+    latents = encode_images(mini_model, images)
+    together = find_classes(mini_model, latents, sentences)
     assert [list(scores) for scores in together] == [["dog", "cat"], [], ["car", "bus"]]
-    for image, own, scores in zip(images, sentences, together, strict=True):
-        assert find_classes(mini_model, [image], [own])[0] == pytest.approx(scores, abs=1e-5)
-    assert find_classes(mini_model, [], []) == []
+    for one, own, scores in zip(latents, sentences, together, strict=True):
+        assert find_classes(mini_model, one[None], [own])[0] == pytest.approx(scores, abs=1e-5)
+    assert find_classes(mini_model, latents[:0], []) == []
 
 
 def test_tells_present_from_absent_on_the_embedded_model() -> None:
@@ -118,7 +120,8 @@ def test_tells_present_from_absent_on_the_embedded_model() -> None:
     sentences = [
         [(f"a photo of a {other} and a {scene.classes[0]}", (other, scene.classes[0]))] for scene, other in zip(scenes, others, strict=True)
     ]
-    found = find_classes(load_model("mini", device="cpu"), [scene.image for scene in scenes], sentences)
+    model = load_model("mini", device="cpu")
+    found = find_classes(model, encode_images(model, [scene.image for scene in scenes]), sentences)
     present = [scores[scene.classes[0]] for scores, scene in zip(found, scenes, strict=True)]
     absent = [scores[other] for scores, other in zip(found, others, strict=True)]
     assert np.mean(present) > np.mean(absent) + 0.03

@@ -162,15 +162,25 @@ class AttentionRecorder:
         return tensor[tensor.shape[0] // 2 :] if self.guidance else tensor
 
     def add(
-        self, kind: Kind, side: int, name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
+        self,
+        kind: Kind,
+        side: int,
+        name: str,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scale: float,
+        bias: torch.Tensor | None,
+        *,
+        upcast: bool,
     ) -> None:
         """Add the head-mean probabilities of one layer and step; (B, H, N, D), (B, H, T, D) and a bias (B, H, 1 or N, T)."""
         where = (kind, side, name if self.per_layer else "")
         total = self._sums.get(where)
         if total is None:
-            total = query.new_zeros(query.shape[0], query.shape[2], key.shape[2], dtype=torch.float32)
+            with _ordinary_tensors():
+                total = query.new_zeros(query.shape[0], query.shape[2], key.shape[2], dtype=torch.float32)
             self._sums[where] = total
-        peak = add_probabilities(total, query, key, scale, bias, normalize=self.config.normalize, per_column=kind == "cross")
+        peak = add_probabilities(total, query, key, scale, bias, normalize=self.config.normalize, per_column=kind == "cross", upcast=upcast)
         self._counts[where] = self._counts.get(where, 0) + 1
         self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
 
@@ -185,6 +195,10 @@ class AttentionRecorder:
         """
         if layers is not None and not self.per_layer:
             raise ValueError("a part of the layers needs capture_attention(..., per_layer=True)")
+        with _ordinary_tensors():
+            return self._maps(words, prompts, layers)
+
+    def _maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], layers: Layers | None) -> list[AttentionMaps]:
         self._finish()
         if len(words) != self.images or len(prompts) != self.images:
             raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
@@ -212,7 +226,11 @@ class AttentionRecorder:
         """side → layer name → (N, T), the mean over steps of one image. Needs `per_layer=True`."""
         if not self.per_layer:
             raise ValueError("layer_maps needs capture_attention(..., per_layer=True)")
-        self._finish()
+        with _ordinary_tensors():
+            self._finish()
+            return self._layer_maps(kind, image)
+
+    def _layer_maps(self, kind: Kind, image: int) -> dict[int, dict[str, torch.Tensor]]:
         return {side: {name: tensor[image] for name, tensor in maps.items()} for side, maps in self._by_side(kind).items()}
 
     def layer_counts(self, kind: Kind) -> dict[int, int]:
@@ -284,7 +302,16 @@ class _Layer:
         heads = attention.heads
         with torch.no_grad():
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            self.recorder.add(self.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias)
+            upcast = attention.upcast_attention or attention.upcast_softmax
+            self.recorder.add(self.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias, upcast=upcast)
+
+
+@contextmanager
+def _ordinary_tensors() -> Iterator[None]:
+    """What is made here is no inference tensor, also under `torch.inference_mode()`: these cannot be changed in place outside it, and
+    maps are finished, and used, wherever the caller likes."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 def add_probabilities(
@@ -296,6 +323,7 @@ def add_probabilities(
     *,
     normalize: bool,
     per_column: bool,
+    upcast: bool = False,
 ) -> torch.Tensor:
     """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place.
 
@@ -304,26 +332,28 @@ def add_probabilities(
         normalize: divide each image's map by its maximum.
         per_column: that maximum is of each key's column (cross-attention: over all tokens it would always be the start
             token's and flatten the others) instead of the whole map.
+        upcast: compute scores and probabilities in float32, for models whose scores are too large for half precision.
 
     Returns: the sum of the maxima, a scalar tensor that is NaN when any probability is.
     """
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
-    limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // query.element_size()
+    kind = torch.float32 if upcast else query.dtype
+    limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // kind.itemsize
     group = max(1, min(images, limit // (heads * queries * keys)))  # images at a time: several small maps, or one large
     rows = max(1, min(queries, limit // (group * heads * keys)))
-    block = query.new_empty(2, group * heads * rows * keys)  # scores and probabilities
+    block = query.new_empty(2, group * heads * rows * keys, dtype=kind)  # scores and probabilities
     scratch = torch.empty_like(total[:group])  # freed on return: the UNet's own peak is elsewhere, and this one hides under it
     peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
         some = slice(first, min(first + group, images))
         head_means = scratch[: some.stop - some.start]
-        transposed_keys = key[some].flatten(0, 1).transpose(1, 2)  # (group · H, D, T)
+        transposed_keys = key[some].to(kind).flatten(0, 1).transpose(1, 2)  # (group · H, D, T)
         for start in range(0, queries, rows):
             part = slice(start, min(start + rows, queries))
             shape = (len(transposed_keys), part.stop - part.start, keys)
             scores, probabilities = (x[: math.prod(shape)].view(shape) for x in block)
-            torch.baddbmm(scores, query[some, :, part].flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
+            torch.baddbmm(scores, query[some, :, part].to(kind).flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
             if bias is not None:
                 scores.unflatten(0, (-1, heads)).add_(bias[some] if bias.shape[2] == 1 else bias[some, :, part])
             torch.softmax(scores, -1, out=probabilities)

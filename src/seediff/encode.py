@@ -77,7 +77,6 @@ def capture_images(
     )[capture.layers]
 
 
-@torch.no_grad()
 def capture_groups(
     model: Model,
     images: Sequence[np.ndarray],
@@ -96,32 +95,68 @@ def capture_groups(
     """
     if not len(images) == len(prompts) == len(classes):
         raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
-    pipe = model.pipe
-    signal_of = getattr(pipe.scheduler, "alphas_cumprod", None)
-    if signal_of is None:
-        raise UserError(f"model '{model.name}': its scheduler ({type(pipe.scheduler).__name__}) has no noise schedule to add noise by")
-    descending = sorted(timesteps, reverse=True)
-    if not descending or descending[-1] < 0 or descending[0] >= len(signal_of):
-        raise UserError(f"timesteps {list(timesteps)} must be from 0 to {len(signal_of) - 1}, at least one")
-    words = [locate_words(pipe.tokenizer, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    check_schedule(model, timesteps)
+    return capture_noised(
+        model,
+        encode_images(model, images),
+        prompts,
+        classes,
+        timesteps=timesteps,
+        seed=seed,
+        capture=capture,
+        groups=groups,
+        indices=range(len(images)) if indices is None else indices,
+    )
 
-    clean = encode_images(model, images)
+
+@torch.no_grad()
+def capture_noised(
+    model: Model,
+    latents: torch.Tensor,
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int],
+    seed: int,
+    capture: CaptureConfig,
+    groups: Sequence[Layers],
+    indices: Sequence[int],
+) -> dict[Layers, list[AttentionMaps]]:
+    """`capture_groups` of latents (B, 4, L, L) as `encode_images` gives them: what is looked at several times is encoded once."""
+    signal_of, descending = check_schedule(model, timesteps)
+    pipe = model.pipe
+    words = [locate_words(pipe.tokenizer, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
-    generators = [_generator(seed, index) for index in (range(len(images)) if indices is None else indices)]
+    generators = [_generator(seed, index) for index in indices]
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
     with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
         for timestep in descending:
-            noise = torch.stack([torch.randn(clean.shape[1:], generator=g) for g in generators]).to(clean)
+            noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
             signal = float(signal_of[timestep])
-            noisy = signal**0.5 * clean + (1 - signal) ** 0.5 * noise  # DDPM eq. 4
+            noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise  # DDPM eq. 4
             pipe.unet(noisy, timestep, encoder_hidden_states=embeddings)
     return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
 
 
+def check_schedule(model: Model, timesteps: Sequence[int]) -> tuple[torch.Tensor, list[int]]:
+    """How much signal is left at each timestep of the model's schedule (T,), and the timesteps, the noisiest first.
+
+    Raises UserError for a scheduler without such a schedule and for timesteps that it does not have.
+    """
+    scheduler = model.pipe.scheduler
+    signal_of = getattr(scheduler, "alphas_cumprod", None)
+    if signal_of is None:
+        raise UserError(f"model '{model.name}': its scheduler ({type(scheduler).__name__}) has no noise schedule to add noise by")
+    descending = sorted(timesteps, reverse=True)
+    if not descending or descending[-1] < 0 or descending[0] >= len(signal_of):
+        raise UserError(f"timesteps {list(timesteps)} must be from 0 to {len(signal_of) - 1}, at least one")
+    return signal_of, descending
+
+
 def capture_classes(
     model: Model,
-    images: Sequence[np.ndarray],
+    latents: torch.Tensor,
     sentences: Sequence[Sequence[tuple[str, Sequence[str]]]],
     *,
     timesteps: Sequence[int],
@@ -131,22 +166,23 @@ def capture_classes(
 ) -> list[AttentionMaps]:
     """`capture_images` with as many sentences an image as its classes need: each image's maps have the tokens of all its sentences.
 
-    sentences: of each image, (prompt, the classes that it names), at least one. The same noise is used for all of them; self-attention is
-    the mean over sentences.
+    latents: (B, 4, L, L) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
+    same noise is used for all of them; self-attention is the mean over sentences.
     """
-    found: list[list[AttentionMaps]] = [[] for _ in images]
+    found: list[list[AttentionMaps]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):
         some = [i for i, own in enumerate(sentences) if turn < len(own)]
-        maps = capture_images(
+        maps = capture_noised(
             model,
-            [images[i] for i in some],
+            latents[some],
             [sentences[i][turn][0] for i in some],
             [sentences[i][turn][1] for i in some],
             timesteps=timesteps,
             seed=seed,
             capture=capture,
+            groups=(capture.layers,),
             indices=[indices[i] for i in some],
-        )
+        )[capture.layers]
         for i, one in zip(some, maps, strict=True):
             found[i].append(one)
     return [join_maps(own) for own in found]

@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from .errors import UserError
@@ -73,25 +72,20 @@ def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
     return torch.stack(ratios).mean(0)
 
 
-def find_classes(
-    model: Model, images: Sequence[np.ndarray], sentences: Sequence[Sequence[tuple[str, Sequence[str]]]]
-) -> list[dict[str, float]]:
-    """Presence of every class in images (S, S, 3) uint8 of one size: class → score, in the order of the sentences.
+def find_classes(model: Model, latents: torch.Tensor, sentences: Sequence[Sequence[tuple[str, Sequence[str]]]]) -> list[dict[str, float]]:
+    """Presence of every class in images, by their latents (B, 4, L, L) as `encode_images` gives them: class → score, in the order of the
+    sentences.
 
     sentences: of each image, (prompt, the classes that it names), as `encode.capture_classes` takes them; none: nothing to look for.
     One UNet call a sentence, on the noise-free latent, so nothing is random.
     """
-    from .encode import capture_clean, encode_images
+    from .encode import capture_clean
 
-    scores: list[dict[str, float]] = [{} for _ in images]
-    some = [i for i, own in enumerate(sentences) if own]
-    if not some:
-        return scores
-    latents = dict(zip(some, encode_images(model, [images[i] for i in some]), strict=True))
-    for turn in range(max(map(len, sentences))):
-        shown = [i for i in some if turn < len(sentences[i])]
+    scores: list[dict[str, float]] = [{} for _ in sentences]
+    for turn in range(max(map(len, sentences), default=0)):
+        shown = [i for i, own in enumerate(sentences) if turn < len(own)]
         prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
-        maps = capture_clean(model, torch.stack([latents[i] for i in shown]), prompts, classes, timestep=TIMESTEP, kind="cross")
+        maps = capture_clean(model, latents[shown], prompts, classes, timestep=TIMESTEP, kind="cross")
         for i, one in zip(shown, maps, strict=True):
             scores[i] |= {name: presence(one, name) for name in one.words}
     return scores

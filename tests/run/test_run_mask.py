@@ -56,6 +56,28 @@ def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
         assert not sample.label_map.any()
 
 
+def test_every_photograph_is_encoded_once(tmp_path, photos, mini_folder, monkeypatch):
+    """Presence and as many sentences as there are classes look at the same latents; a photograph without classes needs none."""
+    import seediff.encode
+
+    encoded = []
+    real = seediff.encode.encode_images
+
+    def counting(model, images):
+        encoded.extend(image.tobytes() for image in images)
+        return real(model, images)
+
+    monkeypatch.setattr(seediff.encode, "encode_images", counting)
+    classes = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dog", "horse", "motorbike", "person")
+    found = find_photos([photos]).photos
+    classes_of = {found[1].name: ()}
+    mask_photos(config(mini_folder, classes=classes), found, tmp_path / "out", classes_of=classes_of)
+    assert len(encoded) == len(set(encoded)) == len(found) - 1
+    assert {sample.metadata["source"]: len(sample.metadata["asked"]) for sample in native.read_dataset(tmp_path / "out")} == {
+        photo.name: 0 if photo.name in classes_of else len(classes) for photo in found
+    }
+
+
 def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
     table = tmp_path / "classes.csv"
     table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")

@@ -151,26 +151,32 @@ class MaskJob(Job[PhotoSpec]):
     def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[dict[str, float]], list[AttentionMaps | None]]:
         """Of every photograph as the model sees it: the presence score of each class asked for, and the attention to those that are
         there; None where there are none."""
-        from ..encode import capture_classes
+        from ..encode import capture_classes, encode_images
         from ..presence import find_classes
 
         assert self.model is not None
-        squares = [square for _, square in readable]
-        scores = find_classes(self.model, squares, [self.prompts(spec.classes) for spec, _ in readable])
-        present = [[name for name, score in found.items() if score >= self.config.presence] for found in scores]
-        some = [i for i, classes in enumerate(present) if classes]
-        found = capture_classes(
+        scores: list[dict[str, float]] = [{} for _ in readable]
+        maps: list[AttentionMaps | None] = [None] * len(readable)
+        asked = [i for i, (spec, _) in enumerate(readable) if spec.classes]
+        if not asked:
+            return scores, maps
+        latents = encode_images(self.model, [readable[i][1] for i in asked])  # once: the score and the maps look at the same
+        found = find_classes(self.model, latents, [self.prompts(readable[i][0].classes) for i in asked])
+        present = [[name for name, score in one.items() if score >= self.config.presence] for one in found]
+        some = [row for row, classes in enumerate(present) if classes]
+        captured = capture_classes(
             self.model,
-            [squares[i] for i in some],
-            [self.prompts(present[i]) for i in some],
+            latents[some],
+            [self.prompts(present[row]) for row in some],
             timesteps=self.config.timesteps,
             seed=self.config.seed,
             capture=self.config.capture,
-            indices=[readable[i][0].index for i in some],
+            indices=[readable[asked[row]][0].index for row in some],
         )
-        maps: list[AttentionMaps | None] = [None] * len(readable)
-        for i, one in zip(some, found, strict=True):
-            maps[i] = one
+        for i, one in zip(asked, found, strict=True):
+            scores[i] = one
+        for row, one in zip(some, captured, strict=True):
+            maps[asked[row]] = one
         return scores, maps
 
     def mask(

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ..encode import encode_images
 from ..metrics import auc, bootstrap_ci
 from ..models.mini.scenes import load_scenes
 from ..models.mini.world import CLASSES, Scene
@@ -114,7 +115,8 @@ def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress,
         batch = list(enumerate(scenes))[start : start + BATCH]
         asked = [(index, scene, group, classes) for index, scene in batch for group, classes in questions(scene, index, seed)]
         sentences = [split_prompts(model.pipe.tokenizer, classes) for *_, classes in asked]
-        found = find_classes(model, [scene.image for _, scene, *_ in asked], sentences)
+        latents = encode_images(model, [scene.image for _, scene in batch])
+        found = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
         for (index, scene, group, classes), scores in zip(asked, found, strict=True):
             absent = sum(name not in scene.classes for name in classes)
             rows += [(group, absent, index, name in scene.classes, scores[name]) for name in classes]
