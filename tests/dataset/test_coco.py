@@ -182,7 +182,7 @@ def test_documents_of_others_with_polygons():
     [
         ("annotations", {"image_id": 6}, "annotation 7 is of image 6, which is not there"),
         ("annotations", {"category_id": 6}, "annotation 7 is of category 6, which is not there"),
-        ("annotations", {"segmentation": None}, r"annotations\[0\] has no usable 'segmentation'"),
+        ("annotations", {"segmentation": None}, r"annotations\[0\]\.segmentation = null must be"),
         (
             "annotations",
             {"segmentation": {"size": [2, 4], "counts": [8]}},
@@ -192,9 +192,9 @@ def test_documents_of_others_with_polygons():
         ("annotations", {"segmentation": {"size": [2, 3], "counts": [-1, 7]}}, "'counts' are no run lengths"),
         ("annotations", {"segmentation": {"size": [2, 3], "counts": "é"}}, "'counts' are no run lengths"),
         ("annotations", {"segmentation": {"size": [2, 3], "counts": ""}}, "'counts' are no run lengths"),
-        ("annotations", {"segmentation": {"size": [2, 3]}}, "'counts' are no run lengths"),
+        ("annotations", {"segmentation": {"size": [2, 3]}}, r"'annotations\[0\]\.segmentation\.counts' is missing"),
         ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon is a list of at least three x, y"),
-        ("images", {"width": "3"}, r"images\[0\] has no usable 'width'"),
+        ("images", {"width": "3"}, r'images\[0\]\.width = "3" must be a whole number'),
         ("categories", {"name": "cat"}, "categories: class 'cat' is there twice"),
     ],
 )
@@ -211,7 +211,7 @@ def test_folders_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r"has no semantic\*\.json or instances\*\.json"):
         import_coco(tmp_path)
     path = tmp_path / "one.json"
-    for text, message in (("{", "cannot be read as JSON"), ("[]", "must be an object"), ("{}", "'categories' must be a list")):
+    for text, message in (("{", "is not JSON"), ("[]", "must be a table"), ("{}", "'categories' is missing")):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             import_coco(path)

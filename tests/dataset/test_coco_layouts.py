@@ -169,7 +169,7 @@ def test_panoptic(tmp_path):
         assert classes == ("person", "rug-merged")
         assert {name: split for name, (_, split) in found.items()} == {"000000000139": "val", "000000000285": "val"}
         assert all(np.array_equal(one, labels) for (one, _), labels in zip(found.values(), expected, strict=True))
-    with pytest.raises(UserError, match="is panoptic"):
+    with pytest.raises(UserError, match=r"'annotations\[0\]\.id' is missing"):
         from_coco(json.loads(path.read_text()))
 
 
@@ -183,7 +183,10 @@ def test_panoptic(tmp_path):
         (lambda given, root: given["annotations"].append(given["annotations"][0]), "which has one already"),
         (lambda given, root: given["annotations"][0].update(image_id=7), "is of image 7, which is not there"),
         (lambda given, root: given["annotations"][0]["segments_info"][0].update(category_id=7), "of category 7, which is not there"),
-        (lambda given, root: given["annotations"][0].update(segments_info=[{"id": True}]), r"segments_info\[0\] has no usable 'id'"),
+        (
+            lambda given, root: given["annotations"][0].update(segments_info=[{"id": True}]),
+            r"segments_info\[0\]\.id = true must",
+        ),
         (
             lambda given, root: Image.new("L", SHAPE[::-1]).save(root / "annotations/panoptic_val2017/000000000139.png"),
             "is PNG L inside; a panoptic mask is a PNG in colours",
@@ -250,7 +253,7 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "counts", [[2**63 - 1, 2**63 - 1, 2**63 - 1, 49], [2**64, 48], [24.0, 24], [True, 47], "o" * 30, "o" * 30 + "0", "00 ", "0\x7f"]
+    "counts", [[2**63 - 1, 2**63 - 1, 2**63 - 1, 49], [2**62] * 4 + [48], [2**64, 48], [49, -1], "o" * 30, "o" * 30 + "0", "00 ", "0\x7f"]
 )
 def test_counts_that_wrap_are_no_run_lengths(counts):
     given = document("a.jpg", segmentation={"size": list(SHAPE), "counts": counts})
@@ -258,9 +261,22 @@ def test_counts_that_wrap_are_no_run_lengths(counts):
         from_coco(given)
 
 
-@pytest.mark.parametrize("value", [1e8, 1e9, -1e9, 2**70, float("nan"), float("inf"), "1", None, True, 17])
+@pytest.mark.parametrize("counts", [[24.0, 24.0], [True, 47], {}, None])
+def test_counts_of_other_kinds(counts):
+    given = document("a.jpg", segmentation={"size": list(SHAPE), "counts": counts})
+    with pytest.raises(UserError, match=r"segmentation\.counts"):
+        from_coco(given)
+
+
+@pytest.mark.parametrize("value", [1e8, 1e9, -1e9, 2**62, float("nan"), float("inf"), 17])
 def test_corners_far_outside_are_named(value):
     with pytest.raises(UserError, match=r"annotation 1: a corner of its polygon has x = .*, far outside its image of 8 × 6"):
+        from_coco(document("a.jpg", segmentation=[[*CAT, value, 1]]))
+
+
+@pytest.mark.parametrize("value", [2**2000, "1", None, True])
+def test_corners_that_are_no_numbers(value):
+    with pytest.raises(UserError, match=r"annotations\[0\]\.segmentation"):
         from_coco(document("a.jpg", segmentation=[[*CAT, value, 1]]))
 
 
@@ -273,10 +289,11 @@ def test_a_polygon_of_endless_edges_is_named():
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ({"width": -1}, "is -1 × 6 pixels; both sides must be at least 1"),
-        ({"width": 10**9, "height": 10**9}, "may have 100 megapixels at most"),
-        ({"width": True}, "has no usable 'width'"),
-        ({"metadata": 5}, "'metadata' must be an object"),
+        ({"width": -1}, r"images\[0\]\.width = -1 must be a whole number from 1 to"),
+        ({"width": 10**9, "height": 10**9}, r"images\[0\]\.width = 1000000000 must be"),
+        ({"width": 20_000, "height": 20_000}, r"image 1: 400 megapixels \(20000 × 20000\), more than"),
+        ({"width": True}, r"images\[0\]\.width = true must be"),
+        ({"metadata": 5}, r"images\[0\]\.metadata = 5 must be"),
         ({"id": 2}, "annotation 1 is of image 1, which is not there"),
     ],
 )

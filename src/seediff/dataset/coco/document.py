@@ -1,140 +1,167 @@
-"""What a COCO file says, checked: categories, images, annotations; and which class each category is.
-
-A file of anybody's is a plain object here, as JSON has it; everything that is read of it is looked at before it is used.
-"""
+"""What a COCO file says, checked as a whole: categories, images, annotations; and which class each category is."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
 
 from ...errors import UserError
+from ...files.documents import parse_json
+from ...files.pictures import check_pixels
+from ...files.reading import ANNOTATIONS as LIMIT
+from ...files.reading import read_bytes
+from ...files.schema import fit
 from ...prompts import BACKGROUND
 from .. import native
 from ..store import check_classes
 from .writing import IGNORED
 
-MAX_PIXELS = 100_000_000
-"""Of one image."""
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+SegmentId = Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
 
 
-@dataclass(frozen=True)
-class Category:
+class Category(msgspec.Struct, frozen=True):
     id: int
     name: str
-    supercategory: str = ""
+    supercategory: Any = None
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An entry of `images`. row: its `metadata`, which our own files have."""
+class Image(msgspec.Struct, frozen=True):
+    """metadata: its row of metadata.jsonl, in our own files."""
 
     id: int
     file_name: str
-    height: int
-    width: int
-    row: Mapping[str, Any] = field(default_factory=dict)
+    height: Side
+    width: Side
+    metadata: dict[str, Any] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.height, self.width
 
 
-@dataclass(frozen=True)
-class Annotation:
-    """An entry of `annotations`, or, in a panoptic file, one of its `segments_info`. segmentation: as the file has it, not yet looked at;
-    None where there is only a box."""
+class Rle(msgspec.Struct, frozen=True):
+    """size: height and width. counts: run lengths, or COCO's text of them."""
+
+    size: list[int]
+    counts: list[int] | str
+
+
+class Annotation(msgspec.Struct, frozen=True):
+    """segmentation: polygons [x, y, x, y, …] or run lengths; no polygons where there is only a box."""
 
     id: int
     image_id: int
     category_id: int
-    crowd: bool
-    segmentation: Any = None
-    box_xywh: tuple[float, ...] = ()
+    segmentation: list[list[float]] | Rle
+    iscrowd: bool | int | None = None
+    bbox: Any = None
+
+    @property
+    def masked(self) -> bool:
+        return isinstance(self.segmentation, Rle) or any(self.segmentation)
+
+    @property
+    def box_xywh(self) -> tuple[float, ...] | None:
+        given = self.bbox
+        return tuple(given) if isinstance(given, list) and len(given) == 4 and all(type(v) in (int, float) for v in given) else None
 
 
-@dataclass(frozen=True)
-class Segments:
+class Segment(msgspec.Struct, frozen=True):
+    id: SegmentId
+    category_id: int
+
+
+class Segments(msgspec.Struct, frozen=True):
     """A panoptic file's annotation of an image: the PNG whose colours are the segments' ids."""
 
     image_id: int
     file_name: str
-    segments: tuple[Annotation, ...]
+    segments_info: list[Segment]
+
+
+class Instances(msgspec.Struct, frozen=True):
+    categories: list[Category]
+    images: list[Image]
+    annotations: list[Annotation]
+
+
+class Panoptic(msgspec.Struct, frozen=True):
+    categories: list[Category]
+    images: list[Image]
+    annotations: list[Segments]
 
 
 @dataclass(frozen=True)
 class Document:
-    """where: how errors call it. panoptic: by image id, in a panoptic file, whose `annotations` are all segments."""
+    """A file whose ids are all there, and there once. where: how errors call it."""
 
     where: str
-    categories: tuple[Category, ...]
-    images: tuple[Picture, ...]
-    annotations: tuple[Annotation, ...]
-    panoptic: Mapping[int, Segments] = field(default_factory=dict)
+    content: Instances | Panoptic
+
+    @property
+    def instances(self) -> list[Annotation]:
+        """Annotations of objects; a panoptic file has none."""
+        return self.content.annotations if isinstance(self.content, Instances) else []
+
+    @property
+    def segments(self) -> dict[int, Segments]:
+        """Of a panoptic file, by image."""
+        return {one.image_id: one for one in self.content.annotations} if isinstance(self.content, Panoptic) else {}
 
     def by_image(self) -> dict[int, list[Annotation]]:
-        found: dict[int, list[Annotation]] = {one.id: [] for one in self.images}
-        for one in self.annotations:
+        found: dict[int, list[Annotation]] = {one.id: [] for one in self.content.images}
+        for one in self.instances:
             found[one.image_id].append(one)
         return found
 
+    def used(self) -> set[int]:
+        """The categories that anything is of."""
+        inner = (info.category_id for one in self.segments.values() for info in one.segments_info)
+        return {*inner, *(one.category_id for one in self.instances)}
 
-def parse(document: Any, where: str) -> Document:
-    """A COCO file's content. Raises UserError naming the entry that is not as it should be."""
-    if not isinstance(document, Mapping):
-        raise UserError(f"{where}: must be an object with images, annotations and categories")
-    categories = tuple(
-        Category(one["id"], one["name"], one["supercategory"] if isinstance(one.get("supercategory"), str) else "")
-        for one in _entries(document, "categories", {"id": int, "name": str}, where)
-    )
-    images = tuple(_picture(one, where) for one in _entries(document, "images", PICTURE, where))
-    for number, twice in _doubles(one.id for one in images):
-        raise UserError(f"{where}: images[{number}] has the id {twice} of another one")
-    for number, twice in _doubles(one.id for one in categories):
-        raise UserError(f"{where}: categories[{number}] has the id {twice} of another one")
-    if _is_panoptic(document):
-        panoptic = [_segments(one, i, where) for i, one in enumerate(_entries(document, "annotations", PANOPTIC, where))]
-        for number, twice in _doubles(one.image_id for one in panoptic):
+
+def load(path: Path) -> Document:
+    """A COCO file. Raises UserError naming the entry that is not as it should be."""
+    data = read_bytes(path, LIMIT)
+    kind = Panoptic if b'"segments_info"' in data else Instances
+    return _checked(parse_json(data, kind, str(path)), str(path))
+
+
+def parse(document: Mapping[str, Any], where: str) -> Document:
+    """A COCO document of objects as plain values. Raises UserError as `load`."""
+    return _checked(fit(document, Instances, where), where)
+
+
+def _checked(content: Instances | Panoptic, where: str) -> Document:
+    images = {one.id for one in content.images}
+    categories = {one.id for one in content.categories}
+    for part, ids in (("images", content.images), ("categories", content.categories)):
+        for number, twice in _doubles(one.id for one in ids):
+            raise UserError(f"{where}: {part}[{number}] has the id {twice} of another one")
+    for image in content.images:
+        check_pixels((image.width, image.height), f"{where}, image {image.id}")
+    for number, one in enumerate(content.annotations):
+        name = f"annotation {one.id}" if isinstance(one, Annotation) else f"annotations[{number}]"
+        if one.image_id not in images:
+            raise UserError(f"{where}: {name} is of image {one.image_id}, which is not there")
+        of = [one.category_id] if isinstance(one, Annotation) else [info.category_id for info in one.segments_info]
+        if absent := [number for number in of if number not in categories]:
+            raise UserError(f"{where}: {name} is of category {absent[0]}, which is not there")
+        for _, twice in _doubles(info.id for info in ([] if isinstance(one, Annotation) else one.segments_info)):
+            raise UserError(f"{where}: {name} has two segments {twice}")
+    if isinstance(content, Panoptic):
+        for number, twice in _doubles(one.image_id for one in content.annotations):
             raise UserError(f"{where}: annotations[{number}] is of image {twice}, which has one already")
-        annotations = [one for segments in panoptic for one in segments.segments]
-        read = Document(where, categories, images, tuple(annotations), {one.image_id: one for one in panoptic})
-    else:
-        annotations = [_annotation(one) for one in _entries(document, "annotations", ANNOTATION, where)]
-        read = Document(where, categories, images, tuple(annotations))
-    known, classes = {one.id for one in images}, {one.id for one in categories}
-    for one in (*read.panoptic.values(), *annotations):
-        name = "its annotation" if isinstance(one, Segments) else f"annotation {one.id}"
-        if one.image_id not in known:
-            raise UserError(f"{where}: {name} is of image {one.image_id!r}, which is not there")
-        if isinstance(one, Annotation) and one.category_id not in classes:
-            raise UserError(f"{where}: {name} is of category {one.category_id!r}, which is not there")
-    return read
-
-
-PICTURE: dict[str, Any] = {"id": int, "file_name": str, "width": int, "height": int}
-ANNOTATION: dict[str, Any] = {"id": int, "image_id": int, "category_id": int, "segmentation": (dict, list)}
-PANOPTIC: dict[str, Any] = {"image_id": int, "file_name": str, "segments_info": list}
-SEGMENT: dict[str, Any] = {"id": int, "category_id": int}
-
-
-def _is_panoptic(document: Mapping[str, Any]) -> bool:
-    annotations = document.get("annotations")
-    return isinstance(annotations, list) and any(isinstance(one, dict) and "segments_info" in one for one in annotations[:1])
-
-
-def _entries(document: Mapping[str, Any], part: str, fields: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
-    entries = document.get(part)
-    if not isinstance(entries, list):
-        raise UserError(f"{where}: '{part}' must be a list")
-    for number, one in enumerate(entries):
-        for name, kind in fields.items():
-            if not isinstance(one, dict) or not isinstance(one.get(name), kind) or isinstance(one[name], bool):
-                raise UserError(f"{where}: {part}[{number}] has no usable '{name}'")
-    return entries
+    return Document(where, content)
 
 
 def _doubles(values: Iterable[int]) -> Iterable[tuple[int, int]]:
+    """The place and value of each that was there before."""
     seen: set[int] = set()
     for number, value in enumerate(values):
         if value in seen:
@@ -142,39 +169,11 @@ def _doubles(values: Iterable[int]) -> Iterable[tuple[int, int]]:
         seen.add(value)
 
 
-def _picture(one: Mapping[str, Any], where: str) -> Picture:
-    where = f"{where}, image {one['id']}"
-    width, height, row = one["width"], one["height"], one.get("metadata", {})
-    if width < 1 or height < 1:
-        raise UserError(f"{where}: is {width} × {height} pixels; both sides must be at least 1")
-    if width * height > MAX_PIXELS:
-        raise UserError(f"{where}: is {width} × {height} pixels; a picture may have {MAX_PIXELS // 10**6} megapixels at most")
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: 'metadata' must be an object, a row of metadata.jsonl")
-    return Picture(one["id"], one["file_name"], height, width, row)
-
-
-def _annotation(one: Mapping[str, Any]) -> Annotation:
-    box = one.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(type(value) in (int, float) for value in box):
-        box = ()
-    shown = None if one["segmentation"] in ([], [[]]) else one["segmentation"]
-    return Annotation(one["id"], one["image_id"], one["category_id"], bool(one.get("iscrowd")), shown, tuple(box))
-
-
-def _segments(one: Mapping[str, Any], number: int, where: str) -> Segments:
-    entries = _entries(one, "segments_info", SEGMENT, f"{where}: annotations[{number}]")
-    segments = [Annotation(info["id"], one["image_id"], info["category_id"], bool(info.get("iscrowd"))) for info in entries]
-    for _, twice in _doubles(info.id for info in segments):
-        raise UserError(f"{where}: annotations[{number}] has two segments {twice}")
-    return Segments(one["image_id"], one["file_name"], tuple(segments))
-
-
 def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int, int]]:
     """Classes, without the background, and the id in a label map of each category: from 1 in the order of the categories' ids. Several
     documents must have the same categories. Raises UserError."""
     first, *others = documents
-    used = {one.category_id for document in documents for one in document.annotations}
+    used = set().union(*(document.used() for document in documents))
     known = _without_parent(first, used)
     for other in others:
         if [(one.id, one.name) for one in _without_parent(other, used)] != [(one.id, one.name) for one in known]:
@@ -192,7 +191,7 @@ def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int
 
 def _without_parent(document: Document, used: Collection[int]) -> list[Category]:
     """The categories by id, without the parent of all others that Roboflow writes as category 0 and no annotation is of."""
-    known = sorted(document.categories, key=lambda one: one.id)
+    known = sorted(document.content.categories, key=lambda one: one.id)
     if len(known) > 1 and known[0].id == 0 and 0 not in used and any(one.supercategory == known[0].name for one in known[1:]):
         return known[1:]
     return known

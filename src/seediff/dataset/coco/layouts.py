@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from .. import native
-from .document import Picture
+from .document import Image
 from .writing import ANNOTATIONS, IMAGES, INSTANCES, SEMANTIC
 
 ROBOFLOW = "_annotations.coco.json"
@@ -70,7 +70,7 @@ def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
     return list(dict.fromkeys((*folders, path.parent)))
 
 
-def find_picture(folders: Sequence[Path], image: Picture, where: str) -> Path:
+def find_picture(folders: Sequence[Path], image: Image, where: str) -> Path:
     """The picture of an image's entry, which must lie inside one of the folders. Raises UserError."""
     where = f"{where}, image {image.id}"
     for folder in folders:

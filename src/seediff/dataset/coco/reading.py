@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,9 +14,9 @@ from ...errors import UserError
 from .. import native
 from ..rle import fill
 from ..store import Item, check_name, image_size, no_note, picture_suffix
-from .document import Annotation, Document, Picture, classes_of, parse
+from .document import Annotation, Document, Image, Panoptic, Rle, Segments, classes_of, load, parse
 from .layouts import find_annotations, find_picture, part_of, picture_folders
-from .masks import area, runs_of
+from .masks import area, count_runs, polygon_runs
 from .panoptic import mask_folder, panoptic_labels
 
 Crowds = Literal["ignored", "objects"]
@@ -28,12 +27,10 @@ def from_coco(
 ) -> tuple[tuple[str, ...], list[tuple[dict[str, Any], np.ndarray]]]:
     """Classes, without the background, and (image entry, label map (H, W) uint8) of a COCO document, as `import_coco` reads it."""
     read = parse(document, where)
-    if read.panoptic:
-        raise UserError(f"{where}: is panoptic; its masks are PNG files, which import_coco reads")
     classes, ids = classes_of([read])
     its = read.by_image()
     entries = {one["id"]: one for one in document["images"]}
-    return classes, [(entries[image.id], paint(image, its[image.id], ids, where)) for image in read.images]
+    return classes, [(entries[image.id], paint(image, its[image.id], ids, where)) for image in read.content.images]
 
 
 def import_coco(
@@ -57,43 +54,50 @@ def import_coco(
     source = Path(source)
     files = [Path(annotations)] if annotations is not None else find_annotations(source)
     root = source if source.is_dir() else source.parent
-    documents = [parse(_load(path), str(path)) for path in files]
+    documents = [load(path) for path in files]
     _check_masks(documents, crowds, note)
     classes, ids = classes_of(documents)
     taken: set[str] = set()
     items: list[Item] = []
-    names = Counter(_stem(image) for document in documents for image in document.images)
+    names = Counter(_stem(image) for document in documents for image in document.content.images)
     for path, document in zip(files, documents, strict=True):
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         its, split = document.by_image(), part_of(path)
-        for image in document.images:
+        segments = document.segments if isinstance(document.content, Panoptic) else None
+        for image in document.content.images:
             picture = find_picture(folders, image, str(path))
             name = f"{split}/{_stem(image)}" if split and len(files) > 1 and names[_stem(image)] > 1 else _stem(image)
             try:
                 check_name(name, taken)
             except UserError as error:
                 raise UserError(f"{path}: {error}") from error
-            row = {**image.row, **({"split": split} if split else {})}
-            labels = partial(_labels, picture, image, _reader(path, document, image, its[image.id], ids, crowds))
-            items.append(Item(name, picture, picture_suffix(picture), labels, row))
+            row = {**image.metadata, **({"split": split} if split else {})}
+            read = _reader(path, image, its[image.id], segments, ids, crowds == "objects")
+            items.append(Item(name, picture, picture_suffix(picture), partial(_labels, picture, image, read), row))
     return classes, items
 
 
-def _stem(image: Picture) -> str:
+def _stem(image: Image) -> str:
     return Path(image.file_name).with_suffix("").as_posix()
 
 
 def _reader(
-    path: Path, document: Document, image: Picture, annotations: Sequence[Annotation], ids: Mapping[int, int], crowds: Crowds | None
+    path: Path,
+    image: Image,
+    annotations: Sequence[Annotation],
+    segments: Mapping[int, Segments] | None,
+    ids: Mapping[int, int],
+    crowds: bool,
 ) -> Callable[[], np.ndarray]:
-    if not document.panoptic:
-        return partial(paint, image, annotations, ids, str(path), crowds == "objects")
-    if (its := document.panoptic.get(image.id)) is None:
+    """What makes the label map of an image: of its annotations, or, in a panoptic file, of its segments."""
+    if segments is None:
+        return partial(paint, image, its, ids, str(path), crowds)
+    if (mask := segments.get(image.id)) is None:
         raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-    return partial(panoptic_labels, mask_folder(path), image, its, ids, str(path))
+    return partial(panoptic_labels, mask_folder(path), image, mask, ids, str(path))
 
 
-def _labels(picture: Path, image: Picture, read: Callable[[], np.ndarray]) -> np.ndarray:
+def _labels(picture: Path, image: Image, read: Callable[[], np.ndarray]) -> np.ndarray:
     """The label map of an image whose picture has the size that the file says: told before anything of that size is made."""
     if (size := image_size(Item("", picture, "", read))) != image.shape:
         raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
@@ -104,12 +108,12 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, note: Cal
     """Raise UserError when the annotations cannot make label maps: all are boxes, or all are crowds and nobody said what those are."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError(f"--crowds {crowds}: must be ignored or objects")
-    its = [one for document in documents if not document.panoptic for one in document.annotations]
-    masked = [one for one in its if one.segmentation is not None]
+    its = [one for document in documents for one in document.instances]
+    masked = [one for one in its if one.masked]
     where = documents[0].where
     if its and not masked:
         raise UserError(f"{where}: its annotations are boxes; label maps need masks, RLE or polygons in 'segmentation'")
-    if masked and crowds is None and all(one.crowd for one in masked):
+    if masked and crowds is None and all(one.iscrowd for one in masked):
         raise UserError(
             f"{where}: all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every mask so; "
             "--crowds objects takes them for objects, --crowds ignored leaves them out"
@@ -118,28 +122,21 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, note: Cal
         note(f"{boxes} of {len(its)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
 
 
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON: {error}") from error
-
-
 def paint(
-    image: Picture, annotations: Sequence[Annotation], ids: Mapping[int, int], where: str, crowds_are_objects: bool = False
+    image: Image, annotations: Sequence[Annotation], ids: Mapping[int, int], where: str, crowds_are_objects: bool = False
 ) -> np.ndarray:
     """(H, W) uint8: boxes without a mask and crowds as 255 first, then the largest object, the smallest last. One mask is in memory at a
     time. ids: of a category, in a label map. Raises UserError naming the annotation that is no mask of this image."""
     labels = np.zeros(image.shape, np.uint8)
     masks: list[tuple[bool, int, np.ndarray]] = []
     for one in annotations:
-        if one.segmentation is None:
+        if not one.masked:
             _ignore_box(labels, one.box_xywh)
             continue
-        runs = runs_of(one.segmentation, image.shape, f"{where}: annotation {one.id}")
-        crowd = one.crowd and not crowds_are_objects
+        shown, here = one.segmentation, f"{where}: annotation {one.id}"
+        rle = isinstance(shown, Rle)
+        runs = count_runs(shown.size, shown.counts, image.shape, here) if rle else polygon_runs(shown, image.shape, here)
+        crowd = bool(one.iscrowd) and not crowds_are_objects
         masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id], runs))
     masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
     for _, value, runs in masks:
@@ -147,7 +144,7 @@ def paint(
     return labels
 
 
-def _ignore_box(labels: np.ndarray, box_xywh: tuple[float, ...]) -> None:
+def _ignore_box(labels: np.ndarray, box_xywh: tuple[float, ...] | None) -> None:
     """255 in the pixels that a box touches."""
     if box_xywh and all(abs(value) < 1e9 for value in box_xywh):  # false for NaN and infinity too
         left, top, width, height = box_xywh
