@@ -15,6 +15,7 @@ from random_maps import CLASSES, random_maps, replaced
 from seediff.config import MaskConfig
 from seediff.errors import UserError
 from seediff.masks import BEFORE_PAMR, enlarge, label_pixels, make_masks
+from seediff.method_defaults import PLAIN_MEANS
 from seediff.methods import FINISHES, METHODS, soft_mask
 from seediff.normalize import resize
 from seediff.refine import pamr
@@ -29,10 +30,15 @@ def fixed_values():
     torch.manual_seed(0)
 
 
+def maps_for(method: str) -> AttentionMaps:
+    """Random maps as the method wants them captured."""
+    return random_maps(normalized=method not in PLAIN_MEANS)
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("use_pamr", [True, False])
 def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
-    result = make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(method=method, pamr=use_pamr))
+    result = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=use_pamr))
     assert result.label_map.shape == (48, 64)
     assert result.label_map.dtype == np.uint8
     assert set(np.unique(result.label_map)) <= {0, 1, 2}
@@ -43,7 +49,7 @@ def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
         last = list(steps)[-2:] if use_pamr else [list(steps)[-1]]
         assert last == (["final", BEFORE_PAMR] if use_pamr else ["final"])
         if use_pamr:  # each method's own way of coming to the image's size
-            without = make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(method=method, pamr=False))
+            without = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=False))
             torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)
 
 
@@ -71,7 +77,7 @@ def test_ca_is_min_maxed_at_the_image_s_size():
 
 def test_the_reference_refines_a_binary_map():
     config = MaskConfig(method="reference", pamr=False)
-    assert set(enlarge(soft_mask(random_maps(), "dog", config).soft[None], (48, 64), config).unique().tolist()) == {0, 1}
+    assert set(enlarge(soft_mask(maps_for("reference"), "dog", config).soft[None], (48, 64), config).unique().tolist()) == {0, 1}
 
 
 def plain_labels(soft: np.ndarray, threshold: float) -> np.ndarray:
@@ -135,7 +141,7 @@ def test_a_class_that_loses_all_its_pixels_is_degenerate():
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_saved_maps_give_identical_masks(method, tmp_path: Path):
-    maps, config = random_maps(), MaskConfig(method=method)
+    maps, config = maps_for(method), MaskConfig(method=method)
     maps.save(tmp_path / "maps.safetensors")
     fresh, saved = (make_masks(IMAGE, m, CLASSES, config) for m in (maps, AttentionMaps.load(tmp_path / "maps.safetensors")))
     assert np.array_equal(fresh.label_map, saved.label_map)

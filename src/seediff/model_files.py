@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from .levels import check_levels
+from .method_defaults import check_capture
 from .models.registry import check_known, read_classes, resolve_name
 from .run_config import DatasetConfig
 
 
 def check_files(config: DatasetConfig) -> None:
-    """Raise UserError for classes that the model does not know and levels of attention that it lacks, without loading it.
+    """Raise UserError for classes that the model does not know, levels of attention that it lacks and a capture that the method cannot
+    work with, without loading it.
 
     Nothing is known of a hub id before it is fetched. What is wrong with the files themselves, loading says better.
     """
+    check_capture(config.mask.method, config.capture.normalize)
     source = resolve_name(config.model)
     if isinstance(source, str):
         return

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from .base_config import RunConfig, build, load_config, nested, read_table
 from .config import CaptureConfig, MaskConfig
 from .errors import UserError
+from .method_defaults import with_method_defaults
 from .presets import model_preset
 from .prompts import DEFAULT_PROMPTS, check_classes, check_prompts
 from .toml import read_toml
@@ -113,31 +114,33 @@ def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConf
     return load_config(path, kinds[command])
 
 
-def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's own constants (presets.py) for the model and the method that the tables name, to be merged behind them."""
+def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any], preset: bool = True) -> dict[str, Any]:
+    """The constants of the model (presets.py; none with `preset` False) and of the method (method_defaults.py) that the tables name, to be
+    merged behind them."""
     model = next((t["model"] for t in tables if "model" in t), RunConfig.model)
     method = next((t["mask"]["method"] for t in tables if "method" in t.get("mask", {})), None)
     known = {f.name for f in fields(kind)}
-    return {name: value for name, value in model_preset(model, method).items() if name in known}
+    constants = with_method_defaults(model_preset(model, method) if preset else {}, method)
+    return {name: value for name, value in constants.items() if name in known}
 
 
 def merge_config(kind: type[Dataset], line: Mapping[str, Any], file: Path | None = None, *, preset: bool = True) -> Dataset:
-    """The configuration of a command: its own values, then those of its --config file, then the model's preset, then the paper's.
+    """The configuration of a command: its own values, then those of its --config file, the model's preset, the method's own, the paper's.
 
     A dataset's seediff.toml (it says `version`) holds every value, and what has no line there is unset: no preset fills it. Where the
     command names another model or method than it, what the file holds only because of its own one's preset gives way to the other's.
     """
     if file is None:
-        return build(kind, line, preset_for(kind, line) if preset else {})
+        return build(kind, line, preset_for(kind, line, preset=preset))
     table = read_table(file, kind)
     if "version" not in read_toml(file):
-        return build(kind, line, table, preset_for(kind, line, table) if preset else {})
+        return build(kind, line, table, preset_for(kind, line, table, preset=preset))
     own_model, own_method = table.get("model", RunConfig.model), table.get("mask", {}).get("method", MaskConfig.method)
     other_model = line.get("model", own_model) != own_model
     if not other_model and line.get("mask", {}).get("method", own_method) == own_method:
         return build(kind, line, table)
-    chosen = _chosen_by_hand(table, model_preset(own_model, own_method), other_model)
-    return build(kind, line, chosen, preset_for(kind, line, table) if preset else {})
+    chosen = _chosen_by_hand(table, with_method_defaults(model_preset(own_model, own_method), own_method), other_model)
+    return build(kind, line, chosen, preset_for(kind, line, table, preset=preset))
 
 
 def _chosen_by_hand(table: Mapping[str, Any], own: Mapping[str, Any], other_model: bool) -> dict[str, Any]:

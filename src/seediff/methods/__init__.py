@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..config import MaskConfig
+from ..method_defaults import check_capture
 from ..types import AttentionMaps, SoftMask
 from .baselines import CROSS_ATTENTION_FINISH, cross_attention, cross_times_self
 from .finish import Finish
@@ -29,6 +30,8 @@ FINISHES: dict[str, Finish] = {
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """The soft mask of one class by `config.method`. The maps are not modified.
 
-    Raises UserError when the class is not in the prompt or a level that the method needs was not captured.
+    Raises UserError when the class is not in the prompt, a level that the method needs was not captured, or it needs plain means and
+    the maps were divided by their maxima.
     """
+    check_capture(config.method, maps.normalized)
     return METHODS[config.method](maps, class_name, config)

@@ -1,7 +1,7 @@
 """`preset="reference"`: what SeeDiff's published program is described to do where it departs from the paper.
 
-Written from a description, without that program. It works on `AttentionMaps`, so the choices that lie in the capture are the
-caller's: plain means, up layers only (`CaptureConfig(normalize=False, layers="up")`) come nearest; single layers are not kept
+Written from a description, without that program. It works on `AttentionMaps`, so choices that lie in the capture are made there: plain
+means, which it insists on, and up layers only, which come nearest, are its defaults (method_defaults.py). Single layers are not kept
 apart, so the program's weighing of its five cross-attention layers and its choice of the first up layer have no counterpart.
 """
 

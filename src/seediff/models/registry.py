@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
+from .variants import choose_variant, folder_files, hub_files
 
 ALIASES = {
     "sd1.4": "CompVis/stable-diffusion-v1-4",
@@ -55,6 +56,8 @@ class Model:
 def load_model(name: str, *, device: str | None = None, dtype: str | None = None) -> Model:
     """Load a Stable Diffusion 1.x or 2.x model in diffusers' format, safetensors only, without running anyone's code.
 
+    Of weights in several number formats, those that suit `dtype` are read, and fetched (`variants.py`).
+
     Args:
         name: "mini", one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
         device: None: cuda, else mps, else cpu.
@@ -70,14 +73,17 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     torch, pipeline_class = _import_pipeline()
     if dtype not in ("float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
-    index = _read_index(source) if isinstance(source, Path) else _fetch_index(source)
+    folder = source if isinstance(source, Path) else _fetch_index(source)
+    index = _read_index(folder)
     family = index.get("_class_name")
     if family not in FAMILIES:
         raise UserError(f"model '{name}' is a {family}; supported are {', '.join(FAMILIES.values())} ({', '.join(FAMILIES)})")
+    files = folder_files(folder) if isinstance(source, Path) else hub_files(source, folder, dtype)
     try:
         pipe = pipeline_class.from_pretrained(
             str(source),
             dtype=getattr(torch, dtype),
+            variant=choose_variant(files, dtype),
             use_safetensors=True,
             safety_checker=None,
             feature_extractor=None,
@@ -162,8 +168,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _fetch_index(hub_id: str) -> dict[str, Any]:
-    """model_index.json of a hub id, from the cache or the hub: the family is known before gigabytes are fetched."""
+def _fetch_index(hub_id: str) -> Path:
+    """The folder in the cache with the model_index.json of a hub id, from the cache or the hub: the family is known before gigabytes are
+    fetched."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -176,7 +183,7 @@ def _fetch_index(hub_id: str) -> dict[str, Any]:
             path = hf_hub_download(hub_id, "model_index.json")
         except Exception as error:
             raise _not_fetched(hub_id, error) from error
-    return _read_index(Path(path).parent)
+    return Path(path).parent
 
 
 def _hub_error(hub_id: str) -> Exception | None:

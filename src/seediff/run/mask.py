@@ -23,6 +23,7 @@ from .engine import Engine, Job, Progress, Timer, run_job
 from .folder import BatchRecord, look_into
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .place import open_place
+from .plan import attention_line
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ def describe(config: MaskPhotosConfig, found: Found, out: Path, *, classes_of: M
         f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
         f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
+        attention_line(config.capture),
         f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "
         "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
     ]

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+from ..config import CaptureConfig
 from ..model_files import check_files, read_part
 from ..models.registry import resolve_name
 from ..run_config import GenerateConfig
@@ -42,12 +43,20 @@ def describe(config: GenerateConfig, out: Path) -> str:
         f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'}), "
         f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
+        attention_line(config.capture),
         f"Files in {out}: {', '.join(files(config))}",
         f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(out))}",
     ]
     if state == "complete":
         lines.insert(0, f"{out} is complete already: nothing would be done.")
     return "\n".join(lines)
+
+
+def attention_line(capture: CaptureConfig) -> str:
+    """Which attention the masks will be made of."""
+    steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
+    means = "maps divided by their maxima" if capture.normalize else "plain means"
+    return f"Attention: {means}, {capture.layers} layers, {steps}"
 
 
 def files(config: GenerateConfig) -> list[str]:

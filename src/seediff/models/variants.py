@@ -1,0 +1,76 @@
+"""Which of a model's weight files are loaded, of those that there are: half-precision runs take the half-precision ones, which are half as
+much to fetch, and a model that holds only these loads in any number format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+PARTS = ("unet", "vae", "text_encoder")
+"""What has weights, of what is loaded of a pipeline."""
+
+PREFERRED: dict[str, tuple[str | None, ...]] = {
+    "float32": (None, "fp16", "bf16"),
+    "float16": ("fp16", None, "bf16"),
+    "bfloat16": ("bf16", "fp16", None),
+}
+"""diffusers' `variant`s by number format, the best first; None: files of no variant, in float32 as a rule."""
+
+_WEIGHTS = re.compile(r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors")
+"""`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older naming."""
+
+
+def choose_variant(files: Iterable[str], dtype: str) -> str | None:
+    """The `variant` that a pipeline of these files, paths in its folder, is to be loaded with in the number format `dtype`.
+
+    With a variant, diffusers takes the files of no variant for a part that has none of it. None also where no choice has weights for
+    all parts: then loading says what is missing.
+    """
+    held = _variants(files)
+    for variant in PREFERRED[dtype]:
+        if _suffices(held, variant):
+            return variant
+    return None
+
+
+def is_enough(files: Iterable[str], dtype: str) -> bool:
+    """Whether nothing better could be fetched: weights of all parts in the best variant, or of none, in float32 as a rule, of which any
+    half precision can be made. Half precision alone is not enough for float32: what was fetched before would decide about the result."""
+    held = _variants(files)
+    return _suffices(held, PREFERRED[dtype][0]) or _suffices(held, None)
+
+
+def folder_files(folder: Path) -> list[str]:
+    """The weight files of a local pipeline, as paths in its folder."""
+    return sorted(f"{path.parent.name}/{path.name}" for part in PARTS for path in (folder / part).glob("*.safetensors"))
+
+
+def hub_files(hub_id: str, snapshot: Path, dtype: str) -> list[str]:
+    """The weight files of a hub id: those in the cache where they are enough, so that nothing is fetched twice, else the hub's.
+
+    snapshot: the model's folder in the cache. Where the hub does not answer, those in the cache: loading says what is missing.
+    """
+    from huggingface_hub import HfApi
+
+    cached = folder_files(snapshot)
+    if is_enough(cached, dtype):
+        return cached
+    try:
+        return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
+    except Exception:  # the hub client's own, the http client's, the system's
+        return cached
+
+
+def _variants(files: Iterable[str]) -> dict[str, set[str | None]]:
+    """Part → the variants that it has weights of."""
+    held: dict[str, set[str | None]] = {part: set() for part in PARTS}
+    for file in files:
+        found = _WEIGHTS.fullmatch(file)
+        if found and found["part"] in held:
+            held[found["part"]].add(found["variant"] or found["old"])
+    return held
+
+
+def _suffices(held: dict[str, set[str | None]], variant: str | None) -> bool:
+    return any(variant in own for own in held.values()) and all({variant, None} & own for own in held.values())

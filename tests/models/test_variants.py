@@ -1,0 +1,162 @@
+"""Which weight files are loaded, and fetched: by their names, on real folders, and from a hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from seediff.models.registry import load_model
+from seediff.models.variants import PARTS, choose_variant, is_enough
+
+WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+PLAIN = [f"{part}/{name}.safetensors" for part, name in WEIGHTS.items()]
+HALF = [f"{part}/{name}.fp16.safetensors" for part, name in WEIGHTS.items()]
+OTHERS = ["unet/diffusion_pytorch_model.non_ema.safetensors", "v1.safetensors", "safety_checker/model.fp16.safetensors"]
+SHARDS = ["unet/diffusion_pytorch_model.fp16-00001-of-00002.safetensors", *HALF[1:]]
+OLD_SHARDS = ["unet/diffusion_pytorch_model-00001-of-00002.fp16.safetensors", *HALF[1:]]
+
+
+@pytest.mark.parametrize(
+    ("files", "float32", "float16", "bfloat16"),
+    [
+        (PLAIN, None, None, None),
+        (PLAIN + OTHERS, None, None, None),
+        (HALF, "fp16", "fp16", "fp16"),
+        (PLAIN + HALF, None, "fp16", "fp16"),
+        (HALF[:1] + PLAIN[1:], "fp16", "fp16", "fp16"),  # one part in half precision alone
+        (HALF[:1] + PLAIN, None, "fp16", "fp16"),
+        (SHARDS, "fp16", "fp16", "fp16"),
+        (OLD_SHARDS, "fp16", "fp16", "fp16"),
+        ([file.replace("fp16", "bf16") for file in HALF] + HALF, "fp16", "fp16", "bf16"),
+    ],
+)
+def test_choice(files, float32, float16, bfloat16):
+    for dtype, expected in (("float32", float32), ("float16", float16), ("bfloat16", bfloat16)):
+        assert choose_variant(files, dtype) == expected
+    assert is_enough(files, "float32") == (float32 is None)
+    assert is_enough(files, "float16")
+
+
+@pytest.mark.parametrize("files", [[], PLAIN[1:], HALF[:2], [*HALF[:2], OTHERS[2]], [f.replace("safetensors", "bin") for f in PLAIN]])
+def test_nothing_to_choose(files):
+    assert choose_variant(files, "float16") is None
+    assert not is_enough(files, "float16")
+
+
+def halve(folder: Path, *, keep: bool) -> Path:
+    """Give every part a .fp16 file of zeros, to tell it apart, beside the one that it has, or instead of it."""
+    for part, name in WEIGHTS.items():
+        plain = folder / part / f"{name}.safetensors"
+        tensors = {key: value.half().zero_() if value.is_floating_point() else value for key, value in load_file(plain).items()}
+        save_file(tensors, folder / part / f"{name}.fp16.safetensors", metadata={"format": "pt"})
+        if not keep:
+            plain.unlink()
+    return folder
+
+
+def is_full(model) -> list[bool]:
+    """Whether the weights of each part are those of its float32 file."""
+    return [any(p.any() for p in getattr(model.pipe, part).parameters()) for part in PARTS]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_folder_of_half_precision_alone(sd1_folder, tmp_path, dtype):
+    model = load_model(str(halve(Path(shutil.copytree(sd1_folder, tmp_path / "model")), keep=False)), device="cpu", dtype=dtype)
+    assert is_full(model) == [False] * 3
+    assert {p.dtype for part in PARTS for p in getattr(model.pipe, part).parameters()} == {getattr(torch, dtype)}
+
+
+@pytest.mark.parametrize(("dtype", "full"), [("float32", True), ("float16", False), ("bfloat16", False)])
+def test_a_folder_of_both(sd1_folder, tmp_path, dtype, full):
+    folder = halve(Path(shutil.copytree(sd1_folder, tmp_path / "model")), keep=True)
+    assert is_full(load_model(str(folder), device="cpu", dtype=dtype)) == [full] * 3
+
+
+@pytest.fixture
+def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
+    """The part of the hub's protocol that its client needs, with one model of both kinds of weights; and which files it sent."""
+    folder = halve(Path(shutil.copytree(sd1_folder, tmp_path / "served")), keep=True)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    sent: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, data: bytes, name: str | None = None) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            if name is not None:
+                self.send_header("ETag", f'"{name.replace("/", "-")}"')
+                self.send_header("X-Repo-Commit", "c" * 40)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+                sent.extend([name] if name else [])
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path.startswith("/api/models/owner/name"):
+                about = {"id": "owner/name", "sha": "c" * 40, "siblings": [{"rfilename": file} for file in files]}
+                if "/tree/" in path:
+                    tree = [{"type": "file", "path": f, "size": (folder / f).stat().st_size, "oid": f} for f in files]
+                    self.answer(json.dumps(tree).encode())
+                else:
+                    self.answer(json.dumps(about).encode())
+            elif path.partition("/resolve/")[2].partition("/")[2] in files:
+                name = path.partition("/resolve/")[2].partition("/")[2]
+                self.answer((folder / name).read_bytes(), name)
+            else:
+                self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", sent
+    server.shutdown()
+    server.server_close()
+
+
+def load_from(address: str, cache: Path, *dtypes: str) -> None:
+    load = "for dtype in sys.argv[1:]: load_model('owner/name', device='cpu', dtype=dtype)"
+    code = f"import sys\nfrom seediff.models.registry import load_model\n{load}"
+    env = os.environ | {"HF_ENDPOINT": address, "HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+    env["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
+    done = subprocess.run([sys.executable, "-c", code, *dtypes], env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def weights(sent: list[str]) -> list[str]:
+    return sorted(name for name in sent if name.endswith(".safetensors"))
+
+
+def test_what_is_fetched(hub, tmp_path):
+    """Half-precision runs fetch no float32, and nothing where float32 is there already; float32 is not half precision by chance."""
+    address, sent = hub
+    load_from(address, tmp_path / "half", "float16")
+    assert weights(sent) == sorted(HALF)
+    load_from(address, tmp_path / "half", "float32")
+    assert weights(sent) == sorted(HALF + PLAIN)
+    sent.clear()
+    load_from(address, tmp_path / "full", "float32", "float16", "bfloat16")
+    assert weights(sent) == sorted(PLAIN)
+
+
+def test_what_the_cache_holds_is_enough_without_a_network(hub, tmp_path):
+    address, sent = hub
+    load_from(address, tmp_path / "cache", "float16")
+    sent.clear()
+    load_from("http://127.0.0.1:9", tmp_path / "cache", "float16", "float32")
+    assert not sent
