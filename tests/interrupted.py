@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,11 +19,10 @@ def contents(out: Path) -> dict[str, bytes]:
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
-def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]) -> None:
-    """Let all modules that are loaded by now write their files with `write`; tensors are written as before."""
-    for module in list(sys.modules.values()):
-        if module is not outputs and vars(module).get("write_atomic") is outputs.write_atomic:
-            patch.setattr(module, "write_atomic", write)
+def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Callable[[], None]], None]) -> None:
+    """Let every file be written by `write`, which is given what would write it."""
+    commit = outputs._commit
+    patch.setattr(outputs, "_commit", lambda *given: write(lambda: commit(*given)))
 
 
 def check_interrupted(run: Callable[[Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Iterable[int]) -> None:
@@ -34,11 +32,11 @@ def check_interrupted(run: Callable[[Path], object], folder: Path, monkeypatch: 
     whole = contents(folder / "whole")
     left = [0]
 
-    def write(path: Path, data: bytes) -> None:
+    def write(commit: Callable[[], None]) -> None:
         if left[0] == 0:
             raise Stopped
         left[0] -= 1
-        outputs.write_atomic(path, data)
+        commit()
 
     with monkeypatch.context() as patch:
         replace_writes(patch, write)

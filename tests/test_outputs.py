@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from seediff import outputs
 from seediff.errors import UserError
 from seediff.outputs import make_writable, write_tensors
 
@@ -44,13 +46,19 @@ def test_tensors_of_both_kinds_are_the_same_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.safetensors"
     write_tensors(path, {"a": torch.zeros(3)})
-    before = path.read_bytes()
-    (tmp_path / "a.safetensors.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device"):
-        write_tensors(path, {"a": torch.ones(3000)})
+    before, write = path.read_bytes(), outputs._write
+
+    def to_full_disk(fd: int, data: bytes) -> None:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), fd)
+        write(fd, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "_write", to_full_disk)
+        with pytest.raises(OSError, match=r"No space left on device.*a\.safetensors"):
+            write_tensors(path, {"a": torch.ones(3000)})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
     with pytest.raises(OSError, match=r"none/a\.safetensors"):

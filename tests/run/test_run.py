@@ -18,10 +18,11 @@ from interrupted import replace_writes
 from killing import CONFIG as KILLED_CONFIG
 
 import seediff
-from seediff import outputs
+from seediff import locking, outputs
 from seediff.base_config import load_config
 from seediff.dataset import native
 from seediff.errors import UserError
+from seediff.locking import LOCK
 from seediff.run import folder as run_folder
 from seediff.run import generate as run_module
 from seediff.run.generate import generate
@@ -119,10 +120,10 @@ def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
 
     left = [1000.0]
 
-    def write(path, data):
+    def write(commit):
         if left[0] <= 0:
             raise Stopped
-        outputs.write_atomic(path, data)
+        commit()
         left[0] -= 1
         if left[0] == -0.5:
             raise Stopped
@@ -147,7 +148,7 @@ def test_killed_while_tidying_up(tmp_path, unbroken):
     generate(CONFIG, out, draw=fake_draw)
     (out / run_folder.BATCHES).mkdir()
     (out / run_folder.BATCHES / "000001.json").write_text("{}")
-    (out / run_folder.LOCK).write_text("99")
+    (out / LOCK).write_text("99")
     assert generate(CONFIG, out, draw=fake_draw).drawn == 0
     assert fingerprints(out) == unbroken
 
@@ -268,7 +269,7 @@ def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeyp
     def refuse(path, flags, mode=0o777):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
-    monkeypatch.setattr(run_folder.os, "open", refuse)
+    monkeypatch.setattr(locking.os, "open", refuse)
     monkeypatch.setattr(run_module, "model_draw", lambda *_: pytest.fail("model loaded"))
     with pytest.raises(UserError, match="cannot be written to: Read-only file system"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
@@ -288,7 +289,7 @@ def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
 def test_second_run_in_the_same_folder_is_refused(tmp_path, unbroken):
     out = tmp_path / "out"
     code = (
-        "import sys, time; from pathlib import Path; from seediff.run.folder import open_folder\n"
+        "import sys, time; from pathlib import Path; from seediff.locking import open_folder\n"
         "with open_folder(Path(sys.argv[1])): print('ready', flush=True); time.sleep(300)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(out)], stdout=subprocess.PIPE, text=True, env=environment())
@@ -306,33 +307,35 @@ def test_second_run_in_the_same_folder_is_refused(tmp_path, unbroken):
 
 def test_full_disk_then_continued(tmp_path, monkeypatch, unbroken):
     out = tmp_path / "out"
-    real, written = Path.write_bytes, []
+    real, written = outputs._write, []
 
-    def write(self, data):
-        written.append(self)
+    def write(fd, data):
+        written.append(fd)
         if len(written) == 9:
-            real(self, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
-        return real(self, data)
+            real(fd, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fd, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", write)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr(outputs, "_write", write)
+        with pytest.raises(OSError, match=r"No space left.*out/masks/00000"):
             generate(CONFIG, out, draw=fake_draw)
     assert not list(out.rglob("*.part"))
     generate(CONFIG, out, draw=fake_draw)
     assert fingerprints(out) == unbroken
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_while_attention_is_written(tmp_path, monkeypatch):
-    from safetensors import SafetensorError
+    real = outputs._write
 
-    def full(self, path):
-        Path(f"{path}.part").write_bytes(b"half")
-        raise SafetensorError("No space left on device")
+    def write(fd, data):
+        if b'"self.' in data[:500]:  # a header of attention
+            os.dup2(os.open("/dev/full", os.O_WRONLY), fd)
+        real(fd, data)
 
-    monkeypatch.setattr(AttentionMaps, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(outputs, "_write", write)
+    with pytest.raises(OSError, match=r"No space left.*attention/000000\.safetensors"):
         generate(replace(CONFIG, keep_attention=True), tmp_path / "out", draw=fake_draw)
     assert not list((tmp_path / "out").rglob("*.part"))
 

@@ -20,7 +20,7 @@ from seediff.dataset import native
 from seediff.dataset.check import check_dataset
 from seediff.dataset.store import Item, open_native, write_native
 from seediff.errors import UserError
-from seediff.run import folder as run_folder
+from seediff.locking import open_folder
 from seediff.run.augment import AugmentJob, augment, maker, plan, settle
 
 CLASSES = ("dog", "cat", "car")
@@ -221,7 +221,7 @@ def test_another_configuration_or_dataset_is_not_continued(made, pets, tmp_path)
     write_native(tmp_path / "fewer", classes, items[1:], about={})
     with pytest.raises(UserError, match=r"another configuration.*data: 8 samples \(\w+\) → 7 samples"):
         augment(config(), tmp_path / "fewer", made)
-    with run_folder.open_folder(tmp_path / "busy"), pytest.raises(UserError, match="in use by another run"):
+    with open_folder(tmp_path / "busy"), pytest.raises(UserError, match="in use by another run"):
         augment(config(), pets, tmp_path / "busy")
 
 

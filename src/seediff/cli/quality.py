@@ -135,7 +135,8 @@ def filter_(
     """
     from ..apart import check_apart
     from ..dataset.select import Criteria, select_samples
-    from ..dataset.store import check_free, write_native
+    from ..dataset.store import write_native
+    from ..staging import check_free
     from .summary_quality import counts
 
     check_apart(out, [data])

@@ -28,7 +28,8 @@ def merge(
     """
     from ..apart import check_apart
     from ..dataset.merge import merge_datasets, set_names
-    from ..dataset.store import check_free, write_native
+    from ..dataset.store import write_native
+    from ..staging import check_free
 
     check_apart(out, data)
     check_free(out)
@@ -65,7 +66,8 @@ def split(
 
     from ..apart import check_apart
     from ..dataset.split import set_splits, split_samples
-    from ..dataset.store import check_free, open_native, staged, write_native
+    from ..dataset.store import open_native, write_native
+    from ..staging import check_free, staged
 
     if (out is None) != in_place:
         raise UserError("split: choose one of --out FOLDER, for a dataset a part, and --in-place, for `split` in the rows")

@@ -100,6 +100,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     findings += [found for sample in samples for found in sample.findings]
+    findings += _links_out(folder)
     findings += _broken_tensors(folder)
     findings += _names_twice(rows)
     findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows)]
@@ -256,6 +257,8 @@ def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | No
         if not (folder / file).is_file():
             yield Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file")
             continue
+        if native.leads_out(folder, folder / file):
+            continue  # said of the link
         try:
             shape = read_label_map(folder / file).shape
         except UserError as error:
@@ -265,13 +268,22 @@ def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | No
                 yield Finding("soft", "error", file, f"is {shape}, but its picture is {size}; both are (height, width)")
 
 
+def _links_out(folder: Path) -> Iterator[Finding]:
+    """What a dataset would keep of its samples, but takes from outside by a link. Pictures and label maps are looked at by rows."""
+    for kind in native.EXTRAS:
+        inside = () if native.leads_out(folder, folder / kind) else sorted((folder / kind).rglob("*"))
+        for path in inside or (folder / kind,):
+            if path.is_symlink() and native.leads_out(folder, path):
+                yield Finding("path", "error", path.relative_to(folder).as_posix(), "is a link that leads out of the dataset folder")
+
+
 def _broken_tensors(folder: Path) -> Iterator[Finding]:
     """Files of attention/ and steps/ that are not as long as their headers say."""
     for kind in (native.ATTENTION, native.STEPS):
         if (folder / kind).is_symlink():
             continue
         for path in sorted((folder / kind).rglob("*.safetensors")):
-            if not _is_whole(path):
+            if not (path.is_symlink() and native.leads_out(folder, path)) and not _is_whole(path):
                 yield Finding("tensors", "error", path.relative_to(folder).as_posix(), "is no whole safetensors file")
 
 

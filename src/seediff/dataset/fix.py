@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from ..outputs import write_atomic
-from ..run.folder import open_folder
+from ..outputs import move_inside, write_atomic, write_inside
+from ..run.folder import open_run
 from . import native
 from .check import Finding, expected_row
 from .rebuild import rebuild
@@ -31,7 +30,7 @@ def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
     if not any(one.kind in FIXABLE for one in findings):
         return []
     try:
-        with open_folder(folder):
+        with open_run(folder):
             return list(_fixes(folder, findings))
     except UserError as error:
         raise UserError(str(error).replace("--out ", "", 1)) from error
@@ -49,7 +48,7 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
             yield f"{native.CLASSES} has {len(found.classes)} classes again"
     for one in findings:
         if one.kind == "palette":
-            write_atomic(folder / one.where, native.encode_mask(read_label_map(folder / one.where)))
+            write_inside(folder, one.where, native.encode_mask(read_label_map(folder / one.where)))
     if painted := sum(one.kind == "palette" for one in findings):
         yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
     if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
@@ -61,18 +60,6 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
         yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
     for one in findings:
         if one.kind == "orphan":
-            _move(folder / one.where, folder / ORPHANS / one.where)
+            move_inside(folder, one.where, f"{ORPHANS}/{one.where}")
     if moved := sum(one.kind == "orphan" for one in findings):
         yield f"{moved} files without a sample are in {ORPHANS}/ now"
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move a file, beside one of its name if there is such; then remove its folder if that is empty."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    free, number = target, 0
-    while free.exists() or free.is_symlink():
-        number += 1
-        free = target.with_name(f"{target.stem}.{number}{target.suffix}")
-    source.rename(free)
-    with suppress(OSError):
-        source.parent.rmdir()

@@ -183,6 +183,14 @@ def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Pa
     return out / name
 
 
+def leads_out(out: Path, path: Path) -> bool:
+    """Whether a path below `out` is, or goes through, a link that leads out of it, or in a circle."""
+    try:
+        return not path.resolve(strict=False).is_relative_to(out.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return True
+
+
 def read_dataset(out: Path | str) -> Iterator[Sample]:
     """The samples of a finished dataset, one after the other; soft (C, H, W) float32 where the dataset keeps it.
 

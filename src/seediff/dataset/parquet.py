@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
+from ..outputs import naming
 from ..workers import in_order
 from . import native
 from .packed import checked_classes, load_extra, pack_mask, parse_row, row_text, unpack
@@ -77,12 +78,13 @@ def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], sc
     pa, parquet = load_extra("pyarrow", "hf"), load_extra("pyarrow.parquet", "hf")
     files = in_file = in_group = 0
     group: list[dict[str, Any]] = []
-    writer = None
+    writer, path = None, folder
 
     def write_group() -> None:
         nonlocal in_group
         if group and writer is not None:
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            with naming(path):
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
         group.clear()
         in_group = 0
 
@@ -98,12 +100,14 @@ def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], sc
             if len(group) == GROUP or in_group >= GROUP_BYTES or in_file >= shard_size:
                 write_group()
             if in_file >= shard_size:
-                writer.close()
-                writer, in_file = None, 0
+                full, writer, in_file = writer, None, 0
+                with naming(path):
+                    full.close()
         write_group()
     finally:
         if writer is not None:
-            writer.close()
+            with naming(path):
+                writer.close()
     return files
 
 

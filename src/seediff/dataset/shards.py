@@ -11,17 +11,17 @@ KEY is the sample's name with all but letters, digits, - and _ as %XX: readers e
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from ..errors import UserError, first_line
+from ..outputs import naming, open_new
 from . import native
 from .packed import checked_classes, pack_mask, unpack
 from .store import Exported, Item, check_classes, check_name, image_bytes, put, staged, worked_on
@@ -63,9 +63,10 @@ def export_webdataset(
                     _close(shard)
                     shard = None
                 if shard is None:
-                    shard = (part / f"{shards:06d}.tar").open("wb")
+                    shard = open_new(part / f"{shards:06d}.tar")
                     shards, in_shard, samples = shards + 1, 0, 0
-                shard.write(data)
+                with naming(Path(shard.name)):
+                    shard.write(data)
                 in_shard, samples = in_shard + len(data), samples + 1
         finally:
             if shard is not None:
@@ -73,9 +74,9 @@ def export_webdataset(
     return Exported(len(items), shards + 1)
 
 
-def _close(shard: io.BufferedWriter) -> None:
-    shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
-    shard.close()
+def _close(shard: BinaryIO) -> None:
+    with naming(Path(shard.name)), shard:
+        shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
 
 
 def as_tar(item: Item, mask: bytes) -> bytes:

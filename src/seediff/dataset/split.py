@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, first_line
+from ..locking import open_folder
 from ..outputs import write_atomic
-from ..run.folder import open_folder
 from . import native
 from .duplicates import difference_hash, near_groups
 from .store import Item, check_seed, labels_of

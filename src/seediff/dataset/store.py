@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
@@ -18,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, first_line
+from ..outputs import copy_new, write_new
 from ..prompts import BACKGROUND, MAX_CLASSES
-from ..run.folder import LOCK, open_folder
+from ..staging import put, staged
 from ..workers import Result, in_order
 from . import native
 from .native import read_label_map
@@ -99,10 +98,13 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
 
 
 def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
-    """Sample name → the `extras` of its item."""
+    """Sample name → the `extras` of its item. Raises UserError for one that a link takes from outside of the dataset."""
     found: dict[str, dict[tuple[str, int | None], Path]] = {}
     for kind in native.EXTRAS:
+        beyond = native.leads_out(folder, folder / kind)
         for path in sorted((folder / kind).rglob("*.*")):
+            if beyond or (path.is_symlink() and native.leads_out(folder, path)):
+                raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")
             name, class_id = path.relative_to(folder / kind).with_suffix("").as_posix(), None
             if kind != native.ATTENTION:
                 name, _, number = name.rpartition("_")
@@ -136,9 +138,9 @@ def write_native(out: Path | str, classes: Sequence[str], items: Iterable[Item],
                 ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
                 _copy(path, part / kind / f"{item.name}{ending}", link=link)
             rows.append({"file_name": file_name, "mask": mask, **_described(item, labels, classes)})
-        (part / native.CLASSES).write_bytes(native.classes_text(classes))
-        (part / native.METADATA).write_bytes(native.jsonl(rows))
-        (part / native.CARD).write_text(data_card(about=about, rows=rows, class_names=classes), encoding="utf-8")
+        write_new(part / native.CLASSES, native.classes_text(classes))
+        write_new(part / native.METADATA, native.jsonl(rows))
+        write_new(part / native.CARD, data_card(about=about, rows=rows, class_names=classes).encode("utf-8"))
         steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
         write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
     return len(rows)
@@ -159,65 +161,11 @@ def _described(item: Item, labels: np.ndarray, classes: Sequence[str]) -> dict[s
 
 
 @contextmanager
-def staged(out: Path | str) -> Iterator[Path]:
-    """A hidden folder beside `out` that becomes `out` when the block ends well, and vanishes when it does not.
-
-    The kernel's lock keeps a second run away; what a killed one left is removed first. UserError when `out` is there and not empty.
-    """
-    out = Path(out)
-    check_free(out)
-    target = out.resolve()
-    part = target.with_name(f".{target.name}.part")
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(open_folder(part))
-        except UserError as error:
-            raise UserError(str(error).replace(str(part), str(out))) from error
-        check_free(out)  # another run may have finished while the lock was waited for
-        _empty(part)
-        try:
-            yield part
-            if target.is_dir():
-                target.rmdir()  # empty
-            part.rename(target)
-        except BaseException:
-            _empty(part)
-            raise
-        # Only now, so that whoever opened the lock before the folder was renamed finds it held.
-        (target / LOCK).unlink(missing_ok=True)
-
-
-@contextmanager
 def worked_on(items: Iterable[Item], function: Callable[[Item], Result], workers: int) -> Iterator[Iterable[tuple[Item, Result]]]:
     """Each item with what `function` makes of it, in this process or in several; they end with the block."""
     with in_order(function, workers, chunk=CHUNK) as work:
         given, sent = tee(items)
         yield zip(given, work(sent), strict=True)
-
-
-def check_free(out: Path) -> None:
-    """Raise UserError unless `out` is a folder's name that is free, or an empty folder."""
-    if out.is_dir():
-        if next(out.iterdir(), None) is not None:
-            raise UserError(f"--out {out}: is there already and not empty; choose another folder")
-    elif out.exists() or out.is_symlink():
-        raise UserError(f"--out {out}: there is a file where the folder should be")
-
-
-def _empty(folder: Path) -> None:
-    """Remove all that is in a folder except the lock."""
-    for entry in list(folder.iterdir()) if folder.is_dir() else []:
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != LOCK:
-            with suppress(OSError):
-                entry.unlink()
-
-
-def put(target: Path, data: bytes) -> None:
-    """Write a file of a staged folder, whose parents are made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
 
 
 def put_image(item: Item, target: Path, *, link: bool = False) -> None:
@@ -229,18 +177,7 @@ def put_image(item: Item, target: Path, *, link: bool = False) -> None:
 
 def _copy(path: Path, target: Path, *, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = path.resolve()  # a link to a symbolic link would be one itself
-    if link:
-        with suppress(OSError):
-            return os.link(source, target)
-    try:
-        shutil.copyfile(source, target)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # shutil names the source
-            raise OSError(error.errno, error.strerror, str(target)) from error
-        raise
+    copy_new(path, target, link=link)
 
 
 def mask_bytes(item: Item, labels: np.ndarray) -> bytes:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from ..dataset import native
 from ..dataset.augment import Picture, apply
 from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native
 from ..errors import UserError, first_line
-from ..outputs import write_atomic
+from ..outputs import link_inside, make_folders, write_atomic
 from ..specs import sample_seed
 from ..workers import in_order
 from .address import Out, parse_out
@@ -267,8 +266,8 @@ class AugmentJob(Job[Task]):
         labels = labels_of(item, len(self.classes))
         file_name, mask = f"{native.IMAGES}/{item.name}.{item.suffix}", f"{native.MASKS}/{item.name}.png"
         for name in (file_name, mask):
-            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
-        if not (self.link and isinstance(item.image, Path) and linked(item.image, self.out / file_name)):
+            make_folders(self.out, name.rpartition("/")[0])
+        if not (self.link and isinstance(item.image, Path) and link_inside(item.image, self.out, file_name)):
             record_file(self.out, record, file_name, image_bytes(item))
         else:
             record_written(self.out, record, file_name)
@@ -313,15 +312,6 @@ def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]])
 
 AUGMENTATIONS = "augmentations.jpg"
 """A sample before and after each operation."""
-
-
-def linked(source: Path, target: Path) -> bool:
-    """Make `target` a hard link to the source's file. False when the file system has none."""
-    target.unlink(missing_ok=True)  # of a batch that was not finished
-    with suppress(OSError):
-        os.link(source.resolve(), target)
-        return True
-    return False
 
 
 def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

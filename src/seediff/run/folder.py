@@ -7,11 +7,9 @@ place last, and holds the size and checksum of each. docs/decisions/0001-batches
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,15 +19,11 @@ from .. import __version__
 from ..base_config import Config, differences, load_config
 from ..dataset.native import ATTENTION, CONFIG, IMAGES, MASKS, SOFT, STEPS
 from ..errors import UserError
-from ..outputs import write_atomic
+from ..locking import LOCK, open_folder
+from ..outputs import LEFTOVER, make_folders, remove_tree, write_inside
 from ..toml import read_toml
 
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: runs are not kept apart there
-    fcntl = None
-
-LOCK, BATCHES = ".lock", ".batches"
+BATCHES = ".batches"
 LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
 DATA = (IMAGES, MASKS, SOFT, ATTENTION, STEPS, LABELS, OVERLAYS, NAMED)
 """Folders that only batches write to."""
@@ -48,59 +42,9 @@ class BatchRecord:
     files: dict[str, tuple[int, int | None]] = field(default_factory=dict)
 
 
-@contextmanager
-def open_folder(out: Path) -> Iterator[None]:
-    """Make `out` when it is not there and keep other runs away while the block runs; UserError when one is at work or it cannot be written.
-
-    The lock is the kernel's, so a run that was killed never holds it. Folders made here vanish again when nothing was written.
-    """
-    made = [p for p in (out, *out.parents) if not p.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"--out {out}: there is a file where the folder should be") from error
-    except OSError as error:
-        raise UserError(f"--out {out}: the folder cannot be made: {error.strerror}") from error
-    try:
-        lock = _take_lock(out)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                (out / LOCK).unlink()  # while it is held: whoever waits for this file finds out that it is gone
-            os.close(lock)
-    finally:
-        for folder in made:
-            with suppress(OSError):  # not empty: a dataset is in it
-                folder.rmdir()
-
-
-def _take_lock(out: Path) -> int:
-    """Open and lock out/.lock, which also shows whether the folder can be written to. Returns the file descriptor."""
-    path = out / LOCK
-    while True:
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise UserError(f"--out {out}: the folder cannot be written to: {error.strerror}") from error
-        try:
-            if fcntl is None:
-                return lock
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
-                os.truncate(lock, 0)
-                os.write(lock, str(os.getpid()).encode())
-                return lock
-            os.close(lock)  # another run ended and removed the file between our opening and locking it
-        except BlockingIOError as error:
-            holder = os.pread(lock, 20, 0).decode("ascii", "replace")
-            os.close(lock)
-            raise UserError(
-                f"--out {out}: in use by another run (process {holder or 'unknown'}); wait for it or choose another folder"
-            ) from error
-        except OSError as error:
-            os.close(lock)
-            raise UserError(f"--out {out}: the folder cannot be written to: {error.strerror}") from error
+def open_run(out: Path) -> AbstractContextManager[None]:
+    """As `open_folder`, for an output of batches: what a killed run left half-written among their files is removed too."""
+    return open_folder(out, (*DATA, BATCHES))
 
 
 def look_into(out: Path, config: Config) -> tuple[Literal["new", "unfinished", "complete"], Config]:
@@ -115,7 +59,7 @@ def look_into(out: Path, config: Config) -> tuple[Literal["new", "unfinished", "
         if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
             return "new", config
         raise UserError(f"--out {out}: there is a file where the folder should be")
-    names = sorted({entry.name for entry in out.iterdir()} - {LOCK, CONFIG + ".part"})
+    names = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name))
     if not names:
         return "new", config
     if CONFIG not in names:
@@ -151,8 +95,7 @@ def _nothing_committed(out: Path) -> bool:
 def discard_unfinished(out: Path) -> None:
     """Remove what a run left that finished no batch, so that no file of another configuration stays. Only where `look_into` says "new"."""
     for name in (*DATA, BATCHES):  # the records' folder last: it is what says that the others are a run's
-        if (out / name).is_dir():
-            shutil.rmtree(out / name)
+        remove_tree(out, name)
 
 
 def check_weights(out: Path, model: str, weights: str) -> None:
@@ -167,7 +110,7 @@ def check_weights(out: Path, model: str, weights: str) -> None:
 
 def record_file(out: Path, record: BatchRecord, name: str, data: bytes) -> None:
     """Write out/name and note it in the record."""
-    write_atomic(out / name, data)
+    write_inside(out, name, data)
     record.files[name] = (len(data), zlib.crc32(data))
 
 
@@ -178,7 +121,7 @@ def record_written(out: Path, record: BatchRecord, name: str) -> None:
 
 def write_record(out: Path, number: int, record: BatchRecord) -> None:
     """Commit batch `number`."""
-    write_atomic(out / record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
+    write_inside(out, record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
 
 
 def read_record(out: Path, number: int, holds: Callable[[str, int, int | None], bool] | None = None) -> BatchRecord | None:
@@ -201,9 +144,9 @@ def _holds(out: Path, name: str, size: int, crc: int | None) -> bool:
 
 
 def make_room(out: Path, folders: Sequence[str]) -> None:
-    """Make the folders that files go to."""
+    """Make the folders that files go to. Raises UserError when one is a link: other people's sets may hold some that lead elsewhere."""
     for name in (BATCHES, *folders):
-        (out / name).mkdir(exist_ok=True)
+        make_folders(out, name)
 
 
 def has_records(out: Path) -> bool:
@@ -213,7 +156,8 @@ def has_records(out: Path) -> bool:
 
 def remove_records(out: Path) -> None:
     """Remove what only an unfinished run needs. Safe to be interrupted: the command's last file alone says that an output is complete."""
-    shutil.rmtree(out / BATCHES, ignore_errors=True)
+    with suppress(OSError):
+        remove_tree(out, BATCHES)
 
 
 def record_path(number: int) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..dataset import native
 from ..errors import UserError
-from ..outputs import write_atomic
+from ..outputs import remove_inside, write_atomic
 from ..photos import Found, Photo
 
 FAILED = "failed.jsonl"
@@ -59,7 +59,7 @@ def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
     if failed:
         write_atomic(out / FAILED, native.jsonl(failed))
     else:
-        (out / FAILED).unlink(missing_ok=True)
+        remove_inside(out, FAILED)
 
 
 def read_failures(out: Path) -> list[dict[str, str]]:

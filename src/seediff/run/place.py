@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..base_config import Config
 from ..errors import UserError
+from ..locking import LOCK
 from . import folder as run_folder
 from .address import Out, Url, parse_out
 from .folder import BatchRecord
@@ -28,11 +29,11 @@ class Place:
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other runs away meanwhile. Raises UserError when one is at work, or when nothing can be written."""
-        return run_folder.open_folder(self.folder)
+        return run_folder.open_run(self.folder)
 
     def seen_by_workers(self) -> None:
         """Raise UserError when a process on another machine, which calls this during a run, does not see the same output."""
-        if not (self.folder / run_folder.LOCK).exists():
+        if not (self.folder / LOCK).exists():
             raise UserError(
                 f"--out {self.out}: this folder is not the same on all machines of the cluster; name one of a shared file system, "
                 "or a store such as s3://bucket/name"

@@ -18,11 +18,12 @@ from ..base_config import RunConfig
 from ..dataset import native
 from ..dataset.store import find_extras
 from ..errors import UserError
+from ..outputs import remove_inside
 from ..photo_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..run_config import DatasetConfig, GenerateConfig, load_dataset_config
 from ..specs import sample_count
 from ..toml import read_toml
-from .folder import BatchRecord, make_room, open_folder, write_record
+from .folder import BatchRecord, make_room, open_run, write_record
 from .photo_files import read_failures
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
@@ -82,7 +83,7 @@ def reopen(folder: Path, damaged: Collection[str]) -> str:
     config = load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
     lost = {sample_number(name) for name in damaged}
     try:
-        with open_folder(folder):
+        with open_run(folder):
             rows = {sample_number(row["file_name"]): row for row in native.read_rows(folder)}
             notes = rejected_by_sample(folder, config, rows)
             extras = find_extras(folder)
@@ -93,7 +94,7 @@ def reopen(folder: Path, damaged: Collection[str]) -> str:
                     own = [rows[i] for i in batch if i in rows]
                     files = _files(folder, own, extras)
                     write_record(folder, number, BatchRecord(own, [note for i in batch for note in notes.get(i, ())], files))
-            (folder / native.METADATA).unlink()  # last: without it the dataset is unfinished
+            remove_inside(folder, native.METADATA)  # last: without it the dataset is unfinished
     except UserError as error:
         raise UserError(str(error).replace("--out ", "", 1)) from error
     photos = "" if isinstance(config, GenerateConfig) else "PHOTOS "

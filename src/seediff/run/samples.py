@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import __version__
 from ..dataset import native
-from ..outputs import write_atomic
+from ..outputs import check_inside, write_atomic
 from ..run_config import DatasetConfig
 from .address import Out
 from .folder import BatchRecord, record_file, record_written
@@ -121,16 +121,9 @@ class SampleWriter:
         self._save(record, native.steps_path(spec.index, self.ids[name]), lambda file: save_trace(file, traced))
 
     def _save(self, record: BatchRecord, name: str, write: Callable[[Path], None]) -> None:
-        """Have `write` write a safetensors file, and note it. OSError when that fails, as it would for any other file."""
-        from safetensors import SafetensorError
-
-        try:
-            write(self.out / name)
-        except (OSError, SafetensorError) as error:
-            (self.out / f"{name}.part").unlink(missing_ok=True)
-            if isinstance(error, SafetensorError):
-                raise OSError(f"{self.out / name} cannot be written: {error}") from error
-            raise
+        """Have `write` write a safetensors file, and note it."""
+        check_inside(self.out, name.rpartition("/")[0])
+        write(self.out / name)
         record_written(self.out, record, name)
 
 

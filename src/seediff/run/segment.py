@@ -16,7 +16,7 @@ from ..dataset import native
 from ..errors import UserError
 from ..fingerprint import model_fingerprint
 from ..models.registry import resolve_name
-from ..outputs import write_atomic
+from ..outputs import make_folders, write_atomic
 from ..photo_config import SegmentPhotosConfig, check_attention, check_names
 from ..photos import Found, Photo, read_photo
 from ..presets import segment_preset
@@ -280,7 +280,7 @@ class SegmentJob(Job[PhotoSpec]):
         """Write one photograph's files and add its row to the record."""
         files = photo_files(spec.photo.name, photo, segments.label_map, called, self.ids, overlays=self.config.overlays)
         for name, data in files.items():
-            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+            make_folders(self.out, name.rpartition("/")[0])
             record_file(self.out, record, name, data)
         about = {"photo": spec.photo.name, "file_name": spec.photo.file_name}
         record.rows.append({**about, **photo_row(segments.label_map, segments.scores, called)})

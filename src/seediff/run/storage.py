@@ -17,9 +17,10 @@ from typing import TypeVar
 
 from ..dataset import native
 from ..errors import UserError, first_line
+from ..locking import LOCK
 from . import folder as run_folder
 from .address import Url
-from .folder import BATCHES, DATA, LOCK, BatchRecord
+from .folder import BATCHES, DATA, BatchRecord
 from .place import Place
 
 BEGUN = f"{BATCHES}/begun"

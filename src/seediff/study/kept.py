@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..outputs import write_atomic
+from ..outputs import make_folders, write_inside
 
 RESULTS = "results.json"
 SHOWN = {"miou", "miou_ci95", "pixel_accuracy", "pixel_accuracy_ci95", "groups", "per_class"}
@@ -38,7 +38,7 @@ class Kept:
     def add_scores(self, segmenter: str, test: str, scores: Mapping[str, Any]) -> dict[str, Any]:
         """Keep scores, and return them as they are read again."""
         path = self._scores_path(segmenter, test)
-        _write(path, scores)
+        self._write(path, scores)
         return _read(path)
 
     def seconds(self, segmenter: str) -> float:
@@ -48,7 +48,11 @@ class Kept:
 
     def add_seconds(self, segmenter: str, what: str, seconds: float) -> None:
         costs = self._costs(segmenter)
-        _write(self._costs_path(segmenter), {**costs, what: round(costs.get(what, 0.0) + seconds, 1)})
+        self._write(self._costs_path(segmenter), {**costs, what: round(costs.get(what, 0.0) + seconds, 1)})
+
+    def _write(self, path: Path, value: Mapping[str, Any]) -> None:
+        make_folders(self.work, path.parent.name)
+        write_inside(self.work, f"{path.parent.name}/{path.name}", (json.dumps(value, indent=1) + "\n").encode())
 
     def _scores_path(self, segmenter: str, test: str) -> Path:
         return self.work / "scores" / f"{segmenter}-{test}.json"
@@ -104,8 +108,3 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(value, indent=1) + "\n").encode())

@@ -28,6 +28,7 @@ from ..models.mini.scene_sets import SCENE_SEED, write_scene_set
 from ..models.mini.scenes import SETS, scenes_file
 from ..models.mini.world import CLASSES
 from ..models.registry import resolve_name
+from ..outputs import check_inside, make_folders
 from ..prompts import BACKGROUND
 from ..run.engine import Progress
 from .relabel import YARDSTICK, labelling, relabelled
@@ -45,6 +46,12 @@ class Places:
     folders: Mapping[str, Path]
     art: Path | None = None
     known: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
+
+    def folder(self, kind: str, name: str) -> Path:
+        """work/kind/name, whose parent is made. Raises UserError for a link: what a study keeps goes nowhere else."""
+        make_folders(self.work, kind)
+        check_inside(self.work, f"{kind}/{name}")
+        return self.work / kind / name
 
     def once(self, fingerprint: Callable[[Any], str], what: Path | str) -> str:
         """`fingerprint` of a path or model. Raises UserError when it cannot be read."""
@@ -79,7 +86,7 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, p
     items = chosen(source, found, classes)
     if source.masks is not None:
         key = digest(described(replace(source, augment=None), sets, places))
-        classes, items = relabelled(classes, items, source.masks, sets, places.work / "relabelled" / key, progress)
+        classes, items = relabelled(classes, items, source.masks, sets, places.folder("relabelled", key), progress)
     if source.augment is not None:
         classes, items = open_native(_augmented(source, Samples(classes, items), sets, places, progress))
     return Samples(classes, items)
@@ -187,7 +194,7 @@ def digest(value: Any) -> str:
 
 
 def set_folder(config: SetConfig, places: Places) -> Path:
-    return places.work / "sets" / digest(_set_described(config, places))
+    return places.folder("sets", digest(_set_described(config, places)))
 
 
 def place(source: Source, places: Places) -> Path:
@@ -204,7 +211,7 @@ def _scenes(source: Source, places: Places) -> Path:
     packaged = name in SETS
     count = None if packaged else source.skip + (source.count or 1000)
     which = places.once(content_fingerprint, scenes_file(name))[-12:] if packaged else f"{count}-{seed}"
-    folder = places.work / "scenes" / f"{name}-{which}"
+    folder = places.folder("scenes", f"{name}-{which}")
     if not folder.is_dir():
         write_scene_set(folder, name, count=count, art=None if packaged else places.art, seed=seed)
     return folder
@@ -233,10 +240,10 @@ def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], 
     from ..run.augment import augment
 
     key = digest(described(source, sets, places))
-    plain = places.work / "augmented" / f"{key}-plain"
+    plain = places.folder("augmented", f"{key}-plain")
     if not plain.is_dir():
         write_native(plain, samples.classes, samples.items, about={"command": "seediff study"}, link=True)
-    out = places.work / "augmented" / key
+    out = places.folder("augmented", key)
     recipe = AugmentConfig(add=parse_recipe(str(source.augment)), seed=source.seed or 0)
     augment(recipe, plain, out, link=True, progress=progress)
     return out

@@ -225,7 +225,7 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
     from ..train.data import Stage
     from ..train.run import train
 
-    folder = places.work / "segmenters" / training_digest(training, row, table, places)
+    folder = places.folder("segmenters", training_digest(training, row, table, places))
     if (folder / native.CARD).is_file():
         return folder
     samples = samples_of(training, row, table, places, label, watch)
@@ -234,7 +234,6 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
         before = train_one(training.base, row, table, places, kept, f"{label}, first part", watch)
         config = replace(config, weights=str(before))
     begun = time.perf_counter()
-    folder.parent.mkdir(parents=True, exist_ok=True)
     train(
         config, [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)], folder, watch(f"{label}: training")
     )

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dataset import native
-from ..dataset.store import staged
 from ..outputs import write_atomic
 from ..palette import voc_palette
 from ..photos import find_photos, read_photo
 from ..report.pictures import overlay
+from ..staging import put, staged
 from .predict import load_segmenter
 
 if TYPE_CHECKING:
@@ -45,14 +45,9 @@ def predict_files(
             photos = found[first : first + batch_size]
             images = [read_photo(photo.path) for photo in photos]
             for photo, image, labels in zip(photos, images, segmenter.label_maps(images, scales=scales, flip=flip, side=side), strict=True):
-                _write(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
+                put(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
                 if overlays:
-                    _write(part / OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
+                    put(part / OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
     return len(found)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .. import __version__
 from ..dataset.native import CARD
-from ..outputs import write_atomic
+from ..outputs import append, write_atomic
 from .config import TrainConfig
 
 LOSSES, CURVES = "losses.csv", "curves.png"
@@ -36,8 +36,7 @@ class Losses:
         values |= {"loss": _short(sum(losses.values())), "miou": "" if miou is None else f"{miou:.4f}"}
         line = io.StringIO()
         csv.DictWriter(line, list[str](FIELDS), restval="", lineterminator="\n").writerow(values)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line.getvalue())
+        append(self.path, line.getvalue().encode())
 
 
 def _short(value: float) -> str:

@@ -27,8 +27,8 @@ from ..dataset import native
 from ..dataset.store import Item, labels_of
 from ..errors import UserError
 from ..evaluate.confusion import Confusion
-from ..outputs import write_atomic, write_tensors
-from ..run.folder import open_folder
+from ..locking import open_folder
+from ..outputs import make_folders, remove_inside, write_atomic, write_tensors
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .config import TrainConfig, config_differences, make_config, read_config, with_device
 from .data import Batch, Decoded, Stage, batches
@@ -328,7 +328,7 @@ class _Training:
             parameters = sum(p.numel() for p in self.network.parameters())
             write_atomic(self.out / "training.json", (json.dumps(asdict(self.state), indent=2) + "\n").encode())
             write_report(self.out, self.config, self.state.stages, self.state.best, self.state.best_step, parameters)
-            (self.out / FILE).unlink(missing_ok=True)
+            remove_inside(self.out, FILE)
         self.processes.wait()
 
 
@@ -356,7 +356,7 @@ def _tensorboard(out: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError("--tensorboard needs tensorboard: pip install tensorboard") from error
-    return SummaryWriter(str(out / "tensorboard"))
+    return SummaryWriter(str(make_folders(out, "tensorboard")))
 
 
 def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:

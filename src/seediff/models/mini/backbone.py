@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import ResNetBackbone
 
-from ...dataset.store import staged
 from ...prompts import spoken
+from ...staging import staged
 from ...train.models import BACKBONES, MEAN, STAGES, STD
 from .data import rendered_scenes
 from .recipe import Recipe
