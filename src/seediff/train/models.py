@@ -36,6 +36,8 @@ from .config import TrainConfig
 from .loss import IGNORE, LossWeights, set_losses
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
+TINY = Path(__file__).parent / "tiny"
+"""The backbone of `seediff mini backbone`, in the package."""
 PRETRAINED = {
     "r50": "microsoft/resnet-50",
     "swin-t": "microsoft/swin-tiny-patch4-window7-224",
@@ -43,7 +45,7 @@ PRETRAINED = {
     "b0": "nvidia/mit-b0",
     "b2": "nvidia/mit-b2",
     "b5": "nvidia/mit-b5",
-    "tiny": str(Path(__file__).parent / "tiny"),  # of `seediff mini backbone`
+    "tiny": str(TINY),
 }
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 BACKBONES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {

@@ -56,7 +56,9 @@ def test_check_quality(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     said = capsys.readouterr().out
     for words in ("recognised", "PSNR in dB", "0.9", "26", "MISSED", f"Size {result['model_mb']} MB", "quality.json", "generated.png"):
         assert words in said
-    assert len(quality.verdicts(result)) == 2 + 2 + 2 * 2 * 3
+    assert len(quality.verdicts(result)) == 4 + 2 + 2 * 2 * 3
+    assert 0 <= result["chimeras"]["share"] <= 1
+    assert result["frechet"]["distance"] > 5 * result["frechet"]["rendered"]
     assert 0 <= result["recognised"]["share"] <= 1
     assert 0 < result["psnr"]["mean"] < 40
     for kind in ("cross", "self_object", "self_background"):
@@ -68,6 +70,7 @@ def test_verdicts_hold_figures_against_their_goals() -> None:
     levels = {"L": 0.86, "L/2": 0.94, "L/4": 0.8}
     result = {
         "recognised": {"share": 0.9},
+        "chimeras": {"share": 0.05, "per_class": {"dog": 0.2, "cat": 0.0}},
         "psnr": {"mean": 25.9},
         "auc": {kind: {"up": levels} for kind in ("cross", "self_object", "self_background")},
         "goals": quality.GOALS,
@@ -75,6 +78,8 @@ def test_verdicts_hold_figures_against_their_goals() -> None:
     met = {v.what: v.met for v in quality.verdicts(result)}
     assert met == {
         "recognised": True,
+        "chimeras": True,
+        "chimeras of dog": False,
         "reconstruction, PSNR in dB": False,
         "AUC of cross-attention at L/2, layers up": False,
         **{

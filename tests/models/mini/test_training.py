@@ -20,7 +20,7 @@ TINY = Recipe(
     scenes=12,
     workers=1,
     autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
-    denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, batch=4, grouping_words_from=0),
+    denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, coarse_samples=4, batch=4, grouping_words_from=0),
 )
 
 

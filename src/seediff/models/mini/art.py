@@ -29,13 +29,14 @@ NOTO_SIZE = 109  # the one bitmap size that Noto Color Emoji holds
 
 @dataclass(frozen=True)
 class Sprite:
-    """One drawing: its VOC class, Unicode code points, split, and the box of it that is the object (fractions)."""
+    """One drawing: its VOC class, Unicode code points, split, the box of it that is the object (fractions), and what a caption may call it."""
 
     class_name: str
     name: str
     codepoint: str
     split: str  # "train", or "held": never seen in training
     box: tuple[float, float, float, float]
+    phrase: str  # the spoken class and words that tell this drawing from the others; empty where it is never captioned
 
 
 @lru_cache
@@ -51,6 +52,7 @@ def sprite_table() -> tuple[Sprite, ...]:
             r["codepoint"],
             r["split"],
             tuple(float(v) for v in (r["box"] or whole).split()),  # type: ignore[arg-type]
+            r["phrase"] or "",
         )
         for r in rows
     )

@@ -30,6 +30,7 @@ def train(
     config: Annotated[Path | None, Parameter(help="TOML file of the recipe; every key has a default.")] = None,
     minutes: Annotated[float, Parameter(help="Stop after this long; the same command continues.")] = math.inf,
     init: Annotated[Path | None, Parameter(help="Start from the weights of this pipeline folder, not from nothing.")] = None,
+    autoencoder: Annotated[Path | None, Parameter(help="Take this pipeline folder's autoencoder instead of training one.")] = None,
 ) -> None:
     """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
 
@@ -41,7 +42,7 @@ def train(
     from .train import train_mini
 
     recipe = Recipe.from_toml(config) if config else Recipe()
-    pipeline, complete = train_mini(recipe, art, out, minutes=minutes, init=init, say=lambda text: print(text, flush=True))
+    pipeline, complete = train_mini(recipe, art, out, minutes=minutes, init=init, autoencoder=autoencoder, say=lambda text: print(text, flush=True))
     print(f"Losses: {out / 'losses.jsonl'}")
     if pipeline:
         print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}")
@@ -94,15 +95,18 @@ def scenes(
 def yardsticks(
     art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
     out: Annotated[Path | None, Parameter(help="Folder for the weights; by default the package's own.")] = None,
+    networks: Annotated[bool, Parameter(help="Train the two networks too; without, only templates and moments are made anew.")] = True,
 ) -> None:
-    """Train the classifier and the segmenter that measure the model, on rendered scenes only, and say how good they are.
+    """Make what measures the model, from rendered scenes only, and say how good it is: a classifier, a segmenter, the templates
+    that drawn objects are held against, and the moments of rendered scenes.
 
     Example: seediff mini yardsticks --art art
     """
-    from .calibrate import train_yardsticks
+    from .calibrate import calibrate_measures, train_yardsticks
     from .yardstick import FOLDER
 
-    for name, value in train_yardsticks(art, out or FOLDER, report=_report).items():
+    made = train_yardsticks(art, out or FOLDER, report=_report) if networks else {}
+    for name, value in (made | calibrate_measures(art, out or FOLDER, report=_report)).items():
         print(f"{name}: {value}")
 
 
@@ -131,12 +135,13 @@ def backbone(
 def check(
     out: Annotated[Path, Parameter(help="Folder for the report and the contact sheet.")],
     model: Annotated[str, Parameter(help="`mini`, or the pipeline folder that training made.")] = "mini",
-    images: Annotated[int, Parameter(help="Images to generate for recognisability, over all classes.")] = 500,
+    images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
     scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
     steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
     seed: int = 0,
 ) -> None:
-    """Measure the model: recognisability, reconstruction PSNR, and how well its attention finds the objects.
+    """Measure the model: whether what it draws is recognised and of one piece, how far it is from rendered scenes, reconstruction PSNR,
+    and how well its attention finds the objects.
 
     Example: seediff mini check --out quality
     """

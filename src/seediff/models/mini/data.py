@@ -16,14 +16,14 @@ from .world import render_scene
 
 def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -> tuple[np.ndarray, list[str]]:
     """Images (n, S, S, 3) uint8 and captions of the recipe's training scenes, rendered on the first call."""
-    stem = folder / f"scenes-{recipe.seed}-{recipe.scenes}-{recipe.side}"
+    stem = folder / f"scenes-{recipe.seed}-{recipe.scenes}-{recipe.side}{'-described' * recipe.describe}"
     pixels, words = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not words.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         part = stem.with_suffix(".part.npy")
         images = np.lib.format.open_memmap(part, "w+", np.uint8, (recipe.scenes, recipe.side, recipe.side, 3))
         captions: list[str] = []
-        draw = partial(_draw, art, recipe.seed, recipe.side)
+        draw = partial(_draw, art, recipe.seed, recipe.side, recipe.describe)
         try:
             with ProcessPoolExecutor(workers) as pool:
                 for index, (image, caption) in enumerate(pool.map(draw, range(recipe.scenes), chunksize=64)):
@@ -37,6 +37,6 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
     return np.load(pixels, mmap_mode="r"), json.loads(words.read_text(encoding="utf-8"))
 
 
-def _draw(art: Path, seed: int, side: int, index: int) -> tuple[np.ndarray, str]:
-    scene = render_scene(art, index, seed=seed, side=side)
+def _draw(art: Path, seed: int, side: int, describe: bool, index: int) -> tuple[np.ndarray, str]:
+    scene = render_scene(art, index, seed=seed, side=side, describe=describe)
     return scene.image, scene.caption

@@ -14,8 +14,9 @@ import torch.distributed as dist
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from ...prompts import spoken
-from .autoencoder import best_device
+from .autoencoder import best_device, fast_bfloat16
 from .checkpoint import load_checkpoint, save_checkpoint
+from .coarse import CoarseHeads, pooled, predict_coarse
 from .grouping import AttentionTap, attach, grouping_loss
 from .muon import Muon
 from .pixels import to_pixels
@@ -29,7 +30,7 @@ CHECKPOINT = "denoiser.safetensors"
 
 
 class Denoiser(torch.nn.Module):
-    """What is trained in this stage, as one module: `unet` and `text_encoder`."""
+    """What is trained in this stage, as one module: `unet`, `text_encoder`, and `coarse`, which is left behind."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -51,6 +52,7 @@ class Denoiser(torch.nn.Module):
             norm_num_groups=DENOISER_GROUPS,
             use_linear_projection=True,
         )
+        self.coarse = CoarseHeads(config.channels, DENOISER_GROUPS)
 
 
 def build_scheduler() -> DDIMScheduler:
@@ -73,7 +75,7 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
         device = next(vae.parameters()).device
         chunks = []
         for start in range(0, len(images), 64):
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
                 posterior = vae.encode(to_pixels(images[start : start + 64]).to(device)).latent_dist  # type: ignore[union-attr]
             chunks.append(posterior.mean.half().cpu().numpy())
         part = path.with_suffix(".part.npy")
@@ -150,17 +152,19 @@ def train_denoiser(
     tap = AttentionTap(config.grouping_rows, word_side=latents.shape[-1] // MIDDLE)
     if config.grouping_weight:
         attach(model.unet, tap)
-    steps = config.samples // config.batch
+    steps, coarse_steps = config.samples // config.batch, config.coarse_samples // config.batch
     started = saved = time.monotonic()
     curves: dict[str, float] = {}
     mark = (started, step)
     while step < steps:
-        _set_rates(both.values(), config.learning_rate, step, steps, config.warmup)
+        coarse = step < coarse_steps
+        since = step if coarse else step - coarse_steps  # the outer level begins anew, with the rates and the average
+        _set_rates(both.values(), config.learning_rate, step, steps, since, config.warmup)
         rng = np.random.default_rng((recipe.seed, 78, step))
         torch.manual_seed(int(rng.integers(2**31)))
         # The whole batch is drawn by every process, so that a sample does not depend on how many share it.
         picks = rng.integers(len(latents), size=config.batch)[share]
-        timesteps = torch.from_numpy(rng.integers(1000, size=config.batch)[share])
+        timesteps = torch.from_numpy(draw_timesteps(rng, config.batch, config.middle_share)[share])
         noise = torch.randn(config.batch, *latents.shape[1:])[share].to(device)
         dropped = torch.from_numpy(rng.random(config.batch) < config.caption_dropout)[share]
         clean = torch.from_numpy(latents[picks].astype(np.float32)).to(device) * scaling
@@ -168,12 +172,17 @@ def train_denoiser(
         a, b = signal.sqrt().view(-1, 1, 1, 1), (1 - signal).sqrt().view(-1, 1, 1, 1)
         prompt = torch.where(dropped[:, None], empty, ids[picks]).to(device)
         tap.token_weights = (token_weights[picks] * ~dropped[:, None, None]).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        if coarse:
+            clean, noise = pooled(clean), pooled(noise)
+        noisy, timesteps = a * clean + b * noise, timesteps.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             words = model.text_encoder(prompt).last_hidden_state
-            predicted = model.unet(a * clean + b * noise, timesteps.to(device), words).sample.float()
+            if coarse:
+                predicted = predict_coarse(model.unet, model.coarse, noisy, timesteps, words).float()
+            else:
+                predicted = model.unet(noisy, timesteps, words).sample.float()
         error = (predicted - (a * noise - b * clean)).square().mean((1, 2, 3))
-        snr = signal / (1 - signal)
-        denoising = (error * snr.clamp_max(config.min_snr_gamma) / (snr + 1)).mean()
+        denoising = (error * timestep_weights(signal, config.min_snr_gamma)).mean()
         loss = denoising
         if config.grouping_weight:
             ramp = (step * config.batch - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
@@ -191,7 +200,7 @@ def train_denoiser(
             optimizer.step()
         step += 1
         # A young average would remember the start for thousands of steps: let it forget faster at first.
-        decay = min(config.ema_decay, (1 + step) / (10 + step))
+        decay = min(config.ema_decay, (1 + since) / (10 + since))
         torch._foreach_lerp_(list(average.values()), [w.detach() for w in model.parameters()], 1 - decay)
         now = time.monotonic()
         if rank == 0 and (step % 25 == 0 or step == steps):
@@ -220,9 +229,30 @@ def _average_gradients(model: torch.nn.Module, world: int) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def _set_rates(optimizers_: Iterable[torch.optim.Optimizer], base: float, step: int, steps: int, warmup: int) -> None:
-    """Linear warm-up, then flat, then linear to zero over the last quarter: a run can be prolonged before its descent."""
-    rate = base * min(1.0, (step + 1) / warmup, max(0.02, 4 * (1 - step / steps)))
+def draw_timesteps(rng: np.random.Generator, count: int, middle_share: float) -> np.ndarray:
+    """(count,) timesteps in 0 … 999: `middle_share` of them 1000 / (1 + exp(-z)) with normal z, the others uniform."""
+    uniform, normal = rng.random(count), rng.standard_normal(count)
+    at = np.where(rng.random(count) < middle_share, 1 / (1 + np.exp(-normal)), uniform)
+    return np.minimum((1000 * at).astype(np.int64), 999)
+
+
+def timestep_weights(signal: torch.Tensor, min_snr_gamma: float) -> torch.Tensor:
+    """Weights (B,) of the errors of v at ᾱ = `signal` (B,): min(SNR, γ) / (SNR + 1), or 1 for γ = 0.
+
+    Min-SNR gives t ≥ 500 of Stable Diffusion's schedule 14 % of the whole weight; layout and shapes are decided there.
+    """
+    if not min_snr_gamma:
+        return torch.ones_like(signal)
+    snr = signal / (1 - signal)
+    return snr.clamp_max(min_snr_gamma) / (snr + 1)
+
+
+def _set_rates(optimizers_: Iterable[torch.optim.Optimizer], base: float, step: int, steps: int, since: int, warmup: int) -> None:
+    """Linear warm-up, then flat, then linear to zero over the last quarter: a run can be prolonged before its descent.
+
+    since: steps since the warm-up began.
+    """
+    rate = base * min(1.0, (since + 1) / warmup, max(0.02, 4 * (1 - step / steps)))
     for optimizer in optimizers_:
         for group in optimizer.param_groups:
             group["lr"] = rate

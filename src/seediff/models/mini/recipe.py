@@ -45,7 +45,9 @@ class Denoiser:
     warmup: int = 200  # steps
     ema_decay: float = 0.9995
     caption_dropout: float = 0.1
-    min_snr_gamma: float = 5.0
+    middle_share: float = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
+    min_snr_gamma: float = 0.0  # weights of the loss; 0: the same for every timestep
+    coarse_samples: int = 100_000  # of `samples`, the first that train the inner levels alone, on latents of half the side
     grouping_weight: float = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
     grouping_rows: int = 64  # random query rows an image and layer that the loss looks at
     grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together
@@ -58,7 +60,7 @@ class Denoiser:
                 raise UserError(
                     f"heads = {list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and {count}"
                 )
-        for name in ("ema_decay", "caption_dropout"):
+        for name in ("ema_decay", "caption_dropout", "middle_share"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise UserError(f"{name} = {value} must be from 0 to 1")
         if self.grouping_words_full <= self.grouping_words_from:
@@ -74,6 +76,7 @@ class Recipe:
     seed: int = 0
     side: int = 128
     scenes: int = 24_000
+    describe: bool = True  # captions tell mirrored scenes and, half of the time, which drawing is shown (see render_scene)
     workers: int = 0  # processes that share each batch of the denoiser; 0: one a core on a CPU, one on a GPU
     checkpoint_minutes: float = 5.0
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
@@ -91,7 +94,7 @@ class Recipe:
         return _fill(cls, read_toml(path), path.name)
 
 
-MAY_BE_ZERO = {"seed", "workers", "kl_weight", "latent_noise", "caption_dropout", "grouping_weight", "grouping_words_from", "ema_decay"}
+MAY_BE_ZERO = {"seed", "workers", "kl_weight", "latent_noise", "caption_dropout", "grouping_weight", "grouping_words_from", "ema_decay", "min_snr_gamma", "coarse_samples", "middle_share"}
 
 
 def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
@@ -116,7 +119,7 @@ def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
         else:
             values[key] = value
         number = values[key]
-        if isinstance(number, int | float) and (number < 0 or (number == 0 and key not in MAY_BE_ZERO)):
+        if isinstance(number, int | float) and not isinstance(number, bool) and (number < 0 or (number == 0 and key not in MAY_BE_ZERO)):
             raise UserError(f"{where}: {key} = {value!r} should be above 0")
     try:
         return kind(**values)

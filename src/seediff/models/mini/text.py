@@ -13,6 +13,7 @@ from itertools import pairwise
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from .art import sprite_table
 from .world import CLASSES, PLACES, caption
 
 MAX_TOKENS = 32
@@ -21,7 +22,8 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 def build_tokenizer() -> CLIPTokenizer:
     """CLIP's byte-pair encoding over the world's words; any other text still encodes, in several tokens a word."""
-    sentences = [caption((c, d), p) for c in CLASSES for d in CLASSES for p in (*PLACES, None)]
+    names = (*CLASSES, *(s.phrase for s in sprite_table() if s.phrase))
+    sentences = [caption((name, name), place, mirrored=True) for name in names for place in (*PLACES, None)]
     words = sorted(set(re.findall(r"[a-z]+", " ".join(sentences))))
     merges = learn_merges(words)
     alphabet = sorted(ByteLevel.alphabet())

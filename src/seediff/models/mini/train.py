@@ -25,7 +25,7 @@ from .autoencoder import train_autoencoder
 from .data import rendered_scenes
 from .denoiser import encode_scenes, load_denoiser, train_denoiser
 from .recipe import Recipe
-from .warmstart import read_start, write_start
+from .warmstart import read_autoencoder, read_start, write_autoencoder, write_start
 from .world import CLASSES, caption
 
 RECIPE = "recipe.json"
@@ -39,6 +39,7 @@ def train_mini(
     *,
     minutes: float = math.inf,
     init: Path | None = None,
+    autoencoder: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[Path | None, bool]:
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
@@ -46,7 +47,7 @@ def train_mini(
     Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images a class. Returns the pipeline's
     folder (None while the autoencoder is still in training) and whether the recipe is complete; when not, the same call continues.
 
-    `init` is a finished pipeline to start from instead of from nothing.
+    `init` is a finished pipeline to start from instead of from nothing; `autoencoder` one of which only that is taken.
 
     Raises UserError when the folder holds the checkpoints of another recipe.
     """
@@ -54,12 +55,15 @@ def train_mini(
     # What can be wrong with recipe, pipeline and art comes first: nothing that would bind a later run is written before.
     _check_recipe(recipe, folder)
     start = read_start(init, recipe, folder) if init else None
+    vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
     cores = os.cpu_count() or 1
     say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
     images, captions = rendered_scenes(recipe, art, folder, workers=cores)
     write_atomic(folder / RECIPE, json.dumps(_lasting(recipe), indent=2).encode("utf-8"))
     if start:
         write_start(*start, recipe, folder)
+    if vae_start:
+        write_autoencoder(vae_start, recipe, folder)
     report = Reporter(folder / "losses.jsonl", say)
     vae = train_autoencoder(recipe, images, folder, report, minutes)
     if vae is None:

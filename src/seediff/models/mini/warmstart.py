@@ -34,9 +34,25 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
     return vae, denoiser
 
 
+def read_autoencoder(pipeline: Path, recipe: Recipe, folder: Path) -> AutoencoderKL:
+    """The pipeline's autoencoder alone, in the recipe's network. Nothing is written. Raises UserError as `read_start` does."""
+    if (folder / AUTOENCODER).exists():
+        raise UserError(f"{folder} already holds an autoencoder: leave out --autoencoder to continue with it, or use another --out")
+    vae = build_autoencoder(recipe)
+    try:
+        vae.load_state_dict(AutoencoderKL.from_pretrained(pipeline, subfolder="vae").float().state_dict())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{pipeline}: has no autoencoder of this recipe's shape ({first_line(error)})") from error
+    return vae
+
+
+def write_autoencoder(vae: AutoencoderKL, recipe: Recipe, folder: Path) -> None:
+    """Write the checkpoint of a complete autoencoder into `folder`."""
+    save_checkpoint(folder / AUTOENCODER, vae, {}, recipe.autoencoder.crops // recipe.autoencoder.batch)
+
+
 def write_start(vae: AutoencoderKL, denoiser: Denoiser, recipe: Recipe, folder: Path) -> None:
     """Write checkpoints into `folder` that hold these weights: a complete autoencoder, a denoiser at step 0."""
-    complete = recipe.autoencoder.crops // recipe.autoencoder.batch
-    save_checkpoint(folder / AUTOENCODER, vae, {}, complete)
+    write_autoencoder(vae, recipe, folder)
     average = {k: v.detach() for k, v in denoiser.named_parameters()}
     save_checkpoint(folder / DENOISER, denoiser, {}, 0, **average)

@@ -35,6 +35,7 @@ PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
 SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
 OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's, by number of objects
 MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
+PHRASED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,20 @@ class Scene:
     caption: str
 
 
-def caption(classes: tuple[str, ...], place: str | None) -> str:
-    """`a photo of a dog and a cat on grass`: the templates that the commands use."""
-    return f"a photo of a {join_classes(classes)}" + (f" {place}" if place else "")
+def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -> str:
+    """`a photo of a dog and a cat on grass`: the templates that the commands use. names: classes, or phrases that contain them."""
+    return f"a {'mirrored ' * mirrored}photo of a {join_classes(names)}" + (f" {place}" if place else "")
 
 
-def render_scene(art: Path, index: int, *, seed: int = 0, split: str = "train", side: int = 128, objects: int | None = None) -> Scene:
-    """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with odds 4 : 4 : 2."""
+def render_scene(
+    art: Path, index: int, *, seed: int = 0, split: str = "train", side: int = 128, objects: int | None = None, describe: bool = False
+) -> Scene:
+    """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with odds 4 : 4 : 2.
+
+    A drawing and its mirror image under one caption average to a symmetric chimera while the noise is high, and so do unlike
+    drawings of one class. With `describe`, objects stand as they were drawn, a quarter of the scenes is mirrored as a whole and
+    called so, and half of the objects are called by their drawing's own phrase (`a penguin bird`).
+    """
     rng = np.random.default_rng((seed, SPLITS[split], index))
     count = objects or int(rng.choice((1, 2, 3), p=(0.4, 0.4, 0.2)))
     # Cycling through the classes keeps them balanced; the rest of the scene is drawn from the others.
@@ -63,18 +71,24 @@ def render_scene(art: Path, index: int, *, seed: int = 0, split: str = "train", 
     place = str(rng.choice(list(PLACES))) if rng.random() < 0.5 else None
     image = draw_background(rng, place, side)
     for _ in range(20):
-        drawn, label_map, visible = _place_objects(rng, art, image, classes, split, side)
+        drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, side, not describe)
         if min(visible) >= MIN_VISIBLE:
             break
-    return Scene(drawn, label_map, classes, caption(classes, place))
+    if not describe:
+        return Scene(drawn, label_map, classes, caption(classes, place))
+    names = tuple(phrase if rng.random() < PHRASED else name for phrase, name in zip(phrases, classes, strict=True))
+    if mirrored := bool(rng.random() < MIRRORED):
+        drawn, label_map = drawn[:, ::-1].copy(), label_map[:, ::-1].copy()
+    return Scene(drawn, label_map, classes, caption(names, place, mirrored))
 
 
-def _place_objects(rng, art, image, classes, split, side):
+def _place_objects(rng, art, image, classes, split, side, flips):
     canvas = image.copy()
     label_map = np.zeros((side, side), np.uint8)
-    areas = []
+    areas, phrases = [], []
     for class_name in classes:
-        sprite = _random_sprite(rng, art, class_name, split, OBJECT_SIZE[len(classes)], side)
+        sprite, phrase = _random_sprite(rng, art, class_name, split, OBJECT_SIZE[len(classes)], side, flips)
+        phrases.append(phrase)
         h, w = sprite.shape[:2]
         top = int(rng.integers(0, max(1, side - h + 1)))
         left = int(rng.integers(0, max(1, side - w + 1)))
@@ -86,13 +100,13 @@ def _place_objects(rng, art, image, classes, split, side):
         label_map[top : top + h, left : left + w][inside] = CLASS_IDS[class_name]
         areas.append(int(inside.sum()))
     visible = [float((label_map == CLASS_IDS[c]).sum()) / max(1, a) for c, a in zip(classes, areas, strict=True)]
-    return canvas, label_map, visible
+    return canvas, label_map, visible, phrases
 
 
-def _random_sprite(rng, art, class_name, split, size_range, side) -> np.ndarray:
-    images = _class_sprites(art, class_name, split)
-    image = images[int(rng.integers(len(images)))]
-    if rng.random() < 0.5:
+def _random_sprite(rng, art, class_name, split, size_range, side, flips) -> tuple[np.ndarray, str]:
+    drawings = _class_sprites(art, class_name, split)
+    image, phrase = drawings[int(rng.integers(len(drawings)))]
+    if rng.random() < 0.5 and flips:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     longest = side * float(rng.uniform(*size_range))
     scale = longest / max(image.size)
@@ -104,11 +118,12 @@ def _random_sprite(rng, art, class_name, split, size_range, side) -> np.ndarray:
     out = np.dstack([np.asarray(rgb, np.float32) * rng.uniform(0.92, 1.08, 3), np.asarray(alpha)])
     out = np.clip(out, 0, 255).astype(np.uint8)
     ys, xs = np.nonzero(out[..., 3] > 8)
-    return out[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1][:side, :side]
+    return out[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1][:side, :side], phrase
 
 
 @lru_cache(maxsize=128)
-def _class_sprites(art: Path, class_name: str, split: str) -> tuple[Image.Image, ...]:
+def _class_sprites(art: Path, class_name: str, split: str) -> tuple[tuple[Image.Image, str], ...]:
+    """Drawings of a class and what captions may call them."""
     vendor = "noto" if split == "shift" else "fluent"
     table = [s for s in sprite_table() if s.class_name == class_name]
     if vendor == "noto":  # one drawing a code point: variants that differ only in the sequence would repeat it
@@ -125,7 +140,7 @@ def _class_sprites(art: Path, class_name: str, split: str) -> tuple[Image.Image,
     for sprite in table:
         image = Image.fromarray(load_sprite(art, sprite, vendor))
         image.thumbnail((160, 160), Image.Resampling.LANCZOS)
-        premultiplied.append(_bleed(image))
+        premultiplied.append((_bleed(image), sprite.phrase or class_name))
     return tuple(premultiplied)
 
 
