@@ -107,12 +107,18 @@ def test_the_packaged_templates_explain_packaged_scenes() -> None:
     from seediff.models.mini.scenes import load_scenes
     from seediff.models.mini.segmenter import load_segmenter
 
-    scenes = [s for s in load_scenes("tune", 60) if len(s.classes) == 1 and s.classes[0] in ("chair", "sheep", "sofa", "motorbike", "aeroplane")]
+    scenes = [
+        s for s in load_scenes("tune", 60) if len(s.classes) == 1 and s.classes[0] in ("chair", "sheep", "sofa", "motorbike", "aeroplane")
+    ]
     templates = read_templates(FILE)
     names = [s.classes[0] for s in scenes]
     images = np.stack([s.image for s in scenes])
-    passed = [share >= templates.thresholds[n] for (share, _), n in zip(explained(images, names, load_segmenter(), templates), names, strict=True)]
+    passed = [
+        share >= templates.thresholds[n] for (share, _), n in zip(explained(images, names, load_segmenter(), templates), names, strict=True)
+    ]
     assert np.mean(passed) >= 0.8  # classes without sprites of their own for held-out scenes
     halves = np.concatenate([images[:, :, :64], images[:, :, 63::-1]], 2)  # a picture of two halves, each the other's mirror image
-    mixed = [share >= templates.thresholds[n] for (share, _), n in zip(explained(halves, names, load_segmenter(), templates), names, strict=True)]
+    mixed = [
+        share >= templates.thresholds[n] for (share, _), n in zip(explained(halves, names, load_segmenter(), templates), names, strict=True)
+    ]
     assert np.mean(mixed) < 0.5

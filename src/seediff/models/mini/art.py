@@ -29,7 +29,7 @@ NOTO_SIZE = 109  # the one bitmap size that Noto Color Emoji holds
 
 @dataclass(frozen=True)
 class Sprite:
-    """One drawing: its VOC class, Unicode code points, split, the box of it that is the object (fractions), and what a caption may call it."""
+    """One drawing: VOC class, Unicode code points, split, the box of it that is the object (fractions), and what captions may call it."""
 
     class_name: str
     name: str

@@ -42,7 +42,9 @@ def train(
     from .train import train_mini
 
     recipe = Recipe.from_toml(config) if config else Recipe()
-    pipeline, complete = train_mini(recipe, art, out, minutes=minutes, init=init, autoencoder=autoencoder, say=lambda text: print(text, flush=True))
+    pipeline, complete = train_mini(
+        recipe, art, out, minutes=minutes, init=init, autoencoder=autoencoder, say=lambda text: print(text, flush=True)
+    )
     print(f"Losses: {out / 'losses.jsonl'}")
     if pipeline:
         print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}")

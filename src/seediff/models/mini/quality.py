@@ -139,7 +139,9 @@ def print_quality(result: Mapping[str, Any], out: Path) -> None:
     low, high = result["recognised"]["ci95"]
     table = Table("figure", "measured", "goal", "", title=f"{result['model']}, {result['images']} images")
     for verdict in verdicts(result):
-        table.add_row(verdict.what, f"{verdict.measured:.3f}", f"{'≤' if verdict.most else '≥'} {verdict.goal:g}", "met" if verdict.met else "MISSED")
+        table.add_row(
+            verdict.what, f"{verdict.measured:.3f}", f"{'≤' if verdict.most else '≥'} {verdict.goal:g}", "met" if verdict.met else "MISSED"
+        )
     for group, levels in result["auc"]["cross"].items():
         for level, value in levels.items():
             if level != MIDDLE:
@@ -149,7 +151,7 @@ def print_quality(result: Mapping[str, Any], out: Path) -> None:
     drawn, frechet = result["chimeras"], result["frechet"]
     console.print(f"Recognised: 95 % interval {low:.3f}–{high:.3f}")
     console.print(
-        f"Chimeras: 95 % interval {drawn['ci95'][0]:.3f}–{drawn['ci95'][1]:.3f}; of an object {drawn['explained']:.3f} explained by one sprite"
+        f"Chimeras: 95 % interval {drawn['ci95'][0]:.3f}–{drawn['ci95'][1]:.3f}; one sprite explains {drawn['explained']:.3f} of an object"
     )
     console.print(
         f"Fréchet distance from rendered scenes {frechet['distance']:.2f} ({frechet['ci95'][0]:.2f}–{frechet['ci95'][1]:.2f}); "

@@ -94,7 +94,19 @@ class Recipe:
         return _fill(cls, read_toml(path), path.name)
 
 
-MAY_BE_ZERO = {"seed", "workers", "kl_weight", "latent_noise", "caption_dropout", "grouping_weight", "grouping_words_from", "ema_decay", "min_snr_gamma", "coarse_samples", "middle_share"}
+MAY_BE_ZERO = {
+    "seed",
+    "workers",
+    "kl_weight",
+    "latent_noise",
+    "caption_dropout",
+    "grouping_weight",
+    "grouping_words_from",
+    "ema_decay",
+    "min_snr_gamma",
+    "coarse_samples",
+    "middle_share",
+}
 
 
 def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:

@@ -143,7 +143,12 @@ def explained_by(pixels: torch.Tensor, mask: torch.Tensor, sprites: torch.Tensor
     for step in (1.0, 0.5, 0.25):
         values, order = values.topk(min(KEPT, len(values)))
         places = places[order]
-        for column, moves in ((4, (-0.08, -0.04, 0.04, 0.08)), (5, (-0.08, -0.04, 0.04, 0.08)), (3, (-0.12, -0.06, 0.06, 0.12)), (2, (-0.1, 0.1))):
+        for column, moves in (
+            (4, (-0.08, -0.04, 0.04, 0.08)),
+            (5, (-0.08, -0.04, 0.04, 0.08)),
+            (3, (-0.12, -0.06, 0.06, 0.12)),
+            (2, (-0.1, 0.1)),
+        ):
             tried = places.repeat(1 + len(moves), 1)
             tried[len(places) :, column] += torch.tensor(moves).repeat_interleave(len(places)) * step
             best = shares(tried).view(1 + len(moves), -1).max(0)
