@@ -1,0 +1,169 @@
+"""What is a fault in what a case left behind. A command may refuse an input or take it, but in one line, soon, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .commands import Command
+from .runner import MARKER, Case, Outcome
+
+MEMORY = 1 << 30
+"""Bytes that a case may need beyond what the imports do; its inputs are a few kilobytes, or claim to be more."""
+CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+OWN = re.compile(r"^(seediff: |note: |Warning: )")
+SCHEMES = ("s3:", "file:", "memory:", "http:", "ftp:")
+PHOTOGRAPHS = ("mask", "segment", "predict", "import", "evaluate", "train", "study")
+"""Commands that may follow links to pictures: a user's own photographs, and layouts of others in which folders are links."""
+KINDS = {
+    "fault": "tracebacks, `a fault of seediff`, other exit codes",
+    "crash": "ended by a signal",
+    "hang": "longer than the limit",
+    "blow-up": "more than 1 GiB of memory, or none left",
+    "outside": "written, deleted or connected outside --out",
+    "leak": "bytes from outside in the output or the messages",
+    "noise": "other than one line when refusing; other libraries' words",
+    "escape": "control characters on the terminal",
+    "half": "half-written or temporary files left",
+    "left": "processes or open files left",
+    "unsound": "accepted, and the output cannot be read back",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """kind: one of KINDS. where: what distinguishes it from others of its kind, such as the line that raised."""
+
+    kind: str
+    where: str
+    text: str
+
+
+def judge(case: Case, command: Command, words: list[str], outcome: Outcome, folder: Path) -> list[Finding]:
+    """All that is wrong with an outcome."""
+    return list(_judge(case, command, words, outcome, folder))
+
+
+def _judge(case: Case, command: Command, words: list[str], outcome: Outcome, folder: Path) -> Iterator[Finding]:
+    told, stderr = outcome.told, outcome.stderr.decode("utf-8", "replace")
+    trace = "\n".join(told.get("faults", ())) or str(told.get("traceback", ""))
+    tail = stderr.strip()[-600:]
+    blown = outcome.grown > MEMORY or "out of memory" in stderr or "MemoryError" in trace
+    if outcome.hung:
+        yield Finding("hang", blame(trace), f"{outcome.seconds:.0f} s, {outcome.cpu:.0f} s of CPU\n{trace[-1500:]}")
+    elif outcome.code < 0:
+        yield Finding("crash", f"signal {-outcome.code} {blame(trace)}", trace[-1500:] or tail)
+    elif blown:
+        yield Finding("blow-up", blame(trace), f"{outcome.grown >> 20} MiB\n{tail}\n{trace[-1500:]}")
+    elif outcome.code not in _codes(case):
+        yield Finding("fault", blame(trace) or f"exit code {outcome.code}: {anonymous(tail, folder)[-120:]}", f"{tail}\n{trace[-2500:]}")
+    elif "Traceback" in stderr or "a fault of seediff" in stderr:
+        yield Finding("fault", anonymous(tail, folder)[-120:], tail)
+    elif (lines := _noise(outcome, stderr)) and not case.around:
+        yield Finding("noise", anonymous(lines, folder)[:100], tail)
+    for name, data in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
+        if found := CONTROLS.search(data):
+            yield Finding(
+                "escape", f"{name} of {command.key.partition(' ')[0]}", repr(data[max(0, found.start() - 80) : found.start() + 40])
+            )
+    yield from _outside(command, words, outcome, folder)
+    if not outcome.hung and outcome.code >= 0:
+        yield from _half(case, command, outcome, folder)
+    if outcome.left:
+        yield Finding("left", f"processes of {command.key}", str(outcome.left))
+    if told.get("left_open"):
+        yield Finding("left", f"open files of {command.key}", str(told["left_open"]))
+    if told.get("unsound"):
+        yield Finding("unsound", f"{command.key}: {anonymous(str(told['unsound'][0]), folder)[:100]}", "\n".join(told["unsound"]))
+    made = {name.partition("/")[2].split("/")[0] for name in outcome.after if name.startswith("work/")} | {
+        name.split("/")[2] for name in outcome.after if name.startswith("work/cwd/")
+    }
+    if found := made & set(SCHEMES):
+        yield Finding("outside", f"a folder called {found.pop()}", f"{' '.join(words[:6])}")
+
+
+def _codes(case: Case) -> tuple[int, ...]:
+    return (0, 2, 141) if case.around in ("full stdout", "closed stdout") else (0, 2)
+
+
+def _noise(outcome: Outcome, stderr: str) -> str:
+    """Lines of stderr that are not the program's own, or too many of its own."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    strange = [line for line in lines if not OWN.match(line)]
+    own = [line for line in lines if line.startswith("seediff: ") and " left" not in line]
+    if strange:
+        return strange[0]
+    if outcome.code == 2 and len(own) != 1:
+        return f"{len(own)} lines of errors"
+    return "words on stderr, exit code 0" if outcome.code == 0 and len(own) > 3 else ""
+
+
+def _outside(command: Command, words: list[str], outcome: Outcome, folder: Path) -> Iterator[Finding]:
+    for one in outcome.told.get("outside", ()):
+        yield Finding("outside", f"{one.split()[0]} by {command.key}", one)
+    changed = changes(outcome)
+    in_place = set(command.changes)
+    if "--fix" in words or "--in-place" in words:
+        in_place |= set(command.inputs)
+    for place in words[len(command.words) :]:
+        if place.startswith(str(folder / "in")):
+            in_place.add(os.path.relpath(place, folder / "in").split("/")[0])
+    for name, what in changed.items():
+        top, _, rest = name.partition("/")
+        if top == "secret":
+            yield Finding("outside", f"{what} behind a link by {command.key}", name)
+        if top == "in" and rest.split("/")[0] not in in_place:
+            yield Finding("outside", f"{what} in its input by {command.key}", name)
+    may_copy = command.words[0] in PHOTOGRAPHS
+    for name in (one for one, what in changed.items() if what != "gone" and not one.startswith(("secret", "tmp"))):
+        path = folder / name
+        if path.is_file() and not path.is_symlink() and path.stat().st_size < 50_000_000 and MARKER in (data := path.read_bytes()):
+            if may_copy and data.count(MARKER) == data.count(MARKER + b"picture"):
+                continue
+            yield Finding("leak", f"copied by {command.key}", name)
+    for name, data in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
+        if MARKER in data:
+            yield Finding("leak", f"{name} of {command.key}", data[-300:].decode("utf-8", "replace"))
+
+
+def _half(case: Case, command: Command, outcome: Outcome, folder: Path) -> Iterator[Finding]:
+    new = [name for name, what in changes(outcome).items() if what == "new" and not name.startswith(("tmp", "secret"))]
+    parts = [name for name in new if name.endswith((".part", ".lock", ".tmp", "~")) or "/.seediff-" in name]
+    planted = {edit.path for edit in case.edits}
+    if parts := [name for name in parts if not any(name.startswith(one) for one in planted)]:
+        yield Finding("half", f"{re.sub(r'[0-9a-f]{6,}|[0-9]+', 'N', os.path.basename(parts[0]))} of {command.key}", ", ".join(parts[:5]))
+    beside = [name for name in new if re.fullmatch(r"work/[^/]+", name) and name != "work/out" and not name.endswith(".json")]
+    if command.appears and outcome.code != 0:
+        beside += [name for name in new if name == "work/out"]
+    if command.appears and beside and not case.words and "stdout" not in case.around:  # which it speaks to when all is there
+        yield Finding("half", f"{'output' if 'work/out' in beside else 'something'} of a failed {command.key}", ", ".join(beside[:5]))
+
+
+def changes(outcome: Outcome) -> dict[str, str]:
+    """Path → `new`, `gone` or `changed`, of all that is not temporary."""
+    before, after = outcome.before, outcome.after
+    found = {name: "new" for name in after if name not in before}
+    found |= {name: "gone" for name in before if name not in after}
+    found |= {name: "changed" for name in before if name in after and before[name] != after[name]}
+    return {name: what for name, what in found.items() if name != "tmp" and not name.startswith("tmp/")}
+
+
+def blame(trace: str) -> str:
+    """The deepest line of this package in a traceback or a dump of stacks, and what was raised: what one cause has in common."""
+    frames = re.findall(r'File "[^"]*/seediff/([^"]+)", line (\d+),? in (\S+)', trace)
+    raised = [line for line in trace.strip().splitlines() if re.match(r"^[\w.]+(Error|Exception|Interrupt|Exit|Warning)\b", line)]
+    kind = raised[-1].partition(":")[0] if raised else ""
+    if not frames:
+        return kind
+    # A dump of stacks has the most recent call first, a traceback last.
+    file, _, function = frames[0] if "most recent call first" in trace else frames[-1]
+    return f"{kind} in {file} {function}".strip()
+
+
+def anonymous(text: str, folder: Path) -> str:
+    """Without what differs from case to case."""
+    text = text.replace(str(folder), "CASE")
+    return re.sub(r"0x[0-9a-f]+|\d+", "N", text)

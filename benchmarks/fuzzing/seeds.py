@@ -1,0 +1,375 @@
+"""Valid inputs of every kind, as small as they can be: what cases are made of.
+
+`build` makes them in a folder, in about ten seconds. Each is a folder or file that some command takes as it is; all have the same
+content every time, but for the seconds and versions that outputs name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .warm import warm_up
+
+CLASSES = ("dog", "cat", "car")
+SHAPE = (32, 40)
+"""Height and width of most pictures."""
+
+
+def build(root: Path, names: Sequence[str] | None = None) -> None:
+    """Make the inputs called `names` (None: all) and what they are made of, each in a child of this process.
+
+    root: a folder called `in`. Raises RuntimeError.
+    """
+    wanted = [name for name in BUILDERS if names is None or name in closure(names)]
+    for folder in (root, root.parent / "work" / "cwd"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        if (root / name).exists():
+            continue
+        if name in NETWORKS and "torch" not in sys.modules:  # a child that imports it, and makes all the others
+            return in_child(lambda: (warm_up(), build(root, wanted)), root, "the valid inputs could not be made")
+        in_child(lambda: BUILDERS[name][1](root), root, f"the valid input '{name}' could not be made")  # noqa: B023 - called at once
+
+
+def closure(names: Sequence[str]) -> set[str]:
+    """These inputs and all that they are made of."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += BUILDERS[name][0]
+    return found
+
+
+def in_child(work: Callable[[], Any], root: Path, failure: str) -> None:
+    """Do something in a fork of this process, so that no thread of it stays here, as a case would: from `work/cwd`."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.chdir(root.parent / "work" / "cwd")
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError(failure)
+
+
+def run(*words: object) -> None:
+    from seediff.cli import main
+
+    os.environ["SEEDIFF_DEBUG"] = "1"
+    code = main([str(word) for word in words])
+    if code:
+        raise RuntimeError(f"seediff {' '.join(map(str, words))}: exit code {code}")
+
+
+def label_map(number: int, shape: tuple[int, int] = SHAPE, classes: int = len(CLASSES), ignored: bool = True) -> np.ndarray:
+    """(H, W) uint8: two boxes of different classes, one inside a band that is ignored."""
+    rng = np.random.default_rng(number)
+    labels = np.zeros(shape, np.uint8)
+    for one in range(2):
+        top, left = int(rng.integers(1, shape[0] // 2)), int(rng.integers(1, shape[1] // 2))
+        if ignored and one == 0:
+            labels[top - 1 : top + 11, left - 1 : left + 13] = 255
+        labels[top : top + 10, left : left + 12] = 1 + (number + one) % classes
+    return labels
+
+
+def picture(number: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    """(H, W, 3) uint8: a disc before a gradient, of other colours each time."""
+    rng = np.random.default_rng(1000 + number)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    disc = (y - shape[0] / 2) ** 2 + (x - shape[1] / 2) ** 2 < (min(shape) / 3) ** 2
+    ground = rng.integers(0, 100, 3) + (x / shape[1] * 60)[..., None]
+    return np.where(disc[..., None], rng.integers(150, 255, 3), ground).astype(np.uint8)
+
+
+# Pictures and datasets
+
+
+def photos(root: Path) -> None:
+    folder = root / "photos"
+    (folder / "trip").mkdir(parents=True)
+    Image.fromarray(picture(0, (64, 64))).save(folder / "0.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned
+    Image.fromarray(picture(1, (48, 64))).save(folder / "1.jpg", exif=exif)
+    Image.fromarray(picture(2)).convert("P").save(folder / "trip" / "2.png")
+    (folder / "classes.csv").write_text('file,classes\n0.png,dog\n1.jpg,"dog,cat"\ntrip/2.png,\n', encoding="utf-8")
+
+
+def captions(root: Path) -> None:
+    (root / "captions").mkdir()
+    (root / "captions" / "captions.csv").write_text('file,caption\n0.png,A dog on the grass.\n1.jpg,"Two cats, a car"\n', encoding="utf-8")
+    for name in ("0", "1"):
+        (root / "captions" / f"{name}.txt").write_text("A dog and a cat.\n", encoding="utf-8")
+
+
+def native(root: Path) -> None:
+    from seediff.dataset.native import encode_image
+    from seediff.dataset.store import Item, write_native
+
+    def item(number: int, name: str, suffix: str, row: dict[str, Any]) -> Item:
+        labels = label_map(number)
+        return Item(name, encode_image(picture(number), suffix), suffix, lambda: labels, row)
+
+    rows = [{"prompt": 'a "dog" <b>', "seed": 2**62, "flags": ["small:dog"]}, {"split": "val"}, {"split": "train", "source": "x/y"}, {}]
+    names = (("one", "png"), ("trip/two", "jpg"), ("trip/three", "png"), ("four", "png"))
+    items = [item(i, name, suffix, rows[i]) for i, (name, suffix) in enumerate(names)]
+    write_native(root / "native", CLASSES, items, about={"command": "import", "format": "made here"})
+
+
+def exported(kind: str, *options: str, name: str | None = None) -> Callable[[Path], None]:
+    return lambda root: run("export", root / "native", "--to", kind, "--out", root / (name or kind), "--quiet", *options)
+
+
+# Data sets as they are distributed
+
+
+def save_map(path: Path, labels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels).save(path)
+
+
+def save_picture(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture(number)).save(path)
+
+
+def devkit(root: Path) -> None:
+    base = root / "devkit" / "VOC2012"
+    names = ("2007_000001", "2007_000002")
+    for number, name in enumerate(names):
+        save_map(base / "SegmentationClass" / f"{name}.png", label_map(number, classes=20))
+        save_picture(base / "JPEGImages" / f"{name}.jpg", number)
+    for part in ("train", "val", "trainval"):
+        listing = base / "ImageSets" / "Segmentation" / f"{part}.txt"
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def cityscapes(root: Path) -> None:
+    for number, name in enumerate(("bonn/bonn_000000_000019", "ulm/ulm_000001_000019")):
+        save_map(root / "cityscapes" / "gtFine" / "val" / f"{name}_gtFine_labelIds.png", 24 + label_map(number, ignored=False))
+        save_picture(root / "cityscapes" / "leftImg8bit" / "val" / f"{name}_leftImg8bit.png", number)
+        save_map(root / "cityscapes" / "predicted" / f"{name}.png", 24 + label_map(number + 1, ignored=False))
+
+
+def ade20k(root: Path) -> None:
+    base = root / "ade20k"
+    for number in range(2):
+        save_map(base / "annotations" / "validation" / f"ADE_val_{number:08d}.png", label_map(number, classes=150, ignored=False))
+        save_picture(base / "images" / "validation" / f"ADE_val_{number:08d}.jpg", number)
+        save_map(base / "predicted" / f"ADE_val_{number:08d}.png", np.maximum(label_map(number + 1, classes=150, ignored=False), 1))
+    special = {13: "person, individual", 21: "car, auto", 81: "bus, autobus"}
+    rows = "".join(f"{i} \t0.01\t100\t10\t{special.get(i, f'thing {i}, other')}\n" for i in range(1, 151))
+    (base / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n" + rows, encoding="utf-8")
+
+
+def camvid(root: Path) -> None:
+    for number in range(2):
+        save_map(root / "camvid" / "testannot" / f"{number}.png", label_map(number, classes=11, ignored=False))
+        save_picture(root / "camvid" / "test" / f"{number}.png", number)
+
+
+def plain(root: Path) -> None:
+    """Predictions named like the pictures of `native`, with a list of their classes."""
+    for number, name in enumerate(("one", "trip/two", "trip/three", "four")):
+        save_map(root / "plain" / "labels" / f"{name}.png", label_map(number + 1, ignored=False))
+    (root / "plain" / "classes.txt").write_text("background\ndog\ncat\ncar\n", encoding="utf-8")
+
+
+def files(root: Path) -> None:
+    """What commands take beside folders: lists, tables, configurations."""
+    folder = root / "files"
+    folder.mkdir()
+    (folder / "classes.txt").write_text("dog\ncat\ncar\n", encoding="utf-8")
+    (folder / "prompts.txt").write_text("a photo of a {class}\na {class} on grass\n", encoding="utf-8")
+    (folder / "names.txt").write_text("one\ntrip/two\n", encoding="utf-8")
+    (folder / "map.toml").write_text('dog = "cat"\ncat = "dog"\n', encoding="utf-8")
+    (folder / "map.csv").write_text("dog,cat\ncat,dog\n", encoding="utf-8")
+    (folder / "generate.toml").write_text(
+        'classes = ["dog", "cat"]\nper_class = 1\nprompts = ["a {class}"]\nsteps = 1\nbatch_size = 2\nseed = 3\nguidance_scale = 2.0\n'
+        '[mask]\nalpha = 0.5\nexpand_levels = [4, 2, 1]\npamr_dilations = [1, 2]\n[capture]\nlayers = "up"\n',
+        encoding="utf-8",
+    )
+    (folder / "train.toml").write_text(
+        'architecture = "segformer"\nbackbone = "tiny"\nbatch_size = 2\nlearning_rate = 0.001\nscale = [0.5, 2.0]\ncrop = 32\n'
+        "test_side = 32\n",
+        encoding="utf-8",
+    )
+    (folder / "segment.toml").write_text(
+        'batch_size = 2\nfit = "resize"\nnames = ["dog"]\n[segment]\nmethod = "kmeans"\nk = 3\n', encoding="utf-8"
+    )
+    (folder / "mask.toml").write_text(
+        'classes = ["dog"]\nbatch_size = 2\ntimesteps = [300]\npresence = 0.0\n[mask]\npamr = false\n', encoding="utf-8"
+    )
+    (folder / "augment.toml").write_text(
+        'add = ["flip:50%", "noise:2"]\nseed = 1\nbatch_size = 2\n[strength]\nnoise_sigma = [0.1, 0.2]\n', encoding="utf-8"
+    )
+    (folder / "table.toml").write_text(
+        'title = "A table"\npaper = "table 1"\nmetrics = ["miou"]\nreference = "exact"\n[data]\nown = { folder = "own" }\n[test]\n'
+        'held-out = { folder = "own" }\n[train]\narchitecture = "segformer"\nbackbone = "tiny"\nweights = "scratch"\nsteps = 1\n'
+        'batch_size = 2\ncrop = 32\ntest_side = 32\n[[rows]]\nname = "exact"\ntrain = ["own"]\npaper = { miou = 50.0 }\n',
+        encoding="utf-8",
+    )
+
+
+# Models and outputs
+
+
+def model(root: Path) -> None:
+    """A pipeline with random weights, of the embedded model's structure and far narrower: maps of 8, 4 and 2, pictures of 32²."""
+    import diffusers
+    import torch
+
+    from seediff.models.mini.denoiser import build_scheduler
+    from seediff.models.mini.text import build_text_encoder, build_tokenizer
+    from seediff.models.mini.world import CLASSES as KNOWN
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    made: Any = diffusers  # whose annotations are narrower than what it takes
+    unet = made.UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 8, 16),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        layers_per_block=1,
+        cross_attention_dim=8,
+        attention_head_dim=(1, 2, 2),
+        norm_num_groups=4,
+        use_linear_projection=True,
+    )
+    vae = made.AutoencoderKL(
+        block_out_channels=(4, 4, 4),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        norm_num_groups=2,
+        mid_block_add_attention=False,
+        sample_size=32,
+    )
+    pipe = made.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=build_text_encoder(8, tokenizer),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.save_pretrained(root / "model", safe_serialization=True)
+    (root / "model" / "seediff.json").write_text(json.dumps({"classes": list(KNOWN)}), encoding="utf-8")
+
+
+MODEL = "../../in/model"
+"""How cases name it, from `work/cwd`: outputs say by which model they are, and must be taken for that of the case."""
+GENERATE = ("--classes", "dog,cat", "--per-class", 2, "--batch-size", 2, "--steps", 1, "--threads", 1, "--keep-soft", "--keep-attention")
+MASK = ("--timesteps", "300", "--batch-size", 1, "--threads", 1, "--keep-soft", "--presence", 0)
+SEGMENT = ("--method", "kmeans", "-k", 3, "--batch-size", 1, "--threads", 1)
+AUGMENT = ("--add", "flip:100%,noise:2", "--batch-size", 2)
+TRAIN = (
+    *("--architecture", "segformer", "--backbone", "tiny", "--weights", "scratch", "--batch-size", 2, "--crop", 32, "--test-side", 32),
+    *("--steps", 2, "--save-every", 1, "--workers", 0, "--device", "cpu"),
+)
+
+
+def generated(root: Path) -> None:
+    run("generate", *GENERATE, "--model", MODEL, "--out", root / "generated", "--quiet")
+
+
+def masked(root: Path) -> None:
+    run("mask", root / "photos", *MASK, "--model", MODEL, "--out", root / "masked", "--quiet")
+
+
+def segments(root: Path) -> None:
+    run("segment", root / "photos", *SEGMENT, "--model", MODEL, "--out", root / "segments", "--quiet")
+
+
+def augmented(root: Path) -> None:
+    run("augment", root / "native", *AUGMENT, "--out", root / "augmented", "--quiet")
+
+
+def segmenter(root: Path) -> None:
+    run("train", root / "native", *TRAIN, "--out", root / "segmenter", "--quiet")
+
+
+class _Enough(BaseException):
+    pass
+
+
+def stopped(name: str, *words: object) -> Callable[[Path], None]:
+    """The output of a command that was ended after its first batch, or first step with a checkpoint."""
+
+    def make(root: Path) -> None:
+        from contextlib import contextmanager
+
+        import seediff.cli.generate
+        import seediff.cli.train
+
+        @contextmanager
+        def show(*_: object, **__: object) -> Any:
+            def progress(done: int, total: int, current: str) -> None:
+                if done:
+                    raise _Enough
+
+            yield progress
+
+        module = {"generate": seediff.cli.generate, "train": seediff.cli.train}[str(words[0])]
+        module.show_progress = show  # type: ignore[attr-defined]
+        given = [str(word).replace("{root}", str(root)) for word in words]
+        try:
+            run(*given, "--out", root / name)
+        except _Enough:
+            return
+        raise RuntimeError("it was not stopped")
+
+    return make
+
+
+NETWORKS = ("model", "generated", "unfinished", "masked", "segments", "segmenter", "training")
+"""Made with torch."""
+BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[Path], None]]] = {
+    "photos": ((), photos),
+    "captions": ((), captions),
+    "files": ((), files),
+    "plain": ((), plain),
+    "devkit": ((), devkit),
+    "cityscapes": ((), cityscapes),
+    "ade20k": ((), ade20k),
+    "camvid": ((), camvid),
+    "native": ((), native),
+    "voc": (("native",), exported("voc", "--objects", "--boxes")),
+    "coco": (("native",), exported("coco")),
+    "polygons": (("native",), exported("coco", "--polygons", name="polygons")),
+    "yolo": (("native",), exported("yolo")),
+    "parquet": (("native",), exported("parquet")),
+    "webdataset": (("native",), exported("webdataset")),
+    "augmented": (("native",), augmented),
+    "model": ((), model),
+    "generated": (("model",), generated),
+    "unfinished": (("model",), stopped("unfinished", "generate", *GENERATE, "--model", MODEL)),
+    "masked": (("model", "photos"), masked),
+    "segments": (("model", "photos"), segments),
+    "segmenter": (("native",), segmenter),
+    "training": (("native",), stopped("training", "train", "{root}/native", *TRAIN)),
+}
+"""Name → (what it is made of, how). In an order in which each comes after what it needs."""
