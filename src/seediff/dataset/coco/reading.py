@@ -82,16 +82,11 @@ def _stem(image: Image) -> str:
 
 
 def _reader(
-    path: Path,
-    image: Image,
-    annotations: Sequence[Annotation],
-    segments: Mapping[int, Segments] | None,
-    ids: Mapping[int, int],
-    crowds: bool,
+    path: Path, image: Image, its: Sequence[Annotation], segments: Mapping[int, Segments] | None, ids: Mapping[int, int], crowds: bool
 ) -> Callable[[], np.ndarray]:
     """What makes the label map of an image: of its annotations, or, in a panoptic file, of its segments."""
     if segments is None:
-        return partial(paint, image, annotations, ids, str(path), crowds)
+        return partial(paint, image, its, ids, str(path), crowds)
     if (mask := segments.get(image.id)) is None:
         raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
     return partial(panoptic_labels, mask_folder(path), image, mask, ids, str(path))
