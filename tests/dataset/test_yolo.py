@@ -118,8 +118,8 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("3 0 0 1 0 1 1", "class '3' must be a whole number from 0 to 2"),
-        ("cat 0 0 1 0 1 1", "class 'cat' must be"),
+        ("3 0 0 1 0 1 1", 'class "3" must be a whole number from 0 to 2'),
+        ("cat 0 0 1 0 1 1", 'class "cat" must be'),
         ("0 .5 .5 1 1", "is a box; masks need polygons"),
         ("0 0 0 1 0 1", "5 numbers after the class"),
         ("0", "0 numbers after the class"),
@@ -141,16 +141,16 @@ def test_broken_lines_are_named(folder, line, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("names: [a", "not YAML"),
-        ("- a", "must hold 'train', 'val' and 'names', not list"),
-        ("train: images/train", "'names' must list the classes, not None"),
-        ("names: {1: a}\ntrain: images/train", "'names' must number the classes from 0 to 0"),
+        ("names: [a", "is not YAML"),
+        ("- a", "must be a table"),
+        ("train: images/train", "'names' must list the classes, not null"),
+        ("names: {-1: a}\ntrain: images/train", "'names' must number each class once"),
         ("names: {0: a, x: b}\ntrain: images/train", "'names' must number"),
         ("names: [a, a]\ntrain: images/train", "class 'a' is there twice"),
         ("names: [a]", "has no 'train'"),
-        ("names: [a]\ntrain: nowhere", "'train' must name a folder of pictures beside it, not 'nowhere'"),
-        ("names: [a]\ntrain: ..", "'train' must name a folder of pictures beside it, not '..'"),
-        ("names: [a]\npath: /\ntrain: etc", "'train' must name a folder of pictures beside it, not 'etc'"),
+        ("names: [a]\ntrain: nowhere", "'train' must name a folder of pictures beside it, not \"nowhere\""),
+        ("names: [a]\ntrain: ..", "'train' must name a folder of pictures beside it, not \"..\""),
+        ("names: [a]\npath: /\ntrain: etc", "'train' must name a folder of pictures beside it, not \"etc\""),
         ("names: [a]\ntrain: [1, {2: 3}]", "must name a folder"),
         ('names: [a]\ntrain: "\\0"', "'train'"),
     ],
@@ -159,7 +159,7 @@ def test_broken_descriptions_are_named(folder, text, message):
     (folder / "data.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
         import_yolo(folder)
-    assert str(caught.value).startswith(f"{folder / 'data.yaml'}: ")
+    assert str(caught.value).startswith((f"{folder / 'data.yaml'}: ", f"{folder / 'data.yaml'}, line 1: "))
     assert message in str(caught.value)
 
 
@@ -170,11 +170,10 @@ def test_missing_files_are_named(folder, tmp_path):
         import_yolo(folder, split="all")
     with pytest.raises(UserError, match="has no 'test'"):
         import_yolo(folder, split="test")
-    label = next((folder / "labels/val").iterdir())
-    label.unlink()
-    with pytest.raises(UserError, match=r"has no label file .*; an empty one says"):
+    for path in (folder / "labels").rglob("*.txt"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"has no label file .*, and no other picture has one"):
         import_yolo(folder)
-    assert len(import_yolo(folder, split="train")[1]) == 2
 
 
 def test_folders_as_others_name_them(folder):

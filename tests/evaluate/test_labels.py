@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layouts import save_cityscapes, save_map, save_voc
+from layouts import save_camvid, save_cityscapes, save_map, save_voc
 
 from seediff.errors import UserError
 from seediff.evaluate import coco_stuff
-from seediff.evaluate.labels import CITYSCAPES_CLASSES, VOC_CLASSES, open_labels, select
+from seediff.evaluate.labels import CAMVID_CLASSES, CITYSCAPES_CLASSES, VOC_CLASSES, open_labels, select
 
 
 def test_folder(tmp_path: Path):
@@ -200,3 +200,36 @@ def test_find_and_select(tmp_path: Path):
             select(labels, names)
     with pytest.raises(UserError, match="cannot be read as a list"):
         select(labels, tmp_path / "nowhere.txt")
+
+
+def test_camvid_is_known_by_its_folders(tmp_path):
+    root = save_camvid(tmp_path / "CamVid", {"a": [[0, 10, 11, 255]]})
+    save_camvid(root, {"b": [[1, 11]]}, "val")
+    for folder in (tmp_path, root, root / "testannot"):
+        labels = open_labels(folder)
+        assert (labels.layout, labels.classes, list(labels.files)) == ("camvid", CAMVID_CLASSES, ["a"])
+        assert labels.read("a").tolist() == [[0, 10, -1, -1]]
+    assert list(open_labels(root, split="val").files) == list(open_labels(root / "valannot").files) == ["b"]
+    with pytest.raises(UserError, match="CamVid's parts are train, val and test"):
+        open_labels(root, split="train")
+    with pytest.raises(UserError, match="--void: camvid labels know"):
+        open_labels(root, void=[11])
+    with pytest.raises(UserError, match="is not laid out like CamVid"):
+        open_labels(root / "test", "camvid")
+    save_map(root / "testannot" / "c.png", [[12]])
+    with pytest.raises(UserError, match="unknown label ids 12; CamVid has 0 to 10"):
+        open_labels(root).read("c")
+
+
+def test_a_folder_of_that_name_with_classes_of_its_own_is_none_of_camvids(tmp_path):
+    save_map(tmp_path / "trainannot" / "a.png", [[0, 11]])
+    (tmp_path / "trainannot" / "classes.txt").write_text("".join(f"c{i}\n" for i in range(12)))
+    assert open_labels(tmp_path / "trainannot").read("a").tolist() == [[0, 11]]
+
+
+def test_void_ids_that_are_asked_for(tmp_path):
+    save_map(tmp_path / "a.png", [[0, 11, 255]])
+    assert open_labels(tmp_path).read("a").tolist() == [[0, 11, -1]]
+    assert open_labels(tmp_path, void=[0, 11]).read("a").tolist() == [[-1, -1, -1]]
+    with pytest.raises(UserError, match="--void 70000: must be ids"):
+        open_labels(tmp_path, void=[70000])

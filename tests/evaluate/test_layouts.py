@@ -10,6 +10,7 @@ from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, sav
 
 from seediff.dataset.store import Item, write_native
 from seediff.errors import UserError
+from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.labels import CITYSCAPES_CLASSES, VOC_CLASSES
 from seediff.evaluate.layouts import open_evaluation
 from seediff.evaluate.protocols import PROTOCOLS
@@ -145,3 +146,12 @@ def test_subsets_of_the_public_data(name, classes, images):
     PROTOCOLS["voc" if classes == 21 else "camvid"].truth_table(data.classes)
     for sample in data.samples[:3]:
         assert sample.picture().shape[:2] == sample.truth().shape
+
+
+def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
+    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
+    root = save_camvid(tmp_path / "CamVid", maps)
+    for data in (root, root / "testannot"):
+        found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
+        assert (found.scores.miou, found.scores.pixels) == (1.0, 5)
+        assert found.data.samples[0].picture().shape == (2, 3, 3)

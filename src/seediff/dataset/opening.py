@@ -65,7 +65,7 @@ def format_of(path: Path) -> str:
         return "native"
     if (path / "SegmentationClass").is_dir():
         return "voc"
-    if (path / "data.yaml").is_file():
+    if (path / "data.yaml").is_file() or ((path / "images").exists() and next(path.glob("*.y*ml"), None)):
         return "yolo"
     if next(path.rglob("*.parquet"), None):
         return "parquet"

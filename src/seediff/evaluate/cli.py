@@ -100,6 +100,13 @@ def _parse_scales(text: str) -> tuple[float, ...]:
     return scales
 
 
+def _parse_ids(text: str | None) -> tuple[int, ...]:
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and (not parts or not all(part.isascii() and part.isdecimal() and len(part) <= 5 for part in parts)):
+        raise UserError(f"--void {text}: must be ids with commas between, such as 0,11")
+    return tuple(int(part) for part in parts)
+
+
 @app.command
 def segments(
     predictions: Annotated[Path, Parameter(help="Folder that `seediff segment` wrote, or PNG label maps named like the labels.")],
@@ -110,12 +117,13 @@ def segments(
         Parameter(help="Matching per image as in DiffSeg, one for the whole set, or per image with segments left over as false positives."),
     ] = "diffseg",
     labels_format: Annotated[
-        Literal["auto", "folder", "voc", "coco-stuff", "cityscapes"], Parameter(help="How the labels are laid out.")
+        Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"], Parameter(help="How the labels are laid out.")
     ] = "auto",
     num_classes: Annotated[
         int | None, Parameter(help="Classes of a plain folder.", show_default="as classes.txt there lists, or 27")
     ] = None,
-    split: Annotated[str, Parameter(help="Part of a data set that has several.")] = "val",
+    split: Annotated[str | None, Parameter(help="Part of a data set that has several.", show_default="val, of CamVid test")] = None,
+    void: Annotated[str | None, Parameter(help="Ids of a plain folder that are no label, as in 0,11.", show_default="255 alone")] = None,
     names: Annotated[
         Path | None, Parameter(name="--list", help="Text file of the labels to evaluate, one name a line.", show_default="all of them")
     ] = None,
@@ -157,6 +165,7 @@ def segments(
             layout=labels_format,
             num_classes=num_classes,
             split=split,
+            void=_parse_ids(void),
             names=names,
             center_crop=center_crop,
             size=size,

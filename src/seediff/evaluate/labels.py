@@ -5,6 +5,7 @@ voc: Pascal VOC's, `SegmentationClass/*.png` of the names in `ImageSets/Segmenta
     other classes where there is a `classes.txt`.
 coco-stuff: COCO-Stuff's pixel maps, `annotations/<split>2017/*.png`; 27 coarse classes.
 cityscapes: `gtFine/<split>/<city>/*_gtFine_labelIds.png`; 27 classes, ids 7 … 33, the others are void.
+camvid: SegNet's CamVid, `<split>annot/*.png` (test by default), or one of these folders itself; 11 classes, 11 is void.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from ..errors import UserError
 from . import coco_stuff
 from .label_maps import PHOTO_ENDING, find_maps, map_folder, read_label_map, stem
 
-Layout = Literal["folder", "voc", "coco-stuff", "cityscapes"]
+Layout = Literal["folder", "voc", "coco-stuff", "cityscapes", "camvid"]
+DEFAULT_SPLITS = {"camvid": "test"}
+"""Of layouts whose papers report another part than `val`."""
 DEFAULT_CLASSES = 27  # of a plain folder that does not say
 UNLABELLED, UNKNOWN = -1, -2
 IDS = 65536
@@ -31,6 +34,10 @@ VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
     "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+CAMVID_CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
+)  # fmt: skip
+CAMVID_PARTS = ("train", "val", "test")
 CITYSCAPES_CLASSES = (
     "road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole", "polegroup",
     "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan", "trailer",
@@ -77,14 +84,20 @@ class LabelSet:
 
 
 def open_labels(
-    folder: Path | str, layout: Layout | Literal["auto"] = "auto", *, num_classes: int | None = None, split: str = "val"
+    folder: Path | str,
+    layout: Layout | Literal["auto"] = "auto",
+    *,
+    num_classes: int | None = None,
+    split: str | None = None,
+    void: Sequence[int] = (),
 ) -> LabelSet:
     """Find the labels of a folder.
 
     Args:
-        layout: one of the module's list; `auto` takes the first of Cityscapes, VOC, COCO-Stuff whose files are there, else `folder`.
+        layout: one of the module's list; `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that is there, else `folder`.
         num_classes: of a plain folder, 1 to 1024; by default as many as its classes.txt has, or 27. The other layouts have their own.
-        split: which part of a data set with several.
+        split: which part of a data set with several; None: val, of CamVid test.
+        void: ids of a plain folder that are no label, besides 255. The other layouts know theirs.
 
     Raises UserError when the folder is not there or not laid out like that.
     """
@@ -93,13 +106,15 @@ def open_labels(
         raise UserError(f"{folder}: there is no such folder of labels" if not folder.exists() else f"{folder}: must be a folder of labels")
     if layout not in ("auto", *get_args(Layout)):
         raise UserError(f"--labels-format {layout}: must be auto, {', '.join(get_args(Layout))}")
-    readers = {"cityscapes": _cityscapes, "voc": _voc, "coco-stuff": _coco_stuff}
+    readers = {"cityscapes": _cityscapes, "camvid": _camvid, "voc": _voc, "coco-stuff": _coco_stuff}
     labels = None
     for name, reader in readers.items():
-        if layout in (name, "auto") and (labels := reader(folder, split, layout == name)):
+        if layout in (name, "auto") and (labels := reader(folder, split or DEFAULT_SPLITS.get(name, "val"), layout == name)):
             break
     if labels is None:
-        return _folder(folder, num_classes)
+        return _folder(folder, num_classes, void)
+    if void:
+        raise UserError(f"--void: {labels.layout} labels know which ids are none; the option is for plain folders (--labels-format folder)")
     if num_classes not in (None, len(labels.classes)):
         raise UserError(
             f"--num-classes {num_classes}: {labels.layout} labels have {len(labels.classes)} classes; leave the option out, "
@@ -137,7 +152,7 @@ def _first_folder(folder: Path, *below: str) -> Path | None:
     return next((folder / name for name in below if (folder / name).is_dir()), None)
 
 
-def _folder(folder: Path, num_classes: int | None) -> LabelSet:
+def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> LabelSet:
     where = map_folder(folder)
     files = find_maps(where)
     if not files:
@@ -148,13 +163,16 @@ def _folder(folder: Path, num_classes: int | None) -> LabelSet:
     source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
     if not 1 <= count <= MAX_CLASSES:
         raise UserError(f"--num-classes {count} ({source}): must be between 1 and {MAX_CLASSES}")
+    if bad := [number for number in void if not 0 <= number < IDS]:
+        raise UserError(f"--void {bad[0]}: must be ids of label maps, from 0 to {IDS - 1}")
+    nothing = [*void, *([255] if count <= 255 else [])]
     # With more than 255 classes 255 is one of them; label maps are then 16-bit, where 65535 is unlabelled.
     return LabelSet(
         "folder",
         f"label maps in {where}: {len(files)} images, {count} classes ({source})",
         tuple(names.get(i, str(i)) for i in range(count)),
         files,
-        _table(range(count), void=[255] if count <= 255 else []),
+        _table(range(count), void=nothing),
         f"--num-classes {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
     )
 
@@ -233,6 +251,38 @@ def _check_coco_labels(path: Path) -> None:
             raise UserError(f"{path}, line {number + 1}: COCO-Stuff's labels.txt has '{number}: {name}' there, not '{line}'")
     if len(listed) > len(expected):
         raise UserError(f"{path}, line {len(expected) + 1}: COCO-Stuff's labels.txt ends before '{listed[len(expected)]}'")
+
+
+def camvid_part(folder: Path) -> tuple[Path, str] | None:
+    """The folder of CamVid as SegNet's authors distribute it, and the part of it that is named: "" for all. None: it is not CamVid.
+
+    One of its folders by itself has to be called as there: valannot/, without a classes.txt that would say otherwise.
+    """
+    for root in (folder, folder / "CamVid"):
+        if any((root / f"{part}annot").is_dir() for part in CAMVID_PARTS):
+            return root, ""
+    own = next((part for part in CAMVID_PARTS if folder.resolve().name == f"{part}annot"), None)
+    if own is None or any((place / "classes.txt").is_file() for place in (folder, folder.parent)):
+        return None
+    return folder.resolve().parent, own
+
+
+def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
+    if (found := camvid_part(folder)) is None:
+        if asked:
+            raise UserError(f"{folder}: is not laid out like CamVid, {split}annot/*.png")
+        return None
+    root, own = found
+    part = own or split
+    maps = root / f"{part}annot"
+    if not maps.is_dir():
+        raise UserError(f"{maps}: there is no such folder; CamVid's parts are train, val and test (--split)")
+    files = find_maps(maps)
+    if not files:
+        raise UserError(f"{maps}: has no PNG files")
+    about = f"CamVid in {root}, {part}: {len(files)} images, {len(CAMVID_CLASSES)} classes"
+    table = _table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
+    return LabelSet("camvid", about, CAMVID_CLASSES, files, table, "CamVid has 0 to 10, and 11 for no label")
 
 
 def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:

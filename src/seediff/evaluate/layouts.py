@@ -23,8 +23,8 @@ from ..dataset.store import Item
 from ..errors import UserError, first_line
 from ..prompts import BACKGROUND
 from .label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_label_map
-from .labels import LabelSet, open_labels
-from .protocols import CAMVID_CLASSES, CITYSCAPES_IGNORED, Protocol, own
+from .labels import UNLABELLED, LabelSet, camvid_part, open_labels
+from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 ADE20K_SPLITS = {"val": "validation", "train": "training"}
 ADE20K_IDS = {13: "person", 21: "car", 81: "bus"}
@@ -70,13 +70,15 @@ class Sample:
 @dataclass(frozen=True)
 class EvaluationSet:
     """layout, about: what it was read as, and the same in a line. classes: name of each id of the truths. stored: of each id on disk, which
-    predictions without names are taken to have; where the two differ, `truth` has brought the ids of disk to those of `classes`."""
+    predictions without names are taken to have; where the two differ, `truth` has brought the ids of disk to those of `classes`.
+    void: further ids on disk, which are no label, and in predictions of these ids no prediction."""
 
     layout: str
     about: str
     classes: Mapping[int, str]
     stored: Mapping[int, str]
     samples: tuple[Sample, ...]
+    void: frozenset[int] = frozenset()
 
     def own_protocol(self) -> Protocol:
         """The protocol of the set's own classes; of Cityscapes those 19 that it evaluates."""
@@ -103,8 +105,8 @@ def open_evaluation(path: Path | str, *, split: str | None = None) -> Evaluation
 def _open(path: Path, split: str | None) -> EvaluationSet:
     if (root := _find(path, "objectInfo150.txt", "ADEChallengeData2016")) or (path / "annotations" / "validation").is_dir():
         return _ade20k(root or path, split or "val")
-    if root := _camvid_root(path):
-        return _camvid(root, split or "test")
+    if camvid_part(path):
+        return _labelled(open_labels(path, "camvid", split=split), lambda label: _beside(label, "annot"))
     if (path / "gtFine").is_dir() or path.name == "gtFine":
         part = split or "val"
         return _labelled(open_labels(path, "cityscapes", split=part), lambda label: label.parents[3] / "leftImg8bit" / part, PHOTO_ENDING)
@@ -132,7 +134,8 @@ def _labelled(labels: LabelSet, pictures: Callable[[Path], Path], ending: str = 
     samples = tuple(Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items())
     known = np.flatnonzero(labels.table[:255] >= 0)
     stored = {int(number): labels.classes[labels.table[number]] for number in known}
-    return EvaluationSet(labels.layout, labels.about, dict(enumerate(labels.classes)), stored, samples)
+    void = frozenset(np.flatnonzero(labels.table[:255] == UNLABELLED).tolist())
+    return EvaluationSet(labels.layout, labels.about, dict(enumerate(labels.classes)), stored, samples, void)
 
 
 def _picture(folder: Path, name: str) -> Path | None:
@@ -147,7 +150,7 @@ def _ade20k(root: Path, split: str) -> EvaluationSet:
         raise UserError(f"{maps}: there is no such folder; ADE20K's parts are {', '.join(ADE20K_SPLITS)} (--split)")
     samples = _samples(find_maps(maps), root / "images" / part, {number: number for number in names}, "ADE20K has 0 to 150")
     about = f"ADE20K in {root}, {part}: {len(samples)} images, {len(names)} classes"
-    return EvaluationSet("ade20k", about, names, names, samples)
+    return EvaluationSet("ade20k", about, names, names, samples, frozenset({0}))
 
 
 def _object_info(path: Path) -> dict[int, str]:
@@ -166,17 +169,10 @@ def _object_info(path: Path) -> dict[int, str]:
     return names
 
 
-def _camvid_root(path: Path) -> Path | None:
-    return next((root for root in (path, path / "CamVid") if any((root / f"{part}annot").is_dir() for part in ("test", "val"))), None)
-
-
-def _camvid(root: Path, split: str) -> EvaluationSet:
-    maps = root / f"{split}annot"
-    if not maps.is_dir():
-        raise UserError(f"{maps}: there is no such folder; CamVid's parts are train, val and test (--split)")
-    names = dict(enumerate(CAMVID_CLASSES))
-    samples = _samples(find_maps(maps), root / split, {**{i: i for i in names}, 11: 255}, "CamVid has 0 to 10, and 11 for no label")
-    return EvaluationSet("camvid", f"CamVid in {root}, {split}: {len(samples)} images, {len(names)} classes", names, names, samples)
+def _beside(label: Path, ending: str) -> Path:
+    """The folder of pictures of a label's: test/ of testannot/."""
+    folder = next(parent for parent in label.parents if parent.name.endswith(ending))
+    return folder.with_name(folder.name.removesuffix(ending))
 
 
 def _samples(maps: Mapping[str, Path], pictures: Path, ids: Mapping[int, int], meaning: str) -> tuple[Sample, ...]:

@@ -69,8 +69,11 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         names, source = class_names(listing), str(listing)
     else:
         names, source = dict(data.stored), "the data's own ids"
+    void = sorted(data.void) if source == "the data's own ids" else []
     known = np.zeros(256, bool)
-    known[[*(number for number in names if number < IGNORED), IGNORED]] = True
+    known[[*(number for number in names if number < IGNORED), *void, IGNORED]] = True
+    table = np.arange(256, dtype=np.uint8)
+    table[void] = IGNORED
 
     def read(sample: Sample) -> np.ndarray:
         file = paired[sample.name]
@@ -79,7 +82,7 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         if stored.max(initial=-1) >= IGNORED or not known[ids].all():
             unknown = [str(i) for i in np.unique(stored) if i >= IGNORED or not known[i]]
             raise UserError(f"{file}: has ids {listed(unknown, NAMED)}, which are no classes; ids are those of {source}, and 255")
-        return ids
+        return table[ids]
 
     about = f"label maps in {folder}, {len(names)} classes ({source})"
     return Predictor(about, names, lambda samples: [read(sample) for sample in samples])

@@ -27,7 +27,7 @@ from ..errors import UserError
 from ..prompts import BACKGROUND
 from ..toml import read_toml
 from .confusion import IGNORED, MAX_CLASSES
-from .labels import VOC_CLASSES
+from .labels import CAMVID_CLASSES, VOC_CLASSES
 
 SYNONYMS = {
     "airplane": "aeroplane",
@@ -41,9 +41,6 @@ SYNONYMS = {
     "sidewalk": "pavement",
 }
 """Another name of a class → the one that it is compared by; both as `plain_name` makes them."""
-CAMVID_CLASSES = (
-    "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
-)  # fmt: skip
 UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
 CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer")
 """What Cityscapes labels but leaves out of its own evaluation (`ignoreInEval`), beside its void ids."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -75,7 +75,8 @@ def evaluate_segments(
     protocol: Protocol = "diffseg",
     layout: Layout | Literal["auto"] = "auto",
     num_classes: int | None = None,
-    split: str = "val",
+    split: str | None = None,
+    void: Sequence[int] = (),
     names: Path | None = None,
     center_crop: bool = False,
     size: int | None = None,
@@ -89,7 +90,7 @@ def evaluate_segments(
 
     Args:
         predictions: what `seediff segment` wrote, or any folder of PNG label maps named like the labels; see `label_maps.pair`.
-        labels, layout, num_classes, split: see `labels.open_labels`. names: a text file of the labels to evaluate, one a line.
+        labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the labels to evaluate, one a line.
         center_crop: only the largest centre square of each image counts. size: that square, brought to size × size pixels (nearest),
             as DiffSeg's paper evaluates (512, or 320). A prediction has the size of its label or that of the square.
         resize_predictions: bring predictions of other sizes to their label's (nearest).
@@ -100,7 +101,7 @@ def evaluate_segments(
     of them are read before.
     """
     _check(protocol, missing, size, draws)
-    label_set = open_labels(labels, layout, num_classes=num_classes, split=split)
+    label_set = open_labels(labels, layout, num_classes=num_classes, split=split, void=void)
     if names is not None:
         label_set = select(label_set, names)
     paired, absent = pair(label_set.files, Path(predictions))
