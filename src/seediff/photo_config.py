@@ -15,10 +15,9 @@ from .run_config import DatasetConfig
 Fit = Literal["resize", "crop", "tile"]
 """How a photograph of any shape meets the model's square: squeezed into it, its centred square cut out, or several squares."""
 
-PRESENCE = 0.87
-"""Presence scores from here on count as "the class is in the picture": tuned on the embedded model's tuning scenes, and measured for it
-only (`seediff study presence`). For other models look at the scores that `mask` notes, and choose."""
-
+PRESENCE, NAME_THRESHOLD = 0.87, 0.514
+"""Where neither the user nor the model's preset says: what the first embedded model had. `mask` and `segment --names` tell when they go by
+these; `seediff tune` finds a model's own."""
 
 MIN_SIZE = 8
 """Pixels a side at which a model can be made to see a photograph."""
@@ -40,7 +39,7 @@ class MaskPhotosConfig(DatasetConfig):
     size: int | None = None
     """Side of that square in pixels; None: the model's own."""
     presence: float = PRESENCE
-    """A class whose presence score is lower gets no mask; 0: every class gets one."""
+    """A class whose presence score is lower gets no mask; 0: every class gets one. Another one for every model (`seediff tune`)."""
     photos: str = ""
     """Which photographs, as `fingerprint_photos` tells them apart."""
 
@@ -73,8 +72,8 @@ class SegmentPhotosConfig(RunConfig):
     """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"
     """A segment is called by the word with the highest mean attention, or that most of its pixels attend to."""
-    name_threshold: float = 0.514
-    """Segments whose best word scores lower stay unnamed. The embedded model's best on its tuning scenes; ½ is attention as on average."""
+    name_threshold: float = NAME_THRESHOLD
+    """Segments whose best word scores lower stay unnamed; ½ is attention as on average. Another one for every model (`seediff tune`)."""
     overlays: bool = True
     """Also write overlays/: each photograph with its segments over it."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)

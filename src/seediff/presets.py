@@ -18,12 +18,19 @@ from .fields import checked
 
 @dataclass(frozen=True)
 class _Preset:
-    """What `preset` in seediff.json may hold, next to `methods`: the constants of each method, by its name."""
+    """What `preset` in seediff.json may hold, next to `methods` and `segments`: the constants of each method, by its name."""
 
     steps: int
     guidance_scale: float
     method: Literal["seediff", "ca", "ca_sa", "reference"]
+    presence: float
+    """Of `mask`: scores from here on count as "the class is in the picture"."""
+    name_threshold: float
+    """Of `segment --names`: segments whose best word scores lower stay unnamed."""
     note: str
+
+
+THRESHOLDS = ("presence", "name_threshold")
 
 
 @dataclass(frozen=True)
@@ -48,20 +55,37 @@ def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
     preset = checked(_Preset, preset, f"{path} [preset]")
     constants = {name: _check_constants(table, f"{path} [preset.methods.{name}]") for name, table in methods.items()}
     chosen = method or preset.get("method")
-    table = {key: preset[key] for key in ("steps", "guidance_scale") if key in preset}
+    for name in THRESHOLDS:
+        check_threshold(name, preset.get(name), f"{path} [preset]")
+    table = {key: preset[key] for key in ("steps", "guidance_scale", *THRESHOLDS) if key in preset}
     own = constants.get(chosen or "", {})
     return {**table, "mask": {**({"method": chosen} if chosen else {}), **own.get("mask", {})}, "capture": own.get("capture", {})}
 
 
 def segment_preset(model: str, method: str | None = None) -> dict[str, Any]:
-    """The model's own constants for dividing photographs, by `preset.segments` of its seediff.json: {"segment": {…}} for `method`, when
-    None for DiffSeg. Empty and raising as `model_preset`."""
+    """The model's own constants for dividing photographs and naming segments, by `preset.segments` and `preset.name_threshold` of its
+    seediff.json: {"segment": {…}, "name_threshold": …} for `method`, when None for DiffSeg. Empty and raising as `model_preset`."""
     path, preset = _read_preset(model)
     if path is None:
         return {}
     methods = _table(preset.get("segments", {}), f"{path} [preset.segments]")
     where = f"{path} [preset.segments.{method or SegmentConfig.method}]"
-    return {"segment": checked(SegmentConfig, _table(methods.get(method or SegmentConfig.method, {}), where), where)}
+    named = {name: value for name, value in model_thresholds(model).items() if name == "name_threshold"}
+    return {"segment": checked(SegmentConfig, _table(methods.get(method or SegmentConfig.method, {}), where), where), **named}
+
+
+def model_thresholds(model: str) -> dict[str, float]:
+    """Those of THRESHOLDS that were tuned for the model, by `preset` of its seediff.json. Raises as `model_preset`."""
+    path, preset = _read_preset(model)
+    for name in THRESHOLDS:
+        check_threshold(name, preset.get(name), f"{path} [preset]")
+    return {name: float(preset[name]) for name in THRESHOLDS if preset.get(name) is not None}
+
+
+def check_threshold(name: str, value: Any, where: str) -> None:
+    """Raise UserError naming where it stands when a threshold is no number in [0, 1]; None is not set."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1):
+        raise UserError(f"{where}: {name} = {value!r} must be a number in [0, 1]")
 
 
 def _read_preset(model: str) -> tuple[Path | None, dict[str, Any]]:

@@ -12,7 +12,7 @@ from .base_config import RunConfig, build, load_config, nested, read_table
 from .config import CaptureConfig, MaskConfig
 from .errors import UserError
 from .method_defaults import with_method_defaults
-from .presets import model_preset
+from .presets import THRESHOLDS, model_preset, model_thresholds
 from .prompts import DEFAULT_PROMPTS, check_classes, check_prompts
 from .toml import read_toml
 
@@ -120,27 +120,33 @@ def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any], preset: bo
     model = next((t["model"] for t in tables if "model" in t), RunConfig.model)
     method = next((t["mask"]["method"] for t in tables if "method" in t.get("mask", {})), None)
     known = {f.name for f in fields(kind)}
-    constants = with_method_defaults(model_preset(model, method) if preset else {}, method)
+    # Thresholds are no choice between the paper's constants and the model's: no paper has any.
+    constants = with_method_defaults(model_preset(model, method) if preset else dict(model_thresholds(model)), method)
     return {name: value for name, value in constants.items() if name in known}
 
 
-def merge_config(kind: type[Dataset], line: Mapping[str, Any], file: Path | None = None, *, preset: bool = True) -> Dataset:
+def merge_config(
+    kind: type[Dataset], line: Mapping[str, Any], file: Path | None = None, *, preset: bool = True, tuned: Mapping[str, Any] | None = None
+) -> Dataset:
     """The configuration of a command: its own values, then those of its --config file, the model's preset, the method's own, the paper's.
 
     A dataset's seediff.toml (it says `version`) holds every value, and what has no line there is unset: no preset fills it. Where the
     command names another model or method than it, what the file holds only because of its own one's preset gives way to the other's.
+
+    tuned: what `seediff tune` found, as `tuned.tuned_table` gives it, which goes before the model's preset.
     """
+    more = tuned or {}
     if file is None:
-        return build(kind, line, preset_for(kind, line, preset=preset))
+        return build(kind, line, more, preset_for(kind, line, more, preset=preset))
     table = read_table(file, kind)
     if "version" not in read_toml(file):
-        return build(kind, line, table, preset_for(kind, line, table, preset=preset))
+        return build(kind, line, table, more, preset_for(kind, line, table, more, preset=preset))
     own_model, own_method = table.get("model", RunConfig.model), table.get("mask", {}).get("method", MaskConfig.method)
     other_model = line.get("model", own_model) != own_model
     if not other_model and line.get("mask", {}).get("method", own_method) == own_method:
         return build(kind, line, table)
     chosen = _chosen_by_hand(table, with_method_defaults(model_preset(own_model, own_method), own_method), other_model)
-    return build(kind, line, chosen, preset_for(kind, line, table, preset=preset))
+    return build(kind, line, chosen, more, preset_for(kind, line, table, more, preset=preset))
 
 
 def _chosen_by_hand(table: Mapping[str, Any], own: Mapping[str, Any], other_model: bool) -> dict[str, Any]:
@@ -151,6 +157,8 @@ def _chosen_by_hand(table: Mapping[str, Any], own: Mapping[str, Any], other_mode
         return {key: value for key, value in held.items() if key not in paper or value not in (paper[key], preset.get(key, paper[key]))}
 
     paper = {name: getattr(GenerateConfig, name) for name in ("steps", "guidance_scale")} if other_model else {}
+    if other_model:  # a threshold that is the one model's own says nothing of the other
+        table = {key: value for key, value in table.items() if key not in THRESHOLDS or value != own.get(key)}
     mask = {
         **differing(table.get("mask", {}), own.get("mask", {}), asdict(MaskConfig())),
         "method": table.get("mask", {}).get("method", MaskConfig.method),

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seediff.answers import THRESHOLDS, Answers, best_threshold, questions
 from seediff.errors import UserError
 from seediff.models.mini.scenes import load_scenes
 from seediff.models.mini.world import CLASSES, Scene
 from seediff.study import presence as study
-from seediff.study.presence import Answers, best_threshold, figures, questions, run_presence
+from seediff.study.presence import figures, run_presence
 
 
 def random_answers(seed: int = 0, scenes: int = 40) -> Answers:
@@ -34,8 +35,8 @@ def random_answers(seed: int = 0, scenes: int = 40) -> Answers:
 
 def test_questions_follow_from_the_scene_and_the_seed() -> None:
     for index, scene in enumerate(load_scenes("tune", 12)):
-        asked = questions(scene, index, seed=3)
-        assert asked == questions(scene, index, seed=3)
+        asked = questions(scene.classes, CLASSES, index, seed=3)
+        assert asked == questions(scene.classes, CLASSES, index, seed=3)
         (group, several), (_, there), (_, absent), (_, everything) = asked
         assert group == "several"
         assert sorted(everything) == sorted(CLASSES)
@@ -73,7 +74,7 @@ def test_best_threshold_weighs_all_ways_to_ask_alike() -> None:
         kinds = [(answers.group == g) & (answers.present == p) for g in ("several", "one", "many") for p in (True, False)]
         return float(np.mean([(found == answers.present)[kind].mean() for kind in kinds]))
 
-    assert balanced(best_threshold(answers)) == pytest.approx(max(map(balanced, study.THRESHOLDS)))
+    assert balanced(best_threshold(answers)) == pytest.approx(max(map(balanced, THRESHOLDS)))
     many = answers.where(np.repeat(np.arange(len(answers.score)), np.where(answers.group == "one", 5, 1)))
     assert best_threshold(many) == best_threshold(answers)
 
@@ -89,7 +90,7 @@ def test_all_of_it(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert {p.name for p in out.iterdir()} == {"results.md", "results.csv", "results.json"}
     assert json.loads((tmp_path / "p.json").read_text()) == json.loads((out / "results.json").read_text()) == result
     several, one, many = result["default"]["groups"][:3]
-    assert several["pairs"] == sum(len(questions(s, i, 1)[0][1]) for i, s in enumerate(half_side("truth", 4)))
+    assert several["pairs"] == sum(len(questions(s.classes, CLASSES, i, 1)[0][1]) for i, s in enumerate(half_side("truth", 4)))
     assert (one["pairs"], many["pairs"]) == (8, 4 * len(CLASSES))
     with (out / "results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 14

@@ -24,6 +24,7 @@ from .photos import mask, segment
 from .quality import check, filter_, stats
 from .sets import merge, split
 from .train import predict, train
+from .tune import tune
 
 app = App(
     name="seediff",
@@ -38,6 +39,7 @@ app = App(
 app.command(generate)
 app.command(mask)
 app.command(segment)
+app.command(tune)
 app.command(export_, name="export")
 app.command(import_, name="import")
 app.command(check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ..base_config import read_table
 from ..config import SegmentConfig
 from ..errors import UserError
 from ..photo_config import PRESENCE, MaskPhotosConfig, SegmentPhotosConfig
 from ..progress import show_progress
 from ..prompts import DEFAULT_PROMPTS, parse_classes, parse_names
 from ..run.address import Out, parse_out
+from ..tuned import Tuned, is_tuned, never_tuned, read_tuned, tuned_table
 from .options import (
     CAPTURE,
     IMAGES,
@@ -109,10 +112,11 @@ def segment(
     photos: PhotoOptions | None = None,
     overlays: Annotated[bool | None, option(KEPT, "Also write overlays/: photographs with their segments.", "yes")] = None,
     preset: Annotated[
-        Literal["model", "coco", "cityscapes"],
+        str,
         option(
             MASKS,
-            "Constants where none are given: the model's own, if it brings any, else COCO's (1.1); Cityscapes' (0.9).",
+            "Constants where none are given. model: its own, if it brings any, else COCO's (1.1); coco; cityscapes (0.9); or a file of "
+            "`seediff tune`.",
             "model",
         ),
     ] = "model",
@@ -146,7 +150,9 @@ def segment(
     if names is not None:
         line["names"] = parse_names(names)
     line["segment"] = segment_table(segments or SegmentOptions())
-    settled = segment_config(line, config, preset)
+    preset, config, tuned = chosen_preset(preset, config, ("model", "coco", "cityscapes"))
+    file = read_table(config, SegmentPhotosConfig) if config else {}
+    settled = segment_config(line, config, preset, tuned_table(tuned, "segment", {**file, **line}.get("model")))
     check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
     place, workers = parse_out(out), chosen_engine(engine)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
@@ -156,6 +162,8 @@ def segment(
         from ..models.registry import read_words_known, resolve_name
 
         words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
+    if (settled.names or captions is not None) and not quiet:
+        say_never_tuned(never_tuned("segment", settled, (line, file), tuned))
     if dry_run:
         from ..run.place import describe_at
 
@@ -197,8 +205,12 @@ def mask(
     keep_soft: Annotated[bool | None, option(KEPT, "Keep soft masks: soft/, a grey PNG a class, 255 = 1.", "no")] = None,
     keep_attention: Annotated[bool | None, option(KEPT, "Keep attention: attention/, for other mask methods later. Large.", "no")] = None,
     preset: Annotated[
-        Literal["model", "paper"],
-        option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
+        str,
+        option(
+            MASKS,
+            "Constants where none are given. model: its own, if it brings any, else the paper's; paper; or a file of `seediff tune`.",
+            "model",
+        ),
     ] = "model",
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
     engine: EngineOptions | None = None,
@@ -243,7 +255,12 @@ def mask(
     if timesteps is not None:
         line["timesteps"] = numbers(timesteps, "--timesteps", int)
     line |= {"mask": mask_table(masks or MaskOptions()), "capture": given(capture or CaptureOptions())}
-    settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model")
+    preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
+    file = read_table(config, MaskPhotosConfig) if config else {}
+    more = tuned_table(tuned, "mask", {**file, **line}.get("model"))
+    settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model", tuned=more)
+    if not quiet:
+        say_never_tuned(never_tuned("mask", settled, (line, file), tuned))
     if dry_run:
         from ..run.place import describe_at
 
@@ -254,6 +271,25 @@ def mask(
     if not quiet:
         show_masks(result, settled, found.skipped)
     complain(result.failed, found.photos, place)
+
+
+def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
+    """The named preset, the file of --config, and what `seediff tune` found, whose file may be either. UserError for other texts."""
+    if config is not None and is_tuned(config):
+        if preset not in names:
+            raise UserError(f"--config {config} and --preset {preset}: only one file of `seediff tune` can be used")
+        return preset, None, read_tuned(config)
+    if preset in names:
+        return preset, config, None
+    if not Path(preset).is_file():
+        raise UserError(f"--preset {preset}: must be {', '.join(names)} or a file of `seediff tune`, and there is no such file")
+    return names[0], config, read_tuned(Path(preset))
+
+
+def say_never_tuned(text: str) -> None:
+    """On stderr, so that nothing that reads the results meets it."""
+    if text:
+        print(f"seediff: {text}", file=sys.stderr)
 
 
 def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:

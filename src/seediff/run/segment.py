@@ -19,8 +19,9 @@ from ..models.registry import resolve_name
 from ..outputs import make_folders, write_atomic
 from ..photo_config import SegmentPhotosConfig, check_attention, check_names
 from ..photos import Found, Photo, read_photo
-from ..presets import segment_preset
+from ..presets import model_thresholds, segment_preset
 from ..prompts import BACKGROUND
+from ..tuned import THRESHOLDS
 from .address import Out
 from .engine import Engine, Job, Progress, Timer, run_job
 from .folder import LABELS, NAMED, OVERLAYS, BatchRecord, look_into, record_file
@@ -72,13 +73,16 @@ class SegmentPhotosResult:
     picture: str = LABELS
 
 
-def segment_config(line: Mapping[str, Any], file: Path | None, preset: str) -> SegmentPhotosConfig:
-    """The configuration of a command: its own values, then those of its --config file, then the preset's. Raises UserError."""
+def segment_config(line: Mapping[str, Any], file: Path | None, preset: str, tuned: Mapping[str, Any] | None = None) -> SegmentPhotosConfig:
+    """The configuration of a command: its own values, then those of its --config file, then what `seediff tune` found (as
+    `tuned.tuned_table` gives it), then the preset's. Raises UserError."""
     table = read_table(file, SegmentPhotosConfig) if file else {}
-    model = next((t["model"] for t in (line, table) if "model" in t), SegmentPhotosConfig.model)
+    more = tuned or {}
+    model = next((t["model"] for t in (line, table, more) if "model" in t), SegmentPhotosConfig.model)
     method = next((t["segment"]["method"] for t in (line, table) if "method" in t.get("segment", {})), None)
-    constants = PRESETS[preset] if preset != "model" else segment_preset(model, method)
-    return build(SegmentPhotosConfig, line, table, constants)
+    named = {name: value for name, value in model_thresholds(model).items() if name == THRESHOLDS[SegmentPhotosConfig.command]}
+    constants = {**named, **PRESETS[preset]} if preset in PRESETS else segment_preset(model, method)
+    return build(SegmentPhotosConfig, line, table, more, constants)
 
 
 def segment_photos(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ..answers import MOST_ABSENT, Answers, best_threshold, questions
 from ..encode import encode_images
 from ..metrics import auc, bootstrap_ci
 from ..models.mini.scenes import load_scenes
@@ -27,31 +27,12 @@ from ..naming import split_prompts
 from ..outputs import make_writable, write_atomic
 from ..photo_config import PRESENCE
 from ..presence import find_classes
+from ..presets import model_thresholds
 from .table import csv_bytes, json_bytes
 
 BATCH = 16
-MOST_ABSENT = 3
 DRAWS = 1000
-THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 COLUMNS = ("group", "pairs", "present", "auc", "auc_ci95", "precision", "precision_ci95", "recall", "recall_ci95")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Scores of n questions (scene, class): how it was asked, of which scene, whether the class is there, and its score.
-
-    group (n,): `several`, `one` or `many`; absent (n,): how many of the classes asked for together are not in the scene.
-    """
-
-    group: np.ndarray
-    absent: np.ndarray
-    scene: np.ndarray
-    present: np.ndarray
-    score: np.ndarray
-
-    def where(self, chosen: np.ndarray) -> Answers:
-        """Those chosen (n,) bool."""
-        return Answers(*(getattr(self, name)[chosen] for name in ("group", "absent", "scene", "present", "score")))
 
 
 def run_presence(
@@ -79,12 +60,13 @@ def run_presence(
     with Progress() as progress:
         threshold = best_threshold(ask(loaded, tuning, seed=seed, progress=progress, label="tuning"))
         answers = ask(loaded, held, seed=seed + 1, progress=progress, label=scene_set)
+    default = model_thresholds(model).get("presence", PRESENCE)
     result = {
         "model": loaded.name,
         "scene_set": scene_set,
         "scenes": scenes,
         "tune_scenes": tune_scenes,
-        "default": {"threshold": PRESENCE, "groups": figures(answers, PRESENCE)},
+        "default": {"threshold": default, "groups": figures(answers, default)},
         "tuned": {"threshold": threshold, "groups": figures(answers, threshold)},
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
@@ -97,23 +79,15 @@ def run_presence(
     return result
 
 
-def questions(scene: Scene, index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """(group, classes) that a scene is asked about: its own and index % 4 others, one of its own, one other, all."""
-    rng = np.random.default_rng((seed, index))
-    others = [str(name) for name in rng.permutation([name for name in CLASSES if name not in scene.classes])]
-    several = [*scene.classes, *others[: index % (MOST_ABSENT + 1)]]
-    shuffled = tuple(several[i] for i in rng.permutation(len(several)))
-    everything = tuple(str(name) for name in rng.permutation(CLASSES))
-    return [("several", shuffled), ("one", (str(rng.choice(scene.classes)),)), ("one", (others[-1],)), ("many", everything)]
-
-
 def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress, label: str) -> Answers:
     """Every scene's questions, answered by the scores that `seediff mask` goes by."""
     task = progress.add_task(label, total=len(scenes))
     rows: list[tuple[str, int, int, bool, float]] = []
     for start in range(0, len(scenes), BATCH):
         batch = list(enumerate(scenes))[start : start + BATCH]
-        asked = [(index, scene, group, classes) for index, scene in batch for group, classes in questions(scene, index, seed)]
+        asked = [
+            (index, scene, group, classes) for index, scene in batch for group, classes in questions(scene.classes, CLASSES, index, seed)
+        ]
         sentences = [split_prompts(model.pipe.tokenizer, classes) for *_, classes in asked]
         latents = encode_images(model, [scene.image for _, scene in batch])
         found = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
@@ -122,18 +96,6 @@ def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress,
             rows += [(group, absent, index, name in scene.classes, scores[name]) for name in classes]
         progress.advance(task, len(batch))
     return Answers(*(np.array(column) for column in zip(*rows, strict=True)))
-
-
-def best_threshold(answers: Answers) -> float:
-    """The threshold with the highest balanced accuracy, the mean over the groups; the lowest of equals."""
-
-    def balanced(threshold: float) -> float:
-        found = answers.score >= threshold
-        right = found == answers.present
-        kinds = [(answers.group == group) & (answers.present == there) for group in np.unique(answers.group) for there in (True, False)]
-        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)  # equal ones are equal
-
-    return float(max(THRESHOLDS, key=balanced))
 
 
 def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:

@@ -1,0 +1,87 @@
+"""`seediff tune`: labelled photographs → a file with a model's own thresholds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from ..errors import UserError
+from ..prompts import parse_names
+from .options import IMAGES, MODEL, RUN, option
+
+if TYPE_CHECKING:
+    from ..run.tune import Found
+
+
+def tune(
+    data: Annotated[Path, Parameter(help="Labelled photographs: a folder in any layout that `evaluate` and `import` read.")],
+    /,
+    *,
+    out: Annotated[Path, option(RUN, "File of the thresholds, for --preset of `mask` and `segment`.", "preset.toml")] = Path("preset.toml"),
+    model: Annotated[str, option(MODEL, "A name from `seediff models`, a local folder or a hub id.", "mini")] = "mini",
+    classes: Annotated[str | None, option(IMAGES, "Only these classes of the set: names with commas between, or a file.", "all")] = None,
+    split: Annotated[str | None, option(IMAGES, "Part of a set that has several.", "val; everything of other folders")] = None,
+    count: Annotated[int, option(IMAGES, "Photographs at most, evenly spaced.", 50)] = 50,
+    size: Annotated[int | None, option(MODEL, "Side in pixels at which the model sees a photograph.", "the model's own")] = None,
+    device: Annotated[str | None, option(MODEL, "cuda, mps or cpu.", "the best there is")] = None,
+    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = (
+        None
+    ),
+    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+) -> None:
+    """Find a model's own thresholds on a few labelled photographs: `presence` of `mask` and `name_threshold` of `segment --names`.
+
+    For example:
+
+    - `seediff tune VOCdevkit/VOC2012 --model sd2-base --out sd2.toml`
+
+    - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
+    """
+    from ..config import SegmentConfig
+    from ..evaluate.layouts import open_evaluation
+    from ..fingerprint import model_fingerprint
+    from ..models.registry import load_model
+    from ..outputs import make_writable, write_atomic
+    from ..presets import segment_preset
+    from ..progress import no_progress, progress_bar, progress_lines
+    from ..run.tune import countable
+    from ..run.tune import tune as seek
+    from ..tuned import Tuned
+
+    if count < 1:
+        raise UserError(f"--count {count}: must be at least 1")
+    if out.is_dir():
+        raise UserError(f"--out {out}: is a folder; name a file")
+    labelled = open_evaluation(data, split=split)
+    make_writable(out.parent)
+    segment = SegmentConfig(**segment_preset(model).get("segment", {}))
+    loaded = load_model(model, device=device, dtype=dtype)
+    kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())
+    with no_progress() if quiet else progress_bar("photographs") if sys.stderr.isatty() else progress_lines("photographs") as progress:
+        found = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
+    note = f"{found.photos} photographs of {labelled.about}, {len(kept)} classes"
+    tuned = Tuned(model, model_fingerprint(model), found.presence, found.name_threshold, note)
+    write_atomic(out, tuned.to_toml().encode("utf-8"))
+    if not quiet:
+        for line in told(found, len(kept), out):
+            print(line)
+    for name, reason in found.failed:
+        print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
+
+
+def told(found: Found, classes: int, out: Path) -> list[str]:
+    """What was found, a line each, and what to do with it."""
+    lines = [f"{found.photos} photographs, {classes} classes"]
+    if found.presence is None:
+        lines.append("presence: not found: every class is in every photograph, or none in any")
+    else:
+        precise = "–" if found.precision is None else f"{found.precision:.2f}"
+        lines.append(f"presence = {found.presence}: {precise} of the classes found are there, {found.recall:.2f} of those there are found")
+    if found.name_threshold is None:
+        lines.append("name_threshold: not found: no segment has labels")
+    else:
+        lines.append(f"name_threshold = {found.name_threshold}: {found.right:.2f} of {found.segments} segments rightly named or not")
+    return [*lines, f"Written to {out}; use it with --preset {out}"]

@@ -1,0 +1,192 @@
+"""`tune`: a model's own thresholds, sought on labelled photographs: which presence score means that a class is there (`mask`), and which
+name a segment keeps (`segment --names`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..answers import Answers, best_threshold, questions
+from ..config import SegmentConfig
+from ..errors import UserError
+from ..evaluate.layouts import EvaluationSet, Sample
+from ..photo_config import check_attention
+from ..prompts import BACKGROUND
+
+if TYPE_CHECKING:
+    from ..models.registry import Model
+    from .engine import Progress
+
+IGNORE = 255
+NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
+"""From ½, attention as on average, on."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found, with the figures at the thresholds: shares of 1, None where nothing could be counted.
+
+    presence: precision and recall over (photograph, class) pairs, of all the ways to ask. names: segments that got the right name or
+    rightly none. photos, segments: how many were asked about. failed: (photograph, reason) of those that could not be read.
+    """
+
+    presence: float | None
+    precision: float | None
+    recall: float | None
+    name_threshold: float | None
+    right: float | None
+    photos: int
+    segments: int
+    failed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A photograph as the model sees it (S, S, 3) uint8, whole (H, W, 3), and its labels (H, W): ids of the classes, 255 ignored."""
+
+    square: np.ndarray
+    photo: np.ndarray
+    truth: np.ndarray
+
+
+def tune(
+    model: Model,
+    data: EvaluationSet,
+    classes: Mapping[int, str],
+    segment: SegmentConfig,
+    *,
+    count: int,
+    size: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Found:
+    """Seek both thresholds on `count` photographs of a set, evenly spaced.
+
+    classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: side of the model's
+    square in pixels, None for its own. seed: of the order in which classes are asked. Raises UserError when no photograph can be used.
+    """
+    from ..encode import encode_images
+    from ..naming import check_names, split_prompts
+    from ..pipeline import check_side
+    from ..presence import find_classes
+    from ..segments import check_fits
+
+    side = check_side(model, model.image_side if size is None else size, "size")
+    check_attention(size, model.pipe.vae_scale_factor)
+    check_fits(model, segment, size)
+    known = tuple(dict.fromkeys(classes.values()))
+    check_names(model, known)
+    split_prompts(model.pipe.tokenizer, known)
+    positions = (side // model.pipe.vae_scale_factor) ** 2
+    chosen = [data.samples[i] for i in np.unique(np.linspace(0, len(data.samples) - 1, count).round().astype(int))]
+    rows: list[tuple[str, int, int, bool, float]] = []
+    names: list[tuple[bool, float]] = []
+    failed: list[tuple[str, str]] = []
+    used = 0
+    report = progress or (lambda done, total, what: None)
+    report(0, len(chosen), "")
+    for index, sample in enumerate(chosen):
+        try:
+            one = _read(sample, side)
+        except UserError as error:
+            failed.append((sample.name, str(error)))
+            continue
+        used += 1
+        shown, unclear = shown_classes(one.truth, classes, positions)
+        asked = questions(shown, [name for name in known if name not in unclear], index, seed)
+        latents = encode_images(model, [one.square])
+        sentences = [split_prompts(model.pipe.tokenizer, some) for _, some in asked]
+        for (group, some), scores in zip(asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True):
+            absent = sum(name not in shown for name in some)
+            rows += [(group, absent, index, name in shown, scores[name]) for name in some]
+        names += _names(model, one, classes, known, segment, size)
+        report(index + 1, len(chosen), sample.name)
+    if not used:
+        raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
+    return _settle(Answers(*(np.array(column) for column in zip(*rows, strict=True))), names, used, tuple(failed))
+
+
+def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
+    """The classes of a set that thresholds are sought with: name of each id, without the background and, where the model is limited to
+    words that it knows, only these. chosen: those that the user named. Raises UserError when none is left."""
+    objects = {number: name for number, name in data.classes.items() if name != BACKGROUND}
+    if unknown := [name for name in chosen if name not in objects.values()]:
+        raise UserError(f"--classes {', '.join(unknown)}: not among the classes of {data.about}: {', '.join(list(objects.values())[:20])}")
+    kept = {number: name for number, name in objects.items() if (not chosen or name in chosen) and (known is None or name in known)}
+    if not kept:
+        listed = ", ".join(list(objects.values())[:8])
+        raise UserError(f"{data.about}: the model knows none of its classes ({listed}); it knows {', '.join((known or ())[:8])}")
+    return kept
+
+
+def shown_classes(truth: np.ndarray, classes: Mapping[int, str], positions: int) -> tuple[list[str], set[str]]:
+    """The classes that a photograph shows, and those that it shows so little of that neither answer is wrong: less than a position of the
+    model's latent. truth (H, W): ids, 255 ignored."""
+    pixels = dict.fromkeys(classes.values(), 0)
+    for number, name in classes.items():
+        pixels[name] += int((truth == number).sum())
+    least = truth.size / positions
+    return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
+
+
+def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
+    """Of segments (whether the best word is the right one, its score): the threshold at which most get the right name or rightly none, the
+    lowest of equals."""
+    right, score = np.array([n[0] for n in names]), np.array([n[1] for n in names])
+    return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
+
+
+def _read(sample: Sample, side: int) -> Labelled:
+    from ..fit import cut, windows
+
+    photo, truth = sample.picture(), sample.truth()
+    if photo.shape[:2] != truth.shape:
+        raise UserError(f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size")
+    if (truth == IGNORE).all():
+        raise UserError("no pixel of it is labelled")
+    (window,) = windows(photo.shape[0], photo.shape[1], "resize")
+    return Labelled(cut(photo, window, side), photo, truth)
+
+
+def _names(
+    model: Model, one: Labelled, classes: Mapping[int, str], known: Sequence[str], segment: SegmentConfig, size: int | None
+) -> list[tuple[bool, float]]:
+    """Of each segment of a photograph that has labelled pixels: whether its best word is what most of these are, and that word's score."""
+    from ..naming import name_photos
+    from ..segments import make_segments, timestep_of
+
+    (segments,) = make_segments(model, [one.photo], segment, size=size)
+    (named,) = name_photos(
+        model,
+        [one.photo],
+        [segments.label_map],
+        [known],
+        fit="resize",
+        size=size,
+        timestep=timestep_of(segment),
+        vote="mean",
+        threshold=0.0,
+    )
+    found = []
+    for number, name in enumerate(named):
+        inside = one.truth[(segments.label_map == number) & (one.truth != IGNORE)]
+        if len(inside):
+            found.append((classes.get(int(np.bincount(inside).argmax())) == name.name, name.score))
+    return found
+
+
+def _settle(answers: Answers, names: Sequence[tuple[bool, float]], photos: int, failed: tuple[tuple[str, str], ...]) -> Found:
+    presence = precision = recall = None
+    if answers.present.any() and not answers.present.all():
+        presence = best_threshold(answers)
+        found = answers.score >= presence
+        precision = float(answers.present[found].mean()) if found.any() else None
+        recall = float(found[answers.present].mean())
+    threshold = right = None
+    if names:
+        threshold = best_name_threshold(names)
+        right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
+    return Found(presence, precision, recall, threshold, right, photos, len(names), failed)

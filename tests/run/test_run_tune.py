@@ -1,0 +1,197 @@
+"""Thresholds sought on labelled photographs, and what `mask` and `segment` do with them and without them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photo_set import scene_photo, write_photos
+from PIL import Image
+
+from seediff.answers import questions
+from seediff.cli.commands import main
+from seediff.errors import UserError
+from seediff.presets import model_preset, segment_preset
+from seediff.run.tune import best_name_threshold, shown_classes
+from seediff.toml import read_toml
+from seediff.tuned import Tuned, read_tuned
+
+CLASSES = ("dog", "car", "unicorn")
+
+
+@pytest.fixture
+def labelled(tmp_path) -> Path:
+    """Pascal VOC's layout: four photographs with a disc that is a dog or a car, one that shows nothing."""
+    root = tmp_path / "set"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    for number in range(5):
+        Image.fromarray(scene_photo(number)).save(root / "JPEGImages" / f"{number}.jpg")
+        truth = np.zeros((96, 128), np.uint8)
+        if number < 4:
+            truth[30:70, 30:80] = 1 + number % 2
+        Image.fromarray(truth).save(root / "SegmentationClass" / f"{number}.png")
+    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("".join(f"{number}\n" for number in range(5)))
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in ("background", *CLASSES)))
+    return root
+
+
+@pytest.fixture
+def bare(mini_folder, tmp_path) -> Path:
+    """A model without thresholds, that says nothing of what it knows."""
+    folder = Path(shutil.copytree(mini_folder, tmp_path / "bare"))
+    (folder / "seediff.json").unlink()
+    return folder
+
+
+def brought(folder: Path, **preset: object) -> Path:
+    """The model with a preset."""
+    (folder / "seediff.json").write_text(json.dumps({"classes": ["dog", "car"], "preset": preset}))
+    return folder
+
+
+def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, capsys):
+    out = tmp_path / "own.toml"
+    line = ["tune", str(labelled), "--model", str(bare), "--classes", "dog,car", "--device", "cpu", "--out", str(out)]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    tuned = read_tuned(out)
+    assert tuned.model == str(bare)
+    assert tuned.weights.startswith("sha256:")
+    assert tuned.presence is not None
+    assert tuned.name_threshold is not None
+    assert "5 photographs" in tuned.note
+    for part in ("5 photographs, 2 classes", f"presence = {tuned.presence}", f"name_threshold = {tuned.name_threshold}", f"--preset {out}"):
+        assert part in said
+    first = out.read_bytes()
+    assert main([*line, "--quiet"]) == 0
+    assert out.read_bytes() == first
+
+    photos = write_photos(tmp_path / "photos", 2)
+    for option in ("--preset", "--config"):
+        masked = tmp_path / f"masked{option}"
+        assert main(["mask", str(photos), "--classes", "dog", option, str(out), "--out", str(masked), "--timesteps", "100"]) == 0
+        assert (read_toml(masked / "seediff.toml")["presence"], read_toml(masked / "seediff.toml")["model"]) == (tuned.presence, str(bare))
+        named = tmp_path / f"named{option}"
+        assert main(["segment", str(photos), "--names", "dog,car", "--num-points", "4", option, str(out), "--out", str(named)]) == 0
+        assert read_toml(named / "seediff.toml")["name_threshold"] == tuned.name_threshold
+        assert "never tuned" not in capsys.readouterr().err
+
+
+def test_thresholds_that_nobody_tuned_are_told(mini_folder, bare, tmp_path, capsys):
+    photos = str(write_photos(tmp_path / "photos", 1))
+    other = tmp_path / "other.toml"
+    other.write_text(Tuned("another/model", presence=0.7, name_threshold=0.6).to_toml())
+    mask = ["mask", photos, "--classes", "dog", "--out", str(tmp_path / "out"), "--dry-run", "--model"]
+    segment = ["segment", photos, "--names", "dog", "--out", str(tmp_path / "out"), "--dry-run", "--model"]
+
+    def told(*line: str) -> str:
+        capsys.readouterr()
+        assert main(list(line)) == 0
+        return capsys.readouterr().err
+
+    for line, name in ((mask, "presence"), (segment, "name_threshold")):
+        option = "--" + name.replace("_", "-")
+        assert told(*line, str(bare)).startswith(f"seediff: {name} = ")
+        assert f"was never tuned for model '{bare}'" in told(*line, str(bare))
+        assert f"choose one with {option}" in told(*line, str(bare))
+        assert "seediff tune SET --model" in told(*line, str(bare))
+        assert told(*line, str(bare), option, "0.5") == ""
+        assert told(*line, str(bare), "--quiet") == ""
+        assert "it was sought for 'another/model'" in told(*line, str(bare), "--preset", str(other))
+        (tmp_path / "mine.toml").write_text(f"{name} = 0.5\n")
+        assert told(*line, str(bare), "--config", str(tmp_path / "mine.toml")) == ""
+        assert told(*line, "mini") == ""
+    assert told("segment", photos, "--out", str(tmp_path / "out"), "--dry-run", "--model", str(bare)) == ""  # nothing is named
+
+
+def test_a_models_own_thresholds(bare, tmp_path, capsys):
+    photos = str(write_photos(tmp_path / "photos", 1))
+    brought(bare, presence=0.6, name_threshold=0.7)
+    assert model_preset(str(bare))["presence"] == 0.6
+    assert segment_preset(str(bare))["name_threshold"] == 0.7
+    for preset in ("model", "paper"):  # no paper has a threshold of presence
+        assert main(["mask", photos, "--classes", "dog", "--model", str(bare), "--preset", preset, "--out", "x", "--dry-run"]) == 0
+        told = capsys.readouterr()
+        assert "scores below 0.6 gets no mask" in told.out
+        assert not told.err
+    file = tmp_path / "seediff.toml"
+    out = tmp_path / "out"
+    assert main(["mask", photos, "--classes", "dog", "--model", str(bare), "--out", str(out), "--timesteps", "100"]) == 0
+    shutil.copy(out / "seediff.toml", file)
+    capsys.readouterr()
+    assert main(["mask", photos, "--config", str(file), "--model", "mini", "--out", str(tmp_path / "x"), "--dry-run"]) == 0
+    own = model_preset("mini")["presence"]
+    assert f"scores below {own} gets no mask" in capsys.readouterr().out  # another model's threshold gives way
+
+
+@pytest.mark.parametrize("value", [2, -0.1, True, "high"])
+def test_a_threshold_that_is_none_is_named(bare, value):
+    with pytest.raises(UserError, match=r"seediff\.json \[preset\].*presence"):
+        model_preset(str(brought(bare, presence=value)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("presence = 0.5", "is no file of `seediff tune`"),
+        ('command = "tune"\npresence = 0.5', "does not say which model"),
+        ('command = "tune"\nmodel = "m"\npresence = 5.0', r"presence = 5.0 must be a number in \[0, 1\]"),
+        ('command = "tune"\nmodel = "m"\nbeta = 0.5', "there is no option 'beta'"),
+        ("[", "cannot be read as TOML"),
+    ],
+)
+def test_files_that_are_none(tmp_path, text, message):
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        read_tuned(tmp_path / "own.toml")
+    assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--classes", "zebra"], "--classes zebra: not among the classes of"),
+        (["--count", "0"], "--count 0: must be at least 1"),
+        (["--out", "."], "--out .: is a folder"),
+        (["--split", "test"], "test"),
+    ],
+)
+def test_what_cannot_be_tuned_with_is_told_in_one_line(labelled, bare, capsys, more, message):
+    assert main(["tune", str(labelled), "--model", str(bare), "--device", "cpu", *more]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_presets_that_are_not_there(tmp_path, capsys):
+    photos = str(write_photos(tmp_path / "photos", 1))
+    assert main(["mask", photos, "--classes", "dog", "--out", str(tmp_path / "out"), "--preset", "nothing.toml"]) == 2
+    assert "--preset nothing.toml: must be model, paper or a file of `seediff tune`" in capsys.readouterr().err
+
+
+def test_classes_that_a_photograph_shows():
+    truth = np.zeros((100, 100), np.uint8)
+    truth[:50] = 1
+    truth[99, :3] = 2
+    truth[60:70, 60:70] = 255
+    shown, unclear = shown_classes(truth, {1: "dog", 2: "car", 3: "cat"}, positions=64)
+    assert (shown, unclear) == (["dog"], {"car"})
+
+
+def test_the_best_name_threshold_by_trying_all():
+    rng = np.random.default_rng(0)
+    names = [(bool(right), float(0.55 + 0.05 * right + rng.normal(0, 0.03))) for right in rng.integers(0, 2, 200)]
+    grid = np.round(np.arange(0.5, 0.9, 0.002), 3)
+    done = [sum(right == (score >= limit) for right, score in names) for limit in grid]
+    assert best_name_threshold(names) == grid[int(np.argmax(done))]
+
+
+def test_questions_of_pictures_that_show_nothing_or_everything():
+    assert {group for group, _ in questions((), ("dog", "car"), 1, 0)} == {"several", "one", "many"}
+    assert {group for group, _ in questions((), ("dog", "car"), 0, 0)} == {"one", "many"}
+    assert all(classes for _, classes in questions(("dog", "car"), ("dog", "car"), 3, 0))
+    assert [len(classes) for group, classes in questions(("a",), tuple("abcdefghijklmnopqrstuvwxyz"), 3, 0) if group == "many"] == [20]
