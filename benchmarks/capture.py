@@ -171,7 +171,7 @@ def print_peak(way: str, options: argparse.Namespace) -> None:
 
 
 def parse() -> argparse.Namespace:
-    from seediff.models.registry import default_device, default_dtype
+    from seediff.devices import default_device, default_dtype
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", choices=["sd2"], default="sd2", help="shape of the UNet")

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from seediff.devices import default_device, default_dtype
 from seediff.errors import UserError
 from seediff.models import registry
-from seediff.models.registry import ALIASES, default_device, default_dtype, load_model, resolve_name
+from seediff.models.registry import ALIASES, load_model, resolve_name
 
 SRC = Path(__file__).parents[1] / "src"
 

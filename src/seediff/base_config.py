@@ -128,7 +128,7 @@ def resolve_device(config: Config) -> Config:
     """The configuration with the device, number format and, on the cpu, threads that will be used, which decide about rounding."""
     import torch
 
-    from .models.registry import default_device, default_dtype  # imports torch and diffusers
+    from .devices import default_device, default_dtype  # imports torch
 
     device = config.device or default_device()
     threads = (config.threads or torch.get_num_threads()) if device == "cpu" else config.threads

@@ -74,7 +74,7 @@ def test_differences():
 
 def test_device():
     assert with_device(TrainConfig(device="cpu")).dtype == "float32"
-    with pytest.raises(UserError, match="must be cuda, mps or cpu"):
+    with pytest.raises(UserError, match="is not one of cuda, mps, cpu"):
         with_device(TrainConfig(device="tpu"))
 
 

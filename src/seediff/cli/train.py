@@ -57,9 +57,9 @@ class TrainOptions:
     test_side: Annotated[int | None, option(IMAGES, "Shorter side at which images are predicted.", "512; tiny: 128")] = None
 
     device: Annotated[str | None, option(RUN, "cuda, mps or cpu.", "the best there is")] = None
-    dtype: Annotated[Literal["float32", "bfloat16"] | None, option(RUN, "bfloat16: mixed precision.", "bfloat16 on cuda, else float32")] = (
-        None
-    )
+    dtype: Annotated[
+        Literal["float32", "bfloat16"] | None, option(RUN, "bfloat16: mixed precision.", "bfloat16 on cuda that has it, else float32")
+    ] = None
 
 
 def train(

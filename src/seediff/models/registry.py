@@ -67,10 +67,12 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         UserError: no such model, unreadable folder, weights that cannot be had, another family of models, an unusable
             device or dtype, or an installation in which diffusers cannot be imported.
     """
-    device = _check_device(device or default_device())
+    torch, pipeline_class = _import_pipeline()
+    from ..devices import check_device, default_device, default_dtype
+
+    device = check_device(device or default_device())
     dtype = dtype or default_dtype(device)
     source = resolve_name(name)
-    torch, pipeline_class = _import_pipeline()
     if dtype not in ("float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
     folder = source if isinstance(source, Path) else _fetch_index(source)
@@ -107,19 +109,6 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source))
 
 
-def default_device() -> str:
-    """cuda where there is one, else mps, else cpu."""
-    torch, _ = _import_pipeline()
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def default_dtype(device: str) -> str:
-    """float16 on cuda, float32 elsewhere: mps has holes in half precision, and a cpu is slower with it."""
-    return "float16" if device.startswith("cuda") else "float32"
-
-
 def resolve_name(name: str) -> Path | str:
     """What a model's name stands for: a local folder, or a hub id. Raises UserError when it is neither."""
     if name == "mini":
@@ -136,20 +125,6 @@ def resolve_name(name: str) -> Path | str:
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
         return name
     raise UserError(f"no model '{name}': there is no such folder; known names: mini, {', '.join(ALIASES)}, or a hub id `owner/name`")
-
-
-def _check_device(device: str) -> str:
-    torch, _ = _import_pipeline()
-    kind = device.split(":")[0]
-    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in usable:
-        raise UserError(f"device '{device}' is not one of cuda, mps, cpu")
-    try:
-        if not usable[kind] or (kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count()):
-            raise UserError(f"device '{device}' is not there; here there is {', '.join(k for k, there in usable.items() if there)}")
-    except RuntimeError as error:
-        raise UserError(f"device '{device}' is not one of cuda, cuda:0, mps, cpu") from error
-    return device
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Ray(Engine):
 
     def resolve(self, config: Config) -> Config:
         """As the cluster's machines are, which may differ from this one."""
-        from ..models.registry import default_device, default_dtype
+        from ..devices import default_device, default_dtype
 
         device = config.device or ("cuda" if resources()["GPU"] else default_device())
         threads = config.threads

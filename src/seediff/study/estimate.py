@@ -194,7 +194,9 @@ def sustained() -> float:
     """TFLOP/s of a 3 × 3 convolution on this machine's best device: the median of a few."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    from ..devices import default_device
+
+    device = default_device()
     image, kernel = torch.randn(8, 128, 32, 32, device=device), torch.randn(128, 128, 3, 3, device=device)
     seconds = []
     for _ in range(7):

@@ -84,7 +84,7 @@ class TrainConfig:
     device: str | None = None
     """cuda, mps or cpu; None: the best one there is."""
     dtype: Literal["float32", "bfloat16"] | None = None
-    """bfloat16: mixed precision. None: that on cuda, else float32. tiny takes it on a CPU too, a fifth faster where the CPU has it."""
+    """bfloat16: mixed precision. None: that on a cuda device that has it, else float32. tiny takes it on a CPU that has it too."""
 
     def __post_init__(self) -> None:
         for name in ("architecture", "schedule"):
@@ -138,11 +138,11 @@ TINY: dict[str, dict[str, Any]] = {
     "mask2former": {
         "weights": "scratch", "queries": 12, "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
         "backbone_factor": 1.0, "warmup": 50, "points": 512, "class_weight": 10.0, "mask_weight": 2.0, "dice_weight": 2.0,
-        "auxiliary": 20.0, "dtype": "bfloat16",
+        "auxiliary": 20.0,
     },
     "segformer": {
         "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
-        "backbone_factor": 1.0, "warmup": 50, "clip": 1.0, "dtype": "bfloat16",
+        "backbone_factor": 1.0, "warmup": 50, "clip": 1.0,
     },
 }  # fmt: skip
 """What `tiny` needs other than a large pretrained network does."""
@@ -176,13 +176,9 @@ def config_differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
-    """The configuration with the device and number format that will be used."""
-    import torch
+    """The configuration with the device and number format that will be used. Raises UserError when the device is not there."""
+    from ..devices import check_device, default_device, has_bfloat16  # imports torch
 
-    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = config.device or best
-    if device.split(":")[0] not in ("cuda", "mps", "cpu"):
-        raise UserError(f"device = {device!r} must be cuda, mps or cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device = {device!r}: there is no CUDA device here")
-    return replace(config, device=device, dtype=config.dtype or ("bfloat16" if device.startswith("cuda") else "float32"))
+    device = check_device(config.device or default_device())
+    mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
+    return replace(config, device=device, dtype=config.dtype or ("bfloat16" if mixed else "float32"))

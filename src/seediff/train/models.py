@@ -29,6 +29,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from ..devices import mixed_precision
 from ..errors import UserError, first_line
 from ..prompts import BACKGROUND
 from .config import BACKBONES as NAMES
@@ -204,7 +205,7 @@ class Trainee(nn.Module):
         super().__init__()
         self.network = network
         self.weights = LossWeights(config.class_weight, config.mask_weight, config.dice_weight, config.no_object, config.points)
-        self.dtype = torch.bfloat16 if config.dtype == "bfloat16" else None
+        self.mixed = config.dtype == "bfloat16"
         self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
         self.auxiliary_weight = config.auxiliary if isinstance(network, Mask2FormerForUniversalSegmentation) else 0.0
         if self.auxiliary_weight:
@@ -220,7 +221,7 @@ class Trainee(nn.Module):
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Weighted losses, scalars. images (B, H, W, 3) uint8, labels (B, H, W) uint8."""
         labels = labels.long()
-        mixed = torch.autocast(images.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+        mixed = mixed_precision(images.device, self.mixed)
         with mixed:
             pixels = to_pixels(images)
             if isinstance(self.network, SegformerForSemanticSegmentation):
@@ -254,7 +255,7 @@ def to_pixels(images: torch.Tensor) -> torch.Tensor:
 def class_scores(network: Network, images: torch.Tensor, dtype: str | None = None) -> torch.Tensor:
     """(B, C, H, W) float32, at least 0, the higher the likelier, of images (B, H, W, 3) uint8."""
     size = images.shape[1:3]
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+    with mixed_precision(images.device, dtype == "bfloat16"):
         output = network(pixel_values=to_pixels(images))
     if isinstance(network, SegformerForSemanticSegmentation):
         return F.interpolate(output.logits.float(), size, mode="bilinear").softmax(1)

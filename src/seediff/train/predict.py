@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..devices import check_device, default_device
 from ..errors import UserError, first_line
 from ..prompts import BACKGROUND
 from .models import CLASSES, Network, class_scores, without_bars
@@ -79,8 +80,10 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
     """The segmenter that `seediff train` left in `folder`: config.json and model.safetensors as transformers reads them.
 
-    device: None: the best there is. dtype: "bfloat16" for mixed precision. Raises UserError when there is none in it.
+    device: None: the best there is. dtype: "bfloat16" for mixed precision. Raises UserError when there is none in it, and
+    for a device that is not there.
     """
+    device = check_device(device or default_device())
     folder = Path(folder)
     file = folder / "config.json"
     if not file.is_file():
@@ -99,7 +102,5 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
             network = kind.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder}: the segmenter cannot be loaded ({first_line(error)})") from error
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     side = int(about.get("test_side") or 512)
     return Segmenter(network.to(device).eval(), tuple(names[1:]), side, device, dtype)  # type: ignore[arg-type]

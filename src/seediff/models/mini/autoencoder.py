@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
+from ...devices import mixed_precision
 from .checkpoint import load_checkpoint, save_checkpoint
 from .pixels import to_pixels
 from .recipe import AUTOENCODER_GROUPS, CROP, Recipe
@@ -58,7 +59,7 @@ def train_autoencoder(
         rng = np.random.default_rng((recipe.seed, 77, step))
         pixels = random_crops(images, config.batch, rng).to(device)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
+        with mixed_precision(device):
             posterior = model.encode(pixels).latent_dist  # type: ignore[union-attr]
             latents = posterior.mean + config.latent_noise * torch.randn(posterior.mean.shape, generator=generator).to(device)
             decoded = model.decode(latents).sample.float()  # type: ignore[union-attr]
@@ -92,8 +93,3 @@ def random_crops(images: np.ndarray, count: int, rng: np.random.Generator) -> to
     ys, xs = rng.integers(0, side - CROP + 1, size=(2, count))
     crops = np.stack([images[i, y : y + CROP, x : x + CROP] for i, y, x in zip(picks, ys, xs, strict=True)])
     return to_pixels(crops)
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Placeholder until precision lands."""
-    return device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()

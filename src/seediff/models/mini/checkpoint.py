@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ...devices import BF16_SWITCH, mixed_dtype
+from ...errors import UserError
 from ...outputs import write_tensors
 
 Optimizers = Mapping[str, torch.optim.Optimizer]
+
+FORMAT = "number_format"
+"""In the header: the format in which the steps so far were computed."""
 
 
 def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, step: int, **extra: torch.Tensor) -> None:
@@ -23,13 +29,19 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
     tensors["step"] = torch.tensor(step)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Copies: shared storage is refused by the format.
-    write_tensors(path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+    write_tensors(path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {FORMAT: _format(model)})
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Restore what `save_checkpoint` wrote, in place; `extra` tensors are copied into. Returns the step, 0 without a file."""
+    """Restore what `save_checkpoint` wrote, in place; `extra` tensors are copied into. Returns the step, 0 without a file.
+    Raises UserError when it would be continued, with optimizers, in another number format: its end would be another one."""
     if not path.is_file():
         return 0
+    with safe_open(path, "pt") as file:
+        trained_in = (file.metadata() or {}).get(FORMAT)
+    if optimizers and trained_in not in (None, here := _format(model)):
+        switch = int(trained_in == "bfloat16")
+        raise UserError(f"{path}: was trained in {trained_in}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began")
     tensors = load_file(path)
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     for name, optimizer in optimizers.items():
@@ -43,3 +55,7 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
     for name, tensor in (extra or {}).items():
         tensor.copy_(tensors[f"extra.{name}"])
     return int(tensors["step"])
+
+
+def _format(model: torch.nn.Module) -> str:
+    return str(mixed_dtype(next(model.parameters()).device)).removeprefix("torch.")

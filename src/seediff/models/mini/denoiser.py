@@ -13,8 +13,9 @@ import torch
 import torch.distributed as dist
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
+from ...devices import mixed_precision
 from ...prompts import spoken
-from .autoencoder import best_device, fast_bfloat16
+from .autoencoder import best_device
 from .checkpoint import load_checkpoint, save_checkpoint
 from .coarse import CoarseHeads, pooled, predict_coarse
 from .grouping import AttentionTap, attach, grouping_loss
@@ -75,7 +76,7 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
         device = next(vae.parameters()).device
         chunks = []
         for start in range(0, len(images), 64):
-            with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
+            with mixed_precision(device):
                 posterior = vae.encode(to_pixels(images[start : start + 64]).to(device)).latent_dist  # type: ignore[union-attr]
             chunks.append(posterior.mean.half().cpu().numpy())
         part = path.with_suffix(".part.npy")
@@ -175,7 +176,7 @@ def train_denoiser(
         if coarse:
             clean, noise = pooled(clean), pooled(noise)
         noisy, timesteps = a * clean + b * noise, timesteps.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
+        with mixed_precision(device):
             words = model.text_encoder(prompt).last_hidden_state
             if coarse:
                 predicted = predict_coarse(model.unet, model.coarse, noisy, timesteps, words).float()

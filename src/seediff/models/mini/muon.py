@@ -9,16 +9,16 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
-from .autoencoder import fast_bfloat16
+from ...devices import has_bfloat16
 
 
 def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """Newton–Schulz iteration (quintic) towards the nearest semi-orthogonal matrix. (n, m) → (n, m).
 
-    In bfloat16, for which it is made, where that is fast.
+    In bfloat16, for which it is made, where the device has it.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.bfloat16() if fast_bfloat16(matrix.device) else matrix.float()
+    x = matrix.bfloat16() if has_bfloat16(matrix.device) else matrix.float()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)

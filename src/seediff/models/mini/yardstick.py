@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from ...devices import mixed_precision
 from ...errors import UserError
 from ...outputs import write_tensors
 from .pixels import to_pixels
@@ -86,7 +87,7 @@ def fit(
     device: str = "cpu",
 ) -> nn.Module:
     """Train `network` on images (n, H, W, 3) uint8. `loss_of(output, targets of a batch)` is a scalar; targets: as `augment` takes them.
-    One-cycle rate, AdamW, bfloat16."""
+    One-cycle rate, AdamW, bfloat16 where the device has it."""
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = max(1, recipe.samples // recipe.batch)
@@ -97,7 +98,7 @@ def fit(
         picks = np.sort(rng.integers(len(images), size=recipe.batch))
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         pixels, wanted = augment(to_pixels(images[picks]), targets[picks], generator)
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with mixed_precision(device):
             output = network(pixels.to(device))
         loss = loss_of(output.float(), wanted.to(device))
         optimizer.zero_grad(set_to_none=True)

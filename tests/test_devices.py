@@ -1,0 +1,87 @@
+"""Which device there is, and in which number format it trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from seediff import devices
+from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_dtype, mixed_precision
+from seediff.errors import UserError
+from seediff.models.mini.checkpoint import load_checkpoint, save_checkpoint
+from seediff.train.config import make_config, with_device
+
+
+@pytest.mark.parametrize(("said", "there"), [("0", False), ("1", True)])
+def test_switch_says_whether_there_is_bfloat16(monkeypatch: pytest.MonkeyPatch, said: str, there: bool) -> None:
+    monkeypatch.setenv(BF16_SWITCH, said)
+    assert has_bfloat16("cpu") is there
+    assert mixed_dtype("cpu") == (torch.bfloat16 if there else torch.float32)
+    ones = torch.ones(2, 2)
+    with mixed_precision("cpu"):
+        assert (ones @ ones).dtype == mixed_dtype("cpu")
+    with mixed_precision("cpu", not there):  # what was asked for wins
+        assert (ones @ ones).dtype != mixed_dtype("cpu")
+    assert with_device(make_config({"backbone": "tiny", "device": "cpu"})).dtype == ("bfloat16" if there else "float32")
+    assert with_device(make_config({"backbone": "swin-t", "device": "cpu"})).dtype == "float32"
+    assert with_device(make_config({"backbone": "tiny", "device": "cpu", "dtype": "bfloat16"})).dtype == "bfloat16"
+
+
+def test_switch_of_another_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(BF16_SWITCH, "no")
+    with pytest.raises(UserError, match=r"SEEDIFF_BF16 = 'no' must be 0 \(there is no bfloat16\) or 1"):
+        has_bfloat16("cpu")
+
+
+@pytest.mark.parametrize(
+    ("onednn", "avx512_bf16", "amx", "machine", "there"),
+    [
+        (True, True, False, "x86_64", True),
+        (True, False, True, "AMD64", True),
+        (True, False, False, "x86_64", False),  # AVX-512 alone: oneDNN can, by converting
+        (False, True, True, "x86_64", False),  # oneDNN is told not to
+        (True, False, False, "aarch64", True),
+        (False, False, False, "arm64", False),
+    ],
+)
+def test_cpu_has_bfloat16_when_it_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, onednn: bool, avx512_bf16: bool, amx: bool, machine: str, there: bool
+) -> None:
+    monkeypatch.delenv(BF16_SWITCH, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(devices.platform, "machine", lambda: machine)
+    devices._computes_bfloat16.cache_clear()
+    try:
+        assert has_bfloat16("cpu") is there
+    finally:
+        devices._computes_bfloat16.cache_clear()
+
+
+def test_mps_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(BF16_SWITCH, raising=False)
+    assert not has_bfloat16("mps")
+
+
+def test_devices_that_are_not_there_are_refused() -> None:
+    assert check_device(default_device()) in ("cuda", "mps", "cpu")
+    for device in ("gpu", "cpu:x"):
+        with pytest.raises(UserError, match=f"device '{device}' is not one of cuda"):
+            check_device(device)
+    with pytest.raises(UserError, match=r"device 'cuda:99' is not there; here there is .*cpu"):
+        check_device("cuda:99")
+
+
+def test_checkpoint_is_not_continued_in_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, file = torch.nn.Linear(2, 2), tmp_path / "checkpoint.safetensors"
+    monkeypatch.setenv(BF16_SWITCH, "1")
+    adam = {"adam": torch.optim.Adam(model.parameters())}
+    save_checkpoint(file, model, adam, 3)
+    assert load_checkpoint(file, model, adam) == 3
+    monkeypatch.setenv(BF16_SWITCH, "0")
+    with pytest.raises(UserError, match=r"was trained in bfloat16, and here is float32; SEEDIFF_BF16=1 goes on as it began"):
+        load_checkpoint(file, model, adam)
+    assert load_checkpoint(file, model, {}) == 3  # read, not continued
