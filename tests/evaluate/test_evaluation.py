@@ -146,7 +146,7 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, words):
         (("--scales", "big"), "--scales big: must be numbers above 0"),
         (("--split", "test"), "test.txt: there is no such file"),
         (("--draws", "0"), "--draws 0"),
-        (("--class-map", "nothing.csv"), "nothing.csv: cannot be read"),
+        (("--class-map", "nothing.csv"), "nothing.csv: there is no such file"),
     ],
 )
 def test_bad_options_are_one_line(voc, predictions, capsys, options, words):

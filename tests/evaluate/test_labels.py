@@ -198,7 +198,7 @@ def test_find_and_select(tmp_path: Path):
         names.write_text(text)
         with pytest.raises(UserError, match=words):
             select(labels, names)
-    with pytest.raises(UserError, match="cannot be read as a list"):
+    with pytest.raises(UserError, match="there is no such file"):
         select(labels, tmp_path / "nowhere.txt")
 
 

@@ -89,7 +89,7 @@ def import_(
         str | None,
         option(CHOICE, "voc, webdataset: names with commas between, a file of one a line, or `voc`.", "classes.txt; voc: else its twenty"),
     ] = None,
-    images: Annotated[Path | None, option(CHOICE, "coco, yolo: folder of the pictures.", "found beside the JSON or YAML file")] = None,
+    images: Annotated[Path | None, option(CHOICE, "coco, yolo, voc: folder of the pictures.", "found in the set")] = None,
     annotations: Annotated[Path | None, option(CHOICE, "coco: JSON file.", "annotations/semantic*.json, else instances*.json")] = None,
     crowds: Annotated[
         Literal["ignored", "objects"] | None,

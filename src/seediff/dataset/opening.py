@@ -59,11 +59,13 @@ def format_of(path: Path) -> str:
         if path.suffix.lower() in kinds:
             return kinds[path.suffix.lower()]
         raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar or .json file or a data.yaml")
+    from .voc import find_voc
+
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder or file")
     if (path / native.METADATA).is_file():
         return "native"
-    if (path / "SegmentationClass").is_dir():
+    if find_voc(path):
         return "voc"
     if (path / "data.yaml").is_file() or ((path / "images").exists() and next(path.glob("*.y*ml"), None)):
         return "yolo"

@@ -11,7 +11,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
+from ..files.reading import read_lines
 from ..prompts import BACKGROUND, VOC_CLASSES
 from . import native
 from .objects import Objects, find_objects
@@ -35,13 +36,14 @@ from .store import (
     image_bytes,
     labels_of,
     mask_bytes,
+    no_note,
     picture_suffix,
     put,
     put_image,
-    read_label_map,
     staged,
     worked_on,
 )
+from .voc_masks import LABELMAP, read_label_list, read_mask
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "JPEGImages",
@@ -189,69 +191,106 @@ def _as_jpeg(item: Item) -> bytes:
         return native.encode_image(np.asarray(picture.convert("RGB")), "jpg")
 
 
-def import_voc(source: Path | str, *, split: str | None = None, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Item]]:
-    """Classes, without the background, and samples of a VOC folder.
+def find_voc(folder: Path) -> Path | None:
+    """The folder with SegmentationClass/: this one, or the year below it, or below its VOCdevkit/. VOC2012 goes before other years."""
+    for base in (folder, folder / "VOCdevkit"):
+        years = sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
+        for root in ([base] if base == folder else []) + years:
+            if (root / CLASS_MAPS).is_dir():
+                return root
+    return None
+
+
+def import_voc(
+    source: Path | str,
+    *,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    images: Path | str | None = None,
+    note: Callable[[str], None] = no_note,
+) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes, without the background, and samples of a VOC folder, or of the VOCdevkit that holds it.
 
     split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test (every label map where
-    there is no list). A row's `split` says in which of train, val and test it was. classes: None: the folder's classes.txt, else VOC's
-    twenty. Raises UserError naming the file, or the list and its line, of what is not there.
+    there is no list). A row's `split` says in which of train, val and test it was. Names without a mask are left out, which `note` is
+    told. classes: None: the folder's classes.txt, else its labelmap.txt, else VOC's twenty. Masks in colours: see `voc_masks`.
+    images: where the pictures are, when JPEGImages is a link that leads out of the folder: without it, nothing outside is read.
+    Raises UserError naming the file, or the list and its line, of what is not there.
     """
     source = Path(source)
-    if not (source / CLASS_MAPS).is_dir():
+    if (root := find_voc(source)) is None:
         raise UserError(f"{source}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as VOCdevkit/VOC2012")
-    own = tuple(classes) if classes is not None else _read_classes(source)
-    check_classes(own)
-    return own, list(_items(source, split))
+    listed = root / LABELMAP
+    label_map = None
+    if listed.is_file() and not (root / native.CLASSES).is_file():
+        label_map = read_label_list(listed, classes)
+    own = tuple(classes) if classes is not None else label_map.classes if label_map else _read_classes(root)
+    try:
+        check_classes(own)
+    except UserError as error:
+        raise UserError(f"{listed}: {error}" if label_map else str(error)) from error
+    read = partial(read_mask, count=len(own), label_map=label_map)
+    return own, _items(root, split, read, Path(images) if images is not None else None, note)
 
 
-def _items(source: Path, split: str | None) -> Iterator[Item]:
-    lists = {name: _read_list(source / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
-    named: dict[str, str] = {}
-    if split is not None:
-        asked = _read_list(path := source / LISTS / f"{split}.txt")
-        if asked is None:
-            raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
-        named = asked
-    elif all(one is None for one in lists.values()):
-        named = {path.stem: str(path) for path in sorted((source / CLASS_MAPS).glob("*.png"))}
-    else:
-        for one in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
-            for name, where in (one or {}).items():
-                named.setdefault(name, where)
+def _items(
+    root: Path, split: str | None, read: Callable[[Path], np.ndarray], images: Path | None, note: Callable[[str], None]
+) -> list[Item]:
+    lists = {name: _read_list(root / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
+    named = _named(root, split, lists)
+    items: list[Item] = []
     taken: set[str] = set()
+    folder = images or root / IMAGES
     for name, where in named.items():
         try:
             check_name(name, taken)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-        mask = source / CLASS_MAPS / f"{name}.png"
-        image = next((path for suffix in SUFFIXES if (path := source / IMAGES / f"{name}{suffix}").is_file()), None)
+        image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
         if image is None:
-            raise UserError(f"{where}: {source / IMAGES} has no picture '{name}'")
-        if not mask.is_file():
-            raise UserError(f"{where}: {mask}: there is no such file")
+            raise UserError(f"{where}: {folder} has no picture '{name}'")
+        if native.leads_out(images or root, image):
+            raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
+        mask = root / CLASS_MAPS / f"{name}.png"
+        if not mask.exists():
+            continue
         within = [one for one in SPLITS if name in (lists[one] or ())]
         row = {"split": within[0]} if len(within) == 1 else {}
-        yield Item(name, image, picture_suffix(image), lambda mask=mask: read_label_map(mask), row)
+        items.append(Item(name, image, picture_suffix(image), partial(read, mask), row))
+    if named and not items:
+        name, where = next(iter(named.items()))
+        raise UserError(f"{where}: {root / CLASS_MAPS} has no mask of '{name}', nor of any other picture")
+    if left := len(named) - len(items):
+        note(f"{left} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
+    return items
+
+
+def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None]) -> dict[str, str]:
+    """Name → where it is listed."""
+    if split is not None:
+        if (asked := _read_list(path := root / LISTS / f"{split}.txt")) is None:
+            raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
+        return asked
+    if all(one is None for one in lists.values()):
+        masks = root / CLASS_MAPS
+        return {path.relative_to(masks).with_suffix("").as_posix(): str(path) for path in sorted(masks.rglob("*.png"))}
+    named: dict[str, str] = {}
+    for one in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
+        for name, where in (one or {}).items():
+            named.setdefault(name, where)
+    return named
 
 
 def _read_list(path: Path) -> dict[str, str] | None:
     """Name → where it is listed, for errors. None when there is no such list."""
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    return {line.strip(): f"{path}, line {number}" for number, line in enumerate(lines, 1) if line.strip()}
+    return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
 
 
 def _read_classes(source: Path) -> tuple[str, ...]:
     """classes.txt, whose first line may be the background's, else VOC's twenty."""
-    if not (path := source / native.CLASSES).is_file():
+    if not (path := source / native.CLASSES).exists():
         return VOC_CLASSES
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+    lines = [line.strip() for line in read_lines(path) if line.strip()]
     return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)

@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import UserError
+from ..files.reading import read_lines
 from . import coco_stuff
 from .label_maps import PHOTO_ENDING, find_maps, map_folder, read_label_map, stem
 
@@ -125,10 +126,7 @@ def open_labels(
 
 def select(labels: LabelSet, names: Path) -> LabelSet:
     """Only the labels that a text file lists, one name or path a line. Raises UserError naming what it lists in vain."""
-    try:
-        lines = [line.strip() for line in names.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{names}: cannot be read as a list of names: {error}") from error
+    lines = [line.strip() for line in read_lines(names)]
     found = {}
     for line in filter(None, lines):
         label = labels.find(re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
@@ -179,10 +177,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
 
 def class_names(listing: Path) -> dict[int, str]:
     """Names by id from a classes.txt: one name a line from id 0, or every line `id name`; id 255 is not a class."""
-    try:
-        lines = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{listing}: cannot be read as a list of class names: {error}") from error
+    lines = [line.strip() for line in read_lines(listing)]
     lines = [line for line in lines if line]
     numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
     pairs = [(int(m[1]), m[2]) for m in numbered if m] if all(numbered) else list(enumerate(lines))
@@ -201,7 +196,7 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     listing = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not listing.is_file():
         raise UserError(f"{listing}: there is no such file; it lists the images of Pascal VOC's '{split}' (--split names another)")
-    names = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [line.split()[0] for line in read_lines(listing) if line.strip()]
     files = {name: root / "SegmentationClass" / f"{name}.png" for name in names}
     absent = [path for path in files.values() if not path.is_file()]
     if absent or not files:
@@ -240,11 +235,7 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
 def _check_coco_labels(path: Path) -> None:
     """Raises UserError when COCO-Stuff's own labels.txt does not give the published ids: its pixel maps would mean something else."""
     expected = ["unlabeled", *coco_stuff.LABELS]
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    listed = [line.strip() for line in lines if line.strip()]
+    listed = [line.strip() for line in read_lines(path) if line.strip()]
     for number, name in enumerate(expected):
         line = listed[number] if number < len(listed) else "nothing"
         if line != f"{number}: {name}":

@@ -21,6 +21,7 @@ from PIL import Image
 from ..dataset.opening import open_dataset
 from ..dataset.store import Item
 from ..errors import UserError, first_line
+from ..files.reading import read_lines
 from ..prompts import BACKGROUND
 from .label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_label_map
 from .labels import UNLABELLED, LabelSet, camvid_part, open_labels
@@ -156,12 +157,10 @@ def _ade20k(root: Path, split: str) -> EvaluationSet:
 def _object_info(path: Path) -> dict[int, str]:
     """Id → first of its names, from ADE20K's table: Idx, Ratio, Train, Val and Name, between tabs."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        lines = read_lines(path, absent="there is no such file; it names the classes of ADEChallengeData2016")[1:]
         rows = [line.split("\t") for line in lines if line.strip()]
         names = {int(row[0]): row[-1].split(",")[0].strip() for row in rows}
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file; it names the classes of ADEChallengeData2016") from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: cannot be read as ADE20K's table of classes: {first_line(error)}") from error
     for number, name in ADE20K_IDS.items():
         if names.get(number) != name:

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files.reading import read_lines
 from ..prompts import BACKGROUND
 from ..toml import read_toml
 from .confusion import IGNORED, MAX_CLASSES
@@ -153,8 +154,8 @@ def read_class_map(path: Path) -> dict[str, str]:
             raise UserError(f"{path}: {bad} must be the name of a class, a text, not {found[bad]!r}")
     elif path.suffix.lower() == ".csv":
         try:
-            rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = list(csv.reader(read_lines(path)))
+        except csv.Error as error:
             raise UserError(f"{path}: cannot be read as CSV: {error}") from error
         found = {}
         for number, row in enumerate(rows, 1):
