@@ -11,6 +11,7 @@ from pathlib import Path
 from .errors import UserError
 from .locking import LOCK, open_folder, was_left
 from .outputs import LEFTOVER, fresh_name, named, write_new
+from .run.address import parse_folder
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def staged(out: Path | str) -> Iterator[Path]:
     What killed runs left is removed first; a run at work on the same `out` is left alone. UserError when there is one, and when `out` is
     there and not empty.
     """
-    out = Path(out)
+    out = parse_folder(out) if isinstance(out, str) else out
     check_free(out)
     try:
         target = out.resolve()

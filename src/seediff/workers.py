@@ -1,18 +1,25 @@
-"""One function of many arguments, in this process or in several of this machine; the results come in the order of the arguments."""
+"""One function of many arguments, in this process or in several of this machine; the results come in the order of the arguments.
+
+Not concurrent.futures: its threads and queues wait for workers that were interrupted, some of them for ever. Here each worker has a pipe
+of its own, and when the work ends, in whatever way, the workers are killed: they only compute.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from .errors import UserError
@@ -22,9 +29,6 @@ Result = TypeVar("Result")
 
 AHEAD = 4
 """Chunks that each process has before it, so that none waits, and memory holds no more than these."""
-
-_function: Callable[[Any], Any]
-"""In a worker process: what it does."""
 
 
 @contextmanager
@@ -41,43 +45,143 @@ def in_order(
     if workers == 1:
         yield partial(map, function)
         return
-    # Not a fork: this process may have threads, such as a progress bar's.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(function,))
+    team = _Team(function, workers)
     try:
-        yield partial(_results, pool, AHEAD * workers, chunk)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
-            "run the same command again, with fewer workers if need be"
-        ) from error
+        yield partial(_results, team, AHEAD * workers, chunk)
     finally:
-        pool.shutdown(cancel_futures=True)
+        team.end()
 
 
-def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
-    left, waiting = iter(arguments), deque[Future[list[Any]]]()
+@dataclass
+class _Chunk:
+    """Arguments that are done together; then `results`, or what was raised."""
+
+    arguments: list[Any]
+    done: bool = False
+    results: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+@dataclass
+class _Member:
+    """A worker's process, its pipe, and the chunks it was given, which it does one after the other."""
+
+    process: Any
+    pipe: Connection
+    given: deque[_Chunk] = field(default_factory=deque)
+
+
+class _Team:
+    def __init__(self, function: Callable[[Any], Any], workers: int) -> None:
+        self.function, self.workers = function, workers
+        self.members: list[_Member] = []
+
+    def give(self, chunk: _Chunk) -> None:
+        """Have somebody do a chunk: a new worker while there are too few, else the one with the least to do."""
+        if len(self.members) < self.workers:
+            self._start()
+        member = min(self.members, key=lambda one: len(one.given))
+        member.given.append(chunk)
+        try:
+            member.pipe.send(chunk.arguments)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _died() from error
+
+    def wait_for(self, chunk: _Chunk) -> None:
+        """Take results until this chunk's are there. Raises UserError when a worker has died."""
+        while not chunk.done:
+            ready = wait([member.pipe for member in self.members])
+            for member in self.members:
+                if member.pipe in ready:
+                    try:
+                        results, error = member.pipe.recv()
+                    except (EOFError, OSError) as ended:
+                        raise _died() from ended
+                    first = member.given.popleft()
+                    first.done, first.results, first.error = True, results, error
+
+    def end(self) -> None:
+        for member in self.members:
+            with suppress(OSError, ValueError):
+                member.process.kill()
+        for member in self.members:
+            member.process.join()
+            member.pipe.close()
+
+    def _start(self) -> None:
+        # Not a fork: this process may have threads, such as a progress bar's.
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_work, args=(self.function, theirs), daemon=True)
+        if os.name == "posix":
+            resource_tracker.ensure_running()  # else started by what follows, which would let interrupts through again
+        with _uninterrupted():
+            process.start()
+            self.members.append(_Member(process, ours))
+        theirs.close()
+
+
+def _died() -> UserError:
+    return UserError(
+        "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
+        "run the same command again, with fewer workers if need be"
+    )
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that are started meanwhile are never interrupted: Ctrl-C reaches every process of a terminal, also one that still imports
+    and has not yet said that it leaves that to the first. A Ctrl-C of that moment comes to this process at the end."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _results(team: _Team, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
+    left, waiting = iter(arguments), deque[_Chunk]()
     while True:
         while len(waiting) < ahead and (some := list(islice(left, chunk))):
-            waiting.append(pool.submit(_do, some))
+            waiting.append(_Chunk(some))
+            team.give(waiting[-1])
         if not waiting:
             return
-        yield from waiting.popleft().result()
+        first = waiting.popleft()
+        team.wait_for(first)
+        yield from first.results
+        if first.error is not None:
+            raise first.error
 
 
-def _start(function: Callable[[Any], Any]) -> None:
-    global _function
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal: the first one ends the others
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _function = function
+def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
+    """A worker's process: chunks in, (results, what was raised after them or None) out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of those who have no masks
+    chunks: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, chunks), daemon=True).start()
+    while True:
+        results: list[Any] = []
+        error: BaseException | None = None
+        try:
+            for argument in chunks.get():
+                results.append(function(argument))
+        except Exception as raised:
+            error = raised
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        pipe.send((results, error))
 
 
-def _end_with_parent() -> None:
-    """A process that was killed cannot end its workers, which would wait for ever."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _do(arguments: list[Any]) -> list[Any]:
-    return [_function(argument) for argument in arguments]
+def _receive(pipe: Connection, chunks: queue.SimpleQueue[list[Any]]) -> None:
+    """Take chunks as they come, so that who sends them never waits for who computes. The pipe ends with the process that started this one,
+    however that ended: then nobody wants the rest."""
+    while True:
+        try:
+            chunks.put(pipe.recv())
+        except (EOFError, OSError):
+            os._exit(1)

@@ -11,8 +11,8 @@ from cyclopts import Group, Parameter
 from ..augment_config import OPERATIONS, PRESETS, AugmentConfig, Strength
 from ..base_config import build, read_table
 from ..progress import show_progress
-from ..run.address import parse_out
 from .options import RUN, EngineOptions, chosen_engine, given, numbers, option
+from .places import parse_place
 
 WHAT = Group("What to add", sort_key=1)
 STRENGTH = Group("How much; pairs are ranges", sort_key=2)
@@ -113,7 +113,7 @@ def augment(
         line["add"] = (*(PRESETS[preset] if preset else ()), *listed)
     line["strength"] = strength_table(strength or StrengthOptions())
     chosen = build(AugmentConfig, line, read_table(config, AugmentConfig) if config else {})
-    place, local = parse_out(out), engine == "local"
+    place, local = parse_place(out), engine == "local"
     others = chosen_engine(EngineOptions(engine, None if local else workers, address))
     if dry_run:
         from ..run.place import describe_at

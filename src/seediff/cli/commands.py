@@ -7,7 +7,10 @@ with SEEDIFF_DEBUG=1 in the environment, the traceback comes with them.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +28,9 @@ from .quality import check, filter_, stats
 from .sets import merge, split
 from .train import predict, train
 from .tune import tune
+
+TIDYING = 5.0
+"""Seconds."""
 
 app = App(
     name="seediff",
@@ -137,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     # Attention maps are tens of megabytes each: with huge pages Linux hands them out several times as fast (torch reads this once).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    interrupt_once()
     try:
         result = app(list(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -145,6 +152,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("SEEDIFF_DEBUG") == "1":
             raise
         return _explain(error)
+
+
+def interrupt_once() -> None:
+    """Have the first Ctrl-C interrupt, and those after it leave it to tidy up, which takes a moment; should that hang, one that comes later
+    than TIDYING ends this process at once. Its workers end with it, and the next run removes what it left."""
+    begun: list[float] = []
+
+    def interrupt(*_: object) -> None:
+        if not begun:
+            begun.append(time.monotonic())
+            raise KeyboardInterrupt
+        if time.monotonic() - begun[0] > TIDYING:
+            os._exit(130)
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _explain(error: BaseException) -> int:

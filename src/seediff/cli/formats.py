@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from .options import option
+from .places import HERE
 
 if TYPE_CHECKING:
     from ..dataset.store import Item
@@ -31,7 +32,7 @@ def export_(
     data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
     *,
     to: Annotated[Format, option(OUTPUT, "The format.")],
-    out: Annotated[Path, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
     link: Annotated[bool | None, LINK] = None,
     workers: Annotated[int, option(OUTPUT, "Processes that look at the samples; the result is the same.", 1)] = 1,
     split: Annotated[
@@ -82,7 +83,7 @@ def import_(
     source: Annotated[Path, Parameter(help="What to read: a folder, or for coco a JSON file.")],
     *,
     from_: Annotated[Format, option(OUTPUT, "The format.", name="--from")],
-    out: Annotated[Path, option(OUTPUT, "Folder of the dataset to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "Folder of the dataset to make; it appears when it is complete.")],
     link: Annotated[bool | None, LINK] = None,
     split: Annotated[str | None, option(CHOICE, "voc, yolo, parquet: only this part, such as train.", "all")] = None,
     classes: Annotated[

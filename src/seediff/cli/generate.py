@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from ..progress import show_progress
 from ..prompts import parse_classes, parse_prompts
-from ..run.address import parse_out
 from ..run_config import GenerateConfig, merge_config
 from .options import MASKS, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table, option
+from .places import parse_place
 
 
 def generate(
@@ -51,7 +51,7 @@ def generate(
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
     """
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
-    place, workers = parse_out(out), chosen_engine(engine)
+    place, workers = parse_place(out), chosen_engine(engine)
     if dry_run:
         from ..run.place import describe_at
         from ..run.plan import describe

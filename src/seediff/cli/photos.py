@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..photo_config import PRESENCE, MaskPhotosConfig, SegmentPhotosConfig
 from ..progress import show_progress
 from ..prompts import DEFAULT_PROMPTS, parse_classes, parse_names
-from ..run.address import Out, parse_out
+from ..run.address import Out
 from ..tuned import Tuned, is_tuned, never_tuned, read_tuned, tuned_table
 from .options import (
     CAPTURE,
@@ -35,6 +35,7 @@ from .options import (
     numbers,
     option,
 )
+from .places import parse_place
 
 if TYPE_CHECKING:
     from ..photos import Photo
@@ -154,7 +155,7 @@ def segment(
     file = read_table(config, SegmentPhotosConfig) if config else {}
     settled = segment_config(line, config, preset, tuned_table(tuned, "segment", {**file, **line}.get("model")))
     check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
-    place, workers = parse_out(out), chosen_engine(engine)
+    place, workers = parse_place(out), chosen_engine(engine)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
@@ -237,7 +238,7 @@ def mask(
     from ..run_config import merge_config
     from .summary_photos import show_masks
 
-    place, workers = parse_out(out), chosen_engine(engine)
+    place, workers = parse_place(out), chosen_engine(engine)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     line: dict[str, Any] = given(photos or PhotoOptions())
     chosen = {"fit": fit, "presence": presence, "keep_soft": keep_soft, "keep_attention": keep_attention}

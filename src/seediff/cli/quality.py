@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from ..errors import UserError
 from .formats import LINK, OUTPUT, QUIET
 from .options import numbers, option
+from .places import HERE
 
 if TYPE_CHECKING:
     from ..dataset.stats import Stats
@@ -33,7 +34,7 @@ def check(
             negative=(),
         ),
     ] = False,
-    json: Annotated[Path | None, JSON] = None,
+    json: Annotated[Path | None, HERE, JSON] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Read every file of a dataset and say what is wrong. Exit code 2 when there are errors; warnings are for you to judge.
@@ -80,7 +81,7 @@ def check(
         print(f"{data}: no errors, {len(checked.findings)} warning{'s' * (len(checked.findings) != 1)}")
 
 
-def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, JSON] = None, quiet: Annotated[bool, QUIET] = False) -> None:
+def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSON] = None, quiet: Annotated[bool, QUIET] = False) -> None:
     """Count what a dataset holds: images, pixels, areas, pieces and flags of each class.
 
     For example: `seediff stats pets --json stats.json`
@@ -98,7 +99,7 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, JSON] = N
 def filter_(
     data: Annotated[Path, DATA],
     *,
-    out: Annotated[Path, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
     drop_flags: Annotated[
         str | None, option(CRITERIA, "Drop samples with these flags, with commas between: kinds, `kind:class`, or `all`.", "none")
     ] = None,

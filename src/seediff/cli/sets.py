@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 from ..errors import UserError
 from .formats import LINK, OUTPUT, QUIET
 from .options import option
+from .places import HERE
 from .quality import DATA, followed
 
 PARTS = Group("Parts", sort_key=2)
@@ -18,7 +19,7 @@ PARTS = Group("Parts", sort_key=2)
 def merge(
     data: Annotated[list[Path], Parameter(help="Folders of finished datasets.", negative=())],
     *,
-    out: Annotated[Path, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
     link: Annotated[bool | None, LINK] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
@@ -47,7 +48,7 @@ def split(
     val: Annotated[float, option(PARTS, "Share of the samples for validation.", 0.2)] = 0.2,
     test: Annotated[float | None, option(PARTS, "Share of the samples for testing.", "none")] = None,
     seed: Annotated[int, option(PARTS, "Another seed, other parts.", 0)] = 0,
-    out: Annotated[Path | None, option(OUTPUT, "Folder to make, of a dataset a part: OUT/train, OUT/val, OUT/test.")] = None,
+    out: Annotated[Path | None, HERE, option(OUTPUT, "Folder to make, of a dataset a part: OUT/train, OUT/val, OUT/test.")] = None,
     in_place: Annotated[
         bool, option(OUTPUT, "Instead write `split` into the rows, which `export` and `train` follow.", negative=())
     ] = False,

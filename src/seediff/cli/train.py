@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..progress import show_progress
 from ..prompts import parse_classes
 from .options import given, numbers, option
+from .places import HERE
 
 DATA = Group("Data", sort_key=1)
 NETWORK = Group("Network", sort_key=2)
@@ -66,7 +67,7 @@ def train(
     data: Annotated[list[Path], Parameter(help="Datasets of any format: native, VOC, COCO, YOLO, parquet, WebDataset.", negative=())],
     /,
     *,
-    out: Annotated[Path, option(RUN, "Folder of the segmenter. An unfinished training in it is continued.")],
+    out: Annotated[Path, HERE, option(RUN, "Folder of the segmenter. An unfinished training in it is continued.")],
     epochs: Annotated[float | None, option(DATA, "Times that the data are gone through.", 10)] = None,
     steps: Annotated[int | None, option(DATA, "Steps, instead of epochs.")] = None,
     mix: Annotated[str | None, option(DATA, "Ratio of the datasets in every batch, such as 3:1.", "by their sizes")] = None,
@@ -175,7 +176,7 @@ def predict(
     paths: Annotated[list[Path], Parameter(help="Pictures, and folders of them.", negative=())],
     /,
     *,
-    out: Annotated[Path, option(RUN, "Folder to write labels/ and overlays/ to.")],
+    out: Annotated[Path, HERE, option(RUN, "Folder to write labels/ and overlays/ to.")],
     scales: Annotated[str | None, option(IMAGES, "Sizes that are shown, such as 0.75,1,1.25; the mean of all decides.", "1")] = None,
     flip: Annotated[bool, option(IMAGES, "Also show each picture mirrored.", negative=())] = False,
     side: Annotated[int | None, option(IMAGES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")] = None,

@@ -127,7 +127,7 @@ def write_native(out: Path | str, classes: Sequence[str], items: Iterable[Item],
     check_classes(classes)
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
-    with staged(Path(out)) as part:
+    with staged(out) as part:
         for item in items:
             check_name(item.name, names)
             labels = labels_of(item, len(classes))

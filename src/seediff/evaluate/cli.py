@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..cli.places import HERE
 from ..errors import UserError
 
 app = App(name="evaluate", help="Measure predictions against labels.")
@@ -36,9 +37,9 @@ def semantic(
     flip: Annotated[bool, Parameter(help="MODEL sees each image mirrored too.", negative=())] = False,
     boundary: Annotated[bool, Parameter(help="Boundary IoU too.", negative="--no-boundary")] = True,
     device: Annotated[str | None, Parameter(help="Where MODEL runs: cuda, mps or cpu.", show_default="the best there is")] = None,
-    json: Annotated[Path | None, Parameter(help="Also write the scores here.")] = None,
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     out: Annotated[
-        Path | None, Parameter(help="Folder for the scores, each image's, and a picture of the worst images.", show_default=False)
+        Path | None, HERE, Parameter(help="Folder for the scores, each image's, and a picture of the worst images.", show_default=False)
     ] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000,
     seed: Annotated[int, Parameter(help="Of the bootstrap.")] = 0,
@@ -137,7 +138,7 @@ def segments(
     missing: Annotated[
         Literal["error", "wrong", "skip"], Parameter(help="Labels without prediction: stop, count as wrong, or leave out.")
     ] = "error",
-    json: Annotated[Path | None, Parameter(help="Also write the scores here.")] = None,
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000,
     seed: Annotated[int, Parameter(help="Of the bootstrap.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.", negative=())] = False,

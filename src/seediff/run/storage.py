@@ -57,7 +57,8 @@ class Storage:
             except FileNotFoundError:
                 return {}
             inside = self.system._strip_protocol(self.root) + "/"
-            return {path.removeprefix(inside): one["size"] for path, one in found.items() if path.startswith(inside)}
+            names = {path.removeprefix(inside): one["size"] for path, one in found.items() if path.startswith(inside)}
+            return {name: size for name, size in names.items() if _stays_below(name)}  # others can name objects what they like
 
         return self._ask(find)
 
@@ -74,7 +75,9 @@ class Storage:
             self._ask(lambda: self.system.put([str(folder / n) for n in names], [f"{self.root}/{n}" for n in names]))
 
     def download(self, folder: Path, names: Sequence[str]) -> None:
-        """Objects as files of a folder, which is made."""
+        """Objects as files of a folder, which is made. Raises UserError for a name that would lead out of it."""
+        if wrong := [name for name in names if not _stays_below(name)]:
+            raise UserError(f"--out {self.url}: {wrong[0]!r} is named there, which is no path inside it")
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)
         if names:
@@ -95,6 +98,11 @@ class Storage:
             return question()
         except Exception as error:  # each store has errors of its own
             raise UserError(f"--out {self.url}: the store does not do it: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _stays_below(name: str) -> bool:
+    """Whether a file of this name, in a folder, is in the folder."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and not {"\\", "\0"} & set(name)
 
 
 class StoredPlace(Place):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..cli.places import HERE
 from .cli_tables import register
 
 app = App(name="study", help="Measure masks on the embedded model: against exact masks, or on generated images.")
@@ -16,8 +17,8 @@ app = App(name="study", help="Measure masks on the embedded model: against exact
 def truth(
     *,
     scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
-    out: Annotated[Path, Parameter(help="Folder for tables, pictures and results.json.")] = Path("truth"),
-    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("truth"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     scene_set: Annotated[
         Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
     ] = "truth",
@@ -55,8 +56,8 @@ def truth(
 def generated(
     *,
     images: Annotated[int, Parameter(help="Images to generate.")] = 190,
-    out: Annotated[Path, Parameter(help="Folder for tables, pictures and results.json.")] = Path("generated"),
-    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("generated"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
     constants: Annotated[
         Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
@@ -103,8 +104,8 @@ def segments(
     constants: Annotated[
         Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
     ] = None,
-    out: Annotated[Path, Parameter(help="Folder for tables, pictures and results.json.")] = Path("segments-study"),
-    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("segments-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
     seed: Annotated[int, Parameter(help="Of K-Means.")] = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
@@ -142,8 +143,8 @@ def aggregation(
         list[Literal["kl_threshold", "num_points", "timestep"]],
         Parameter(help="Constants to change one at a time besides; repeat for several.", negative=()),
     ] = [],  # noqa: B006 - cyclopts copies it
-    out: Annotated[Path, Parameter(help="Folder for tables, pictures and results.json.")] = Path("aggregation-study"),
-    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("aggregation-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
     seed: int = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
@@ -177,8 +178,8 @@ def aggregation(
 def presence(
     *,
     scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
-    out: Annotated[Path, Parameter(help="Folder for tables and results.json.")] = Path("presence-study"),
-    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")] = Path("presence-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     scene_set: Annotated[
         Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
     ] = "truth",
@@ -213,8 +214,8 @@ register(app)
 def confidence(
     *,
     scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
-    out: Annotated[Path, Parameter(help="Folder for tables and results.json.")] = Path("confidence-study"),
-    json: Annotated[Path | None, Parameter(help="Also write the JSON here.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")] = Path("confidence-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     scene_set: Annotated[
         Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
     ] = "truth",

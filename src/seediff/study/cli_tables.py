@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..cli.places import HERE
+
 TABLES = {
     "main": "Train on generated pairs and on exact masks, and fine-tune (SeeDiff, table 1).",
     "ablation": "Train on masks of CAA, CRE, IRE and the whole of SeeDiff (table 2).",
@@ -33,8 +35,8 @@ TABLES = {
 class Options:
     """What all of these commands take."""
 
-    out: Annotated[Path | None, Parameter(help="Folder for results.md, .csv, .json, .svg.", show_default="studies/TABLE")] = None
-    work: Annotated[Path, Parameter(help="Folder for sets, scenes and segmenters, which all tables share.")] = Path("studies/work")
+    out: Annotated[Path | None, HERE, Parameter(help="Folder for results.md, .csv, .json, .svg.", show_default="studies/TABLE")] = None
+    work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, which all tables share.")] = Path("studies/work")
     world: Annotated[
         Literal["embedded", "full"], Parameter(help="The embedded world on a CPU, or the paper's scale: Stable Diffusion and real data.")
     ] = "embedded"

@@ -1,0 +1,65 @@
+"""Ctrl-C, once and twice, while other processes work: one line, the right exit code, and nothing and nobody left."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seediff.dataset import native
+from seediff.dataset.store import Item, write_native
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    image = native.encode_image(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8), "png")
+    labels = np.random.default_rng(1).integers(0, 3, (64, 64)).astype(np.uint8)
+    out = tmp_path_factory.mktemp("pets") / "pets"
+    write_native(out, ("cat", "dog"), [Item(f"{i:06d}", image, "png", lambda: labels) for i in range(1500)], about={})
+    return out
+
+
+def in_session(number):
+    """Processes of a session that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == number and fields[0] != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("attempt", range(int(os.environ.get("INTERRUPTS", "3"))))
+def test_interrupted_with_workers(pets, tmp_path, times, attempt):
+    moments = random.Random(times * 100 + attempt)
+    command = [sys.executable, "-m", "seediff", "export", str(pets), "--to", "coco", "--out", str(tmp_path / "out"), "--workers", "2"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.*/.lock")):  # it has begun; workers start, import and work from now on
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(moments.uniform(0, 1.5))
+    for _ in range(times):
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+        time.sleep(moments.uniform(0, 0.2))
+    _, said = run.communicate(timeout=30)
+    if run.returncode == 0:  # on a fast machine all was done
+        return
+    assert run.returncode in (130, -signal.SIGINT), said  # the latter as the interpreter ends: shells say 130 of both
+    assert said == "seediff: interrupted\n"
+    until = time.monotonic() + 10
+    while alive := in_session(run.pid):
+        assert time.monotonic() < until, alive
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,81 @@
+"""What `--out` and `--json` may name: a folder of this machine, or a store where a command writes to stores. Anything else is refused."""
+
+import pytest
+
+from seediff.cli import main
+from seediff.errors import UserError
+from seediff.run.address import STORES, Url, parse_folder, parse_out
+from seediff.run.storage import Storage
+from seediff.staging import staged
+
+HERE = {
+    "export": ["pets", "--to", "voc"],
+    "import": ["pets", "--from", "voc"],
+    "filter": ["pets"],
+    "merge": ["pets"],
+    "split": ["pets"],
+    "train": ["pets"],
+    "predict": ["model", "photos"],
+    "evaluate": ["model", "--data", "pets"],
+    "study truth": [],
+    "study main": ["--dry-run"],
+}
+STORED = {
+    "generate": ["--classes", "dog"],
+    "mask": ["photos", "--classes", "dog"],
+    "segment": ["photos"],
+    "augment": ["pets", "--add", "flip:1"],
+}
+
+
+@pytest.mark.parametrize(
+    "out", ["s3://bucket/pets", "memory://pets", "http://127.0.0.1:9/pets", "simplecache::s3://b/p", "file://pets", "", " "]
+)
+@pytest.mark.parametrize("command", [*HERE, *STORED])
+def test_places_that_are_none(command, out, tmp_path, monkeypatch, capsys):
+    if command in STORED and out.startswith("s3"):
+        pytest.skip("a store that it writes to")
+    monkeypatch.chdir(tmp_path)
+    assert main([*command.split(), *(HERE | STORED)[command], "--out", out]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("seediff: --out ")
+    assert said.count("\n") == 1
+    assert "--out" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "evaluate model --data"])
+def test_json_goes_to_a_file_of_this_machine(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for place in ("s3://bucket/scores.json", ""):
+        assert main([*command.split(), "pets", "--json", place]) == 2
+        assert capsys.readouterr().err.startswith("seediff: --json ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_schemes():
+    assert parse_out("S3://bucket/a") == Url("s3://bucket/a")
+    assert {parse_out(f"{scheme}://a/b") for scheme in STORES} == {Url(f"{scheme}://a/b") for scheme in STORES}
+    for wrong in ("http://a/b", "https://a/b", "ftp://a/b", "zip://a::s3://b", "s3://a::http://b/c", "data:://x", "github://a/b"):
+        with pytest.raises(UserError, match="is no store"):
+            parse_out(wrong)
+
+
+def test_a_folder_by_its_address(tmp_path):
+    assert parse_folder(f"file://{tmp_path}/a/") == tmp_path / "a"
+    with staged(f"file://{tmp_path}/a") as part:
+        (part / "b").touch()
+    assert (tmp_path / "a" / "b").is_file()
+    with pytest.raises(UserError, match="writes to a folder of this machine"), staged("s3://bucket/a"):
+        pass
+
+
+def test_names_of_objects_do_not_lead_out_of_the_scratch_folder(tmp_path, monkeypatch):
+    storage = Storage(Url("memory://hostile"))
+    names = ("a", ".batches/../../evil", "..", "b/..\\evil", "/evil")
+    monkeypatch.setattr(storage.system, "find", lambda *_, **__: {f"/hostile/{name}": {"size": 1} for name in names})
+    assert storage.list() == {"a": 1}
+    for name in (".batches/../../evil", "/evil", "a//b"):
+        with pytest.raises(UserError, match="is no path inside it"):
+            storage.download(tmp_path / "in", [name])
+    assert list(tmp_path.iterdir()) == []
