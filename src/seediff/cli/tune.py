@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from ..errors import UserError
 from ..prompts import parse_names
 from .options import IMAGES, MODEL, RUN, option
+from .places import HERE
 
 if TYPE_CHECKING:
     from ..run.tune import Found
@@ -20,7 +21,9 @@ def tune(
     data: Annotated[Path, Parameter(help="Labelled photographs: a folder in any layout that `evaluate` and `import` read.")],
     /,
     *,
-    out: Annotated[Path, option(RUN, "File of the thresholds, for --preset of `mask` and `segment`.", "preset.toml")] = Path("preset.toml"),
+    out: Annotated[Path, HERE, option(RUN, "File of the thresholds, for --preset of `mask` and `segment`.", "preset.toml")] = Path(
+        "preset.toml"
+    ),
     model: Annotated[str, option(MODEL, "A name from `seediff models`, a local folder or a hub id.", "mini")] = "mini",
     classes: Annotated[str | None, option(IMAGES, "Only these classes of the set: names with commas between, or a file.", "all")] = None,
     split: Annotated[str | None, option(IMAGES, "Part of a set that has several.", "val; everything of other folders")] = None,
