@@ -110,10 +110,10 @@ def change_column(table, name, values):
         (lambda t: t.replace_schema_metadata({"seediff": '{"classes": ["a", "a"]}'}), "class 'a' is there twice"),
         (lambda t: change_column(t, "name", ["a", "../../a"]), "row 2: sample name '../../a' cannot be a file's"),
         (lambda t: change_column(t, "name", ["a", "a"]), "row 2: two samples are called 'a'"),
-        (lambda t: change_column(t, "metadata", ["{}", "{"]), "row 2: its metadata is not JSON"),
-        (lambda t: change_column(t, "metadata", ["{}", "[]"]), "row 2: its metadata must be an object, not list"),
+        (lambda t: change_column(t, "metadata", ["{}", "{"]), "row 2: its metadata: is not JSON"),
+        (lambda t: change_column(t, "metadata", ["{}", "[]"]), "row 2: its metadata: must be a table"),
         (lambda t: change_column(t, "image", [None, None]), "row 1: 'image', 'label_map' and 'name' must not be empty"),
-        (lambda t: change_column(t, "image", [{"bytes": b"GIF"}] * 2), "row 1: its image cannot be read as a picture"),
+        (lambda t: change_column(t, "image", [{"bytes": b"GIF"}] * 2), "row 1: its image: cannot be read as a picture"),
     ],
 )
 def test_broken_files_are_named(tmp_path, change, message):
@@ -169,5 +169,33 @@ def test_label_maps_must_be_palette_or_grey_png():
     assert unpack("a", picture, b"", {}, "here", set()).suffix == "png"
     with pytest.raises(UserError, match="here: its label map is PNG RGB"):
         decode_label_map(picture, "here")
-    with pytest.raises(UserError, match="here: its label map cannot be read"):
+    with pytest.raises(UserError, match="here: its label map: cannot be read"):
         decode_label_map(b"x", "here")
+
+
+def test_rows_that_swell_are_refused(tmp_path):
+    """A picture of 20 MB that a file of a few KB says a hundred times."""
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    import pyarrow as pa
+
+    export_parquet(("cat",), [item("a")], tmp_path / "set")
+    path = tmp_path / "set/data/train-00000.parquet"
+    table = pq.read_table(path)
+    row = table.to_pylist()[0]
+    row["image"]["bytes"] += bytes(20_000_000)
+    rows = [{**row, "name": str(i)} for i in range(8)]
+    for dictionary in (True, False):
+        large = pa.Table.from_pylist(rows, schema=table.schema)
+        pq.write_table(large, path, compression="zstd", use_dictionary=dictionary, dictionary_pagesize_limit=1 << 30)
+        assert path.stat().st_size < 200_000
+        with pytest.raises(UserError, match=r"the rows have more than 6\d MB, but the file \d+ KB"):
+            list(import_parquet(tmp_path / "set")[1])
+
+
+def test_a_pipe_is_no_parquet_file(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import os
+
+    os.mkfifo(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="is no regular file"):
+        import_parquet(tmp_path)

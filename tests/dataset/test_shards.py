@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import tarfile
@@ -8,7 +9,7 @@ from blobs import some
 from PIL import Image
 from test_store import item
 
-from seediff.dataset import native
+from seediff.dataset import native, shards
 from seediff.dataset.shards import as_key, export_webdataset, import_webdataset
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
@@ -139,11 +140,11 @@ def link(name, target, kind):
         ([("a.png", PICTURE), link("a.mask.png", "a.png", tarfile.LNKTYPE)], "needs a picture"),
         ([("a.mask.png", MASK)], "it has mask.png"),
         ([("a.png", PICTURE), ("a.png", PICTURE)], "'a.png' is there twice"),
-        ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"{")], "sample 'a': its json is not JSON"),
-        ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"[]")], "its json must be an object, not list"),
+        ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"{")], "sample 'a': its json: is not JSON"),
+        ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"[]")], "its json: must be a table"),
         ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b'{"name": 3}')], "'name' must be a text"),
         ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"\xff")], "is not JSON"),
-        ([("a.png", b"x"), ("a.mask.png", MASK)], "its image cannot be read as a picture"),
+        ([("a.png", b"x"), ("a.mask.png", MASK)], "its image: cannot be read as a picture"),
         (
             [("a.png", PICTURE), ("a.mask.png", MASK), ("b.cls", b""), ("a.png", PICTURE), ("a.mask.png", MASK)],
             "sample 'b': needs a picture",
@@ -201,3 +202,36 @@ def test_rows_hold_any_json(tmp_path):
     export_webdataset(CLASSES, [item("a", row=row)], tmp_path / "wds")
     (read,) = import_webdataset(tmp_path / "wds")[1]
     assert json.dumps(read.row) == json.dumps(row)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.png", "GNU.sparse.realsize": "99999999999"},
+        {"GNU.sparse.size": "99999999999", "GNU.sparse.map": "0,x"},
+        {"GNU.sparse.numblocks": "1", "GNU.sparse.size": "99999999999", "GNU.sparse.offset": "9" * 30},
+        {"size": "99999999999"},
+        {"size": "-5"},
+    ],
+)
+def test_extended_headers_that_lie(tmp_path, headers):
+    with tarfile.open(tmp_path / "000000.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("a.png")
+        info.size, info.pax_headers = 600, headers
+        tar.addfile(info, io.BytesIO(b"\xff" * 600))
+    (tmp_path / "classes.txt").write_text("background\ncat\n")
+    items = import_webdataset(tmp_path)[1]
+    with contextlib.suppress(UserError):  # in one line; or passed over, as sparse members are
+        assert not list(items)
+
+
+def test_members_that_are_no_part_of_a_sample_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setitem(shards.LIMITS, "png", 100)
+    with tarfile.open(tmp_path / "000000.tar", "w") as tar:
+        for name in ("a.bin", "a.png"):
+            info = tarfile.TarInfo(name)
+            info.size = 600
+            tar.addfile(info, io.BytesIO(bytes(600)))
+    (tmp_path / "classes.txt").write_text("background\ncat\n")
+    with pytest.raises(UserError, match=r'"a\.png" has 600 bytes; at most 100 are read'):
+        list(import_webdataset(tmp_path)[1])

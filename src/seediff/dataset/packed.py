@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ..errors import UserError, first_line
+from ..errors import UserError
+from ..files.documents import parse_json
+from ..files.pictures import open_picture
 from .store import Item, check_classes, check_name, labels_of, mask_bytes
 
 SUFFIXES = {"PNG": "png", "JPEG": "jpg"}
@@ -34,11 +34,8 @@ def unpack(name: str, image: bytes, mask: bytes, row: Mapping[str, Any], where: 
 
 
 def _picture_kind(image: bytes) -> str:
-    try:
-        with Image.open(io.BytesIO(image)) as picture:
-            kind = picture.format
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError("its image cannot be read as a picture") from error
+    with open_picture(image, "its image") as picture:
+        kind = picture.format or "of no known kind"
     if kind not in SUFFIXES:
         raise UserError(f"its image is {kind}; pictures of datasets are PNG or JPEG files")
     return SUFFIXES[kind]
@@ -46,12 +43,9 @@ def _picture_kind(image: bytes) -> str:
 
 def decode_label_map(data: bytes, where: str) -> np.ndarray:
     """(H, W) uint8: the ids in the bytes of an 8-bit palette or grey PNG."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            kind, mode = picture.format, picture.mode
-            array = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where}: its label map cannot be read as a picture ({first_line(error)})") from error
+    with open_picture(data, f"{where}: its label map") as picture:
+        kind, mode = picture.format, picture.mode
+        array = np.asarray(picture)
     if kind != "PNG" or mode not in ("P", "L"):
         raise UserError(f"{where}: its label map is {kind} {mode}; it must be an 8-bit palette or grey PNG, whose pixels are ids")
     return array
@@ -63,13 +57,7 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 def parse_row(text: str | bytes | None, where: str) -> dict[str, Any]:
     """A row of metadata from its JSON; nothing at all is an empty row."""
-    try:
-        row = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: its metadata is not JSON ({first_line(error)})") from error
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: its metadata must be an object, not {type(row).__name__}")
-    return row
+    return parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
 
 
 def checked_classes(classes: Any, where: str | Path) -> tuple[str, ...]:

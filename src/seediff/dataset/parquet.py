@@ -183,27 +183,51 @@ def _items(files: Sequence[Path]) -> Iterator[Item]:
         number, split = 0, _split_of(file)
         try:
             with _open(file) as opened:
-                for batch in opened.iter_batches(batch_size=GROUP, columns=list(FEATURES)):
+                left = allowance = _allowance(file, opened)
+                # A row at a time: a page of a few bytes may say that a hundred of them are the same large picture.
+                for batch in opened.iter_batches(batch_size=1, columns=list(FEATURES)):
                     for record in batch.to_pylist():
                         number += 1
                         where = f"{file}, row {number}"
-                        row = parse_row(record["metadata"], where)
-                        if split in ("val", "test"):
-                            row.setdefault("split", split)
                         image, mask = (record[key] and record[key]["bytes"] for key in ("image", "label_map"))
                         if not image or not mask or not record["name"]:
                             raise UserError(f"{where}: 'image', 'label_map' and 'name' must not be empty")
+                        left -= len(image) + len(mask) + len(record["metadata"] or "")
+                        if left < 0:
+                            raise UserError(f"{where}: {_swollen(file, allowance)}")
+                        row = parse_row(record["metadata"], where)
+                        if split in ("val", "test"):
+                            row.setdefault("split", split)
                         yield unpack(record["name"], image, mask, row, where, taken)
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
 
 
+SWELLING, ROOM = 20, 64_000_000
+"""Bytes of rows that come from a byte of their file at most, and how many may come of any: pictures are compressed already."""
+
+
+def _allowance(file: Path, opened: Any) -> int:
+    """How many bytes the rows of a file may have. Raises UserError when it says itself that they have more."""
+    most = SWELLING * file.stat().st_size + ROOM
+    groups = [opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups)]
+    if max((group.total_byte_size for group in groups), default=0) > most:
+        raise UserError(f"{file}: {_swollen(file, most)}")
+    return most
+
+
+def _swollen(file: Path, most: int) -> str:
+    return (
+        f"the rows have more than {most // 10**6} MB, but the file {file.stat().st_size // 1000} KB: pictures do not become so much larger"
+    )
+
+
 def _open(file: Path) -> Any:
     parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
+    if not file.is_file():
+        raise UserError(f"{file}: {'is no regular file' if file.exists() else 'there is no such file'}")
     try:
         return parquet.ParquetFile(file)
-    except FileNotFoundError as error:
-        raise UserError(f"{file}: there is no such file") from error
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
 

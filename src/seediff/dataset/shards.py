@@ -21,6 +21,9 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from ..errors import UserError, first_line
+from ..files.documents import parse_json
+from ..files.messages import shown
+from ..files.reading import LIST, PICTURE
 from ..outputs import naming, open_new
 from . import native
 from .packed import checked_classes, pack_mask, unpack
@@ -124,7 +127,7 @@ def _items(files: Sequence[Path]) -> Iterator[Item]:
 
 def from_members(key: str, members: dict[str, bytes], where: str, taken: set[str]) -> Item:
     """The item of one sample's members, {ending: bytes}, whose name is added to those taken. Raises UserError."""
-    content = _parse(members.get(JSON, b"{}"), where)
+    content = parse_json(members.get(JSON, b"{}"), dict[str, Any], f"{where}: its {JSON}")
     name, row = content.get("name", unquote(key)), content.get("metadata", {})
     if not isinstance(name, str) or not isinstance(row, dict):
         raise UserError(f"{where}: 'name' must be a text and 'metadata' an object in its {JSON}")
@@ -134,14 +137,16 @@ def from_members(key: str, members: dict[str, bytes], where: str, taken: set[str
     return unpack(name, picture, members[MASK], row, where, taken)
 
 
-def _parse(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: its {JSON} is not JSON ({first_line(error)})") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: its {JSON} must be an object, not {type(value).__name__}")
-    return value
+LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
+"""What is read of a sample, and how many bytes each may have; of other members only the names are."""
+
+
+def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> bytes:
+    limit = LIMITS[info.name.rpartition("/")[2].partition(".")[2].lower()]
+    if not 0 <= info.size <= limit:
+        raise UserError(f"{file}: {shown(info.name)} has {info.size} bytes; at most {limit} are read")
+    opened = tar.extractfile(info)
+    return opened.read() if opened else b""
 
 
 def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -163,13 +168,13 @@ def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                     members = {}
                 if ending.lower() in members:
                     raise UserError(f"{file}: {info.name!r} is there twice")
-                opened = tar.extractfile(info)
-                key, members[ending.lower()] = own, opened.read() if opened else b""
+                key, members[ending.lower()] = own, _content(tar, info, file) if ending.lower() in LIMITS else b""
             # Python takes a damaged header, or no end at all, for the end.
             tar.fileobj.seek(tar.offset)  # type: ignore[union-attr]
             if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
                 raise UserError(f"{file}: is cut off or damaged after byte {tar.offset}")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        # The last four: what tarfile makes of sparse maps and extended headers that are not what they say.
         raise UserError(f"{file}: cannot be read as a tar file ({first_line(error)})") from error
     if members:
         yield key, members
