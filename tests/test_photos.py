@@ -443,19 +443,22 @@ def test_pillows_own_limit_is_put_aside_and_restored(tmp_path, monkeypatch, recw
 
 
 def test_what_is_no_picture(tmp_path):
-    cases = {"empty.jpg": (b"", "is empty$"), "text.jpg": (b"a text\n" * 50, "is not a picture in a format that is read: AVIF, BMP, .*")}
-    cases["script.png"] = (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "is not a picture in a format that is read")
+    cases = {
+        "empty.jpg": (b"", "cannot be read as a picture: it is empty$"),
+        "text.jpg": (b"a text\n" * 50, r".*it is none of a format that is read \(AVIF, BMP, .*"),
+    }
+    cases["script.png"] = (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", ".*it is none of a format that is read")
     for name, (data, message) in cases.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match=rf"{name}: {message}"):
             read_photo(tmp_path / name)
     with pytest.raises(UserError, match=r"none\.jpg: there is no such file"):
         read_photo(tmp_path / "none.jpg")
-    with pytest.raises(UserError, match="is a folder, not a picture"):
+    with pytest.raises(UserError, match="is a folder, not a regular file"):
         read_photo(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.jpg")
-        with pytest.raises(UserError, match=r"pipe\.jpg: is no regular file"):
+        with pytest.raises(UserError, match=r"pipe\.jpg: is a named pipe, not a regular file"):
             read_photo(tmp_path / "pipe.jpg")
 
 

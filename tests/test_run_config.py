@@ -55,7 +55,7 @@ def test_command_line_before_file_before_default(tmp_path):
         ("[mask]\nbeta = 'best'", "must be a number or 'otsu'"),
         ("[mask]\nignore_band = [0.5]", "a list of 2 numbers"),
         ("mask = 3", "must be a table"),
-        ("classes = [", r"c\.toml: cannot be read as TOML"),
+        ("classes = [", r"c\.toml: is not TOML"),
     ],
 )
 def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):

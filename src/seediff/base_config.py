@@ -15,9 +15,9 @@ import tomli_w
 
 from . import __version__
 from .errors import UserError
-from .fields import checked
+from .files.documents import read_toml
+from .files.schema import checked
 from .prompts import parse_classes, parse_prompts
-from .toml import read_toml
 
 ABOUT = ("command", "version", "weights")
 """What an output's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import UserError
+from .files.reading import read_text
+from .files.sheets import read_csv
 from .photos import Photo
 from .prompts import spoken
-from .run.photo_files import find_named, read_csv
+from .run.photo_files import find_named
 
 FUNCTION_WORDS = frozenset(
     """a about above across after against all along also am among an and another any are around as at away back be because been before
@@ -57,10 +59,7 @@ def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
         path = next((p for p in (folder / f"{photo.name}.txt", folder / f"{photo.path.stem}.txt") if p.is_file()), None)
         if path is None:
             continue
-        try:
-            found[photo.name] = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read as UTF-8: {error}") from error
+        found[photo.name] = read_text(path)
     return found
 
 

@@ -7,30 +7,24 @@ import io
 import logging
 import os
 import re
-import threading
-import warnings
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms
 
 from .dataset.native import CONFIG
-from .errors import UserError, first_line
+from .errors import UserError
+from .files.pictures import MAX_MEGAPIXELS, open_picture, quiet_pillow
 
 SUFFIXES = (
     *(".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo"),
     *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
 """What a picture in a folder is recognised by, in small letters. A file that is named itself is taken whatever it is called."""
-
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow's decoders that a file's content may choose. The others are not photographs, and some run other programs (EPS) or take
-almost any bytes for a picture (TGA)."""
 
 SHORTEST_SIDE = 8
 """Pixels. Less than that shows nothing to segment."""
@@ -40,8 +34,6 @@ RESULT_SUFFIXES = (".png", ".jpg")
 
 UPRIGHT = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 """EXIF orientation → the transposition (of PIL.Image.Transpose) that turns the picture upright."""
-
-_PILLOW = threading.Lock()
 
 # Pillow logs some broken TIFF files; without a handler Python would print that to the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -236,7 +228,7 @@ def _folded(name: str) -> str:
     return name.casefold()
 
 
-def read_photo(path: Path | str, *, max_megapixels: float = 100) -> np.ndarray:
+def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """The pixels (H, W, 3) uint8 of a picture in sRGB, upright.
 
     - EXIF orientation is applied.
@@ -256,54 +248,25 @@ def read_photo(path: Path | str, *, max_megapixels: float = 100) -> np.ndarray:
     Raises UserError, one line with the file's name: missing, empty, unreadable, truncated, too large, or a side below 8 pixels.
     """
     path = Path(path)
-    if not os.path.isfile(path):  # a named pipe would never end
-        what = "is a folder, not a picture" if path.is_dir() else "is no regular file" if os.path.exists(path) else "there is no such file"
-        raise UserError(f"{path}: {what}")
-    try:
-        with path.open("rb") as file, _quiet_pillow():
-            return _decode(file, path, max_megapixels)
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        empty = path.stat().st_size == 0
-        raise UserError(f"{path}: {'is empty' if empty else 'is not a picture in a format that is read: ' + ', '.join(FORMATS)}") from error
-    except Exception as error:  # broken files make decoders raise nearly anything
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{path}: cannot be read as a picture ({reason})") from error
+    with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
+        return _decode(image, path)
 
 
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """No warning, and no limit on size but our own."""
-    with _PILLOW, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _decode(image: Image.Image, path: Path) -> np.ndarray:
+    # 1. From the header: is it worth decoding?
+    width, height = image.size
+    if min(width, height) < SHORTEST_SIDE:
+        raise UserError(f"{path}: {width} × {height} pixels; both sides must have at least {SHORTEST_SIDE}")
+    if _is_sequence(image):
+        raise UserError(f"{path}: has several frames or pages; save the one to segment as a picture of its own")
 
+    # 2. Pixels. Some formats know their orientation only now, and TIFF has applied it by itself.
+    image.load()
+    turn = UPRIGHT.get(_orientation(image))
 
-def _decode(file: io.BufferedReader, path: Path, max_megapixels: float) -> np.ndarray:
-    Image.init()
-    with Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
-        # 1. From the header: is it worth decoding?
-        width, height = image.size
-        if width * height > max_megapixels * 1e6:
-            size = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
-            raise UserError(f"{path}: {size}, more than the {max_megapixels:g} allowed; make it smaller")
-        if min(width, height) < SHORTEST_SIDE:
-            raise UserError(f"{path}: {width} × {height} pixels; both sides must have at least {SHORTEST_SIDE}")
-        if _is_sequence(image):
-            raise UserError(f"{path}: has several frames or pages; save the one to segment as a picture of its own")
-
-        # 2. Pixels. Some formats know their orientation only now, and TIFF has applied it by itself.
-        image.load()
-        turn = UPRIGHT.get(_orientation(image))
-
-        # 3. Colours.
-        rgb = _opaque(_to_srgb(_eight_bits(image, path), image.info.get("icc_profile")))
-        return np.array(rgb.transpose(Image.Transpose[turn]) if turn else rgb)
+    # 3. Colours.
+    rgb = _opaque(_to_srgb(_eight_bits(image, path), image.info.get("icc_profile")))
+    return np.array(rgb.transpose(Image.Transpose[turn]) if turn else rgb)
 
 
 def _is_sequence(image: Image.Image) -> bool:

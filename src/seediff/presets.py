@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .config import CaptureConfig, MaskConfig, SegmentConfig
 from .errors import UserError, first_line
-from .fields import checked
+from .files.schema import checked
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import UserError
+from .files.reading import read_lines
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -124,10 +125,4 @@ def _lines_if_file(text: str, suffixes: tuple[str, ...], option: str) -> list[st
         if text.endswith(suffixes) and "," not in text and "{class}" not in text:
             raise UserError(f"{option} {text}: there is no such file")
         return None
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{text}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
-    except OSError as error:
-        raise UserError(f"{text}: cannot be read: {error.strerror}") from error
-    return [line.strip() for line in lines if line.strip()]
+    return [line.strip() for line in read_lines(path) if line.strip()]

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 from .base_config import RunConfig, build, load_config, nested, read_table
 from .config import CaptureConfig, MaskConfig
 from .errors import UserError
+from .files.documents import read_toml
 from .method_defaults import with_method_defaults
 from .presets import THRESHOLDS, model_preset, model_thresholds
 from .prompts import DEFAULT_PROMPTS, check_classes, check_prompts
-from .toml import read_toml
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
 

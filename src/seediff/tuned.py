@@ -20,9 +20,9 @@ import tomli_w
 
 from . import __version__
 from .errors import UserError
-from .fields import checked
+from .files.documents import read_toml
+from .files.schema import checked
 from .presets import check_threshold, model_thresholds
-from .toml import read_toml
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """Of each command the threshold whose best value is another one for every model."""

@@ -84,15 +84,15 @@ def unknown_id(pets):
         (unknown_id, "error", "id", "masks/000001.png"),
         (lambda p: (p / "soft").mkdir(), "error", "missing", "soft/000000_1.png"),
         (lambda p: edit(p, 1, mask="../../x.png"), "error", "path", "row 2"),
-        (lambda p: edit(p, 1, file_name=3), "error", "path", "row 2"),
+        (lambda p: edit(p, 1, file_name=3), "error", "value", "row 2"),
         (lambda p: edit(p, 1, classes=["bus"]), "error", "classes", "row 2"),
-        (lambda p: edit(p, 1, classes=7), "error", "classes", "row 2"),
+        (lambda p: edit(p, 1, classes=7), "error", "value", "row 2"),
         (lambda p: edit(p, 1, class_ids=[1]), "error", "row", "row 2"),
         (lambda p: edit(p, 1, classes=[]), "error", "row", "row 2"),
         (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "row 2"),
         (lambda p: edit(p, 1, area={"cat": "big"}), "error", "row", "row 2"),
         (lambda p: edit(p, 1, file_name="images/000000.png"), "error", "name", "row 2"),
-        (lambda p: edit(p, 1, flags="none"), "error", "flag", "row 2"),
+        (lambda p: edit(p, 1, flags="none"), "error", "value", "row 2"),
         (lambda p: edit(p, 1, flags=["degenerate:cat"]), "warning", "flag", "row 2"),
         (lambda p: edit(p, 1, flags=["no_class"]), "warning", "flag", "row 2"),
         (lambda p: edit(p, 1, flags=["constant:dog"]), "warning", "flag", "row 2"),
@@ -113,7 +113,7 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
     spoil(pets)
     found = kinds(pets)
     assert found[0] == (level, kind, where)
-    by_the_way = {"orphan", "duplicate"} if kind in ("name", "path") else {kind}  # a row that names another file leaves its own behind
+    by_the_way = {"orphan", "duplicate"} if kind in ("name", "path", "value") else {kind}  # such a row leaves its own behind
     assert {one for _, one, _ in found[1:]} <= by_the_way
 
 

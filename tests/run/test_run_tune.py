@@ -14,9 +14,9 @@ from PIL import Image
 from seediff.answers import questions
 from seediff.cli.commands import main
 from seediff.errors import UserError
+from seediff.files.documents import read_toml
 from seediff.presets import model_preset, segment_preset
 from seediff.run.tune import best_name_threshold, shown_classes
-from seediff.toml import read_toml
 from seediff.tuned import Tuned, read_tuned
 
 CLASSES = ("dog", "car", "unicorn")
@@ -141,7 +141,7 @@ def test_a_threshold_that_is_none_is_named(bare, value):
         ('command = "tune"\npresence = 0.5', "does not say which model"),
         ('command = "tune"\nmodel = "m"\npresence = 5.0', r"presence = 5.0 must be a number in \[0, 1\]"),
         ('command = "tune"\nmodel = "m"\nbeta = 0.5', "there is no option 'beta'"),
-        ("[", "cannot be read as TOML"),
+        ("[", "is not TOML"),
     ],
 )
 def test_files_that_are_none(tmp_path, text, message):

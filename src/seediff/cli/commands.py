@@ -70,11 +70,11 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
     from ..augment_config import AugmentConfig
     from ..base_config import load_config
     from ..dataset import native
+    from ..files.documents import read_toml
     from ..photo_config import MaskPhotosConfig
     from ..run import augment as run_augment
     from ..run.samples import preview as write
     from ..run_config import load_dataset_config
-    from ..toml import read_toml
     from .summary import look_at
 
     if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:

@@ -6,8 +6,6 @@ Errors are what training code would trip over or learn wrongly from; warnings ar
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,18 +14,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
-from ..errors import UserError, first_line
+from ..errors import UserError
+from ..files.messages import shown
+from ..files.pictures import open_picture
+from ..files.reading import PICTURE, read_bytes
+from ..files.tensors import read_header
 from ..palette import voc_palette
 from . import native
 from .duplicates import difference_hash, near_groups, same_groups
 from .rebuild import LARGEST, SMALLEST
+from .rows import check_row, numbered_rows
 from .stats import Measured, Stats, measure, row_flags, summarize
 from .store import check_classes, picture_suffix, read_label_map
 
 DAMAGED = ("missing", "picture", "mask", "soft", "tensors")
 """Kinds of findings about a sample's file that is not there or not whole; `where` names it."""
+COUNTED = ("class_ids", "area")
+"""What a row says that its label map tells better: of any type, it is compared with that, and `--fix` writes it anew."""
 SLACK = 0.1
 """Photographs may be flagged by a smaller mask, whose area differs a little: flags are wrong only this share of a limit beyond it."""
 ROUNDING = 1e-6
@@ -85,7 +89,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
         raise UserError(f"{folder}: is no folder; name that of a dataset")
     findings: list[Finding] = []
     classes = _attempt(lambda: _read_classes(folder), folder / native.CLASSES, findings)
-    rows = _attempt(lambda: native.read_rows(folder), folder / native.METADATA, findings)
+    rows = _attempt(lambda: [row for _, row in numbered_rows(folder / native.METADATA, native.ABSENT)], folder / native.METADATA, findings)
     if classes is None or rows is None:
         return Checked(tuple(findings), None)
     if not rows:
@@ -114,8 +118,6 @@ def expected_row(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[s
     """`classes`, `class_ids` and `area` as a label map with these pixels of each id has them. Classes that the row names come first, also
     without a pixel. Raises UserError when it names one that is none of the dataset's."""
     named = row.get("classes", [])
-    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
-        raise UserError(f"'classes' must be a list of names, not {named!r}")
     if unknown := [one for one in named if one not in classes]:
         raise UserError(f"class '{unknown[0]}' is not in {native.CLASSES}")
     shown = list(dict.fromkeys([*named, *(name for i, name in enumerate(classes, 1) if counts[i])]))
@@ -143,10 +145,14 @@ def _attempt(read: Callable[[], Any], path: Path, findings: list[Finding]) -> An
         return None
 
 
-def _check_sample(folder: Path, number: int, row: Mapping[str, Any], classes: Sequence[str]) -> _Sample:
+def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Sequence[str]) -> _Sample:
     where = f"row {number}"
     paths: dict[str, Path] = {}
     findings: list[Finding] = []
+    try:
+        check_row({key: value for key, value in row.items() if key not in COUNTED}, where)
+    except UserError as error:
+        return _Sample([Finding("value", "error", where, str(error).removeprefix(f"{where}: "))])
     for field in ("file_name", "mask"):
         try:
             path = native.path_inside(folder, row, field, where)
@@ -178,12 +184,9 @@ def _check_sample(folder: Path, number: int, row: Mapping[str, Any], classes: Se
 def _read_image(path: Path) -> tuple[tuple[int, int], str, int]:
     """(height, width), SHA-256 of the bytes and difference hash of a picture, which is decoded to its end."""
     picture_suffix(path)
-    try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as picture:
-            return (picture.height, picture.width), hashlib.sha256(data).hexdigest(), difference_hash(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
+    data = read_bytes(path, PICTURE)
+    with open_picture(data, str(path)) as picture:
+        return (picture.height, picture.width), hashlib.sha256(data).hexdigest(), difference_hash(picture)
 
 
 def _check_labels(
@@ -205,7 +208,7 @@ def _check_labels(
         return
     for field, value in expected.items():
         if field in row and not _agrees(row[field], value):
-            yield Finding("row", "error", where, f"'{field}' is {row[field]!r}, but by its label map {value!r}")
+            yield Finding("row", "error", where, f"'{field}' is {shown(row[field])}, but by its label map {shown(value)}")
     if "flags" in row:
         yield from _check_flags(row, where, expected["area"])
 
@@ -221,9 +224,6 @@ def _agrees(said: Any, counted: Any) -> bool:
 def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float]) -> Iterator[Finding]:
     """Flags that the label map contradicts; those about attention cannot be told from it."""
     flags = row["flags"]
-    if not isinstance(flags, list) or not all(isinstance(one, str) for one in flags):
-        yield Finding("flag", "error", where, f"'flags' must be a list of texts, not {flags!r}")
-        return
     for name, share in areas.items():
         flagged, room = f"degenerate:{name}" in flags, min(share / SMALLEST, (1 - share) / (1 - LARGEST))  # degenerate when below 1
         if flagged and room > 1 + SLACK:
@@ -240,7 +240,7 @@ def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float])
 
 def _has_palette(path: Path, ids: np.ndarray) -> bool:
     """Whether VOC's colours stand at the ids of a palette PNG; writers may leave out those above the highest that is used."""
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         palette = picture.getpalette("RGB") if picture.mode == "P" else None
     if palette is None:
         return False
@@ -290,13 +290,10 @@ def _broken_tensors(folder: Path) -> Iterator[Finding]:
 def _is_whole(path: Path) -> bool:
     """Whether a safetensors file has the length that its header says: eight bytes of the header's length, the header, the tensors."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, path.stat().st_size)))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        return path.stat().st_size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        read_header(path)
+    except UserError:
         return False
+    return True
 
 
 def _name(row: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from ..run.folder import open_run
 from . import native
 from .check import Finding, expected_row
 from .rebuild import rebuild
+from .rows import numbered_rows
 from .store import read_label_map
 
 ORPHANS = "orphans"
@@ -52,7 +53,7 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
     if painted := sum(one.kind == "palette" for one in findings):
         yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
     if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
-        classes, rows = native.read_classes(folder), native.read_rows(folder)
+        classes, rows = native.read_classes(folder), [row for _, row in numbered_rows(folder / native.METADATA)]
         for number in wrong:
             labels = read_label_map(native.path_inside(folder, rows[number - 1], "mask", f"row {number}"))
             rows[number - 1] = {**rows[number - 1], **expected_row(rows[number - 1], np.bincount(labels.ravel(), minlength=256), classes)}

@@ -27,8 +27,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, first_line
+from ..files.pictures import open_picture
+from ..files.reading import LIST, read_lines
 from ..palette import voc_palette
 from ..prompts import BACKGROUND
+from .rows import checked_rows
 
 if TYPE_CHECKING:
     from ..types import Sample
@@ -143,27 +146,15 @@ def classes_text(classes: Sequence[str]) -> bytes:
 
 def read_classes(out: Path | str) -> tuple[str, ...]:
     """The classes of a dataset without the background: id i + 1 is the i-th."""
-    lines = read_text(Path(out) / CLASSES, ABSENT).splitlines()
+    lines = read_lines(Path(out) / CLASSES, LIST, ABSENT)
     if lines[:1] != [BACKGROUND]:
         raise UserError(f"{Path(out) / CLASSES}: the first line must be '{BACKGROUND}', the name of id 0")
     return tuple(lines[1:])
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
-    """The rows of metadata.jsonl. Raises UserError naming the file and line of what cannot be read."""
-    path = Path(out) / name
-    rows = []
-    for number, line in enumerate(read_text(path, ABSENT).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: must be an object, not {type(row).__name__}")
-        rows.append(row)
-    return rows
+    """The rows of metadata.jsonl, or of another file of rows. Raises UserError naming file, line and key of what is wrong."""
+    return list(checked_rows(Path(out) / name, ABSENT))
 
 
 def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Path:
@@ -207,19 +198,16 @@ def read_dataset(out: Path | str) -> Iterator[Sample]:
             raise UserError(f"{mask_file}: {label_map.shape}, but its image is {image.shape[:2]}; both are (height, width)")
         soft = None
         if (out / SOFT).is_dir():
-            soft = [read_label_map(out / name) for name in _soft_names(row, where)]
+            soft = [read_label_map(out / name) for name in _soft_names(row)]
             if any(one.shape != label_map.shape for one in soft):
                 raise UserError(f"{where}: its soft masks must be {label_map.shape} (height, width) like its image")
             soft = np.stack(soft).astype(np.float32) / 255 if soft else None
         yield Sample(image, label_map, row, soft)
 
 
-def _soft_names(row: Mapping[str, Any], where: str) -> list[str]:
+def _soft_names(row: Mapping[str, Any]) -> list[str]:
     """Where the soft masks of a row's classes are, by its name and the ids of its classes."""
-    ids = row.get("class_ids")
-    if not isinstance(ids, list) or not all(type(i) is int for i in ids):
-        raise UserError(f"{where}: 'class_ids' must be a list of whole numbers, not {ids!r}")
-    return [f"{SOFT}/{sample_name(row['file_name'])}_{i}.png" for i in ids]
+    return [f"{SOFT}/{sample_name(row['file_name'])}_{i}.png" for i in row.get("class_ids", ())]
 
 
 def read_label_map(path: Path) -> np.ndarray:
@@ -235,24 +223,5 @@ def read_pixels(path: Path, convert: str | None = None) -> tuple[np.ndarray, str
 
     convert: a mode, such as "RGB" for (H, W, 3) uint8; None: as they stand, for palette pictures the palette's indices.
     """
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: {first_line(error)}") from error
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises the latter two for some broken PNG files
-        raise UserError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
-
-
-def read_text(path: Path, absent: str = "there is no such file") -> str:
-    """A UTF-8 file's text. Raises UserError naming the file. absent: what is said when it is not there."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: {absent}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: cannot be read: is not UTF-8 text ({error})") from error
+    with open_picture(path) as picture:
+        return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode

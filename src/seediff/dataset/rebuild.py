@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..files.documents import read_toml
 from ..run.folder import BATCHES
-from ..toml import read_toml
 from . import native
 from .store import Item, MaskFile, check_classes, image_size, picture_suffix
 

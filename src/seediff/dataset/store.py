@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError, first_line
+from ..errors import UserError
+from ..files.pictures import open_picture
+from ..files.reading import PICTURE, open_regular, read_bytes
 from ..outputs import copy_new, write_new
 from ..prompts import BACKGROUND, MAX_CLASSES
 from ..staging import put, staged
@@ -183,48 +184,39 @@ def _copy(path: Path, target: Path, *, link: bool) -> None:
 def mask_bytes(item: Item, labels: np.ndarray) -> bytes:
     """The PNG of an item's label map, which is `labels`: its own file's bytes where that is one as `encode_mask` writes it, which takes a
     fraction of the time, else encoded anew."""
-    if isinstance(item.label_map, MaskFile) and native.is_own_mask(data := item.label_map.path.read_bytes()):
+    if isinstance(item.label_map, MaskFile) and native.is_own_mask(data := read_bytes(item.label_map.path, PICTURE)):
         return data
     return native.encode_mask(labels)
 
 
 def read_picture(item: Item) -> Image.Image:
     """An item's picture in RGB. Raises UserError naming the sample whose picture cannot be read."""
-    try:
-        with Image.open(io.BytesIO(image_bytes(item))) as picture:
-            return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"sample '{item.name}': its picture cannot be read ({first_line(error)})") from error
+    where = f"sample '{item.name}': its picture" if isinstance(item.image, bytes) else str(item.image)
+    with open_picture(item.image, where) as picture:
+        return picture.convert("RGB")
 
 
 def image_bytes(item: Item) -> bytes:
     """The bytes of an item's picture. Raises UserError naming a file that cannot be read."""
     if isinstance(item.image, bytes):
         return item.image
-    try:
-        return item.image.read_bytes()
-    except OSError as error:
-        raise UserError(f"{item.image}: cannot be read: {error.strerror}") from error
+    return read_bytes(item.image, PICTURE)
 
 
 def image_size(item: Item) -> tuple[int, int]:
     """(height, width) of an item's picture, from its header. Raises UserError, also for a picture that is cut off: one that does not end
     as its format does is decoded."""
-    try:
-        with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
-            if ENDINGS.get(picture.format or "", b"") not in _tail(item):
-                picture.load()
-            return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        what = f"sample '{item.name}'" if isinstance(item.image, bytes) else item.image
-        raise UserError(f"{what}: cannot be read as a picture ({first_line(error)})") from error
+    with open_picture(item.image, f"sample '{item.name}'" if isinstance(item.image, bytes) else str(item.image)) as picture:
+        if ENDINGS.get(picture.format or "", b"") not in _tail(item):
+            picture.load()
+        return picture.height, picture.width
 
 
 def _tail(item: Item) -> bytes:
     """The last bytes of an item's picture."""
     if isinstance(item.image, bytes):
         return item.image[-TAIL:]
-    with item.image.open("rb") as file:
+    with open_regular(item.image, PICTURE) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
         return file.read()
 

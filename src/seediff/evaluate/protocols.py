@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files.documents import read_toml
 from ..files.reading import read_lines
 from ..prompts import BACKGROUND
-from ..toml import read_toml
 from .confusion import IGNORED, MAX_CLASSES
 from .labels import CAMVID_CLASSES, VOC_CLASSES
 

@@ -28,6 +28,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found]
 
 T = TypeVar("T")
+_HALF = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])")
 BOM = b"\xef\xbb\xbf"
 HUGE = "a number must be of a size that computers reckon with (64 bits)"
 
@@ -84,6 +85,8 @@ def _malformed(error: Exception, raw: bytes) -> str:
     said = re.fullmatch(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?", str(error), re.DOTALL)
     if isinstance(error, UnicodeDecodeError) or said is None:
         return "the text is not UTF-8"
+    if "surrogate" in said[1] or ("truncated" in said[1] and _HALF.search(raw)):
+        return "a \\u escape stands for half a character (a lone surrogate)"
     if said[2] is None:
         return "it ends in the middle" if "truncated" in str(error) else said[1]
     at = int(said[2])

@@ -16,9 +16,12 @@ from ..errors import UserError, first_line
 from .messages import printable
 from .reading import ABSENT, PICTURE, open_regular
 
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
+"""Pillow's decoders that a file's content may choose. The others are not photographs, and some run other programs (EPS) or take
+almost any bytes for a picture (TGA)."""
 MAX_MEGAPIXELS = 100.0
 """What a picture may have unless a caller says otherwise: 300 MB of colours, a float32 of each class for a band at a time."""
-_HEADERS = threading.Lock()
+_TURNS = threading.Lock()
 
 
 @contextmanager
@@ -26,11 +29,11 @@ def open_picture(
     source: Path | bytes,
     where: str | None = None,
     *,
-    formats: Collection[str] | None = None,
-    max_megapixels: float = MAX_MEGAPIXELS,
+    formats: Collection[str] = FORMATS,
+    max_megapixels: float | None = None,
     absent: str = ABSENT,
 ) -> Iterator[Image.Image]:
-    """A picture, its header read: what it is called in messages is `where`, or its path. formats: Pillow's names of those allowed.
+    """A picture, its header read: what it is called in messages is `where`, or its path. formats: Pillow's names of those that it may have.
 
     Raises UserError, also for what its block finds while it decodes: missing, no regular file, no picture, cut off, too many pixels.
     Pillow's own warnings and limit, which count other pixels than ours, are put aside while the header is read, in turns.
@@ -46,29 +49,58 @@ def open_picture(
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(f"{name}: cannot be read as a picture: it is none, or of a kind that is not read") from error
+        raise UserError(f"{name}: cannot be read as a picture: it is {_instead(source)}") from error
     except Exception as error:  # broken files make decoders raise nearly anything
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{name}: cannot be read as a picture ({printable(reason)})") from error
 
 
+def _instead(source: Path | bytes) -> str:
+    """What a file is that no decoder takes."""
+    empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
+    return "empty" if empty else f"none of a format that is read ({', '.join(sorted(FORMATS))})"
+
+
 @contextmanager
-def _header(file: BinaryIO, name: str, formats: Collection[str] | None, max_megapixels: float) -> Iterator[Image.Image]:
-    with _HEADERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            picture = Image.open(file, formats=None if formats is None else list(formats))
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _header(file: BinaryIO, name: str, formats: Collection[str], max_megapixels: float | None) -> Iterator[Image.Image]:
+    with quiet_pillow():
+        picture = _identified(file, formats)
     with picture:
         check_pixels(picture.size, name, max_megapixels)
         yield picture
 
 
-def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """No warning of Pillow, and no limit on size but ours. Threads take turns: both are the process's."""
+    with _TURNS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _identified(file: BinaryIO, formats: Collection[str]) -> Image.Image:
+    """With the common decoders first: looking for all that there are takes a tenth of a second, once."""
+    Image.preinit()
+    common = [one for one in formats if one in Image.OPEN]
+    try:
+        return Image.open(file, formats=common)
+    except UnidentifiedImageError:
+        Image.init()
+        rest = [one for one in formats if one in Image.OPEN and one not in common]
+        if not rest:
+            raise
+        file.seek(0)
+        return Image.open(file, formats=rest)
+
+
+def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None = None) -> None:
     """Raise UserError when a picture (width, height) has more pixels than are allowed."""
     width, height = size
+    max_megapixels = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
     if width * height > max_megapixels * 1e6:
         found = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
         raise UserError(f"{name}: {found}, more than the {max_megapixels:g} allowed; make it smaller")

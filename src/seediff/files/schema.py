@@ -97,7 +97,7 @@ def describe(hint: Any) -> str:
     if origin in (list, tuple, set, frozenset) and args:
         return f"a list of {_plural(describe(args[0]))}{bounds}"
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
-        return f"a table of names, each with {describe(args[1])}{bounds}"
+        return TABLE if args[1] is Any else f"a table of names, each with {describe(args[1])}{bounds}"
     plain = {
         int: "a whole number",
         float: "a number",
@@ -106,6 +106,8 @@ def describe(hint: Any) -> str:
         list: "a list",
         dict: TABLE,
     }
+    if hint is Any:
+        return "any value"
     if hint in plain:
         return plain[hint] + bounds
     if hint is NoneType:

@@ -19,9 +19,9 @@ from .. import __version__
 from ..base_config import Config, differences, load_config
 from ..dataset.native import ATTENTION, CONFIG, IMAGES, MASKS, SOFT, STEPS
 from ..errors import UserError
+from ..files.documents import read_toml
 from ..locking import LOCK, open_folder
 from ..outputs import LEFTOVER, make_folders, remove_tree, write_inside
-from ..toml import read_toml
 
 BATCHES = ".batches"
 LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"

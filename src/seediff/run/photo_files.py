@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import warnings
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..dataset import native
 from ..errors import UserError
+from ..files.pictures import open_picture
+from ..files.reading import PICTURE, read_bytes
+from ..files.sheets import read_csv
 from ..outputs import remove_inside, write_atomic
 from ..photos import Found, Photo
 
@@ -68,9 +68,8 @@ def read_failures(out: Path) -> list[dict[str, str]]:
 
 def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
     """(suffix, bytes) of a photograph for a dataset: the file itself where any reader sees in it what `read_photo` gave, else a PNG."""
-    data = path.read_bytes()
-    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
-        warnings.simplefilter("ignore")  # of its size, which `read_photo` has judged
+    data = read_bytes(path, PICTURE)
+    with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has judged its size
         suffix = COPIED.get(picture.format or "")
         plain = suffix and picture.mode == "RGB" and picture.getexif().get(EXIF_ORIENTATION, 1) == 1
         if suffix and plain and np.array_equal(np.asarray(picture), photo):
@@ -106,26 +105,3 @@ def find_named(
             why = f"{len(matches)} photographs are called that; name its folder too" if matches else "not among the photographs given"
             raise UserError(f"{path}, line {number}: file '{row['file']}': {why}")
         yield number, matches[0], row
-
-
-def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of a UTF-8 CSV file whose first line names its columns, with at least these. Raises UserError."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8: {error}") from error
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    try:
-        names = [name.strip() for name in reader.fieldnames or ()]
-        if missing := [c for c in columns if c not in names]:
-            raise UserError(f"{path}: the first line must name the columns {', '.join(columns)}; '{missing[0]}' is missing")
-        reader.fieldnames = names
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
-    for number, row in rows:
-        if any(row[c] is None for c in columns) or None in row:
-            raise UserError(f"{path}, line {number}: must have {len(names)} fields; put quotes around a list with commas")
-    return rows

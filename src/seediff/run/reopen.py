@@ -18,11 +18,11 @@ from ..base_config import RunConfig
 from ..dataset import native
 from ..dataset.store import find_extras
 from ..errors import UserError
+from ..files.documents import read_toml
 from ..outputs import remove_inside
 from ..photo_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..run_config import DatasetConfig, GenerateConfig, load_dataset_config
 from ..specs import sample_count
-from ..toml import read_toml
 from .folder import BatchRecord, make_room, open_run, write_record
 from .photo_files import read_failures
 

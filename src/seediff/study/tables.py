@@ -21,8 +21,8 @@ from typing import Any
 from ..augment_config import parse_recipe
 from ..base_config import load_config
 from ..errors import UserError
-from ..fields import checked
-from ..toml import read_toml
+from ..files.documents import read_toml
+from ..files.schema import checked
 from .sets import SetConfig
 
 FOLDER = Path(__file__).parent.parent / "studies"

@@ -22,7 +22,7 @@ from ..dataset import native
 from ..errors import UserError
 from ..evaluate.evaluation import evaluate, protocol_for
 from ..evaluate.predictions import check_pictures
-from ..fields import checked
+from ..files.schema import checked
 from ..fingerprint import content_fingerprint
 from ..models.mini.scene_sets import RENDERED
 from ..models.mini.scenes import SETS

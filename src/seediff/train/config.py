@@ -11,8 +11,8 @@ import tomli_w
 
 from .. import __version__
 from ..errors import UserError
-from ..fields import checked
-from ..toml import read_toml
+from ..files.documents import read_toml
+from ..files.schema import checked
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {

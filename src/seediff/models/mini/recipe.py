@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...toml import read_toml
+from ...files.documents import read_toml
 
 CROP = 64
 """Side of the crops, in pixels, that the autoencoder is trained on."""
