@@ -8,6 +8,7 @@ from PIL import Image
 from seediff.cli import main
 from seediff.config import SegmentConfig
 from seediff.errors import UserError
+from seediff.evaluate.floors import FLOORS
 from seediff.study import aggregation, segment_contest
 from seediff.study.pairs import chosen_pairs, folder_pairs, scene_pairs
 from seediff.study.segment_contest import PAPER, constants, read_best
@@ -82,6 +83,19 @@ def test_the_contest_end_to_end(tmp_path, few_ways, capsys):
     assert result == json.loads((tmp_path / "a" / "results.json").read_text())
     assert set(result["paper"]) == set(result["best"]) == set(PAPER)
     assert "mIoU" in capsys.readouterr().out
+    one, colours = result["floors"]["one"], result["best"]["colour-c"]
+    for name, row in result["best"].items():
+        if name.startswith("colour"):
+            continue
+        floors = result["ahead"]["best"][name]
+        assert list(floors) == [*FLOORS, "colour-c", "colour-s"]
+        assert floors["grid"]["segments"] == row["segments"]
+        for floor, its in (("one", one), ("colour-c", colours)):
+            assert floors[floor]["ahead"]["miou"] == pytest.approx(row["miou"] - its["miou"], abs=2e-4)
+            assert floors[floor]["ahead"]["acc"] == pytest.approx(row["acc"] - its["acc"], abs=2e-4)
+    table = (tmp_path / "a" / "results.md").read_text()
+    assert "### At the papers' constants: mIoU above each floor's" in table
+    assert len((tmp_path / "a" / "floors.csv").read_text().splitlines()) == 1 + 2 * 6 * (len(FLOORS) + 2)
     best = read_best(tmp_path / "j.json")
     assert {name: constants(way) for name, way in best.items()} == {name: row["constants"] for name, row in result["best"].items()}
     assert len((tmp_path / "a" / "tuning.csv").read_text().splitlines()) == 1 + 2 * len(PAPER)
@@ -100,6 +114,7 @@ def test_aggregation_end_to_end(tmp_path, few_ways):
     result = json.loads((tmp_path / "results.json").read_text())
     assert list(result["aggregation"]) == ["proportional", "only L", "only L/2", "only L/4 + L/8", "uniform"]
     assert result["aggregation"]["only L"]["constants"]["weights"] == "1"
+    assert list(result["ahead"]["aggregation_best"]["only L"]) == list(FLOORS)
     assert list(result["num_points"]) == ["8"]  # 64 anchors a side do not fit into latents of 32
     assert Image.open(tmp_path / "segments.jpg").size[0] > 500
 

@@ -138,6 +138,9 @@ def segments(
     missing: Annotated[
         Literal["error", "wrong", "skip"], Parameter(help="Labels without prediction: stop, count as wrong, or leave out.")
     ] = "error",
+    floors: Annotated[
+        bool, Parameter(help="Also what segments score that never look at the picture, and how far above these are.", negative=())
+    ] = False,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000,
     seed: Annotated[int, Parameter(help="Of the bootstrap.")] = 0,
@@ -149,13 +152,15 @@ def segments(
 
     - `seediff evaluate segments segments --labels VOCdevkit/VOC2012 --size 512`
 
+    - `seediff evaluate segments segments --labels labels --floors`
+
     - `seediff evaluate segments segments --labels cocostuff/dataset --list Coco164kFull_Stuff_Coarse_7.txt --size 512 --json coco.json`
     """
     from rich.console import Console
 
     from ..outputs import make_writable
     from ..progress import no_progress, progress_bar, progress_lines
-    from .segments import evaluate_segments, notes, score_table, write_json
+    from .segments import evaluate_segments, floor_table, notes, score_table, write_json
 
     make_writable(None, json)
     with no_progress() if quiet else progress_bar() if sys.stderr.isatty() else progress_lines() as progress:
@@ -172,6 +177,7 @@ def segments(
             size=size,
             resize_predictions=resize_predictions,
             missing=missing,
+            floors=floors,
             seed=seed,
             draws=draws,
             progress=progress,
@@ -180,6 +186,8 @@ def segments(
     if json is not None:
         write_json(scores, json)  # first: whoever reads the table may have had enough of it
     console.print(score_table(scores))
+    if floors:
+        console.print(floor_table(scores))
     for line in notes(scores):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if json is not None:

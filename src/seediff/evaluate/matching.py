@@ -132,8 +132,9 @@ def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
 
     It is the k of K-Means-S, which is told as many clusters as its image has classes; parts of one class that do not touch are one.
     """
-    ids = np.unique(label)
-    return int(np.count_nonzero((ids >= 0) & (ids != unlabelled)))
+    ids = label[(label >= 0) & (label != unlabelled)]
+    few = ids.max(initial=0) < MAX_SEGMENTS  # counting takes a tenth of the time of sorting
+    return int(np.count_nonzero(np.bincount(ids))) if few else len(np.unique(ids))
 
 
 def _sums(index: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:

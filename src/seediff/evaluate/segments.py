@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..outputs import write_atomic
+from .floors import FLOORS, FloorScore, floor_maps, score_floors
 from .label_maps import centre_square, pair, read_label_map, resize_nearest
 from .labels import LabelSet, Layout, open_labels, select
 from .matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
@@ -27,6 +28,8 @@ Progress = Callable[[int, int, str], None]
 
 NAMED = 20
 """How many labels of which something is wrong an error names."""
+
+TITLES = {"acc": "ACC", "miou": "mIoU"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class SegmentScores:
     images: evaluated. missing: labels without prediction, counted as wrong or left out as `missing_are` says.
     pixels: labelled ones. unpredicted: share of these that no segment covers; they count as wrong.
     size: side that labels were brought to, None for their own. center_crop: only the centre square counted.
+    floors: each floor by its name in `floors.FLOORS`, and how far above it these scores are; none unless they were asked for.
     """
 
     protocol: Protocol
@@ -66,6 +70,7 @@ class SegmentScores:
     size: int | None
     center_crop: bool
     seed: int
+    floors: Mapping[str, FloorScore] = field(default_factory=dict)
 
 
 def evaluate_segments(
@@ -82,6 +87,7 @@ def evaluate_segments(
     size: int | None = None,
     resize_predictions: bool = False,
     missing: Missing = "error",
+    floors: bool = False,
     seed: int = 0,
     draws: int = 2000,
     progress: Progress | None = None,
@@ -95,6 +101,7 @@ def evaluate_segments(
             as DiffSeg's paper evaluates (512, or 320). A prediction has the size of its label or that of the square.
         resize_predictions: bring predictions of other sizes to their label's (nearest).
         missing: labels without prediction are an error, wrong throughout, or skipped.
+        floors: also what segments score that never look at the picture, on the same labels by the same protocol.
         seed, draws: of the bootstrap.
 
     Raises UserError naming the file, or the option, that is not as it should be; where that is so with several labels or predictions, all
@@ -113,6 +120,8 @@ def evaluate_segments(
     chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
     unpredicted = 0
     bad: dict[str, UserError] = {}
+    blind: dict[str, list[Contingency]] = {floor: [] for floor in FLOORS} if floors else {}
+    pieces: dict[str, list[int]] = {floor: [] for floor in blind}
 
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
@@ -129,6 +138,9 @@ def evaluate_segments(
                 continue
             table = contingency(prediction, label, len(label_set.classes))
             unpredicted += int(table.unpredicted.sum())
+            for floor, found in floor_maps(prediction, label).items() if floors else ():
+                blind[floor].append(contingency(found, label, len(label_set.classes)))
+                pieces[floor].append(int(found.max()) + 1)
             yield table
         if bad:
             raise _all_in_one(bad, len(chosen))
@@ -138,9 +150,13 @@ def evaluate_segments(
         progress(len(chosen), len(chosen), "intervals")
     if not tallies.pixels.any():
         raise UserError(f"{labels}: no pixel of the {len(chosen)} labels is labelled, so there is nothing to evaluate")
-    return _score(
+    scores = _score(
         tallies, label_set, protocol, seed, draws, unpredicted=unpredicted, absent=len(absent), missing=missing, size=size, crop=center_crop
     )
+    if not floors:
+        return scores
+    counts = {floor: stack(tally_images(tables, protocol)) for floor, tables in blind.items()}
+    return replace(scores, floors=score_floors(tallies, counts, pieces, seed=seed, draws=draws))
 
 
 def _check(protocol: str, missing: str, size: int | None, draws: int) -> None:
@@ -239,7 +255,8 @@ def _score(
 
 
 def to_json(scores: SegmentScores) -> dict:
-    """The scores as JSON values under the names of SegmentScores' fields; per_class holds, by name, those of ClassScore.
+    """The scores as JSON values under the names of SegmentScores' fields; per_class and floors hold, by name, those of ClassScore and
+    FloorScore.
 
     What is NaN, the IoU of a class that is nowhere, is null.
     """
@@ -247,10 +264,13 @@ def to_json(scores: SegmentScores) -> dict:
     def plain(value: object) -> object:
         if isinstance(value, float):
             return None if math.isnan(value) else value
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items()}
         return [plain(v) for v in value] if isinstance(value, tuple) else value
 
     record = {key: plain(value) for key, value in vars(scores).items()}
-    record["per_class"] = {name: {key: plain(value) for key, value in vars(c).items()} for name, c in scores.per_class.items()}
+    for key in ("per_class", "floors"):
+        record[key] = {name: plain(asdict(one)) for name, one in getattr(scores, key).items()}
     return record
 
 
@@ -277,6 +297,25 @@ def score_table(scores: SegmentScores) -> Table:
     return table
 
 
+def floor_table(scores: SegmentScores) -> Table:
+    """Every floor's scores, and how far above them the segments are, as a table for the terminal."""
+    from rich.table import Table
+
+    table = Table("floor", "segments", "ACC", "ahead, 95 % CI", "mIoU", "ahead, 95 % CI", title="segments that never look at the picture")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, one in scores.floors.items():
+        ahead = one.ahead
+        cells = (f"{one.acc:.1%}", signed(ahead.acc, ahead.acc_ci95), f"{one.miou:.1%}", signed(ahead.miou, ahead.miou_ci95))
+        table.add_row(name, f"{one.segments:.1f}", *cells)
+    return table
+
+
+def signed(value: float, bounds: tuple[float, float]) -> str:
+    """A difference of two scores in points, with its interval: +4.1 [+1.1, +8.6]."""
+    return f"{100 * value:+.1f} [{100 * bounds[0]:+.1f}, {100 * bounds[1]:+.1f}]"
+
+
 def notes(scores: SegmentScores) -> list[str]:
     """What a reader of the scores should know about them, a line each."""
     lines = [scores.labels]
@@ -290,7 +329,17 @@ def notes(scores: SegmentScores) -> list[str]:
     if scores.unpredicted >= 0.0005:
         hint = "" if scores.center_crop else " (--center-crop evaluates the centre square only)"
         lines.append(f"{scores.unpredicted:.1%} of the labelled pixels have no segment and count as wrong{hint}.")
+    for score in ("acc", "miou") if scores.floors else ():
+        lines.append(_standing(scores, score))
     return lines
+
+
+def _standing(scores: SegmentScores, score: str) -> str:
+    """Whether the segments are worth more than the strongest floor, as far as the interval of the difference tells."""
+    name, floor = max(scores.floors.items(), key=lambda item: getattr(item[1], score))
+    value, (low, high) = getattr(floor.ahead, score), getattr(floor.ahead, f"{score}_ci95")
+    word = "above it" if low > 0 else "below it" if high < 0 else "no different from it as far as these images tell"
+    return f"{TITLES[score]}: the strongest floor is {FLOORS[name]}; the segments are {word}, {signed(value, (low, high))} points."
 
 
 def _interval(bounds: tuple[float, float]) -> str:

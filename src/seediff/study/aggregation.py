@@ -14,6 +14,7 @@ from ..models.registry import load_model
 from ..outputs import make_writable
 from .pairs import Pairs
 from .segment_contest import PICTURES, THRESHOLDS, constants
+from .segment_floors import ahead_of_floors, floor_figures, with_floors
 from .segment_scores import Way, try_ways
 from .segment_table import segment_sheet, write_segments
 
@@ -45,7 +46,7 @@ def run_aggregation_study(
     json_path: Path | None,
 ) -> dict[str, Any]:
     """DiffSeg with each way to weigh the resolutions, at `base`'s threshold and at each one's own best on these very pairs (so the
-    latter flatters all alike), and with one constant of `sweeps` at a time changed; tables and pictures in `out`."""
+    latter flatters all alike) beside the floors, and with one constant of `sweeps` at a time changed; tables and pictures in `out`."""
     make_writable(out, json_path)
     model = load_model(model_name, device=device)
     levels = len(model.pipe.unet.config.block_out_channels)
@@ -56,7 +57,7 @@ def run_aggregation_study(
         values = [v for v in SWEEPS[option] if option != "num_points" or v <= model.latent_side]
         ways |= {f"{option} {value}": replace(base, **{option: value}) for value in values}
     with Progress(transient=True) as progress:
-        tested = try_ways(model, pairs, ways, progress=progress, about="measuring", seed=seed, pictures=PICTURES)
+        tested = try_ways(model, pairs, with_floors(ways), progress=progress, about="measuring", seed=seed, pictures=PICTURES)
 
     def rows(names: Mapping[str, str]) -> dict[str, Any]:
         return {shown: {**tested[name].figures(), "constants": constants(ways[name])} for shown, name in names.items()}
@@ -65,6 +66,9 @@ def run_aggregation_study(
     result["aggregation"] = rows({name: f"weights {name}" for name in weights})
     best = {name: max((f"{name} at {t}" for t in THRESHOLDS), key=lambda way: tested[way].miou()) for name in weights}
     result["aggregation_best"] = rows(best)
+    sections = {"aggregation": {name: f"weights {name}" for name in weights}, "aggregation_best": best}
+    result["ahead"] = {section: ahead_of_floors(tested, names, {}) for section, names in sections.items()}
+    result["floors"] = floor_figures(tested)
     for option in sweeps:
         result[option] = rows({name.removeprefix(f"{option} "): name for name in ways if name.startswith(f"{option} ")})
     shown = {name: tested[best[name]].pictures for name in weights}

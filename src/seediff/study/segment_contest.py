@@ -18,6 +18,7 @@ from ..errors import UserError, first_line
 from ..models.registry import load_model
 from ..outputs import make_writable
 from .pairs import Pairs
+from .segment_floors import ahead_of_floors, floor_figures, with_floors
 from .segment_scores import Floor, Outcome, Way, try_ways
 from .segment_table import segment_sheet, write_segments
 
@@ -69,7 +70,7 @@ def run_segment_study(
     json_path: Path | None,
 ) -> dict[str, Any]:
     """Every method on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those of `best`
-    (from `read_best`, or none). Tables and pictures in `out`."""
+    (from `read_best`, or none); and how far each is above the floors. Tables and pictures in `out`."""
     make_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
@@ -85,10 +86,14 @@ def run_segment_study(
                 trials += [{"method": method, "miou": round(s, 4), **constants(w)} for s, w in zip(scores, some, strict=True)]
             result["tune"] = tune.name
         ways = {f"paper {name}": way for name, way in PAPER.items()} | {f"best {name}": way for name, way in best.items()}
-        tested = try_ways(model, pairs, ways, progress=progress, about="measuring", seed=seed, pictures=PICTURES)
+        tested = try_ways(model, pairs, with_floors(ways), progress=progress, about="measuring", seed=seed, pictures=PICTURES)
     for kind, some in (("paper", PAPER), ("best", best)):
         if some:
             result[kind] = {name: _row(tested[f"{kind} {name}"], way) for name, way in some.items()}
+            methods = {name: f"{kind} {name}" for name, way in some.items() if isinstance(way, SegmentConfig)}
+            colours = {name: f"{kind} {name}" for name in some if name not in methods}
+            result.setdefault("ahead", {})[kind] = ahead_of_floors(tested, methods, colours)
+    result["floors"] = floor_figures(tested)
     shown = {name: tested[f"{'best' if best else 'paper'} {name}"].pictures for name in PAPER}
     write_segments(out, result, trials, segment_sheet(pairs, shown), json_path)
     return result
@@ -125,6 +130,7 @@ def constants(way: Way) -> dict[str, Any]:
     """What defines a way, for tables: only what its method uses."""
     if isinstance(way, Floor):
         return {"k": way.k}
+    assert isinstance(way, SegmentConfig)  # no study has constants of what does not look at the picture
     weights = way.weights if isinstance(way.weights, str) else ",".join(f"{w:g}" for w in way.weights)
     if way.method == "diffcut":
         return {"cut_threshold": way.cut_threshold, "cut_power": way.cut_power, "refine": way.refine}

@@ -10,8 +10,9 @@ import numpy as np
 from rich.progress import Progress
 
 from ..config import SegmentConfig
+from ..evaluate.floors import floor_map
 from ..evaluate.matching import Tally, contingency, count_segments, match, tally
-from ..evaluate.scores import accuracy, bootstrap, class_iou, mean_iou, stack
+from ..evaluate.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from ..fit import Window, cut
 from ..methods.diffcut import refine_segments
 from ..models.registry import Model
@@ -30,7 +31,15 @@ class Floor:
     k: int | str
 
 
-Way = SegmentConfig | Floor
+@dataclass(frozen=True)
+class Blind:
+    """A floor of `evaluate.floors`, which does not look at the picture. like: the earlier way that `grid` has as many segments as."""
+
+    floor: str
+    like: str = ""
+
+
+Way = SegmentConfig | Floor | Blind
 
 
 @dataclass
@@ -44,7 +53,7 @@ class Outcome:
     def figures(self) -> dict[str, Any]:
         """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, IoU of each class that is
         there, and the mean number of segments."""
-        counts = stack(self.tallies)
+        counts = self.counts()
         iou = class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))
         intervals = bootstrap(counts)
         return {
@@ -56,8 +65,11 @@ class Outcome:
             "per_class": {str(i): _short(v) for i, v in enumerate(iou) if not np.isnan(v)},
         }
 
+    def counts(self) -> Tallies:
+        return stack(self.tallies)
+
     def miou(self) -> float:
-        counts = stack(self.tallies)
+        counts = self.counts()
         return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
 
 
@@ -70,7 +82,8 @@ def try_ways(
     for number, image, label_map, seen in _looked(model, pairs, list(ways.values())):
         truth = max(1, count_segments(label_map, unlabelled=-1))
         for name, way in ways.items():
-            found = divide(image, seen, way, truth, label_map.shape, seed)
+            pieces = tested[way.like].segments[-1] if isinstance(way, Blind) and way.like else truth
+            found = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
             table = contingency(found, label_map, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
             tested[name].segments.append(int(found.max()) + 1)
@@ -80,8 +93,12 @@ def try_ways(
     return tested
 
 
-def divide(image: np.ndarray, seen: Mapping[tuple[bool, int], Seen], way: Way, truth: int, size: Sequence[int], seed: int) -> np.ndarray:
-    """Label map (H, W) int32 of one image by one way. truth: how many segments it has."""
+def divide(
+    image: np.ndarray, seen: Mapping[tuple[bool, int], Seen], way: Way, truth: int, size: Sequence[int], seed: int, *, pieces: int = 1
+) -> np.ndarray:
+    """Label map (H, W) int32 of one image by one way. truth: how many segments it has. pieces: how many a grid shall have."""
+    if isinstance(way, Blind):
+        return floor_map(way.floor, size[0], size[1], pieces=pieces)
     if isinstance(way, Floor):
         return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
     k = truth if way.k == "truth" else way.k

@@ -27,7 +27,14 @@ TITLES = {
     "kl_threshold": "Threshold of the symmetric KL divergence",
     "num_points": "Anchors a side",
     "timestep": "Noise level that the UNet is told",
+    "floors": "Floors: divisions that never look at the picture",
 }
+SCORES = {"acc": "ACC", "miou": "mIoU"}
+NOTE = (
+    "Method less floor, with the paired 95 % bootstrap interval over images: above 0 throughout, the method is worth more than the floor. "
+    "`grid` has as many tiles as the method made segments in that image, `grid-truth` as many as the label map shows classes; `colour-…` "
+    "is K-Means on colour and position, which looks at the picture without a model."
+)
 SIDE = 160
 """Pixels of a picture in the grid."""
 
@@ -35,12 +42,14 @@ SIDE = 160
 def write_segments(
     out: Path, result: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], sheet: np.ndarray, json_path: Path | None
 ) -> None:
-    """Write results.md, results.csv, results.json (and `json_path`), tuning.csv when there are trials, and segments.jpg, atomically."""
+    """Write results.md, results.csv, floors.csv, results.json (and `json_path`), tuning.csv when there are trials, and segments.jpg,
+    atomically."""
     for path in (out / "results.json", *([json_path] if json_path else [])):
         write_atomic(path, json_bytes(result))
     write_atomic(out / "results.md", markdown(result).encode("utf-8"))
     rows = [{"section": section, "name": name, **_cells(row)} for section, name, row in _rows(result)]
     write_atomic(out / "results.csv", csv_bytes(rows))
+    write_atomic(out / "floors.csv", csv_bytes(list(_floor_rows(result))))
     if trials:
         write_atomic(out / "tuning.csv", csv_bytes(trials))
     picture = io.BytesIO()
@@ -49,7 +58,7 @@ def write_segments(
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Every section of the result as a Markdown table."""
+    """Every section of the result as a Markdown table, and each section's methods against each floor."""
     about = ", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "protocol", "tune") if key in result)
     lines = [about]
     before = None
@@ -64,6 +73,11 @@ def markdown(result: Mapping[str, Any]) -> str:
             + " | ".join(str(cells[key]) for key in ("acc", "acc 95 %", "miou", "miou 95 %", "segments"))
             + f" | {cells['constants']} |"
         )
+    if "ahead" in result:
+        lines += ["", "## Against the floors", "", NOTE]
+    for section, methods in result.get("ahead", {}).items():
+        for score, title in SCORES.items():
+            lines += ["", f"### {TITLES[section]}: {title} above each floor's", "", *_floor_lines(methods, score)]
     return "\n".join(lines) + "\n"
 
 
@@ -79,6 +93,43 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
         tables[section].add_row(Text(name), *(Text(str(cells[key])) for key in ("acc", "miou", "miou 95 %", "segments", "constants")))
     for table in tables.values():
         console.print(table)
+    for section, methods in result.get("ahead", {}).items():
+        console.print(_strongest(methods, f"{TITLES[section]}: against the strongest floor"))
+
+
+def _strongest(methods: Mapping[str, Any], title: str) -> Table:
+    """A row a method: by each score the floor that has the highest, and how far the method is above it."""
+    table = Table("", *(head for name in SCORES.values() for head in (f"{name}: floor", "ahead, 95 %")), title=title, title_justify="left")
+    for method, floors in methods.items():
+        cells = []
+        for score in SCORES:
+            floor = max(floors, key=lambda name: floors[name][score])
+            cells += [f"{floor} {floors[floor][score]}", _ahead(floors[floor], score)]
+        table.add_row(Text(method), *map(Text, cells))
+    return table
+
+
+def _floor_lines(methods: Mapping[str, Any], score: str) -> Iterator[str]:
+    """A Markdown table: a row a floor with its own score, a column a method with how far it is above."""
+    yield "| | floor | " + " | ".join(methods) + " |"
+    yield "|---|---|" + "---|" * len(methods)
+    for floor in next(iter(methods.values()), {}):
+        rows = [floors[floor] for floors in methods.values()]
+        own = {row[score] for row in rows}  # several where it has as many segments as the method
+        yield f"| {floor} | " + (f"{own.pop()}" if len(own) == 1 else "its own") + " | " + " | ".join(_ahead(r, score) for r in rows) + " |"
+
+
+def _floor_rows(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for section, methods in result.get("ahead", {}).items():
+        for method, floors in methods.items():
+            for floor, row in floors.items():
+                scores = {f"floor {score}": row[score] for score in SCORES} | {f"{score} ahead": _ahead(row, score) for score in SCORES}
+                yield {"section": section, "name": method, "floor": floor, "floor segments": row["segments"], **scores}
+
+
+def _ahead(row: Mapping[str, Any], score: str) -> str:
+    low, high = row["ahead"][f"{score}_ci95"]
+    return f"{row['ahead'][score]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
