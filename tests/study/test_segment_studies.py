@@ -89,7 +89,7 @@ def test_the_contest_end_to_end(tmp_path, few_ways, capsys):
             continue
         floors = result["ahead"]["best"][name]
         assert list(floors) == [*FLOORS, "colour-c", "colour-s"]
-        assert floors["grid"]["segments"] == row["segments"]
+        assert floors["grid"]["segments"] == pytest.approx(row["segments"], abs=0.006)
         for floor, its in (("one", one), ("colour-c", colours)):
             assert floors[floor]["ahead"]["miou"] == pytest.approx(row["miou"] - its["miou"], abs=2e-4)
             assert floors[floor]["ahead"]["acc"] == pytest.approx(row["acc"] - its["acc"], abs=2e-4)
