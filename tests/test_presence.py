@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seediff.encode import encode_images
+from seediff.encode import capture_clean, denoising_errors, encode_images
 from seediff.errors import UserError
 from seediff.models.mini.scenes import load_scenes
-from seediff.presence import STRONGEST, find_classes, log_ratio, presence
+from seediff.presence import LARGEST_GAIN, STRONGEST, TIMESTEP, WEIGHT, find_classes, gains, log_ratio, presence
 from seediff.types import AttentionMaps
 
 SIDE = 16
@@ -98,6 +99,87 @@ def test_mistakes_are_answered() -> None:
         presence(maps, "cat")
     with pytest.raises(UserError, match="none was captured"):
         presence(replace(maps, cross_attention={}), "dog")
+
+
+def errors_of(values: dict[str, float], *, better: dict[str, float], row: int) -> dict[str, torch.Tensor]:
+    """Squared errors (2, SIDE, SIDE) of each sentence, everywhere, and other ones in one row of the image."""
+    found = {}
+    for name, value in values.items():
+        found[name] = torch.full((2, SIDE, SIDE), value)
+        found[name][:, row] = better.get(name, value)
+        found[name][1] *= 7  # another timestep, another scale
+    return found
+
+
+def ratios_of(rows: dict[str, int]) -> dict[str, torch.Tensor]:
+    """Attention ratios (SIDE, SIDE) that are high in one row of the image."""
+    found = {}
+    for name, row in rows.items():
+        found[name] = torch.zeros(SIDE, SIDE)
+        found[name][row] = 1.0
+    return found
+
+
+def test_the_class_that_explains_where_both_look() -> None:
+    """A car asked for a bus: attention to both in the same place, where the error is smaller with the one than with the other and none."""
+    errors = errors_of({"": 0.5, "car": 0.4, "bus": 0.2}, better={"": 0.3, "car": 0.2, "bus": 0.25}, row=3)
+    found = gains(errors, ratios_of({"car": 3, "bus": 3}))
+    assert found == pytest.approx({"car": math.log(0.25 / 0.2), "bus": math.log(0.2 / 0.25)}, abs=1e-6)
+    elsewhere = gains(errors, ratios_of({"car": 5, "bus": 5}))  # where the other sentence is better
+    assert elsewhere == {"car": -LARGEST_GAIN, "bus": LARGEST_GAIN}
+    alone = gains({name: errors[name] for name in ("", "bus")}, ratios_of({"bus": 3}))  # against no class at all
+    assert alone["bus"] == pytest.approx(math.log(0.3 / 0.25), abs=1e-6)
+
+
+def test_a_class_that_was_not_compared_explains_nothing() -> None:
+    errors = errors_of({"": 0.5, "car": 0.4}, better={}, row=0)
+    assert gains(errors, ratios_of({"car": 1, "bus": 1}))["bus"] == -LARGEST_GAIN
+
+
+@given(st.floats(0.01, 100), st.integers(0, SIDE - 1))
+def test_what_the_model_predicts_makes_no_difference(factor: float, row: int) -> None:
+    """Noise, image or velocity: their errors differ by a factor a timestep."""
+    errors = errors_of({"": 0.5, "car": 0.4, "bus": 0.45}, better={"car": 0.35}, row=3)
+    scaled = {name: one * torch.tensor([factor, 1.0])[:, None, None] for name, one in errors.items()}
+    ratios = ratios_of({"car": row, "bus": 3})
+    assert gains(scaled, ratios) == pytest.approx(gains(errors, ratios), abs=1e-4)
+
+
+@given(st.floats(-LARGEST_GAIN, LARGEST_GAIN))
+def test_a_gain_moves_the_score(gain: float) -> None:
+    maps = cross_maps()
+    before, after = presence(maps, "dog"), presence(maps, "dog", gain)
+    assert math.log(after / (1 - after)) == pytest.approx(math.log(before / (1 - before)) + WEIGHT * gain, abs=1e-6)
+
+
+def test_errors_are_those_of_the_models_own_denoising(mini_model) -> None:
+    """Of a v-prediction model: by plain arithmetic from its predictions, and any number of prompts at once."""
+    pipe = mini_model.pipe
+    latents = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
+    prompts = ["", *(f"a photo of a {name}" for name in ("dog", "cat", "car", "bus", "boat", "bird", "cow", "horse", "sheep"))]
+    found = denoising_errors(mini_model, latents, prompts, timesteps=(300, 500))
+    assert found.shape == (10, 2, 16, 16)
+    signal = float(pipe.scheduler.alphas_cumprod[500])
+    noise = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(500))
+    with torch.no_grad():
+        embeddings, _ = pipe.encode_prompt([prompts[3]], "cpu", 1, False)
+        noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise
+        predicted = pipe.unet(noisy[None], 500, encoder_hidden_states=embeddings).sample[0]
+    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    image = signal**0.5 * noisy - (1 - signal) ** 0.5 * predicted  # what it takes the image for
+    expected = (image - latents).square().mean(0) / (1 - signal)
+    torch.testing.assert_close(found[3, 1], expected, atol=1e-4, rtol=1e-3)
+    alone = denoising_errors(mini_model, latents, prompts[3:4], timesteps=(300, 500))
+    torch.testing.assert_close(alone[0], found[3], atol=1e-5, rtol=1e-4)
+
+
+def test_more_classes_than_are_compared(mini_model, monkeypatch) -> None:
+    monkeypatch.setattr("seediff.presence.MOST_COMPARED", 1)
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    (scores,) = find_classes(mini_model, latents, [[("a photo of a dog and a cat", ("dog", "cat"))]])
+    maps = capture_clean(mini_model, latents, ["a photo of a dog and a cat"], [("dog", "cat")], timestep=TIMESTEP, kind="cross")[0]
+    last = min(("dog", "cat"), key=lambda name: presence(maps, name))
+    assert scores[last] == pytest.approx(presence(maps, last, -LARGEST_GAIN), abs=1e-5)
 
 
 def test_scores_do_not_depend_on_the_batch(mini_model) -> None:

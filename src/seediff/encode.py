@@ -240,6 +240,34 @@ def capture_clean(
     return recorder.maps(words, texts)
 
 
+@torch.no_grad()
+def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]) -> torch.Tensor:
+    """How far the UNet is off, at every position, when it is to denoise one image with each of several prompts: (P, K, L, L) float32.
+
+    latents: of one image (4, L, L), noised at each of K timesteps with noise that follows from the timestep alone, the same for every
+    prompt and image. Squared errors, mean over channels; in whatever the model predicts, so that only ratios mean something.
+    """
+    signal_of, _ = check_schedule(model, timesteps)
+    pipe = model.pipe
+    kind = pipe.scheduler.config.get("prediction_type", "epsilon")
+    embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
+    found = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
+    for number, timestep in enumerate(timesteps):
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
+        signal = float(signal_of[timestep])
+        noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise
+        target = {"epsilon": noise, "sample": latents, "v_prediction": signal**0.5 * noise - (1 - signal) ** 0.5 * latents}[kind].float()
+        for start in range(0, len(prompts), TOGETHER):
+            part = embeddings[start : start + TOGETHER]
+            predicted = pipe.unet(noisy.expand(len(part), *latents.shape), timestep, encoder_hidden_states=part).sample
+            found[start : start + len(part), number] = (predicted.float() - target).square().mean(1)
+    return found
+
+
+TOGETHER = 8
+"""Prompts that go through the UNet together."""
+
+
 def _generator(seed: int, index: int) -> torch.Generator:
     """Noise of its own for each pair; neighbouring seeds and indices have nothing in common."""
     state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]

@@ -15,7 +15,7 @@ from .run_config import DatasetConfig
 Fit = Literal["resize", "crop", "tile"]
 """How a photograph of any shape meets the model's square: squeezed into it, its centred square cut out, or several squares."""
 
-PRESENCE, NAME_THRESHOLD = 0.87, 0.514
+PRESENCE, NAME_THRESHOLD = 0.86, 0.514
 """Where neither the user nor the model's preset says: what the first embedded model had. `mask` and `segment --names` tell when they go by
 these; `seediff tune` finds a model's own."""
 

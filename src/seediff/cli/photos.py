@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from ..base_config import read_table
 from ..config import SegmentConfig
 from ..errors import UserError
-from ..photo_config import PRESENCE, MaskPhotosConfig, SegmentPhotosConfig
+from ..photo_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..progress import show_progress
 from ..prompts import DEFAULT_PROMPTS, parse_classes, parse_names
 from ..run.address import Out
@@ -105,9 +105,7 @@ def segment(
         option(IMAGES, "CSV with the columns file and caption, or a folder of NAME.txt: each caption's words are names."),
     ] = None,
     vote: Annotated[Literal["mean", "majority"] | None, option(IMAGES, "How a segment chooses its word.", "mean")] = None,
-    name_threshold: Annotated[
-        float | None, option(IMAGES, "Segments that score lower stay unnamed.", SegmentPhotosConfig.name_threshold)
-    ] = None,
+    name_threshold: Annotated[float | None, option(IMAGES, "Segments that score lower stay unnamed.", "the model's own")] = None,
     labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, called as the photographs.")] = None,
     segments: SegmentOptions | None = None,
     photos: PhotoOptions | None = None,
@@ -197,7 +195,7 @@ def mask(
         option(IMAGES, "Squeeze photographs into the model's square, or mask only their centred square.", "resize"),
     ] = None,
     presence: Annotated[
-        float | None, option(MASKS, "Classes that score lower are taken to be absent and get no mask; 0: all get one.", PRESENCE)
+        float | None, option(MASKS, "Classes that score lower are taken to be absent and get no mask; 0: all get one.", "the model's own")
     ] = None,
     timesteps: Annotated[str | None, option(CAPTURE, "Noise levels at which attention is captured.", "50,150,250,350,450,550")] = None,
     masks: MaskOptions | None = None,

@@ -162,7 +162,8 @@ class MaskJob(Job[PhotoSpec]):
         if not asked:
             return scores, maps
         latents = encode_images(self.model, [readable[i][1] for i in asked])  # once: the score and the maps look at the same
-        found = find_classes(self.model, latents, [self.prompts(readable[i][0].classes) for i in asked])
+        sentences = [self.prompts(readable[i][0].classes) for i in asked]
+        found = find_classes(self.model, latents, sentences, template=self.config.prompts[0])
         present = [[name for name, score in one.items() if score >= self.config.presence] for one in found]
         some = [row for row, classes in enumerate(present) if classes]
         captured = capture_classes(
