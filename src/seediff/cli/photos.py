@@ -161,17 +161,18 @@ def segment(
         from ..models.registry import read_words_known, resolve_name
 
         words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
-    if (settled.names or captions is not None) and not quiet:
-        say_never_tuned(never_tuned("segment", settled, (line, file), tuned))
+    untuned = never_tuned("segment", settled, (line, file), tuned) if (settled.names or captions is not None) and not quiet else ""
     if dry_run:
         from ..run.place import describe_at
 
         print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, words=words, labels=labels)))
+        say_never_tuned(untuned)
         return
     with show_progress(quiet, place, "photographs") as progress:
         result = segment_photos(settled, found.photos, place, words=words, labels=labels, engine=workers, progress=progress)
     if not quiet:
         show_segments(result, found.skipped)
+    say_never_tuned(untuned)
     complain(result.failed, found.photos, place)
 
 
@@ -258,17 +259,18 @@ def mask(
     file = read_table(config, MaskPhotosConfig) if config else {}
     more = tuned_table(tuned, "mask", {**file, **line}.get("model"))
     settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model", tuned=more)
-    if not quiet:
-        say_never_tuned(never_tuned("mask", settled, (line, file), tuned))
+    untuned = "" if quiet else never_tuned("mask", settled, (line, file), tuned)
     if dry_run:
         from ..run.place import describe_at
 
         print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, classes_of=classes_of)))
+        say_never_tuned(untuned)
         return
     with show_progress(quiet, place, "photographs") as progress:
         result = mask_photos(settled, found.photos, place, classes_of=classes_of, engine=workers, progress=progress)
     if not quiet:
         show_masks(result, settled, found.skipped)
+    say_never_tuned(untuned)
     complain(result.failed, found.photos, place)
 
 
@@ -286,7 +288,7 @@ def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> t
 
 
 def say_never_tuned(text: str) -> None:
-    """On stderr, so that nothing that reads the results meets it."""
+    """On stderr, so that nothing that reads the results meets it, and after the work: what cannot be done is told in one line."""
     if text:
         print(f"seediff: {text}", file=sys.stderr)
 
