@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from .errors import UserError
+from .files.documents import read_json
+from .files.reading import SETTINGS
 from .levels import check_levels
 from .method_defaults import check_capture
 from .models.registry import check_known, read_classes, resolve_name
@@ -31,7 +33,6 @@ def check_files(config: DatasetConfig) -> None:
 def read_part(folder: Path, part: str) -> dict[str, Any]:
     """config.json of a part of a pipeline, such as "unet"; empty when it cannot be read."""
     try:
-        config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / part / "config.json", dict[str, Any], limit=SETTINGS)
+    except UserError:
         return {}
-    return config if isinstance(config, dict) else {}

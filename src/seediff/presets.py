@@ -6,14 +6,15 @@ The paper's constants are for Stable Diffusion at 512². A small model has other
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .config import CaptureConfig, MaskConfig, SegmentConfig
-from .errors import UserError, first_line
-from .files.schema import checked
+from .errors import UserError
+from .files.documents import read_json
+from .files.reading import SETTINGS
+from .files.schema import checked, fit
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,7 @@ def _read_preset(model: str) -> tuple[Path | None, dict[str, Any]]:
     path = _preset_file(model)
     if path is None:
         return None, {}
-    try:
-        return path, dict(json.loads(path.read_text(encoding="utf-8")).get("preset", {}))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({first_line(error)})") from error
+    return path, fit(read_json(path, dict[str, Any], limit=SETTINGS).get("preset", {}), dict[str, Any], f"{path}, 'preset'")
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:

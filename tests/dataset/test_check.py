@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seediff import masks
+from seediff import cli, masks
 from seediff.dataset import check, native
 from seediff.dataset.check import Finding, check_dataset
 from seediff.dataset.fix import fix_dataset
@@ -161,3 +161,20 @@ def test_limits_of_degenerate_masks_are_those_of_the_masks():
 def test_no_folder(tmp_path):
     with pytest.raises(UserError, match="is no folder"):
         check_dataset(tmp_path / "pets")
+
+
+def test_fix_never_writes_into_a_folder_that_is_no_dataset(tmp_path, capsys):
+    """A VOC set, a YOLO set and a segmenter are not sets that lost their rows."""
+    for names in (
+        ["JPEGImages/a.jpg", "SegmentationClass/a.png", "classes.txt"],
+        ["images/train/a.png", "labels/train/a.txt"],
+        ["config.json"],
+    ):
+        folder = tmp_path / names[0].partition("/")[0]
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"background\ndog\n")
+        before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+        assert cli.main(["check", str(folder), "--fix"]) == 2
+        assert "nothing was written" in capsys.readouterr().err
+        assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from test_store import item, names
 
+from seediff.dataset import voc
 from seediff.dataset.store import labels_of, open_native, write_native
 from seediff.dataset.voc import export_voc, import_voc
 from seediff.errors import UserError
@@ -139,3 +140,9 @@ def test_a_real_folder(tmp_path):
         assert two.row == one.row
         assert np.array_equal(two.label_map(), labels_of(one, 20))
         assert two.image.read_bytes() == one.image.read_bytes()
+
+
+def test_a_byte_order_mark_makes_no_class(tmp_path):
+    """Some editors put one first; the background was then a class, and every other label one off."""
+    (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\r\n".encode())
+    assert voc._read_classes(tmp_path) == ("dog",)

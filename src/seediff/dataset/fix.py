@@ -30,11 +30,22 @@ def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
     folder = Path(folder)
     if not any(one.kind in FIXABLE for one in findings):
         return []
+    if any(one.kind == "lost" for one in findings) and not _has_samples(folder):
+        raise UserError(
+            f"{folder}: is no dataset of SeeDiff that lost a file: it has no picture in {native.IMAGES}/ with a label map of its name in "
+            f"{native.MASKS}/; nothing was written"
+        )
     try:
         with open_run(folder):
             return list(_fixes(folder, findings))
     except UserError as error:
         raise UserError(str(error).replace("--out ", "", 1)) from error
+
+
+def _has_samples(folder: Path) -> bool:
+    """Whether anything can be rebuilt: another format's folder, or a segmenter's, is not to become a dataset without a row."""
+    pictures = (path.relative_to(folder).as_posix() for path in (folder / native.IMAGES).rglob("*.*"))
+    return any((folder / native.MASKS / f"{native.sample_name(name)}.png").is_file() for name in pictures)
 
 
 def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -11,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
+from ..files.documents import read_json
+from ..files.messages import printable, shown
+from ..files.reading import SETTINGS
+from ..files.schema import fit
 from .variants import choose_variant, folder_files, hub_files
 
 ALIASES = {
@@ -23,6 +26,9 @@ ALIASES = {
 
 EMBEDDED = Path(__file__).parent / "mini" / "weights"
 """Where `mini` lies in the package."""
+
+LIBRARIES = (None, "diffusers", "transformers")
+"""Where the parts of a pipeline may come from, as model_index.json has it; None: the part is left out."""
 
 FAMILIES = {"StableDiffusionPipeline": "Stable Diffusion 1.x and 2.x"}
 """Pipeline classes whose attention can be captured."""
@@ -78,8 +84,9 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     folder = source if isinstance(source, Path) else _fetch_index(source)
     index = _read_index(folder)
     family = index.get("_class_name")
-    if family not in FAMILIES:
-        raise UserError(f"model '{name}' is a {family}; supported are {', '.join(FAMILIES.values())} ({', '.join(FAMILIES)})")
+    if not isinstance(family, str) or family not in FAMILIES:
+        said = printable(family[:100]) if isinstance(family, str) else shown(family)
+        raise UserError(f"model '{name}' is a {said}; supported are {', '.join(FAMILIES.values())} ({', '.join(FAMILIES)})")
     files = folder_files(folder) if isinstance(source, Path) else hub_files(source, folder, dtype)
     try:
         pipe = pipeline_class.from_pretrained(
@@ -96,7 +103,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         if _blames_torchvision(error):
             raise UserError(_TORCHVISION) from error
         if isinstance(source, Path):
-            raise UserError(f"model folder {source}: cannot be loaded ({first_line(error)})") from error
+            raise UserError(f"model folder {source}: cannot be loaded ({printable(first_line(error))})") from error
         raise _not_fetched(source, _hub_error(source) or error) from error
     pipe.set_progress_bar_config(disable=True)
     try:
@@ -129,17 +136,15 @@ def resolve_name(name: str) -> Path | str:
 
 def _read_index(folder: Path) -> dict[str, Any]:
     """model_index.json of a local folder."""
-    path = folder / "model_index.json"
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"model folder {folder}: no model_index.json in it; a folder written by diffusers' save_pretrained is needed"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"model folder {folder}: model_index.json cannot be read ({first_line(error)})") from error
-    if not isinstance(index, dict):
-        raise UserError(f"model folder {folder}: model_index.json is not a JSON object")
+    absent = "there is no such file; a folder written by diffusers' save_pretrained is needed"
+    index = read_json(folder / "model_index.json", dict[str, Any], limit=SETTINGS, absent=absent)
+    for part, made_of in index.items():
+        if part.startswith("_") or not isinstance(made_of, list):
+            continue
+        # A library's name is imported: any other would be a module that somebody put on Python's path.
+        if len(made_of) != 2 or made_of[0] not in LIBRARIES or not isinstance(made_of[1], (str, type(None))):
+            libraries = " or ".join(repr(one) for one in LIBRARIES if one)
+            raise UserError(f"{folder / 'model_index.json'}: {part} = {shown(made_of)} must be [library, class], the library {libraries}")
     return index
 
 
@@ -233,11 +238,8 @@ def read_list(source: Path | str, key: str) -> tuple[str, ...] | None:
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
         return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8")).get(key)
-        return None if values is None else tuple(str(value) for value in values)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f'{path}: cannot be read; it should be {{"classes": ["dog", …]}} ({first_line(error)})') from error
+    values = read_json(path, dict[str, Any], limit=SETTINGS).get(key)
+    return None if values is None else fit(values, tuple[str, ...], f"{path}, '{key}'")
 
 
 _TORCHVISION = (

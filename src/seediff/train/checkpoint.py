@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..errors import UserError
+from ..files.messages import shown
+from ..files.tensors import read_header
 from ..outputs import write_tensors
 
+T = TypeVar("T")
 FILE = "checkpoint.safetensors"
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+OTHER_NETWORK = "is the checkpoint of another network; choose another --out"
 
 
 def write_checkpoint(
@@ -31,32 +35,56 @@ def write_checkpoint(
     write_tensors(path, tensors, {"state": json.dumps(state)})
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """The `state` of a checkpoint. Raises UserError when the file is none."""
+def read_state(path: Path, kind: type[T]) -> T:
+    """The `state` of a checkpoint as a dataclass. Raises UserError when the file is none."""
     try:
-        with safe_open(str(path), "pt") as file:
-            return json.loads((file.metadata() or {})["state"])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a checkpoint ({error}); remove it to start again") from error
+        return read_header(path).about("state", kind, "the state of a training")
+    except UserError as error:
+        raise UserError(f"{error}; remove {path} to start again") from error
 
 
 def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor] | None:
-    """Fill the trainee and the optimizer, and return the average of the weights, if the checkpoint has one."""
+    """Fill the trainee and the optimizer, and return the average of the weights, if the checkpoint has one.
+
+    Nothing is filled before every tensor is known to have the network's name, shape and type. Raises UserError.
+    """
+    header = read_header(path)
     parts: dict[str, dict[str, torch.Tensor]] = {"trainee": {}, "average": {}, "adamw": {}}
-    with safe_open(str(path), "pt") as file:
-        for key in file.keys():  # noqa: SIM118  # no dictionary
-            part, _, name = key.partition(".")
-            parts[part][name] = file.get_tensor(key)
-    try:
-        trainee.load_state_dict(parts["trainee"])
-    except RuntimeError as error:
-        raise UserError(f"{path}: is the checkpoint of another network; choose another --out") from error
+    for key, value in header.load("pt").items():
+        part, _, name = key.partition(".")
+        if part not in parts:
+            raise UserError(f"{path}: tensor {shown(key)} is of no part of a checkpoint ({', '.join(parts)})")
+        parts[part][name] = value
+    own = trainee.state_dict()
+    _check_alike(path, "trainee", parts["trainee"], own)
+    if parts["average"]:
+        _check_alike(path, "average", parts["average"], getattr(trainee, "network", trainee).state_dict())
+    shapes = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in parts["adamw"].items():
         number, _, name = key.partition(".")
+        parameter = shapes.get(int(number)) if number.isdecimal() and len(number) < 10 else None
+        if parameter is None or name not in MOMENTS or value.shape != (() if name == "step" else parameter.shape):
+            raise UserError(f"{path}: {OTHER_NETWORK} (adamw.{shown(key)} {tuple(value.shape)})")
         moments.setdefault(int(number), {})[name] = value
+    if (torn := next((number for number, one in moments.items() if set(one) != MOMENTS), None)) is not None:
+        raise UserError(f"{path}: adamw.{torn} has {', '.join(sorted(moments[torn]))}, but must have {', '.join(sorted(MOMENTS))}")
+    trainee.load_state_dict(parts["trainee"])
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return parts["average"] or None
+
+
+def _check_alike(path: Path, part: str, found: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> None:
+    for name in (*own, *found):
+        theirs, ours = found.get(name), own.get(name)
+        if theirs is None or ours is None or theirs.shape != ours.shape or theirs.dtype != ours.dtype:
+            raise UserError(f"{path}: {OTHER_NETWORK} ({part}.{shown(name)[1:-1]} {_told(theirs)}, not {_told(ours)})")
+        if theirs.is_floating_point() and not bool(torch.isfinite(theirs).all()):
+            raise UserError(f"{path}: {part}.{name} holds values that are not numbers; remove the file to start again")
+
+
+def _told(tensor: torch.Tensor | None) -> str:
+    return "is not there" if tensor is None else f"is {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

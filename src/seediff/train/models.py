@@ -31,10 +31,12 @@ from transformers.utils import logging as transformers_logging
 
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
+from ..files.messages import printable
 from ..prompts import BACKGROUND
 from .config import BACKBONES as NAMES
 from .config import TrainConfig
 from .loss import IGNORE, LossWeights, set_losses
+from .weights import NEW_HEADS, check_loaded, check_sizes, check_weights_file
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
 TINY = Path(__file__).parent / "tiny"
@@ -164,19 +166,28 @@ def _sizes(config: TrainConfig, found: PretrainedConfig) -> dict[str, Any]:
 
 
 def _read_config(source: str) -> PretrainedConfig:
+    if (Path(source) / "config.json").is_file():
+        check_sizes(Path(source) / "config.json")
     try:
         return AutoConfig.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a configuration that was changed makes nearly anything fail
         what = "has no config.json of transformers" if Path(source).is_dir() else "is no local folder, and cannot be had from the hub"
         raise UserError(f"weights = {source!r}: {what} ({first_line(error)})") from error
 
 
 def _load(kind: Any, source: str, **options: Any) -> Any:
+    where = f"weights = {source!r}"
+    if Path(source).is_dir():
+        check_weights_file(Path(source))
     try:
         with without_bars():
-            return kind.from_pretrained(source, ignore_mismatched_sizes=True, **options)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"weights = {source!r}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
+            network, info = kind.from_pretrained(
+                source, ignore_mismatched_sizes=True, use_safetensors=True, output_loading_info=True, **options
+            )
+    except Exception as error:
+        raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({printable(first_line(error))})") from error
+    check_loaded(info, network, where, NEW_HEADS)
+    return network
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +11,14 @@ import torch.nn.functional as F
 
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
-from ..prompts import BACKGROUND
+from ..files.messages import printable
 from .models import CLASSES, Network, class_scores, without_bars
+from .weights import check_loaded, check_sizes, check_weights_file, read_about
 
 STRIDE = 32
 """Sides of what a network is shown are multiples of its coarsest feature's stride."""
 PAD = 128
+LARGEST_SCALE = 16
 
 
 class Segmenter:
@@ -34,8 +35,8 @@ class Segmenter:
         Images are shown with their shorter side at `side` (None: the network's own) times each of `scales`, and with `flip` mirrored as
         well; the mean of all scores decides. Images of one size go through the network together.
         """
-        if not scales or min(scales) <= 0:
-            raise UserError(f"scales = {tuple(scales)}: must be one or more numbers above 0")
+        if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
+            raise UserError(f"scales = {tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
         by_size: dict[tuple[int, ...], list[int]] = {}
         for number, image in enumerate(images):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -85,22 +86,18 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     """
     device = check_device(device or default_device())
     folder = Path(folder)
-    file = folder / "config.json"
-    if not file.is_file():
+    if not (folder / "config.json").is_file():
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-        kind = CLASSES[about["model_type"]]
-        names = [about["id2label"][str(i)] for i in range(len(about["id2label"]))]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: is no configuration of a segmenter ({', '.join(CLASSES)})") from error
-    if names[:1] != [BACKGROUND]:
-        raise UserError(f"{file}: class 0 must be '{BACKGROUND}', not {names[:1]}; only segmenters of `seediff train` can be used")
+    about, names = read_about(folder, CLASSES)
+    check_sizes(folder / "config.json")
+    check_weights_file(folder)
     try:
         with without_bars():
-            network = kind.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder}: the segmenter cannot be loaded ({first_line(error)})") from error
-    side = int(about.get("test_side") or 512)
-    return Segmenter(network.to(device).eval(), tuple(names[1:]), side, device, dtype)  # type: ignore[arg-type]
+            network, info = CLASSES[about.model_type].from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+    except Exception as error:  # a configuration that was changed makes nearly anything fail
+        raise UserError(f"{folder}: the segmenter cannot be loaded ({printable(first_line(error))})") from error
+    check_loaded(info, network, str(folder))
+    return Segmenter(network.to(device).eval(), names, about.test_side or 512, device, dtype)  # type: ignore[arg-type]

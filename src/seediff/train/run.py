@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 
@@ -27,6 +28,8 @@ from ..dataset import native
 from ..dataset.store import Item, labels_of
 from ..errors import UserError
 from ..evaluate.confusion import Confusion
+from ..files.documents import read_json
+from ..files.messages import shown
 from ..locking import open_folder
 from ..outputs import make_folders, remove_inside, write_atomic, write_tensors
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from ..run.engine import Progress
 
 VALIDATED_TOGETHER = 16
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,11 @@ class TrainResult:
 class _State:
     """How far a training is. `best` is the mIoU of the network in the folder."""
 
-    step: int = 0
-    best: float = -1.0
-    best_step: int = 0
+    step: Count = 0
+    best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
+    best_step: Count = 0
     stages: list[dict[str, Any]] = field(default_factory=list)
-    validation: list[int] = field(default_factory=list)
+    validation: list[Count] = field(default_factory=list)
     """How many samples, and every how many steps of each stage: this decides which network is kept."""
 
 
@@ -99,7 +103,7 @@ def train(
         state = _look_into(out, config, new) if processes.first else new
         processes.wait()
         if not processes.first:  # what the first process has just approved of
-            state = _State(**read_state(out / FILE)) if (out / FILE).is_file() else new
+            state = read_state(out / FILE, _State) if (out / FILE).is_file() else new
         if (out / native.CARD).is_file():
             return TrainResult(out, state.step, state.best if state.best >= 0 else math.nan, state.best_step, 0.0, 0.0, 0.0)
         if processes.first and not (out / FILE).is_file():
@@ -153,9 +157,9 @@ def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
     state = new
     record = out / "training.json"
     if (out / FILE).is_file():
-        state = _State(**read_state(out / FILE))
+        state = read_state(out / FILE, _State)
     elif record.is_file():
-        state = _State(**json.loads(record.read_text(encoding="utf-8")))
+        state = read_json(record, _State)
     elif not changed or not (out / LOSSES).is_file():
         return state  # killed before its first checkpoint: begun again
     if state.stages != new.stages:
@@ -173,10 +177,12 @@ def _stage_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> 
     if len(old) != len(new):
         return [f"stages: {len(old)} → {len(new)}"]
     return [
-        f"{key} of stage '{b['name']}': {a[key]} → {b[key]}" if key != "classes" else f"classes: {', '.join(a[key])} → {', '.join(b[key])}"
+        f"{key} of stage '{b['name']}': {shown(a.get(key))} → {shown(b[key])}"
+        if key != "classes"
+        else f"classes: {shown(a.get(key))} → {shown(b[key])}"
         for a, b in zip(old, new, strict=True)
         for key in b
-        if a[key] != b[key]
+        if a.get(key) != b[key]
     ]
 
 

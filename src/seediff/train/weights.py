@@ -1,0 +1,94 @@
+"""Weights of segmenters, looked at before they are used: safetensors alone, every tensor that the network has, numbers only.
+
+transformers draws what a file lacks at random and warns, and it also reads pickles: neither is what a person means who names a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import torch
+from torch import nn
+
+from ..errors import UserError
+from ..files.documents import read_json
+from ..files.messages import shown
+from ..files.reading import SETTINGS
+from ..files.tensors import read_header
+from ..prompts import BACKGROUND, MAX_CLASSES
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+LAYERS, WIDTH = 1000, 1 << 20
+"""The most layers of one part, and the largest of any other number, that a configuration may ask for."""
+NEW_HEADS = ("decode_head.", "hidden_states_norms.")
+"""What a pretrained backbone does not have: a decoder, and the norms of what is read out between its stages."""
+
+
+class About(msgspec.Struct, frozen=True):
+    """What is read of a segmenter's config.json. id2label: "0" is the background."""
+
+    model_type: str
+    id2label: dict[str, str]
+    test_side: Annotated[int, msgspec.Meta(ge=1, le=1 << 14)] | None = None
+
+
+def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str, ...]]:
+    """config.json of a segmenter, and its classes without the background. Raises UserError."""
+    path = folder / "config.json"
+    about = read_json(path, About, limit=SETTINGS)
+    if about.model_type not in kinds:
+        raise UserError(f"{path}: model_type = {shown(about.model_type)} must be {' or '.join(map(repr, kinds))}")
+    count = len(about.id2label)
+    names = [about.id2label.get(str(i)) for i in range(min(count, MAX_CLASSES + 2))]
+    if None in names or not 2 <= count <= MAX_CLASSES + 1:
+        raise UserError(f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {shown(about.id2label)}")
+    if names[0] != BACKGROUND:
+        raise UserError(f"{path}: class 0 must be '{BACKGROUND}', not {shown(names[0])}; only segmenters of `seediff train` can be used")
+    return about, tuple(str(name) for name in names[1:])
+
+
+def check_sizes(path: Path) -> None:
+    """Raise UserError for a configuration that would make a network of a million layers, or one wider than any is."""
+    waiting: list[tuple[str, Any]] = [("", read_json(path, dict[str, Any], limit=SETTINGS))]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(name, inner) for name, inner in value.items() if name not in ("id2label", "label2id")]
+        elif isinstance(value, list):
+            waiting += [(key, inner) for inner in value]
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            most = LAYERS if "layers" in key or "depth" in key or "blocks" in key else WIDTH
+            if abs(value) > most and not key.endswith(("_id", "eps")) and "max_position" not in key and "length" not in key:
+                raise UserError(f"{path}: {key} = {shown(value)} must be at most {most}")
+
+
+def check_weights_file(folder: Path) -> None:
+    """Raise UserError unless a local folder has whole weights in safetensors."""
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        read_header(folder / WEIGHTS, "there is no such file; weights are read in safetensors alone, never as pickles")
+
+
+def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, heads: tuple[str, ...] = ()) -> None:
+    """Raise UserError when weights lacked a tensor, had one of another shape, or hold what is not a number.
+
+    info: transformers' `output_loading_info`. heads: beginnings of names of tensors that are new for other classes: they may differ in
+    their first side, the number of classes; and those of NEW_HEADS may be missing, but only all of a part.
+    """
+    missing, names = set(info.get("missing_keys") or ()), list(network.state_dict())
+    for head in NEW_HEADS if heads else ():
+        own = {name for name in names if name.startswith(head)}
+        missing -= own if own <= missing else set()
+    if missing:
+        raise UserError(
+            f"{where}: {len(missing)} of {len(names)} tensors are not in its weights, the first {min(missing)}; they are of another network"
+        )
+    for name, *shapes in info.get("mismatched_keys") or ():
+        theirs, ours = (tuple(shape) for shape in shapes)
+        if not heads or theirs[1:] != ours[1:]:
+            raise UserError(f"{where}: tensor {name} is {theirs}, but the network's is {ours}")
+    for name, value in network.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise UserError(f"{where}: tensor {name} holds values that are not numbers; the weights are damaged")

@@ -1,0 +1,48 @@
+"""What lies in the present folder is data: its modules are never run, however they are called."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seediff
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+
+PACKAGE = Path(seediff.__file__).parents[1]
+
+
+def test_python_m_seediff_runs_nothing_of_the_present_folder(tmp_path: Path) -> None:
+    for name in ("rich", "cyclopts", "numpy", "torch", "msgspec", "diffusers", "own"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').write(__name__)\nraise SystemExit(9)\n")
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+    done = subprocess.run(
+        [sys.executable, "-m", "seediff", "models"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("made_of", [["own", "Pipe"], ["os", "system"], ["diffusers"], "diffusers", [5, 5], ["diffusers", 5], [["a"], "b"]])
+def test_parts_of_a_pipeline_come_from_known_libraries(tmp_path: Path, made_of: object) -> None:
+    index = {"_class_name": "StableDiffusionPipeline", "unet": made_of}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with (
+        pytest.raises(UserError, match=r"model_index.json: unet = .* must be \[library, class\]")
+        if isinstance(made_of, list)
+        else pytest.raises(UserError)
+    ):
+        load_model(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("name", [["StableDiffusionPipeline"], 5, None, {"a": 1}, "\x1b[31m"])
+def test_the_kind_of_a_pipeline_is_a_text(tmp_path: Path, name: object) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name}))
+    with pytest.raises(UserError, match="supported are") as caught:
+        load_model(str(tmp_path), device="cpu")
+    assert str(caught.value).isprintable()

@@ -1,0 +1,210 @@
+"""Segmenters and checkpoints whose files are damaged, hostile or of another network: refused in a line, never run with random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from damage import json_damages, refusal, tensor_damages
+from safetensors.torch import load_file, save_file
+from shapes import CLASSES, items, scene, small
+
+from seediff.errors import UserError
+from seediff.train.checkpoint import FILE, read_checkpoint, read_state, write_checkpoint
+from seediff.train.data import Stage
+from seediff.train.models import Trainee, build_network, parameter_groups
+from seediff.train.predict import load_segmenter
+from seediff.train.run import _State, train
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "segmenter"
+    train(small(), [Stage(items(4), CLASSES, steps=1)], out, workers=0)
+    return out
+
+
+@pytest.fixture
+def folder(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "segmenter"))
+
+
+def change(folder: Path, changed) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    changed(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def last(tensors: dict[str, torch.Tensor]) -> str:
+    return next(name for name in reversed(list(tensors)) if tensors[name].ndim > 1)
+
+
+DAMAGES = {
+    "without a tensor": (lambda t: t.pop(last(t)), r"1 of \d+ tensors are not in its weights"),
+    "of another shape": (lambda t: t.update({last(t): torch.zeros(3, 3)}), "."),
+    "NaN": (lambda t: t[last(t)].fill_(float("nan")), "holds values that are not numbers"),
+    "infinite": (lambda t: t[last(t)].fill_(float("inf")), "holds values that are not numbers"),
+    "empty": (lambda t: t.clear(), "tensors are not in its weights"),
+}
+
+
+@pytest.mark.parametrize(("changed", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_weights_of_which_any_is_missing_or_no_number_are_refused(folder: Path, changed, said: str) -> None:
+    change(folder, changed)
+    with pytest.raises(UserError, match=said):
+        load_segmenter(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", ["without a tensor", "NaN", "empty"])
+def test_first_weights_that_are_damaged_are_refused_by_training(folder: Path, tmp_path: Path, name: str) -> None:
+    change(folder, DAMAGES[name][0])
+    with pytest.raises(UserError, match=r"weights = .*(are not in its weights|not numbers|cannot be loaded)"):
+        build_network(small(weights=str(folder)), CLASSES)
+
+
+def test_first_weights_of_other_classes_are_taken(folder: Path) -> None:
+    assert build_network(small(weights=str(folder)), [*CLASSES, "another"])
+
+
+def test_a_pickle_is_never_opened(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"):
+        load_segmenter(folder, "cpu")
+    with pytest.raises(UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"):
+        build_network(small(weights=str(folder)), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("decoder_layers", 1_000_000), ("encoder_layers", 10**9), ("hidden_dim", 2**40), ("num_queries", 10**12), ("test_side", 10**9)],
+)
+def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder: Path, key: str, value: int) -> None:
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**about, key: value}))
+    with pytest.raises(UserError, match=rf"config.json: {key} = {value} must be"):
+        load_segmenter(folder, "cpu")
+
+
+def test_a_damaged_configuration_is_a_line(folder: Path) -> None:
+    path = folder / "config.json"
+    whole = json.loads(path.read_text())
+    part = {key: whole[key] for key in ("model_type", "id2label", "test_side")}
+    (folder / "model.safetensors").unlink()  # so that none is loaded: what is looked at is the configuration
+    refused = 0
+    for _, data in json_damages(part):
+        path.write_bytes(data)
+        refused += refusal(lambda: load_segmenter(folder, "cpu"), folder) is not None
+    assert refused > 80
+
+
+@pytest.mark.parametrize("scales", [(float("nan"),), (float("inf"),), (1.0, -1.0), (1e9,), (0,)])
+def test_scales_that_are_none(sound: Path, scales: tuple[float, ...]) -> None:
+    with pytest.raises(UserError, match=r"scales = .* must be one or more numbers above 0"):
+        load_segmenter(sound, "cpu").label_maps([scene(0)[0]], scales=scales)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:99", "mps", "tpu", "cuda:x"])
+def test_devices_that_are_not_here(sound: Path, device: str) -> None:
+    if (device == "cuda" and torch.cuda.is_available()) or (device == "mps" and torch.backends.mps.is_available()):
+        pytest.skip("it is here")
+    with pytest.raises(UserError, match=f"device '{device}' is not"):
+        load_segmenter(sound, device)
+
+
+class Small(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = torch.nn.Linear(2, 3)
+
+
+def checkpoint(path: Path, **changes) -> tuple[Small, torch.optim.Optimizer]:
+    trainee = Small()
+    optimizer = torch.optim.AdamW(trainee.parameters())
+    trainee.network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    write_checkpoint(path, trainee, optimizer, dict(trainee.network.state_dict()), {"step": 1, "best": 0.5, **changes})
+    return trainee, optimizer
+
+
+@pytest.mark.timeout(120)
+def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    trainee, optimizer = checkpoint(path)
+    whole, refused, cases = path.read_bytes(), 0, 0
+
+    def read() -> None:
+        assert isinstance(read_state(path, _State), _State)
+        read_checkpoint(path, trainee, optimizer)
+
+    for _, data in tensor_damages(whole):
+        path.write_bytes(data)
+        cases += 1
+        refused += refusal(read, path) is not None
+    assert cases > 500
+    assert refused > 0.9 * cases
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"step": "3"}, 'step = "3" must be a whole number'),
+        ({"step": -1}, "step = -1 must be a whole number from 0"),
+        ({"step": 10**30}, "must be"),
+        ({"best": None}, "best = null must be a number"),
+        ({"stages": 5}, "stages = 5 must be a list"),
+        ({"stages": [5]}, r"stages\[0\] = 5 must be a table"),
+        ({"validation": ["x"]}, r'validation\[0\] = "x" must be a whole number'),
+    ],
+)
+def test_state_of_another_type_is_told_with_its_key(tmp_path: Path, values: dict, said: str) -> None:
+    checkpoint(tmp_path / FILE, **values)
+    with pytest.raises(UserError, match=said):
+        read_state(tmp_path / FILE, _State)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda t: t.pop("trainee.network.bias"),
+        lambda t: t.update({"trainee.network.bias": torch.zeros(4)}),
+        lambda t: t.update({"trainee.network.bias": torch.zeros(3, dtype=torch.float64)}),
+        lambda t: t.update({"trainee.network.bias": torch.full((3,), torch.nan)}),
+        lambda t: t.update({"trainee.more": torch.zeros(3)}),
+        lambda t: t.update({"adamw.0.exp_avg": torch.zeros(9)}),
+        lambda t: t.update({"adamw.9.exp_avg": torch.zeros(3)}),
+        lambda t: t.update({"adamw.x.exp_avg": torch.zeros(3)}),
+        lambda t: t.pop("adamw.0.step"),
+        lambda t: t.update({"average.bias": torch.zeros(4)}),
+        lambda t: t.update({"else.bias": torch.zeros(4)}),
+    ],
+)
+def test_tensors_of_another_network_fill_nothing(tmp_path: Path, changed) -> None:
+    path = tmp_path / FILE
+    trainee, optimizer = checkpoint(path)
+    tensors = load_file(path)
+    changed(tensors)
+    save_file(tensors, path, {"state": "{}"})
+    before = {name: value.clone() for name, value in trainee.state_dict().items()}
+    with pytest.raises(UserError, match=str(path)):
+        read_checkpoint(path, trainee, optimizer)
+    assert all(torch.equal(value, before[name]) for name, value in trainee.state_dict().items())
+
+
+def test_a_real_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    config = small(ema=0.9)
+    trainee = Trainee(build_network(config, CLASSES), config)
+    optimizer = torch.optim.AdamW(parameter_groups(trainee, config))
+    for parameter in trainee.parameters():
+        parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
+    optimizer.step()
+    write_checkpoint(path, trainee, optimizer, dict(trainee.network.state_dict()), {"step": 1})
+    average = read_checkpoint(path, trainee, optimizer)
+    assert average is not None
+    assert np.isfinite(float(sum(value.float().sum() for value in average.values())))
