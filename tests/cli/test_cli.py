@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 
-from seediff import __version__, progress
+from seediff import __version__, outputs, progress
 from seediff.base_config import load_config
 from seediff.cli import main
 from seediff.cli.generate import make_config
@@ -256,18 +256,18 @@ def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys, mini_folder):
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
-    real = Path.write_bytes
+    real = outputs._commit
 
-    def full(self, data):
-        if "000002" in self.name:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
-        return real(self, data)
+    def full(folder, name, data):
+        if "000002" in name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(folder, name, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(outputs, "_commit", full)
         assert main([*BASE, "--out", str(out)]) == 2
     said = one_line(capsys)
-    assert "No space left on device" in said
+    assert "images/000002.png: No space left on device" in said
     assert "2 of 4 images finished" in said
     assert "the same command continues" in said
     assert main([*BASE, "--out", str(out), "--quiet"]) == 0

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +21,7 @@ from cyclopts import App, CycloptsError, Parameter
 from .. import __version__
 from ..errors import UserError
 from ..progress import InterruptedRun
+from ..terminal import shown
 from .augment import augment
 from .formats import export_, import_
 from .generate import generate
@@ -144,10 +146,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Attention maps are tens of megabytes each: with huge pages Linux hands them out several times as fast (torch reads this once).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     interrupt_once()
+    with shown():
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
-        result = app(list(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False)
+        result = app(list(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except SystemExit as error:  # rich's, when a reader such as `head` has had enough
+        if isinstance(error.__context__, BrokenPipeError):
+            return _explain(error.__context__)
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SEEDIFF_DEBUG") == "1":
             raise
@@ -173,7 +184,11 @@ def interrupt_once() -> None:
 def _explain(error: BaseException) -> int:
     """Say in one line on stderr what went wrong, and return the exit code."""
     if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+                continue
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 141  # as a shell reports a program that SIGPIPE ended
     if isinstance(error, KeyboardInterrupt):
         code, text = 130, str(error) if isinstance(error, InterruptedRun) else "interrupted"
@@ -187,7 +202,8 @@ def _explain(error: BaseException) -> int:
         code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
     else:
         code, text = 1, f"{type(error).__name__}: {error} (a fault of seediff; SEEDIFF_DEBUG=1 shows where)"
-    print(f"seediff: {' '.join(text.split())}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it
+        print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
     return code
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 from PIL import Image
@@ -286,6 +287,10 @@ def check_classes(classes: Sequence[str]) -> None:
     for name in classes:
         if not name.strip() or name != name.strip() or len(name.splitlines()) != 1 or name == BACKGROUND:
             raise UserError(f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'")
+        if any(
+            category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name
+        ):  # XML and YAML cannot hold them, and terminals obey some
+            raise UserError(f"class name {name!r}: must have no control characters")
     if len(set(classes)) < len(classes):
         twice = next(name for i, name in enumerate(classes) if name in classes[:i])
         raise UserError(f"class '{twice}' is there twice")

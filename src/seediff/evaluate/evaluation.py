@@ -14,6 +14,7 @@ import numpy as np
 from .. import __version__
 from ..dataset.native import encode_image
 from ..errors import UserError
+from ..locking import open_folder
 from ..outputs import write_atomic
 from .gallery import gallery, worst
 from .layouts import EvaluationSet, Sample, open_evaluation
@@ -129,7 +130,11 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
     """Into the folder `out`: scores.json, images.csv (each image's mean IoU, the worst first) and worst.jpg, where there are pictures."""
-    out.mkdir(parents=True, exist_ok=True)
+    with open_folder(out):
+        _write_report(evaluation, out)
+
+
+def _write_report(evaluation: Evaluation, out: Path) -> None:
     write_json(evaluation, out / SCORES)
     images = evaluation.scores.images
     lines = [f"{_csv_cell(name)},{images[name]:.6f}" for name in worst(images, len(images))]
