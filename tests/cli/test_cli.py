@@ -203,7 +203,7 @@ BAD = [
     (["--out", "{tmp}/o"], "no classes: name them"),
     (["--classes", ",", "--out", "{tmp}/o"], "the list of classes is empty"),
     (["--classes", "dog,dog", "--out", "{tmp}/o"], "more than once: dog"),
-    (["--classes", "{tmp}/latin.txt", "--out", "{tmp}/o"], "latin.txt: not UTF-8"),
+    (["--classes", "{tmp}/latin.txt", "--out", "{tmp}/o"], "latin.txt, line 1: is not UTF-8 text"),
     (["--classes", "none.txt", "--out", "{tmp}/o"], "none.txt: there is no such file"),
     (["--classes", "dog", "--prompt", "a dog", "--out", "{tmp}/o"], "does not contain {class}"),
     (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "per_class = 0 must be at least 1"),

@@ -50,7 +50,7 @@ def test_check_says_what_is_wrong_in_one_line_and_fix_what_was_done(pets, tmp_pa
     rows[1]["area"] = {"cat": 1.0}
     (pets / native.METADATA).write_bytes(native.jsonl(rows))
     (pets / "masks/9.png").write_bytes(b"")
-    wrong = r"pets: 1 error \(row 1\); the first: row 2: 'area' is \{'cat': 1.0\}, but by its label map \{'cat': 0.25\}$"
+    wrong = r'pets: 1 error \(row 1\); the first: row 2: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
     with pytest.raises(UserError, match=wrong):
         run("check", pets, "--json", tmp_path / "check.json")
     assert "masks/9.png" in capsys.readouterr().out

@@ -29,7 +29,7 @@ from ..dataset.store import Item, labels_of
 from ..errors import UserError
 from ..evaluate.confusion import Confusion
 from ..files.documents import read_json
-from ..files.messages import shown
+from ..files.messages import printable, shown
 from ..locking import open_folder
 from ..outputs import make_folders, remove_inside, write_atomic, write_tensors
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
@@ -179,7 +179,7 @@ def _stage_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> 
     return [
         f"{key} of stage '{b['name']}': {shown(a.get(key))} → {shown(b[key])}"
         if key != "classes"
-        else f"classes: {shown(a.get(key))} → {shown(b[key])}"
+        else f"classes: {printable(', '.join(map(str, a.get(key) or ())))} → {', '.join(b[key])}"
         for a, b in zip(old, new, strict=True)
         for key in b
         if a.get(key) != b[key]
