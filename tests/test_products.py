@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seediff.products import BLOCK, sum_of_rows, times_vector
+from seediff.products import BLOCK, sum_gathered, sum_of_rows, times_vector
 
 SIDE = 1024  # large enough for PyTorch to use several threads
 
@@ -51,3 +51,10 @@ def test_bits_do_not_depend_on_where_the_values_lie_nor_on_threads(matrix: torch
         assert all(torch.equal(a, b) for a, b in zip(results(elsewhere), expected, strict=True))
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, BLOCK + 1, SIDE])
+def test_devices_without_embedding_bag_gather(matrix: torch.Tensor, count: int):
+    rows, weights = some(count), torch.rand(count)
+    torch.testing.assert_close(sum_gathered(matrix, rows), sum_of_rows(matrix, rows))
+    torch.testing.assert_close(sum_gathered(matrix, rows, weights), sum_of_rows(matrix, rows, weights))

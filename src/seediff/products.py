@@ -21,8 +21,19 @@ def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor 
 
     The rows are summed where they lie (`embedding_bag`) instead of being gathered first.
     """
+    if rows.device.type == "mps":  # torch has it there from 2.10 on
+        return sum_gathered(matrix, rows, weights)
     blocks = torch.arange(0, len(rows), BLOCK, device=rows.device)
     return F.embedding_bag(rows, matrix, blocks, mode="sum", per_sample_weights=weights).sum(0)
+
+
+def sum_gathered(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """The same, of rows gathered a block at a time."""
+    total = torch.zeros(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
+    for first in range(0, len(rows), BLOCK):
+        some = matrix[rows[first : first + BLOCK]]
+        total += (some if weights is None else some * weights[first : first + BLOCK, None]).sum(0)
+    return total
 
 
 def times_vector(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:

@@ -8,10 +8,11 @@ from shapes import CLASSES, items, scene, small
 from seediff import cli
 from seediff.dataset.store import read_label_map
 from seediff.errors import UserError
+from seediff.train import predict
 from seediff.train.data import Stage
 from seediff.train.models import class_scores
 from seediff.train.pictures import predict_files
-from seediff.train.predict import load_segmenter
+from seediff.train.predict import likeliest, load_segmenter
 from seediff.train.run import train
 
 
@@ -102,3 +103,15 @@ def test_broken_picture_leaves_nothing(folder, tmp_path):
     with pytest.raises(UserError, match=r"bad.png"):
         predict_files(folder, [tmp_path / "bad.png"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("size", "band"), [((70, 101), 2**22), ((70, 101), 500), ((9, 40), 1), ((16, 24), 300)])
+def test_bands_are_the_whole_enlarged(monkeypatch, size, band):
+    monkeypatch.setattr(predict, "BAND", band)
+    generator = torch.Generator().manual_seed(0)
+    views = [torch.rand(4, 16, 24, generator=generator), torch.rand(4, 31, 47, generator=generator)]
+    whole = sum(torch.nn.functional.interpolate(view[None], size, mode="bilinear")[0] for view in views)
+    best, second = whole.topk(2, 0).values
+    found = likeliest(views, *size)
+    assert found.dtype == torch.uint8
+    assert torch.equal(found[best - second > 1e-5], whole.argmax(0).to(torch.uint8)[best - second > 1e-5])

@@ -265,13 +265,19 @@ def to_pixels(images: torch.Tensor) -> torch.Tensor:
 
 def class_scores(network: Network, images: torch.Tensor, dtype: str | None = None) -> torch.Tensor:
     """(B, C, H, W) float32, at least 0, the higher the likelier, of images (B, H, W, 3) uint8."""
-    size = images.shape[1:3]
     with mixed_precision(images.device, dtype == "bfloat16"):
         output = network(pixel_values=to_pixels(images))
     if isinstance(network, SegformerForSemanticSegmentation):
-        return F.interpolate(output.logits.float(), size, mode="bilinear").softmax(1)
-    masks = F.interpolate(output.masks_queries_logits.float(), size, mode="bilinear").sigmoid()
-    return torch.einsum("bqc,bqhw->bchw", output.class_queries_logits.float().softmax(-1)[..., :-1], masks)
+        return F.interpolate(output.logits.float(), images.shape[1:3], mode="bilinear").softmax(1)
+    classes = output.class_queries_logits.float().softmax(-1)[..., :-1]
+    # An image at a time: the masks of all queries at full size are the most of it.
+    return torch.stack([_summed(*one, images.shape[1:3]) for one in zip(classes, output.masks_queries_logits, strict=True)])
+
+
+def _summed(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """(C, H, W) of one image's (Q, C) and (Q, h, w) logits of masks."""
+    full = F.interpolate(masks[None].float(), size, mode="bilinear").sigmoid()[0]
+    return torch.einsum("qc,qhw->chw", classes, full)
 
 
 def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ STRIDE = 32
 """Sides of what a network is shown are multiples of its coarsest feature's stride."""
 PAD = 128
 LARGEST_SCALE = 16
+BAND = 2**22
+"""Scores enlarged at a time: 16 MiB."""
 
 
 class Segmenter:
@@ -52,19 +54,40 @@ class Segmenter:
     @torch.inference_mode()
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
         height, width = images.shape[1:3]
-        total: torch.Tensor | None = None
+        views: list[torch.Tensor] = []
         for scale in scales:
             resized = _resized(images, side * scale)
             h, w = resized.shape[1:3]
             for mirrored in (False, True)[: 1 + flip]:
                 shown = F.pad(resized.flip(2) if mirrored else resized, (0, 0, 0, -w % STRIDE, 0, -h % STRIDE), value=PAD)
                 scores = class_scores(self.network, shown, self.dtype)[..., :h, :w]
-                scores = scores.flip(3) if mirrored else scores
-                if (h, w) != (height, width):
-                    scores = F.interpolate(scores, (height, width), mode="bilinear")
-                total = scores if total is None else total + scores
-        assert total is not None
-        return total.argmax(1).to(torch.uint8).cpu().numpy()
+                views.append(scores.flip(3) if mirrored else scores)
+        maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
+        return torch.stack(maps).cpu().numpy()
+
+
+def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
+    """(height, width) uint8: the class whose scores (C, h, w), of any sizes, are highest in the mean of all views, bilinearly enlarged.
+
+    Rows are enlarged in bands, so that no array holds more than BAND scores.
+    """
+    rows = max(1, BAND // (len(views[0]) * width))
+    found = [
+        torch.stack([_rows(view, torch.arange(first, min(first + rows, height)), height, width) for view in views]).sum(0).argmax(0)
+        for first in range(0, height, rows)
+    ]
+    return torch.cat([one.to(torch.uint8) for one in found])
+
+
+def _rows(scores: torch.Tensor, rows: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Rows of `F.interpolate(scores, (height, width), mode="bilinear")`: (C, h, w) → (C, rows, width)."""
+    places = ((rows.double() + 0.5) * scores.shape[1] / height - 0.5).clamp(min=0)
+    above = places.long().clamp(max=scores.shape[1] - 1)
+    below = (above + 1).clamp(max=scores.shape[1] - 1)
+    share = (places - above).to(scores.dtype)[:, None].to(scores.device)
+    above, below = above.to(scores.device), below.to(scores.device)
+    mixed = scores[:, above].lerp(scores[:, below], share)
+    return mixed if width == scores.shape[2] else F.interpolate(mixed[None], (len(rows), width), mode="bilinear")[0]
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
@@ -74,8 +97,12 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
     if (h, w) == (height, width):
         return images
-    pixels = F.interpolate(images.permute(0, 3, 1, 2).float(), (h, w), mode="bilinear", antialias=True)
-    return pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def resized(image: torch.Tensor) -> torch.Tensor:
+        pixels = F.interpolate(image.permute(2, 0, 1)[None].float(), (h, w), mode="bilinear", antialias=True)[0]
+        return pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+
+    return torch.stack([resized(image) for image in images])  # one at a time: a large one in float32 is twelve bytes a pixel
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
