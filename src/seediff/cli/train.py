@@ -85,7 +85,7 @@ def train(
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
     validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
     save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a stopped run goes on.", 500)] = 500,
-    workers: Annotated[int, option(RUN, "Threads that read images ahead.", 1)] = 1,
+    workers: Annotated[int | None, option(RUN, "Threads that read images ahead.", "one a core, 8 at most")] = None,
     tensorboard: Annotated[bool, option(RUN, "Also write curves for TensorBoard.", negative=())] = False,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
@@ -126,7 +126,7 @@ def train(
     for name, value in (("validate-every", validate_every), ("save-every", save_every)):
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: must be at least 1")
-    if workers < 0:
+    if workers is not None and workers < 0:
         raise UserError(f"--workers {workers}: must be at least 0")
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first one speaks
     if dry_run:

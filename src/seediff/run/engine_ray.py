@@ -84,10 +84,11 @@ class Ray(Engine):
             self.connected = False
 
     def resolve(self, config: Config) -> Config:
-        """As the cluster's machines are, which may differ from this one."""
+        """As the cluster's machines are, which may differ from this one. Of `cuda:1` the number is left out: a worker sees one GPU."""
         from ..devices import default_device, default_dtype
 
         device = config.device or ("cuda" if resources()["GPU"] else default_device())
+        device = "cuda" if device.startswith("cuda:") else device
         threads = config.threads
         if device == "cpu" and threads is None:
             threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from ..config import SegmentConfig
 from ..models.registry import load_model
 from ..outputs import make_writable
+from .bars import study_progress
 from .pairs import Pairs
 from .segment_contest import PICTURES, THRESHOLDS, constants
 from .segment_floors import ahead_of_floors, floor_figures, with_floors
@@ -56,7 +55,7 @@ def run_aggregation_study(
     for option in sweeps:
         values = [v for v in SWEEPS[option] if option != "num_points" or v <= model.latent_side]
         ways |= {f"{option} {value}": replace(base, **{option: value}) for value in values}
-    with Progress(transient=True) as progress:
+    with study_progress() as progress:
         tested = try_ways(model, pairs, with_floors(ways), progress=progress, about="measuring", seed=seed, pictures=PICTURES)
 
     def rows(names: Mapping[str, str]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import Progress
 from scipy.stats import rankdata
 
 from ..config import CaptureConfig, MaskConfig
@@ -25,6 +24,7 @@ from ..models.mini.scenes import load_scenes
 from ..models.registry import load_model
 from ..outputs import make_writable, write_atomic
 from ..presets import model_preset
+from .bars import study_progress
 from .contest import Layers
 from .score import captured, exact_masks
 from .table import json_bytes
@@ -64,7 +64,7 @@ def run_confidence(
     loaded = load_model(model, device=device)
     configs = {method: constants(model, method) for method in METHODS}
     found: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
-    with Progress() as progress:
+    with study_progress() as progress:
         groups: list[Layers] = list(dict.fromkeys(capture.layers for _, capture in configs.values()))
         for index, scene, maps in captured(loaded, held, groups, seed=seed + 1, progress=progress, label=scene_set):
             exact = exact_masks(scene).numpy()

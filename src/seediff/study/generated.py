@@ -23,6 +23,7 @@ from ..models.registry import Model, load_model
 from ..outputs import make_writable
 from ..pipeline import generate_groups
 from ..types import AttentionMaps, SampleSpec
+from .bars import study_progress
 from .constants import read_constants, seek_constants
 from .contest import LAYERS, METHOD_NAMES, Layers
 from .score import BATCH, score
@@ -64,7 +65,7 @@ def run_generated(
     tuning = [] if earlier else load_scenes("tune", tune_scenes)
     make_writable(out, json_path)
     loaded = load_model(model, device=device)
-    with Progress() as progress:
+    with study_progress() as progress:
         found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)
         kinds = ("own_best", "own_best_without", "paper", "paper_without")
         chosen = {key: setting for key, setting in found.chosen.items() if key[0] in kinds}

@@ -28,6 +28,7 @@ from ..outputs import make_writable, write_atomic
 from ..photo_config import PRESENCE
 from ..presence import find_classes
 from ..presets import model_thresholds
+from .bars import study_progress
 from .table import csv_bytes, json_bytes
 
 BATCH = 16
@@ -57,7 +58,7 @@ def run_presence(
     held, tuning = load_scenes(scene_set, scenes), load_scenes("tune", tune_scenes)
     make_writable(out, json_path)
     loaded = load_model(model, device=device)
-    with Progress() as progress:
+    with study_progress() as progress:
         threshold = best_threshold(ask(loaded, tuning, seed=seed, progress=progress, label="tuning"))
         answers = ask(loaded, held, seed=seed + 1, progress=progress, label=scene_set)
     default = model_thresholds(model).get("presence", PRESENCE)

@@ -21,7 +21,7 @@ from ..models.registry import resolve_name
 from ..photo_config import MaskPhotosConfig
 from ..photos import Photo
 from .contest import Setting
-from .sets import SetConfig
+from .sets import SetConfig, on_device
 
 if TYPE_CHECKING:
     from ..run.engine import Progress
@@ -50,18 +50,30 @@ def labelling(masks: str, sets: Mapping[str, SetConfig], what: str = "data") -> 
 
 
 def relabelled(
-    classes: tuple[str, ...], items: Sequence[Item], masks: str, sets: Mapping[str, SetConfig], out: Path, progress: Progress | None = None
+    classes: tuple[str, ...],
+    items: Sequence[Item],
+    masks: str,
+    sets: Mapping[str, SetConfig],
+    out: Path,
+    progress: Progress | None = None,
+    device: str | None = None,
 ) -> tuple[tuple[str, ...], list[Item]]:
     """Classes and samples with those masks, kept in `out`, where an interrupted call goes on. Raises UserError."""
     if masks != YARDSTICK:
-        _mask(classes, items, masks, sets, out, progress)
+        _mask(classes, items, masks, sets, out, progress, device)
     elif not out.is_dir():
         write_native(out, classes, _measured(classes, items), about={"command": "seediff study", "masks": masks}, link=True)
     return open_native(out)
 
 
 def _mask(
-    classes: tuple[str, ...], items: Sequence[Item], masks: str, sets: Mapping[str, SetConfig], out: Path, progress: Progress | None
+    classes: tuple[str, ...],
+    items: Sequence[Item],
+    masks: str,
+    sets: Mapping[str, SetConfig],
+    out: Path,
+    progress: Progress | None,
+    device: str | None,
 ) -> None:
     """`seediff mask` of the samples' images."""
     from ..run.mask import mask_photos
@@ -70,14 +82,18 @@ def _mask(
     setting = Setting.from_table(labels)
     photos = [Photo(_path(item), item.name) for item in items]
     mask_photos(
-        MaskPhotosConfig(
-            classes,
-            model=config.model,
-            batch_size=config.batch_size,
-            threads=config.threads,
-            mask=setting.config,
-            capture=CaptureConfig(layers=setting.layers),
-            presence=0.0,
+        on_device(
+            MaskPhotosConfig(
+                classes,
+                model=config.model,
+                batch_size=config.batch_size,
+                threads=config.threads,
+                mask=setting.config,
+                capture=CaptureConfig(layers=setting.layers),
+                presence=0.0,
+            ),
+            out,
+            device,
         ),
         photos,
         out,

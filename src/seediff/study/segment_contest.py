@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from ..config import SegmentConfig
 from ..errors import UserError, first_line
 from ..models.registry import load_model
 from ..outputs import make_writable
+from .bars import study_progress
 from .pairs import Pairs
 from .segment_floors import ahead_of_floors, floor_figures, with_floors
 from .segment_scores import Floor, Outcome, Way, try_ways
@@ -74,7 +73,7 @@ def run_segment_study(
     make_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
-    with Progress(transient=True) as progress:
+    with study_progress() as progress:
         best = dict(best)
         trials: list[dict[str, Any]] = []
         if tune is not None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..base_config import RunConfig
+from ..base_config import Config, RunConfig
 from ..dataset import native
 from ..dataset.select import confidence
 from ..dataset.store import Item, read_label_map
@@ -86,10 +86,17 @@ class SetConfig(RunConfig):
         return found
 
 
-def draw_set(config: SetConfig, out: Path, *, progress: Progress | None = None) -> None:
-    """Draw and label the images of `config` in the folder `out`, or go on where an earlier run ended. Raises what `run_job` does."""
+def draw_set(config: SetConfig, out: Path, *, device: str | None = None, progress: Progress | None = None) -> None:
+    """Draw and label the images of `config` in the folder `out`, or go on where an earlier run ended, on its device. Raises what `run_job`
+    does."""
+    config = on_device(config, out, device)
     with open_place(out) as place:
         run_job(config, place, SetJob, progress=progress)
+
+
+def on_device(config: Config, out: Path, device: str | None) -> Config:
+    """The configuration with a device, where `out` has not been begun: what has been goes on as it began."""
+    return config if (out / native.CONFIG).is_file() else replace(config, device=device or config.device)
 
 
 def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tuple[str, ...], list[Item]]:

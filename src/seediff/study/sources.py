@@ -39,12 +39,13 @@ from .tables import HeldOut, Source
 @dataclass(frozen=True)
 class Places:
     """What a study needs to know of the machine. work: where sets, scenes and segmenters are kept. folders: the data named with `--data`.
-    art: the folder of the embedded world's art, for scenes to train on. known: fingerprints of files, which every row and seed asks for;
-    nothing may change while a study runs, so each is taken once."""
+    art: the folder of the embedded world's art, for scenes to train on. device: what draws, masks and measures; None: the best there
+    is. known: fingerprints of files, which every row and seed asks for; nothing may change while a study runs, so each is taken once."""
 
     work: Path
     folders: Mapping[str, Path]
     art: Path | None = None
+    device: str | None = None
     known: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def folder(self, kind: str, name: str) -> Path:
@@ -77,7 +78,7 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, p
     if source.set is not None:
         config = set_config(source, sets)
         folder = set_folder(config, places)
-        draw_set(config, folder, progress=progress)
+        draw_set(config, folder, device=places.device, progress=progress)
         classes, found = labelled(folder, str(source.labels))
     elif source.scenes is not None:
         classes, found = open_native(_scenes(source, places))
@@ -86,7 +87,7 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, p
     items = chosen(source, found, classes)
     if source.masks is not None:
         key = digest(described(replace(source, augment=None), sets, places))
-        classes, items = relabelled(classes, items, source.masks, sets, places.folder("relabelled", key), progress)
+        classes, items = relabelled(classes, items, source.masks, sets, places.folder("relabelled", key), progress, places.device)
     if source.augment is not None:
         classes, items = open_native(_augmented(source, Samples(classes, items), sets, places, progress))
     return Samples(classes, items)

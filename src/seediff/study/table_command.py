@@ -28,7 +28,7 @@ def run(name: str, options: Options) -> None:
     # 1. What to do
     table = chosen_table(name, options)
     out = options.out or Path("studies") / table.name
-    places = Places(options.work, parse_folders(options.data), options.art)
+    places = Places(options.work, parse_folders(options.data), options.art, options.device)
     seeds = parse_seeds(options.seeds)
     given = {"backbone": options.backbone, "epochs": options.epochs, "device": options.device}
     settings = {key: value for key, value in given.items() if value is not None}

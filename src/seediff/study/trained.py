@@ -280,7 +280,9 @@ def _first_weights(config: TrainConfig, places: Places) -> str | None:
 def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str, watch: Watch) -> dict[str, Any]:
     """A segmenter's scores on a test, measured now."""
     begun = time.perf_counter()
-    evaluation = evaluate(folder, open_test(test, places), protocol=test.protocol, boundary=False, progress=watch(label))
+    evaluation = evaluate(
+        folder, open_test(test, places), protocol=test.protocol, boundary=False, device=places.device, progress=watch(label)
+    )
     kept.add_seconds(folder.name, "measuring", time.perf_counter() - begun)
     return kept.add_scores(folder.name, test_digest(test, places), evaluation.to_json())
 

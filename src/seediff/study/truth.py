@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import Progress
 
 from ..models.mini.scenes import load_scenes
 from ..models.mini.world import Scene
 from ..models.registry import load_model
 from ..outputs import make_writable
 from ..types import AttentionMaps
+from .bars import study_progress
 from .constants import read_constants, seek_constants
 from .contest import LAYERS, METHOD_NAMES, Layers, Setting
 from .score import TIMESTEPS, Scores, captured, exact_masks, label_map, score, soft_masks, threshold, winners
@@ -57,7 +57,7 @@ def run_truth(
     tuning = [] if earlier else load_scenes("tune", tune_scenes)
     make_writable(out, json_path)
     loaded = load_model(model, device=device)
-    with Progress() as progress:
+    with study_progress() as progress:
         found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)
         chosen = found.chosen
         settings = list(dict.fromkeys(chosen.values()))

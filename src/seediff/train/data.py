@@ -6,6 +6,7 @@ training goes on with the same images, whatever number of threads or processes r
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -161,6 +162,12 @@ class Batch:
 
     images: np.ndarray
     labels: np.ndarray
+
+
+def reading_threads() -> int:
+    """How many threads read ahead where nobody says it: one a core, 8 at most. Their number changes no byte."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores)
 
 
 def batches(

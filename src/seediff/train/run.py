@@ -5,7 +5,8 @@
           classes.txt                      line i (from 0) = id i      curves.png    losses and mIoU
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
-A run that was killed goes on from its last checkpoint and ends with the same bytes as one that was not, on the same kind of machine.
+A run that was killed goes on from its last checkpoint. On the same kind of CPU, with the same threads, it ends with the same bytes as one
+that was not; on CUDA not to the last bit, for the gradients of grid_sample and interpolate are added in no fixed order there.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ..locking import open_folder
 from ..outputs import make_folders, remove_inside, write_atomic, write_tensors
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .config import TrainConfig, config_differences, make_config, read_config, with_device
-from .data import Batch, Decoded, Stage, batches
+from .data import Batch, Decoded, Stage, batches, reading_threads
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
 from .processes import Processes, find_processes
@@ -81,14 +82,15 @@ def train(
     validation: Sequence[Item] = (),
     validate_every: int | None = None,
     save_every: int = 500,
-    workers: int = 1,
+    workers: int | None = None,
     tensorboard: bool = False,
 ) -> TrainResult:
     """Train on the stages one after the other and leave the network in `out`; a finished or unfinished training in `out` is continued.
 
     validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every `validate_every`
     steps (None: an epoch's, at least 50) and at the end of each stage. save_every: steps between checkpoints. workers: threads that read
-    images ahead; 0: none. Raises UserError, before any step, for data that cannot be trained on and for a folder with another training.
+    images ahead; None: one a core, 8 at most; 0: none. Raises UserError, before any step, for data that cannot be trained on and
+    for a folder with another training.
     """
     config = with_device(config)
     check_stages(stages, validation)
@@ -110,7 +112,9 @@ def train(
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
         processes.wait()
-        return _Training(config, stages, out, state, processes, validation, save_every).run(progress, workers, tensorboard)
+        return _Training(config, stages, out, state, processes, validation, save_every).run(
+            progress, reading_threads() if workers is None else workers, tensorboard
+        )
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Item] = ()) -> None:
