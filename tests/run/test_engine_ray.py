@@ -1,4 +1,7 @@
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,28 @@ def test_a_batch_that_kills_every_worker(cluster, tmp_path):
 def test_memory_of_one_process_is_refused(cluster):
     with pytest.raises(UserError, match="is the memory of one process"):
         tiny("memory://out", engine=Ray(1))
+
+
+LISTENS = """
+import json
+from pathlib import Path
+from seediff.run.engine_ray import Ray
+
+def listening():
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    return {row[1] for row in rows if row[3] == "0A"}
+
+before = listening()
+with Ray(workers=1):
+    print(json.dumps(sorted(listening() - before)))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="sockets are read from Linux's /proc/net")
+def test_a_cluster_of_its_own_listens_on_loopback_alone():
+    found = subprocess.run([sys.executable, "-c", LISTENS], capture_output=True, text=True, timeout=120, check=True)
+    sockets = json.loads(found.stdout.splitlines()[-1])
+    assert sockets
+    for socket in sockets:
+        address = socket.rsplit(":", 1)[0]
+        assert address in ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"), sockets

@@ -79,6 +79,6 @@ def test_masks_that_cannot_be_made(masks, classes, message):
 def test_a_damaged_picture_is_named(places, tmp_path):
     classes, items = open_native(places.folders["scenes"])
     damaged = [items[0], replace(items[1], image=items[1].image.read_bytes()[:200])]
-    with pytest.raises(UserError, match="sample '000001': its picture cannot be read"):
+    with pytest.raises(UserError, match="sample '000001': its picture: cannot be read as a picture"):
         relabelled(classes, damaged, "yardstick", SETS, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -31,6 +31,8 @@ ATTEMPTS = 3
 """How many workers may die of the same batch, or while the model is loaded, until the run gives up."""
 OBJECTS = 512_000_000
 """Bytes of the object store of a cluster that a run starts for itself. Only records of batches go through it."""
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Environment variable that Ray reads when it is imported: 0 keeps it to 127.0.0.1."""
 LOOK = 1.0
 """Seconds after which at the latest this process looks at its signals, and tells how many workers there are."""
 
@@ -54,6 +56,10 @@ class Ray(Engine):
     def __enter__(self) -> Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default, else it warns
+        if self.address is None:
+            # A cluster of this machine alone listens on loopback alone. Ray knows this only as the way of systems whose firewall asks;
+            # `_node_ip_address="127.0.0.1"` is replaced by the address that others reach.
+            os.environ.setdefault(LOOPBACK, "0")
         import ray
 
         if ray.is_initialized():
