@@ -17,7 +17,7 @@ from seediff.errors import UserError
 from seediff.train.checkpoint import FILE, read_checkpoint, read_state, write_checkpoint
 from seediff.train.data import Stage
 from seediff.train.models import Trainee, build_network, parameter_groups
-from seediff.train.predict import load_segmenter
+from seediff.train.predict import _resized, load_segmenter
 from seediff.train.run import _State, train
 
 
@@ -208,3 +208,18 @@ def test_a_real_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     average = read_checkpoint(path, trainee, optimizer)
     assert average is not None
     assert np.isfinite(float(sum(value.float().sum() for value in average.values())))
+
+
+def test_a_network_whose_sizes_do_not_fit_each_other_is_a_line(tmp_path: Path) -> None:
+    folder = train(small(architecture="segformer"), [Stage(items(4), CLASSES, steps=1)], tmp_path / "out", workers=0).out
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "strides": [64, 64, 64, 64]}))
+    assert "describes no network that works" in (refusal(lambda: load_segmenter(folder, "cpu"), folder) or "")
+
+
+def test_long_pictures_are_not_made_gigantic(sound: Path) -> None:
+    assert _resized(torch.zeros((1, 8, 30_000, 3), dtype=torch.uint8), 512).shape[1] < 40
+    assert _resized(torch.zeros((1, 100, 1600, 3), dtype=torch.uint8), 50).shape[1:3] == (50, 800)
+    assert load_segmenter(sound, "cpu").label_maps([np.zeros((8, 3000, 3), np.uint8)])[0].shape == (8, 3000)
+    with pytest.raises(UserError, match="side = 1000000: must be"):
+        load_segmenter(sound, "cpu").label_maps([np.zeros((8, 80, 3), np.uint8)], side=10**6)

@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from damage import refusal
 
 from seediff.train.config import make_config
 from seediff.train.record import LOSSES, Losses, draw_curves, model_card, read_losses
@@ -37,3 +39,11 @@ def test_card():
     assert "cat, dog." in card
     assert "2.9 million parameters" in card
     assert "No validation set was given" in model_card(make_config({"backbone": "tiny"}), STAGES, [{"miou": ""}], -1.0, 0, 1)
+
+
+@pytest.mark.parametrize("row", [b"x,train", b"1,train,a,b,c,d,e,f,g,h", b'1,"', b"1,train,\xe9", b"1," + b"x" * 200_000])
+def test_rows_that_are_none_are_named_before_a_training_goes_on(tmp_path, row):
+    file = tmp_path / LOSSES
+    file.write_bytes(b"step\n" + row + b"\n")
+    assert refusal(lambda: Losses(file, 1), file)
+    assert file.read_bytes() == b"step\n" + row + b"\n"

@@ -14,7 +14,12 @@ from .reading import ABSENT, LIST, read_text
 
 def read_csv(path: Path | str, columns: Sequence[str], *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, dict[str, str]]]:
     """(line number, row) of a UTF-8 file whose first line names its columns, with at least these. Raises UserError naming the line."""
-    reader = csv.DictReader(io.StringIO(read_text(path, limit, absent), newline=""), strict=True)
+    return parse_csv(read_text(path, limit, absent), columns, path)
+
+
+def parse_csv(text: str, columns: Sequence[str], path: Path | str) -> list[tuple[int, dict[str, str]]]:
+    """As `read_csv`, of a file's text."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip() for name in reader.fieldnames or ()]
         if missing := [c for c in columns if c not in names]:

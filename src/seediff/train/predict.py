@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from .weights import check_loaded, check_sizes, check_weights_file, read_about
 STRIDE = 32
 """Sides of what a network is shown are multiples of its coarsest feature's stride."""
 PAD = 128
-LARGEST_SCALE = 16
+LARGEST_SCALE, LARGEST_SIDE = 16, 1 << 14
+LONGEST = 16
+"""A picture is shown with at most this many times the pixels of a square of its shorter side; one that is longer still is shown smaller."""
 BAND = 2**22
 """Scores enlarged at a time: 16 MiB."""
 
@@ -39,6 +42,8 @@ class Segmenter:
         """
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
             raise UserError(f"scales = {tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
+        if side is not None and not STRIDE <= side <= LARGEST_SIDE:
+            raise UserError(f"side = {side}: must be a whole number of pixels from {STRIDE} to {LARGEST_SIDE}")
         by_size: dict[tuple[int, ...], list[int]] = {}
         for number, image in enumerate(images):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -93,7 +98,7 @@ def _rows(scores: torch.Tensor, rows: torch.Tensor, height: int, width: int) -> 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
     """Images (B, H, W, 3) uint8 with their shorter side at `shorter`."""
     height, width = images.shape[1:3]
-    factor = shorter / min(height, width)
+    factor = shorter / max(min(height, width), math.sqrt(height * width / LONGEST))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
     if (h, w) == (height, width):
         return images
@@ -127,4 +132,20 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     except Exception as error:  # a configuration that was changed makes nearly anything fail
         raise UserError(f"{folder}: the segmenter cannot be loaded ({printable(first_line(error))})") from error
     check_loaded(info, network, str(folder))
-    return Segmenter(network.to(device).eval(), names, about.test_side or 512, device, dtype)  # type: ignore[arg-type]
+    network = network.to(device).eval()  # type: ignore[arg-type]
+    _try_out(network, 1 + len(names), dtype, folder)
+    return Segmenter(network, names, about.test_side or 512, device, dtype)
+
+
+@torch.inference_mode()
+def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) -> None:
+    """Raise UserError unless the network gives every class a score on the smallest picture that it is ever shown."""
+    smallest = torch.full((1, STRIDE, STRIDE, 3), PAD, dtype=torch.uint8, device=next(network.parameters()).device)
+    try:
+        scores = class_scores(network, smallest, dtype)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # sizes that fit the weights, but not each other
+        raise UserError(f"{folder}: config.json describes no network that works ({printable(first_line(error))})") from error
+    if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
+        raise UserError(f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number")

@@ -14,6 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .. import __version__
 from ..dataset.native import CARD
+from ..errors import UserError
+from ..files.messages import shown
+from ..files.reading import read_lines, read_text
+from ..files.sheets import parse_csv
 from ..outputs import append, write_atomic
 from .config import TrainConfig
 
@@ -26,8 +30,12 @@ class Losses:
 
     def __init__(self, path: Path, steps: int) -> None:
         """Keep the first `steps` rows of a file that an earlier run left: those that its checkpoint knows of."""
-        rows = path.read_text(encoding="utf-8").split("\n")[1 : steps + 1] if steps and path.is_file() else []
-        write_atomic(path, "".join(line + "\n" for line in (",".join(FIELDS), *rows)).encode())
+        rows: list[str] = []
+        if steps and path.exists():
+            rows = read_lines(path)[1 : steps + 1]  # a line that was being written when the run was killed comes after these
+        text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
+        _parse_losses(text, path)  # when the curves are drawn, at the end, it would be too late to say
+        write_atomic(path, text.encode())
         self.path = path
 
     def add(self, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None) -> None:
@@ -44,9 +52,25 @@ def _short(value: float) -> str:
 
 
 def read_losses(path: Path) -> list[dict[str, str]]:
-    """The rows of losses.csv."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """The rows of losses.csv, whose cells are numbers or empty but for the stage. Raises UserError naming the line of one that is not."""
+    return _parse_losses(read_text(path), path)
+
+
+def _parse_losses(text: str, path: Path) -> list[dict[str, str]]:
+    rows = parse_csv(text, FIELDS, path)
+    for line, row in rows:
+        for name in FIELDS:
+            if name != "stage" and (row[name] or name == "step"):
+                _check_number(row[name], f"{path}, line {line}: {name}")
+    return [row for _, row in rows]
+
+
+def _check_number(text: str, where: str) -> None:
+    """A gradient's norm may be infinite, where the loss is not."""
+    try:
+        float(text)
+    except ValueError as error:
+        raise UserError(f"{where} = {shown(text)} must be a number") from error
 
 
 def write_report(out: Path, config: TrainConfig, stages: Sequence[Mapping[str, Any]], best: float, best_step: int, parameters: int) -> None:
