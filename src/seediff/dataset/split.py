@@ -6,7 +6,6 @@ part that lacks most of what they show. Pictures that look alike (duplicates.py)
 
 from __future__ import annotations
 
-import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from ..errors import UserError, first_line
+from ..errors import UserError
+from ..files.pictures import open_picture
 from ..locking import open_folder
 from ..outputs import write_atomic
 from . import native
@@ -116,11 +115,8 @@ def _looks(items: Sequence[Item], classes: int, follow: Callable) -> Iterable[tu
 
     def look(item: Item) -> tuple[int, list[int]]:
         shown = np.flatnonzero(np.bincount(labels_of(item, classes).ravel(), minlength=256)[1:255]) + 1
-        try:
-            with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
-                return difference_hash(picture), shown.tolist()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"sample '{item.name}': its picture cannot be read ({first_line(error)})") from error
+        with open_picture(item.image, f"sample '{item.name}': its picture") as picture:
+            return difference_hash(picture), shown.tolist()
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         done = pool.map(look, items)

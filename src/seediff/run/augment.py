@@ -7,7 +7,6 @@ the bytes are the same in whatever order, by however many processes and after ho
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from bisect import bisect_left
 from collections import Counter
@@ -19,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .. import __version__
 from ..apart import check_apart
 from ..augment_config import AugmentConfig
 from ..dataset import native
 from ..dataset.augment import Picture, apply
-from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native
-from ..errors import UserError, first_line
+from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native, read_picture
+from ..errors import UserError
 from ..outputs import link_inside, make_folders, write_atomic
 from ..specs import sample_seed
 from ..workers import in_order
@@ -201,13 +199,7 @@ def new_row(name: str, suffix: str, item: Item, labels: np.ndarray, classes: Seq
 
 def read_sample(item: Item, classes: Sequence[str]) -> Picture:
     """A sample decoded. Raises UserError naming the file that cannot be read, or whose label map does not fit."""
-    data = image_bytes(item)
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            image = np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        what = item.name if isinstance(item.image, bytes) else item.image
-        raise UserError(f"{what}: cannot be read as a picture ({first_line(error)})") from error
+    image = np.asarray(read_picture(item))
     return Picture(item.name, image, labels_of(item, len(classes)))
 
 

@@ -19,7 +19,8 @@ from .. import __version__
 from ..base_config import Config, differences, load_config
 from ..dataset.native import ATTENTION, CONFIG, IMAGES, MASKS, SOFT, STEPS
 from ..errors import UserError
-from ..files.documents import read_toml
+from ..files.documents import read_json, read_toml
+from ..files.reading import ANNOTATIONS
 from ..locking import LOCK, open_folder
 from ..outputs import LEFTOVER, make_folders, remove_tree, write_inside
 
@@ -130,11 +131,10 @@ def read_record(out: Path, number: int, holds: Callable[[str, int, int | None], 
     holds: whether there is a whole file of that name, size and CRC-32; None: in the folder.
     """
     try:
-        record = BatchRecord(**json.loads((out / record_path(number)).read_bytes()))
-        record.files = {name: (size, crc) for name, (size, crc) in record.files.items()}
+        record = read_json(out / record_path(number), BatchRecord, limit=ANNOTATIONS)
         if not all((holds or partial(_holds, out))(name, size, crc) for name, (size, crc) in record.files.items()):
             return None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, UserError):
         return None
     return record
 

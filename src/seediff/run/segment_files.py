@@ -8,7 +8,6 @@ out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      wit
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from .. import __version__
 from ..dataset import native
 from ..dataset.rle import label_map_rles
 from ..errors import UserError, first_line
+from ..files.documents import read_json
+from ..files.reading import ANNOTATIONS
 from ..palette import segment_palette, voc_palette
 from ..photo_config import SegmentPhotosConfig
 from .folder import LABELS, NAMED, OVERLAYS
@@ -127,13 +128,13 @@ def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str,
 def read_segments(out: Path) -> list[dict[str, Any]]:
     """The rows of a finished run: its segments.json by photograph. Raises UserError when it cannot be read."""
     path = out / SegmentPhotosConfig.last_file
+    table = read_json(path, dict[str, Any], limit=ANNOTATIONS)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
         rows = {image["id"]: {**image, "segments": []} for image in table["images"]}
         names = {category["id"]: category["name"] for category in table["categories"]}
         for one in table["annotations"]:
             name = names[one["category_id"]] if one["category_id"] else None
             rows[one["image_id"]]["segments"].append({**one, "name": name})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: is not what `seediff segment` writes ({first_line(error)})") from error
     return list(rows.values())
