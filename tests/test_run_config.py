@@ -71,6 +71,7 @@ def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
         ({"classes": "dog"}, "must be a tuple"),
         ({"classes": ()}, "empty"),
         ({"per_class": 0}, "per_class = 0 must be at least 1"),
+        ({"per_class": 900_000_000_000}, "per_class = 900000000000 would be 900000000000 images; at most 10000000"),
         ({"batch_size": -1}, "batch_size"),
         ({"classes_per_image": 2}, "only 1 classes"),
         ({"prompts": ("a dog",)}, "does not contain"),

@@ -19,6 +19,10 @@ from .prompts import DEFAULT_PROMPTS, check_classes, check_prompts
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
 
 
+MAX_IMAGES = 10_000_000
+"""Of one dataset: what each is to show is one list in memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig(RunConfig):
     """What decides about the masks of a dataset, wherever its images come from."""
@@ -94,6 +98,8 @@ class GenerateConfig(DatasetConfig):
                 raise UserError(f"{name} = {value} must be at least 1")
         if self.classes_per_image > len(self.classes):
             raise UserError(f"classes_per_image = {self.classes_per_image}, but there are only {len(self.classes)} classes")
+        if (count := self.per_class * len(self.classes) // self.classes_per_image) > MAX_IMAGES:
+            raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} a dataset")
         if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
             raise UserError(f"guidance_scale = {self.guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
         if self.size is not None and (self.size < 8 or self.size % 8):

@@ -146,6 +146,11 @@ def test_splicing_of_the_wrong_number_or_size():
         splice([one.image] * 64, [one.labels] * 64, 8, 8, (4, 8))
 
 
+def test_a_picture_of_fewer_pixels_than_cells_is_named():
+    with pytest.raises(UserError, match=r"sample '.*': splice-2x2 needs a picture of as many pixels, and this one is 1×1"):
+        run(("splice-2x2",), 0, picture(0, (1, 1)))
+
+
 def test_noise_has_its_strength():
     noisy = add_noise(np.full((200, 200, 3), 128, np.uint8), 0.05, np.random.default_rng(0)).astype(float)
     assert abs(noisy.mean() - 128) < 0.3

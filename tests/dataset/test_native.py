@@ -73,6 +73,9 @@ def test_class_list_round_trip(tmp_path):
     (tmp_path / native.CLASSES).write_text("dog\n")
     with pytest.raises(UserError, match="first line must be 'background'"):
         native.read_classes(tmp_path)
+    (tmp_path / native.CLASSES).write_text("background\n" + "".join(f"c{i}\n" for i in range(255)))
+    with pytest.raises(UserError, match="255 classes; label maps hold at most 254"):
+        native.read_classes(tmp_path)
 
 
 def test_rows_may_hold_any_text(tmp_path):

@@ -91,6 +91,14 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
         load_segmenter(folder, "cpu")
 
 
+@pytest.mark.parametrize(("key", "value"), [("transformers_weights", "../other.safetensors"), ("attn_implementation", "someone/kernels")])
+def test_configurations_that_name_other_files_are_refused(folder: Path, key: str, value: str) -> None:
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**about, key: value}))
+    with pytest.raises(UserError, match=rf"config.json: {key} = .* names other files"):
+        load_segmenter(folder, "cpu")
+
+
 def test_a_damaged_configuration_is_a_line(folder: Path) -> None:
     path = folder / "config.json"
     whole = json.loads(path.read_text())

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from ..augment_config import Strength, grid_of
+from ..errors import UserError
 from .native import IGNORE
 from .objects import find_objects
 from .splice import splice
@@ -155,7 +156,12 @@ def change_colour(image: np.ndarray, brightness: float, contrast: float, saturat
 
 
 def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> tuple[Picture, Parameters]:
-    """The picture is the first cell; the result has its size."""
+    """The picture is the first cell; the result has its size. Raises UserError when it has fewer pixels than cells."""
+    if picture.labels.shape[0] < rows or picture.labels.shape[1] < columns:
+        height, width = picture.labels.shape
+        raise UserError(
+            f"sample '{picture.name}': splice-{rows}x{columns} needs a picture of as many pixels, and this one is {width}×{height}"
+        )
     cells = [picture, *others(rows * columns - 1)]
     size = (picture.labels.shape[0], picture.labels.shape[1])
     image, labels = splice([one.image for one in cells], [one.labels for one in cells], rows, columns, size)

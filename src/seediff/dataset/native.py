@@ -30,7 +30,7 @@ from ..errors import UserError, first_line
 from ..files.pictures import open_picture
 from ..files.reading import LIST, read_lines
 from ..palette import voc_palette
-from ..prompts import BACKGROUND
+from ..prompts import BACKGROUND, MAX_CLASSES
 from .rows import checked_rows
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
     lines = read_lines(Path(out) / CLASSES, LIST, ABSENT)
     if lines[:1] != [BACKGROUND]:
         raise UserError(f"{Path(out) / CLASSES}: the first line must be '{BACKGROUND}', the name of id 0")
+    if len(lines) - 1 > MAX_CLASSES:
+        raise UserError(f"{Path(out) / CLASSES}: {len(lines) - 1} classes; label maps hold at most {MAX_CLASSES}")
     return tuple(lines[1:])
 
 

@@ -51,10 +51,13 @@ def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str
 
 
 def check_sizes(path: Path) -> None:
-    """Raise UserError for a configuration that would make a network of a million layers, or one wider than any is."""
+    """Raise UserError for a configuration that would make a network of a million layers, or one wider than any is, or that sends
+    transformers to other files than model.safetensors."""
     waiting: list[tuple[str, Any]] = [("", read_json(path, dict[str, Any], limit=SETTINGS))]
     while waiting:
         key, value = waiting.pop()
+        if key == "transformers_weights" or (key.endswith("attn_implementation") and "/" in str(value)):
+            raise UserError(f"{path}: {key} = {shown(value)} names other files; leave it out")
         if isinstance(value, dict):
             waiting += [(name, inner) for name, inner in value.items() if name not in ("id2label", "label2id")]
         elif isinstance(value, list):
