@@ -413,7 +413,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
         ({"size": 72}, "size = 72 must be a multiple of"),
         ({"steps": 5000}, "steps = 5000"),
         ({"prompts": (" ".join(["very"] * 200) + " {class}",)}, "cut off|token"),
-        ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has 602 tokens"),
+        ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has [0-9]+ tokens"),
         ({"mask": seediff.MaskConfig(seed_level=8)}, "seed_level = 8: the model has no attention at L/8; levels there: 1, 2, 4"),
         ({"mask": seediff.MaskConfig(method="ca_sa", self_level=3)}, "self_level = 3: the model has no attention at L/3"),
         ({"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))}, "expand_levels = 8,1: the model has no attention at L/8"),

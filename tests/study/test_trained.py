@@ -117,7 +117,7 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
         ({"data": {"some": Source(folder="scenes", count=9), "more": Source(scenes="tune")}}, {"scenes": "scenes"}, "takes 9 samples, but"),
         ({"data": {"some": Source(scenes="thruth"), "more": Source(scenes="tune")}}, {}, "data 'some': there are no scenes 'thruth'"),
         ({"data": {"some": Source(scenes="tune", only=("unicorn",)), "more": Source(scenes="tune")}}, {}, "class 'unicorn' is not one"),
-        ({"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}}, {"scenes": "scenes"}, "'abacus' must be cuda"),
+        ({"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}}, {"scenes": "scenes"}, "'abacus' is not one of cuda"),
         ({"train": {"backbone": "tinier"}}, {"scenes": "scenes"}, "tinier"),
         ({"data": {"some": Source(scenes="tune"), "more": Source(scenes="tune", masks="yardstik")}}, {}, "data 'more': masks = 'yardstik'"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
