@@ -20,8 +20,8 @@ def sample_count(config: GenerateConfig) -> int:
     return -(-len(config.classes) * config.per_class // config.classes_per_image)
 
 
-def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
-    """What every sample is to show: index → classes, prompt and seed, from the configuration alone.
+def sample_specs(config: GenerateConfig, count: int | None = None) -> list[SampleSpec]:
+    """What every sample is to show, or the first `count`: index → classes, prompt and seed, from the configuration alone.
 
     One class an image: the classes in turn. Several: every class in turn too, in an order that changes from round to round,
     so that companions vary. Each class is shown in `per_class` images; where the division has a remainder, a few classes
@@ -32,7 +32,8 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
     kinds, k = len(config.classes), config.classes_per_image
     groups = class_groups(kinds, k, config.seed)
     specs = []
-    for index in range(sample_count(config)):
+    total = sample_count(config)
+    for index in range(total if count is None else min(count, total)):
         classes = tuple(config.classes[position] for position in next(groups))
         slot = index * k
         template = config.prompts[(slot // kinds + slot % kinds // k) % len(config.prompts)]

@@ -36,10 +36,10 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_something_else_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none: not a trace"):
+    with pytest.raises(UserError, match="none: there is no such file"):
         load_trace(tmp_path / "none")
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(UserError, match="text: not a trace"):
+    with pytest.raises(UserError, match="text: is no whole safetensors file"):
         load_trace(tmp_path / "text")
 
 

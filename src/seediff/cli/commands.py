@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -152,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
+        if os.environ.get("SEEDIFF_DEBUG") != "1":
+            warnings.simplefilter("ignore")  # of other libraries, for programmers; this program raises or prints
         result = app(list(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0

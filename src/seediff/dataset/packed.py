@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.documents import parse_json
+from ..files.messages import shown
 from ..files.pictures import open_picture
 from .store import Item, check_classes, check_name, labels_of, mask_bytes
 
@@ -25,6 +26,9 @@ def pack_mask(item: Item, *, classes: int) -> bytes:
 
 def unpack(name: str, image: bytes, mask: bytes, row: Mapping[str, Any], where: str, taken: set[str]) -> Item:
     """The item of a record, whose name is added to those taken. where: how an error calls the record. Raises UserError."""
+    for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
+        if not isinstance(value, kind):
+            raise UserError(f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not {shown(value)}")
     try:
         check_name(name, taken)
         suffix = _picture_kind(image)
@@ -55,8 +59,10 @@ def row_text(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def parse_row(text: str | bytes | None, where: str) -> dict[str, Any]:
+def parse_row(text: Any, where: str) -> dict[str, Any]:
     """A row of metadata from its JSON; nothing at all is an empty row."""
+    if text is not None and not isinstance(text, str | bytes):
+        raise UserError(f"{where}: its metadata must be a text, not {shown(text)}")
     return parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
 
 

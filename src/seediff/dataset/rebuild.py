@@ -111,7 +111,8 @@ def _generated(folder: Path, classes: Sequence[str]) -> tuple[Maker, list[str]]:
 
     config = load_config(folder / native.CONFIG, GenerateConfig)
     version = read_toml(folder / native.CONFIG).get("version")
-    specs = sample_specs(config)
+    numbers = (int(path.stem) for path in (folder / native.IMAGES).glob("*.*") if path.stem.isdecimal() and len(path.stem) < 10)
+    specs = sample_specs(config, max(numbers, default=-1) + 1)
     lost = config.reject and not (folder / native.REJECTED).is_file()
     rejected = native.read_rows(folder, native.REJECTED) if config.reject and not lost else []
     attempts = Counter(row.get("index") for row in rejected)

@@ -10,8 +10,8 @@ else        whatever `open_dataset` reads: SeeDiff's own folders, COCO, YOLO, pa
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from PIL import Image
 from ..dataset.opening import open_dataset
 from ..dataset.store import Item
 from ..errors import UserError, first_line
+from ..files.pictures import open_picture
 from ..files.reading import read_lines
 from ..prompts import BACKGROUND
 from .label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_label_map
@@ -45,27 +46,17 @@ class Sample:
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8. Raises UserError naming a picture that is not there or cannot be read."""
         with self._opened() as picture:
-            try:
-                return np.asarray(picture.convert("RGB"))
-            except (OSError, SyntaxError, ValueError) as error:
-                raise self._unreadable(error) from error
+            return np.asarray(picture.convert("RGB"))
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture, from its header. Raises UserError as `picture`."""
         with self._opened() as picture:
             return picture.height, picture.width
 
-    def _opened(self) -> Image.Image:
+    def _opened(self) -> AbstractContextManager[Image.Image]:
         if self.image is None:
             raise UserError(f"'{self.name}': its folder has labels, but no picture of that name")
-        try:
-            return Image.open(io.BytesIO(self.image) if isinstance(self.image, bytes) else self.image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error: Exception) -> UserError:
-        what = f"the picture of '{self.name}'" if isinstance(self.image, bytes) else self.image
-        return UserError(f"{what}: cannot be read as a picture ({first_line(error)})")
+        return open_picture(self.image, f"'{self.name}': its picture" if isinstance(self.image, bytes) else None)
 
 
 @dataclass(frozen=True)

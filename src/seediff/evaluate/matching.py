@@ -30,6 +30,8 @@ from scipy.optimize import linear_sum_assignment
 
 Protocol = Literal["diffseg", "dataset", "strict"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+BAND = 1 << 22
+"""Pixels that are counted at a time."""
 MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that equal matchings are chosen as in the original
 
 
@@ -77,11 +79,15 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
     if prediction.min(initial=0) < -1:
         prediction = np.maximum(prediction, -1)
     # Row 0 and column 0 take what is unlabelled and what is not predicted, so that one count over all pixels is enough; in place,
-    # because fresh memory for each step takes longer than the arithmetic.
-    index = np.multiply(label.ravel(), width, dtype=np.int64)
-    np.add(index, prediction.ravel(), out=index, dtype=np.int64)
-    index += width + 1
-    table = np.bincount(index, minlength=(num_classes + 1) * width).reshape(num_classes + 1, width)[1:]
+    # because fresh memory for each step takes longer than the arithmetic, and in bands, for pictures may be large.
+    table = np.zeros((num_classes + 1) * width, np.int64)
+    labels, predictions = label.ravel(), prediction.ravel()
+    for first in range(0, len(labels), BAND):
+        index = np.multiply(labels[first : first + BAND], width, dtype=np.int64)
+        np.add(index, predictions[first : first + BAND], out=index, dtype=np.int64)
+        index += width + 1
+        table += np.bincount(index, minlength=len(table))
+    table = table.reshape(num_classes + 1, width)[1:]
     classes, segments = np.nonzero(table[:, 1:])
     return Contingency(classes, segments, table[classes, segments + 1], table[:, 0].copy(), width - 1)
 

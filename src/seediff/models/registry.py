@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -88,6 +89,8 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         said = printable(family[:100]) if isinstance(family, str) else shown(family)
         raise UserError(f"model '{name}' is a {said}; supported are {', '.join(FAMILIES.values())} ({', '.join(FAMILIES)})")
     files = folder_files(folder) if isinstance(source, Path) else hub_files(source, folder, dtype)
+    if isinstance(source, Path):
+        check_depth(source)
     try:
         pipe = pipeline_class.from_pretrained(
             str(source),
@@ -261,11 +264,27 @@ def _import_pipeline() -> tuple[Any, Any]:
         if _blames_torchvision(error):
             raise UserError(_TORCHVISION) from error
         raise
-    transformers.logging.set_verbosity_error()
+    # What they say of a broken folder is in the error that they raise too.
+    transformers.logging.set_verbosity(logging.CRITICAL)
     transformers.logging.disable_progress_bar()
-    diffusers_logging.set_verbosity_error()
+    diffusers_logging.set_verbosity(logging.CRITICAL)
     diffusers_logging.disable_progress_bar()
     return torch, StableDiffusionPipeline
+
+
+def check_depth(folder: Path) -> None:
+    """Raise UserError for a part with more layers than any model has: one line, for which libraries would build networks for hours."""
+    for part in ("unet", "vae", "text_encoder"):
+        path = folder / part / "config.json"
+        about = read_json(path, dict[str, Any]) if path.exists() else {}
+        for key in ("layers_per_block", "transformer_layers_per_block", "num_hidden_layers", "num_layers"):
+            value = about.get(key)
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, int) and number > MOST_LAYERS:
+                    raise UserError(f"{path}: {key} = {shown(value)}: at most {MOST_LAYERS} layers")
+
+
+MOST_LAYERS = 200
 
 
 def _blames_torchvision(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ..files.pictures import open_picture
 from ..palette import voc_palette
 from .pictures import contact_sheet, overlay, shrink
 
@@ -29,7 +30,7 @@ def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callabl
     tiles, labels = [], []
     for row in first_of_each(rows):
         before = original(row["recipe"]["source"])
-        with Image.open(out / row["file_name"]) as image, Image.open(out / row["mask"]) as mask:
+        with open_picture(out / row["file_name"]) as image, open_picture(out / row["mask"]) as mask:
             after = np.asarray(image.convert("RGB")), np.asarray(mask)
         tiles.append(contact_sheet([tile(before.image, before.labels), tile(*after)], 2, gap=2))
         labels.append(operations_of(row))

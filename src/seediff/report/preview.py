@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..dataset.native import path_inside
 from ..errors import UserError
+from ..files.pictures import open_picture
 from ..flags import explain_flag, flag_kind
 from ..outputs import write_atomic
 from ..palette import voc_palette
@@ -168,26 +169,15 @@ def _encode_pairs(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[
 def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
     """A row's image (H, W, 3) and label map (H, W), both uint8."""
     where = f"row {position + 1}"
-    image = np.asarray(_open(out, row, "file_name", where).convert("RGB"))
-    mask = _open(out, row, "mask", where)
-    if mask.mode not in ("P", "L", "1"):
-        raise UserError(f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)")
-    label_map = np.asarray(mask).astype(np.uint8)
+    with open_picture(path_inside(out, row, "file_name", where), f"{where}: 'file_name' {row['file_name']!r}") as picture:
+        image = np.asarray(picture.convert("RGB"))
+    with open_picture(path_inside(out, row, "mask", where), f"{where}: 'mask' {row['mask']!r}") as mask:
+        if mask.mode not in ("P", "L", "1"):
+            raise UserError(f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)")
+        label_map = np.asarray(mask).astype(np.uint8)
     if label_map.shape != image.shape[:2]:
         raise UserError(f"{where}: image is {image.shape[1]}×{image.shape[0]} but its mask {label_map.shape[1]}×{label_map.shape[0]}")
     return image, label_map
-
-
-def _open(out: Path, row: Row, field: str, where: str) -> Image.Image:
-    """Open the picture that a row names, which must lie inside `out` (also after following links)."""
-    path = path_inside(out, row, field, where)
-    try:
-        picture = Image.open(path)
-        picture.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        why = "no such file" if isinstance(error, FileNotFoundError) else "not a whole picture"
-        raise UserError(f"{where}: '{field}' {row[field]!r} cannot be read: {why}") from error
-    return picture
 
 
 def _class_view(c: ClassCount) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError
+from ..files.tensors import read_header
 from ..outputs import write_tensors
 from .pictures import to_levels
 
@@ -103,10 +103,10 @@ def save_trace(path: Path | str, traced: TracedSample) -> None:
 
 def load_trace(path: Path | str) -> TracedSample:
     """Read what `save_trace` wrote. Raises UserError naming the file when it is something else."""
+    header = read_header(path)
+    about = header.about("seediff", dict[str, Any], "the steps of a mask")
+    tensors = header.load("np")
     try:
-        with safe_open(str(path), "np") as file:
-            about = json.loads((file.metadata() or {})["seediff"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         steps = tuple(
             StepPicture(step["name"], tensors[f"step.{i:02d}"] > 0 if step["bool"] else _soft(tensors[f"step.{i:02d}"]))
             for i, step in enumerate(about["steps"])
@@ -122,7 +122,7 @@ def load_trace(path: Path | str) -> TracedSample:
             after_pamr=after,
             label_map=tensors["label_map"],
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a trace of a mask ({error}); delete it and run again") from error
 
 
