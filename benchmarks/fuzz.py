@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--case", type=int, help="only this one, and say everything of it")
     parser.add_argument("--valid", action="store_true", help="each command once, with its valid input: all must succeed")
-    parser.add_argument("--light", action="store_true", help="no commands that import torch")
+    parser.add_argument("--light", action="store_true", help="no commands that import torch, or whose inputs are made with it")
     parser.add_argument("--folder", type=Path, help="where to work; by default in memory")
     parser.add_argument("--report", type=Path, help="file for a text of every distinct fault")
     parser.add_argument("--save", type=Path, help="folder for a case of every distinct fault, as the corpus has them")
@@ -136,7 +136,7 @@ def main() -> None:
 def fuzz(given: argparse.Namespace, place: Path) -> int:
     begun = time.monotonic()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    commands = [one for one in chosen(given.commands) if not (given.light and one.torch)]
+    commands = [one for one in chosen(given.commands) if not (given.light and (one.torch or seeds.needs_torch((*one.inputs, *one.others))))]
     entries = list(corpus.read(given.corpus)) if given.corpus else []
     if given.valid:
         entries = corpus.valid([one.key for one in commands])

@@ -26,7 +26,8 @@ check --fix augmented | 1 | check {+augmented} --fix
 check --json | 0.5 | check {*native} --json {work}/out
 stats | 1.5 | stats {*native} --json {work}/out
 stats generated | 1 | stats {*generated}
-split --in-place | 1.5 | split {+generated} --val 0.5 --in-place
+split --in-place | 1.5 | split {+native} --val 0.5 --in-place
+split --in-place generated | 1 | split {+generated} --val 0.5 --in-place
 preview | 1.5 | preview {+generated}
 preview augmented | 0.5 | preview {+augmented}
 augment | 1.5 | augment {*native} AUGMENT OUT
@@ -45,7 +46,9 @@ check --fix unfinished | 0.4 | check {+unfinished} --fix
 SETS = """
 filter | 2 | filter {*native} OUT --max-area 0.9
 filter soft | 1.5 | filter {*generated} OUT --best 1 --ignore-band 0.5,0.6
+filter --ignore-band | 1.5 | filter {*native} OUT --best 3 --ignore-band 0.5,0.6 --min-confidence 0.1
 filter --drop-flags | 1 | filter {*native} OUT --drop-flags all
+merge augmented | 1 | merge {*native} {*augmented} OUT
 merge | 2 | merge {*native} {*generated} OUT
 import voc | 3 | import {*voc} --from voc OUT
 import devkit | 3 | import {*devkit}/VOC2012 --from voc OUT
@@ -66,7 +69,8 @@ export --to coco --polygons | 1.2 | export {*native} --to coco --polygons OUT
 export --to yolo | 1.2 | export {*native} --to yolo OUT
 export --to parquet | 1.2 | export {*native} --to parquet OUT
 export --to webdataset | 1.2 | export {*native} --to webdataset OUT
-split | 1.5 | split {*generated} --val 0.5 OUT
+split | 1.5 | split {*native} --val 0.5 OUT
+split generated | 1 | split {*generated} --val 0.5 OUT
 """
 MEASURES = """
 evaluate plain | 2 | evaluate {*plain} --data {*native} --json {work}/scores.json
@@ -102,25 +106,27 @@ train --dry-run coco | 0.5 | train {*coco} --backbone tiny --val-share 0.5 OUT -
 train --dry-run yolo | 0.5 | train {*yolo} --backbone tiny --val-share 0.5 OUT --dry-run
 train --dry-run parquet | 0.5 | train {*parquet} --backbone tiny --val-share 0.5 OUT --dry-run
 train --dry-run webdataset | 0.5 | train {*webdataset} --backbone tiny --val-share 0.5 OUT --dry-run
+mask --preset | 0.5 | mask {photos} --classes dog --preset {*files}/preset.toml --model {model} OUT --dry-run
 study --dry-run | 1.5 | study main --config {*files}/table.toml --data own={*native} --work {work}/work OUT --dry-run --tflops 1
 """
 """The same with what imports torch."""
 MODELS = """
-generate | 2 | generate GENERATE --model {*model} OUT
-generate again | 1.5 | generate GENERATE --model {model} --out {+unfinished}
-generate complete | 0.7 | generate GENERATE --model {model} --out {+generated}
-mask | 1.5 | mask {*photos} MASK --model {model} OUT
-mask again | 0.7 | mask {photos} MASK --model {model} --out {+masked}
-segment | 1.5 | segment {*photos} SEGMENT --model {model} OUT
-segment --model | 1 | segment {photos} SEGMENT --model {*model} OUT
-segment again | 0.7 | segment {photos} SEGMENT --model {model} --out {+segments}
-predict | 2 | predict {*segmenter} {*photos} OUT --device cpu
-evaluate model | 1.5 | evaluate {*segmenter} --data {native} --device cpu
-filter --agree | 1 | filter {native} --agree {*segmenter} --min-agreement 0 OUT
-train | 1 | train {*native} TRAIN OUT
-train again | 2.5 | train {native} TRAIN --out {+training}
-train complete | 0.5 | train {native} TRAIN --out {+segmenter}
-train --weights | 1 | train {native} TRAIN --weights {*segmenter} OUT
+generate | 1 | generate GENERATE --model {*model} OUT
+generate again | 0.75 | generate GENERATE --model {model} --out {+unfinished}
+generate complete | 0.35 | generate GENERATE --model {model} --out {+generated}
+mask | 0.75 | mask {*photos} MASK --model {model} OUT
+mask again | 0.35 | mask {photos} MASK --model {model} --out {+masked}
+segment | 0.75 | segment {*photos} SEGMENT --model {model} OUT
+segment --model | 0.5 | segment {photos} SEGMENT --model {*model} OUT
+segment again | 0.35 | segment {photos} SEGMENT --model {model} --out {+segments}
+predict | 1 | predict {*segmenter} {*photos} OUT --device cpu
+evaluate model | 0.75 | evaluate {*segmenter} --data {native} --device cpu
+filter --agree | 0.5 | filter {native} --agree {*segmenter} --min-agreement 0 OUT
+train | 0.5 | train {*native} TRAIN OUT
+train again | 1.25 | train {native} TRAIN --out {+training}
+train complete | 0.25 | train {native} TRAIN --out {+segmenter}
+tune | 0.5 | tune {*native} --model {model} --count 2 --out {work}/preset.toml
+train --weights | 0.5 | train {native} TRAIN --weights {*segmenter} OUT
 """
 """What loads or trains a network."""
 
@@ -180,7 +186,7 @@ def _all() -> Iterator[Command]:
     yield from read_table(MEASURES)
     yield from read_table(LOOKS)
     yield from read_table(LOOKS_TORCH, torch=True)
-    yield from read_table(MODELS, torch=True, seconds=30.0)
+    yield from read_table(MODELS, torch=True, seconds=60.0)
 
 
 COMMANDS = {command.key: command for command in _all()}

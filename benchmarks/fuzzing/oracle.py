@@ -11,7 +11,7 @@ from pathlib import Path
 from .commands import Command
 from .runner import MARKER, Case, Outcome
 
-MEMORY = 1 << 30
+MEMORY = 3 << 29
 """Bytes that a case may need beyond what the imports do; its inputs are a few kilobytes, or claim to be more."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 OWN = re.compile(r"^(seediff: |note: |Warning: )")
@@ -22,7 +22,7 @@ KINDS = {
     "fault": "tracebacks, `a fault of seediff`, other exit codes",
     "crash": "ended by a signal",
     "hang": "longer than the limit",
-    "blow-up": "more than 1 GiB of memory, or none left",
+    "blow-up": "more than 1.5 GiB of memory, or none left",
     "outside": "written, deleted or connected outside --out",
     "leak": "bytes from outside in the output or the messages",
     "noise": "other than one line when refusing; other libraries' words",
@@ -93,7 +93,7 @@ def _noise(outcome: Outcome, stderr: str) -> str:
     """Lines of stderr that are not the program's own, or too many of its own."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     strange = [line for line in lines if not OWN.match(line)]
-    own = [line for line in lines if line.startswith("seediff: ") and " left" not in line]
+    own = [line for line in lines if line.startswith("seediff: ") and not re.search(r"/s, .* left$", line)]
     if strange:
         return strange[0]
     if outcome.code == 2 and len(own) != 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -51,6 +52,10 @@ def closure(names: Sequence[str]) -> set[str]:
     return found
 
 
+def needs_torch(names: Sequence[str]) -> bool:
+    return not closure(names).isdisjoint(NETWORKS)
+
+
 def in_child(work: Callable[[], Any], root: Path, failure: str) -> None:
     """Do something in a fork of this process, so that no thread of it stays here, as a case would: from `work/cwd`."""
     sys.stdout.flush()
@@ -90,12 +95,13 @@ def label_map(number: int, shape: tuple[int, int] = SHAPE, classes: int = len(CL
 
 
 def picture(number: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """(H, W, 3) uint8: a disc before a gradient, of other colours each time."""
+    """(H, W, 3) uint8: a disc before a gradient, each time elsewhere, of other colours and another direction."""
     rng = np.random.default_rng(1000 + number)
     y, x = np.mgrid[: shape[0], : shape[1]]
-    disc = (y - shape[0] / 2) ** 2 + (x - shape[1] / 2) ** 2 < (min(shape) / 3) ** 2
-    ground = rng.integers(0, 100, 3) + (x / shape[1] * 60)[..., None]
-    return np.where(disc[..., None], rng.integers(150, 255, 3), ground).astype(np.uint8)
+    middle = rng.uniform(0.2, 0.8, 2) * shape
+    disc = (y - middle[0]) ** 2 + (x - middle[1]) ** 2 < (min(shape) / 3) ** 2
+    slope = ((x / shape[1], y / shape[0], 1 - x / shape[1], 1 - y / shape[0])[number % 4] * 60)[..., None]
+    return np.where(disc[..., None], rng.integers(150, 255, 3), rng.integers(0, 100, 3) + slope).astype(np.uint8)
 
 
 # Pictures and datasets
@@ -125,12 +131,40 @@ def native(root: Path) -> None:
 
     def item(number: int, name: str, suffix: str, row: dict[str, Any]) -> Item:
         labels = label_map(number)
-        return Item(name, encode_image(picture(number), suffix), suffix, lambda: labels, row)
+        kept = extras(root / "extras" / str(number), labels, picture(number))
+        return Item(name, encode_image(picture(number), suffix), suffix, lambda: labels, row, kept)
 
     rows = [{"prompt": 'a "dog" <b>', "seed": 2**62, "flags": ["small:dog"]}, {"split": "val"}, {"split": "train", "source": "x/y"}, {}]
     names = (("one", "png"), ("trip/two", "jpg"), ("trip/three", "png"), ("four", "png"))
     items = [item(i, name, suffix, rows[i]) for i, (name, suffix) in enumerate(names)]
     write_native(root / "native", CLASSES, items, about={"command": "import", "format": "made here"})
+    shutil.rmtree(root / "extras")
+
+
+def extras(folder: Path, labels: np.ndarray, image: np.ndarray) -> dict[tuple[str, int | None], Path]:
+    """Soft masks of every class, attention and the steps of one mask, as `generate` keeps them, without a network."""
+    from safetensors.numpy import save_file
+
+    from seediff.dataset.native import encode_soft
+    from seediff.report.trace import StepPicture, TracedSample, save_trace
+
+    folder.mkdir(parents=True)
+    found: dict[tuple[str, int | None], Path] = {}
+    for number in (int(one) for one in np.unique(labels) if 0 < one < 255):
+        found["soft", number] = folder / f"soft{number}.png"
+        found["soft", number].write_bytes(encode_soft(np.where(labels == number, 0.9, 0.1)))
+    number = min(one for _, one in found if one)
+    attention = {"self.4": np.full((16, 16), 1 / 16, np.float32), "cross.4": np.full((16, 3), 0.5, np.float32)}
+    about = {"latent_side": 8, "words": {CLASSES[number - 1]: [1]}, "prompt": "a photo", "normalized": True}
+    found["attention", None] = folder / "attention.safetensors"
+    save_file(attention, found["attention", None], {"seediff": json.dumps(about)})
+    name, soft = CLASSES[number - 1], (labels == number).astype(np.float32)
+    steps = (StepPicture("attention", soft[::4, ::4]), StepPicture("seeds", soft[::4, ::4] > 0))
+    maps = {"before_pamr": soft, "after_pamr": soft, "label_map": labels}
+    trace = TracedSample(index=0, class_name=name, prompt="a photo", image=image, steps=steps, **maps)
+    found["steps", number] = folder / "steps.safetensors"
+    save_trace(found["steps", number], trace)
+    return found
 
 
 def exported(kind: str, *options: str, name: str | None = None) -> Callable[[Path], None]:
@@ -217,6 +251,9 @@ def files(root: Path) -> None:
     )
     (folder / "mask.toml").write_text(
         'classes = ["dog"]\nbatch_size = 2\ntimesteps = [300]\npresence = 0.0\n[mask]\npamr = false\n', encoding="utf-8"
+    )
+    (folder / "preset.toml").write_text(
+        'command = "tune"\nmodel = "../../in/model"\npresence = 0.5\nname_threshold = 0.4\n', encoding="utf-8"
     )
     (folder / "augment.toml").write_text(
         'add = ["flip:50%", "noise:2"]\nseed = 1\nbatch_size = 2\n[strength]\nnoise_sigma = [0.1, 0.2]\n', encoding="utf-8"

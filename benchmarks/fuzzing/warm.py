@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import pkgutil
 from contextlib import suppress
 
 IMPORTED = (
-    *("pyarrow.parquet", "pycocotools.mask", "webdataset", "yaml", "xml.etree.ElementTree", "fsspec.implementations.memory"),
+    *("pyarrow.parquet", "pandas", "pycocotools.mask", "webdataset", "yaml", "xml.etree.ElementTree", "fsspec.implementations.memory"),
     *("scipy.ndimage", "scipy.sparse.csgraph", "scipy.optimize", "rich.table", "rich.progress", "PIL.PngImagePlugin"),
-    *("safetensors", "safetensors.numpy"),
+    *("safetensors", "safetensors.numpy", "encodings.unicode_escape", "encodings.utf_8_sig", "encodings.ascii"),
 )
 """What commands import while they run."""
 
 
 LIGHT = (
     *("cli.commands", "cli.summary", "cli.summary_quality", "report", "report.data_card", "evaluate.cli", "evaluate.evaluation"),
-    *("evaluate.segments", "run.augment", "run.reopen", "run.plan", "dataset.opening", "toml", "palette"),
+    *("evaluate.segments", "run.augment", "run.reopen", "run.plan", "run.storage", "dataset.opening", "toml", "palette"),
     *(
         f"dataset.{name}"
         for name in ("check", "fix", "store", "select", "merge", "split", "stats", "coco", "voc", "yolo", "shards", "parquet")
@@ -44,8 +45,11 @@ def warm_up(torch: bool = True) -> None:
         with suppress(ImportError):
             importlib.import_module(name)
     from PIL import Image
+    from rich.console import Console
+    from rich.table import Table
 
     Image.init()
+    Console(file=io.StringIO()).print(Table("a", title=":x: ×"))
     gc.collect()
     gc.freeze()
 

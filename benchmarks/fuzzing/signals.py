@@ -1,0 +1,271 @@
+"""A command met by signals at random moments, and what it leaves beside that of an undisturbed run. `benchmarks/kills.py` says more."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from seediff.outputs import LEFTOVER
+
+from . import runner
+
+POLL = 0.02  # seconds
+WHILE_WRITING = 0.8  # share of kills
+SOON = 20.0
+"""Seconds in which a command ends after a signal, on a machine that does other things too; later is a hang."""
+CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15, 143), signal.SIGINT: (130,), signal.SIGHUP: (-1, 129)}
+"""Exit codes of a command that a signal met."""
+
+
+@dataclass
+class Report:
+    """What the signals did. wrong: a line each."""
+
+    sent: int = 0
+    met: int = 0
+    busy: int = 0
+    codes: Counter[int] = field(default_factory=Counter)
+    slowest: float = 0.0
+    left: int = 0
+    files: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Every path below `folder` with its content's SHA-256; folders with an empty text.
+
+    In JSON and CSV files, seconds do not count, nor where the folder is. Nor do files under a name that nobody can guess: a process that
+    is killed while it writes leaves them, and the next run in the folder removes them, at once or after an hour (`outputs.LEFTOVER`).
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if not any(LEFTOVER.fullmatch(part) for part in Path(name).parts):
+            found[name] = hashlib.sha256(_comparable(path, folder)).hexdigest() if path.is_file() else ""
+    return found
+
+
+def _comparable(path: Path, folder: Path) -> bytes:
+    data = path.read_bytes()
+    if path.name == "results.csv":
+        return repr([{**row, "minutes": None} for row in csv.DictReader(io.StringIO(data.decode("utf-8")))]).encode()
+    if path.suffix != ".json":
+        return data
+    if path.parent.name == "costs":  # a study's: seconds and nothing else
+        return b""
+    with suppress(ValueError):
+        document = json.loads(data.replace(str(folder).encode(), b"FOLDER"), object_pairs_hook=_without_seconds)
+        return json.dumps(document).encode()
+    return data
+
+
+def _without_seconds(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    return {key: value for key, value in pairs if key not in ("seconds", "minutes")}
+
+
+def differences(undisturbed: dict[str, str], killed: dict[str, str]) -> list[str]:
+    """What differs, a line a path."""
+    lines = []
+    for path in sorted(undisturbed.keys() | killed.keys()):
+        if path not in killed:
+            lines.append(f"missing after kills: {path}")
+        elif path not in undisturbed:
+            lines.append(f"left over after kills: {path}")
+        elif undisturbed[path] != killed[path]:
+            lines.append(f"other bytes: {path}")
+    return lines
+
+
+def file_states(folder: Path) -> dict[str, int]:
+    """Every file below `folder` with when it was last written, but for the lock."""
+    states = {}
+    for parent, _, names in os.walk(folder):  # unlike rglob it takes no offence at folders that vanish meanwhile
+        for name in names:
+            if name != ".lock":
+                with suppress(FileNotFoundError):  # renamed meanwhile
+                    states[os.path.join(parent, name)] = os.stat(os.path.join(parent, name)).st_mtime_ns
+    return states
+
+
+class Fork:
+    """The command in a fork of this process, with what is used here of `subprocess.Popen`."""
+
+    def __init__(self, arguments: Sequence[str], log: IO[str]) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._run(arguments, log)
+        while os.getsid(self.pid) != self.pid:  # a signal to its group may come before it has one
+            time.sleep(POLL / 20)
+
+    @staticmethod
+    def _run(arguments: Sequence[str], log: IO[str]) -> None:
+        code = 99
+        try:
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                os.setsid()
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                from seediff.cli import main
+
+                code = main(arguments)
+            except KeyboardInterrupt:  # before the command was reached
+                code = 130
+        finally:
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if found else None
+        return self.returncode
+
+    def wait(self, timeout: float = float("inf")) -> None:
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() >= end:
+                raise subprocess.TimeoutExpired("fork", timeout)
+            time.sleep(POLL / 20)
+
+
+@contextmanager
+def running(command: Sequence[str], out: Path, log: IO[str]) -> Iterator[subprocess.Popen[str] | Fork]:
+    """The command at work while the block runs; what is left of it afterwards is killed, with its processes."""
+    words = [argument.replace("{out}", str(out)) for argument in command]
+    if "torch" in sys.modules:  # warmed up
+        process: subprocess.Popen[str] | Fork = Fork(words, log)
+    else:
+        arguments = [sys.executable, "-m", "seediff", *words]
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def finish(command: Sequence[str], out: Path, log: IO[str]) -> tuple[float, float]:
+    """Run to the end; seconds until the first file, and in all. Raises RuntimeError when the command fails."""
+    started = time.monotonic()
+    before, first = file_states(out.parent), None
+    with running(command, out, log) as process:
+        while process.poll() is None:
+            time.sleep(POLL)
+            if first is None and file_states(out.parent) != before:
+                first = time.monotonic() - started
+    whole = time.monotonic() - started
+    if process.returncode:
+        raise RuntimeError(f"the command failed with exit code {process.returncode}:\n{_end_of(log)}")
+    return first or whole, whole
+
+
+def _end_of(log: IO[str]) -> str:
+    log.flush()
+    return Path(log.name).read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """signal: which, to all processes of the command. twice: again up to half a second later."""
+
+    kills: int
+    seed: int
+    signal: signal.Signals = signal.SIGKILL
+    twice: bool = False
+
+
+def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: float, again: float, report: Report, *, written: bool) -> bool:
+    """Start the command and signal it so many seconds after its start, or after it first wrote. Whether it had finished before."""
+    before, said = file_states(out.parent), Path(log.name).stat().st_size
+    with running(command, out, log) as process:
+        with suppress(subprocess.TimeoutExpired):
+            while written and process.poll() is None and file_states(out.parent) == before:
+                time.sleep(POLL)
+            process.wait(wait)
+        report.sent += 1
+        if process.poll() is not None:
+            report.codes[process.returncode or 0] += 1
+            return process.returncode == 0
+        report.met += 1
+        report.busy += written
+        sent = time.monotonic()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, plan.signal)
+        if plan.twice:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(again)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, plan.signal)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SOON)
+        seconds = time.monotonic() - sent
+        report.slowest = max(report.slowest, seconds)
+        if process.poll() is None:
+            report.wrong.append(f"still running {SOON:.0f} s after {plan.signal.name}")
+            return False
+    code = process.returncode or 0
+    report.codes[code] += 1
+    if left := runner.orphans(process.pid):
+        report.left += len(left)
+        report.wrong.append(f"processes left: {left}")
+    log.flush()
+    with open(log.name, encoding="utf-8", errors="replace") as file:
+        file.seek(said)
+        words = file.read()
+    if "Traceback" in words or "a fault of seediff" in words:
+        report.wrong.append(f"a traceback after {plan.signal.name}: {words[-1500:]}")
+    if code not in (*CODES[plan.signal], 0):  # 0: it ended just before
+        report.wrong.append(f"exit code {code} after {plan.signal.name}: {words[-500:]}")
+    return code == 0
+
+
+def measure(command: Sequence[str], plan: Plan, folder: Path, prepared: Path | None = None, *, say: bool = True) -> Report:
+    """The whole experiment in `folder`. prepared: what is at {out} before the command first runs. Raises RuntimeError."""
+    unbroken, broken = (folder / name / "out" for name in ("undisturbed", "killed"))
+    report = Report()
+    for out in (unbroken, broken):
+        if out.exists():
+            sys.exit(f"{out} is in the way: name an empty --folder")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if prepared is not None:
+            shutil.copytree(prepared, out)
+    with (folder / "log.txt").open("w", encoding="utf-8") as log:
+        first, whole = finish(command, unbroken, log)
+        found = hashes(unbroken.parent)
+        report.files = sum(bool(value) for value in found.values())
+        if say:
+            print(f"undisturbed: {whole:.1f} s, the first file after {first:.1f} s", flush=True)
+        moments = random.Random(plan.seed)
+        done = False
+        for number in range(1, plan.kills + 1):
+            written = moments.random() < WHILE_WRITING
+            wait = moments.uniform(0, 2 * (whole - first) / plan.kills if written else first)
+            done = meet(command, broken, log, plan, wait, moments.uniform(0, 0.5), report, written=written)
+            if say:
+                fate = "had finished" if done else "met"
+                print(f"{plan.signal.name} {number}: {fate} {wait:.2f} s after {'its first write' if written else 'its start'}", flush=True)
+            done = done or hashes(broken.parent) == found  # it met the command's last words
+            if done and prepared is None:
+                break
+        if not done:
+            finish(command, broken, log)
+    report.wrong += differences(found, hashes(broken.parent))
+    return report
