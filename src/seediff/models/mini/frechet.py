@@ -22,7 +22,7 @@ from ...train.models import MEAN, STD, TINY, without_bars
 from .yardstick import FOLDER, run_batched
 
 FILE = FOLDER / "rendered.safetensors"
-DRAWS = 100  # of the bootstrap
+DRAWS = 50  # of the bootstrap
 
 
 class Features(nn.Module):
@@ -53,9 +53,16 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def frechet_distance(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> float:
     """|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) of two pairs of moments. Not negative; 0 for equal ones."""
+    return _distance(first, _root(first[1]), second)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
+
+
+def _distance(first: tuple[np.ndarray, np.ndarray], root: np.ndarray, second: tuple[np.ndarray, np.ndarray]) -> float:
     (mean1, covariance1), (mean2, covariance2) = first, second
-    values, vectors = np.linalg.eigh(covariance1)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     inner = np.linalg.eigvalsh(root @ covariance2 @ root).clip(0)
     distance = np.sum((mean1 - mean2) ** 2) + np.trace(covariance1) + np.trace(covariance2) - 2 * np.sqrt(inner).sum()
     return max(0.0, float(distance))
@@ -71,9 +78,10 @@ def distance_to_rendered(images: np.ndarray, path: Path = FILE, seed: int = 0) -
         raise UserError(f"images = {len(images)}: a Fréchet distance needs at least 2")
     rendered, floor = read_moments(path)
     features = features_of(images)
-    distance = frechet_distance(moments(features), rendered)
+    root = _root(rendered[1])
+    distance = _distance(rendered, root, moments(features))
     rng = np.random.default_rng(seed)
-    drawn = [frechet_distance(moments(features[rng.integers(len(features), size=len(features))]), rendered) for _ in range(DRAWS)]
+    drawn = [_distance(rendered, root, moments(features[rng.integers(len(features), size=len(features))])) for _ in range(DRAWS)]
     half = 1.96 * float(np.std(drawn))
     return {"distance": distance, "ci95": (max(0.0, distance - half), distance + half), "rendered": floor}
 
