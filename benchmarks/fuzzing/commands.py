@@ -194,7 +194,6 @@ PREFIXED = (
     "{work}/out",
     "file://{work}/x",
     "s3://",
-    "s3:",
     "memory://x",
     "http://127.0.0.1:9/x",
     "ftp://127.0.0.1/x",

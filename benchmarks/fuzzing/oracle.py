@@ -11,8 +11,8 @@ from pathlib import Path
 from .commands import Command
 from .runner import MARKER, Case, Outcome
 
-MEMORY = 3 << 29
-"""Bytes that a case may need beyond what the imports do; its inputs are a few kilobytes, or claim to be more."""
+MEMORY = 5 << 29
+"""Bytes that a case may need beyond what the imports do: a picture of 96 megapixels, which is taken, needs most of them."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 OWN = re.compile(r"^(seediff: |note: |Warning: )")
 SCHEMES = ("s3:", "file:", "memory:", "http:", "ftp:")
@@ -22,7 +22,7 @@ KINDS = {
     "fault": "tracebacks, `a fault of seediff`, other exit codes",
     "crash": "ended by a signal",
     "hang": "longer than the limit",
-    "blow-up": "more than 1.5 GiB of memory, or none left",
+    "blow-up": "more than 2.5 GiB of memory, or none left",
     "outside": "written, deleted or connected outside --out",
     "leak": "bytes from outside in the output or the messages",
     "noise": "other than one line when refusing; other libraries' words",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -117,10 +117,20 @@ def import_(
     given = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds}
     told = {"note": notes.append} if "note" in inspect.signature(read).parameters else {}
     found, items = read(source, **fitting(read, given, f"--from {from_}"), **told)
-    count = write_native(out, found, shown(items, quiet), about={"command": "import", "format": from_}, link=bool(link))
+    count = write_native(out, found, some(shown(items, quiet), source), about={"command": "import", "format": from_}, link=bool(link))
     if not quiet:
         print(f"{count} samples of {len(found)} classes in {out}")
         print(*(f"note: {note}\n" for note in notes), sep="", end="")
+
+
+def some(items: Iterable[Item], source: Path) -> Iterator[Item]:
+    """The items. Raises UserError at the end when there was none."""
+    empty = True
+    for item in items:
+        empty = False
+        yield item
+    if empty:
+        raise UserError(f"{source}: has no sample; nothing was written")
 
 
 def load_function(name: str) -> Callable[..., Any]:

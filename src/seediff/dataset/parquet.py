@@ -237,7 +237,7 @@ def _read_classes(file: Path) -> tuple[str, ...]:
     with _open(file) as opened:
         schema = opened.schema_arrow
     for name, kind in FEATURES.items():
-        if name not in schema.names or ("Image" in kind["_type"] and not _is_picture(schema.field(name).type)):
+        if schema.names.count(name) != 1 or ("Image" in kind["_type"] and not _is_picture(schema.field(name).type)):
             shape = "a struct of bytes and path" if kind["_type"] == "Image" else "text"
             raise UserError(f"{file}: must have a column '{name}', {shape}; it has {', '.join(schema.names)}")
     try:

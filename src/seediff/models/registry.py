@@ -114,6 +114,8 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     except torch.OutOfMemoryError as error:
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use --dtype float16 or --device cpu") from error
     sample = pipe.unet.config.sample_size
+    if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
+        raise UserError(f"model '{name}': sample_size of its unet is {shown(sample)}, but must be a whole number")
     latent_side = sample if isinstance(sample, int) else sample[0]
     side = latent_side * pipe.vae_scale_factor
     return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source))

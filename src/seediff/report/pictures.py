@@ -60,13 +60,22 @@ def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], al
     """
     if image.shape[:2] != label_map.shape:
         raise ValueError(f"image {image.shape[:2]} and label map {label_map.shape} differ in size")
-    colours = np.asarray(palette, np.float64).reshape(256, 3)[label_map]
-    opacity = np.where(label_map > 0, alpha, 0.0)
+    table = np.asarray(palette, np.float64).reshape(256, 3)
     edges = _edges(label_map)
-    colours[edges] = (colours[edges] + 255) / 2  # some of VOC's colours are nearly black: halfway to white they show on anything
-    opacity[edges] = 1.0
-    mixed = image * (1 - opacity[..., None]) + colours * opacity[..., None]
-    return mixed.round().astype(np.uint8)
+    drawn = np.empty_like(image)
+    rows = max(1, BAND // max(1, image.shape[1]))
+    for top in range(0, len(image), rows):
+        band = slice(top, top + rows)
+        colours, opacity = table[label_map[band]], np.where(label_map[band] > 0, alpha, 0.0)
+        colours[edges[band]] = (colours[edges[band]] + 255) / 2  # some of VOC's are nearly black: halfway to white they show on anything
+        opacity[edges[band]] = 1.0
+        mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
+        drawn[band] = mixed.round().astype(np.uint8)
+    return drawn
+
+
+BAND = 1 << 20
+"""Pixels that are drawn at a time: each takes tens of bytes meanwhile."""
 
 
 def _edges(label_map: np.ndarray) -> np.ndarray:
