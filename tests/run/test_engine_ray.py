@@ -98,7 +98,7 @@ def test_an_error_and_ctrl_c_leave_what_any_engine_continues(cluster, tmp_path, 
 
 def test_a_machine_joins_and_leaves(cluster, tmp_path):
     """Three workers where there is room for two: the third waits for the second machine, and is lost with it, its batches begun."""
-    config = TinyConfig(items=400)
+    config = TinyConfig(items=1000)  # minutes, unless the second machine has come
     machines = []
 
     def change(done, total, what):
