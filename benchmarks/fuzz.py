@@ -20,6 +20,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -58,8 +59,9 @@ def run_case(case: Case, valid: Path, folder: Path) -> tuple[Result, runner.Outc
     outcome = runner.run(case, valid, folder)
     command = COMMANDS[case.command]
     findings = oracle.judge(case, command, runner.arguments(case, command, folder), outcome, folder)
-    last = outcome.stderr.decode("utf-8", "replace").strip()[-2000:] or outcome.stdout.decode("utf-8", "replace").strip()[-2000:]
-    return Result(case, outcome.code, outcome.seconds, outcome.grown, tuple(findings), last.replace(str(folder), "CASE")), outcome
+    said = (outcome.stderr.strip() or outcome.stdout.strip()).decode("utf-8", "replace")[:2000].replace(str(folder), "CASE")
+    last = re.sub(r"[0-9a-f]{16}\.part", "….part", said)  # names that nobody can guess
+    return Result(case, outcome.code, outcome.seconds, outcome.grown, tuple(findings), last), outcome
 
 
 def run_all(cases: int, make: Callable[[int], Case], valid: Path, place: Path, jobs: int) -> Iterator[Result]:

@@ -24,7 +24,7 @@ KINDS = {
     "hang": "longer than the limit",
     "blow-up": "more than 2.5 GiB of memory, or none left",
     "outside": "written, deleted or connected outside --out",
-    "leak": "bytes from outside in the output or the messages",
+    "leak": "bytes from outside in the output",
     "noise": "other than one line when refusing; other libraries' words",
     "escape": "control characters on the terminal",
     "half": "half-written or temporary files left",
@@ -69,7 +69,7 @@ def _judge(case: Case, command: Command, words: list[str], outcome: Outcome, fol
             yield Finding(
                 "escape", f"{name} of {command.key.partition(' ')[0]}", repr(data[max(0, found.start() - 80) : found.start() + 40])
             )
-    yield from _outside(command, words, outcome, folder)
+    yield from _outside(case, command, words, outcome, folder)
     if not outcome.hung and outcome.code >= 0:
         yield from _half(case, command, outcome, folder)
     if outcome.left:
@@ -101,14 +101,14 @@ def _noise(outcome: Outcome, stderr: str) -> str:
     return "words on stderr, exit code 0" if outcome.code == 0 and len(own) > 3 else ""
 
 
-def _outside(command: Command, words: list[str], outcome: Outcome, folder: Path) -> Iterator[Finding]:
+def _outside(case: Case, command: Command, words: list[str], outcome: Outcome, folder: Path) -> Iterator[Finding]:
     for one in outcome.told.get("outside", ()):
         yield Finding("outside", f"{one.split()[0]} by {command.key}", one)
     changed = changes(outcome)
     in_place = set(command.changes)
     if "--fix" in words or "--in-place" in words:
         in_place |= set(command.inputs)
-    for place in words[len(command.words) :]:
+    for place in words[-len(case.words) :] if case.words else ():
         if place.startswith(str(folder / "in")):
             in_place.add(os.path.relpath(place, folder / "in").split("/")[0])
     for name, what in changed.items():
@@ -124,9 +124,8 @@ def _outside(command: Command, words: list[str], outcome: Outcome, folder: Path)
             if may_copy and data.count(MARKER) == data.count(MARKER + b"picture"):
                 continue
             yield Finding("leak", f"copied by {command.key}", name)
-    for name, data in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
-        if MARKER in data:
-            yield Finding("leak", f"{name} of {command.key}", data[-300:].decode("utf-8", "replace"))
+    if MARKER in outcome.stdout:  # a refusal on stderr says what was there instead, at most a line of it
+        yield Finding("leak", f"stdout of {command.key}", outcome.stdout[-300:].decode("utf-8", "replace"))
 
 
 def _half(case: Case, command: Command, outcome: Outcome, folder: Path) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,11 +87,27 @@ def arguments(case: Case, command: Command, folder: Path) -> list[str]:
     places = {"work": str(folder / "work"), "case": str(folder)}
     places |= {name: str(folder / "in" / name) for name in (*command.inputs, *command.others)} | {"model": MODEL}
     filled = []
-    for word in (*command.words, *case.words):
+    for word in (*without(command.words, case.words), *case.words):
         for name, place in places.items():
             word = word.replace(f"{{{name}}}", place)
         filled.append(word)
     return filled
+
+
+def without(words: Sequence[str], others: Sequence[str]) -> list[str]:
+    """A line without the options that others give again, and their values; `--add` and the like, which may be repeated, stay."""
+    left, skipped = [], False
+    for word, following in zip(words, (*words[1:], "--"), strict=True):
+        if skipped:
+            skipped = False
+        elif word.startswith("--") and word in others and word not in REPEATED:
+            skipped = not following.startswith("--")
+        else:
+            left.append(word)
+    return left
+
+
+REPEATED = ("--add", "--prompt", "--data", "--finetune", "--rows", "--reuse")
 
 
 def states(folder: Path) -> dict[str, tuple[int, ...]]:

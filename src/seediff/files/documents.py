@@ -124,7 +124,8 @@ def read_toml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = 
     except RecursionError as error:
         raise UserError(f"{path}: {TOO_DEEP}") from error
     except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
-        raise UserError(f"{path}: is not TOML: {printable(first_line(error))}") from error
+        said = HUGE if "integer string conversion" in str(error) else printable(first_line(error))
+        raise UserError(f"{path}: is not TOML: {said}") from error
     check_depth(found, str(path))
     if steps := find(found, float, lambda value: not math.isfinite(value)):
         raise UserError(f"{path}: {place_of(steps)} = {value_at(found, steps)} must be a number")
