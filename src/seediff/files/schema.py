@@ -8,6 +8,7 @@ lists to tuples: "5" is no number, and 1 not true. Unknown names are passed over
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
@@ -29,11 +30,26 @@ TRIED = 100_000
 def fit(value: Any, kind: type[T], where: str) -> T:
     """The value as `kind`. where: the file, and the line or row in it, for the message. Raises UserError."""
     try:
-        return msgspec.convert(value, kind)
+        return _converted(value, kind)
     except msgspec.ValidationError as error:
         raise UserError(explain(error, value, kind, where)) from error
     except (UserError, RecursionError) as error:  # the value's own check of itself; or nested too deep
         raise UserError(f"{where}: {error if isinstance(error, UserError) else TOO_DEEP}") from error
+
+
+_LEARNING = threading.RLock()
+_LEARNED: set[Any] = set()
+
+
+def _converted(value: Any, kind: type[T]) -> T:
+    """msgspec 0.22 ends the process when two threads meet a type for the first time: one at a time, then."""
+    if kind in _LEARNED:
+        return msgspec.convert(value, kind)
+    with _LEARNING:
+        try:
+            return msgspec.convert(value, kind)
+        finally:
+            _LEARNED.add(kind)
 
 
 TABLE = "a table of names and values"
