@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -86,3 +88,30 @@ def test_checked_takes_part_of_a_configuration() -> None:
 def test_values_are_shown_short_and_printable(value: Any, text: str) -> None:
     assert shown(value) == text
     assert printable(text) == text
+
+
+THREADS = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import field, make_dataclass
+from seediff.files.schema import fit
+
+def work(kind, gate):
+    gate.wait()
+    fit({}, kind, "here")
+
+sys.setswitchinterval(1e-6)
+with ThreadPoolExecutor(8) as pool:
+    for number in range(60):
+        part = make_dataclass(f"Part{number}", [(f"a{i}", dict[str, float], field(default_factory=dict)) for i in range(20)])
+        kind = make_dataclass(f"Whole{number}", [(f"b{i}", list[part], field(default_factory=list)) for i in range(20)])
+        gate = threading.Barrier(8)
+        for one in [pool.submit(work, kind, gate) for _ in range(8)]:
+            one.result()
+"""
+
+
+def test_threads_that_meet_a_type_for_the_first_time():
+    """msgspec 0.22 itself ends the process then."""
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
