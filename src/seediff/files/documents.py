@@ -20,7 +20,7 @@ import msgspec
 from ..errors import UserError, first_line
 from .messages import printable
 from .reading import ABSENT, ANNOTATIONS, LINE, RECORD, SETTINGS, open_regular, read_bytes, read_text
-from .schema import DEPTH, TOO_DEEP, check_depth, explain, find, fit, place_of, value_at
+from .schema import DEPTH, LEARNING, TOO_DEEP, check_depth, explain, find, fit, place_of, value_at
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,7 +78,8 @@ def _or_huge(kind: Callable[[str], float], text: str) -> Any:
 
 @lru_cache(64)
 def _decoder(kind: Any) -> Any:
-    return msgspec.json.Decoder(kind)
+    with LEARNING:
+        return msgspec.json.Decoder(kind)
 
 
 def _malformed(error: Exception, raw: bytes) -> str:

@@ -37,7 +37,7 @@ def fit(value: Any, kind: type[T], where: str) -> T:
         raise UserError(f"{where}: {error if isinstance(error, UserError) else TOO_DEEP}") from error
 
 
-_LEARNING = threading.RLock()
+LEARNING = threading.RLock()
 _LEARNED: set[Any] = set()
 
 
@@ -45,7 +45,7 @@ def _converted(value: Any, kind: type[T]) -> T:
     """msgspec 0.22 ends the process when two threads meet a type for the first time: one at a time, then."""
     if kind in _LEARNED:
         return msgspec.convert(value, kind)
-    with _LEARNING:
+    with LEARNING:
         try:
             return msgspec.convert(value, kind)
         finally:
