@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 from evaluate import smooth_regions
 
-from seediff.augment_config import AugmentConfig
+from seediff.config.augment import AugmentConfig
 from seediff.dataset.augment import RANDOM, Picture, apply
 from seediff.dataset.native import encode_image
-from seediff.dataset.store import Item, open_native, write_native
+from seediff.dataset.store import Item, open_native
 from seediff.run.augment import Maker, Task, read_sample
+from seediff.run.collect import write_native
 
 CLASSES = 6
 NAMES = (*RANDOM, "splice-1x2", "splice-2x2", "splice-3x3", "splice-5x5", "splice-8x8")

@@ -31,8 +31,8 @@ from typing import Any
 import torch
 from sd_shapes import UNETS
 
-from seediff.capture import attention_layers, capture_attention
-from seediff.config import CaptureConfig
+from seediff.attention.capture import attention_layers, capture_attention
+from seediff.config.constants import CaptureConfig
 
 WAYS = ("plain", "capture", "means", "kept")
 TOKENS = 77

@@ -19,8 +19,8 @@ from PIL import Image
 
 from seediff.dataset.native import read_dataset
 from seediff.errors import UserError
-from seediff.outputs import write_atomic
-from seediff.palette import voc_palette
+from seediff.files.outputs import write_atomic
+from seediff.files.palette import voc_palette
 from seediff.report.pictures import contact_sheet, overlay, shrink
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}

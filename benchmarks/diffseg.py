@@ -31,11 +31,11 @@ import torch
 import torch.nn.functional as F
 from masks import CLOCKS, MIB, Clock, bandwidth, interleave, medians, mib, peak, ratio, shown
 
-from seediff.aggregate import aggregate
-from seediff.divergence import closer_than
-from seediff.methods.diffseg import anchor_positions, diffseg, merge, proposals, refined
-from seediff.methods.kmeans import kmeans
-from seediff.suppression import label
+from seediff.segments.aggregate import aggregate
+from seediff.segments.diffseg import anchor_positions, diffseg, merge, proposals, refined
+from seediff.segments.divergence import closer_than
+from seediff.segments.kmeans import kmeans
+from seediff.segments.suppression import label
 
 LAYERS = (5, 5, 5, 1)
 """Self-attention layers at L, L/2, L/4, L/8 of Stable Diffusion 1 and 2."""

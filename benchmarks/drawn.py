@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from seediff.dataset.store import Item
-from seediff.study.relabel import YARDSTICK, relabelled
-from seediff.study.sets import labelled
-from seediff.study.sources import chosen
-from seediff.study.tables import Source
+from seediff.study.tables.definition import Source
+from seediff.study.tables.drawn import labelled
+from seediff.study.tables.relabel import YARDSTICK, relabelled
+from seediff.study.tables.sources import chosen
 
 
 def agreement(item: Item, other: Item, classes: tuple[str, ...]) -> float:

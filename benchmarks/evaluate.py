@@ -68,7 +68,7 @@ def smooth_regions(rng: np.random.Generator, regions: int, side: int) -> np.ndar
 
 def run(folder: Path, protocol: str) -> tuple[float, float, float]:
     """Seconds on the clock and of the processor, and largest resident memory in MiB, of the command in a process of its own."""
-    command = "from seediff.evaluate.cli import app; import sys; app(sys.argv[1:])"
+    command = "from seediff.cli.evaluate import app; import sys; app(sys.argv[1:])"
     arguments = ["segments", str(folder / "predictions"), "--labels", str(folder / "labels"), "--protocol", protocol, "--quiet"]
     before = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", command, *arguments], stdout=subprocess.DEVNULL)

@@ -30,14 +30,15 @@ from evaluate import smooth_regions
 from pycocotools import mask as pycocotools_mask
 from scipy import ndimage
 
-from seediff.dataset.coco import export_coco, instances, semantic
+from seediff.dataset.formats.coco import export_coco, instances, semantic
+from seediff.dataset.formats.parquet import export_parquet
+from seediff.dataset.formats.voc import export_voc
+from seediff.dataset.formats.webdataset import export_webdataset
+from seediff.dataset.formats.yolo import export_yolo
 from seediff.dataset.native import encode_image, encode_mask
-from seediff.dataset.parquet import export_parquet
-from seediff.dataset.rle import label_map_rles
-from seediff.dataset.shards import export_webdataset
-from seediff.dataset.store import Item, labels_of, open_native, write_native
-from seediff.dataset.voc import export_voc
-from seediff.dataset.yolo import export_yolo
+from seediff.dataset.shapes.rle import label_map_rles
+from seediff.dataset.store import Item, labels_of, open_native
+from seediff.run.collect import write_native
 
 SIDE, CLASSES = 512, 21
 

@@ -22,13 +22,13 @@ from evaluate import smooth_regions
 from PIL import Image
 from pycocotools import mask as api
 
-from seediff.dataset.coco import import_coco
-from seediff.dataset.objects import find_objects
+from seediff.dataset.formats.coco import import_coco
+from seediff.dataset.formats.voc import import_voc
+from seediff.dataset.formats.yolo import as_yolo, import_yolo
+from seediff.dataset.shapes.objects import find_objects
 from seediff.dataset.store import Item, labels_of
-from seediff.dataset.voc import import_voc
-from seediff.dataset.yolo import as_yolo, import_yolo
 from seediff.evaluate.layouts import open_evaluation
-from seediff.palette import voc_palette
+from seediff.files.palette import voc_palette
 
 SIDE, CLASSES = 96, ("cat", "dog", "bus")
 Truths = dict[str, np.ndarray]

@@ -25,12 +25,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from seediff.config import MaskConfig
-from seediff.expand import expand
-from seediff.masks import make_masks
-from seediff.methods import soft_mask
-from seediff.refine import PAPER_DILATIONS, pamr
-from seediff.types import AttentionMaps
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import MaskConfig
+from seediff.masks.expand import expand
+from seediff.masks.make import make_masks
+from seediff.masks.methods import soft_mask
+from seediff.masks.pamr import PAPER_DILATIONS, pamr
 
 MIB = 2**20
 ITERATIONS = 10

@@ -30,15 +30,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from seediff.attention.generate import generate_batch
+from seediff.attention.maps import AttentionMaps
+from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
-from seediff.masks import make_masks
+from seediff.dataset.batches import BatchRecord, make_room, record_file, write_record
+from seediff.files.outputs import make_writable, write_atomic
+from seediff.masks.make import make_masks
+from seediff.masks.results import MaskResult
 from seediff.models.registry import Model, load_model
-from seediff.outputs import make_writable, write_atomic
-from seediff.pipeline import generate_batch
-from seediff.run.folder import BatchRecord, make_room, record_file, write_record
-from seediff.run_config import GenerateConfig
-from seediff.specs import sample_specs
-from seediff.types import AttentionMaps, MaskResult, SampleSpec
+from seediff.prompts.specs import SampleSpec, sample_specs
 
 PARTS = ("unet", "capture", "vae", "other", "masks", "writing")
 CLOCKS = {"wall": time.perf_counter, "process": time.process_time}

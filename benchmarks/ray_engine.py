@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from seediff.base_config import RunConfig
+from seediff.config.base import RunConfig
+from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
-from seediff.outputs import write_atomic
+from seediff.dataset.batches import BatchRecord
+from seediff.files.outputs import write_atomic
 from seediff.run.engine import Engine, Job, Local, Timer, run_job
 from seediff.run.engine_ray import Ray
-from seediff.run.folder import BatchRecord
 from seediff.run.generate import generate
 from seediff.run.place import open_place
-from seediff.run_config import GenerateConfig
 
 
 @dataclass(frozen=True, kw_only=True)

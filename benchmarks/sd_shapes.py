@@ -83,7 +83,7 @@ def build_folder(shape: str, folder: Path, dtype: torch.dtype) -> None:
     from diffusers.utils import logging
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from seediff.models.mini.text import build_tokenizer
+    from seediff.mini.training.text import build_tokenizer
 
     logging.set_verbosity_error()
     torch.manual_seed(0)
@@ -118,11 +118,11 @@ def peak_bytes(device: str) -> int:
 
 
 def main() -> None:
-    from seediff.capture import capture_attention
-    from seediff.config import CaptureConfig
+    from seediff.attention.capture import capture_attention
+    from seediff.attention.generate import generate_batch
+    from seediff.config.constants import CaptureConfig
     from seediff.models.registry import load_model
-    from seediff.pipeline import generate_batch
-    from seediff.types import SampleSpec
+    from seediff.prompts.specs import SampleSpec
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--shape", choices=sorted(UNETS), default="sd2-base")

@@ -21,12 +21,12 @@ import numpy as np
 from evaluate import smooth_regions
 
 from seediff.dataset.native import encode_mask
-from seediff.evaluate.boundary import boundary_counts
-from seediff.evaluate.confusion import Confusion
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.labels import VOC_CLASSES
 from seediff.evaluate.protocols import PROTOCOLS
 from seediff.evaluate.semantic import evaluate_pairs
+from seediff.metrics.boundary import boundary_counts
+from seediff.metrics.confusion import Confusion
 
 
 def main() -> None:

@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
+from seediff.config.names import VOC_CLASSES
+from seediff.config.train import make_config, with_device
 from seediff.dataset import native
 from seediff.dataset.store import Item
 from seediff.devices import mixed_precision
-from seediff.models.mini.scenes import load_scenes
-from seediff.prompts import VOC_CLASSES
-from seediff.train.config import make_config, with_device
+from seediff.mini.world.packaged import load_scenes
 from seediff.train.data import Batch, Stage, batches
 from seediff.train.models import Trainee, build_network, parameter_groups, to_pixels
 from seediff.train.run import train

@@ -37,7 +37,7 @@ def _stable_diffusion(folder: Path, *, heads: int | list[int], linear: bool, act
     from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from seediff.models.mini.text import build_tokenizer
+    from seediff.mini.training.text import build_tokenizer
 
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
@@ -98,9 +98,9 @@ def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder, known classes."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from seediff.models.mini.denoiser import build_scheduler
-    from seediff.models.mini.text import build_text_encoder, build_tokenizer
-    from seediff.models.mini.world import CLASSES
+    from seediff.mini.training.denoiser import build_scheduler
+    from seediff.mini.training.text import build_text_encoder, build_tokenizer
+    from seediff.mini.world.scene import CLASSES
 
     torch.manual_seed(0)
     tokenizer = build_tokenizer()

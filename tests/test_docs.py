@@ -25,11 +25,11 @@ from photo_set import write_photos
 from PIL import Image
 
 from seediff import cli
+from seediff.cli.study_tables import TABLES
 from seediff.dataset import native
 from seediff.errors import UserError
+from seediff.files.photographs import find_photos
 from seediff.models import registry
-from seediff.photos import find_photos
-from seediff.study.cli_tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]

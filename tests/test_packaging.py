@@ -12,12 +12,12 @@ PACKAGE = ROOT / "src" / "seediff"
 NEEDED = (
     "seediff/py.typed",
     "seediff/report/templates/",
-    "seediff/models/mini/sprites.tsv",
-    "seediff/models/mini/scenes/truth.safetensors",
-    "seediff/models/mini/scenes/shift.safetensors",
-    "seediff/models/mini/scenes/tune.safetensors",
-    "seediff/models/mini/yardsticks/classifier.safetensors",
-    "seediff/models/mini/yardsticks/segmenter.safetensors",
+    "seediff/mini/world/sprites.tsv",
+    "seediff/mini/world/scenes/truth.safetensors",
+    "seediff/mini/world/scenes/shift.safetensors",
+    "seediff/mini/world/scenes/tune.safetensors",
+    "seediff/mini/yardsticks/classifier.safetensors",
+    "seediff/mini/yardsticks/segmenter.safetensors",
 )
 WEIGHTS = "seediff/models/mini/weights/"
 

@@ -191,7 +191,7 @@ def _check_output(command: Command, words: Sequence[str], folder: Path, told: di
         return
     sys.stdout.flush()
     if command.checks == "native":
-        from seediff.dataset.check import check_dataset
+        from seediff.dataset.quality.check import check_dataset
 
         errors = [f"{one.where}: {one.text}" for one in check_dataset(out).findings if one.level == "error" and one.kind not in COPIED]
         if errors:

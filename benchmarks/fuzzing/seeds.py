@@ -127,7 +127,8 @@ def captions(root: Path) -> None:
 
 def native(root: Path) -> None:
     from seediff.dataset.native import encode_image
-    from seediff.dataset.store import Item, write_native
+    from seediff.dataset.store import Item
+    from seediff.run.collect import write_native
 
     def item(number: int, name: str, suffix: str, row: dict[str, Any]) -> Item:
         labels = label_map(number)
@@ -274,9 +275,9 @@ def model(root: Path) -> None:
     import diffusers
     import torch
 
-    from seediff.models.mini.denoiser import build_scheduler
-    from seediff.models.mini.text import build_text_encoder, build_tokenizer
-    from seediff.models.mini.world import CLASSES as KNOWN
+    from seediff.mini.training.denoiser import build_scheduler
+    from seediff.mini.training.text import build_text_encoder, build_tokenizer
+    from seediff.mini.world.scene import CLASSES as KNOWN
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from seediff.outputs import LEFTOVER
+from seediff.files.outputs import LEFTOVER
 
 from . import runner
 

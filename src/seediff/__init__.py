@@ -21,22 +21,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AttentionMaps": "types",
-    "CaptureConfig": "config",
-    "GenerateConfig": "run_config",
-    "MaskConfig": "config",
-    "MaskPhotosConfig": "photo_config",
-    "Sample": "types",
-    "SegmentConfig": "config",
-    "SegmentPhotosConfig": "photo_config",
+    "AttentionMaps": "attention.maps",
+    "CaptureConfig": "config.constants",
+    "GenerateConfig": "config.generate",
+    "MaskConfig": "config.constants",
+    "MaskPhotosConfig": "config.photographs",
+    "Sample": "dataset.native",
+    "SegmentConfig": "config.constants",
+    "SegmentPhotosConfig": "config.photographs",
     "UserError": "errors",
-    "capture_attention": "capture",
+    "capture_attention": "attention.capture",
     "evaluate_segments": "evaluate.segments",
-    "find_photos": "photos",
+    "find_photos": "files.photographs",
     "generate": "run.generate",
     "load_model": "models.registry",
-    "make_masks": "masks",
-    "make_segments": "segments",
+    "make_masks": "masks.make",
+    "make_segments": "segments.make",
     "mask_photos": "run.mask",
     "read_dataset": "dataset.native",
     "segment_photos": "run.segment",
@@ -65,21 +65,21 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .capture import capture_attention
-    from .config import CaptureConfig, MaskConfig, SegmentConfig
-    from .dataset.native import read_dataset
+    from .attention.capture import capture_attention
+    from .attention.maps import AttentionMaps
+    from .config.constants import CaptureConfig, MaskConfig, SegmentConfig
+    from .config.generate import GenerateConfig
+    from .config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+    from .dataset.native import Sample, read_dataset
     from .errors import UserError
     from .evaluate.segments import evaluate_segments
-    from .masks import make_masks
+    from .files.photographs import find_photos
+    from .masks.make import make_masks
     from .models.registry import load_model
-    from .photo_config import MaskPhotosConfig, SegmentPhotosConfig
-    from .photos import find_photos
     from .run.generate import generate
     from .run.mask import mask_photos
     from .run.segment import segment_photos
-    from .run_config import GenerateConfig
-    from .segments import make_segments
-    from .types import AttentionMaps, Sample
+    from .segments.make import make_segments
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -73,3 +75,19 @@ def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> 
     """A block in which the device computes in bfloat16. enabled: None: where the device has it, else in float32."""
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=has_bfloat16(device) if enabled is None else enabled)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Have torch use `count` threads meanwhile: sums are split among them, so that their number shows in the last bits. None: as it is."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

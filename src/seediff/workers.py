@@ -27,6 +27,9 @@ from .errors import UserError
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
+Progress = Callable[[int, int, str], None]
+"""Of long work: called with (images done, images in all, what is going on) at the start, then before and after every batch."""
+
 AHEAD = 4
 """Chunks that each process has before it, so that none waits, and memory holds no more than these."""
 

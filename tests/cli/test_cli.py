@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 
-from seediff import __version__, outputs, progress
-from seediff.base_config import load_config
-from seediff.cli import main
+from seediff import __version__
+from seediff.cli import main, progress
 from seediff.cli.generate import make_config
 from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
 from seediff.cli.summary import own_command
+from seediff.config.base import load_config
+from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
+from seediff.files import outputs
 from seediff.models import registry
 from seediff.run import engine
 from seediff.run import generate as run
-from seediff.run_config import GenerateConfig
 
 ROOT = Path(__file__).parents[2]
 BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]

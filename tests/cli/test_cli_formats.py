@@ -7,8 +7,9 @@ from command_line import runner
 
 from seediff.cli.formats import export_, import_
 from seediff.dataset import native
-from seediff.dataset.store import Item, image_bytes, open_native, write_native
+from seediff.dataset.store import Item, image_bytes, open_native
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 
 run = runner(export_, import_)
 

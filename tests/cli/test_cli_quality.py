@@ -10,8 +10,9 @@ from command_line import runner
 from seediff.cli.quality import check, filter_, stats
 from seediff.cli.summary_quality import bars
 from seediff.dataset import native
-from seediff.dataset.store import Item, open_native, write_native
+from seediff.dataset.store import Item, open_native
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 
 run = runner(check, stats, filter_)
 

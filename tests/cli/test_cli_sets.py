@@ -8,8 +8,9 @@ from command_line import runner
 from seediff.cli.formats import export_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native
-from seediff.dataset.store import Item, open_native, write_native
+from seediff.dataset.store import Item, open_native
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 
 run = runner(merge, split, export_)
 

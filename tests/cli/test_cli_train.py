@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from seediff import cli
-from seediff.dataset.store import Item, write_native
+from seediff.dataset.store import Item
+from seediff.run.collect import write_native
 from seediff.train.record import read_losses
 
 CLASSES = ("square", "disc")

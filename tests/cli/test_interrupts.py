@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from seediff.dataset import native
-from seediff.dataset.store import Item, write_native
+from seediff.dataset.store import Item
+from seediff.run.collect import write_native
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 

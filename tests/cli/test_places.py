@@ -4,9 +4,9 @@ import pytest
 
 from seediff.cli import main
 from seediff.errors import UserError
-from seediff.run.address import STORES, Url, parse_folder, parse_out
+from seediff.files.addresses import STORES, Url, parse_folder, parse_out
+from seediff.files.staging import staged
 from seediff.run.storage import Storage
-from seediff.staging import staged
 
 HERE = {
     "export": ["pets", "--to", "voc"],

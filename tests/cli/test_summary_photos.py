@@ -8,11 +8,11 @@ from rich.console import Console
 
 from seediff.cli.summary import class_table
 from seediff.cli.summary_photos import show_masks, show_segments
-from seediff.photo_config import MaskPhotosConfig
+from seediff.config.photographs import MaskPhotosConfig
 from seediff.run.mask import MaskPhotosResult
 from seediff.run.samples import RunResult
 from seediff.run.segment import SegmentPhotosResult
-from seediff.study.segment_table import show
+from seediff.study.segments.results import show
 
 ODD = ("b]", "[red]", "[/b]", "[link=x]")
 

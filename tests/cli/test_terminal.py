@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from seediff.cli import main
+from seediff.cli.terminal import COLOURS, Shown
 from seediff.dataset.store import check_classes
 from seediff.errors import UserError
-from seediff.terminal import COLOURS, Shown
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 

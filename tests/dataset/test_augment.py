@@ -5,19 +5,8 @@ import pytest
 from blobs import blobs
 from scipy import ndimage
 
-from seediff.augment_config import MAX_CELLS, OPERATIONS, AugmentConfig, Strength, parse_addition
-from seediff.dataset.augment import (
-    RANDOM,
-    Picture,
-    add_noise,
-    apply,
-    blur,
-    change_colour,
-    cover,
-    cut_out,
-    paste,
-    perspective,
-)
+from seediff.config.augment import MAX_CELLS, OPERATIONS, AugmentConfig, Strength, parse_addition
+from seediff.dataset.augment import RANDOM, Picture, add_noise, apply, blur, change_colour, cover, cut_out, paste, perspective
 from seediff.dataset.splice import edges, splice
 from seediff.errors import UserError
 

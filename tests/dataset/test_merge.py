@@ -7,10 +7,11 @@ from blobs import blobs
 from test_store import item, names
 
 from seediff.dataset import native
-from seediff.dataset.check import check_dataset
 from seediff.dataset.merge import merge_datasets, renumbering, set_names
-from seediff.dataset.store import open_native, write_native
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.store import open_native
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 
 
 def attention(text: str) -> bytes:

@@ -7,8 +7,8 @@ from PIL import Image
 
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.outputs import write_atomic
-from seediff.palette import voc_palette
+from seediff.files.outputs import write_atomic
+from seediff.files.palette import voc_palette
 
 
 def save(folder, rows):

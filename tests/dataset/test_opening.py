@@ -3,14 +3,14 @@ import pytest
 from test_store import item
 from test_voc import blocks
 
-from seediff.dataset.coco import export_coco
+from seediff.dataset.formats.coco import export_coco
+from seediff.dataset.formats.parquet import export_parquet
+from seediff.dataset.formats.voc import export_voc
+from seediff.dataset.formats.webdataset import export_webdataset
+from seediff.dataset.formats.yolo import export_yolo
 from seediff.dataset.opening import open_dataset
-from seediff.dataset.parquet import export_parquet
-from seediff.dataset.shards import export_webdataset
-from seediff.dataset.store import write_native
-from seediff.dataset.voc import export_voc
-from seediff.dataset.yolo import export_yolo
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 
 CLASSES = ("cat", "dog", "cow")
 EXPORTS = {

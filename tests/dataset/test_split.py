@@ -5,10 +5,11 @@ import pytest
 from test_store import item
 
 from seediff.dataset import native
-from seediff.dataset.duplicates import difference_hash
+from seediff.dataset.quality.duplicates import difference_hash
 from seediff.dataset.split import deal, same_looks, set_splits, split_samples
-from seediff.dataset.store import Item, open_native, write_native
+from seediff.dataset.store import Item, open_native
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 
 SHARES = {"val": 0.2, "test": 0.1}
 

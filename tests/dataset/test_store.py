@@ -10,20 +10,10 @@ import pytest
 from PIL import Image
 
 from seediff.dataset import native
-from seediff.dataset.store import (
-    Item,
-    MaskFile,
-    check_classes,
-    check_name,
-    labels_of,
-    mask_bytes,
-    open_native,
-    put_image,
-    staged,
-    write_native,
-)
+from seediff.dataset.store import Item, MaskFile, check_classes, check_name, labels_of, mask_bytes, open_native, put_image, staged
 from seediff.errors import UserError
-from seediff.palette import voc_palette
+from seediff.files.palette import voc_palette
+from seediff.run.collect import write_native
 
 
 def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
@@ -154,7 +144,7 @@ def test_staged_leaves_nothing_of_a_failure(tmp_path):
 def test_what_a_killed_run_left_is_removed(tmp_path):
     code = """
 import sys, time
-from seediff.staging import staged
+from seediff.files.staging import staged
 with staged(sys.argv[1]) as part:
     (part / "images").mkdir()
     (part / "images/old").write_text("old")

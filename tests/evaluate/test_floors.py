@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from patience import PATIENT
 
 from seediff.evaluate.floors import FLOORS, PARTS, floor_map, floor_maps, score_floors
-from seediff.evaluate.matching import contingency, match, tally
-from seediff.evaluate.scores import stack
+from seediff.metrics.matching import contingency, match, tally
+from seediff.metrics.scores import stack
 
 KNOWN = {
     "one": ["000000"] * 6,

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
 
-from seediff.dataset.store import Item, write_native
+from seediff.dataset.store import Item
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.labels import CITYSCAPES_CLASSES, VOC_CLASSES
 from seediff.evaluate.layouts import open_evaluation
 from seediff.evaluate.protocols import PROTOCOLS
+from seediff.run.collect import write_native
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

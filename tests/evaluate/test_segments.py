@@ -13,9 +13,9 @@ from rich.console import Console
 from seediff.errors import UserError
 from seediff.evaluate import segments
 from seediff.evaluate.floors import FLOORS, FloorScore, floor_maps
-from seediff.evaluate.label_maps import read_label_map
-from seediff.evaluate.scores import Difference
 from seediff.evaluate.segments import evaluate_segments, notes, score_table, to_json, write_json
+from seediff.files.label_maps import read_segment_ids
+from seediff.metrics.scores import Difference
 
 # Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels are mistaken.
 LABEL = [[0, 0, 0, 1], [0, 0, 0, 1], [255, 255, 1, 1]]
@@ -197,7 +197,7 @@ def test_floors_score_what_their_own_maps_score(folders, tmp_path: Path, protoco
     assert list(scores.floors) == list(FLOORS)
     for floor, found in scores.floors.items():
         for name in ("a", "deep/b", *(f"c{number}" for number in range(6))):
-            label, own = (read_label_map(folder / f"{name}.png") for folder in (labels, predictions / "labels"))
+            label, own = (read_segment_ids(folder / f"{name}.png") for folder in (labels, predictions / "labels"))
             save_map(tmp_path / floor / f"{name}.png", floor_maps(own, label)[floor])
         alone = evaluate_segments(tmp_path / floor, labels, **options)
         assert (found.acc, found.miou) == (alone.acc, alone.miou), floor

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seediff.config import MaskConfig
-from seediff.methods import METHODS, soft_mask
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import MaskConfig
+from seediff.masks.methods import METHODS, soft_mask
 from seediff.report.explain import explain_before_pamr, explain_mask, explain_step
-from seediff.types import AttentionMaps
 
 UNKNOWN = explain_step("something")
 

@@ -10,9 +10,9 @@ import torch
 from synthetic import trace
 
 from seediff.errors import UserError
-from seediff.masks import BEFORE_PAMR
+from seediff.masks.make import BEFORE_PAMR
+from seediff.masks.results import MaskResult
 from seediff.report import load_trace, save_trace, traced_sample
-from seediff.types import MaskResult
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from fake_engine import fake_draw
 from photo_set import write_photos
 from PIL import Image
 
-from seediff.augment_config import AugmentConfig
-from seediff.config import SegmentConfig
+from seediff.config.augment import AugmentConfig
+from seediff.config.constants import SegmentConfig
+from seediff.config.generate import GenerateConfig
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
-from seediff.photo_config import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.photos import find_photos
-from seediff.run.address import Url
+from seediff.files.addresses import Url
+from seediff.files.photographs import find_photos
 from seediff.run.augment import augment
 from seediff.run.engine import Crew, Local, Task, Worker
 from seediff.run.generate import generate
@@ -23,7 +24,6 @@ from seediff.run.mask import mask_photos
 from seediff.run.place import open_place
 from seediff.run.segment import segment_photos
 from seediff.run.storage import Storage
-from seediff.run_config import GenerateConfig
 
 cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
 

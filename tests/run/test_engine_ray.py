@@ -15,7 +15,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seed
 from seediff.run import engine_ray  # noqa: E402
 from seediff.run.engine_ray import Ray  # noqa: E402
 
-TESTS = Path(__file__).parents[1]
+BUILDERS = Path(__file__).parents[1] / "builders"
 HEALTH = {"initial_delay_ms": 500, "period_ms": 500, "timeout_ms": 5000, "failure_threshold": 3}
 
 
@@ -27,7 +27,7 @@ def cluster():
     system = {"worker_niceness": 0, **{f"health_check_{name}": value for name, value in HEALTH.items()}}
     head = {"num_cpus": 2, "object_store_memory": 80_000_000, "_system_config": system}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(TESTS.parent / "src")]))  # workers find tiny_job.py there
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(BUILDERS), str(BUILDERS.parents[1] / "src")]))  # workers find tiny_job.py there
         cluster = Cluster(initialize_head=True, head_node_args=head)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield cluster

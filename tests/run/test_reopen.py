@@ -11,21 +11,22 @@ from cyclopts import App
 from fake_engine import fake_draw
 from PIL import Image
 
-from seediff.augment_config import AugmentConfig
 from seediff.cli import main
 from seediff.cli.quality import check
+from seediff.config.augment import AugmentConfig
+from seediff.config.generate import GenerateConfig
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.dataset.check import check_dataset
-from seediff.dataset.store import open_native, write_native
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.store import open_native
 from seediff.errors import UserError
-from seediff.photo_config import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.photos import find_photos
+from seediff.files.photographs import find_photos
 from seediff.run.augment import augment
+from seediff.run.collect import write_native
 from seediff.run.generate import generate
 from seediff.run.mask import mask_photos
 from seediff.run.reopen import can_reopen, reopen, sample_number, what_to_do
 from seediff.run.segment import segment_photos
-from seediff.run_config import GenerateConfig
 
 CONFIG = GenerateConfig(
     classes=("dog", "cat", "bus"), per_class=3, batch_size=2, reject=True, attempts=2, keep_soft=True, keep_attention=True, device="cpu"

@@ -18,19 +18,20 @@ from interrupted import replace_writes
 from killing import CONFIG as KILLED_CONFIG
 
 import seediff
-from seediff import locking, outputs
-from seediff.base_config import load_config
+from seediff.attention.maps import AttentionMaps
+from seediff.config.base import load_config
+from seediff.config.generate import GenerateConfig
+from seediff.dataset import batches as run_folder
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.locking import LOCK
-from seediff.run import folder as run_folder
+from seediff.files import locking, outputs
+from seediff.files.locking import LOCK
+from seediff.prompts.specs import SampleSpec
 from seediff.run import generate as run_module
 from seediff.run.generate import generate
 from seediff.run.samples import rejections, traced_classes
-from seediff.run_config import GenerateConfig
-from seediff.types import AttentionMaps, SampleSpec
 
-TESTS = Path(__file__).parents[1]
+BUILDERS = Path(__file__).parents[1] / "builders"
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 
 
@@ -48,7 +49,7 @@ def unbroken(tmp_path_factory):
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(BUILDERS), str(BUILDERS.parents[1] / "src")])}
 
 
 def test_layout_rows_and_masks(tmp_path):
@@ -156,7 +157,7 @@ def test_killed_while_tidying_up(tmp_path, unbroken):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_file_limit_and_ten_kills_at_random_moments(tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, str(TESTS / "killing.py"), str(out), "10", str(time.time_ns())]
+    command = [sys.executable, str(BUILDERS / "killing.py"), str(out), "10", str(time.time_ns())]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=200, check=False)
     assert done.stdout.split() == ["5", "0", "10", "0"], (command, done.stdout, done.stderr)
     generate(KILLED_CONFIG, tmp_path / "unbroken", draw=fake_draw)
@@ -289,7 +290,7 @@ def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
 def test_second_run_in_the_same_folder_is_refused(tmp_path, unbroken):
     out = tmp_path / "out"
     code = (
-        "import sys, time; from pathlib import Path; from seediff.locking import open_folder\n"
+        "import sys, time; from pathlib import Path; from seediff.files.locking import open_folder\n"
         "with open_folder(Path(sys.argv[1])): print('ready', flush=True); time.sleep(300)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(out)], stdout=subprocess.PIPE, text=True, env=environment())

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from cyclopts import App
 
-from seediff.augment_config import AugmentConfig
-from seediff.base_config import load_config
 from seediff.cli import main
 from seediff.cli.augment import augment as command
+from seediff.config.augment import AugmentConfig
+from seediff.config.base import load_config
 from seediff.dataset import native
-from seediff.dataset.check import check_dataset
-from seediff.dataset.store import Item, open_native, write_native
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.store import Item, open_native
 from seediff.errors import UserError
-from seediff.locking import open_folder
+from seediff.files.locking import open_folder
 from seediff.run.augment import AugmentJob, augment, maker, plan, settle
+from seediff.run.collect import write_native
 
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")

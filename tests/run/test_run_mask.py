@@ -8,10 +8,10 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli import main
+from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.photo_config import MaskPhotosConfig
-from seediff.photos import find_photos, read_photo
+from seediff.files.photographs import find_photos, read_photo
 from seediff.run.mask import MaskJob, mask_photos
 from seediff.run.photo_files import read_classes_csv
 
@@ -58,16 +58,16 @@ def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
 
 def test_every_photograph_is_encoded_once(tmp_path, photos, mini_folder, monkeypatch):
     """Presence and as many sentences as there are classes look at the same latents; a photograph without classes needs none."""
-    import seediff.encode
+    import seediff.attention.photograph
 
     encoded = []
-    real = seediff.encode.encode_images
+    real = seediff.attention.photograph.encode_images
 
     def counting(model, images):
         encoded.extend(image.tobytes() for image in images)
         return real(model, images)
 
-    monkeypatch.setattr(seediff.encode, "encode_images", counting)
+    monkeypatch.setattr(seediff.attention.photograph, "encode_images", counting)
     classes = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dog", "horse", "motorbike", "person")
     found = find_photos([photos]).photos
     classes_of = {found[1].name: ()}
@@ -113,7 +113,7 @@ def test_bad_tables_are_told_by_line(tmp_path, photos, text, message):
 
 def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
     """The text encoder of the embedded model reads 32 tokens: its 19 classes need more than one sentence."""
-    from seediff.models.mini.world import CLASSES
+    from seediff.mini.world.scene import CLASSES
 
     found = find_photos([photos / "0.png"]).photos
     mask_photos(config(mini_folder, classes=CLASSES, timesteps=(100,), keep_soft=True), found, tmp_path / "out")

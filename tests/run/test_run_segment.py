@@ -10,13 +10,13 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli import main
-from seediff.config import SegmentConfig
+from seediff.config.constants import SegmentConfig
+from seediff.config.photographs import SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.dataset.rle import decode
+from seediff.dataset.shapes.rle import decode
 from seediff.errors import UserError
-from seediff.evaluate.label_maps import read_label_map
-from seediff.photo_config import SegmentPhotosConfig
-from seediff.photos import find_photos, read_photo
+from seediff.files.label_maps import read_segment_ids
+from seediff.files.photographs import find_photos, read_photo
 from seediff.run.segment import SegmentJob, segment_photos
 from seediff.run.segment_files import encode_segments, read_segments
 
@@ -38,7 +38,7 @@ def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_fol
     assert [row["photo"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
     assert (result.done, result.failed) == (6, [])
     for row, photo in zip(result.rows, found, strict=True):
-        label_map = read_label_map(tmp_path / "out" / "labels" / f"{photo.name}.png")
+        label_map = read_segment_ids(tmp_path / "out" / "labels" / f"{photo.name}.png")
         height, width = read_photo(photo.path).shape[:2]
         assert label_map.shape == (height, width) == (row["height"], row["width"])
         assert (label_map == -1).sum() == (height * width - min(height, width) ** 2 if fit == "crop" else 0)
@@ -212,9 +212,9 @@ def test_many_segments_need_sixteen_bits(tmp_path):
     label_map = np.arange(300, dtype=np.int32).reshape(20, 15)
     label_map[0, 0] = -1
     (tmp_path / "m.png").write_bytes(encode_segments(label_map))
-    np.testing.assert_array_equal(read_label_map(tmp_path / "m.png"), label_map)
+    np.testing.assert_array_equal(read_segment_ids(tmp_path / "m.png"), label_map)
     (tmp_path / "m.png").write_bytes(encode_segments(label_map.clip(-1, 254)))
-    np.testing.assert_array_equal(read_label_map(tmp_path / "m.png"), label_map.clip(-1, 254))
+    np.testing.assert_array_equal(read_segment_ids(tmp_path / "m.png"), label_map.clip(-1, 254))
 
 
 def test_json_is_read_by_pycocotools(tmp_path, photos, mini_folder, capsys):

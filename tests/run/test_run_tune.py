@@ -11,13 +11,13 @@ import pytest
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
-from seediff.answers import questions
 from seediff.cli.commands import main
+from seediff.config.presets import model_preset, segment_preset
+from seediff.config.tuned import Tuned, read_tuned
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
-from seediff.presets import model_preset, segment_preset
+from seediff.masks.answers import questions
 from seediff.run.tune import best_name_threshold, shown_classes
-from seediff.tuned import Tuned, read_tuned
 
 CLASSES = ("dog", "car", "unicorn")
 

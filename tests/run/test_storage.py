@@ -15,9 +15,9 @@ from tiny_job import TinyConfig, Trouble, tiny
 
 from seediff.cli import main
 from seediff.dataset import native
+from seediff.dataset.batches import look_into
 from seediff.errors import UserError
-from seediff.run.address import Url, parse_out
-from seediff.run.folder import look_into
+from seediff.files.addresses import Url, parse_out
 from seediff.run.place import describe_at, open_place
 from seediff.run.storage import Storage, StoredPlace
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from seediff.study import sets, sources, trained
-from seediff.study.contest import PAPER
-from seediff.study.sets import SetConfig
-from seediff.study.sources import Places
-from seediff.study.tables import HeldOut, Source
+from seediff.study.masks.contest import PAPER
+from seediff.study.tables.definition import HeldOut, Source, sources, trained
+from seediff.study.tables.definition import drawn as sets
+from seediff.study.tables.drawn import SetConfig
+from seediff.study.tables.sources import Places
 
 LABELS = {"plain": PAPER["seediff"].table()}
 

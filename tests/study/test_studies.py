@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from seediff.config import CaptureConfig, MaskConfig
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
-from seediff.models.mini import segmenter
-from seediff.models.mini.scenes import load_scenes
-from seediff.models.mini.world import Scene
-from seediff.run_config import GenerateConfig
-from seediff.study import contest, generated, truth, tune
-from seediff.study.constants import preset
-from seediff.study.contest import METHOD_NAMES, PAPER, Setting
-from seediff.study.truth import run_truth
-from seediff.study.tune import Trial
+from seediff.mini.world.packaged import load_scenes
+from seediff.mini.world.scene import Scene
+from seediff.mini.yardsticks import segmenter
+from seediff.study.masks import contest, generated, truth, tune
+from seediff.study.masks.constants import preset
+from seediff.study.masks.contest import METHOD_NAMES, PAPER, Setting
+from seediff.study.masks.truth import run_truth
+from seediff.study.masks.tune import Trial
 
 
 @pytest.fixture(autouse=True)

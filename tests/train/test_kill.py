@@ -10,7 +10,7 @@ FILES = {"README.md", "classes.txt", "config.json", "curves.png", "losses.csv", 
 
 def test_kill_changes_nothing(tmp_path):
     undisturbed, killed = tmp_path / "a", tmp_path / "b"
-    script = Path(__file__).with_name("killed.py")
+    script = Path(__file__).parents[1] / "builders" / "killed.py"
     done = subprocess.run(
         [sys.executable, str(script), str(undisturbed), str(killed)],
         capture_output=True,

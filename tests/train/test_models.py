@@ -6,8 +6,8 @@ import torch
 from shapes import CLASSES, scene, small
 from transformers import ResNetBackbone, SegformerConfig
 
+from seediff.config.train import BACKBONES, make_config
 from seediff.errors import UserError
-from seediff.train.config import BACKBONES, make_config
 from seediff.train.describe import describe
 from seediff.train.models import (
     PRETRAINED,

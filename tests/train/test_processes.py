@@ -10,10 +10,10 @@ import torch
 from shapes import CLASSES, items, small
 
 from seediff.cli import main
-from seediff.dataset.store import write_native
+from seediff.config.train import make_config
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 from seediff.train import run
-from seediff.train.config import make_config
 from seediff.train.data import Stage
 from seediff.train.models import build_network
 from seediff.train.predict import load_segmenter
@@ -39,7 +39,7 @@ def line(tmp_path) -> list[str]:
 
 def run_in(count: int, line: list[str]) -> str:
     """Run a line in so many processes, all of which have ended when this returns. What they said."""
-    script = Path(__file__).with_name("several.py")
+    script = Path(__file__).parents[1] / "builders" / "several.py"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = subprocess.Popen([sys.executable, str(script), str(count), *line], **pipes, env=environment, start_new_session=True)

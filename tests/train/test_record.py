@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from damage import refusal
 
-from seediff.train.config import make_config
+from seediff.config.train import make_config
 from seediff.train.record import LOSSES, Losses, draw_curves, model_card, read_losses
 
 STAGES = [{"name": "train", "samples": 6, "steps": 2, "classes": ["cat", "dog"]}]

@@ -2,8 +2,8 @@ from dataclasses import asdict
 
 import pytest
 
+from seediff.config.train import TrainConfig, config_differences, make_config, read_config, with_device
 from seediff.errors import UserError
-from seediff.train.config import TrainConfig, config_differences, make_config, read_config, with_device
 
 
 def test_defaults_are_the_papers():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from shapes import CLASSES, items, png, scene, small
 
+from seediff.config.train import TrainConfig
 from seediff.dataset.store import Item
 from seediff.errors import UserError
-from seediff.train.config import TrainConfig
 from seediff.train.data import Stage
 from seediff.train.predict import load_segmenter
 from seediff.train.record import read_losses

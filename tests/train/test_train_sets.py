@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from shapes import CLASSES, items
 
-from seediff.dataset.store import write_native
-from seediff.dataset.voc import export_voc
+from seediff.dataset.formats.voc import export_voc
 from seediff.errors import UserError
+from seediff.run.collect import write_native
 from seediff.train.sets import plan_training
 
 

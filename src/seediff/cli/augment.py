@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from ..augment_config import OPERATIONS, PRESETS, AugmentConfig, Strength
-from ..base_config import build, read_table
-from ..progress import show_progress
+from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
+from ..config.base import build, read_table
 from .options import RUN, EngineOptions, chosen_engine, given, numbers, option
 from .places import parse_place
+from .progress import show_progress
 
 WHAT = Group("What to add", sort_key=1)
 STRENGTH = Group("How much; pairs are ranges", sort_key=2)

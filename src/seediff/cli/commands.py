@@ -21,14 +21,14 @@ from cyclopts import App, CycloptsError, Parameter
 
 from .. import __version__
 from ..errors import UserError
-from ..progress import InterruptedRun
-from ..terminal import shown
 from .augment import augment
 from .formats import export_, import_
 from .generate import generate
 from .photos import mask, segment
+from .progress import InterruptedRun
 from .quality import check, filter_, stats
 from .sets import merge, split
+from .terminal import shown
 from .train import predict, train
 from .tune import tune
 
@@ -59,9 +59,9 @@ app.command(predict)
 app.command(augment)
 app.command(merge)
 app.command(split)
-app.command("seediff.study.cli:app", name="study", help="Measure masks: against exact ones, or on generated images.")
-app.command("seediff.evaluate.cli:app", name="evaluate", help="Compare predictions with labels.")
-app.command("seediff.models.mini.cli:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")
+app.command("seediff.cli.study:app", name="study", help="Measure masks: against exact ones, or on generated images.")
+app.command("seediff.cli.evaluate:app", name="evaluate", help="Compare predictions with labels.")
+app.command("seediff.cli.mini:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")
 
 
 @app.command
@@ -70,14 +70,14 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
 
     For example: `seediff preview pets`
     """
-    from ..augment_config import AugmentConfig
-    from ..base_config import load_config
+    from ..config.augment import AugmentConfig
+    from ..config.base import load_config
+    from ..config.generate import load_dataset_config
+    from ..config.photographs import MaskPhotosConfig
     from ..dataset import native
     from ..files.documents import read_toml
-    from ..photo_config import MaskPhotosConfig
     from ..run import augment as run_augment
     from ..run.samples import preview as write
-    from ..run_config import load_dataset_config
     from .summary import look_at
 
     if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:

@@ -60,8 +60,8 @@ def export_(
 
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
-    from ..apart import check_apart
     from ..dataset.store import open_native
+    from ..files.apart import check_apart
 
     check_apart(out, [data])
     export = load_function(f"export_{to}")
@@ -106,9 +106,9 @@ def import_(
 
     - `seediff import pets-coco --from coco --out pets`
     """
-    from ..apart import check_apart
-    from ..dataset.store import write_native
-    from ..prompts import parse_classes
+    from ..config.names import parse_classes
+    from ..files.apart import check_apart
+    from ..run.collect import write_native
 
     check_apart(out, [source])
     read = load_function(f"import_{from_}")
@@ -134,7 +134,7 @@ def some(items: Iterable[Item], source: Path) -> Iterator[Item]:
 
 
 def load_function(name: str) -> Callable[..., Any]:
-    """`export_voc` of seediff.dataset.voc, and so on."""
+    """`export_voc` of seediff.dataset.formats.voc, and so on."""
     format_ = name.partition("_")[2]
     return getattr(importlib.import_module(f"seediff.dataset.{MODULES.get(format_, format_)}"), name)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..progress import show_progress
-from ..prompts import parse_classes, parse_prompts
-from ..run_config import GenerateConfig, merge_config
+from ..config.generate import GenerateConfig, merge_config
+from ..config.names import parse_classes, parse_prompts
 from .options import MASKS, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table, option
 from .places import parse_place
+from .progress import show_progress
 
 
 def generate(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from ..config import CaptureConfig, MaskConfig
+from ..config.constants import CaptureConfig, MaskConfig
+from ..config.generate import GenerateConfig
 from ..errors import UserError
-from ..run_config import GenerateConfig
 
 if TYPE_CHECKING:
     from ..run.engine import Engine

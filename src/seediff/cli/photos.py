@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..base_config import read_table
-from ..config import SegmentConfig
+from ..config.base import read_table
+from ..config.constants import SegmentConfig
+from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.tuned import Tuned, is_tuned, never_tuned, read_tuned, tuned_table
 from ..errors import UserError
-from ..photo_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..progress import show_progress
-from ..prompts import DEFAULT_PROMPTS, parse_classes, parse_names
-from ..run.address import Out
-from ..tuned import Tuned, is_tuned, never_tuned, read_tuned, tuned_table
+from ..files.addresses import Out
 from .options import (
     CAPTURE,
     IMAGES,
@@ -36,9 +35,10 @@ from .options import (
     option,
 )
 from .places import parse_place
+from .progress import show_progress
 
 if TYPE_CHECKING:
-    from ..photos import Photo
+    from ..files.photographs import Photo
 
 PATHS = Parameter(help="Photographs: files, folders with all below them, or patterns such as 'photos/*.jpg'.", negative=())
 
@@ -139,7 +139,7 @@ def segment(
 
     - `seediff segment photos --method kmeans -k 6 --out kmeans`
     """
-    from ..photos import find_photos
+    from ..files.photographs import find_photos
     from ..run.segment import describe, segment_config, segment_photos
     from .summary_photos import show_segments
 
@@ -157,8 +157,8 @@ def segment(
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
-        from ..captions import read_words
         from ..models.registry import read_words_known, resolve_name
+        from ..prompts.captions import read_words
 
         words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
     untuned = never_tuned("segment", settled, (line, file), tuned) if (settled.names or captions is not None) and not quiet else ""
@@ -231,10 +231,10 @@ def mask(
 
     - `seediff mask photos --classes photos/classes.csv --out masked`
     """
-    from ..photos import find_photos
+    from ..config.generate import merge_config
+    from ..files.photographs import find_photos
     from ..run.mask import describe, mask_photos
     from ..run.photo_files import read_classes_csv
-    from ..run_config import merge_config
     from .summary_photos import show_masks
 
     place, workers = parse_place(out), chosen_engine(engine)

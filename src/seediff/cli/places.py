@@ -9,7 +9,7 @@ from typing import Any
 from cyclopts import Parameter, Token
 
 from ..errors import UserError
-from ..run.address import Out, Url, parse_folder, parse_out
+from ..files.addresses import Out, Url, parse_folder, parse_out
 
 
 def _convert(kind: Any, tokens: Sequence[Token]) -> Path:

@@ -15,7 +15,7 @@ from .options import numbers, option
 from .places import HERE
 
 if TYPE_CHECKING:
-    from ..dataset.stats import Stats
+    from ..dataset.quality.stats import Stats
 
 T = TypeVar("T")
 CRITERIA = Group("What stays", sort_key=2)
@@ -45,9 +45,9 @@ def check(
 
     - `seediff check pets --fix --json check.json`
     """
-    from ..dataset.check import DAMAGED, check_dataset
-    from ..dataset.fix import fix_dataset
-    from ..outputs import make_writable
+    from ..dataset.quality.check import DAMAGED, check_dataset
+    from ..dataset.quality.fix import fix_dataset
+    from ..files.outputs import make_writable
     from ..run.reopen import can_reopen, check_is_dataset, reopen, what_to_do
     from .summary_quality import counts, findings_table
 
@@ -86,8 +86,8 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSO
 
     For example: `seediff stats pets --json stats.json`
     """
-    from ..dataset.stats import dataset_stats
-    from ..outputs import make_writable
+    from ..dataset.quality.stats import dataset_stats
+    from ..files.outputs import make_writable
 
     make_writable(None, json)
     found = dataset_stats(data, followed(quiet))
@@ -134,10 +134,10 @@ def filter_(
 
     - `seediff filter pets --out agreed --agree model --min-agreement 0.5`
     """
-    from ..apart import check_apart
-    from ..dataset.select import Criteria, select_samples
-    from ..dataset.store import write_native
-    from ..staging import check_free
+    from ..dataset.quality.select import Criteria, select_samples
+    from ..files.apart import check_apart
+    from ..files.staging import check_free
+    from ..run.collect import write_native
     from .summary_quality import counts
 
     check_apart(out, [data])
@@ -161,8 +161,8 @@ def filter_(
 def read_flags(text: str, data: Path) -> tuple[str, ...]:
     """What --drop-flags names. Raises UserError for a flag that no sample of the dataset could have."""
     from ..dataset.native import read_classes, read_rows
-    from ..dataset.stats import row_flags
-    from ..flags import check_flags
+    from ..dataset.quality.flags import check_flags
+    from ..dataset.quality.stats import row_flags
 
     flags = tuple(part.strip() for part in text.split(","))
     check_flags(flags, read_classes(data), (flag for row in read_rows(data) for flag in row_flags(row)))
@@ -171,8 +171,8 @@ def read_flags(text: str, data: Path) -> tuple[str, ...]:
 
 def load_judge(model: Path, data: Path) -> Any:
     """The segmenter of --agree, which knows the dataset's classes."""
-    from ..dataset.agreement import check_segmenter
     from ..dataset.native import read_classes
+    from ..dataset.quality.agreement import check_segmenter
     from ..train.predict import load_segmenter
 
     segmenter = load_segmenter(model)
@@ -221,7 +221,7 @@ def write_json(path: Path | None, document: dict[str, Any], quiet: bool) -> None
     """Write what --json asks for, whole or not at all."""
     import json
 
-    from ..outputs import write_atomic
+    from ..files.outputs import write_atomic
 
     if path is None:
         return

@@ -27,10 +27,10 @@ def merge(
 
     For example: `seediff merge pets zoo --out animals`
     """
-    from ..apart import check_apart
     from ..dataset.merge import merge_datasets, set_names
-    from ..dataset.store import write_native
-    from ..staging import check_free
+    from ..files.apart import check_apart
+    from ..files.staging import check_free
+    from ..run.collect import write_native
 
     check_apart(out, data)
     check_free(out)
@@ -65,10 +65,11 @@ def split(
     """
     from dataclasses import replace
 
-    from ..apart import check_apart
     from ..dataset.split import set_splits, split_samples
-    from ..dataset.store import open_native, write_native
-    from ..staging import check_free, staged
+    from ..dataset.store import open_native
+    from ..files.apart import check_apart
+    from ..files.staging import check_free, staged
+    from ..run.collect import write_native
 
     if (out is None) != in_place:
         raise UserError("split: choose one of --out FOLDER, for a dataset a part, and --in-place, for `split` in the rows")

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..config.generate import GenerateConfig
 from ..dataset import native
+from ..files.addresses import Out, Url
 from ..report.tables import count_classes, show_reasons
-from ..run.address import Out, Url
 from ..run.samples import RunResult, rejections
-from ..run_config import GenerateConfig
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:

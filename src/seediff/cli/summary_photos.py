@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
-from ..photo_config import MaskPhotosConfig
 from ..run.mask import MaskPhotosResult
 from ..run.photo_files import others_skipped, photographs
 from ..run.segment import SegmentPhotosResult

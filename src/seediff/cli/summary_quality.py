@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..dataset.check import Checked
-    from ..dataset.stats import Stats
+    from ..dataset.quality.check import Checked
+    from ..dataset.quality.stats import Stats
 
 BARS = " ▁▂▃▄▅▆▇█"
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from ..config.names import parse_classes
 from ..errors import UserError
-from ..progress import show_progress
-from ..prompts import parse_classes
 from .options import given, numbers, option
 from .places import HERE
+from .progress import show_progress
 
 DATA = Group("Data", sort_key=1)
 NETWORK = Group("Network", sort_key=2)
@@ -104,7 +104,7 @@ def train(
 
     - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
     """
-    from ..train.config import make_config, read_config
+    from ..config.train import make_config, read_config
     from ..train.sets import plan_training
 
     line: dict[str, Any] = given(options or TrainOptions())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from ..config.names import parse_names
 from ..errors import UserError
-from ..prompts import parse_names
 from .options import IMAGES, MODEL, RUN, option
 from .places import HERE
 
@@ -43,16 +43,16 @@ def tune(
 
     - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
     """
-    from ..config import SegmentConfig
+    from ..config.constants import SegmentConfig
+    from ..config.presets import segment_preset
+    from ..config.tuned import Tuned
     from ..evaluate.layouts import open_evaluation
-    from ..fingerprint import model_fingerprint
+    from ..files.outputs import make_writable, write_atomic
+    from ..models.fingerprint import model_fingerprint
     from ..models.registry import load_model
-    from ..outputs import make_writable, write_atomic
-    from ..presets import segment_preset
-    from ..progress import no_progress, progress_bar, progress_lines
     from ..run.tune import countable
     from ..run.tune import tune as seek
-    from ..tuned import Tuned
+    from .progress import no_progress, progress_bar, progress_lines
 
     if count < 1:
         raise UserError(f"--count {count}: must be at least 1")

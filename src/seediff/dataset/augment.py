@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from ..augment_config import Strength, grid_of
+from ..config.augment import Strength, grid_of
 from ..errors import UserError
-from .native import IGNORE
-from .objects import find_objects
+from ..files.label_maps import IGNORE
+from .shapes.objects import find_objects
 from .splice import splice
 
 MIN_OBJECT = 1 / 400

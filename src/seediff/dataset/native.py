@@ -19,26 +19,25 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError, first_line
-from ..files.pictures import open_picture
+from ..files.label_maps import IGNORE as IGNORE
+from ..files.outputs import CONFIG as CONFIG  # names of this format, too
+from ..files.palette import voc_palette
+from ..files.pictures import read_pixels
 from ..files.reading import LIST, read_lines
-from ..palette import voc_palette
-from ..prompts import BACKGROUND, MAX_CLASSES
 from .rows import checked_rows
 
-if TYPE_CHECKING:
-    from ..types import Sample
-
-CARD, CONFIG, CLASSES, METADATA, REJECTED, PREVIEW = (
+CARD, CLASSES, METADATA, REJECTED, PREVIEW = (
     "README.md",
-    "seediff.toml",
     "classes.txt",
     "metadata.jsonl",
     "rejected.jsonl",
@@ -47,8 +46,17 @@ CARD, CONFIG, CLASSES, METADATA, REJECTED, PREVIEW = (
 IMAGES, MASKS, SOFT, ATTENTION, STEPS = "images", "masks", "soft", "attention", "steps"
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of what a dataset may keep of a sample besides its picture and label map."""
-IGNORE = 255
 ABSENT = "there is no such file; a finished SeeDiff dataset has one"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a dataset: image (H, W, 3) uint8; label_map (H, W) uint8 of dataset class ids; JSON-able metadata."""
+
+    image: np.ndarray
+    label_map: np.ndarray
+    metadata: Mapping[str, Any]
+    soft: np.ndarray | None = None
 
 
 def sample_name(file_name: str) -> str:
@@ -189,8 +197,6 @@ def read_dataset(out: Path | str) -> Iterator[Sample]:
 
     Raises UserError naming the file that is missing, unreadable, of another size than its image or outside the folder.
     """
-    from ..types import Sample  # imports torch
-
     out = Path(out)
     for number, row in enumerate(read_rows(out), 1):
         where = f"{out / METADATA}, row {number}"
@@ -218,12 +224,3 @@ def read_label_map(path: Path) -> np.ndarray:
     if kind != "PNG" or mode not in ("P", "L"):
         raise UserError(f"{path}: is {kind} {mode} inside; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
     return array
-
-
-def read_pixels(path: Path, convert: str | None = None) -> tuple[np.ndarray, str | None, str]:
-    """A picture's pixels, its format and its mode as Pillow calls them, such as "PNG" and "P". Raises UserError naming the file.
-
-    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: as they stand, for palette pictures the palette's indices.
-    """
-    with open_picture(path) as picture:
-        return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode

@@ -25,26 +25,26 @@ def open_dataset(path: Path | str, *, split: str | None = None) -> tuple[tuple[s
     if format_ == "native":
         classes, items = open_native(path)
     elif format_ == "voc":
-        from .voc import import_voc
+        from .formats.voc import import_voc
 
         # A VOC folder may hold more lists than train and val.
         return import_voc(path, split=split)
     elif format_ == "yolo":
-        from .yolo import import_yolo
+        from .formats.yolo import import_yolo
 
         classes, items = import_yolo(path, split=split)
     elif format_ == "parquet":
-        from .parquet import import_parquet
+        from .formats.parquet import import_parquet
 
         classes, found = import_parquet(path)
         items = list(found)
     elif format_ == "webdataset":
-        from .shards import import_webdataset
+        from .formats.webdataset import import_webdataset
 
         classes, found = import_webdataset(path)
         items = list(found)
     else:
-        from .coco import import_coco
+        from .formats.coco import import_coco
 
         classes, items = import_coco(path)
     if split is not None:
@@ -59,7 +59,7 @@ def format_of(path: Path) -> str:
         if path.suffix.lower() in kinds:
             return kinds[path.suffix.lower()]
         raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar or .json file or a data.yaml")
-    from .voc import find_voc
+    from .formats.voc import find_voc
 
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder or file")

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files.locking import open_folder
+from ..files.outputs import write_atomic
 from ..files.pictures import open_picture
-from ..locking import open_folder
-from ..outputs import write_atomic
 from . import native
-from .duplicates import difference_hash, near_groups
+from .quality.duplicates import difference_hash, near_groups
 from .store import Item, check_seed, labels_of
 
 ROUNDING = 1e-6

@@ -15,12 +15,12 @@ from unicodedata import category
 import numpy as np
 from PIL import Image
 
+from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
+from ..files.outputs import copy_new
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, open_regular, read_bytes
-from ..outputs import copy_new, write_new
-from ..prompts import BACKGROUND, MAX_CLASSES
-from ..staging import put, staged
+from ..files.staging import put
 from ..workers import Result, in_order
 from . import native
 from .native import read_label_map
@@ -116,39 +116,7 @@ def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
     return found
 
 
-def write_native(out: Path | str, classes: Sequence[str], items: Iterable[Item], *, about: Mapping[str, Any], link: bool = False) -> int:
-    """Write a native dataset and return how many samples it has. `out` appears only when everything is in it.
-
-    Rows keep what they hold; file_name, mask, classes, class_ids and area are those of the files written. Items' `extras` come along.
-    about: what the card and the preview say of the whole (`command`, `source`, …: texts, numbers, lists). link: hard links to pictures
-    and extras, where the file system allows them, instead of copies. Raises UserError naming the sample that cannot be used.
-    """
-    from ..report import load_trace, write_preview
-    from ..report.data_card import data_card
-
-    check_classes(classes)
-    rows: list[dict[str, Any]] = []
-    names: set[str] = set()
-    with staged(out) as part:
-        for item in items:
-            check_name(item.name, names)
-            labels = labels_of(item, len(classes))
-            file_name, mask = f"{native.IMAGES}/{item.name}.{item.suffix}", f"{native.MASKS}/{item.name}.png"
-            put_image(item, part / file_name, link=link)
-            put(part / mask, mask_bytes(item, labels))
-            for (kind, class_id), path in item.extras.items():
-                ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
-                _copy(path, part / kind / f"{item.name}{ending}", link=link)
-            rows.append({"file_name": file_name, "mask": mask, **_described(item, labels, classes)})
-        write_new(part / native.CLASSES, native.classes_text(classes))
-        write_new(part / native.METADATA, native.jsonl(rows))
-        write_new(part / native.CARD, data_card(about=about, rows=rows, class_names=classes).encode("utf-8"))
-        steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
-        write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
-    return len(rows)
-
-
-def _described(item: Item, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+def described(item: Item, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """The item's row with classes, class_ids and area as the label map has them. Classes that it named come first, even without a pixel."""
     counts = np.bincount(labels.ravel(), minlength=256)
     named = list(item.row.get("classes") or ())
@@ -174,10 +142,10 @@ def put_image(item: Item, target: Path, *, link: bool = False) -> None:
     """Copy an item's picture to `target`, byte by byte, or link it there (a hard link, where the file system allows one)."""
     if isinstance(item.image, bytes):
         return put(target, item.image)
-    _copy(item.image, target, link=link)
+    copy_file(item.image, target, link=link)
 
 
-def _copy(path: Path, target: Path, *, link: bool) -> None:
+def copy_file(path: Path, target: Path, *, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     copy_new(path, target, link=link)
 

@@ -14,8 +14,8 @@ import numpy as np
 from .. import __version__
 from ..dataset.native import encode_image
 from ..errors import UserError
-from ..locking import open_folder
-from ..outputs import write_atomic
+from ..files.locking import open_folder
+from ..files.outputs import write_atomic
 from .gallery import gallery, worst
 from .layouts import EvaluationSet, Sample, open_evaluation
 from .predictions import Predictor, open_predictor

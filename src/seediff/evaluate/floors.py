@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .matching import count_segments
-from .scores import Difference, Tallies, accuracy, class_iou, differences, mean_iou
+from ..metrics.matching import count_segments
+from ..metrics.scores import Difference, Tallies, accuracy, class_iou, differences, mean_iou
 
 PARTS: dict[str, tuple[int, int]] = {
     "one": (1, 1),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from ..palette import voc_palette
+from ..files.palette import voc_palette
 from ..report.pictures import contact_sheet, fit_side, overlay
 
 SIDE = 240  # pixels, of the longer side of a picture

@@ -19,9 +19,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import UserError
+from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
 from ..files.reading import read_lines
 from . import coco_stuff
-from .label_maps import PHOTO_ENDING, find_maps, map_folder, read_label_map, stem
 
 Layout = Literal["folder", "voc", "coco-stuff", "cityscapes", "camvid"]
 DEFAULT_SPLITS = {"camvid": "test"}
@@ -66,7 +66,7 @@ class LabelSet:
 
     def read(self, name: str) -> np.ndarray:
         """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has ids that are no classes."""
-        stored = read_label_map(self.files[name])
+        stored = read_segment_ids(self.files[name])
         classes = self.table.take(stored, mode="wrap")  # −1 takes the last entry, 65535: unlabelled on disk too
         if classes.min(initial=0) == UNKNOWN:
             unknown = np.unique(stored[classes == UNKNOWN])

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..config.names import BACKGROUND
 from ..dataset.opening import open_dataset
 from ..dataset.store import Item
 from ..errors import UserError, first_line
+from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_segment_ids
 from ..files.pictures import open_picture
 from ..files.reading import read_lines
-from ..prompts import BACKGROUND
-from .label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_label_map
 from .labels import UNLABELLED, LabelSet, camvid_part, open_labels
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
@@ -172,7 +172,7 @@ def _samples(maps: Mapping[str, Path], pictures: Path, ids: Mapping[int, int], m
     table[list(ids)] = list(ids.values())
 
     def read(path: Path) -> np.ndarray:
-        stored = read_label_map(path)
+        stored = read_segment_ids(path)
         labels = table.take(stored, mode="wrap")  # −1 takes the last entry
         if labels.min(initial=0) < 0:
             unknown = ", ".join(str(i) for i in np.unique(stored[labels < 0])[:5])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.names import BACKGROUND
 from ..errors import UserError
-from ..prompts import BACKGROUND
-from .label_maps import map_folder, pair, read_label_map
+from ..files.label_maps import map_folder, pair, read_segment_ids
 from .labels import class_names
 from .layouts import EvaluationSet, Sample
 from .protocols import IGNORED, listed
@@ -77,7 +77,7 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
 
     def read(sample: Sample) -> np.ndarray:
         file = paired[sample.name]
-        stored = read_label_map(file)
+        stored = read_segment_ids(file)
         ids = stored.astype(np.uint8)  # −1 is 255
         if stored.max(initial=-1) >= IGNORED or not known[ids].all():
             unknown = [str(i) for i in np.unique(stored) if i >= IGNORED or not known[i]]

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.reading import read_lines
-from ..prompts import BACKGROUND
-from .confusion import IGNORED, MAX_CLASSES
+from ..metrics.confusion import IGNORED, MAX_CLASSES
 from .labels import CAMVID_CLASSES, VOC_CLASSES
 
 SYNONYMS = {

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import UserError
-from ..outputs import write_atomic
+from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
+from ..files.outputs import write_atomic
+from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
+from ..metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from .floors import FLOORS, FloorScore, floor_maps, score_floors
-from .label_maps import centre_square, pair, read_label_map, resize_nearest
 from .labels import LabelSet, Layout, open_labels, select
-from .matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
-from .scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -184,7 +184,7 @@ def _read_pair(
     label = cut(whole)
     if path is None:
         return label, np.full(label.shape, -1, np.int32)
-    prediction = read_label_map(path)
+    prediction = read_segment_ids(path)
     if resize_predictions and prediction.shape not in (whole.shape, label.shape):
         # A square prediction of a crop is a prediction of the square; any other is one of the whole image.
         square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]

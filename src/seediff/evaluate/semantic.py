@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .boundary import boundary_counts
-from .confusion import Confusion
+from ..metrics.boundary import boundary_counts
+from ..metrics.confusion import Confusion
+from ..metrics.scores import Tallies, accuracy, class_iou, interval, mean_iou, resample
 from .protocols import Protocol
-from .scores import Tallies, accuracy, class_iou, interval, mean_iou, resample
 
 Interval = tuple[float, float]
 

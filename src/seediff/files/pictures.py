@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError, first_line
@@ -104,3 +105,12 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None 
     if width * height > max_megapixels * 1e6:
         found = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
         raise UserError(f"{name}: {found}, more than the {max_megapixels:g} allowed; make it smaller")
+
+
+def read_pixels(path: Path, convert: str | None = None) -> tuple[np.ndarray, str | None, str]:
+    """A picture's pixels, its format and its mode as Pillow calls them, such as "PNG" and "P". Raises UserError naming the file.
+
+    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: as they stand, for palette pictures the palette's indices.
+    """
+    with open_picture(path) as picture:
+        return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode

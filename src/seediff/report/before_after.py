@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ..files.palette import voc_palette
 from ..files.pictures import open_picture
-from ..palette import voc_palette
 from .pictures import contact_sheet, overlay, shrink
 
 if TYPE_CHECKING:

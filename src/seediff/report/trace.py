@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
+from ..files.outputs import write_tensors
 from ..files.tensors import read_header
-from ..outputs import write_tensors
 from .pictures import to_levels
 
 if TYPE_CHECKING:
     import torch
 
-    from ..types import MaskResult
+    from ..masks.results import MaskResult
 
 
 class StepPicture(NamedTuple):
@@ -72,7 +72,7 @@ def traced_sample(
     label_map: with the dataset's ids; by default the result's own (1 = its first class). before_pamr (H, W): by default what
     the trace says that PAMR started from. pamr=False: there is no after.
     """
-    from ..masks import BEFORE_PAMR  # imports torch
+    from ..masks.make import BEFORE_PAMR  # imports torch
 
     trace = {name: _as_map(values) for name, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])

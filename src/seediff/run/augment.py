@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..apart import check_apart
-from ..augment_config import AugmentConfig
+from ..config.augment import AugmentConfig
 from ..dataset import native
 from ..dataset.augment import Picture, apply
+from ..dataset.batches import BatchRecord, look_into, record_file, record_written
 from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native, read_picture
 from ..errors import UserError
-from ..outputs import link_inside, make_folders, write_atomic
-from ..specs import sample_seed
-from ..workers import in_order
-from .address import Out, parse_out
-from .engine import Engine, Job, Progress, Timer, run_job
-from .folder import BatchRecord, look_into, record_file, record_written
+from ..files.addresses import Out, parse_out
+from ..files.apart import check_apart
+from ..files.outputs import link_inside, make_folders, write_atomic
+from ..prompts.specs import sample_seed
+from ..workers import Progress, in_order
+from .engine import Engine, Job, Timer, run_job
 from .place import open_place
 
 TRAIN = "train"
@@ -277,7 +277,7 @@ class AugmentJob(Job[Task]):
     def finish(self, records: Sequence[BatchRecord]) -> None:
         """metadata.jsonl is last: once it is there, the dataset is complete."""
         from ..report.before_after import before_after
-        from ..report.data_card import data_card
+        from ..report.card import data_card
 
         rows = [row for record in records for row in record.rows]
         originals = {item.name: item for item in self.items}
@@ -318,7 +318,7 @@ def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[
 
 def describe(config: AugmentConfig, data: Path, out: Path) -> str:
     """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
-    from .plan import free_bytes, show_bytes
+    from ..files.space import free_bytes, show_bytes
 
     config, classes, items = settle(config, data)
     check_apart(out, [data])

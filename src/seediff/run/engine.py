@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..base_config import Config, RunConfig, resolve_device
+from ..config.base import Config, RunConfig, resolve_device
 from ..dataset import native
-from ..outputs import write_atomic
-from .address import Out
-from .folder import BatchRecord, check_weights, has_records, look_into, record_path, write_record
+from ..dataset.batches import BatchRecord, check_weights, has_records, look_into, record_path, write_record
+from ..devices import cpu_threads
+from ..files.addresses import Out
+from ..files.outputs import write_atomic
+from ..workers import Progress
 from .place import Place
-
-Progress = Callable[[int, int, str], None]
-"""Called with (images done, images in all, what is going on): once at the start, then before and after every batch."""
 
 Item = TypeVar("Item")
 
@@ -253,19 +252,3 @@ def _run(job: Job[Any], crew: Crew, config: RunConfig, place: Place, new: bool, 
     place.send_finished(config.last_file)
     place.remove_records()
     return done - before
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Have torch use `count` threads meanwhile: sums are split among them, so that their number shows in the last bits. None: as it is."""
-    if count is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

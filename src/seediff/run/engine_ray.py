@@ -19,10 +19,11 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..base_config import Config, RunConfig
+from ..config.base import Config, RunConfig
+from ..devices import cpu_threads
 from ..errors import UserError, first_line
-from .address import Url
-from .engine import Crew, Done, Engine, Job, Task, Worker, cpu_threads
+from ..files.addresses import Url
+from .engine import Crew, Done, Engine, Job, Task, Worker
 from .place import Place, open_place
 
 AHEAD = 2

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..attention.levels import check_levels
+from ..config.generate import GenerateConfig
 from ..dataset import native
+from ..dataset.batches import BatchRecord
 from ..errors import UserError
-from ..fingerprint import model_fingerprint
-from ..levels import check_levels
-from ..model_files import check_files
-from ..run_config import GenerateConfig
-from ..specs import redraw, sample_specs
-from .address import Out
-from .engine import Engine, Job, Progress, Timer, run_job
-from .folder import BatchRecord
+from ..files.addresses import Out
+from ..models.fingerprint import model_fingerprint
+from ..prompts.specs import redraw, sample_specs
+from ..workers import Progress
+from .engine import Engine, Job, Timer, run_job
+from .model_files import check_files
 from .place import open_place
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
-    from ..types import AttentionMaps, SampleSpec
+    from ..attention.maps import AttentionMaps
+    from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
 """Specs → their images (H, W, 3) uint8 and attention, one each. The same specs must always give the same."""
@@ -71,7 +73,7 @@ class GenerateJob(Job["SampleSpec"]):
     def do(self, batch: Sequence[SampleSpec]) -> BatchRecord:
         """With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
         up: who is in which follows from the configuration alone."""
-        from ..masks import make_masks
+        from ..masks.make import make_masks
 
         assert self.draw is not None
         record, todo = BatchRecord(), list(batch)
@@ -116,9 +118,9 @@ class GenerateJob(Job["SampleSpec"]):
 
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None) -> Draw:
     """Load the configuration's model, check everything that could fail while drawing, and return what draws a batch with it."""
+    from ..attention.generate import check_inputs, generate_batch
     from ..models.registry import load_model
-    from ..pipeline import check_inputs, generate_batch
-    from ..tokens import locate_words, token_offsets
+    from ..prompts.tokens import locate_words, token_offsets
 
     check_files(config)
     model = load_model(config.model, device=device or config.device, dtype=config.dtype)

@@ -10,25 +10,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..attention.levels import check_levels
+from ..config.names import join_classes
+from ..config.photographs import MaskPhotosConfig, check_attention
+from ..dataset.batches import BatchRecord, look_into
 from ..errors import UserError
-from ..fingerprint import model_fingerprint
-from ..levels import check_levels
-from ..model_files import check_files
+from ..files.addresses import Out
+from ..files.photographs import Found, Photo, read_photo
+from ..models.fingerprint import model_fingerprint
 from ..models.registry import resolve_name
-from ..photo_config import MaskPhotosConfig, check_attention
-from ..photos import Found, Photo, read_photo
-from ..prompts import join_classes
-from .address import Out
-from .engine import Engine, Job, Progress, Timer, run_job
-from .folder import BatchRecord, look_into
+from ..workers import Progress
+from .engine import Engine, Job, Timer, run_job
+from .model_files import check_files
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .place import open_place
 from .plan import attention_line
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
 if TYPE_CHECKING:
+    from ..attention.maps import AttentionMaps
+    from ..masks.results import MaskResult
     from ..models.registry import Model
-    from ..types import AttentionMaps, MaskResult, SampleSpec
+    from ..prompts.specs import SampleSpec
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,14 @@ class MaskJob(Job[PhotoSpec]):
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
         """A photograph with some of its classes as a sample; its prompt is what they are called with."""
-        from ..types import SampleSpec
+        from ..prompts.specs import SampleSpec
 
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
     def load(self) -> str:
+        from ..attention.generate import check_side
         from ..models.registry import load_model
-        from ..pipeline import check_side
 
         check_files(self.config)
         self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
@@ -120,7 +123,7 @@ class MaskJob(Job[PhotoSpec]):
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoder has room for, and the classes of each."""
-        from ..naming import split_prompts
+        from ..segments.naming import split_prompts
 
         assert self.model is not None
         return split_prompts(self.model.pipe.tokenizer, classes, self.config.prompts[0])
@@ -129,7 +132,7 @@ class MaskJob(Job[PhotoSpec]):
         return batch[0].photo.name
 
     def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
-        from ..fit import cut, windows
+        from ..attention.fit import cut, windows
 
         assert self.model is not None
         record, side = BatchRecord(), self.side()
@@ -152,8 +155,8 @@ class MaskJob(Job[PhotoSpec]):
     def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[dict[str, float]], list[AttentionMaps | None]]:
         """Of every photograph as the model sees it: the presence score of each class asked for, and the attention to those that are
         there; None where there are none."""
-        from ..encode import capture_classes, encode_images
-        from ..presence import find_classes
+        from ..attention.photograph import capture_classes, encode_images
+        from ..masks.presence import find_classes
 
         assert self.model is not None
         scores: list[dict[str, float]] = [{} for _ in readable]
@@ -191,7 +194,7 @@ class MaskJob(Job[PhotoSpec]):
         maps: AttentionMaps | None,
     ) -> None:
         """Masks of the classes that are there, at the photograph's own size, and its files."""
-        from ..masks import make_masks
+        from ..masks.make import make_masks
 
         with self.timer("masks"):
             small = make_masks(square, maps, list(maps.words), self.config.mask) if maps else None
@@ -211,10 +214,10 @@ class MaskJob(Job[PhotoSpec]):
         soft masks themselves only where they are to be kept."""
         import torch
 
-        from ..fit import windows
-        from ..masks import IGNORE, label_pixels
-        from ..normalize import resize
-        from ..types import MaskResult
+        from ..attention.fit import windows
+        from ..masks.make import IGNORE, label_pixels
+        from ..masks.normalize import resize
+        from ..masks.results import MaskResult
 
         window = windows(*size, self.config.fit)[0]
         labels = np.full(size, IGNORE, np.uint8)

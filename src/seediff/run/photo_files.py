@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..dataset import native
 from ..errors import UserError
+from ..files.outputs import remove_inside, write_atomic
+from ..files.photographs import Found, Photo, find_named
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
 from ..files.sheets import read_csv
-from ..outputs import remove_inside, write_atomic
-from ..photos import Found, Photo
 
 FAILED = "failed.jsonl"
 """{"photo", "reason"} of every photograph that could not be used; there only when there are any."""
@@ -89,19 +89,3 @@ def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str
             raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
         found[photo.name] = names
     return found
-
-
-def find_named(
-    path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
-) -> Iterator[tuple[int, Photo, dict[str, str]]]:
-    """(line, photograph, row) of rows whose column `file` names photographs; UserError, naming `path` and the line, where one does not."""
-    by_name: dict[str, list[Photo]] = {}
-    for photo in photos:
-        for name in {photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.name + photo.path.suffix}:
-            by_name.setdefault(name, []).append(photo)
-    for number, row in rows:
-        matches = by_name.get(row["file"].strip().replace("\\", "/"), [])
-        if len(matches) != 1:
-            why = f"{len(matches)} photographs are called that; name its folder too" if matches else "not among the photographs given"
-            raise UserError(f"{path}, line {number}: file '{row['file']}': {why}")
-        yield number, matches[0], row

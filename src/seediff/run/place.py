@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from ..base_config import Config
+from ..config.base import Config
+from ..dataset import batches as run_folder
+from ..dataset.batches import BatchRecord
 from ..errors import UserError
-from ..locking import LOCK
-from . import folder as run_folder
-from .address import Out, Url, parse_out
-from .folder import BatchRecord
+from ..files.addresses import Out, Url, parse_out
+from ..files.locking import LOCK
 
 
 class Place:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from pathlib import Path
 
-from ..config import CaptureConfig
-from ..model_files import check_files, read_part
+from ..config.constants import CaptureConfig
+from ..config.generate import GenerateConfig
+from ..dataset.batches import look_into
+from ..files.space import free_bytes, show_bytes
 from ..models.registry import resolve_name
-from ..run_config import GenerateConfig
-from ..specs import sample_specs
-from .folder import look_into
+from ..prompts.specs import sample_specs
+from .model_files import check_files, read_part
 
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
@@ -91,18 +91,3 @@ def disk_estimate(config: GenerateConfig, images: int, side: int, latent_side: i
     positions = [(latent_side // divisor) ** 2 for divisor in (1, 2, 4, 8)]
     attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
     return images * int(side * side * per_pixel + 1200 + attention)
-
-
-def free_bytes(out: Path) -> int:
-    """Room on the disk where `out` is or would be."""
-    there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    return shutil.disk_usage(there).free
-
-
-def show_bytes(count: float) -> str:
-    """1234567 → `1.2 MB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

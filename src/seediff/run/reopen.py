@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..augment_config import AugmentConfig
-from ..base_config import RunConfig
+from ..config.augment import AugmentConfig
+from ..config.base import RunConfig
+from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
+from ..dataset.batches import BatchRecord, make_room, open_run, write_record
 from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_toml
-from ..outputs import remove_inside
-from ..photo_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..run_config import DatasetConfig, GenerateConfig, load_dataset_config
-from ..specs import sample_count
-from .folder import BatchRecord, make_room, open_run, write_record
+from ..files.outputs import remove_inside
+from ..prompts.specs import sample_count
 from .photo_files import read_failures
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")

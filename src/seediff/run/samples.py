@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
+from ..config.generate import DatasetConfig
 from ..dataset import native
-from ..outputs import check_inside, write_atomic
-from ..run_config import DatasetConfig
-from .address import Out
-from .folder import BatchRecord, record_file, record_written
+from ..dataset.batches import BatchRecord, record_file, record_written
+from ..files.addresses import Out
+from ..files.outputs import check_inside, write_atomic
 from .place import Place
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
-    from ..types import AttentionMaps, MaskResult, SampleSpec
+    from ..attention.maps import AttentionMaps
+    from ..masks.results import MaskResult
+    from ..prompts.specs import SampleSpec
 
 TRACED_CLASSES, TRACED_SAMPLES = 8, 2
 """Of this many classes, the masks of the first samples are kept with every step, for preview.html: more than one, for `reject`."""

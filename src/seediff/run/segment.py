@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base_config import build, read_table
+from ..config.base import build, read_table
+from ..config.names import BACKGROUND
+from ..config.photographs import SegmentPhotosConfig, check_attention, check_names
+from ..config.presets import model_thresholds, segment_preset
+from ..config.tuned import THRESHOLDS
 from ..dataset import native
+from ..dataset.batches import LABELS, NAMED, OVERLAYS, BatchRecord, look_into, record_file
 from ..errors import UserError
-from ..fingerprint import model_fingerprint
+from ..files.addresses import Out
+from ..files.outputs import make_folders, write_atomic
+from ..files.photographs import Found, Photo, read_photo
+from ..models.fingerprint import model_fingerprint
 from ..models.registry import resolve_name
-from ..outputs import make_folders, write_atomic
-from ..photo_config import SegmentPhotosConfig, check_attention, check_names
-from ..photos import Found, Photo, read_photo
-from ..presets import model_thresholds, segment_preset
-from ..prompts import BACKGROUND
-from ..tuned import THRESHOLDS
-from .address import Out
-from .engine import Engine, Job, Progress, Timer, run_job
-from .folder import LABELS, NAMED, OVERLAYS, BatchRecord, look_into, record_file
+from ..workers import Progress
+from .engine import Engine, Job, Timer, run_job
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
 from .place import open_place
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
@@ -32,7 +33,7 @@ from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overvi
 if TYPE_CHECKING:
     from ..evaluate.labels import LabelSet
     from ..models.registry import Model
-    from ..segments import Segments
+    from ..segments.make import Segments
 
 PRESETS: dict[str, dict[str, Any]] = {"coco": {"segment": {"kl_threshold": 1.1}}, "cityscapes": {"segment": {"kl_threshold": 0.9}}}
 """DiffSeg's thresholds for its two benchmarks."""
@@ -155,15 +156,15 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
 
     Raises UserError where that cannot be said, or is more than the `positions` that K-Means has.
     """
-    from ..evaluate.label_maps import centre_square, read_label_map
-    from ..evaluate.matching import count_segments
+    from ..files.label_maps import centre_square, read_segment_ids
+    from ..metrics.matching import count_segments
 
     if name is None:
         raise UserError("there is no label map of it, or more than one could be; -k truth counts in it")
     path = truth.files[name]
     try:
         # Which classes a plain folder has is not asked: ids are only counted.
-        label_map = read_label_map(path) if truth.layout == "folder" else truth.read(name)
+        label_map = read_segment_ids(path) if truth.layout == "folder" else truth.read(name)
     except UserError as error:
         reason = str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
         raise UserError(f"label map '{name}': {reason}") from error
@@ -191,7 +192,7 @@ class SegmentJob(Job[PhotoSpec]):
 
     def load(self) -> str:
         from ..models.registry import load_model
-        from ..segments import check_fits
+        from ..segments.make import check_fits
 
         self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
         check_attention(self.config.size, self.model.pipe.vae_scale_factor)
@@ -204,7 +205,7 @@ class SegmentJob(Job[PhotoSpec]):
         return batch[0].photo.name
 
     def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
-        from ..segments import make_segments
+        from ..segments.make import make_segments
 
         assert self.model is not None
         record = BatchRecord()
@@ -236,7 +237,7 @@ class SegmentJob(Job[PhotoSpec]):
 
     def read(self, spec: PhotoSpec) -> ReadPhoto:
         """Raises UserError for a photograph that cannot be used."""
-        from ..fit import MAX_WINDOWS, window_count
+        from ..attention.fit import MAX_WINDOWS, window_count
 
         assert self.model is not None
         pixels = read_photo(spec.photo.path)
@@ -251,7 +252,7 @@ class SegmentJob(Job[PhotoSpec]):
 
     def check_words(self, words: Sequence[str]) -> None:
         """Raise UserError for words that the model does not know or cannot read, before any photograph is."""
-        from .. import naming
+        from ..segments import naming
 
         assert self.model is not None
         naming.check_names(self.model, words)
@@ -261,8 +262,8 @@ class SegmentJob(Job[PhotoSpec]):
         """What each segment of a photograph is called, and its score; empty for a photograph without words."""
         if not one.spec.words:
             return []
-        from ..naming import name_photos
-        from ..segments import timestep_of
+        from ..segments.make import timestep_of
+        from ..segments.naming import name_photos
 
         assert self.model is not None
         (named,) = name_photos(

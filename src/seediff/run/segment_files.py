@@ -17,14 +17,14 @@ from PIL import Image
 from scipy.ndimage import find_objects
 
 from .. import __version__
+from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.rle import label_map_rles
+from ..dataset.batches import LABELS, NAMED, OVERLAYS
+from ..dataset.shapes.rle import label_map_rles
 from ..errors import UserError, first_line
 from ..files.documents import read_json
+from ..files.palette import segment_palette, voc_palette
 from ..files.reading import ANNOTATIONS
-from ..palette import segment_palette, voc_palette
-from ..photo_config import SegmentPhotosConfig
-from .folder import LABELS, NAMED, OVERLAYS
 
 OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
 """The picture to look at: this many of the first overlays, as tiles of this side in pixels."""

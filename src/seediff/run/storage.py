@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from ..dataset import batches as run_folder
 from ..dataset import native
+from ..dataset.batches import BATCHES, DATA, BatchRecord
 from ..errors import UserError, first_line
-from ..locking import LOCK
-from . import folder as run_folder
-from .address import Url
-from .folder import BATCHES, DATA, BatchRecord
+from ..files.addresses import Url
+from ..files.locking import LOCK
 from .place import Place
 
 BEGUN = f"{BATCHES}/begun"

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..answers import Answers, best_threshold, questions
-from ..config import SegmentConfig
+from ..config.constants import SegmentConfig
+from ..config.names import BACKGROUND
+from ..config.photographs import check_attention
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
-from ..photo_config import check_attention
-from ..prompts import BACKGROUND
+from ..masks.answers import Answers, best_threshold, questions
 
 if TYPE_CHECKING:
     from ..models.registry import Model
-    from .engine import Progress
+    from ..workers import Progress
 
 IGNORE = 255
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
@@ -68,11 +68,11 @@ def tune(
     classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: side of the model's
     square in pixels, None for its own. seed: of the order in which classes are asked. Raises UserError when no photograph can be used.
     """
-    from ..encode import encode_images
-    from ..naming import check_names, split_prompts
-    from ..pipeline import check_side
-    from ..presence import find_classes
-    from ..segments import check_fits
+    from ..attention.generate import check_side
+    from ..attention.photograph import encode_images
+    from ..masks.presence import find_classes
+    from ..segments.make import check_fits
+    from ..segments.naming import check_names, split_prompts
 
     side = check_side(model, model.image_side if size is None else size, "size")
     check_attention(size, model.pipe.vae_scale_factor)
@@ -140,7 +140,7 @@ def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
 
 
 def _read(sample: Sample, side: int) -> Labelled:
-    from ..fit import cut, windows
+    from ..attention.fit import cut, windows
 
     photo, truth = sample.picture(), sample.truth()
     if photo.shape[:2] != truth.shape:
@@ -155,8 +155,8 @@ def _names(
     model: Model, one: Labelled, classes: Mapping[int, str], known: Sequence[str], segment: SegmentConfig, size: int | None
 ) -> list[tuple[bool, float]]:
     """Of each segment of a photograph that has labelled pixels: whether its best word is what most of these are, and that word's score."""
-    from ..naming import name_photos
-    from ..segments import make_segments, timestep_of
+    from ..segments.make import make_segments, timestep_of
+    from ..segments.naming import name_photos
 
     (segments,) = make_segments(model, [one.photo], segment, size=size)
     (named,) = name_photos(

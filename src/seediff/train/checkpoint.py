@@ -14,8 +14,8 @@ from torch import nn
 
 from ..errors import UserError
 from ..files.messages import shown
+from ..files.outputs import write_tensors
 from ..files.tensors import read_header
-from ..outputs import write_tensors
 
 T = TypeVar("T")
 FILE = "checkpoint.safetensors"

@@ -16,9 +16,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from ..config.train import TrainConfig
 from ..dataset.store import Item, labels_of, read_picture
 from ..errors import UserError
-from .config import TrainConfig
 from .loss import IGNORE
 
 CACHE_BYTES = 2 << 30

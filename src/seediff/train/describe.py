@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..run.plan import show_bytes
-from .config import TrainConfig, with_device
+from ..config.train import TrainConfig, with_device
+from ..files.space import show_bytes
 from .models import check_weights
 from .run import check_stages, count_parameters
 from .sets import Plan

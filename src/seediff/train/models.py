@@ -29,12 +29,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from ..config.names import BACKGROUND
+from ..config.train import BACKBONES as NAMES
+from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
 from ..files.messages import printable
-from ..prompts import BACKGROUND
-from .config import BACKBONES as NAMES
-from .config import TrainConfig
 from .loss import IGNORE, LossWeights, set_losses
 from .weights import NEW_HEADS, check_loaded, check_sizes, check_weights_file
 

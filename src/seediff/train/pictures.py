@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dataset import native
-from ..outputs import write_atomic
-from ..palette import voc_palette
-from ..photos import find_photos, read_photo
+from ..files.outputs import write_atomic
+from ..files.palette import voc_palette
+from ..files.photographs import find_photos, read_photo
+from ..files.staging import put, staged
 from ..report.pictures import overlay
-from ..staging import put, staged
 from .predict import load_segmenter
 
 if TYPE_CHECKING:
-    from ..run.engine import Progress
+    from ..workers import Progress
 
 LABELS, OVERLAYS = "labels", "overlays"
 

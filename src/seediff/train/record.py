@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import __version__
+from ..config.train import TrainConfig
 from ..dataset.native import CARD
 from ..errors import UserError
 from ..files.messages import shown
+from ..files.outputs import append, write_atomic
 from ..files.reading import read_lines, read_text
 from ..files.sheets import parse_csv
-from ..outputs import append, write_atomic
-from .config import TrainConfig
 
 LOSSES, CURVES = "losses.csv", "curves.png"
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")

@@ -25,16 +25,16 @@ import msgspec
 import numpy as np
 import torch
 
+from ..config.train import TrainConfig, config_differences, make_config, read_config, with_device
 from ..dataset import native
 from ..dataset.store import Item, labels_of
 from ..errors import UserError
-from ..evaluate.confusion import Confusion
 from ..files.documents import read_json
+from ..files.locking import open_folder
 from ..files.messages import printable, shown
-from ..locking import open_folder
-from ..outputs import make_folders, remove_inside, write_atomic, write_tensors
+from ..files.outputs import make_folders, remove_inside, write_atomic, write_tensors
+from ..metrics.confusion import Confusion
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
-from .config import TrainConfig, config_differences, make_config, read_config, with_device
 from .data import Batch, Decoded, Stage, batches, reading_threads
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
@@ -42,7 +42,7 @@ from .processes import Processes, find_processes
 from .record import LOSSES, Losses, write_report
 
 if TYPE_CHECKING:
-    from ..run.engine import Progress
+    from ..workers import Progress
 
 VALIDATED_TOGETHER = 16
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]

@@ -13,12 +13,12 @@ import msgspec
 import torch
 from torch import nn
 
+from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import shown
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
-from ..prompts import BACKGROUND, MAX_CLASSES
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 LAYERS, WIDTH = 1000, 1 << 20

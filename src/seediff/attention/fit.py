@@ -1,0 +1,76 @@
+"""Between a photograph of any shape and the square that a model sees: which parts are shown to it, and where results go back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ..config.photographs import Fit
+
+MAX_WINDOWS = 64
+"""More squares of one photograph than this are not shown to a model: it is a strip, which nobody divides into squares on purpose."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of a photograph, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index an array (H, W, …)."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+def window_count(height: int, width: int, fit: Fit) -> int:
+    """How many `windows` there are."""
+    short, long = sorted((height, width))
+    return -(-(long - short) // (short // 2)) + 1 if fit == "tile" else 1
+
+
+def windows(height: int, width: int, fit: Fit) -> list[Window]:
+    """The parts of a photograph of (height, width) pixels that the model is shown, one after the other from its beginning.
+
+    crop: one, the square of the shorter side in the middle; where it cannot be, half a pixel up and left, as in DiffSeg's program.
+    resize: one, everything. tile: squares of the shorter side c, evenly spaced over the longer side l from one end to the other,
+    ⌈(l − c) / ⌊c/2⌋⌉ + 1 of them: neighbours share at least half of their area, so that whatever is narrower than half a
+    square is seen whole at least once.
+    """
+    short, long = sorted((height, width))
+    if fit == "resize":
+        return [Window(0, 0, height, width)]
+    if fit == "crop":
+        return [Window((height - short) // 2, (width - short) // 2, short, short)]
+    if fit != "tile":
+        raise ValueError(f"fit = {fit!r} must be 'crop', 'resize' or 'tile'")
+    gaps = window_count(height, width, fit) - 1
+    starts = [(long - short) * i // gaps for i in range(gaps + 1)] if gaps else [0]
+    return [Window(start, 0, short, short) if height > width else Window(0, start, short, short) for start in starts]
+
+
+def cut(image: np.ndarray, window: Window, side: int) -> np.ndarray:
+    """A window of image (H, W, 3) uint8 as a square (side, side, 3) uint8, with Pillow's bilinear filter.
+
+    That is DiffSeg's interpolation when the window is enlarged. When it is reduced, the filter widens with the step (antialiasing):
+    DiffSeg's program reads four pixels a point and skips those between, which turns fine texture into noise.
+    """
+    part = np.ascontiguousarray(image[window.slices])
+    return np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.BILINEAR))
+
+
+def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: float = -1) -> np.ndarray:
+    """A window's values (…, h, w) in the photograph (…, H, W) with `outside` around them, of the same dtype.
+
+    outside: −1 = not segmented, for segment ids (int32); 255 = ignored, for masks; 0 for soft maps.
+    """
+    if values.shape[-2:] != (window.height, window.width):
+        raise ValueError(f"values are {values.shape[-2:]}, their window {(window.height, window.width)}; both are (height, width)")
+    whole = np.full((*values.shape[:-2], *shape), outside, values.dtype)
+    whole[(..., *window.slices)] = values
+    return whole

@@ -1,0 +1,130 @@
+"""Images with the attention that made them: diffusers' own pipeline, run under capture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..config.constants import CaptureConfig
+from ..errors import UserError
+from ..models.registry import Model
+from ..prompts.specs import SampleSpec
+from ..prompts.tokens import locate_words, token_offsets
+from .capture import Layers, capture_attention
+from .maps import AttentionMaps
+
+
+def generate_batch(
+    model: Model,
+    specs: Sequence[SampleSpec],
+    *,
+    steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+    size: int | None,
+    capture: CaptureConfig,
+) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+    """Generate one image per spec, all in one batch, and the attention to its prompt.
+
+    An image follows from its own seed and prompt; its neighbours in the batch change it by no more than rounding.
+
+    Args:
+        steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
+        guidance_scale: 1 or less: no guidance, and the negative prompt is not used.
+        size: side of the images in pixels, None for the model's own; images are square.
+
+    Returns: images (S, S, 3) uint8, and their maps, on the model's device.
+
+    Raises:
+        UserError: unusable steps, size, class or prompt, or a result that is not a number.
+    """
+    images, maps = generate_groups(
+        model,
+        specs,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        negative_prompt=negative_prompt,
+        size=size,
+        capture=capture,
+        groups=(capture.layers,),
+    )
+    return images, maps[capture.layers]
+
+
+def generate_groups(
+    model: Model,
+    specs: Sequence[SampleSpec],
+    *,
+    steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+    size: int | None,
+    capture: CaptureConfig,
+    groups: Sequence[Layers],
+) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
+    """`generate_batch` for several groups of layers at the price of one: images and {group: maps}; `capture.layers` has no part in it.
+
+    Several groups keep every layer's own running map meanwhile, so they need more memory than one.
+    """
+    # 1. Check inputs
+    side = check_inputs(model, specs, steps=steps, size=size)
+    pipe = model.pipe
+    guidance = guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
+    prompts = [spec.prompt for spec in specs]
+    words = [locate_words(pipe.tokenizer, spec.prompt, spec.classes) for spec in specs]
+    if guidance:
+        token_offsets(pipe.tokenizer, negative_prompt)
+
+    # 2. Count the UNet calls that the scheduler will make
+    pipe.scheduler.set_timesteps(steps)
+    calls = len(pipe.scheduler.timesteps)
+
+    # 3. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
+    several = len(groups) > 1
+    capture = replace(capture, layers="all" if several else groups[0])
+    with capture_attention(pipe.unet, capture, guidance=guidance, total_steps=calls, per_layer=several) as recorder:
+        result = pipe(
+            prompts,
+            height=side,
+            width=side,
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            negative_prompt=[negative_prompt] * len(specs) if guidance else None,
+            generator=[torch.Generator().manual_seed(spec.seed) for spec in specs],
+            output_type="np",
+        )
+
+    # 4. Maps first: they name the layer that overflowed, an image can only be black
+    maps: dict[Layers, list[AttentionMaps]] = {group: recorder.maps(words, prompts, layers=group if several else None) for group in groups}
+    if not np.isfinite(result.images).all():
+        raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
+    return [(image * 255).round().astype(np.uint8) for image in result.images], maps
+
+
+def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size: int | None) -> int:
+    """The image side in pixels. Raises UserError where generation could not succeed; needs no computation."""
+    if not specs:
+        raise UserError("no samples to generate: the batch is empty")
+    for spec in specs:
+        if not spec.classes:
+            raise UserError(f"sample {spec.index} has no class")
+        model.check_classes(spec.classes)
+    longest = len(model.pipe.scheduler.betas) if hasattr(model.pipe.scheduler, "betas") else 1000
+    if not 1 <= steps <= longest:
+        raise UserError(f"steps = {steps} must be from 1 to {longest}")
+    side = model.image_side if size is None else size
+    return check_side(model, side, "size")
+
+
+def check_side(model: Model, side: int, what: str) -> int:
+    """`side` when the model can work on images of that many pixels a side: every level of the UNet halves the latent evenly."""
+    levels = len(model.pipe.unet.config.block_out_channels)
+    multiple = math.lcm(8, model.pipe.vae_scale_factor * 2 ** (levels - 1))  # the pipeline itself insists on 8
+    if side < 1 or side % multiple:
+        near = max(multiple, round(side / multiple) * multiple)
+        raise UserError(f"{what} = {side} must be a multiple of {multiple} for model '{model.name}', for example {near}")
+    return side

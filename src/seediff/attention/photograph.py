@@ -1,0 +1,274 @@
+"""Attention maps of existing images: encoded, noised, and shown to the UNet with their caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..config.constants import CaptureConfig
+from ..errors import UserError
+from ..models.registry import Model
+from ..prompts.tokens import locate_words
+from .capture import Kind, Layers, capture_attention
+from .generate import check_side
+from .maps import AttentionMaps
+
+
+@torch.no_grad()
+def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Latents (B, 4, L, L) of images (S, S, 3) uint8, on the model's device: the mean, times the scaling factor.
+
+    Raises UserError when the images differ in size, are not square RGB, or have a side that the model cannot halve evenly.
+    """
+    if not images:
+        raise UserError("no images to encode")
+    for number, image in enumerate(images):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(f"image {number} is {image.dtype} {image.shape}; uint8 (H, W, 3) is needed")
+        if image.shape[0] != image.shape[1] or image.shape != images[0].shape:
+            raise UserError(
+                f"image {number} is {image.shape[1]} × {image.shape[0]} pixels; all images of a batch must be square and of one size"
+            )
+    check_side(model, images[0].shape[0], "image side")
+    vae = model.pipe.vae
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
+    encoded = vae.encode(pixels)
+    latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
+    if not latents.isfinite().all():
+        raise UserError(f"the encoded images are not numbers: {model.dtype} overflowed; use --dtype float32 or bfloat16")
+    return latents * vae.config.scaling_factor
+
+
+def capture_images(
+    model: Model,
+    images: Sequence[np.ndarray],
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
+    seed: int,
+    capture: CaptureConfig,
+    indices: Sequence[int] | None = None,
+) -> list[AttentionMaps]:
+    """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
+
+    Args:
+        images: B of (S, S, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
+        timesteps: of the noise schedule, any order; the noisiest comes first, as in denoising.
+        seed: noise of an image follows from it and the image's number alone, so a set split into batches gets the same noise.
+        indices: the images' numbers; None: 0, 1, 2, …
+        capture: as in generation; its steps are these timesteps.
+
+    Returns: maps, on the model's device.
+    """
+    return capture_groups(
+        model,
+        images,
+        prompts,
+        classes,
+        timesteps=timesteps,
+        seed=seed,
+        capture=capture,
+        groups=(capture.layers,),
+        indices=indices,
+    )[capture.layers]
+
+
+def capture_groups(
+    model: Model,
+    images: Sequence[np.ndarray],
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
+    seed: int,
+    capture: CaptureConfig,
+    groups: Sequence[Layers],
+    indices: Sequence[int] | None = None,
+) -> dict[Layers, list[AttentionMaps]]:
+    """`capture_images` for several groups of layers at the price of one: {group: maps}; `capture.layers` has no part in it.
+
+    Several groups keep every layer's own running map meanwhile, so they need more memory than one.
+    """
+    if not len(images) == len(prompts) == len(classes):
+        raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
+    check_schedule(model, timesteps)
+    return capture_noised(
+        model,
+        encode_images(model, images),
+        prompts,
+        classes,
+        timesteps=timesteps,
+        seed=seed,
+        capture=capture,
+        groups=groups,
+        indices=range(len(images)) if indices is None else indices,
+    )
+
+
+@torch.no_grad()
+def capture_noised(
+    model: Model,
+    latents: torch.Tensor,
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int],
+    seed: int,
+    capture: CaptureConfig,
+    groups: Sequence[Layers],
+    indices: Sequence[int],
+) -> dict[Layers, list[AttentionMaps]]:
+    """`capture_groups` of latents (B, 4, L, L) as `encode_images` gives them: what is looked at several times is encoded once."""
+    signal_of, descending = check_schedule(model, timesteps)
+    pipe = model.pipe
+    words = [locate_words(pipe.tokenizer, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
+    generators = [_generator(seed, index) for index in indices]
+    several = len(groups) > 1
+    capture = replace(capture, layers="all" if several else groups[0])
+    with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
+        for timestep in descending:
+            noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
+            signal = float(signal_of[timestep])
+            noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise  # DDPM eq. 4
+            pipe.unet(noisy, timestep, encoder_hidden_states=embeddings)
+    return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
+
+
+def check_schedule(model: Model, timesteps: Sequence[int]) -> tuple[torch.Tensor, list[int]]:
+    """How much signal is left at each timestep of the model's schedule (T,), and the timesteps, the noisiest first.
+
+    Raises UserError for a scheduler without such a schedule and for timesteps that it does not have.
+    """
+    scheduler = model.pipe.scheduler
+    signal_of = getattr(scheduler, "alphas_cumprod", None)
+    if signal_of is None:
+        raise UserError(f"model '{model.name}': its scheduler ({type(scheduler).__name__}) has no noise schedule to add noise by")
+    descending = sorted(timesteps, reverse=True)
+    if not descending or descending[-1] < 0 or descending[0] >= len(signal_of):
+        raise UserError(f"timesteps {list(timesteps)} must be from 0 to {len(signal_of) - 1}, at least one")
+    return signal_of, descending
+
+
+def capture_classes(
+    model: Model,
+    latents: torch.Tensor,
+    sentences: Sequence[Sequence[tuple[str, Sequence[str]]]],
+    *,
+    timesteps: Sequence[int],
+    seed: int,
+    capture: CaptureConfig,
+    indices: Sequence[int],
+) -> list[AttentionMaps]:
+    """`capture_images` with as many sentences an image as its classes need: each image's maps have the tokens of all its sentences.
+
+    latents: (B, 4, L, L) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
+    same noise is used for all of them; self-attention is the mean over sentences.
+    """
+    found: list[list[AttentionMaps]] = [[] for _ in latents]
+    for turn in range(max(map(len, sentences), default=0)):
+        some = [i for i, own in enumerate(sentences) if turn < len(own)]
+        maps = capture_noised(
+            model,
+            latents[some],
+            [sentences[i][turn][0] for i in some],
+            [sentences[i][turn][1] for i in some],
+            timesteps=timesteps,
+            seed=seed,
+            capture=capture,
+            groups=(capture.layers,),
+            indices=[indices[i] for i in some],
+        )[capture.layers]
+        for i, one in zip(some, maps, strict=True):
+            found[i].append(one)
+    return [join_maps(own) for own in found]
+
+
+def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
+    """Maps of one image shown with several sentences as one: the tokens behind one another, self-attention averaged."""
+    if len(maps) == 1:
+        return maps[0]
+    first = maps[0]
+    words: dict[str, tuple[int, ...]] = {}
+    columns = 0
+    for one in maps:
+        words |= {name: tuple(columns + t for t in own) for name, own in one.words.items()}
+        columns += next(iter(one.cross_attention.values())).shape[1]
+    return AttentionMaps(
+        {side: torch.stack([one.self_attention[side] for one in maps]).mean(0) for side in first.self_attention},
+        {side: torch.cat([one.cross_attention[side] for one in maps], 1) for side in first.cross_attention},
+        first.latent_side,
+        words,
+        " | ".join(one.prompt for one in maps),
+        first.normalized,
+    )
+
+
+@torch.no_grad()
+def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
+    """One UNet call on noise-free latents (B, 4, L, L), without guidance, for what listens to it: DiffSeg's way to look at a photograph.
+
+    prompts: one an image; None: the empty prompt for all.
+    """
+    texts = [""] * len(latents) if prompts is None else list(prompts)
+    embeddings, _ = model.pipe.encode_prompt(texts, model.device, 1, False)
+    model.pipe.unet(latents, timestep, encoder_hidden_states=embeddings)
+
+
+def capture_clean(
+    model: Model,
+    latents: torch.Tensor,
+    prompts: Sequence[str] | None = None,
+    classes: Sequence[Sequence[str]] | None = None,
+    *,
+    timestep: int,
+    kind: Kind,
+) -> list[AttentionMaps]:
+    """Attention of one kind of `run_clean`: plain means over heads and layers, so that rows are probabilities and sum to 1.
+
+    classes: those to be found in each prompt; none where not given.
+    """
+    texts = [""] * len(latents) if prompts is None else list(prompts)
+    names = [()] * len(latents) if classes is None else classes
+    words = [locate_words(model.pipe.tokenizer, text, some) for text, some in zip(texts, names, strict=True)]
+    with capture_attention(model.pipe.unet, CaptureConfig(normalize=False), guidance=False, kinds=(kind,)) as recorder:
+        run_clean(model, latents, texts, timestep=timestep)
+    return recorder.maps(words, texts)
+
+
+@torch.no_grad()
+def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]) -> torch.Tensor:
+    """How far the UNet is off, at every position, when it is to denoise one image with each of several prompts: (P, K, L, L) float32.
+
+    latents: of one image (4, L, L), noised at each of K timesteps with noise that follows from the timestep alone, the same for every
+    prompt and image. Squared errors, mean over channels; in whatever the model predicts, so that only ratios mean something.
+    """
+    signal_of, _ = check_schedule(model, timesteps)
+    pipe = model.pipe
+    kind = pipe.scheduler.config.get("prediction_type", "epsilon")
+    embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
+    found = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
+    for number, timestep in enumerate(timesteps):
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
+        signal = float(signal_of[timestep])
+        noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise
+        target = {"epsilon": noise, "sample": latents, "v_prediction": signal**0.5 * noise - (1 - signal) ** 0.5 * latents}[kind].float()
+        for start in range(0, len(prompts), TOGETHER):
+            part = embeddings[start : start + TOGETHER]
+            predicted = pipe.unet(noisy.expand(len(part), *latents.shape), timestep, encoder_hidden_states=part).sample
+            found[start : start + len(part), number] = (predicted.float() - target).square().mean(1)
+    return found
+
+
+TOGETHER = 8
+"""Prompts that go through the UNet together."""
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    """Noise of its own for each pair; neighbouring seeds and indices have nothing in common."""
+    state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))

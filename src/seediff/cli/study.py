@@ -1,0 +1,234 @@
+"""`seediff study …`: how good the masks are, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from .places import HERE
+from .study_tables import register
+
+app = App(name="study", help="Measure masks on the embedded model: against exact masks, or on generated images.")
+
+
+@app.command
+def truth(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("truth"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
+    scene_set: Annotated[
+        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
+    ] = "truth",
+    tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
+    constants: Annotated[
+        Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
+    ] = None,
+    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    seed: int = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Compare every method's masks with exact ones on held-out scenes.
+
+    Example: seediff study truth --scenes 500 --out truth
+    Then with the same constants: seediff study truth --set shift --scenes 300 --constants truth/results.json --out shift
+    """
+    from ..study.masks.truth import run_truth
+    from ..study.results import summary_table
+
+    result = run_truth(
+        scenes,
+        out,
+        model=model,
+        scene_set=scene_set,
+        tune_scenes=tune_scenes,
+        constants=constants,
+        json_path=json,
+        seed=seed,
+        device=device,
+    )
+    summary_table(result, out)
+
+
+@app.command
+def generated(
+    *,
+    images: Annotated[int, Parameter(help="Images to generate.")] = 190,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("generated"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
+    tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
+    constants: Annotated[
+        Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
+    ] = None,
+    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
+    guidance_scale: float = 5.0,
+    seed: int = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Compare every method's masks of generated images with a segmenter trained on exact masks.
+
+    Example: seediff study generated --images 190 --out generated
+    """
+    from ..study.masks.generated import run_generated
+    from ..study.results import summary_table
+
+    result = run_generated(
+        images,
+        out,
+        model=model,
+        tune_scenes=tune_scenes,
+        constants=constants,
+        json_path=json,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        device=device,
+    )
+    summary_table(result, out)
+
+
+@app.command
+def segments(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
+    tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
+    scene_set: Annotated[
+        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
+    ] = "truth",
+    images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
+    labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
+    count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
+    constants: Annotated[
+        Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
+    ] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("segments-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
+    model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
+    seed: Annotated[int, Parameter(help="Of K-Means.")] = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
+
+    Own bests are sought on separate scenes of the embedded world, or taken from an earlier study (--constants).
+
+    Examples:
+
+    - `seediff study segments --scenes 500 --out segments-study`
+
+    - `seediff study segments --images photos --labels labels --constants segments-study/results.json --out photos-study`
+    """
+    from ..study.segments.contest import read_best, run_segment_study
+    from ..study.segments.pairs import chosen_pairs, scene_pairs
+    from ..study.segments.results import show
+
+    pairs = chosen_pairs(images, labels, count, scene_set, scenes)
+    best = read_best(constants) if constants else {}
+    tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
+    show(run_segment_study(pairs, out, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
+    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
+
+
+@app.command
+def aggregation(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 200,
+    images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
+    labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
+    count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
+    kl_threshold: Annotated[float | None, Parameter(help="DiffSeg's threshold where it does not change; the model's by default.")] = None,
+    sweep: Annotated[
+        list[Literal["kl_threshold", "num_points", "timestep"]],
+        Parameter(help="Constants to change one at a time besides; repeat for several.", negative=()),
+    ] = [],  # noqa: B006 - cyclopts copies it
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("aggregation-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
+    model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
+    seed: int = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Weigh DiffSeg's resolutions of self-attention in each of the paper's ways, and sweep its constants.
+
+    Examples:
+
+    - `seediff study aggregation --scenes 200 --sweep kl_threshold --sweep timestep --out aggregation-study`
+
+    - `seediff study aggregation --images photos --labels labels --model sd1.4 --kl-threshold 1.1 --out aggregation-photos`
+    """
+    from dataclasses import replace
+
+    from ..config.constants import SegmentConfig
+    from ..config.presets import segment_preset
+    from ..study.segments.aggregation import run_aggregation_study
+    from ..study.segments.pairs import chosen_pairs
+    from ..study.segments.results import show
+
+    base = SegmentConfig(**segment_preset(model).get("segment", {}))
+    if kl_threshold is not None:
+        base = replace(base, kl_threshold=kl_threshold)
+    pairs = chosen_pairs(images, labels, count, "truth", scenes)
+    result = run_aggregation_study(pairs, out, base=base, sweeps=sweep, model_name=model, seed=seed, device=device, json_path=json)
+    show(result)
+    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
+
+
+@app.command
+def presence(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")] = Path("presence-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
+    scene_set: Annotated[
+        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
+    ] = "truth",
+    tune_scenes: Annotated[int, Parameter(help="Scenes on which the best threshold is sought.")] = 200,
+    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    seed: Annotated[int, Parameter(help="Of the classes that scenes are asked about.")] = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
+
+    Example: seediff study presence --scenes 500 --out presence-study
+    """
+    from ..study.masks.presence import run_presence, show
+
+    result = run_presence(
+        scenes,
+        out,
+        model=model,
+        scene_set=scene_set,
+        tune_scenes=tune_scenes,
+        json_path=json,
+        seed=seed,
+        device=device,
+    )
+    show(result, out)
+
+
+register(app)
+
+
+@app.command
+def confidence(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
+    out: Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")] = Path("confidence-study"),
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
+    scene_set: Annotated[
+        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
+    ] = "truth",
+    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    seed: Annotated[int, Parameter(help="Of the noise and the bootstrap.")] = 0,
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+) -> None:
+    """Measure whether the confidence of `filter` ranks masks, and what dropping the least certain pictures gains.
+
+    Example: seediff study confidence --scenes 500 --out confidence-study
+    """
+    from ..study.masks.confidence import markdown, run_confidence
+
+    result = run_confidence(scenes, out, model=model, scene_set=scene_set, json_path=json, seed=seed, device=device)
+    print(markdown(result), end="")
+    print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")

@@ -1,0 +1,1 @@
+"""Every configuration and its presets: frozen dataclasses, validated, read from and written to TOML. Nothing here computes."""

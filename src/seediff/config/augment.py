@@ -1,0 +1,176 @@
+"""What decides what `augment` adds to a dataset, in frozen dataclasses, and the counts that DiffuMask's paper reports."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal
+
+from ..errors import UserError
+from .base import RunConfig
+
+OPERATIONS = {
+    "splice-RxC": "R × C other samples as the cells of one picture, such as splice-2x2",
+    "noise": "Gaussian noise",
+    "blur": "Gaussian blur",
+    "perspective": "the picture seen from another side; what is outside of it is ignored (255)",
+    "boxes": "boxes of noise in front of objects; background (0) in the mask",
+    "objects": "objects of other samples in front; their own class in the mask",
+    "flip": "left becomes right",
+    "flip-vertical": "top becomes bottom",
+    "colour": "other brightness, contrast, saturation and hue",
+}
+MAX_CELLS = 16
+"""Rows, and columns, of a spliced picture at most."""
+
+DIFFUMASK_IMAGES = 60_000
+DIFFUMASK = {
+    "splice-1x2": 1500,
+    "splice-2x1": 1500,
+    "splice-2x2": 3000,
+    "splice-3x3": 4000,
+    "splice-5x5": 3000,
+    "splice-6x6": 2000,
+    "splice-7x7": 2000,
+    "splice-8x8": 1000,
+    "noise": 3000,
+    "blur": 3000,
+    "perspective": 3000,
+    "boxes": 1500,
+    "objects": 1500,
+}
+"""Operation → pictures, of 60,000. Those of the grids are DiffuMask's; it gives one count for 1×2 and 2×1, here in halves. For noise, blur,
+perspective and occlusion (boxes and objects) no counts are known: 3,000 each is this package's choice."""
+
+PRESETS = {"diffumask": tuple(f"{name}:{count}/{DIFFUMASK_IMAGES}" for name, count in DIFFUMASK.items())}
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much the operations change. Pairs are ranges, of which every picture gets its own value."""
+
+    noise_sigma: tuple[float, float] = (0.02, 0.1)
+    """Standard deviation of the noise; 1 is the difference of white and black."""
+    blur_sigma: tuple[float, float] = (0.004, 0.015)
+    """Of the blur, as a share of the picture's shorter side."""
+    perspective_shift: tuple[float, float] = (0.05, 0.25)
+    """How far each corner moves inwards, as a share of the sides."""
+    box_count: tuple[int, int] = (1, 3)
+    box_side: tuple[float, float] = (0.1, 0.3)
+    """As a share of the picture's sides."""
+    object_count: tuple[int, int] = (1, 2)
+    object_side: tuple[float, float] = (0.2, 0.5)
+    """Of an object's longer side, as a share of the picture's shorter side."""
+    colour_change: float = 0.4
+    """Brightness, contrast and saturation are multiplied by 1 − this to 1 + this."""
+    hue_change: float = 0.05
+    """As a share of the colour circle, either way."""
+
+    def __post_init__(self) -> None:
+        limits = {"noise_sigma": 1.0, "blur_sigma": 0.2, "perspective_shift": 0.45, "box_side": 1.0, "object_side": 1.0}
+        for name, high in {**limits, "box_count": 100, "object_count": 100}.items():
+            value = getattr(self, name)
+            low = 1 if name.endswith("_count") else 0
+            if len(value) != 2 or not low <= value[0] <= value[1] <= high:
+                raise UserError(f"{name} = {value} must be two rising numbers in [{low}, {high:g}]")
+        for name, high in (("colour_change", 1.0), ("hue_change", 0.5)):
+            if not 0 <= getattr(self, name) <= high:
+                raise UserError(f"{name} = {getattr(self, name)} must be in [0, {high:g}]")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """One line of a recipe. text: as it was given. operations: applied in this order. count: new pictures, or their share of the set."""
+
+    text: str
+    operations: tuple[str, ...]
+    count: int | None
+    share: float | None
+
+    def of(self, samples: int) -> int:
+        """How many pictures this adds to a set of so many samples: of a share at least one, unless it is 0."""
+        if self.share is None:
+            return self.count or 0
+        return max(1, round(self.share * samples)) if self.share and samples else 0
+
+
+def parse_recipe(text: str) -> tuple[str, ...]:
+    """Presets and additions with commas between, as additions. Raises UserError."""
+    additions: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part not in PRESETS and ":" not in part:
+            raise UserError(f"augment: {part!r} must be one of {', '.join(PRESETS)}, or an operation and how many, such as objects:50%")
+        additions += PRESETS.get(part, (part,))
+    for addition in additions:
+        parse_addition(addition)
+    return tuple(additions)
+
+
+def parse_addition(text: str) -> Addition:
+    """`flip+noise:50%`, `splice-2x2:3000/60000` (shares of the set) or `blur:200` (pictures). Raises UserError."""
+    names, _, amount = text.partition(":")
+    operations = tuple(name.strip() for name in names.split("+"))
+    for name in operations:
+        if grid_of(name) is None and (name not in OPERATIONS or name == "splice-RxC"):
+            raise UserError(f"add '{text}': there is no operation '{name}'; there are {', '.join(OPERATIONS)}")
+    if any(grid_of(name) for name in operations[1:]):
+        raise UserError(f"add '{text}': splice-RxC must come first: its cells are pictures of the set as they are")
+    if found := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
+        percent, part, whole, count = found.groups()
+        if count is not None:
+            return Addition(text, operations, int(count), None)
+        return Addition(text, operations, None, float(percent) / 100 if percent is not None else int(part) / int(whole))
+    raise UserError(
+        f"add '{text}': how many, in at most 12 digits? For example {names}:10% (of the set's samples), "
+        f"{names}:3000/60000, or {names}:500 (pictures)"
+    )
+
+
+def grid_of(operation: str) -> tuple[int, int] | None:
+    """`splice-2x3` → (2, 3): rows and columns. None when it is no such thing."""
+    found = re.fullmatch(r"splice-(\d+)x(\d+)", operation)
+    if found is None:
+        return None
+    rows, columns = int(found[1]), int(found[2])
+    if not (1 <= rows <= MAX_CELLS and 1 <= columns <= MAX_CELLS) or rows * columns == 1:
+        raise UserError(f"'{operation}': a grid has 1 to {MAX_CELLS} rows and columns, and more than one cell")
+    return rows, columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig(RunConfig):
+    """What to add to a dataset. No model is run: the fields about one stay as they are."""
+
+    command: ClassVar[str] = "augment"
+    last_file: ClassVar[str] = "metadata.jsonl"
+
+    model: str = ""
+    batch_size: int = 64
+    """Pictures between two points from which a run that was stopped is continued; nothing else depends on it."""
+    data: str = ""
+    """Which dataset, as `fingerprint_items` tells it apart."""
+    add: tuple[str, ...] = PRESETS["diffumask"]
+    """What `parse_addition` reads."""
+    keep_originals: bool = True
+    image_format: Literal["png", "jpg"] | None = None
+    """Of the new pictures; None: as the picture that each is made of. Masks are PNG always."""
+    strength: Strength = field(default_factory=Strength)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.add, str):
+            raise UserError(f"add must be a tuple of texts, like ({self.add!r},)")
+        object.__setattr__(self, "add", tuple(self.add))
+        self.additions()
+        if self.image_format not in ("png", "jpg", None):
+            raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
+        for f in fields(RunConfig):
+            if f.name in ("model", "device", "dtype", "threads") and getattr(self, f.name):
+                raise UserError(f"{f.name} = {getattr(self, f.name)!r}: augment runs no model")
+
+    @property
+    def model_label(self) -> str:
+        return "the dataset"
+
+    def additions(self) -> list[Addition]:
+        return [parse_addition(text) for text in self.add]

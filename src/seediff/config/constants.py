@@ -1,0 +1,142 @@
+"""Every constant of capture, mask making and segmenting, in frozen dataclasses. The defaults are the papers' (`preset="paper"`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_type_hints
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """Which attention is averaged. Sides are those of the model; `levels` are divisors of the latent side."""
+
+    normalize: bool = True
+    """Divide each layer's and step's map by its maximum before averaging (eq. 5); False: plain means."""
+    steps: Literal["all", "second-half"] | int = "all"
+    """Which denoising steps count: all, the second half, or every k-th."""
+    layers: Literal["all", "up", "down"] = "all"
+    """Which side of the UNet counts (mid belongs to both)."""
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "layers")
+        if self.steps not in ("all", "second-half") and not _is_whole(self.steps):
+            raise UserError(f"steps = {self.steps!r} must be 'all', 'second-half' or a whole number k for every k-th")
+        if isinstance(self.steps, int) and self.steps < 1:
+            raise UserError(f"steps = {self.steps}: every k-th step needs k ≥ 1")
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """How a mask is made from attention. Ablations are switches: CAA is expansion="none", CRE "parallel", IRE "iterative"
+    without background, SeeDiff "iterative" with background."""
+
+    method: Literal["seediff", "ca", "ca_sa", "reference"] = "seediff"
+    alpha: float = 0.5
+    """Seeds are positions of at least this (eq. 6, 9)."""
+    beta: float | Literal["otsu"] = 0.3
+    """Threshold of the final soft mask; "otsu": each image's own."""
+    expansion: Literal["none", "parallel", "iterative"] = "iterative"
+    """Region expansion with self-attention (eq. 7–9)."""
+    background: bool = True
+    """Refinement with the background's own expansion (eq. 10–11)."""
+    seed_level: int = 4
+    """Cross-attention at L / seed_level gives the seeds."""
+    expand_levels: tuple[int, ...] = (4, 2, 1)
+    """Divisors of L, coarse to fine."""
+    tau: int = 4
+    """Power of the self-attention matrix in CA·SA."""
+    self_level: int = 2
+    """CA·SA uses self-attention at L / self_level, cross-attention at L / seed_level."""
+    ignore_band: tuple[float, float] | None = None
+    """Soft values in [low, high) become 255 and those from high on the class (Dataset Diffusion: 0.5, 0.6); replaces beta."""
+    pamr: bool = True
+    pamr_iterations: int = 10
+    pamr_dilations: tuple[int, ...] | None = None
+    """Pixels. None: the paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "method")
+        _check_choice(self, "expansion")
+        if not 0 < self.alpha <= 1:
+            raise UserError(f"alpha = {self.alpha} must be in (0, 1]")
+        if self.beta != "otsu" and (isinstance(self.beta, str) or not 0 < self.beta < 1):
+            raise UserError(f"beta = {self.beta} must be in (0, 1), or 'otsu'")
+        for name in ("tau", "seed_level", "self_level"):
+            if not _is_whole(value := getattr(self, name)) or value < 1:
+                raise UserError(f"{name} = {value} must be a whole number of at least 1")
+        if not all(_is_whole(level) and level >= 1 for level in self.expand_levels):
+            raise UserError(f"expand_levels = {self.expand_levels} must be whole numbers of at least 1, like (4, 2, 1)")
+        if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
+            raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
+        if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
+            raise UserError(f"ignore_band = {self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
+        if self.pamr_iterations < 1 or any(d < 1 for d in self.pamr_dilations or ()):
+            raise UserError("pamr_iterations and pamr_dilations must be at least 1")
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """How a photograph is divided into segments without any class. The defaults are DiffSeg's for COCO-Stuff."""
+
+    method: Literal["diffseg", "kmeans", "diffcut"] = "diffseg"
+    timestep: int | None = None
+    """Noise level at which the noise-free latent is shown to the UNet; None: the method's own (300; DiffCut 50)."""
+    weights: Literal["proportional", "uniform"] | tuple[float, ...] = "proportional"
+    """Of the resolutions in the aggregated self-attention: by their side, all the same, or a number each for L, L/2, L/4, L/8."""
+    num_points: int = 16
+    """Anchors lie on a grid of num_points × num_points."""
+    kl_threshold: float | tuple[float, ...] = 1.1
+    """Maps closer than this (symmetric KL divergence) merge: one number, or one a round."""
+    rounds: int = 3
+    """Merging rounds, the first included, when kl_threshold is one number."""
+    refine: bool = False
+    """DiffSeg: K-Means over all positions, started at the merged proposals. DiffCut: PAMR by the photograph's edges (not with tiles)."""
+    k: int | Literal["truth"] | None = None
+    """K-Means: how many segments; "truth": as many as the photograph's own label map has (K-Means-S)."""
+    cut_threshold: float = 0.5
+    """DiffCut: segments are divided as long as their normalised cut costs less."""
+    cut_power: float = 10.0
+    """DiffCut: exponent of the cosine similarity of features."""
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "method")
+        if self.timestep is not None and not (_is_whole(self.timestep) and 0 <= self.timestep < 1000):
+            raise UserError(f"timestep = {self.timestep} must be a whole number from 0 to 999")
+        if isinstance(self.weights, str):
+            if self.weights not in ("proportional", "uniform"):
+                raise UserError(f"weights = {self.weights!r} must be 'proportional', 'uniform' or numbers for L, L/2, L/4, L/8")
+        elif not self.weights or min(self.weights) < 0 or not 0 < sum(self.weights) < float("inf"):
+            raise UserError(f"weights = {self.weights} must be numbers of at least 0 for L, L/2, L/4, L/8, not all of them 0")
+        for name in ("num_points", "rounds"):
+            if not _is_whole(value := getattr(self, name)) or value < 1:
+                raise UserError(f"{name} = {value} must be a whole number of at least 1")
+        if not self.thresholds or not all(0 < t < float("inf") for t in self.thresholds):
+            raise UserError(f"kl_threshold = {self.kl_threshold} must be above 0, one number or one a round")
+        if self.method == "kmeans" and self.k is None:
+            raise UserError("method kmeans needs k: the number of segments (6 in the paper), or 'truth' with label maps")
+        if self.k not in (None, "truth") and not (_is_whole(self.k) and self.k >= 1):  # type: ignore[operator]
+            raise UserError(f"k = {self.k!r} must be a whole number of at least 1, or 'truth'")
+        if self.k is not None and self.method != "kmeans":
+            raise UserError(f"k = {self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
+        if not 0 < self.cut_threshold <= 2:
+            raise UserError(f"cut_threshold = {self.cut_threshold} must be in (0, 2]")
+        if not 0 < self.cut_power < float("inf"):
+            raise UserError(f"cut_power = {self.cut_power} must be above 0")
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The threshold of every round."""
+        return self.kl_threshold if isinstance(self.kl_threshold, tuple) else (self.kl_threshold,) * self.rounds
+
+
+def _check_choice(config: Any, name: str) -> None:
+    """Raise UserError when a field holds none of the texts that its type lists."""
+    choices = get_args(get_type_hints(type(config))[name])
+    if (value := getattr(config, name)) not in choices:
+        raise UserError(f"{name} = {value!r} must be one of {', '.join(map(repr, choices))}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,173 @@
+"""What decides what `generate` makes, in frozen dataclasses, and whose constants apply where none are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from ..errors import UserError
+from ..files.documents import read_toml
+from .base import RunConfig, build, load_config, nested, read_table
+from .constants import CaptureConfig, MaskConfig
+from .method_defaults import with_method_defaults
+from .names import DEFAULT_PROMPTS, check_classes, check_prompts
+from .presets import THRESHOLDS, model_preset, model_thresholds
+
+Dataset = TypeVar("Dataset", bound="DatasetConfig")
+
+
+MAX_IMAGES = 10_000_000
+"""Of one dataset: what each is to show is one list in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig(RunConfig):
+    """What decides about the masks of a dataset, wherever its images come from."""
+
+    last_file: ClassVar[str] = "metadata.jsonl"
+
+    classes: tuple[str, ...] = field(kw_only=False)
+    """Names, in the order of their ids: classes[0] is 1 in the masks."""
+    prompts: tuple[str, ...] = DEFAULT_PROMPTS
+    """Templates with `{class}`, cycled."""
+    keep_soft: bool = False
+    """Also keep the soft masks: soft/<sample>_<class id>.png, 8-bit grey, 255 = 1."""
+    keep_attention: bool = False
+    """Also keep the attention maps: attention/<sample>.safetensors, for AttentionMaps.load."""
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("classes", "prompts"):
+            if isinstance(getattr(self, name), str):
+                raise UserError(f"{name} must be a tuple of texts, like ({getattr(self, name)!r},)")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_classes(self.classes)
+        check_prompts(self.prompts)
+
+    @classmethod
+    def recommended(cls: type[Dataset], **values: Any) -> Dataset:
+        """The configuration with the model's own constants where none are given.
+
+        `mask` and `capture` are tables of the values that are given, such as `mask={"beta": 0.4}`; a whole MaskConfig or CaptureConfig
+        gives all of them. The class itself, called, always means the paper's. Raises UserError.
+        """
+        for name, kind in nested(cls).items():
+            given = values.get(name, {})
+            if isinstance(given, kind):
+                values[name] = asdict(given)  # type: ignore[call-overload]  # a dataclass
+            elif not isinstance(given, Mapping):
+                raise UserError(f"{name} must be a {kind.__name__} or a table of its fields, not {given!r}")
+            elif unknown := sorted(set(given) - {f.name for f in fields(kind)}):  # type: ignore[arg-type]
+                known = ", ".join(f.name for f in fields(kind))  # type: ignore[arg-type]
+                raise UserError(f"{name}: there is no option '{unknown[0]}'; options here: {known}")
+        return build(cls, values, preset_for(cls, values))
+
+
+@dataclass(frozen=True)
+class GenerateConfig(DatasetConfig):
+    """What to generate. `classes` is all that must be given."""
+
+    command: ClassVar[str] = "generate"
+
+    per_class: int = 10
+    """Images that show each class."""
+    negative_prompt: str = ""
+    classes_per_image: int = 1
+    """Distinct classes shown together in every image."""
+    steps: int = 50
+    """Denoising steps."""
+    guidance_scale: float = 7.5
+    size: int | None = None
+    """Side of the images in pixels; None: the model's own."""
+    reject: bool = False
+    """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is flagged."""
+    attempts: int = 5
+    """How often at most a sample is drawn in all when `reject` is on."""
+    image_format: Literal["png", "jpg"] = "png"
+    """Masks are PNG always."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("per_class", "classes_per_image", "steps", "attempts"):
+            if (value := getattr(self, name)) < 1:
+                raise UserError(f"{name} = {value} must be at least 1")
+        if self.classes_per_image > len(self.classes):
+            raise UserError(f"classes_per_image = {self.classes_per_image}, but there are only {len(self.classes)} classes")
+        if (count := self.per_class * len(self.classes) // self.classes_per_image) > MAX_IMAGES:
+            raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} a dataset")
+        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
+            raise UserError(f"guidance_scale = {self.guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
+        if self.size is not None and (self.size < 8 or self.size % 8):
+            raise UserError(f"size = {self.size} must be a positive multiple of 8")
+        if self.image_format not in ("png", "jpg"):
+            raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
+        if not self.negative_prompt.isprintable():
+            raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
+
+
+def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
+    """The configuration in a dataset's seediff.toml, whichever of `generate` and the commands of `others` made it. Raises UserError."""
+    kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
+    command = read_toml(path).get("command", GenerateConfig.command)
+    if command not in kinds:
+        makers = " or ".join(f"`seediff {name}`" for name in kinds)
+        raise UserError(f"{path.parent}: is not a dataset that {makers} made, but the output of `seediff {command}`")
+    return load_config(path, kinds[command])
+
+
+def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any], preset: bool = True) -> dict[str, Any]:
+    """The constants of the model (presets.py; none with `preset` False) and of the method (method_defaults.py) that the tables name, to be
+    merged behind them."""
+    model = next((t["model"] for t in tables if "model" in t), RunConfig.model)
+    method = next((t["mask"]["method"] for t in tables if "method" in t.get("mask", {})), None)
+    known = {f.name for f in fields(kind)}
+    # Thresholds are no choice between the paper's constants and the model's: no paper has any.
+    constants = with_method_defaults(model_preset(model, method) if preset else dict(model_thresholds(model)), method)
+    return {name: value for name, value in constants.items() if name in known}
+
+
+def merge_config(
+    kind: type[Dataset], line: Mapping[str, Any], file: Path | None = None, *, preset: bool = True, tuned: Mapping[str, Any] | None = None
+) -> Dataset:
+    """The configuration of a command: its own values, then those of its --config file, the model's preset, the method's own, the paper's.
+
+    A dataset's seediff.toml (it says `version`) holds every value, and what has no line there is unset: no preset fills it. Where the
+    command names another model or method than it, what the file holds only because of its own one's preset gives way to the other's.
+
+    tuned: what `seediff tune` found, as `tuned.tuned_table` gives it, which goes before the model's preset.
+    """
+    more = tuned or {}
+    if file is None:
+        return build(kind, line, more, preset_for(kind, line, more, preset=preset))
+    table = read_table(file, kind)
+    if "version" not in read_toml(file):
+        return build(kind, line, table, more, preset_for(kind, line, table, more, preset=preset))
+    own_model, own_method = table.get("model", RunConfig.model), table.get("mask", {}).get("method", MaskConfig.method)
+    other_model = line.get("model", own_model) != own_model
+    if not other_model and line.get("mask", {}).get("method", own_method) == own_method:
+        return build(kind, line, table)
+    chosen = _chosen_by_hand(table, with_method_defaults(model_preset(own_model, own_method), own_method), other_model)
+    return build(kind, line, chosen, more, preset_for(kind, line, table, more, preset=preset))
+
+
+def _chosen_by_hand(table: Mapping[str, Any], own: Mapping[str, Any], other_model: bool) -> dict[str, Any]:
+    """A dataset's table without the constants that are those of its own preset, or the paper's. The method stays; so do steps and guidance,
+    which are the model's, unless another model comes."""
+
+    def differing(held: Mapping[str, Any], preset: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in held.items() if key not in paper or value not in (paper[key], preset.get(key, paper[key]))}
+
+    paper = {name: getattr(GenerateConfig, name) for name in ("steps", "guidance_scale")} if other_model else {}
+    if other_model:  # a threshold that is the one model's own says nothing of the other
+        table = {key: value for key, value in table.items() if key not in THRESHOLDS or value != own.get(key)}
+    mask = {
+        **differing(table.get("mask", {}), own.get("mask", {}), asdict(MaskConfig())),
+        "method": table.get("mask", {}).get("method", MaskConfig.method),
+    }
+    capture = differing(table.get("capture", {}), own.get("capture", {}), asdict(CaptureConfig()))
+    return {**differing(table, own, paper), "mask": mask, "capture": capture}

@@ -1,0 +1,128 @@
+"""Class names and prompts: what a class is called in a sentence, and the sentences themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from ..files.reading import read_lines
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""Pascal VOC 2012 in its own order: class i + 1 in VOC's label maps."""
+
+SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
+"""VOC's run-together names as a text encoder knows them."""
+
+DEFAULT_PROMPTS = ("a photo of a {class}",)
+"""The paper's template."""
+
+BACKGROUND = "background"
+"""What id 0 is called in classes.txt; no class may have this name."""
+
+MAX_CLASSES = 254
+"""Label maps are uint8: 0 is background, 255 is ignored."""
+
+
+def spoken(class_name: str) -> str:
+    """How a class is written in a prompt: `pottedplant` → `potted plant`; other names as they are."""
+    return SPOKEN.get(class_name, class_name)
+
+
+def join_classes(classes: tuple[str, ...]) -> str:
+    """`(dog,)` → `dog`; `(dog, cat)` → `dog and a cat`; `(dog, cat, bus)` → `dog, a cat and a bus`.
+
+    Made for templates of the form `a photo of a {class}`, which supply the first article.
+    """
+    words = [spoken(c) for c in classes]
+    if len(words) == 1:
+        return words[0]
+    return ", a ".join(words[:-1]) + " and a " + words[-1]
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """`voc` → VOC's twenty; a file's path → its lines; anything else → the names between commas.
+
+    Blank lines are skipped, and so is a first line `background`, so that a dataset's own classes.txt can be given.
+    """
+    if text.strip() == "voc":
+        return VOC_CLASSES
+    if (lines := _lines_if_file(text, (".txt", ".names"), "--classes")) is None:
+        return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Words to call segments by: the names between commas, or a file's lines."""
+    if (lines := _lines_if_file(text, (".txt",), "--names")) is None:
+        lines = [name.strip() for name in text.split(",") if name.strip()]
+    if not lines:
+        raise UserError(f"--names {text!r}: holds no name; write for example --names dog,grass,sky")
+    return tuple(lines)
+
+
+def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
+    """Templates as given; a text that is a file's path stands for its lines, one template each."""
+    templates: list[str] = []
+    for text in texts:
+        lines = _lines_if_file(text, (".txt",), "--prompt")
+        for number, template in enumerate([text] if lines is None else lines, 1):
+            if "{class}" not in template:
+                where = "--prompt" if lines is None else f"{text}, template {number}"
+                raise UserError(f"{where}: '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
+            templates.append(template)
+        if lines == []:
+            raise UserError(f"{text}: holds no templates; write one a line, for example 'a photo of a {{class}}'")
+    return tuple(templates)
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Raises UserError when the names cannot be the classes of a dataset to make: words of prompts, at least one, no two alike to say.
+
+    Of a dataset that is there, whose names may be anything that fits into a line, `dataset.store.check_classes` asks less.
+    """
+    if not classes:
+        raise UserError("the list of classes is empty; name at least one, for example --classes dog,cat")
+    if len(classes) > MAX_CLASSES:
+        raise UserError(f"{len(classes)} classes are more than the {MAX_CLASSES} that a mask of 8 bits can hold")
+    doubles = sorted({name for name in classes if classes.count(name) > 1})
+    if doubles:
+        raise UserError(f"classes named more than once: {', '.join(doubles)}")
+    for name in classes:
+        if name == BACKGROUND:
+            raise UserError(f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
+        if name != name.strip() or not name or not name.isprintable():
+            raise UserError(f"{name!r} is no class name: it is empty, or has spaces at its ends or unprintable characters")
+    by_sound: dict[str, str] = {}
+    for name in classes:
+        other = by_sound.setdefault(" ".join(spoken(name).casefold().split()), name)
+        if other != name:
+            raise UserError(f"classes {other!r} and {name!r} are the same words in a prompt ('{spoken(name)}'); keep one of them")
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Raises UserError when a template cannot name its class."""
+    if not prompts:
+        raise UserError("the list of prompts is empty; give at least one, for example 'a photo of a {class}'")
+    for template in prompts:
+        if "{class}" not in template:
+            raise UserError(f"prompt '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
+        if not template.isprintable():
+            raise UserError(f"prompt {template!r} contains a line break or unprintable characters")
+
+
+def _lines_if_file(text: str, suffixes: tuple[str, ...], option: str) -> list[str] | None:
+    """The file's lines without blank ones; None when `text` is not a path. Raises UserError when the file cannot be read."""
+    path = Path(text)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a long list of names is no valid path
+        is_file = False
+    if not is_file:
+        if text.endswith(suffixes) and "," not in text and "{class}" not in text:
+            raise UserError(f"{option} {text}: there is no such file")
+        return None
+    return [line.strip() for line in read_lines(path) if line.strip()]

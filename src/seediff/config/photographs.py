@@ -1,0 +1,123 @@
+"""What decides what `mask` and `segment` make of photographs, in frozen dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
+
+from ..errors import UserError
+from .base import RunConfig
+from .constants import SegmentConfig
+from .generate import DatasetConfig
+from .names import MAX_CLASSES, check_classes
+
+Fit = Literal["resize", "crop", "tile"]
+"""How a photograph of any shape meets the model's square: squeezed into it, its centred square cut out, or several squares."""
+
+PRESENCE, NAME_THRESHOLD = 0.86, 0.514
+"""Where neither the user nor the model's preset says: what the first embedded model had. `mask` and `segment --names` tell when they go by
+these; `seediff tune` finds a model's own."""
+
+MIN_SIZE = 8
+"""Pixels a side at which a model can be made to see a photograph."""
+MAX_LATENT = 128
+"""Positions a side of the latent: Stable Diffusion's at 1024 pixels. One head of self-attention then has 16384² numbers (1 GiB); at
+twice the side it would have 16 times as many."""
+
+
+@dataclass(frozen=True)
+class MaskPhotosConfig(DatasetConfig):
+    """Masks of named classes in photographs. `classes` is all that must be given; `prompts` is one template."""
+
+    command: ClassVar[str] = "mask"
+
+    timesteps: tuple[int, ...] = (50, 150, 250, 350, 450, 550)
+    """Noise levels at which attention is captured and averaged."""
+    fit: Literal["resize", "crop"] = "resize"
+    """Squeeze the photograph into the model's square, or mask only its centred square; what lies outside is ignored (255)."""
+    size: int | None = None
+    """Side of that square in pixels; None: the model's own."""
+    presence: float = PRESENCE
+    """A class whose presence score is lower gets no mask; 0: every class gets one. Another one for every model (`seediff tune`)."""
+    photos: str = ""
+    """Which photographs, as `fingerprint_photos` tells them apart."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_fit(self.fit, ("resize", "crop"))
+        _check_size(self.size)
+        if len(self.prompts) != 1:
+            raise UserError(f"prompts: {len(self.prompts)} templates; a photograph is shown with one")
+        if not self.timesteps or not all(0 <= t < 1000 for t in self.timesteps):
+            raise UserError(f"timesteps = {self.timesteps} must be whole numbers from 0 to 999, at least one")
+        if len(set(self.timesteps)) < len(self.timesteps):
+            raise UserError(f"timesteps = {self.timesteps}: each can be named only once")
+        if not 0 <= self.presence <= 1:
+            raise UserError(f"presence = {self.presence} must be in [0, 1]")
+
+
+@dataclass(frozen=True)
+class SegmentPhotosConfig(RunConfig):
+    """Segments of photographs, no class given. Everything has a default."""
+
+    command: ClassVar[str] = "segment"
+    last_file: ClassVar[str] = "segments.json"
+
+    fit: Fit = "resize"
+    """crop is the paper's: what lies outside the centred square is in no segment (255)."""
+    size: int | None = None
+    """Side in pixels at which the model sees a photograph, or a tile of it; None: the model's own."""
+    names: tuple[str, ...] = ()
+    """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
+    vote: Literal["mean", "majority"] = "mean"
+    """A segment is called by the word with the highest mean attention, or that most of its pixels attend to."""
+    name_threshold: float = NAME_THRESHOLD
+    """Segments whose best word scores lower stay unnamed; ½ is attention as on average. Another one for every model (`seediff tune`)."""
+    overlays: bool = True
+    """Also write overlays/: each photograph with its segments over it."""
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    photos: str = ""
+    """Which photographs, as `fingerprint_photos` tells them apart."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_fit(self.fit, get_args(Fit))
+        _check_size(self.size)
+        check_names(self.names, "names")
+        if self.segment.method == "diffcut" and self.segment.refine and self.fit == "tile":
+            raise UserError("refine = true fits DiffCut's segments to edges in one square: use fit resize or crop, or leave it out")
+        if self.vote not in ("mean", "majority"):
+            raise UserError(f"vote = {self.vote!r} must be 'mean' or 'majority'")
+        if not 0 <= self.name_threshold <= 1:
+            raise UserError(f"name_threshold = {self.name_threshold} must be in [0, 1]")
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """Raise UserError when words cannot be the names of segments, the classes of named/. what: what the message calls them."""
+    if len(names) > MAX_CLASSES:
+        raise UserError(f"{what}: {len(names)} different words, more than the {MAX_CLASSES} of 8-bit label maps; choose fewer with --names")
+    try:
+        if names:
+            check_classes(names)
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def check_attention(size: int | None, factor: int) -> None:
+    """Raise UserError for a size whose attention memory does not hold. factor: pixels a position of the model's latent."""
+    if size is not None and size > MAX_LATENT * factor:
+        raise UserError(
+            f"size = {size} must be at most {MAX_LATENT * factor} for this model: attention grows with the fourth power of the side, "
+            "and that of a larger square cannot be held in memory; photographs may have any size"
+        )
+
+
+def _check_size(size: int | None) -> None:
+    if size is not None and size < MIN_SIZE:
+        raise UserError(f"size = {size} must be at least {MIN_SIZE} pixels; leave it out for the model's own")
+
+
+def _check_fit(fit: str, choices: tuple[str, ...]) -> None:
+    if fit not in choices:
+        raise UserError(f"fit = {fit!r} must be one of {', '.join(choices)}")

@@ -1,0 +1,147 @@
+"""COCO's JSON, in: label maps of anybody's annotations. Where objects overlap, the smaller one is seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ....errors import UserError
+from ... import native
+from ...shapes.rle import fill
+from ...store import Item, check_name, image_size, no_note, picture_suffix
+from .document import Annotation, Document, Image, Panoptic, Rle, Segments, classes_of, load, parse
+from .layouts import find_annotations, find_picture, part_of, picture_folders
+from .masks import area, count_runs, polygon_runs
+from .panoptic import mask_folder, panoptic_labels
+
+Crowds = Literal["ignored", "objects"]
+
+
+def from_coco(
+    document: Mapping[str, Any], *, where: str = "the document"
+) -> tuple[tuple[str, ...], list[tuple[dict[str, Any], np.ndarray]]]:
+    """Classes, without the background, and (image entry, label map (H, W) uint8) of a COCO document, as `import_coco` reads it."""
+    read = parse(document, where)
+    classes, ids = classes_of([read])
+    its = read.by_image()
+    entries = {one["id"]: one for one in document["images"]}
+    return classes, [(entries[image.id], paint(image, its[image.id], ids, where)) for image in read.content.images]
+
+
+def import_coco(
+    source: Path | str,
+    *,
+    images: Path | str | None = None,
+    annotations: Path | str | None = None,
+    crowds: Crowds | None = None,
+    note: Callable[[str], None] = no_note,
+) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes, without the background, and samples of a folder of COCO's, or of one JSON file.
+
+    Of a folder, annotations/semantic*.json are read where there are such, else instances*.json and what else `layouts` lists; `annotations`
+    names another file. images: the pictures' folder; None: found beside the annotations. A row's `split` is what the file's name says.
+    Class ids are the categories' ids in rising order, from 1, without the parent of all that Roboflow writes as category 0.
+    Where objects overlap, the smaller one is seen; what is only in a crowd (iscrowd 1), or in a box without a mask, is ignored (255).
+    crowds: what crowds are; None: ignored, but an error when there is nothing else, for some tools call every mask a crowd.
+    Of panoptic files each segment is its class, and what is in none is ignored. note: is told in a line what was left out.
+    Raises UserError naming the file.
+    """
+    source = Path(source)
+    files = [Path(annotations)] if annotations is not None else find_annotations(source)
+    root = source if source.is_dir() else source.parent
+    documents = [load(path) for path in files]
+    _check_masks(documents, crowds, note)
+    classes, ids = classes_of(documents)
+    taken: set[str] = set()
+    items: list[Item] = []
+    names = Counter(_stem(image) for document in documents for image in document.content.images)
+    for path, document in zip(files, documents, strict=True):
+        folders = picture_folders(root, path, Path(images) if images is not None else None)
+        its, split = document.by_image(), part_of(path)
+        segments = document.segments if isinstance(document.content, Panoptic) else None
+        for image in document.content.images:
+            picture = find_picture(folders, image, str(path))
+            name = f"{split}/{_stem(image)}" if split and len(files) > 1 and names[_stem(image)] > 1 else _stem(image)
+            try:
+                check_name(name, taken)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
+            row = {**image.metadata, **({"split": split} if split else {})}
+            read = _reader(path, image, its[image.id], segments, ids, crowds == "objects")
+            items.append(Item(name, picture, picture_suffix(picture), partial(_labels, picture, image, read), row))
+    return classes, items
+
+
+def _stem(image: Image) -> str:
+    return Path(image.file_name).with_suffix("").as_posix()
+
+
+def _reader(
+    path: Path, image: Image, its: Sequence[Annotation], segments: Mapping[int, Segments] | None, ids: Mapping[int, int], crowds: bool
+) -> Callable[[], np.ndarray]:
+    """What makes the label map of an image: of its annotations, or, in a panoptic file, of its segments."""
+    if segments is None:
+        return partial(paint, image, its, ids, str(path), crowds)
+    if (mask := segments.get(image.id)) is None:
+        raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
+    return partial(panoptic_labels, mask_folder(path), image, mask, ids, str(path))
+
+
+def _labels(picture: Path, image: Image, read: Callable[[], np.ndarray]) -> np.ndarray:
+    """The label map of an image whose picture has the size that the file says: told before anything of that size is made."""
+    if (size := image_size(Item("", picture, "", read))) != image.shape:
+        raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
+    return read()
+
+
+def _check_masks(documents: Sequence[Document], crowds: Crowds | None, note: Callable[[str], None]) -> None:
+    """Raise UserError when the annotations cannot make label maps: all are boxes, or all are crowds and nobody said what those are."""
+    if crowds not in (None, "ignored", "objects"):
+        raise UserError(f"--crowds {crowds}: must be ignored or objects")
+    its = [one for document in documents for one in document.instances]
+    masked = [one for one in its if one.masked]
+    where = documents[0].where
+    if its and not masked:
+        raise UserError(f"{where}: its annotations are boxes; label maps need masks, RLE or polygons in 'segmentation'")
+    if masked and crowds is None and all(one.iscrowd for one in masked):
+        raise UserError(
+            f"{where}: all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every mask so; "
+            "--crowds objects takes them for objects, --crowds ignored leaves them out"
+        )
+    if boxes := len(its) - len(masked):
+        note(f"{boxes} of {len(its)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
+
+
+def paint(
+    image: Image, annotations: Sequence[Annotation], ids: Mapping[int, int], where: str, crowds_are_objects: bool = False
+) -> np.ndarray:
+    """(H, W) uint8: boxes without a mask and crowds as 255 first, then the largest object, the smallest last. One mask is in memory at a
+    time. ids: of a category, in a label map. Raises UserError naming the annotation that is no mask of this image."""
+    labels = np.zeros(image.shape, np.uint8)
+    masks: list[tuple[bool, int, np.ndarray]] = []
+    for one in annotations:
+        if not one.masked:
+            _ignore_box(labels, one.box_xywh)
+            continue
+        shown, here = one.segmentation, f"{where}: annotation {one.id}"
+        rle = isinstance(shown, Rle)
+        runs = count_runs(shown.size, shown.counts, image.shape, here) if rle else polygon_runs(shown, image.shape, here)
+        crowd = bool(one.iscrowd) and not crowds_are_objects
+        masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id], runs))
+    masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
+    for _, value, runs in masks:
+        labels[fill(runs, image.shape)] = value
+    return labels
+
+
+def _ignore_box(labels: np.ndarray, box_xywh: tuple[float, ...] | None) -> None:
+    """255 in the pixels that a box touches."""
+    if box_xywh and all(abs(value) < 1e9 for value in box_xywh):  # false for NaN and infinity too
+        left, top, width, height = box_xywh
+        rows = slice(max(0, int(np.floor(top))), max(0, int(np.ceil(top + height))))
+        labels[rows, max(0, int(np.floor(left))) : max(0, int(np.ceil(left + width)))] = native.IGNORE

@@ -1,0 +1,202 @@
+"""COCO's JSON, out: objects for detectors, and a semantic variant from which label maps come back exactly.
+
+    out/  images/NAME.png                  pictures, as they are
+          annotations/instances.json       an annotation an object (a connected piece of a class): RLE, or polygons when asked for
+          annotations/semantic.json        an annotation a class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
+
+Category ids are class ids, from 1. With validation samples there are `instances_train.json`, `instances_val.json`, and so on. An image's
+`metadata` in semantic.json is its row of metadata.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .... import __version__
+from ....files.staging import staged
+from ... import native
+from ...shapes.objects import Objects, find_objects
+from ...shapes.rle import fill, rles
+from ...shapes.runs import Masks, column_runs, masks_of_ids
+from ...store import SPLITS, Exported, Item, assign_splits, check_classes, check_name, labels_of, put, put_image, worked_on
+from .masks import polygon_runs
+
+IMAGES, ANNOTATIONS = "images", "annotations"
+INSTANCES, SEMANTIC = "instances", "semantic"
+IGNORED = (native.IGNORE, "ignore")
+"""Id and name of the category that 255 is in the semantic variant."""
+WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
+"""Fields of a row that follow from the files."""
+
+
+@dataclass
+class Part:
+    """The images and annotations of one file, whose ids are from 1 on."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, image: dict[str, Any], annotations: Iterable[dict[str, Any]]) -> None:
+        image_id = len(self.images) + 1
+        self.images.append({"id": image_id, **image})
+        for one in annotations:
+            self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **one})
+
+    def document(self, categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        info = {"description": "masks by SeeDiff", "version": __version__}
+        return {"info": info, "images": self.images, "annotations": self.annotations, "categories": list(categories)}
+
+
+def as_coco(
+    classes: Sequence[str],
+    samples: Iterable[tuple[str, np.ndarray]],
+    *,
+    objects: bool = False,
+    min_area: int = 1,
+    polygons: bool = False,
+) -> dict[str, Any]:
+    """COCO's document of samples (file_name, label map (H, W) uint8); `from_coco` gives the label maps back.
+
+    objects: an annotation for each connected piece of at least `min_area` pixels, as `polygons` if so asked, instead of one a class.
+    """
+    part = Part()
+    for file_name, labels in samples:
+        found = instances(labels, min_area=min_area, polygons=polygons)[0] if objects else semantic(labels)
+        part.add({"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}, found)
+    return part.document(categories(classes, ignore=not objects))
+
+
+def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
+    """COCO's categories of classes: ids from 1, and with `ignore` 255 as well."""
+    return [{"id": i, "name": name} for i, name in enumerate(classes, 1)] + [{"id": IGNORED[0], "name": IGNORED[1]}] * ignore
+
+
+def semantic(labels: np.ndarray) -> list[dict[str, Any]]:
+    """An annotation for each class in labels (H, W) uint8, without `id` and `image_id`; 255 is a class here, 0 is not."""
+    class_ids, masks = masks_of_ids(column_runs(labels))
+    return [one for one in _annotations(class_ids.tolist(), masks, rles(masks)) if one["category_id"] > 0]
+
+
+def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) -> tuple[list[dict[str, Any]], int]:
+    """An annotation for each connected piece of a class in labels (H, W) uint8, without `id` and `image_id`; and how many were too small.
+
+    Holes stay holes; in polygons they are cut in.
+    """
+    found = find_objects(labels, min_area)
+    shapes = _polygons(labels, found) if polygons else rles(found.masks)
+    return _annotations(found.class_ids, found.masks, shapes), found.small
+
+
+def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) -> list[dict[str, Any]]:
+    boxes = masks.boxes_xyxy.copy()
+    boxes[:, 2:] -= boxes[:, :2]  # COCO's: left, top, width, height
+    return [
+        {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
+        for class_id, area, box, shape in zip(class_ids, masks.areas.tolist(), boxes.tolist(), shapes, strict=True)
+    ]
+
+
+def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
+    """Each object's one polygon [x, y, x, y, …], along the edges of its pixels, as COCO counts."""
+    from ...shapes.polygons import object_polygons
+
+    # Those outlines run through the middle of pixels: their sides to the right and below belong on the pixels' far edges.
+    return [[np.floor(polygon + 0.7).astype(int).ravel().tolist()] for polygon in object_polygons(labels, found)]
+
+
+def export_coco(
+    classes: Sequence[str],
+    items: Iterable[Item],
+    out: Path | str,
+    *,
+    link: bool = False,
+    split: float | None = None,
+    seed: int = 0,
+    min_area: int = 1,
+    polygons: bool = False,
+    workers: int = 1,
+) -> Exported:
+    """Write a folder of COCO's. `out` appears only when everything is in it.
+
+    link: hard links to pictures instead of copies. split: share of samples for validation, in [0, 1], another choice for each `seed`;
+    None: as rows say, else all train.
+    min_area: pieces with fewer pixels are no objects. polygons: objects as polygons instead of RLE; a note says what they lose.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
+    Raises UserError naming the sample that cannot be used.
+    """
+    check_classes(classes)
+    names: list[str] = []
+    rows: list[Mapping[str, Any]] = []
+    found: list[tuple[dict[str, Any], Annotated]] = []
+    taken: set[str] = set()
+    ious: list[float] = []
+    small = 0
+    annotate_ = partial(annotate, classes=len(classes), min_area=min_area, polygons=polygons)
+    with staged(out) as part, worked_on(items, annotate_, workers) as annotated:
+        for item, its in annotated:
+            check_name(item.name, taken)
+            names.append(item.name)
+            rows.append(item.row)
+            file_name = f"{item.name}.{item.suffix}"
+            put_image(item, part / IMAGES / file_name, link=link)
+            small += its.small
+            ious += its.ious
+            found.append(({"file_name": file_name, "width": its.width, "height": its.height}, its))
+        splits = assign_splits(names, rows, split, seed)
+        several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
+        for one in several:
+            endings, kinds = f"_{one}" if one else "", (Part(), Part())
+            for (image, its), row, own in zip(found, rows, splits, strict=True):
+                if one in ("", own):
+                    kinds[0].add(image, its.instances)
+                    metadata = {key: value for key, value in row.items() if key not in WRITTEN_ANEW}
+                    kinds[1].add({**image, "metadata": metadata} if metadata else image, its.semantic)
+            for kind, name in zip(kinds, (INSTANCES, SEMANTIC), strict=True):
+                document = kind.document(categories(classes, ignore=name == SEMANTIC))
+                put(part / ANNOTATIONS / f"{name}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
+    notes = []
+    if small:
+        notes.append(f"{small} pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
+    if polygons and ious:
+        notes.append(
+            f"polygons, filled by pycocotools, against the masks: IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest; RLE loses nothing"
+        )
+    return Exported(len(names), len(names) + 2 * len(several), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What is exported of a sample. small: pieces that are no instances. ious: of each instance's polygons, if they are such."""
+
+    height: int
+    width: int
+    instances: list[dict[str, Any]]
+    semantic: list[dict[str, Any]]
+    small: int
+    ious: list[float]
+
+
+def annotate(item: Item, *, classes: int, min_area: int, polygons: bool) -> Annotated:
+    labels = labels_of(item, classes)
+    pieces, small = instances(labels, min_area=min_area, polygons=polygons)
+    height, width = labels.shape
+    ious = polygon_ious(labels, pieces, min_area) if polygons else []
+    return Annotated(height, width, pieces, semantic(labels), small, ious)
+
+
+def polygon_ious(labels: np.ndarray, pieces: Sequence[Mapping[str, Any]], min_area: int) -> list[float]:
+    """The IoU of each object's polygons, as pycocotools fills them, with its pixels."""
+    index = find_objects(labels, min_area).index
+    ious = []
+    for number, piece in enumerate(pieces):
+        filled, exact = fill(polygon_runs(piece["segmentation"], labels.shape, "--polygons"), labels.shape), index == number
+        ious.append(float((filled & exact).sum() / (filled | exact).sum()))
+    return ious

@@ -1,0 +1,85 @@
+"""What formats share that keep a sample in one record, with the bytes of its files, instead of files of their own: parquet, WebDataset."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...files.documents import parse_json
+from ...files.messages import shown
+from ...files.pictures import open_picture
+from ..store import Item, check_classes, check_name, labels_of, mask_bytes
+
+SUFFIXES = {"PNG": "png", "JPEG": "jpg"}
+
+
+def pack_mask(item: Item, *, classes: int) -> bytes:
+    """The bytes of an item's label map as a palette PNG, after a look at it. Raises UserError naming the sample."""
+    return mask_bytes(item, labels_of(item, classes))
+
+
+def unpack(name: str, image: bytes, mask: bytes, row: Mapping[str, Any], where: str, taken: set[str]) -> Item:
+    """The item of a record, whose name is added to those taken. where: how an error calls the record. Raises UserError."""
+    for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
+        if not isinstance(value, kind):
+            raise UserError(f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not {shown(value)}")
+    try:
+        check_name(name, taken)
+        suffix = _picture_kind(image)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return Item(name, image, suffix, lambda: decode_label_map(mask, where), row)
+
+
+def _picture_kind(image: bytes) -> str:
+    with open_picture(image, "its image") as picture:
+        kind = picture.format or "of no known kind"
+    if kind not in SUFFIXES:
+        raise UserError(f"its image is {kind}; pictures of datasets are PNG or JPEG files")
+    return SUFFIXES[kind]
+
+
+def decode_label_map(data: bytes, where: str) -> np.ndarray:
+    """(H, W) uint8: the ids in the bytes of an 8-bit palette or grey PNG."""
+    with open_picture(data, f"{where}: its label map") as picture:
+        kind, mode = picture.format, picture.mode
+        array = np.asarray(picture)
+    if kind != "PNG" or mode not in ("P", "L"):
+        raise UserError(f"{where}: its label map is {kind} {mode}; it must be an 8-bit palette or grey PNG, whose pixels are ids")
+    return array
+
+
+def row_text(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False)
+
+
+def parse_row(text: Any, where: str) -> dict[str, Any]:
+    """A row of metadata from its JSON; nothing at all is an empty row."""
+    if text is not None and not isinstance(text, str | bytes):
+        raise UserError(f"{where}: its metadata must be a text, not {shown(text)}")
+    return parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
+
+
+def checked_classes(classes: Any, where: str | Path) -> tuple[str, ...]:
+    """Class names that a file holds, without the background. Raises UserError when they are no such list."""
+    if not isinstance(classes, Sequence) or isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f"{where}: classes must be a list of texts, not {classes!r}")
+    try:
+        check_classes(tuple(classes))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return tuple(classes)
+
+
+def load_extra(module: str, extra: str) -> Any:
+    """A module that only one format needs. Raises UserError saying how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f'needs {module.split(".")[0]}: pip install "seediff[{extra}]"') from error

@@ -1,0 +1,296 @@
+"""Pascal VOC 2012's folders for segmentation, out and in. Label maps come back exactly.
+
+out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
+      SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
+      SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
+      Annotations/NAME.xml                   optional: objects' boxes
+      ImageSets/Segmentation/{train,val,trainval}.txt   names, one a line
+      classes.txt                            not VOC's own: line i (from 0) names id i
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from ...config.names import BACKGROUND, VOC_CLASSES
+from ...errors import UserError
+from ...files.reading import read_lines
+from ...files.staging import staged
+from .. import native
+from ..shapes.objects import Objects, find_objects
+from ..store import (
+    SPLITS,
+    Exported,
+    Item,
+    assign_splits,
+    check_classes,
+    check_name,
+    flat_name,
+    image_bytes,
+    labels_of,
+    mask_bytes,
+    no_note,
+    picture_suffix,
+    put,
+    put_image,
+    worked_on,
+)
+from .voc_masks import LABELMAP, read_label_list, read_mask
+
+IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
+    "JPEGImages",
+    "SegmentationClass",
+    "SegmentationObject",
+    "Annotations",
+    "ImageSets/Segmentation",
+)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+MAX_OBJECTS = 254  # object maps are uint8 as well
+
+
+def export_voc(
+    classes: Sequence[str],
+    items: Iterable[Item],
+    out: Path | str,
+    *,
+    link: bool = False,
+    split: float | None = None,
+    seed: int = 0,
+    objects: bool = False,
+    boxes: bool = False,
+    min_area: int = 1,
+    jpeg: bool = False,
+    workers: int = 1,
+) -> Exported:
+    """Write a VOC folder. `out` appears only when everything is in it.
+
+    link: hard links to pictures instead of copies. split: share of samples for val.txt, in [0, 1], another choice for each `seed`; None:
+    as rows say, else all train.
+    objects, boxes: also write SegmentationObject and Annotations, of connected pieces of at least `min_area` pixels. jpeg: write PNG
+    pictures anew as JPEG of quality 95, since some readers open NAME.jpg only.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
+    Raises UserError naming the sample that cannot be used.
+    """
+    check_classes(classes)
+    names: list[str] = []
+    rows = []
+    taken: set[str] = set()
+    small = many = png = 0
+    convert_ = partial(convert, classes=classes, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg)
+    with staged(out) as part, worked_on(items, convert_, workers) as converted:
+        for item, its in converted:
+            name = flat_name(item.name)
+            check_name(name, taken)
+            names.append(name)
+            rows.append(item.row)
+            if its.jpeg is None:
+                png += item.suffix != "jpg"
+                put_image(item, part / IMAGES / f"{name}.{item.suffix}", link=link)
+            else:
+                put(part / IMAGES / f"{name}.jpg", its.jpeg)
+            for folder, suffix, data in ((CLASS_MAPS, "png", its.mask), (OBJECT_MAPS, "png", its.objects), (BOXES, "xml", its.boxes)):
+                if data is not None:
+                    put(part / folder / f"{name}.{suffix}", data)
+            small += its.small
+            many += its.many
+        splits = assign_splits(names, rows, split, seed)
+        lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in splits else {})}
+        for list_name, kept in lists.items():
+            lines = "".join(name + "\n" for name, own in zip(names, splits, strict=True) if own in kept)
+            put(part / LISTS / f"{list_name}.txt", lines.encode("utf-8"))
+        put(part / native.CLASSES, native.classes_text(classes))
+    notes = []
+    if png:
+        notes.append(f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
+    if small:
+        notes.append(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
+    if many:
+        notes.append(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
+    return Exported(len(names), len(names) * (2 + objects + boxes) + len(lists) + 1, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A sample's new files; None: it gets none. small, many: pieces that are no objects; objects that have no number."""
+
+    mask: bytes
+    jpeg: bytes | None
+    objects: bytes | None
+    boxes: bytes | None
+    small: int
+    many: int
+
+
+def convert(item: Item, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
+    labels = labels_of(item, len(classes))
+    picture = _as_jpeg(item) if jpeg and item.suffix != "jpg" else None
+    if not objects and not boxes:
+        return Converted(mask_bytes(item, labels), picture, None, None, 0, 0)
+    found = find_objects(labels, min_area)
+    file_name = f"{flat_name(item.name)}.{'jpg' if jpeg else item.suffix}"
+    return Converted(
+        mask_bytes(item, labels),
+        picture,
+        native.encode_mask(object_map(labels, found)) if objects else None,
+        annotation(file_name, (*labels.shape, _bands(item)), found, classes) if boxes else None,
+        found.small,
+        max(0, len(found.areas) - MAX_OBJECTS) if objects else 0,
+    )
+
+
+def object_map(labels: np.ndarray, found: Objects) -> np.ndarray:
+    """(H, W) uint8: objects from 1 on; 255 where the label map has it, or a class without an object of its own; else 0."""
+    order = np.argsort([-area for area in found.areas], kind="stable")[:MAX_OBJECTS]
+    numbers = np.full(len(found.areas) + 1, native.IGNORE, np.uint8)
+    numbers[np.sort(order)] = np.arange(len(order)) + 1
+    return np.where(labels == 0, np.uint8(0), numbers[found.index])  # index −1 is the last entry
+
+
+def annotation(file_name: str, size: tuple[int, int, int], found: Objects, classes: Sequence[str]) -> bytes:
+    """An XML file of VOC's boxes: corners count from 1 and are both inside. size: height, width and bands of the picture.
+
+    An object is `truncated` where it reaches the picture's edge.
+    """
+    height, width, depth = size
+    root = ElementTree.Element("annotation")
+    for tag, text in (("folder", IMAGES), ("filename", file_name)):
+        ElementTree.SubElement(root, tag).text = text
+    ElementTree.SubElement(ElementTree.SubElement(root, "source"), "database").text = "SeeDiff"
+    _fill(ElementTree.SubElement(root, "size"), {"width": width, "height": height, "depth": depth})
+    ElementTree.SubElement(root, "segmented").text = "1"
+    for class_id, (left, top, right, bottom) in zip(found.class_ids, found.boxes_xyxy, strict=True):
+        truncated = left == 0 or top == 0 or right == width or bottom == height
+        node = ElementTree.SubElement(root, "object")
+        _fill(node, {"name": classes[class_id - 1], "pose": "Unspecified", "truncated": int(truncated), "difficult": 0})
+        _fill(ElementTree.SubElement(node, "bndbox"), {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom})
+    ElementTree.indent(root, "\t")
+    return ElementTree.tostring(root, encoding="utf-8") + b"\n"
+
+
+def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
+    for tag, value in values.items():
+        ElementTree.SubElement(node, tag).text = str(value)
+
+
+def _bands(item: Item) -> int:
+    with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
+        return len(picture.getbands())
+
+
+def _as_jpeg(item: Item) -> bytes:
+    with Image.open(io.BytesIO(image_bytes(item))) as picture:
+        return native.encode_image(np.asarray(picture.convert("RGB")), "jpg")
+
+
+def find_voc(folder: Path) -> Path | None:
+    """The folder with SegmentationClass/: this one, or the year below it, or below its VOCdevkit/. VOC2012 goes before other years."""
+    for base in (folder, folder / "VOCdevkit"):
+        years = sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
+        for root in ([base] if base == folder else []) + years:
+            if (root / CLASS_MAPS).is_dir():
+                return root
+    return None
+
+
+def import_voc(
+    source: Path | str,
+    *,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    images: Path | str | None = None,
+    note: Callable[[str], None] = no_note,
+) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes, without the background, and samples of a VOC folder, or of the VOCdevkit that holds it.
+
+    split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test (every label map where
+    there is no list). A row's `split` says in which of train, val and test it was. Names without a mask are left out, which `note` is
+    told. classes: None: the folder's classes.txt, else its labelmap.txt, else VOC's twenty. Masks in colours: see `voc_masks`.
+    images: where the pictures are, when JPEGImages is a link that leads out of the folder: without it, nothing outside is read.
+    Raises UserError naming the file, or the list and its line, of what is not there.
+    """
+    source = Path(source)
+    if (root := find_voc(source)) is None:
+        raise UserError(f"{source}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as VOCdevkit/VOC2012")
+    listed = root / LABELMAP
+    label_map = None
+    if listed.is_file() and not (root / native.CLASSES).is_file():
+        label_map = read_label_list(listed, classes)
+    own = tuple(classes) if classes is not None else label_map.classes if label_map else _read_classes(root)
+    try:
+        check_classes(own)
+    except UserError as error:
+        raise UserError(f"{listed}: {error}" if label_map else str(error)) from error
+    read = partial(read_mask, count=len(own), label_map=label_map)
+    return own, _items(root, split, read, Path(images) if images is not None else None, note)
+
+
+def _items(
+    root: Path, split: str | None, read: Callable[[Path], np.ndarray], images: Path | None, note: Callable[[str], None]
+) -> list[Item]:
+    lists = {name: _read_list(root / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
+    named = _named(root, split, lists)
+    items: list[Item] = []
+    taken: set[str] = set()
+    folder = images or root / IMAGES
+    for name, where in named.items():
+        try:
+            check_name(name, taken)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
+        if image is None:
+            raise UserError(f"{where}: {folder} has no picture '{name}'")
+        if native.leads_out(images or root, image):
+            raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
+        mask = root / CLASS_MAPS / f"{name}.png"
+        if not mask.exists():
+            continue
+        within = [one for one in SPLITS if name in (lists[one] or ())]
+        row = {"split": within[0]} if len(within) == 1 else {}
+        items.append(Item(name, image, picture_suffix(image), partial(read, mask), row))
+    if named and not items:
+        name, where = next(iter(named.items()))
+        raise UserError(f"{where}: {root / CLASS_MAPS} has no mask of '{name}', nor of any other picture")
+    if left := len(named) - len(items):
+        note(f"{left} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
+    return items
+
+
+def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None]) -> dict[str, str]:
+    """Name → where it is listed."""
+    if split is not None:
+        if (asked := _read_list(path := root / LISTS / f"{split}.txt")) is None:
+            raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
+        return asked
+    if all(one is None for one in lists.values()):
+        masks = root / CLASS_MAPS
+        return {path.relative_to(masks).with_suffix("").as_posix(): str(path) for path in sorted(masks.rglob("*.png"))}
+    named: dict[str, str] = {}
+    for one in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
+        for name, where in (one or {}).items():
+            named.setdefault(name, where)
+    return named
+
+
+def _read_list(path: Path) -> dict[str, str] | None:
+    """Name → where it is listed, for errors. None when there is no such list."""
+    if not path.exists():
+        return None
+    return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
+
+
+def _read_classes(source: Path) -> tuple[str, ...]:
+    """classes.txt, whose first line may be the background's, else VOC's twenty."""
+    if not (path := source / native.CLASSES).exists():
+        return VOC_CLASSES
+    lines = [line.strip() for line in read_lines(path) if line.strip()]
+    return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)

@@ -1,0 +1,181 @@
+"""WebDataset's shards, tar files of samples to be read in one go, out and in. Pictures, label maps, rows and classes come back exactly.
+
+out/  classes.txt       line i, counted from 0, names id i
+      000000.tar        for every sample, one after the other:
+                        KEY.jpg or KEY.png    the picture, as it is
+                        KEY.mask.png          palette PNG: 0 background, 255 ignore, else the class id
+                        KEY.json              {"name": …, "metadata": a row of metadata.jsonl}
+
+KEY is the sample's name with all but letters, digits, - and _ as %XX: readers end a key at its first dot and take / for a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote
+
+from ...errors import UserError, first_line
+from ...files.documents import parse_json
+from ...files.messages import shown
+from ...files.outputs import naming, open_new
+from ...files.reading import LIST, PICTURE
+from ...files.staging import staged
+from .. import native
+from ..store import Exported, Item, check_classes, check_name, image_bytes, put, worked_on
+from .packed import checked_classes, pack_mask, unpack
+
+MASK, JSON = "mask.png", "json"
+PICTURES = ("jpg", "jpeg", "png")
+
+
+def export_webdataset(
+    classes: Sequence[str],
+    items: Iterable[Item],
+    out: Path | str,
+    *,
+    shard_size: int = 500_000_000,
+    shard_samples: int = 10_000,
+    workers: int = 1,
+) -> Exported:
+    """Write tar files, in the order of the samples' names; the same samples give the same bytes. `out` appears only when all is in it.
+
+    shard_size, shard_samples: a file ends before it has more bytes or samples than these; one large sample may be more by itself.
+    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
+    `if __name__ == "__main__"`. The bytes are the same.
+    Raises UserError naming the sample that cannot be used.
+    """
+    check_classes(classes)
+    if shard_size < 1 or shard_samples < 1:
+        raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
+    items = sorted(items, key=lambda item: item.name)
+    taken: set[str] = set()
+    shards = in_shard = samples = 0
+    shard = None
+    with staged(out) as part, worked_on(items, partial(pack_mask, classes=len(classes)), workers) as packed:
+        put(part / native.CLASSES, native.classes_text(classes))
+        try:
+            for item, mask in packed:
+                check_name(item.name, taken)
+                data = as_tar(item, mask)
+                if shard is not None and (in_shard + len(data) > shard_size or samples == shard_samples):
+                    _close(shard)
+                    shard = None
+                if shard is None:
+                    shard = open_new(part / f"{shards:06d}.tar")
+                    shards, in_shard, samples = shards + 1, 0, 0
+                with naming(Path(shard.name)):
+                    shard.write(data)
+                in_shard, samples = in_shard + len(data), samples + 1
+        finally:
+            if shard is not None:
+                _close(shard)
+    return Exported(len(items), shards + 1)
+
+
+def _close(shard: BinaryIO) -> None:
+    with naming(Path(shard.name)), shard:
+        shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
+
+
+def as_tar(item: Item, mask: bytes) -> bytes:
+    """The members of one sample, whose label map's PNG is `mask`, without the end of the tar file."""
+    content = json.dumps({"name": item.name, "metadata": item.row}, ensure_ascii=False).encode("utf-8")
+    key = as_key(item.name)
+    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((item.suffix, image_bytes(item)), (JSON, content), (MASK, mask)))
+
+
+def _member(name: str, data: bytes) -> bytes:
+    """One file of a tar: a header that says nothing of when, where and by whom it was made, and the padded data."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    return info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+def as_key(name: str) -> str:
+    """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A first _ as well, for WebDataset leaves out `__…__`."""
+    return re.sub(r"^_|[^A-Za-z0-9_-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8")), name)
+
+
+def import_webdataset(source: Path | str, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Item]]:
+    """Classes, without the background, and samples of a folder of tar files, or of one, read as they are asked for.
+
+    Nothing is unpacked: members' paths are texts that begin with the sample's key, and only regular files count.
+    classes: None: those of the classes.txt beside the tar files. Raises UserError naming the file and member of what cannot be used.
+    """
+    source = Path(source)
+    files = sorted(source.glob("*.tar")) if source.is_dir() else [source]
+    if not files:
+        raise UserError(f"{source}: has no tar files")
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file}: there is no such file")
+    own = native.read_classes(files[0].parent) if classes is None else classes
+    return checked_classes(own, files[0].parent / native.CLASSES), _items(files)
+
+
+def _items(files: Sequence[Path]) -> Iterator[Item]:
+    taken: set[str] = set()
+    for file in files:
+        for key, members in _samples(file):
+            yield from_members(key, members, f"{file}, sample '{key}'", taken)
+
+
+def from_members(key: str, members: dict[str, bytes], where: str, taken: set[str]) -> Item:
+    """The item of one sample's members, {ending: bytes}, whose name is added to those taken. Raises UserError."""
+    content = parse_json(members.get(JSON, b"{}"), dict[str, Any], f"{where}: its {JSON}")
+    name, row = content.get("name", unquote(key)), content.get("metadata", {})
+    if not isinstance(name, str) or not isinstance(row, dict):
+        raise UserError(f"{where}: 'name' must be a text and 'metadata' an object in its {JSON}")
+    picture = next((members[ending] for ending in PICTURES if ending in members), None)
+    if picture is None or MASK not in members:
+        raise UserError(f"{where}: needs a picture ({', '.join(PICTURES)}) and {MASK}; it has {', '.join(members)}")
+    return unpack(name, picture, members[MASK], row, where, taken)
+
+
+LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
+"""What is read of a sample, and how many bytes each may have; of other members only the names are."""
+
+
+def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> bytes:
+    limit = LIMITS[info.name.rpartition("/")[2].partition(".")[2].lower()]
+    if not 0 <= info.size <= limit:
+        raise UserError(f"{file}: {shown(info.name)} has {info.size} bytes; at most {limit} are read")
+    opened = tar.extractfile(info)
+    return opened.read() if opened else b""
+
+
+def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, {ending: bytes}) of members that follow each other and have the same key."""
+    key, members = "", {}
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for info in tar:
+                tar.members = []  # type: ignore[attr-defined]  # else it keeps the header of everything read
+                if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.issparse():
+                    continue
+                folder, _, base = info.name.rpartition("/")
+                stem, _, ending = base.partition(".")
+                if not stem or not ending:
+                    continue
+                own = f"{folder}/{stem}" if folder else stem
+                if own != key and members:
+                    yield key, members
+                    members = {}
+                if ending.lower() in members:
+                    raise UserError(f"{file}: {info.name!r} is there twice")
+                key, members[ending.lower()] = own, _content(tar, info, file) if ending.lower() in LIMITS else b""
+            # Python takes a damaged header, or no end at all, for the end.
+            tar.fileobj.seek(tar.offset)  # type: ignore[union-attr]
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
+                raise UserError(f"{file}: is cut off or damaged after byte {tar.offset}")
+    except (tarfile.TarError, EOFError, OSError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        # The last four: what tarfile makes of sparse maps and extended headers that are not what they say.
+        raise UserError(f"{file}: cannot be read as a tar file ({first_line(error)})") from error
+    if members:
+        yield key, members

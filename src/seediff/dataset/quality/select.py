@@ -1,0 +1,229 @@
+"""Which samples of a dataset are worth training on: by flags, area, pieces, confidence and what an independent segmenter sees in them, and
+which of their pixels are certain.
+
+Confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in [−1, 1]: near 1 where
+the method was sure everywhere. Dataset Diffusion (section 3.4) ignores what is in between: soft values from 0.5 to 0.6 become 255.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from .. import native
+from ..store import Item, labels_of, open_native, read_label_map
+from .agreement import Segmenter, agreement
+from .check import LARGEST, SMALLEST
+from .stats import Measured, measure, row_flags
+
+ROUNDING = 1e-6
+"""0.6 × 255 is 153, whatever floating point makes of it."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What a sample must be like to stay.
+
+    drop_flags: kinds (`degenerate`) or whole flags (`degenerate:dog`); `all` for any. min_area, max_area: of each class's mask, shares of
+    the picture in [0, 1]. max_components: connected pieces of each class's mask; smaller ones than min_piece pixels do not count.
+    min_confidence: of the least certain class. best: of each class, the so many pictures in which it is most certain; a picture stays
+    that is among the best of any of its classes. ignore_band: (low, high) of soft values that become 255; from `high` on, they are the
+    class; all other criteria are about the label map that comes of it. min_agreement: IoU of a segmenter's prediction and the label map,
+    of the class where it is lowest; only the samples that meet all criteria but `best` are shown to the segmenter.
+    """
+
+    drop_flags: tuple[str, ...] = ()
+    min_area: float = 0.0
+    max_area: float = 1.0
+    max_components: int | None = None
+    min_piece: int = 1
+    min_confidence: float | None = None
+    best: int | None = None
+    ignore_band: tuple[float, float] | None = None
+    min_agreement: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_area <= self.max_area <= 1:
+            raise UserError(f"area from {self.min_area} to {self.max_area}: must be shares of the picture, 0 ≤ --min-area ≤ --max-area ≤ 1")
+        for name in ("max_components", "min_piece", "best"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UserError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+        if self.min_confidence is not None and not -1 <= self.min_confidence <= 1:
+            raise UserError(f"--min-confidence {self.min_confidence}: must be in [-1, 1]")
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
+            raise UserError(f"--min-agreement {self.min_agreement}: must be in [0, 1]")
+        if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
+            raise UserError(f"--ignore-band {self.ignore_band[0]},{self.ignore_band[1]}: must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
+
+
+@dataclass(frozen=True)
+class Selected:
+    """items: those that stay, in their order, with `confidence` and `agreement` in their rows where known. dropped: reason → how many."""
+
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+    dropped: Mapping[str, int]
+
+
+def select_samples(
+    folder: Path | str,
+    criteria: Criteria,
+    follow: Callable[[Sequence[Item]], Iterable[Item]] = iter,
+    segmenter: Segmenter | None = None,
+) -> Selected:
+    """The samples of a native dataset that meet the criteria. follow: wraps the samples to show progress. segmenter: for `min_agreement`;
+    its classes, by name, must be among them all of the dataset's (`check_segmenter`).
+
+    Confidence comes from soft/, or from the rows of a dataset that was filtered before. Raises UserError naming what a criterion needs.
+    """
+    folder = Path(folder)
+    classes, items = open_native(folder)
+    has_soft = (folder / native.SOFT).is_dir()
+    if criteria.ignore_band and not has_soft:
+        raise UserError(f"{folder}: --ignore-band needs soft masks; make the dataset with --keep-soft")
+    stays: list[Item] = []
+    sure: list[Mapping[str, float]] = []
+    dropped: Counter[str] = Counter()
+    for item in follow(items):
+        one, measured, confidences = _measure(folder, item, classes, criteria, has_soft)
+        if confidences is None and (criteria.best or criteria.min_confidence is not None):
+            option = "--best" if criteria.best else "--min-confidence"
+            raise UserError(f"{folder}: {option} needs soft masks (sample '{item.name}'); make the dataset with --keep-soft")
+        reason = why_drop(one.row, measured, confidences or {}, classes, criteria)
+        if not reason and segmenter is not None and criteria.min_agreement is not None:
+            agreed = agreement(one, classes, segmenter)
+            one = replace(one, row={**one.row, "agreement": agreed})
+            # A picture in which neither sees a class is agreed upon.
+            reason = "agreement" if min(agreed.values(), default=1.0) < criteria.min_agreement else None
+        if reason:
+            dropped[reason] += 1
+        else:
+            stays.append(one)
+            sure.append(confidences or {})
+    if criteria.best:
+        chosen = best_per_class(sure, criteria.best)
+        dropped["best"] += len(stays) - len(chosen)
+        stays = [item for i, item in enumerate(stays) if i in chosen]
+    return Selected(classes, tuple(stays), {reason: count for reason, count in dropped.items() if count})
+
+
+def why_drop(
+    row: Mapping[str, Any], measured: Measured, confidences: Mapping[str, float], classes: Sequence[str], criteria: Criteria
+) -> str | None:
+    """The first criterion that a sample does not meet: "flags", "area", "components" or "confidence"; None when it meets them all."""
+    if any(
+        flag in criteria.drop_flags or flag.partition(":")[0] in criteria.drop_flags or "all" in criteria.drop_flags
+        for flag in measured.flags
+    ):
+        return "flags"
+    ids = [classes.index(name) + 1 for name in shown_classes(row, measured, classes)]
+    if any(not criteria.min_area <= measured.area(i) <= criteria.max_area for i in ids):
+        return "area"
+    if criteria.max_components and any(measured.pieces.get(i, 0) > criteria.max_components for i in ids):
+        return "components"
+    # A picture without a class has no mask that anybody could be sure of.
+    if criteria.min_confidence is not None and min(confidences.values(), default=-1.0) < criteria.min_confidence:
+        return "confidence"
+    return None
+
+
+def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
+    """How sure a soft mask (H, W), uint8 of 255 = 1, is of the class's pixels in labels (H, W): mean inside minus mean outside, in
+    [−1, 1]. Ignored pixels are on neither side; a class without a pixel has −1, one that fills the picture its mean inside."""
+    inside = labels == class_id
+    outside = ~inside & (labels != native.IGNORE)
+    if not inside.any():
+        return -1.0
+    return float(soft[inside].mean() - (soft[outside].mean() if outside.any() else 0)) / 255
+
+
+def uncertain_band(labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Sequence[int], low: float, high: float) -> np.ndarray:
+    """Labels (H, W) uint8 anew from soft masks (H, W), uint8 of 255 = 1, one a class: the class with the highest value where that is at
+    least `high` (the first of equals), 255 where only `low` is reached, else 0. What was ignored before stays so."""
+    if not class_ids:
+        return labels
+    stack = np.stack(soft)
+    highest = stack.max(0)
+    certain, uncertain = highest >= high * 255 - ROUNDING, highest >= low * 255 - ROUNDING
+    banded = np.where(certain, np.array(class_ids, np.uint8)[stack.argmax(0)], np.where(uncertain, native.IGNORE, 0))
+    return np.where(labels == native.IGNORE, native.IGNORE, banded).astype(np.uint8)
+
+
+def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
+    """Positions of the samples that are among the `count` most certain ones of at least one class; the earlier of equals."""
+    chosen: set[int] = set()
+    for name in {name for one in confidences for name in one}:
+        having = [i for i, one in enumerate(confidences) if name in one]
+        chosen.update(sorted(having, key=lambda i: -confidences[i][name])[:count])
+    return chosen
+
+
+def shown_classes(row: Mapping[str, Any], measured: Measured, classes: Sequence[str]) -> list[str]:
+    """The classes that a row names, also without a pixel, then others in its label map. Raises UserError for one the set does not have."""
+    named = [str(name) for name in row.get("classes") or ()]
+    if unknown := [name for name in named if name not in classes]:
+        raise UserError(f"{row.get('file_name')}: class '{unknown[0]}' is not one of the dataset's: {', '.join(classes)}")
+    return list(dict.fromkeys([*named, *(name for i, name in enumerate(classes, 1) if measured.counts[i])]))
+
+
+def _measure(
+    folder: Path, item: Item, classes: Sequence[str], criteria: Criteria, has_soft: bool
+) -> tuple[Item, Measured, Mapping[str, float] | None]:
+    """An item as it would be written, its measures and the confidence of each of its classes, None where nothing says it."""
+    labels = labels_of(item, len(classes))
+    if not has_soft:
+        return item, measure(labels, row_flags(item.row), criteria.min_piece), _said_before(item.row)
+    soft = _read_soft(folder, item, classes, labels.shape)
+    row = dict(item.row)
+    if band := criteria.ignore_band:
+        labels = uncertain_band(labels, list(soft.values()), list(soft), *band)
+    measured = measure(labels, row_flags(row), criteria.min_piece)
+    shown = shown_classes(row, measured, classes)
+    found = {name: round(confidence(labels, soft[i], i), 4) for name in shown if (i := classes.index(name) + 1) in soft}
+    row["confidence"] = found
+    if not band:
+        return replace(item, row=row), measured, found
+    if "flags" in row:
+        row["flags"] = _flags_again(measured, shown, classes)
+
+    def banded() -> np.ndarray:  # read again when it is written: a set does not fit into memory
+        return uncertain_band(
+            item.label_map(), list((again := _read_soft(folder, item, classes, measured.size)).values()), list(again), *band
+        )
+
+    return replace(item, row=row, label_map=banded), replace(measured, flags=row_flags(row)), found
+
+
+def _flags_again(measured: Measured, shown: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The flags with `degenerate` as the changed label map has it."""
+    shares = {name: measured.area(classes.index(name) + 1) for name in shown}
+    others = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"]
+    return [*others, *(f"degenerate:{name}" for name, share in shares.items() if not SMALLEST <= share <= LARGEST)]
+
+
+def _read_soft(folder: Path, item: Item, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """Class id → soft mask (H, W) uint8 of the classes that the row names. UserError naming a file that is missing or of another size."""
+    soft = {}
+    for name in item.row.get("classes") or ():
+        if name not in classes:
+            raise UserError(f"sample '{item.name}': class '{name}' is not one of the dataset's: {', '.join(classes)}")
+        class_id = classes.index(name) + 1
+        path = folder / native.SOFT / f"{item.name}_{class_id}.png"
+        soft[class_id] = read_label_map(path)
+        if soft[class_id].shape != size:
+            raise UserError(f"{path}: is {soft[class_id].shape}, but its label map is {tuple(size)}; both are (height, width)")
+    return soft
+
+
+def _said_before(row: Mapping[str, Any]) -> Mapping[str, float] | None:
+    """`confidence` of a row that an earlier filter wrote."""
+    said = row.get("confidence")
+    if not isinstance(said, Mapping) or not all(isinstance(value, int | float) for value in said.values()):
+        return None
+    return said

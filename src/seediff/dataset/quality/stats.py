@@ -1,0 +1,112 @@
+"""What a dataset holds, counted from its label maps: pictures, pixels and pieces of each class, how large they are, what is flagged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...files.label_maps import IGNORE
+from ..shapes.objects import find_objects
+from ..store import Item, labels_of, open_native
+
+AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
+"""Edges of the histogram of areas: the first and the last bin are where `generate` flags a mask `degenerate`."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One label map. size: (height, width). counts: (256,) pixels of each id. pieces: class id → connected pieces. flags: of its row."""
+
+    size: tuple[int, int]
+    counts: np.ndarray
+    pieces: Mapping[int, int]
+    flags: tuple[str, ...]
+
+    def area(self, class_id: int) -> float:
+        """A class's share of the picture, in [0, 1]."""
+        return float(self.counts[class_id]) / (self.size[0] * self.size[1])
+
+
+@dataclass(frozen=True)
+class ClassStats:
+    """One class. images: with at least a pixel of it. pixels: share of the whole set's pixels. mean_area, mean_pieces: over `images`,
+    None when there are none. areas: how many images in each bin of AREA_BINS, the last one closed. flags: kind → images."""
+
+    name: str
+    images: int
+    pixels: float
+    mean_area: float | None
+    mean_pieces: float | None
+    areas: tuple[int, ...]
+    flags: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A dataset. background, ignored: shares of its pixels. sizes: "height×width" → images. flags: kind → images, whatever the class."""
+
+    images: int
+    background: float
+    ignored: float
+    sizes: Mapping[str, int]
+    classes: tuple[ClassStats, ...]
+    flags: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """For json.dumps; `area_bins` says which areas the bins of `areas` hold."""
+        return {**asdict(self), "area_bins": list(AREA_BINS)}
+
+
+def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -> Measured:
+    """Measure labels (H, W) uint8. Pieces below `min_piece` pixels are not counted as such."""
+    pieces = Counter(find_objects(labels, min_piece).class_ids)
+    return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces), tuple(flags))
+
+
+def row_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The flags in a row of metadata.jsonl; none when they are no list of texts."""
+    flags = row.get("flags")
+    return tuple(flags) if isinstance(flags, list) and all(isinstance(one, str) for one in flags) else ()
+
+
+def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
+    """Put the label maps of a dataset together. classes: without the background."""
+    total = np.sum([one.counts for one in samples], axis=0) if samples else np.zeros(256, np.int64)
+    pixels = max(int(total.sum()), 1)
+    return Stats(
+        images=len(samples),
+        background=float(total[0]) / pixels,
+        ignored=float(total[IGNORE]) / pixels,
+        sizes=dict(Counter(f"{one.size[0]}×{one.size[1]}" for one in samples).most_common()),
+        classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
+        flags=_count_kinds(flag for one in samples for flag in {f.partition(":")[0] for f in one.flags}),
+    )
+
+
+def dataset_stats(folder: Path | str, follow: Callable[[Sequence[Item]], Iterable[Item]] = iter) -> Stats:
+    """Stats of a native dataset. follow: wraps the samples to show progress. Raises UserError as open_native and labels_of do."""
+    classes, items = open_native(folder)
+    return summarize([measure(labels_of(item, len(classes)), row_flags(item.row)) for item in follow(items)], classes)
+
+
+def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
+    showing = [one for one in samples if one.counts[class_id]]
+    areas = np.array([one.area(class_id) for one in showing])
+    return ClassStats(
+        name=name,
+        images=len(showing),
+        pixels=pixels,
+        mean_area=float(areas.mean()) if showing else None,
+        mean_pieces=float(np.mean([one.pieces.get(class_id, 0) for one in showing])) if showing else None,
+        areas=tuple(np.histogram(areas, AREA_BINS)[0].tolist()),
+        flags=_count_kinds(kind for one in samples for kind, _, whose in (flag.partition(":") for flag in one.flags) if whose == name),
+    )
+
+
+def _count_kinds(kinds: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(kinds).items()))

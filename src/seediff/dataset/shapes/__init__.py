@@ -1,0 +1,1 @@
+"""A label map as runs, run lengths, polygons and objects: what formats store instead of pixels."""

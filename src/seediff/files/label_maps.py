@@ -1,0 +1,113 @@
+"""Label maps on disk: reading one, finding those of a folder, finding the prediction of each label, and cutting both alike.
+
+On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean: nothing here. In arrays that is −1.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+from .pictures import read_pixels
+
+IGNORE = 255
+"""The id, in 8 bits, of pixels that count for nothing."""
+MAP_FOLDERS = ("labels", "masks")  # where `seediff segment` and datasets of SeeDiff keep their label maps
+PHOTO_ENDING = "_leftImg8bit"  # of Cityscapes' photographs, whose labels have another ending
+
+
+def read_segment_ids(path: Path) -> np.ndarray:
+    """(H, W) int32: the ids of an 8- or 16-bit palette or grey PNG, −1 where it says that nothing is here.
+
+    Raises UserError naming the file when it is not such a picture.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # half of the size that is refused
+        array, kind, mode = read_pixels(path)
+    if kind != "PNG":
+        raise UserError(f"{path}: is {kind} inside; a label map must be PNG, which keeps every id as it is")
+    if array.ndim != 2:
+        raise UserError(f"{path}: is a colour picture ({mode}); a label map is a palette or grey PNG, whose pixels are ids")
+    nothing = 65535 if array.dtype.itemsize > 1 else 255
+    ids = array.astype(np.int32)
+    ids[ids == nothing] = -1
+    return ids
+
+
+def map_folder(folder: Path) -> Path:
+    """Where the label maps of a folder are: its `labels/` or `masks/` where it has one, else itself."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder" if not folder.exists() else f"{folder}: must be a folder of label maps")
+    return next((folder / name for name in MAP_FOLDERS if (folder / name).is_dir()), folder)
+
+
+def find_maps(folder: Path) -> dict[str, Path]:
+    """The PNG files below a folder by name: the path in it without ending, with `/` between, in the order of names."""
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if os.path.realpath(parent) in seen:  # links in a circle
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(parent))
+        for name in names:
+            path = Path(parent, name)
+            if name.lower().endswith(".png") and not name.startswith(".") and path.is_file():
+                found[path.relative_to(folder).with_suffix("").as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
+    """The prediction of each label, and the labels that have none.
+
+    A prediction belongs to the label of the same path in its folder, else to that of the same file name, wherever it lies; for
+    Cityscapes the endings of photographs and labels are left out. Raises UserError when there is no telling which belongs to which.
+    """
+    folder = map_folder(predictions)
+    found = {name.removesuffix(PHOTO_ENDING): path for name, path in find_maps(folder).items()}
+    if not found:
+        raise UserError(f"{folder}: has no PNG files; predictions are label maps as `seediff segment` writes them")
+    by_stem: dict[str, list[Path]] = {}
+    for name, path in found.items():
+        by_stem.setdefault(stem(name), []).append(path)
+    paired: dict[str, Path] = {}
+    missing: list[str] = []
+    owner: dict[Path, str] = {}
+    for name in names:
+        candidates = [found[name]] if name in found else by_stem.get(stem(name), [])
+        if len(candidates) > 1:
+            raise UserError(f"{folder}: {candidates[0]} and {candidates[1]} could both belong to label '{name}'; keep one")
+        if not candidates:
+            missing.append(name)
+            continue
+        if other := owner.get(candidates[0]):
+            raise UserError(f"{candidates[0]}: is the only prediction of two labels, '{other}' and '{name}'; use the labels' subfolders")
+        owner[candidates[0]] = name
+        paired[name] = candidates[0]
+    return paired, missing
+
+
+def stem(name: str) -> str:
+    """The last part of a name as `find_maps` gives it."""
+    return name.rpartition("/")[2]
+
+
+def centre_square(array: np.ndarray) -> np.ndarray:
+    """The largest square in the middle of (H, W): DiffSeg's crop, the odd pixel left over at the bottom or the right."""
+    height, width = array.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return array[top : top + side, left : left + side]
+
+
+def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W) → (height, width): each pixel takes the value beneath its centre."""
+    rows = (2 * np.arange(height) + 1) * array.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * array.shape[1] // (2 * width)
+    return array[rows[:, None], columns]

@@ -1,0 +1,64 @@
+"""The two ways of making masks that SeeDiff compares itself with: cross-attention alone, and multiplied with self-attention.
+
+CA follows DiffuMask (Wu et al., ICCV 2023) without its learnt thresholds, CA·SA Dataset Diffusion (Nguyen et al., NeurIPS
+2023); both are written from the descriptions in the papers.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..attention.levels import level_name
+from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from .finish import Finish
+from .normalize import min_max, resize
+from .products import times_vector
+from .results import SoftMask
+from .steps import Steps, mean_cross_attention, side_at
+
+CROSS_ATTENTION_FINISH = Finish(stretch=True)
+
+
+def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """CA: the class's cross-attention averaged over `config.expand_levels` (the paper's: L/4, L/2, L), nothing else.
+
+    Soft map at the finest of them. Flag: `constant_map`.
+    """
+    steps = Steps()
+    # 1. Mean over the levels. 2. Min-max, which its Finish repeats at the image's size.
+    soft = steps.keep("cross_attention", *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
+    return steps.finish(soft)
+
+
+def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """CA·SA: `M = SA_{self_level}^τ · CA_{seed_level}`, cross-attention spread by a random walk of τ steps over self-attention.
+
+    Soft map at L / self_level. Flag: `constant_map`.
+    """
+    steps = Steps()
+    level = config.self_level
+
+    # 1. Cross-attention at one level, brought to self-attention's side.
+    cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, level))
+    steps.keep("cross_attention", *min_max(cross))
+
+    # 2. Only SA^τ · CA is needed: τ products with a vector, never a power of the matrix.
+    soft = cross
+    for step in range(config.tau):
+        soft = random_walk(maps.self_at(level), soft)
+        steps.keep(f"self-attention product {step + 1} {level_name(level)}", *min_max(soft))
+
+    # 3. Min-max per class.
+    soft, flags = min_max(soft)
+    steps.flag(flags)
+    return steps.finish(soft)
+
+
+def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`SA · v` with SA (N, N) made row-stochastic: each position (R, R) takes the mean of v where it attends.
+
+    Rows are divided by their sums afterwards, on the product: attention divided by its maxima (eq. 5) no longer sums to 1.
+    """
+    total = self_attention.sum(1).clamp_min(torch.finfo(torch.float32).tiny)
+    return (times_vector(self_attention, values.flatten()) / total).reshape(values.shape)

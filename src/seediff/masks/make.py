@@ -1,0 +1,135 @@
+"""From soft maps to the label map of an image: size, PAMR, threshold, and who wins where classes overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from ..errors import UserError
+from .methods import FINISHES, soft_mask
+from .normalize import min_max, resize
+from .otsu import otsu
+from .pamr import pamr, scaled_dilations
+from .results import MaskResult
+
+__all__ = ["enlarge", "label_pixels", "make_masks", "refine", "scaled_dilations"]
+
+IGNORE = 255
+BEFORE_PAMR = "before PAMR"
+"""The last step of a trace when PAMR runs: what it starts from, at the image's size."""
+
+SMALLEST, LARGEST = 0.01, 0.95
+"""Of the image's area: a mask beyond is flagged `degenerate`."""
+
+
+def make_masks(
+    image: np.ndarray | None,
+    maps: AttentionMaps,
+    classes: Sequence[str],
+    config: MaskConfig,
+    *,
+    size: tuple[int, int] | None = None,
+) -> MaskResult:
+    """Masks of `classes` in one image, from its attention alone.
+
+    image: (H, W, 3) uint8, what PAMR follows; None is allowed without PAMR, then `size` (H, W) says how large. Where classes
+    overlap, the one with the highest soft value has the pixel, the first in `classes` if they are equal; a class below its
+    own threshold does not compete. So a class may lose all its pixels to others: it is then flagged `degenerate`, as is one
+    with less than 1 % or more than 95 % of the image. Results lie on the CPU.
+
+    Raises UserError on a missing image or size, no class, a class named twice or not in the prompt, a level not captured.
+    """
+    size = _check(image, classes, config, size)
+
+    # 1. Each class's soft map.
+    softs = [soft_mask(maps, name, config) for name in classes]
+
+    # 2. All of them at the image's size.
+    soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
+
+    # 3. PAMR, all classes at once.
+    trace = {name: dict(found.trace) for name, found in zip(classes, softs, strict=True)}
+    if config.pamr and image is not None:
+        for steps, one in zip(trace.values(), soft, strict=True):
+            steps[BEFORE_PAMR] = one
+        soft = refine(image, soft, config)
+
+    # 4. Threshold, and one class a pixel.
+    label_map = label_pixels(soft, config).cpu().numpy()
+
+    # 5. What went wrong, by class.
+    flags = [f"{flag}:{name}" for name, found in zip(classes, softs, strict=True) for flag in found.flags]
+    shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
+    flags += [f"degenerate:{name}" for name, share in zip(classes, shares, strict=True) if not SMALLEST <= share <= LARGEST]
+
+    trace = {name: {step: m.cpu() for step, m in steps.items()} for name, steps in trace.items()}
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), trace)
+
+
+def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
+    """Soft maps (C, R, R) of `config.method` at the image's size (H, W): (C, H, W) in [0, 1], what PAMR starts from."""
+    finish = FINISHES[config.method]
+    soft = resize(soft, size, finish.resize)
+    if finish.stretch:
+        soft = torch.stack([min_max(one)[0] for one in soft])
+    return soft if finish.cut is None else (soft > finish.cut).float()
+
+
+def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig) -> torch.Tensor:
+    """PAMR of soft masks (C, H, W) by the image (H, W, 3) uint8, with the configuration's or the method's own constants."""
+    finish = FINISHES[config.method]
+    refined = pamr(
+        torch.tensor(image, device=soft.device).float() / 255,
+        soft,
+        iterations=finish.iterations or config.pamr_iterations,
+        dilations=finish.dilations or config.pamr_dilations or scaled_dilations(soft.shape[1:]),
+        bandwidth=finish.bandwidth,
+    )
+    return refined.clamp_(0, 1)  # weights sum to 1 but for rounding
+
+
+def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
+    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. A pixel is of the class with
+    the highest value of those that reach their thresholds, the first of equals.
+
+    size: (H, W) to enlarge the soft masks to, one class after the other: photographs are large, classes many.
+    """
+    low, high = config.ignore_band or (None, None)
+    threshold = high or FINISHES[config.method].threshold or config.beta
+    best = soft.new_full(tuple(size or soft.shape[1:]), -1)
+    labels = torch.zeros_like(best, dtype=torch.uint8)
+    uncertain = torch.zeros_like(best, dtype=torch.bool)
+    for index, one in enumerate(soft, 1):
+        if size is not None:
+            one = resize(one[None], size)[0]
+        wins = (one >= (otsu(one) if threshold == "otsu" else float(threshold))) & (one > best)
+        labels.masked_fill_(wins, index)
+        torch.where(wins, one, best, out=best)
+        if low is not None:
+            uncertain |= one >= low
+    return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
+
+
+def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig, size: tuple[int, int] | None) -> tuple[int, int]:
+    """The size (H, W) of the masks to make, once the input is sound."""
+    if not classes:
+        raise UserError("no class given: masks need at least one class name")
+    if len(set(classes)) != len(classes):
+        raise UserError(f"classes {', '.join(classes)}: one is named twice")
+    if len(classes) >= IGNORE:
+        raise UserError(f"{len(classes)} classes: one image can hold at most {IGNORE - 1}, since {IGNORE} means ignore")
+    if image is None:
+        if config.pamr:
+            raise UserError("PAMR follows the image, but no image was given: give it, or set pamr = false")
+        if size is None:
+            raise UserError("without an image the masks need a size (height, width)")
+        return size
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
+    if size is not None and tuple(size) != image.shape[:2]:
+        raise UserError(f"size = {tuple(size)} contradicts the image, which has {image.shape[:2]}: give one of them")
+    return image.shape[0], image.shape[1]

@@ -1,0 +1,75 @@
+"""`preset="reference"`: what SeeDiff's published program is described to do where it departs from the paper.
+
+Written from a description, without that program. It works on `AttentionMaps`, so choices that lie in the capture are made there: plain
+means, which it insists on, and up layers only, which come nearest, are its defaults (method_defaults.py). Single layers are not kept
+apart, so the program's weighing of its five cross-attention layers and its choice of the first up layer have no counterpart.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..attention.levels import level_name
+from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from .background import suppress
+from .finish import Finish
+from .normalize import min_max, resize
+from .otsu import otsu
+from .products import sum_of_rows, times_vector
+from .results import SoftMask
+from .steps import Steps, side_at
+
+REFERENCE_FINISH = Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8)
+"""Its iterations are described as "many"; 50 is this project's choice."""
+
+
+def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """Otsu's seeds, one expansion by cosine similarity, then at every finer level only the background is expanded.
+
+    Uses `seed_level` and `expand_levels` of the configuration; α and β have no part in it. Soft map at the finest level.
+    Flags: `no_background_seeds`, `constant_map`.
+    """
+    steps = Steps()
+    first, *finer = config.expand_levels
+
+    # 1. Cross-attention of the class; seeds where its square is above Otsu's threshold.
+    cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, first))
+    cross = steps.keep("cross_attention", *min_max(cross))
+    seeds = steps.keep(f"seeds {level_name(first)}", _above_otsu(cross.square()))
+
+    # 2. Expansion by similarity of self-attention rows.
+    soft = similarity(maps.self_at(first), seeds)
+    steps.keep(f"expansion {level_name(first)}", *min_max(soft))
+
+    # 3. At each finer level: what does not resemble the background stays visible.
+    for level in finer:
+        name = level_name(level)
+        soft = resize(soft, side_at(maps, level), "bicubic")
+        seeds = steps.keep(f"background seeds {name}", ~_above_otsu(soft.square()))
+        soft, flags = min_max(soft)
+        steps.flag(flags)
+        if not seeds.any():
+            steps.flag(("no_background_seeds",))
+            continue
+        background = steps.keep(f"background {name}", *min_max(similarity(maps.self_at(level), seeds)))
+        soft = steps.keep(f"visible {name}", *min_max(suppress(soft, background)))
+
+    soft, flags = min_max(soft)
+    steps.flag(flags)
+    return steps.finish(soft)
+
+
+def similarity(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+    """`Σ_{i ∈ S} cos(SA_i, SA_s)` for every position s, (R, R), from self-attention (N, N) and seeds (R, R) bool.
+
+    With U the rows at unit length it is U (Uᵀ 1_S): two matrix–vector products instead of a loop over seeds.
+    """
+    lengths = torch.linalg.vector_norm(self_attention, dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+    rows = seeds.flatten().nonzero().squeeze(1)
+    resultant = sum_of_rows(self_attention, rows, 1 / lengths[rows])
+    return (times_vector(self_attention, resultant) / lengths).reshape(seeds.shape)
+
+
+def _above_otsu(values: torch.Tensor) -> torch.Tensor:
+    return values >= otsu(values)

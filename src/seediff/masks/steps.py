@@ -1,0 +1,45 @@
+"""What every recipe shares: the record of its steps, the names of levels, and cross-attention averaged over levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..attention.maps import AttentionMaps
+from .normalize import resize
+from .results import SoftMask
+
+
+class Steps:
+    """Gathers a recipe's named maps, in order, and its flags, each once."""
+
+    def __init__(self) -> None:
+        self._maps: dict[str, torch.Tensor] = {}
+        self._flags: dict[str, None] = {}
+
+    def keep(self, name: str, step: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
+        """Record a step under its name and give its map back."""
+        self._maps[name] = step
+        self._flags |= dict.fromkeys(flags)
+        return step
+
+    def flag(self, flags: Sequence[str]) -> None:
+        """Record flags of a step that gave no map."""
+        self._flags |= dict.fromkeys(flags)
+
+    def finish(self, soft: torch.Tensor) -> SoftMask:
+        """The recipe's result, which is also its last step, "final"."""
+        self.keep("final", soft)
+        return SoftMask(soft, tuple(self._flags), dict(self._maps))
+
+
+def side_at(maps: AttentionMaps, divisor: int) -> tuple[int, int]:
+    """Height and width of a map at L / divisor."""
+    return maps.latent_side // divisor, maps.latent_side // divisor
+
+
+def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
+    """The class's cross-attention averaged over levels (divisors of L), at the finest of them, not normalised."""
+    finest = side_at(maps, min(levels))
+    return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)

@@ -1,0 +1,1 @@
+"""Counts and scores, pure functions on arrays: confusion, IoU, Hungarian matching, boundary IoU, bootstrap intervals."""

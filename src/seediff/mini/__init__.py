@@ -1,0 +1,1 @@
+"""How the embedded model is made and measured: its world, its yardsticks, its training. Only `seediff mini` needs it."""

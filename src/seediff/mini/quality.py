@@ -1,0 +1,304 @@
+"""How good the embedded model is: what it draws, what its autoencoder keeps, and where its attention looks.
+
+Masks appear here only as a measure; training never sees one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ..attention.capture import Layers
+from ..attention.generate import generate_batch
+from ..attention.levels import level_name
+from ..attention.maps import AttentionMaps
+from ..attention.photograph import capture_groups, encode_images
+from ..config.constants import CaptureConfig
+from ..errors import UserError
+from ..files.outputs import make_writable, write_atomic
+from ..metrics.masks import auc, auc_rows, bootstrap_ci, psnr
+from ..models.registry import Model, load_model, resolve_name
+from ..prompts.specs import SampleSpec
+from ..report.pictures import contact_sheet
+from .world.packaged import load_scenes
+from .world.scene import CLASS_IDS, CLASSES, PLACES, Scene, caption
+from .yardsticks.classifier import load_classifier, recognised
+from .yardsticks.frechet import distance_to_rendered
+from .yardsticks.segmenter import load_segmenter
+from .yardsticks.shapes import explained, read_templates
+
+GOALS = {"recognised": 0.90, "chimeras": 0.05, "chimeras_of_a_class": 0.15, "psnr": 26.0, "cross_auc": 0.95, "self_auc": 0.85}
+GROUPS: tuple[Layers, ...] = ("all", "up")
+MIDDLE = level_name(2)
+"""Where the goal of cross-attention is set."""
+BATCH = 16
+ROWS = 32  # query positions drawn inside an object, and as many outside, a scene and level
+
+
+def check_quality(
+    model: str | Path,
+    out: Path,
+    *,
+    images: int = 475,
+    scenes: int = 200,
+    seed: int = 0,
+    steps: int = 25,
+    guidance_scale: float = 5.0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Measure `model` (`mini` or a pipeline folder); write `quality.json` and `generated.png` to `out`, print the figures
+    against their goals, and return what was measured.
+
+    images: generated, all classes in turn (25 of each by default), half of the prompts with a place. scenes: held out, for PSNR and
+    attention.
+    Raises UserError on a count below 1, when `out` cannot be written to, and what `load_model` does.
+    """
+    for name, value, least in (("images", images, 2), ("steps", steps, 1)):
+        if value < least:
+            raise UserError(f"{name} = {value} must be at least {least}")
+    make_writable(out)
+    started = time.monotonic()
+    loaded = load_model(str(model), device=device)
+    load_seconds = time.monotonic() - started
+    held = load_scenes("truth", scenes)
+    with Progress(transient=True) as progress:
+        drawn, specs = draw_images(loaded, images, seed, steps, guidance_scale, progress)
+        reconstruction = reconstruction_psnr(loaded, held)
+        attention = attention_auc(loaded, held, seed, progress)
+    result = {
+        "model": loaded.name,
+        "images": images,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "model_mb": model_megabytes(str(model)),
+        "load_seconds": round(load_seconds, 2),
+        "recognised": recognition(drawn, specs),
+        "chimeras": chimeras(drawn, specs),
+        "frechet": distance_to_rendered(np.stack(drawn)),
+        "psnr": reconstruction,
+        "auc": attention,
+        "goals": GOALS,
+    }
+    write_atomic(out / "quality.json", (json.dumps(result, indent=2) + "\n").encode("utf-8"))
+    shown = contact_sheet(drawn[: 2 * len(CLASSES)], len(CLASSES), [s.prompt for s in specs[: 2 * len(CLASSES)]])
+    picture = io.BytesIO()
+    Image.fromarray(shown).save(picture, "PNG")
+    write_atomic(out / "generated.png", picture.getvalue())
+    print_quality(result, out)
+    return result
+
+
+class Verdict(NamedTuple):
+    """One figure and the goal that it is held against: the least that it may be, or the most."""
+
+    what: str
+    measured: float
+    goal: float
+    most: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.measured <= self.goal if self.most else self.measured >= self.goal
+
+
+def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
+    """Every figure of `check_quality` that has a goal. Cross-attention has one at the middle level, self-attention's rows at all."""
+    goals = result["goals"]
+    worst = max(per_class := result["chimeras"]["per_class"], key=per_class.__getitem__)
+    found = [
+        Verdict("recognised", result["recognised"]["share"], goals["recognised"]),
+        Verdict("chimeras", result["chimeras"]["share"], goals["chimeras"], most=True),
+        Verdict(f"chimeras of {worst}", result["chimeras"]["per_class"][worst], goals["chimeras_of_a_class"], most=True),
+        Verdict("reconstruction, PSNR in dB", result["psnr"]["mean"], goals["psnr"]),
+    ]
+    for group, levels in result["auc"]["cross"].items():
+        found.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
+    for kind, rows in (("self_object", "objects"), ("self_background", "the background")):
+        for group, levels in result["auc"][kind].items():
+            found += [
+                Verdict(f"AUC of self-attention of {rows} at {level}, layers {group}", value, goals["self_auc"])
+                for level, value in levels.items()
+            ]
+    return found
+
+
+def print_quality(result: Mapping[str, Any], out: Path) -> None:
+    """Print the figures beside their goals, those of cross-attention without one, size and load time, and what was written."""
+    low, high = result["recognised"]["ci95"]
+    table = Table("figure", "measured", "goal", "", title=f"{result['model']}, {result['images']} images")
+    for verdict in verdicts(result):
+        table.add_row(
+            verdict.what, f"{verdict.measured:.3f}", f"{'≤' if verdict.most else '≥'} {verdict.goal:g}", "met" if verdict.met else "MISSED"
+        )
+    for group, levels in result["auc"]["cross"].items():
+        for level, value in levels.items():
+            if level != MIDDLE:
+                table.add_row(f"AUC of cross-attention at {level}, layers {group}", f"{value:.3f}", "", "")
+    console = Console()
+    console.print(table)
+    drawn, frechet = result["chimeras"], result["frechet"]
+    console.print(f"Recognised: 95 % interval {low:.3f}–{high:.3f}")
+    console.print(
+        f"Chimeras: 95 % interval {drawn['ci95'][0]:.3f}–{drawn['ci95'][1]:.3f}; one sprite explains {drawn['explained']:.3f} of an object"
+    )
+    console.print(
+        f"Fréchet distance from rendered scenes {frechet['distance']:.2f} ({frechet['ci95'][0]:.2f}–{frechet['ci95'][1]:.2f}); "
+        f"of other rendered scenes {frechet['rendered']:.2f}"
+    )
+    console.print(f"Lowest PSNR of a scene {result['psnr']['lowest']:.1f} dB")
+    console.print(f"Size {result['model_mb']} MB, loaded in {result['load_seconds']} s")
+    console.print(f"Figures: {out / 'quality.json'}   Pictures: {out / 'generated.png'}", soft_wrap=True)
+
+
+def model_megabytes(name: str) -> float | None:
+    """Size in MB (10⁶ bytes) of everything in the model's folder; None for a model of the hub's cache."""
+    folder = resolve_name(name)
+    if isinstance(folder, str):
+        return None
+    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
+
+
+def prompts(count: int, seed: int) -> list[SampleSpec]:
+    """`count` single-class samples: classes in turn, every second round of them with a place."""
+    places = [None, *PLACES]
+    specs = []
+    for index in range(count):
+        name, turn = CLASSES[index % len(CLASSES)], index // len(CLASSES)
+        place = places[1 + (turn // 2 + index) % len(PLACES)] if turn % 2 else None
+        specs.append(SampleSpec(index, (name,), caption((name,), place), seed * 1_000_003 + index))
+    return specs
+
+
+def draw_images(
+    model: Model, count: int, seed: int, steps: int, guidance_scale: float, progress: Progress
+) -> tuple[list[np.ndarray], list[SampleSpec]]:
+    """Generate the images that recognition is measured on: (S, S, 3) uint8 each, with their specs."""
+    specs = prompts(count, seed)
+    task = progress.add_task("generating", total=count)
+    images: list[np.ndarray] = []
+    for start in range(0, count, BATCH):
+        batch = specs[start : start + BATCH]
+        made, _ = generate_batch(
+            model, batch, steps=steps, guidance_scale=guidance_scale, negative_prompt="", size=None, capture=CaptureConfig()
+        )
+        images += made
+        progress.advance(task, len(batch))
+    return images, specs
+
+
+def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
+    """Share of images in which the classifier finds the prompted class, with its interval, and a class at a time."""
+    hits = recognised(load_classifier(), np.stack(images), [s.classes[0] for s in specs])
+    per_class: dict[str, list[bool]] = defaultdict(list)
+    for hit, spec in zip(hits, specs, strict=True):
+        per_class[spec.classes[0]].append(bool(hit))
+    return {
+        "share": float(hits.mean()),
+        "ci95": bootstrap_ci(hits),
+        "per_class": {c: float(np.mean(v)) for c, v in per_class.items()},
+    }
+
+
+def chimeras(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
+    """Share of images whose object no single sprite of its class explains as rendered ones are explained, with its interval, and a
+    class at a time; `explained`: the mean share of an object that the best sprite explains."""
+    templates = read_templates()
+    names = [s.classes[0] for s in specs]
+    scores = np.array([score for score, _ in explained(np.stack(images), names, load_segmenter(), templates)])
+    mixed = scores < np.array([templates.thresholds[name] for name in names])
+    return {
+        "share": float(mixed.mean()),
+        "ci95": bootstrap_ci(mixed),
+        "per_class": {c: float(mixed[[n == c for n in names]].mean()) for c in dict.fromkeys(names)},
+        "explained": float(scores.mean()),
+    }
+
+
+@torch.inference_mode()
+def reconstruction_psnr(model: Model, scenes: list[Scene]) -> dict[str, float]:
+    """PSNR in dB of scenes through the autoencoder and back: mean and lowest over the scenes."""
+    vae = model.pipe.vae
+    values = []
+    for start in range(0, len(scenes), BATCH):
+        images = [s.image for s in scenes[start : start + BATCH]]
+        latents = encode_images(model, images).to(device=vae.device, dtype=vae.dtype)
+        decoded = vae.decode(latents / vae.config.scaling_factor).sample
+        pixels = ((decoded.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+        values += [psnr(a, b) for a, b in zip(images, pixels, strict=True)]
+    return {"mean": float(np.mean(values)), "lowest": float(np.min(values))}
+
+
+def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progress) -> dict[str, Any]:
+    """Mean AUC against exact masks, by group of layers and level: {"cross" | "self_object" | "self_background": {group: {level: AUC}}}.
+
+    cross: the class word's map. self_object: rows of positions inside the object, against the object. self_background:
+    rows of positions in the background, against the background.
+    """
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    task = progress.add_task("attention", total=len(scenes))
+    for start in range(0, len(scenes), BATCH):
+        batch = scenes[start : start + BATCH]
+        captured = capture_groups(
+            model,
+            [s.image for s in batch],
+            [s.caption for s in batch],
+            [s.classes for s in batch],
+            seed=seed,
+            capture=CaptureConfig(),
+            groups=GROUPS,
+            indices=range(start, start + len(batch)),
+        )
+        for group, maps in captured.items():
+            for index, (scene, map_) in enumerate(zip(batch, maps, strict=True)):
+                rng = np.random.default_rng((seed, start + index))
+                for (kind, level), values in scene_auc(scene, map_, rng).items():
+                    found[kind, group, level] += values
+        progress.advance(task, len(batch))
+    result: dict[str, Any] = {}
+    for (kind, group, level), values in found.items():
+        result.setdefault(kind, {}).setdefault(group, {})[level] = float(np.nanmean(values))
+    return result
+
+
+def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> dict[tuple[str, str], list[float]]:
+    """One scene's AUCs: (kind, level) → a value a class (cross) or a value a set of rows (self). NaN where a mask is empty."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for side in maps.cross_attention:
+        divisor = maps.latent_side // side
+        for name in scene.classes:
+            mask = mask_at(scene.label_map == CLASS_IDS[name], side)
+            found["cross", level_name(divisor)].append(auc(maps.cross_at(divisor, name).cpu().numpy(), mask))
+    for side, on_device in maps.self_attention.items():
+        rows = on_device.cpu()
+        level = level_name(maps.latent_side // side)
+        for name in scene.classes:
+            found["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], side), rng))
+        found["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, side), rng))
+    return found
+
+
+def mask_at(mask: np.ndarray, side: int) -> np.ndarray:
+    """A mask (H, W) bool at a map's side: True where it covers at least half of the position."""
+    share = F.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None, None], side)[0, 0]
+    return (share >= 0.5).numpy()
+
+
+def _row_auc(rows: torch.Tensor, mask: np.ndarray, rng: np.random.Generator) -> float:
+    inside = np.flatnonzero(mask)
+    if not len(inside):
+        return float("nan")
+    picks = rng.choice(inside, min(ROWS, len(inside)), replace=False)
+    return float(np.mean(auc_rows(rows[torch.from_numpy(picks)].numpy(), mask.ravel())))

@@ -1,0 +1,1 @@
+"""The recipe of the embedded model: rendered scenes → autoencoder → denoiser → a pipeline in diffusers' format."""

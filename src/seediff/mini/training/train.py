@@ -1,0 +1,148 @@
+"""The whole recipe, in order: render, autoencoder, latents, denoiser, assemble. Continues wherever an earlier run stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from PIL import Image
+
+from ...errors import UserError
+from ...files.outputs import write_atomic
+from ..world.scene import CLASSES, caption
+from .assemble import assemble
+from .autoencoder import train_autoencoder
+from .data import rendered_scenes
+from .denoiser import encode_scenes, load_denoiser, train_denoiser
+from .recipe import Recipe
+from .warmstart import read_autoencoder, read_start, write_autoencoder, write_start
+
+RECIPE = "recipe.json"
+SHEET_SEEDS = 2
+
+
+def train_mini(
+    recipe: Recipe,
+    art: Path,
+    folder: Path,
+    *,
+    minutes: float = math.inf,
+    init: Path | None = None,
+    autoencoder: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[Path | None, bool]:
+    """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
+
+    Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images a class. Returns the pipeline's
+    folder (None while the autoencoder is still in training) and whether the recipe is complete; when not, the same call continues.
+
+    `init` is a finished pipeline to start from instead of from nothing; `autoencoder` one of which only that is taken.
+
+    Raises UserError when the folder holds the checkpoints of another recipe.
+    """
+    started = time.monotonic()
+    # What can be wrong with recipe, pipeline and art comes first: nothing that would bind a later run is written before.
+    _check_recipe(recipe, folder)
+    start = read_start(init, recipe, folder) if init else None
+    vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
+    cores = os.cpu_count() or 1
+    say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
+    images, captions = rendered_scenes(recipe, art, folder, workers=cores)
+    write_atomic(folder / RECIPE, json.dumps(_lasting(recipe), indent=2).encode("utf-8"))
+    if start:
+        write_start(*start, recipe, folder)
+    if vae_start:
+        write_autoencoder(vae_start, recipe, folder)
+    report = Reporter(folder / "losses.jsonl", say)
+    vae = train_autoencoder(recipe, images, folder, report, minutes)
+    if vae is None:
+        return None, False
+    say("Encoding scenes …")
+    latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
+    minutes -= (time.monotonic() - started) / 60
+    workers = recipe.workers or (1 if torch.cuda.is_available() else min(cores, recipe.denoiser.batch))
+    if workers == 1:
+        train_denoiser(recipe, latents, scaling, captions, folder, report, minutes)
+    else:
+        del latents  # every process maps them for itself
+        with tempfile.TemporaryDirectory() as meeting:
+            mp.spawn(_share_denoiser, (workers, meeting, recipe, scaling, captions, folder, minutes), workers)  # type: ignore[attr-defined]
+    denoiser, seen = load_denoiser(recipe, folder)
+    complete = seen + recipe.denoiser.batch > recipe.denoiser.samples
+    about = {"samples": seen, "recipe": asdict(recipe)}
+    pipeline = assemble(vae, denoiser, scaling, folder / "pipeline", about)
+    draw_samples(pipeline, folder / "samples.png")
+    return pipeline, complete
+
+
+class Reporter:
+    """Writes every row of losses to a JSON-lines file and says every fourth of them."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self.path, self.say = path, say
+
+    def __call__(self, row: dict) -> None:
+        with self.path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+        if row["step"] % 100 == 0:
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
+            self.say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
+
+
+def _share_denoiser(
+    rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
+) -> None:
+    """One of `world` processes with one thread each: less waiting for one another than threads on small matrices."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
+    try:
+        latents = np.load(folder / "latents.npy", mmap_mode="r")
+        train_denoiser(recipe, latents, scaling, captions, folder, Reporter(folder / "losses.jsonl", print), minutes)
+    finally:
+        dist.destroy_process_group()
+
+
+def _check_recipe(recipe: Recipe, folder: Path) -> None:
+    """Refuse to continue another recipe."""
+    path = folder / RECIPE
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != _lasting(recipe):
+        raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
+
+
+def _lasting(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe may not change within a training, in JSON's types: a longer training of the same one is the same."""
+    table = json.loads(json.dumps(asdict(recipe)))
+    for length in (table["denoiser"], table):
+        for key in ("samples", "workers", "checkpoint_minutes"):  # not "crops": the latents are of one autoencoder
+            length.pop(key, None)
+    return table
+
+
+def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: float = 5.0) -> None:
+    """Two images of every class, one row a seed, as one picture."""
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(pipeline, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    rows = []
+    for seed in range(SHEET_SEEDS):
+        result = pipe(
+            [caption((c,), None) for c in CLASSES],
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            generator=[torch.Generator().manual_seed(1000 * seed + i) for i in range(len(CLASSES))],
+            output_type="np",
+        )
+        rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
+    Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(path)

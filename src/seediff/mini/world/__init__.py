@@ -1,0 +1,1 @@
+"""The embedded world: sprites on procedural backgrounds, scenes with exact masks."""

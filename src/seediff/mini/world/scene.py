@@ -1,0 +1,182 @@
+"""The embedded world: sprites composited on procedural backgrounds, so that every mask is exact.
+
+A scene is a pure function of (world seed, index, split, vendor, number of objects): the same on any machine and in any order.
+Scenes held out for measurement use other seeds than training, and half of their objects are sprites that training
+never sees, where a class has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from ...config.names import VOC_CLASSES, join_classes
+from .art import load_sprite, sprite_table
+
+CLASSES = tuple(c for c in VOC_CLASSES if c != "diningtable")  # emoji art has no dining table
+CLASS_IDS = {c: VOC_CLASSES.index(c) + 1 for c in CLASSES}  # as in VOC's label maps
+PLACES = {  # place: (upper colour, lower colour), RGB
+    "on grass": ((150, 200, 240), (95, 165, 70)),
+    "on sand": ((165, 215, 245), (225, 200, 145)),
+    "in the snow": ((190, 205, 225), (238, 243, 250)),
+    "in the city": ((175, 185, 200), (105, 105, 112)),
+    "in a room": ((225, 205, 180), (150, 105, 75)),
+    "in the sky": ((95, 160, 235), (190, 225, 250)),
+    "at night": ((20, 25, 60), (45, 45, 75)),
+    "on the water": ((175, 210, 235), (45, 110, 170)),
+}
+PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
+"""The words of places: grass, sand, snow …"""
+
+SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
+OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's, by number of objects
+MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
+PHRASED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
+
+
+@dataclass(frozen=True)
+class Scene:
+    """image (S, S, 3) uint8; label_map (S, S) uint8 with VOC's class ids, 0 = background; classes in caption order."""
+
+    image: np.ndarray
+    label_map: np.ndarray
+    classes: tuple[str, ...]
+    caption: str
+
+
+def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -> str:
+    """`a photo of a dog and a cat on grass`: the templates that the commands use. names: classes, or phrases that contain them."""
+    return f"a {'mirrored ' * mirrored}photo of a {join_classes(names)}" + (f" {place}" if place else "")
+
+
+def render_scene(
+    art: Path, index: int, *, seed: int = 0, split: str = "train", side: int = 128, objects: int | None = None, describe: bool = False
+) -> Scene:
+    """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with odds 4 : 4 : 2.
+
+    A drawing and its mirror image under one caption average to a symmetric chimera while the noise is high, and so do unlike
+    drawings of one class. With `describe`, objects stand as they were drawn, a quarter of the scenes is mirrored as a whole and
+    called so, and half of the objects are called by their drawing's own phrase (`a penguin bird`).
+    """
+    rng = np.random.default_rng((seed, SPLITS[split], index))
+    count = objects or int(rng.choice((1, 2, 3), p=(0.4, 0.4, 0.2)))
+    # Cycling through the classes keeps them balanced; the rest of the scene is drawn from the others.
+    first = CLASSES[(index + seed) % len(CLASSES)]
+    others = [c for c in CLASSES if c != first]
+    classes = (first, *rng.permutation(others)[: count - 1].tolist())
+    place = str(rng.choice(list(PLACES))) if rng.random() < 0.5 else None
+    image = draw_background(rng, place, side)
+    for _ in range(20):
+        drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, side, not describe)
+        if min(visible) >= MIN_VISIBLE:
+            break
+    if not describe:
+        return Scene(drawn, label_map, classes, caption(classes, place))
+    names = tuple(phrase if rng.random() < PHRASED else name for phrase, name in zip(phrases, classes, strict=True))
+    if mirrored := bool(rng.random() < MIRRORED):
+        drawn, label_map = drawn[:, ::-1].copy(), label_map[:, ::-1].copy()
+    return Scene(drawn, label_map, classes, caption(names, place, mirrored))
+
+
+def _place_objects(rng, art, image, classes, split, side, flips):
+    canvas = image.copy()
+    label_map = np.zeros((side, side), np.uint8)
+    areas, phrases = [], []
+    for class_name in classes:
+        sprite, phrase = _random_sprite(rng, art, class_name, split, OBJECT_SIZE[len(classes)], side, flips)
+        phrases.append(phrase)
+        h, w = sprite.shape[:2]
+        top = int(rng.integers(0, max(1, side - h + 1)))
+        left = int(rng.integers(0, max(1, side - w + 1)))
+        h, w = min(h, side - top), min(w, side - left)
+        alpha = sprite[:h, :w, 3:].astype(np.float32) / 255
+        window = canvas[top : top + h, left : left + w]
+        window[:] = np.rint(sprite[:h, :w, :3] * alpha + window * (1 - alpha)).astype(np.uint8)
+        inside = alpha[..., 0] >= 0.5
+        label_map[top : top + h, left : left + w][inside] = CLASS_IDS[class_name]
+        areas.append(int(inside.sum()))
+    visible = [float((label_map == CLASS_IDS[c]).sum()) / max(1, a) for c, a in zip(classes, areas, strict=True)]
+    return canvas, label_map, visible, phrases
+
+
+def _random_sprite(rng, art, class_name, split, size_range, side, flips) -> tuple[np.ndarray, str]:
+    drawings = _class_sprites(art, class_name, split)
+    image, phrase = drawings[int(rng.integers(len(drawings)))]
+    if rng.random() < 0.5 and flips:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    longest = side * float(rng.uniform(*size_range))
+    scale = longest / max(image.size)
+    image = image.resize((max(4, round(image.width * scale)), max(4, round(image.height * scale))), Image.Resampling.BOX)
+    image = image.rotate(float(rng.uniform(-12, 12)), Image.Resampling.BICUBIC, expand=True)
+    alpha = image.getchannel("A")
+    rgb = ImageEnhance.Brightness(image.convert("RGB")).enhance(float(rng.uniform(0.8, 1.15)))
+    rgb = ImageEnhance.Color(rgb).enhance(float(rng.uniform(0.75, 1.2)))
+    out = np.dstack([np.asarray(rgb, np.float32) * rng.uniform(0.92, 1.08, 3), np.asarray(alpha)])
+    out = np.clip(out, 0, 255).astype(np.uint8)
+    ys, xs = np.nonzero(out[..., 3] > 8)
+    return out[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1][:side, :side], phrase
+
+
+@lru_cache(maxsize=128)
+def _class_sprites(art: Path, class_name: str, split: str) -> tuple[tuple[Image.Image, str], ...]:
+    """Drawings of a class and what captions may call them."""
+    vendor = "noto" if split == "shift" else "fluent"
+    table = [s for s in sprite_table() if s.class_name == class_name]
+    if vendor == "noto":  # one drawing a code point: variants that differ only in the sequence would repeat it
+        table = list({s.codepoint.split("-")[0]: s for s in reversed(table)}.values())[::-1]
+    else:
+        seen = [s for s in table if s.split == "train"]
+        unseen = [s for s in table if s.split == "held"]
+        if split == "train" or not unseen:
+            table = seen
+        else:  # held-out and tuning scenes: half of the objects are sprites never trained on
+            times = max(1, round(len(seen) / len(unseen)))
+            table = seen + unseen * times
+    premultiplied = []
+    for sprite in table:
+        image = Image.fromarray(load_sprite(art, sprite, vendor))
+        image.thumbnail((160, 160), Image.Resampling.LANCZOS)
+        premultiplied.append((_bleed(image), sprite.phrase or class_name))
+    return tuple(premultiplied)
+
+
+def _bleed(image: Image.Image) -> Image.Image:
+    """Give invisible pixels a visible neighbour's colour, so that resizing leaves no dark fringe."""
+    rgba = np.asarray(image).astype(np.float32)
+    rgb, alpha = rgba[..., :3], rgba[..., 3:] / 255
+    flat = Image.fromarray(np.clip(rgb * alpha, 0, 255).astype(np.uint8))
+    weight = image.getchannel("A")
+    for radius in (2, 8, 64):
+        small = (max(1, image.width // radius), max(1, image.height // radius))
+        colour = np.asarray(flat.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32)
+        share = np.asarray(weight.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32)
+        known = (alpha[..., 0] < 0.02) & (share > 2)
+        rgb[known] = np.clip(colour[known] / (share[known, None] / 255), 0, 255)
+        alpha = np.where(known[..., None], 0.03, alpha)  # filled: the wider radii leave it
+    return Image.fromarray(np.dstack([rgb.astype(np.uint8), np.asarray(weight)]))
+
+
+def draw_background(rng: np.random.Generator, place: str | None, side: int) -> np.ndarray:
+    """A procedural background (side, side, 3) uint8: two tones with a horizon or gradient, soft blobs, fine grain."""
+    if place is None:
+        upper, lower = rng.uniform(30, 235, 3), rng.uniform(30, 235, 3)
+    else:
+        upper, lower = (np.asarray(c, float) for c in PLACES[place])
+        shift = rng.normal(0, 10, 3)
+        upper, lower = upper + shift, lower + shift + rng.normal(0, 6, 3)
+    y = np.linspace(0, 1, side)[:, None]
+    x = np.linspace(0, 1, side)[None, :]
+    horizon = rng.uniform(0.3, 0.7) + 0.06 * np.sin(2 * np.pi * (x * rng.uniform(0.3, 1.5) + rng.random()))
+    sharpness = float(rng.choice((2.0, 6.0, 40.0)))
+    blend = 1 / (1 + np.exp(-np.clip((y - horizon) * sharpness, -30, 30)))
+    picture = upper * (1 - blend[..., None]) + lower * blend[..., None]
+    for cells, strength in ((4, 14.0), (12, 7.0)):
+        blobs = rng.normal(0, rng.uniform(0.2, 1) * strength, (cells, cells)).astype(np.float32)
+        soft = Image.fromarray(blobs).resize((side, side), Image.Resampling.BICUBIC)
+        picture += np.asarray(soft)[..., None]
+    picture += rng.normal(0, rng.uniform(0, 3), (side, side, 1))
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Networks and templates that say how good the embedded model's pictures are."""

@@ -1,0 +1,71 @@
+"""What photographs show, in sentences that lie beside them, and the words of a sentence that segments could be called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config.names import spoken
+from ..errors import UserError
+from ..files.photographs import Photo, find_named
+from ..files.reading import read_text
+from ..files.sheets import read_csv
+
+FUNCTION_WORDS = frozenset(
+    """a about above across after against all along also am among an and another any are around as at away back be because been before
+    behind being below beneath beside besides between both but by can close could did do does down each either every few for from front
+    had has have he her here him his how i if in inside into is it its just left like many me more most much my near next no not of off
+    on one only onto or other our out outside over own part past per photo photograph picture image right several shall she side so some
+    such than that the their them then there these they this those three through to together toward towards two under until up upon us
+    very via view was we were what when where which while who whose will with within without you your""".split()  # noqa: SIM905
+)
+"""English words that name nothing to be seen. What is left of a caption are its nouns, adjectives and verbs: no word class is guessed."""
+
+
+def read_words(
+    source: Path, photos: Sequence[Photo], names: Sequence[str] = (), known: Sequence[str] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Photo name → the words of its caption, for every photograph that has one.
+
+    source: a CSV file with the columns file and caption, or a folder that holds NAME.txt for a photograph called NAME.
+    names: when given, only those of them that the caption contains. known: the only words that the model knows, if it is limited;
+    others are left out.
+
+    Raises UserError naming the file or line of what cannot be used, and when no photograph has a caption.
+    """
+    captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
+    if not captions:
+        raise UserError(f"--captions {source}: has no caption of any of the {len(photos)} photographs")
+    words = {name: mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
+    return {name: own if known is None else tuple(word for word in own if word in known) for name, own in words.items()}
+
+
+def content_words(caption: str) -> tuple[str, ...]:
+    """The words of a caption that may name something, in small letters, each once, in order."""
+    words = re.findall(r"[^\W\d_]+(?:[-'][^\W\d_]+)*", caption.lower())
+    return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS and len(word) > 1))
+
+
+def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the names that the caption contains as whole words, in any case, also with an s behind them."""
+    return tuple(name for name in names if re.search(rf"(?<!\w){re.escape(spoken(name))}(?:s|es)?(?!\w)", caption, re.IGNORECASE))
+
+
+def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
+    found = {}
+    for photo in photos:
+        path = next((p for p in (folder / f"{photo.name}.txt", folder / f"{photo.path.stem}.txt") if p.is_file()), None)
+        if path is None:
+            continue
+        found[photo.name] = read_text(path)
+    return found
+
+
+def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, photo, row in find_named(path, read_csv(path, ("file", "caption")), photos):
+        if photo.name in found:
+            raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
+        found[photo.name] = row["caption"]
+    return found

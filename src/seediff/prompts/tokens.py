@@ -1,0 +1,66 @@
+"""Where the words of a prompt are among its tokens, by the tokenizer's own character offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..config.names import spoken
+from ..errors import UserError
+
+
+def locate_words(tokenizer: Any, prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The token columns that spell each class in the prompt.
+
+    Args:
+        tokenizer: a fast CLIPTokenizer. The start token is column 0.
+        prompt: classes are searched in it as they are spoken (`pottedplant` as `potted plant`), as whole words, in any
+            case; where one class contains another (`potted plant`, `plant`), the longer one claims the words.
+        classes: names in any order.
+
+    Returns: class → ascending columns of the padded sequence, of all its occurrences.
+
+    Raises:
+        UserError: a class is not in the prompt, or the prompt is longer than the tokenizer allows.
+    """
+    offsets = token_offsets(tokenizer, prompt)
+    longest_first = sorted(classes, key=lambda name: len(spoken(name)), reverse=True)
+    found: dict[str, list[int]] = {name: [] for name in classes}
+    for match in _any_of(longest_first).finditer(prompt) if longest_first else ():
+        assert match.lastindex is not None
+        columns = [t for t, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
+        found[longest_first[match.lastindex - 1]] += columns
+    for name, columns in found.items():
+        if not columns:
+            called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
+            raise UserError(f"class {called} is not in the prompt '{prompt}'; name it there, or use {{class}} in the template")
+    return {name: tuple(sorted(set(columns))) for name, columns in found.items()}
+
+
+def token_offsets(tokenizer: Any, prompt: str) -> list[tuple[int, int]]:
+    """Character span (start, end) of each token of the prompt, start and end token included (both empty spans).
+
+    Raises UserError naming the words that would be cut off when there are more tokens than the text encoder has places.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a CLIPTokenizer is needed")
+    offsets = tokenizer(prompt, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
+    limit = tokenizer.model_max_length
+    if len(offsets) > limit:
+        first_cut = offsets[limit - 1][0]  # the last place goes to the end token
+        word_start = re.search(r"\S*$", prompt[:first_cut]).start()  # type: ignore[union-attr]  # matches at least nothing
+        raise UserError(
+            f"the prompt has {len(offsets)} tokens and the model reads {limit}: these words would be cut off: "
+            f"'{prompt[word_start:].strip()}'; shorten the prompt '{prompt[:40].strip()}…'"
+        )
+    return offsets
+
+
+def _any_of(classes: Sequence[str]) -> re.Pattern[str]:
+    """Whole words, any case, any white space between the words of a name; the first name that fits. Group i + 1 is classes[i].
+
+    Groups, and not the text that was found, say which class it was: what `re` takes for the same letter has no one spelling.
+    """
+    patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in classes]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)

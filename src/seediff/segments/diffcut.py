@@ -1,0 +1,225 @@
+"""DiffCut: segments of an image by recursive normalised cut of the encoder's features. No attention map, no class.
+
+The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with Diffusion
+Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, © 2024 Paul
+Couairon, and its arithmetic is restated here. What differs: everything is float64; only the one eigenvector that is needed
+is computed, where the program decomposes a matrix a recursion; the scores of segments are enlarged instead of the features,
+which is the same, since both are linear.
+
+The program's setting: SSD-1B at 1024² pixels, features of the last self-attention of the encoder (32²), one UNet call at
+t = 50 with the empty prompt, noise added to the latent (`features.capture_features`).
+
+Determinism: with the number of threads the order of sums may change, and with it their last digits. Ties are not left to
+these: costs closer than TIE are equal and the first has it, the sign of the eigenvector follows from the first of its largest
+entries, and where eigenvalues are equal the vector is the projection of a fixed one onto their space. Scores are rounded to
+float32 before pixels choose.
+
+Shape letters: C channels, N = R·R positions, K segments.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import scipy.ndimage
+import scipy.sparse.linalg
+import torch
+from PIL import Image
+
+from ..errors import UserError
+from ..files.label_maps import resize_nearest
+from ..masks.normalize import ROUNDING
+from ..masks.pamr import pamr, scaled_dilations
+from .suppression import label
+
+THRESHOLDS = 100
+"""At how many values, evenly spaced over 99 % of its range, the eigenvector is cut to find the best bipartition."""
+TIE = 1e-9
+"""Values this close are equal: far above float64's rounding, far below what features in float32 say."""
+LARGEST_SIDE = 64
+"""Of features: N × N affinities of 64² positions take 128 MiB, and a few of them are held."""
+DENSE = 128
+"""Up to so many positions all eigenvectors are computed: as fast as Lanczos, which fails on the smallest graphs."""
+
+REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
+"""PAMR as the program evaluates with it: 1 2 4 8 pixels of a 128² image, here of a side of 512."""
+REFINE_PIXELS = 512 * 512
+"""Larger images are reduced to so many for PAMR."""
+
+
+def diffcut_scores(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 10) -> torch.Tensor:
+    """How much each position resembles each segment; `suppression.label` makes segments of them.
+
+    Args:
+        features: of one image (C, R, R), any scale; R at most LARGEST_SIDE.
+        tau: parts are cut as long as the cut costs less, in (0, 2]; a larger one gives more segments.
+        alpha: power of the affinity, above 0; a larger one gives more segments.
+
+    Returns: (K, R, R) float64 on the CPU, cosines times a length: of segments in the order in which they first appear among the
+        positions, row by row. Features that are all alike give one segment.
+
+    Raises UserError for constants out of range, features that are too many or not finite.
+    """
+    # 1. Check inputs
+    _check(features, tau, alpha)
+    side = features.shape[1]
+    directions = _unit_columns(features.detach().cpu().double().flatten(1).numpy())
+
+    # 2. Recursive normalised cut: a segment of each position.
+    parts = recursive_cut(affinity(directions, alpha), tau)
+
+    # 3. What each segment is like: the mean direction of its features (the program's "masked spatial marginal mean").
+    members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
+    concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
+
+    # 4. Every pixel takes the segment that its enlarged features resemble most ("high-resolution concept assignment").
+    return torch.from_numpy(concepts @ directions).unflatten(1, (side, side))
+
+
+def affinity(directions: np.ndarray, alpha: float) -> np.ndarray:
+    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to the power alpha. All alike: ones."""
+    cosine = directions.T @ directions
+    low, high = cosine.min(), cosine.max()
+    if high - low <= ROUNDING:
+        return np.ones_like(cosine)
+    scaled = (cosine - low) / (high - low)
+    scaled[scaled < TIE] = 0  # `recursive_cut` asks which are 0
+    np.fill_diagonal(scaled, 1)  # as it is but for rounding, and for features of length 0, which are like nothing
+    return scaled**alpha
+
+
+def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
+    """The part (0..K-1, in order of appearance) of each of N positions: a graph is cut in two, and each side again, as long
+    as the cut's cost is below tau. Where all affinities are equal there is nothing to cut.
+
+    As in the program, positions that have an affinity of exactly 0 with any other (the pair that min-max made 0) take part
+    in the first cut only; later they stay with what is left.
+    """
+    parts = np.zeros(len(affinity), np.int64)
+    if affinity.min() == affinity.max():
+        return by_appearance(parts)
+    linked = np.asarray((affinity > 0).all(1))
+    waiting = [(np.arange(len(affinity)), np.arange(len(affinity)))]  # what to cut, and of these, what takes part
+    while waiting:
+        whole, graph = waiting.pop()
+        if len(graph) < 2:
+            continue
+        cost, side = bipartition(affinity[np.ix_(graph, graph)])
+        if cost < tau:
+            part = graph[side]
+            rest = np.setdiff1d(whole, part, assume_unique=True)
+            parts[part] = parts.max() + 1
+            waiting += [(one, one[linked[one]]) for one in (part, rest)]
+    return by_appearance(parts)
+
+
+def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
+    """The cheapest of THRESHOLDS cuts of the second eigenvector, and its cost: (N,) bool, neither side empty.
+
+    The cost of parting a graph into S and T is `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity between
+    them, volume the affinity of one with the whole graph (Shi and Malik 2000).
+    """
+    degrees = affinity.sum(1)
+    vector = second_eigenvector(affinity, degrees)
+    thresholds = np.linspace(vector.min() * 0.99, vector.max() * 0.99, THRESHOLDS)
+    sides = vector > thresholds[:, None]  # (THRESHOLDS, N)
+    chosen = sides.astype(np.float64)
+    volumes = chosen @ degrees
+    cuts = volumes - np.einsum("tn,tn->t", chosen @ affinity, chosen)
+    costs = cuts / volumes + cuts / (degrees.sum() - volumes)
+    first = int(np.argmax(costs <= costs.min() + TIE))
+    return float(costs[first]), sides[first]
+
+
+def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """(N,) y with the second smallest λ of `(D − A) y = λ D y`, its largest entry positive; scaled as it comes.
+
+    The first is constant and has λ = 0. It is moved to the other end of the spectrum, so that the wanted one is at its end,
+    and perpendicular to the constant even where the graph falls apart and several λ are 0.
+    """
+    roots = np.sqrt(degrees)
+    normalized = affinity / roots[:, None] / roots  # its eigenvalues are 1 − λ
+    constant = roots / np.linalg.norm(roots)
+    normalized -= 2 * np.outer(constant, constant)
+    vector = _largest_eigenvector(normalized) / roots
+    largest = np.flatnonzero(np.abs(vector) >= np.abs(vector).max() * (1 - TIE))[0]
+    return vector * np.sign(vector[largest])
+
+
+def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
+    """An eigenvector of the largest eigenvalue of a symmetric matrix; which one, where there are several, is always the same."""
+    start = np.random.default_rng(0).standard_normal(len(matrix))
+    if len(matrix) > DENSE:
+        try:
+            values, vectors = scipy.sparse.linalg.eigsh(matrix, k=2, which="LA", v0=start)
+        except scipy.sparse.linalg.ArpackError:
+            pass
+        else:
+            if np.ptp(values) > TIE:
+                return vectors[:, np.argmax(values)]
+    values, vectors = scipy.linalg.eigh(matrix)
+    space = vectors[:, values >= values[-1] - TIE]
+    return space @ (space.T @ start)
+
+
+def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """Segments (H, W) with their edges moved to those of the image (H, W, 3) uint8, as the program does for its better
+    figures: PAMR of every segment's mask, the highest, and a 3 × 3 median of the numbers.
+
+    An image of more than REFINE_PIXELS is reduced to these, and its refined segments are enlarged as DiffSeg's proposals are: the program
+    works on small images too, and PAMR needs the memory of about 40 + 2 K images in float32, for K segments. Dilations grow with
+    the shorter side. Segments may disappear: the result, int32, is numbered anew, in order of appearance at PAMR's size.
+    """
+    if image.shape[:2] != segments.shape:
+        raise ValueError(f"image {image.shape[:2]} and segments {segments.shape} differ in size")
+    count = int(segments.max()) + 1
+    if count == 1:
+        return segments
+
+    # 1. The image and its segments at a size that PAMR can work on.
+    height, width = segments.shape
+    scale = min(1.0, (REFINE_PIXELS / (height * width)) ** 0.5)
+    if scale < 1:
+        size = max(1, int(height * scale)), max(1, int(width * scale))
+        image = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+        segments = resize_nearest(segments, *size)
+
+    # 2. PAMR, the highest, the median.
+    dilations = scaled_dilations(image.shape[:2], REFINE_DILATIONS)
+    refined = pamr(torch.tensor(image).float() / 255, _masks(segments, count), iterations=REFINE_ITERATIONS, dilations=dilations)
+    numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
+
+    # 3. Back to the image's own size.
+    return numbers if scale == 1 else label(_masks(numbers, int(numbers.max()) + 1), (height, width)).numpy()
+
+
+def _masks(segments: np.ndarray, count: int) -> torch.Tensor:
+    """(H, W) numbers as maps (K, H, W) float32 of ones and zeros."""
+    return torch.stack([torch.from_numpy(segments == number).float() for number in range(count)])
+
+
+def by_appearance(labels: np.ndarray) -> np.ndarray:
+    """Labels of any shape as int32, 0..n-1 in the order in which they first appear."""
+    _, first, number = np.unique(labels.ravel(), return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return rank[number].astype(np.int32).reshape(labels.shape)
+
+
+def _unit_columns(values: np.ndarray) -> np.ndarray:
+    return values / np.maximum(np.linalg.norm(values, axis=0), np.finfo(np.float32).tiny)
+
+
+def _check(features: torch.Tensor, tau: float, alpha: float) -> None:
+    if features.ndim != 3 or features.shape[1] != features.shape[2] or not features.numel():
+        raise ValueError(f"features must be (C, R, R), not {tuple(features.shape)}")
+    if not 0 < tau <= 2:
+        raise UserError(f"tau = {tau} must be in (0, 2]: the cost of a normalised cut is never above 2")
+    if not 0 < alpha < float("inf"):
+        raise UserError(f"alpha = {alpha} must be above 0")
+    if features.shape[1] > LARGEST_SIDE:
+        raise UserError(
+            f"features of {features.shape[1]} × {features.shape[2]} positions are too many for a normalised cut, "
+            f"{LARGEST_SIDE} × {LARGEST_SIDE} at most: take a coarser level of the encoder, or a smaller image"
+        )
+    if not features.isfinite().all():
+        raise UserError("features are not numbers: half precision overflowed; use --dtype float32 or bfloat16")

@@ -1,0 +1,90 @@
+"""DiffSeg: segments of a photograph from its self-attention alone (Tian et al., "Diffuse, Attend, and Segment", CVPR 2024).
+
+Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps on exact arithmetic: its first
+round compares in float16, here every decision is float64's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from ..errors import UserError
+from .divergence import closer_than
+from .kmeans import kmeans
+from .sums import sums_of_members
+
+
+def diffseg(rows: torch.Tensor, *, num_points: int = 16, kl_thresholds: Sequence[float] = (1.1,) * 3, refine: bool = False) -> torch.Tensor:
+    """Object proposals (P, L, L) float64, a distribution over the positions each; `suppression.label` makes segments of them.
+
+    Args:
+        rows: (L², L²) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1.
+        num_points: anchors lie on a grid of num_points × num_points.
+        kl_thresholds: τ of every round, above 0; the first round merges positions into the anchors' proposals, the others proposals
+            with each other. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
+        refine: K-Means on the rows, begun at the proposals.
+
+    Raises UserError when the grid does not fit.
+    """
+    side = math.isqrt(len(rows))
+    if rows.device.type == "mps":
+        rows = rows.cpu()  # it has no float64
+
+    # 1. Iterative attention merging.
+    found = proposals(rows, num_points, kl_thresholds)
+
+    # 2. Optional refinement.
+    return (refined(rows, found) if refine else found).unflatten(1, (side, side))
+
+
+def proposals(rows: torch.Tensor, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
+    """Object proposals (P, N) float64, each a mean of rows: iterative attention merging with one threshold τ per round (section 3.3).
+
+    rows: (N, N) float32. Means are exact to float64's last digits but for rounding rows to multiples of about 1e-12.
+    """
+    # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
+    anchors = rows[anchor_positions(math.isqrt(len(rows)), num_points).to(rows.device)]
+    members = closer_than(anchors, rows, kl_thresholds[0])
+    found = sums_of_members(rows, members) / members.sum(1, keepdim=True)
+
+    # 2. Rounds 2 … N: proposals absorb each other.
+    for threshold in kl_thresholds[1:]:
+        found = merge(found, threshold)
+    return found
+
+
+def anchor_positions(latent_side: int, num_points: int) -> torch.Tensor:
+    """Flat indexes (num_points²,) of the anchors: an even grid, centred (16 points on 64: 1, 5, …, 61).
+
+    Raises UserError when num_points is not from 2 to latent_side.
+    """
+    if not 2 <= num_points <= latent_side:
+        raise UserError(f"num_points = {num_points} must be from 2 to {latent_side}, the side of the latents")
+    step = (latent_side - 1) // (num_points - 1)
+    start = (latent_side - 1 - step * (num_points - 1)) // 2
+    line = start + step * torch.arange(num_points)
+    return (line[:, None] * latent_side + line).flatten()
+
+
+def merge(found: torch.Tensor, threshold: float) -> torch.Tensor:
+    """One later round: in order, each proposal (P, N) that no earlier one absorbed becomes the mean of all that are closer than τ.
+
+    The mean counts proposals that were absorbed before, too, as the original does.
+    """
+    closer = closer_than(found, found, threshold).cpu()
+    absorbed = torch.zeros(len(found), dtype=torch.bool)
+    merged = []
+    for index, near in enumerate(closer):
+        if not absorbed[index]:
+            absorbed |= near
+            merged.append(found[near.to(found.device)].mean(0))
+    return torch.stack(merged)
+
+
+def refined(rows: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    """Proposals (P, N) after K-Means on the rows (N, N) begun at them; clusters that stay empty are dropped."""
+    labels, centres = kmeans(rows, len(found), initial=found)
+    return centres[labels.bincount(minlength=len(centres)) > 0]

@@ -1,0 +1,147 @@
+"""Segments of photographs without any class, in memory: what the model sees, what a method makes of it, one label map a photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..attention.features import capture_features
+from ..attention.fit import Window, cut, paste, windows
+from ..attention.generate import check_side
+from ..attention.levels import levels_of
+from ..attention.maps import AttentionMaps
+from ..attention.photograph import capture_clean, encode_images, run_clean
+from ..config.constants import SegmentConfig
+from ..config.photographs import Fit
+from ..errors import UserError
+from ..files.label_maps import resize_nearest
+from ..models.registry import Model
+from .aggregate import aggregate, level_weights
+from .diffcut import diffcut_scores, refine_segments
+from .diffseg import anchor_positions, diffseg
+from .kmeans import kmeans_proposals
+from .suppression import label
+from .tiles import merge_labels, merge_proposals
+
+Seen = AttentionMaps | torch.Tensor
+
+TIMESTEPS = {"diffseg": 300, "kmeans": 300, "diffcut": 50}
+"""The noise level that each method's authors tell the UNet."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Segments of one photograph.
+
+    label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, which is only outside a centre crop.
+    scores: of each segment in [0, 1]: how clearly its pixels belong to it, a mean over them. DiffSeg: of the winning proposal's share in
+        the sum of all. DiffCut: of the likeness (cosine) of their features to the segment's. K-Means only says yes or no: 1.
+    """
+
+    label_map: np.ndarray
+    scores: tuple[float, ...]
+
+
+def make_segments(
+    model: Model,
+    photos: Sequence[np.ndarray],
+    config: SegmentConfig,
+    *,
+    fit: Fit = "resize",
+    size: int | None = None,
+    counts: Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> list[Segments]:
+    """Segments of photographs (H, W, 3) uint8 of any size, in order.
+
+    fit, size: how a photograph meets the model's square, and its side in pixels. counts: with `k="truth"`, the number of segments of
+    each photograph. seed: of K-Means. batch_size: squares that go through the model together.
+    """
+    side = model.image_side if size is None else size
+    if config.k == "truth" and counts is None:
+        raise UserError("k = truth needs the number of segments of each photograph")
+    areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
+    squares = [cut(photo, window, side) for photo, own in zip(photos, areas, strict=True) for window in own]
+    owner = [number for number, own in enumerate(areas) for _ in own]
+    found = []
+    for start in range(0, len(squares), batch_size):
+        seen = look(model, squares[start : start + batch_size], config)
+        for number, one in zip(owner[start : start + batch_size], seen, strict=True):
+            k = config.k if config.k != "truth" else counts[number]  # type: ignore[index]  # checked above
+            found.append(propose(one, config, k, seed))
+    results = []
+    for photo, own in zip(photos, areas, strict=True):
+        mine, found = found[: len(own)], found[len(own) :]
+        results.append(_whole(photo, own, mine, config))
+    return results
+
+
+def _whole(photo: np.ndarray, own: Sequence[Window], found: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
+    """The proposals (P, R, R) of a photograph's windows as segments of all of it."""
+    shape = (photo.shape[0], photo.shape[1])
+    if len(own) == 1:
+        label_map = label(found[0], (own[0].height, own[0].width)).numpy()
+        if config.method == "diffcut" and config.refine:
+            label_map = refine_segments(photo[own[0].slices], label_map)
+        whole = paste(label_map, own[0], shape)
+    elif config.method == "diffseg":
+        whole = merge_proposals(own, found, shape, kl_threshold=config.thresholds[-1])
+    else:
+        whole = merge_labels(own, [maps.argmax(0) for maps in found], shape)
+    return Segments(whole, _scores(whole, own, found, config.method))
+
+
+def _scores(label_map: np.ndarray, own: Sequence[Window], found: Sequence[torch.Tensor], method: str) -> tuple[float, ...]:
+    """The `scores` of Segments, read at each window's positions, as the proposals are; one too small to meet any has the mean of all."""
+    sums, counts = np.zeros(int(label_map.max()) + 1), np.zeros(int(label_map.max()) + 1)
+    for window, maps in zip(own, found, strict=True):
+        clear = maps.double().amax(0).clamp(0, 1) if method == "diffcut" else maps.double().amax(0) / maps.double().sum(0)
+        ids = resize_nearest(label_map[window.slices], *maps.shape[1:]).ravel()
+        sums += np.bincount(ids, clear.flatten().cpu().numpy(), minlength=len(sums))
+        counts += np.bincount(ids, minlength=len(sums))
+    mean = float(sums.sum() / counts.sum())
+    return tuple(float(s / c) if c else mean for s, c in zip(sums, counts, strict=True))
+
+
+def check_fits(model: Model, config: SegmentConfig, size: int | None) -> None:
+    """Raise UserError where dividing photographs could not succeed with this model at this size; needs no computation."""
+    side = check_side(model, model.image_side if size is None else size, "size")
+    latent_side = side // model.pipe.vae_scale_factor
+    if config.method == "diffcut":
+        return
+    level_weights([latent_side // level for level in levels_of(model.pipe.unet.config)], latent_side, config.weights)
+    if config.method == "diffseg":
+        anchor_positions(latent_side, config.num_points)
+    elif isinstance(config.k, int) and config.k > latent_side**2:
+        raise UserError(f"k = {config.k} must be from 1 to {latent_side**2}, the number of positions")
+
+
+def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
+    """What a method needs to know of images (S, S, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention
+    whose rows sum to 1, or for DiffCut the encoder's features. It depends on `timestep_of(config)` and on which of the two only."""
+    latents = encode_images(model, squares)
+    timestep = timestep_of(config)
+    if config.method == "diffcut":
+        with capture_features(model.pipe.unet) as recorder:
+            run_clean(model, latents, timestep=timestep)
+        return list(recorder.features())
+    return capture_clean(model, latents, timestep=timestep, kind="self")
+
+
+def timestep_of(config: SegmentConfig) -> int:
+    return TIMESTEPS[config.method] if config.timestep is None else config.timestep
+
+
+def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+    """Proposals (P, R, R) of one image: each a map that is high where its segment is. k, seed: of K-Means."""
+    if isinstance(seen, torch.Tensor):
+        return diffcut_scores(seen, tau=config.cut_threshold, alpha=config.cut_power)
+    rows = aggregate(seen.self_attention, seen.latent_side, config.weights)
+    if config.method == "kmeans":
+        assert k is not None
+        return kmeans_proposals(rows, k, seed=seed)
+    return diffseg(rows, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)

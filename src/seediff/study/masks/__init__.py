@@ -1,0 +1,1 @@
+"""Studies of masks against exact ones."""

@@ -1,0 +1,180 @@
+"""Does the confidence that `filter` goes by rank masks by how good they are? Masks of held-out scenes against the exact ones.
+
+Every method masks the same captured attention with the model's constants for it. Of each mask the study has the confidence, as `filter`
+computes it from the files (soft masks of 255 levels), and the IoU with the exact mask; a picture's confidence is that of its least certain
+class. Intervals are percentile bootstraps over pictures, in which everything is ranked and dropped anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ...config.constants import CaptureConfig, MaskConfig
+from ...config.presets import model_preset
+from ...dataset.quality.select import confidence
+from ...files.outputs import make_writable, write_atomic
+from ...masks.make import make_masks
+from ...metrics.masks import iou
+from ...mini.world.packaged import load_scenes
+from ...models.registry import load_model
+from ..bars import study_progress
+from ..results import json_bytes
+from .contest import Layers
+from .score import captured, exact_masks
+
+METHODS = ("seediff", "ca", "ca_sa")
+DROPPED = (0.0, 0.1, 0.2, 0.3)
+"""Shares of the pictures, the least certain ones, that are dropped."""
+DRAWS, LEVEL = 1000, 0.95
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of one method: values (P,) of (picture, class) pairs. pictures: the number of each pair's picture, from 0, in order."""
+
+    pictures: np.ndarray
+    confidence: np.ndarray
+    iou: np.ndarray
+
+
+def run_confidence(
+    scenes: int = 500,
+    out: Path = Path("confidence-study"),
+    *,
+    model: str = "mini",
+    scene_set: Literal["truth", "shift"] = "truth",
+    json_path: Path | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Measure on the first `scenes` of `scene_set`; write results.md and results.json to `out`; return the result.
+
+    Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
+    """
+    started = time.monotonic()
+    held = load_scenes(scene_set, scenes)
+    make_writable(out, json_path)
+    loaded = load_model(model, device=device)
+    configs = {method: constants(model, method) for method in METHODS}
+    found: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
+    with study_progress() as progress:
+        groups: list[Layers] = list(dict.fromkeys(capture.layers for _, capture in configs.values()))
+        for index, scene, maps in captured(loaded, held, groups, seed=seed + 1, progress=progress, label=scene_set):
+            exact = exact_masks(scene).numpy()
+            for method, (mask, capture) in configs.items():
+                made = make_masks(scene.image, maps[capture.layers], scene.classes, mask)
+                soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
+                for i, truth in enumerate(exact):
+                    sure = confidence(made.label_map, soft[i], i + 1)
+                    found[method].append((index, sure, iou(made.label_map == i + 1, truth)))
+    result = {
+        "model": loaded.name,
+        "scene_set": scene_set,
+        "scenes": scenes,
+        "seed": seed,
+        "recommended": model_preset(model).get("mask", {}).get("method", MaskConfig.method),
+        "methods": {method: figures(as_masks(rows), seed=seed) for method, rows in found.items()},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    for path in (out / "results.json", *([json_path] if json_path else [])):
+        write_atomic(path, json_bytes(result))
+    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
+    return result
+
+
+def constants(model: str, method: str) -> tuple[MaskConfig, CaptureConfig]:
+    """The model's own constants for a method, else its paper's."""
+    preset = model_preset(model, method)
+    return MaskConfig(**{**preset.get("mask", {}), "method": method}), CaptureConfig(**preset.get("capture", {}))
+
+
+def as_masks(rows: Sequence[tuple[int, float, float]]) -> Masks:
+    pictures, sure, ious = (np.array(column) for column in zip(*rows, strict=True))
+    return Masks(pictures, sure, ious)
+
+
+def figures(masks: Masks, *, seed: int = 0) -> dict[str, Any]:
+    """Spearman's correlation over the masks, and by the share of pictures dropped: mean IoU of the masks that stay, how much that gains,
+    and what dropping the pictures of lowest mean IoU would give. Each as [value, low, high]."""
+    mean = np.bincount(masks.pictures, masks.iou) / np.maximum(np.bincount(masks.pictures), 1)
+    worst = Masks(masks.pictures, mean[masks.pictures], masks.iou)
+
+    def gain(share: float) -> Callable[[Masks], float]:
+        return lambda some: kept_iou(some, share) - kept_iou(some, 0)
+
+    return {
+        "pairs": len(masks.iou),
+        "pictures": len(np.unique(masks.pictures)),
+        "spearman": interval(masks, spearman, seed),
+        "dropped": {
+            f"{share:.0%}": {
+                "iou": interval(masks, lambda some, share=share: kept_iou(some, share), seed),
+                "gain": interval(masks, gain(share), seed),
+                "best_possible": round(kept_iou(worst, share), 4),
+            }
+            for share in DROPPED
+        },
+    }
+
+
+def spearman(masks: Masks) -> float:
+    """Rank correlation of confidence and IoU, in [-1, 1]; ties have their mean rank. 0 when one of them is the same everywhere."""
+    ranks = np.stack([rankdata(masks.confidence), rankdata(masks.iou)])
+    centred = ranks - ranks.mean(1, keepdims=True)
+    scale = np.sqrt((centred**2).sum(1).prod())
+    return float((centred[0] * centred[1]).sum() / scale) if scale else 0.0
+
+
+def kept_iou(masks: Masks, share: float) -> float:
+    """Mean IoU of the masks of the pictures that stay when the `share` of least certain ones is dropped, the later of equals first."""
+    starts = np.flatnonzero(np.diff(masks.pictures, prepend=-1))
+    lowest = np.minimum.reduceat(masks.confidence, starts)
+    counts = np.diff(np.append(starts, len(masks.iou)))
+    sums = np.add.reduceat(masks.iou, starts)
+    stays = np.argsort(-lowest, kind="stable")[: len(lowest) - round(share * len(lowest))]
+    return float(sums[stays].sum() / counts[stays].sum())
+
+
+def interval(masks: Masks, figure: Callable[[Masks], float], seed: int) -> list[float]:
+    """[value, low, high] of a figure, by a percentile bootstrap over pictures."""
+    starts = np.flatnonzero(np.diff(masks.pictures, prepend=-1))
+    ends = np.append(starts[1:], len(masks.iou))
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(DRAWS):
+        drawn = rng.integers(0, len(starts), len(starts))
+        sizes = (ends - starts)[drawn]
+        rows = np.repeat(starts[drawn] - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+        values.append(figure(Masks(np.repeat(np.arange(len(drawn)), sizes), masks.confidence[rows], masks.iou[rows])))
+    low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return [round(float(value), 4) for value in (figure(masks), low, high)]
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """results.md: a table of correlations and of mean IoU by what is dropped."""
+    lines = [
+        "# Confidence against the truth",
+        "",
+        f"{result['model']}, {result['scenes']} scenes of '{result['scene_set']}'; recommended method: {result['recommended']}. "
+        "Mean IoU of the masks that stay when the least certain pictures are dropped, its 95 % bootstrap interval over pictures, and in "
+        "brackets what dropping the truly worst ones would give.",
+        "",
+        "| method | masks | Spearman | " + " | ".join(f"drop {share:.0%}" for share in DROPPED) + " | gain at 30 % |",
+        "|" + "---|" * (4 + len(DROPPED)),
+    ]
+    for name, row in result["methods"].items():
+        kept = [f"{_shown(one['iou'])} [{one['best_possible']:.3f}]" for one in row["dropped"].values()]
+        last = list(row["dropped"].values())[-1]["gain"]
+        lines.append(f"| {name} | {row['pairs']} | {_shown(row['spearman'])} | {' | '.join(kept)} | {_shown(last)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: Sequence[float]) -> str:
+    return f"{value[0]:.3f} ({value[1]:.3f}–{value[2]:.3f})"

@@ -1,0 +1,112 @@
+"""The constants that a study measures with: sought on the `tune` scenes, or taken from an earlier study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from ...attention.levels import level_name
+from ...errors import UserError
+from ...mini.world.scene import Scene
+from ...models.registry import Model
+from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, PAPER, SEED_LEVELS, Setting, pamr_name
+from .tune import Trial, best, tune
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Settings by (kind, name) as `choose` gives them, and the model's preset as `preset` gives it.
+
+    tune_scenes: how many scenes they were sought on. trials: everything tried; None when they are an earlier study's.
+    """
+
+    chosen: dict[tuple[str, str], Setting]
+    preset: dict[str, Any]
+    tune_scenes: int
+    trials: list[Trial] | None
+
+    def about(self) -> dict[str, Any]:
+        """What a study's result says of them, which `read_constants` reads again."""
+        settings = [{"kind": kind, "name": name, **setting.table()} for (kind, name), setting in self.chosen.items()]
+        return {"tune_scenes": self.tune_scenes, "preset": self.preset, "settings": settings}
+
+
+def seek_constants(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress) -> Constants:
+    """The best on these scenes."""
+    trials = tune(model, scenes, seed=seed, progress=progress)
+    return Constants(choose(trials), preset(trials), len(scenes), trials)
+
+
+def read_constants(path: Path) -> Constants:
+    """The constants in the results.json of an earlier study. Raises UserError naming the file when it holds none."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        chosen = {(row["kind"], row["name"]): Setting.from_table(row) for row in result["settings"]}
+        constants = Constants(chosen, dict(result["preset"]), int(result["tune_scenes"]), None)
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"constants '{path}': not the results.json of a study ({why})") from error
+    missing = [f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen]
+    if missing:
+        raise UserError(f"constants '{path}': has no settings for {', '.join(missing)}; `seediff study truth` writes a file with all")
+    return constants
+
+
+def choose(trials: Sequence[Trial]) -> dict[tuple[str, str], Setting]:
+    """Which settings go to the held-out scenes: (kind, name) → setting.
+
+    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
+    baseline; seed_side and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best.
+    """
+    chosen: dict[tuple[str, str], Setting] = {}
+    for method in METHOD_NAMES:
+        chosen["own_best", method] = best(trials, method, lambda s: s.config.pamr).setting
+        chosen["own_best_without", method] = best(trials, method, lambda s: not s.config.pamr).setting
+        chosen["paper", method] = PAPER[method]
+        chosen["paper_without", method] = PAPER[method].with_config(pamr=False)
+
+    def fixed(method: str, **values: Any) -> Setting:
+        """The method's best with PAMR among settings that have these constants."""
+        return best(trials, method, lambda s: s.config.pamr and all(getattr(s.config, k) == v for k, v in values.items())).setting
+
+    for side in (4, 2, 1):
+        chosen["ca_side", level_name(side)] = fixed("ca", expand_levels=(side,))
+    for side in SEED_LEVELS:
+        chosen["seed_side", level_name(side)] = fixed("seediff", seed_level=side)
+        chosen["seed_side_paper", level_name(side)] = PAPER["seediff"].with_config(seed_level=side)
+    for group in LAYERS:
+        chosen["variant", f"layers {group}"] = best(trials, "seediff", lambda s, group=group: s.config.pamr and s.layers == group).setting
+    for levels in LEVELS:
+        chosen["variant", "expand " + " ".join(level_name(side) for side in levels)] = fixed("seediff", expand_levels=levels)
+    for width in PAMR_WIDTHS:
+        picked = fixed("seediff", pamr_dilations=width)
+        chosen["variant", f"pamr {pamr_name(picked.config)}"] = picked
+    return chosen
+
+
+def preset(trials: Sequence[Trial]) -> dict[str, Any]:
+    """A model's own constants, as `presets.py` reads them: `methods` by the name that `--method` takes, `method` the one
+    recommended, which is the best on the tuning scenes, and `note`, why.
+
+    SeeDiff's own constants are those of the whole of it, background refinement included. Only when one of its ablations (CAA,
+    CRE, IRE) is the best of all do they become that ablation's, because it is then what is recommended; the note says so.
+    """
+    top = {method: best(trials, method) for method in METHOD_NAMES}
+    winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
+    methods = {name: top[name] for name in ("seediff", "ca", "ca_sa")}
+    note = f"{winner} is the best on the tuning scenes"
+    if winner not in methods:
+        methods["seediff"] = top[winner]
+        note += ": an ablation of seediff, whose switches the constants of seediff here therefore are; the whole of seediff is behind"
+    note += "; mean IoU: " + ", ".join(f"{method} {top[method].iou:.4f}" for method in METHOD_NAMES)
+    tables = {name: trial.setting.table() for name, trial in methods.items()}
+    return {
+        "method": top[winner].setting.config.method,
+        "methods": {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()},
+        "note": note,
+    }

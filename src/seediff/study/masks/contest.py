@@ -1,0 +1,153 @@
+"""Who competes, and with what: each method at the paper's constants, and the grid in which its own best is sought.
+
+An honest contest: every method, the baselines too, may choose which layers are averaged, its levels, its own constants,
+PAMR's dilations (or no PAMR) and its threshold. A method with fewer constants has a smaller grid, never a coarser one.
+
+The grids have 296 soft masks in all (CA and CAA 12 each, CRE 32, CA·SA 48, IRE and SeeDiff 96 each), every one of which
+meets every threshold; `contenders` says which of them meet PAMR, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ...attention.capture import Layers
+from ...config.constants import MaskConfig
+
+LAYERS: tuple[Layers, ...] = ("all", "up")
+METHOD_NAMES = ("ca", "ca_sa", "caa", "cre", "ire", "seediff")
+BETAS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+"""Thresholds tried: every one is swept at the price of one."""
+
+PAMR_WIDTHS: tuple[tuple[int, ...] | None, ...] = (None, (1, 2, 4, 8))
+"""PAMR's dilations tried: the paper's, scaled to the image's side, and a fixed set."""
+
+ALPHAS = (0.3, 0.4, 0.5, 0.6)
+LEVELS = ((4, 2, 1), (4, 2), (2, 1), (2,))
+CROSS_LEVELS = ((4, 2, 1), (4, 2), (2, 1), (4,), (2,), (1,))
+SEED_LEVELS = (4, 2, 1)
+"""Cross-attention that gives the seeds. One that is finer than the first level expanded is averaged down to it: it brings other
+layers' attention, not finer seeds."""
+
+LEADERS = 4
+"""How many of a method's soft masks meet PAMR for their rank alone; see `contenders`."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One competitor's constants: which layers are averaged, and how the mask is made from them."""
+
+    config: MaskConfig = field(default_factory=MaskConfig)
+    layers: Layers = "all"
+
+    def with_config(self, **changes: Any) -> Setting:
+        """The same with some of its constants changed."""
+        return replace(self, config=replace(self.config, **changes))
+
+    def without_refinement(self) -> Setting:
+        """The same soft mask before PAMR: settings that differ only in PAMR or threshold share it."""
+        plain = MaskConfig()
+        return self.with_config(beta=plain.beta, pamr=plain.pamr, pamr_dilations=plain.pamr_dilations)
+
+    def table(self) -> dict[str, Any]:
+        """What defines it, for programs, in JSON's types: the method, and what differs from the paper's constants."""
+        paper = MaskConfig()
+        mask = {f.name: getattr(self.config, f.name) for f in fields(MaskConfig) if getattr(self.config, f.name) != getattr(paper, f.name)}
+        method = mask.pop("method", paper.method)
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in mask.items()}
+        return {"method": method, "mask": plain, "capture": {"layers": self.layers}}
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Setting:
+        """The setting whose `table` this is. KeyError, TypeError or UserError when it is none."""
+        mask: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table["mask"].items()}
+        layers = table["capture"]["layers"]
+        if layers not in LAYERS:
+            raise KeyError(f"layers = {layers}")
+        return cls(MaskConfig(method=table["method"], **mask), layers)
+
+    def constants(self) -> dict[str, Any]:
+        """What defines it, for tables: only the constants that its method uses."""
+        config = self.config
+        shown: dict[str, Any] = {"layers": self.layers, "beta": config.beta, "pamr": pamr_name(config)}
+        if config.method == "ca_sa":
+            return shown | {"tau": config.tau, "self_level": config.self_level, "seed_level": config.seed_level}
+        shown["levels"] = list(config.expand_levels)
+        if config.method == "ca" or config.expansion == "none":
+            return shown
+        shown["alpha"] = config.alpha
+        return shown | ({"seed_level": config.seed_level} if config.expansion == "iterative" else {})
+
+
+def pamr_name(config: MaskConfig) -> str:
+    """How PAMR is set, in a word: `off`, `scaled` or its dilations."""
+    if not config.pamr:
+        return "off"
+    return "scaled" if config.pamr_dilations is None else " ".join(str(d) for d in config.pamr_dilations)
+
+
+PAPER: dict[str, Setting] = {
+    "ca": Setting(MaskConfig(method="ca")),
+    "ca_sa": Setting(MaskConfig(method="ca_sa")),
+    "caa": Setting(MaskConfig(expansion="none", background=False)),
+    "cre": Setting(MaskConfig(expansion="parallel", background=False)),
+    "ire": Setting(MaskConfig(background=False)),
+    "seediff": Setting(MaskConfig()),
+}
+"""Every method at the constants of its paper."""
+
+
+def grid(method: str) -> list[Setting]:
+    """The settings of `method` whose soft masks differ; each meets every PAMR width, no PAMR, and every threshold."""
+    paper = PAPER[method].config
+    if method == "ca_sa":
+        configs = [
+            replace(paper, tau=tau, self_level=self_level, seed_level=seed_level)
+            for tau, (self_level, seed_level) in product((1, 2, 4, 8), ((2, 4), (2, 2), (2, 1), (4, 4), (1, 2), (1, 1)))
+        ]
+    elif method in ("ca", "caa"):
+        configs = [replace(paper, expand_levels=levels) for levels in CROSS_LEVELS]
+    elif method == "cre":
+        configs = [replace(paper, alpha=alpha, expand_levels=levels) for alpha, levels in product(ALPHAS, LEVELS)]
+    else:
+        configs = [
+            replace(paper, alpha=alpha, expand_levels=levels, seed_level=seed_level)
+            for alpha, levels, seed_level in product(ALPHAS, LEVELS, SEED_LEVELS)
+        ]
+    return [Setting(config, layers) for layers in LAYERS for config in configs]
+
+
+def refinements(setting: Setting) -> list[Setting]:
+    """The setting without PAMR and with each of its widths."""
+    return [setting.with_config(pamr=False), *(setting.with_config(pamr=True, pamr_dilations=width) for width in PAMR_WIDTHS)]
+
+
+def contenders(ranked: Sequence[tuple[Setting, float]]) -> list[Setting]:
+    """Which of a method's settings, each with its mean IoU without PAMR, are worth PAMR, which costs more than all else.
+
+    Those are the paper's, the leaders, and for every value of every constant the best that has it: so a constant that PAMR
+    suits better than the others is not lost, and reports can fix any one constant. The rest is far behind before PAMR already.
+    """
+    order = [setting for setting, _ in sorted(ranked, key=lambda pair: -pair[1])]
+    papers = {setting.without_refinement() for setting in PAPER.values()}
+    kept = dict.fromkeys(setting for setting in order if setting.without_refinement() in papers)
+    kept |= dict.fromkeys(order[:LEADERS])
+    seen = set()
+    for setting in order:
+        for value in _values(setting):
+            if value not in seen:
+                seen.add(value)
+                kept[setting] = None
+    return list(kept)
+
+
+def _values(setting: Setting) -> Iterator[tuple[str, Any]]:
+    config = setting.config
+    yield "layers", setting.layers
+    for name in ("alpha", "expand_levels", "seed_level", "self_level", "tau"):
+        yield name, getattr(config, name)

@@ -1,0 +1,192 @@
+"""How well presence scores tell the classes that a scene holds from those it does not.
+
+Every held-out scene is asked in three ways: with one sentence that names its own classes and 0 to 3 others in random order
+(`several`), with sentences of one class, once one that is there and once one that is not (`one`), and about all classes of the world,
+in as many sentences as they need (`many`: one in eleven is there).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ...attention.photograph import encode_images
+from ...config.photographs import PRESENCE
+from ...config.presets import model_thresholds
+from ...files.outputs import make_writable, write_atomic
+from ...masks.answers import MOST_ABSENT, Answers, best_threshold, questions
+from ...masks.presence import find_classes
+from ...metrics.masks import auc, bootstrap_ci
+from ...mini.world.packaged import load_scenes
+from ...mini.world.scene import CLASSES, Scene
+from ...models.registry import Model, load_model
+from ...segments.naming import split_prompts
+from ..bars import study_progress
+from ..results import csv_bytes, json_bytes
+
+BATCH = 16
+DRAWS = 1000
+COLUMNS = ("group", "pairs", "present", "auc", "auc_ci95", "precision", "precision_ci95", "recall", "recall_ci95")
+
+
+def run_presence(
+    scenes: int = 500,
+    out: Path = Path("presence"),
+    *,
+    model: str = "mini",
+    scene_set: Literal["truth", "shift"] = "truth",
+    tune_scenes: int = 200,
+    json_path: Path | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Measure presence scores on the first `scenes` of `scene_set`; write results.md, .csv and .json to `out`; return the result.
+
+    `default` is at the threshold that `seediff mask` has, `tuned` at the one that is best on the first `tune_scenes` of the tuning set:
+    the highest balanced accuracy, the mean of those of the three ways to ask. AUC needs no threshold.
+
+    Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
+    """
+    started = time.monotonic()
+    held, tuning = load_scenes(scene_set, scenes), load_scenes("tune", tune_scenes)
+    make_writable(out, json_path)
+    loaded = load_model(model, device=device)
+    with study_progress() as progress:
+        threshold = best_threshold(ask(loaded, tuning, seed=seed, progress=progress, label="tuning"))
+        answers = ask(loaded, held, seed=seed + 1, progress=progress, label=scene_set)
+    default = model_thresholds(model).get("presence", PRESENCE)
+    result = {
+        "model": loaded.name,
+        "scene_set": scene_set,
+        "scenes": scenes,
+        "tune_scenes": tune_scenes,
+        "default": {"threshold": default, "groups": figures(answers, default)},
+        "tuned": {"threshold": threshold, "groups": figures(answers, threshold)},
+        "seed": seed,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    for path in (out / "results.json", *([json_path] if json_path else [])):
+        write_atomic(path, json_bytes(result))
+    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
+    rows = [{"threshold": limit, **{key: "" if value is None else value for key, value in row.items()}} for limit, row in _rows(result)]
+    write_atomic(out / "results.csv", csv_bytes(rows))
+    return result
+
+
+def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress, label: str) -> Answers:
+    """Every scene's questions, answered by the scores that `seediff mask` goes by."""
+    task = progress.add_task(label, total=len(scenes))
+    rows: list[tuple[str, int, int, bool, float]] = []
+    for start in range(0, len(scenes), BATCH):
+        batch = list(enumerate(scenes))[start : start + BATCH]
+        asked = [
+            (index, scene, group, classes) for index, scene in batch for group, classes in questions(scene.classes, CLASSES, index, seed)
+        ]
+        sentences = [split_prompts(model.pipe.tokenizer, classes) for *_, classes in asked]
+        latents = encode_images(model, [scene.image for _, scene in batch])
+        found = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
+        for (index, scene, group, classes), scores in zip(asked, found, strict=True):
+            absent = sum(name not in scene.classes for name in classes)
+            rows += [(group, absent, index, name in scene.classes, scores[name]) for name in classes]
+        progress.advance(task, len(batch))
+    return Answers(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
+    """A row a group: pairs, how many are present, AUC, precision and recall at the threshold, with 95 % intervals over scenes.
+
+    None where a figure is not defined: AUC when all or none are present, precision when nothing reaches the threshold.
+    """
+    several = answers.group == "several"
+    groups = {name: answers.group == name for name in ("several", "one", "many")}
+    groups |= {f"{n} absent": several & (answers.absent == n) for n in range(MOST_ABSENT + 1)}
+    rows = []
+    for name, chosen in groups.items():
+        some = answers.where(chosen)
+        found = some.score >= threshold
+        row: dict[str, Any] = {"group": name, "pairs": len(found), "present": int(some.present.sum())}
+        row |= _auc(some)
+        row |= _share("precision", some.present[found], some.scene[found])
+        row |= _share("recall", found[some.present], some.scene[some.present])
+        rows.append(row)
+    return rows
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The result as a Markdown table a threshold."""
+    lines = [
+        "# Presence scores",
+        "",
+        ", ".join(f"{key} {result[key]}" for key in ("model", "scene_set", "scenes", "tune_scenes")),
+        "",
+        "several: one sentence with the scene's classes and 0 to 3 others (n absent: those with n); one: sentences of one class, half of"
+        " them there; many: all classes of the world, in several sentences. Intervals: bootstrap over scenes.",
+    ]
+    last = None
+    for limit, row in _rows(result):
+        if limit != last:
+            lines += [
+                "",
+                f"## Threshold {limit}",
+                "",
+                "| | pairs | present | AUC | 95 % | precision | 95 % | recall | 95 % |",
+                "|---" * 9 + "|",
+            ]
+            last = limit
+        lines.append("| " + " | ".join(_cell(row[key]) for key in COLUMNS) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def show(result: Mapping[str, Any], out: Path) -> None:
+    """Print the tables and where everything is."""
+    console = Console()
+    shares = ("auc", "precision", "recall")
+    for name in ("default", "tuned"):
+        table = Table("", "pairs", "AUC", "precision", "recall", title=f"{name} threshold {result[name]['threshold']}")
+        for row in result[name]["groups"]:
+            cells = ["–" if row[key] is None else "{:.2f} ({:.2f}–{:.2f})".format(row[key], *row[f"{key}_ci95"]) for key in shares]
+            table.add_row(row["group"], str(row["pairs"]), *cells)
+        console.print(table)
+    console.print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}", soft_wrap=True)
+
+
+def _auc(answers: Answers) -> dict[str, Any]:
+    """AUC and its bootstrap interval, drawing whole scenes."""
+    if answers.present.all() or not answers.present.any():
+        return {"auc": None, "auc_ci95": None}
+    _, owner = np.unique(answers.scene, return_inverse=True)
+    scenes = int(owner.max()) + 1
+    rng = np.random.default_rng(0)
+    drawn = []
+    for times in rng.multinomial(scenes, np.full(scenes, 1 / scenes), size=DRAWS):
+        rows = np.repeat(np.arange(len(owner)), times[owner])
+        drawn.append(auc(answers.score[rows], answers.present[rows]))
+    low, high = np.nanquantile(drawn, (0.025, 0.975))
+    return {"auc": round(auc(answers.score, answers.present), 4), "auc_ci95": [round(float(low), 4), round(float(high), 4)]}
+
+
+def _share(name: str, values: np.ndarray, scenes: np.ndarray) -> dict[str, Any]:
+    """A mean of booleans and its bootstrap interval over scenes."""
+    if not len(values):
+        return {name: None, f"{name}_ci95": None}
+    return {name: round(float(values.mean()), 4), f"{name}_ci95": [round(x, 4) for x in bootstrap_ci(values, scenes)]}
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name in ("default", "tuned"):
+        yield from ((f"{result[name]['threshold']} ({name})", row) for row in result[name]["groups"])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return f"{value[0]:.3f}–{value[1]:.3f}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

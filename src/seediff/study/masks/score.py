@@ -1,0 +1,208 @@
+"""From scenes to numbers: one capture a scene serves every setting, and one sweep serves every threshold.
+
+Shape letters: S settings, C classes of a scene, T thresholds, P (image, class) pairs of all scenes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import Progress
+
+from ...attention.levels import level_name
+from ...attention.maps import AttentionMaps
+from ...attention.photograph import capture_groups
+from ...config.constants import CaptureConfig
+from ...masks.make import enlarge, refine
+from ...masks.methods import soft_mask
+from ...metrics.masks import bootstrap_ci, boundary_f, per_class_iou
+from ...mini.world.scene import CLASS_IDS, Scene
+from ...models.registry import Model
+from .contest import Layers, Setting
+
+TIMESTEPS = (50, 150, 250, 350, 450, 550)
+"""Noise levels at which a scene's attention is captured and averaged."""
+BATCH = 16
+
+
+def captured(
+    model: Model, scenes: Sequence[Scene], layers: Sequence[Layers], *, seed: int, progress: Progress, label: str
+) -> Iterator[tuple[int, Scene, dict[Layers, AttentionMaps]]]:
+    """Every scene with its index and its attention, captured with its caption, a batch at a time; nothing is kept."""
+    task = progress.add_task(label, total=len(scenes))
+    for start in range(0, len(scenes), BATCH):
+        batch = scenes[start : start + BATCH]
+        found = capture_groups(
+            model,
+            [s.image for s in batch],
+            [s.caption for s in batch],
+            [s.classes for s in batch],
+            timesteps=TIMESTEPS,
+            seed=seed,
+            capture=CaptureConfig(),
+            groups=layers,
+            indices=range(start, start + len(batch)),
+        )
+        for offset, scene in enumerate(batch):
+            yield start + offset, scene, {group: found[group][offset] for group in layers}
+            progress.advance(task)
+
+
+def small_masks(classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], settings: Sequence[Setting]) -> dict[Setting, torch.Tensor]:
+    """Soft masks (C, R, R) by `without_refinement` of every setting: settings that differ only in what follows share one, and
+    IRE's is what SeeDiff with the same constants has before its background refinement."""
+    wanted = dict.fromkeys(s.without_refinement() for s in settings)
+    order = sorted(wanted, key=lambda bare: not bare.config.background)  # SeeDiff before IRE
+    small: dict[Setting, torch.Tensor] = {}
+    for bare in order:
+        if bare in small:
+            continue
+        found = [soft_mask(maps[bare.layers], name, bare.config) for name in classes]
+        small[bare] = torch.stack([one.soft for one in found])
+        config = bare.config
+        before = bare.with_config(background=False)
+        if config.method == "seediff" and config.expansion == "iterative" and config.background and before in wanted:
+            last = f"expansion {level_name(config.expand_levels[-1])}"
+            small[before] = torch.stack([one.trace[last] for one in found])
+    return small
+
+
+def soft_masks(
+    image: np.ndarray, classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], settings: Sequence[Setting]
+) -> torch.Tensor:
+    """Soft masks (S, C, H, W) of every setting at the image's size, after PAMR where it has it."""
+    return refined_masks(image, small_masks(classes, maps, settings), settings)
+
+
+def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]) -> torch.Tensor:
+    """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once a width over all of
+    them, so that its weights are computed once."""
+    bare = [s.without_refinement() for s in settings]
+    before = {one: enlarge(small[one], image.shape[:2], one.config) for one in dict.fromkeys(bare)}
+    out = torch.stack([before[one] for one in bare])
+    widths: dict[tuple[int, ...] | None, list[int]] = {}
+    for index, setting in enumerate(settings):
+        if setting.config.pamr:
+            widths.setdefault(setting.config.pamr_dilations, []).append(index)
+    for rows in widths.values():
+        together = refine(image, out[rows].flatten(0, 1), settings[rows[0]].config)
+        out[rows] = together.unflatten(0, (len(rows), -1))
+    return out
+
+
+def winners(soft: torch.Tensor) -> torch.Tensor:
+    """(…, C, H, W) with each pixel's highest class kept (the first of equals) and the others zero: what a threshold then cuts."""
+    highest = soft.amax(-3)
+    taken = torch.zeros_like(highest, dtype=torch.bool)
+    kept = torch.empty_like(soft)
+    for index, one in enumerate(soft.unbind(-3)):  # a few classes: several times faster than an argmax over a strided dimension
+        wins = (one == highest) & ~taken
+        taken |= wins
+        torch.mul(one, wins, out=kept.select(-3, index))
+    return kept
+
+
+def sweep(soft: torch.Tensor, exact: torch.Tensor, betas: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intersections and unions (S, C, T), in pixels, of soft ≥ β with the exact masks, for every β at once.
+
+    soft (S, C, H, W) as `winners` gives it; exact (C, H, W) bool; betas rising, above 0.
+    """
+    settings, classes = soft.shape[:2]
+    thresholds = torch.as_tensor(np.asarray(betas), dtype=torch.float32, device=soft.device)
+    exact = exact.to(soft.device)
+    passed = torch.bucketize(soft, thresholds, right=True, out_int32=True)  # how many thresholds each value reaches
+    row = torch.arange(settings * classes, device=soft.device, dtype=torch.int32).view(settings, classes, 1, 1)
+    cells = passed.add_(row * (len(thresholds) + 1)).mul_(2).add_(exact)
+    counts = torch.bincount(cells.flatten(), minlength=settings * classes * (len(thresholds) + 1) * 2)
+    counts = counts.view(settings, classes, -1, 2)[:, :, 1:].flip(2).cumsum(2).flip(2)  # pixels that reach each threshold
+    intersections = counts[..., 1]
+    unions = counts.sum(-1) + exact.flatten(1).sum(1)[:, None] - intersections
+    return intersections.cpu().numpy(), unions.cpu().numpy()
+
+
+def exact_masks(scene: Scene) -> torch.Tensor:
+    """(C, H, W) bool, in the order of the scene's classes; label maps hold VOC's ids."""
+    return torch.from_numpy(np.stack([scene.label_map == CLASS_IDS[c] for c in scene.classes]))
+
+
+def label_map(masks: torch.Tensor) -> np.ndarray:
+    """(C, H, W) bool that do not overlap → (H, W) uint8, 0 = background, i + 1 = mask i."""
+    return (masks * torch.arange(1, len(masks) + 1).view(-1, 1, 1)).sum(0).to(torch.uint8).numpy()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How every setting did on every (image, class) pair.
+
+    intersections, unions: (S, P) pixels. boundary: (S, P), NaN where it was not asked for. classes, images, objects: (P,)
+    the pair's class, its image's index and how many objects that image shows.
+    """
+
+    intersections: np.ndarray
+    unions: np.ndarray
+    boundary: np.ndarray
+    classes: tuple[str, ...]
+    images: np.ndarray
+    objects: np.ndarray
+
+    def iou(self, setting: int) -> np.ndarray:
+        """(P,) IoU of every pair; 1 where prediction and mask are both empty."""
+        return np.where(self.unions[setting] > 0, self.intersections[setting] / np.maximum(self.unions[setting], 1), 1.0)
+
+    def summary(self, setting: int) -> dict[str, Any]:
+        """Figures of one setting.
+
+        iou: mean over (image, class) pairs, ci95 its bootstrap interval over images; miou: mean over classes of per_class,
+        which sums intersections and unions over the data set; boundary_f; single, several: iou by number of objects.
+        """
+        values = self.iou(setting)
+        per_class = per_class_iou(self.classes, self.intersections[setting], self.unions[setting])
+        result: dict[str, Any] = self._mean(values, np.ones(len(values), bool))
+        if not np.isnan(self.boundary[setting]).all():
+            result["boundary_f"] = round(float(np.nanmean(self.boundary[setting])), 4)
+        result["miou"] = round(float(np.mean(list(per_class.values()))), 4)
+        result["per_class"] = {c: round(v, 4) for c, v in per_class.items()}
+        for name, rows in (("single", self.objects == 1), ("several", self.objects > 1)):
+            if rows.any():
+                result[name] = self._mean(values, rows)
+        return result
+
+    def _mean(self, values: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+        low, high = bootstrap_ci(values[rows], self.images[rows])
+        return {"iou": round(float(values[rows].mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
+
+
+def score(
+    items: Iterable[tuple[int, Scene, Mapping[Layers, AttentionMaps]]], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()
+) -> Scores:
+    """Run every setting at its own threshold on every captured scene; boundary F only for `boundary_of`, which is slow."""
+    with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]
+    thresholds = torch.tensor([threshold(s) for s in settings]).view(-1, 1, 1, 1)
+    columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    about: list[tuple[str, int, int]] = []
+    for index, scene, maps in items:
+        predicted = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu() >= thresholds
+        exact = exact_masks(scene)
+        intersections = (predicted & exact).sum((2, 3)).numpy()
+        unions = (predicted | exact).sum((2, 3)).numpy()
+        for c, name in enumerate(scene.classes):
+            f = np.full(len(settings), np.nan)
+            for s in with_boundary:
+                f[s] = boundary_f(predicted[s, c].numpy(), exact[c].numpy())
+            columns.append((intersections[:, c], unions[:, c], f))
+            about.append((name, index, len(scene.classes)))
+    stacked = [np.stack(parts, 1) for parts in zip(*columns, strict=True)]
+    names, images, objects = zip(*about, strict=True)
+    return Scores(*stacked, classes=names, images=np.array(images), objects=np.array(objects))
+
+
+def threshold(setting: Setting) -> float:
+    """The setting's β as a number: studies sweep fixed thresholds."""
+    beta = setting.config.beta
+    if isinstance(beta, str):
+        raise ValueError(f"beta = '{beta}' has no fixed threshold to study")
+    return beta

@@ -1,0 +1,1 @@
+"""Studies of segments without classes."""

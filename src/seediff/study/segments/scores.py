@@ -1,0 +1,127 @@
+"""Many ways to divide an image, scored together: one look of the model an image and noise level serves all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from ...attention.fit import Window, cut
+from ...config.constants import SegmentConfig
+from ...evaluate.floors import floor_map
+from ...metrics.matching import Tally, contingency, count_segments, match, tally
+from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
+from ...models.registry import Model
+from ...segments.diffcut import refine_segments
+from ...segments.make import Seen, look, propose, timestep_of
+from ...segments.suppression import label
+from .colour_floor import floor_segments
+from .pairs import Pairs
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Floor:
+    """K-Means on colour and position, no model. k: "truth" for as many clusters as the label map shows classes."""
+
+    k: int | str
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A floor of `evaluate.floors`, which does not look at the picture. like: the earlier way that `grid` has as many segments as."""
+
+    floor: str
+    like: str = ""
+
+
+Way = SegmentConfig | Floor | Blind
+
+
+@dataclass
+class Outcome:
+    """How one way did: counts of every image, how many segments it made, and its label maps of the first images."""
+
+    tallies: list[Tally] = field(default_factory=list)
+    segments: list[int] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, IoU of each class that is
+        there, and the mean number of segments."""
+        counts = self.counts()
+        iou = class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))
+        intervals = bootstrap(counts)
+        return {
+            "acc": _short(accuracy(counts.tp.sum(0), counts.pixels.sum())),
+            "acc_ci95": [_short(v) for v in intervals.acc],
+            "miou": _short(mean_iou(iou)),
+            "miou_ci95": [_short(v) for v in intervals.miou],
+            "segments": round(float(np.mean(self.segments)), 2),
+            "per_class": {str(i): _short(v) for i, v in enumerate(iou) if not np.isnan(v)},
+        }
+
+    def counts(self) -> Tallies:
+        return stack(self.tallies)
+
+    def miou(self) -> float:
+        counts = self.counts()
+        return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
+
+
+def try_ways(
+    model: Model, pairs: Pairs, ways: Mapping[str, Way], *, progress: Progress, about: str, seed: int = 0, pictures: int = 0
+) -> dict[str, Outcome]:
+    """Every way on every pair. seed: of K-Means. pictures: of how many first images label maps are kept."""
+    tested = {name: Outcome() for name in ways}
+    task = progress.add_task(about, total=len(pairs))
+    for number, image, label_map, seen in _looked(model, pairs, list(ways.values())):
+        truth = max(1, count_segments(label_map, unlabelled=-1))
+        for name, way in ways.items():
+            pieces = tested[way.like].segments[-1] if isinstance(way, Blind) and way.like else truth
+            found = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
+            table = contingency(found, label_map, pairs.classes)
+            tested[name].tallies.append(tally(table, match([table])))
+            tested[name].segments.append(int(found.max()) + 1)
+            if number < pictures:
+                tested[name].pictures.append(found)
+        progress.advance(task)
+    return tested
+
+
+def divide(
+    image: np.ndarray, seen: Mapping[tuple[bool, int], Seen], way: Way, truth: int, size: Sequence[int], seed: int, *, pieces: int = 1
+) -> np.ndarray:
+    """Label map (H, W) int32 of one image by one way. truth: how many segments it has. pieces: how many a grid shall have."""
+    if isinstance(way, Blind):
+        return floor_map(way.floor, size[0], size[1], pieces=pieces)
+    if isinstance(way, Floor):
+        return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
+    k = truth if way.k == "truth" else way.k
+    assert k is None or isinstance(k, int)
+    found = label(propose(seen[_key(way)], way, k, seed), size).numpy()
+    return refine_segments(image, found) if way.method == "diffcut" and way.refine else found
+
+
+def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[tuple[bool, int], Seen]]]:
+    """Every pair with its number and all that the ways need to have seen of it."""
+    looks = {_key(way): way for way in ways if isinstance(way, SegmentConfig)}
+    side = model.image_side
+    for start in range(0, len(pairs), BATCH):
+        batch = [load() for load in pairs.load[start : start + BATCH]]
+        squares = [cut(image, Window(0, 0, *image.shape[:2]), side) for image, _ in batch]
+        seen = {key: look(model, squares, way) for key, way in looks.items()}
+        for offset, (image, label_map) in enumerate(batch):
+            yield start + offset, image, label_map, {key: one[offset] for key, one in seen.items()}
+
+
+def _key(way: SegmentConfig) -> tuple[bool, int]:
+    return way.method == "diffcut", timestep_of(way)
+
+
+def _short(value: Any) -> float:
+    return round(float(value), 4)

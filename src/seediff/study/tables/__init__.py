@@ -1,0 +1,1 @@
+"""Tables of the papers whose rows are trained segmenters."""

@@ -1,0 +1,420 @@
+"""Captured maps against a naive capture that keeps everything, and what capture must leave alone."""
+
+import re
+from collections import defaultdict
+
+import pytest
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import seediff.attention.capture
+from seediff.attention.capture import add_probabilities, attention_layers, capture_attention
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+
+STEPS = 3
+CONTEXT = 7
+
+
+class KeepEverything:
+    """The published way: eager attention, and the probabilities of every layer, step and head in a list."""
+
+    def __init__(self, name: str, kept: list) -> None:
+        self.name, self.kept = name, kept
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None):
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query = attn.head_to_batch_dim(attn.to_q(hidden_states)).double()
+        key = attn.head_to_batch_dim(attn.to_k(context)).double()
+        scores = query @ key.transpose(1, 2) * attn.scale
+        if attention_mask is not None:
+            scores = scores + attn.prepare_attention_mask(attention_mask, context.shape[1], len(hidden_states))
+        self.kept.append((self.name, scores.softmax(-1).unflatten(0, (-1, attn.heads))))
+        return AttnProcessor()(attn, hidden_states, encoder_hidden_states, attention_mask)
+
+
+def naive_maps(kept: list, images: int, normalize: bool = True) -> dict[tuple[str, int], torch.Tensor]:
+    """Equation 5 in float64: (kind, side) → (images, N, T), of the last `images` of each batch."""
+    by_side = defaultdict(list)
+    for name, probabilities in kept:
+        mean = probabilities[-images:].mean(1)
+        kind = "self" if "attn1" in name else "cross"
+        if normalize:
+            mean = mean / (mean.amax((1, 2), keepdim=True) if kind == "self" else mean.amax(1, keepdim=True))
+        by_side[kind, round(mean.shape[1] ** 0.5)].append(mean)
+    return {where: torch.stack(maps).mean(0) for where, maps in by_side.items()}
+
+
+def inputs(unet, images: int, step: int, guidance: bool, only: slice = slice(None)):
+    """Latents, timestep and context of one UNet call; the same for both halves of the batch but for the context."""
+    side, width = unet.config.sample_size, unet.config.cross_attention_dim
+    latents = torch.randn(images, 4, side, side, generator=torch.Generator().manual_seed(100 + step))[only]
+    context = torch.randn(images, CONTEXT, width, generator=torch.Generator().manual_seed(1))[only]
+    if guidance:
+        latents, context = torch.cat([latents, latents]), torch.cat([torch.zeros_like(context), context])
+    return {"sample": latents, "timestep": 900 - 100 * step, "encoder_hidden_states": context}
+
+
+@torch.no_grad()
+def run(unet, *, images=2, steps=STEPS, guidance=True, only=slice(None), **more):
+    return [unet(**inputs(unet, images, step, guidance, only), **more).sample for step in range(steps)]
+
+
+def captured(unet, config=CaptureConfig(), *, images=2, guidance=True, only=slice(None), steps=STEPS, **options) -> list[AttentionMaps]:  # noqa: B008
+    with capture_attention(unet, config, guidance=guidance, total_steps=steps, **options) as recorder:
+        run(unet, images=images, guidance=guidance, only=only, steps=steps)
+    count = recorder.images or 0
+    return recorder.maps([{"dog": (2,)}] * count, ["a dog"] * count)
+
+
+def assert_equal_maps(a: AttentionMaps, b: AttentionMaps, atol: float) -> None:
+    for kind in ("self_attention", "cross_attention"):
+        left, right = getattr(a, kind), getattr(b, kind)
+        assert list(left) == list(right)
+        for side in left:
+            torch.testing.assert_close(left[side], right[side], atol=atol, rtol=0)
+
+
+@pytest.fixture(params=["sd1_model", "sd2_model", "mini_model"])
+def unet(request):
+    return request.getfixturevalue(request.param).pipe.unet
+
+
+@pytest.mark.parametrize("guidance", [True, False])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_equals_naive_eager_capture(unet, guidance, normalize):
+    maps = captured(unet, CaptureConfig(normalize=normalize), guidance=guidance)
+    found, kept = unet.attn_processors, []
+    unet.set_attn_processor({key: KeepEverything(key, kept) for key in found})
+    run(unet, guidance=guidance)
+    unet.set_attn_processor(dict(found))
+    expected = naive_maps(kept, 2, normalize)
+    assert {("self", s) for s in maps[0].self_attention} | {("cross", s) for s in maps[0].cross_attention} == set(expected)
+    for image, of in enumerate(maps):
+        assert of.latent_side == 16
+        for side in of.self_attention:
+            torch.testing.assert_close(of.self_attention[side].double(), expected["self", side][image], atol=1e-5, rtol=0)
+            torch.testing.assert_close(of.cross_attention[side].double(), expected["cross", side][image], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "counts"),
+    [("sd1_model", {16: 5, 8: 5, 4: 5, 2: 1}), ("sd2_model", {16: 5, 8: 5, 4: 5, 2: 1}), ("mini_model", {16: 3, 8: 3, 4: 4})],
+)
+def test_layer_counts(model, counts, request):
+    unet = request.getfixturevalue(model).pipe.unet
+    with capture_attention(unet, CaptureConfig(), guidance=False) as recorder:
+        run(unet, images=1, steps=1, guidance=False)
+    assert recorder.layer_counts("self") == recorder.layer_counts("cross") == counts
+
+
+def test_output_is_bit_identical_and_the_unet_is_left_as_it_was(unet):
+    found = unet.attn_processors
+    plain = run(unet)
+    with capture_attention(unet, CaptureConfig(), guidance=True):
+        recorded = run(unet)
+    assert all(torch.equal(a, b) for a, b in zip(plain, recorded, strict=True))
+    assert unet.attn_processors == found
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in unet.modules())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_the_unet_is_left_as_it_was_after_an_exception(sd1_model, error):
+    unet = sd1_model.pipe.unet
+    found = unet.attn_processors
+    interrupt = unet.mid_block.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(error()))  # in the midst of a UNet call
+    with pytest.raises(error), capture_attention(unet, CaptureConfig(), guidance=True):
+        run(unet)
+    interrupt.remove()
+    assert unet.attn_processors == found
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in unet.modules())
+    assert captured(unet)  # and can be captured again
+
+
+def test_processors_that_were_set_before_make_the_output(sd1_model):
+    unet = sd1_model.pipe.unet
+    found = dict(unet.attn_processors)
+    unet.set_attention_slice("max")
+    sliced = unet.attn_processors
+    maps = captured(unet)
+    assert unet.attn_processors == sliced
+    unet.set_attn_processor(found)
+    assert_equal_maps(maps[0], captured(unet)[0], 1e-5)
+
+
+def test_capture_within_capture(sd1_model):
+    unet = sd1_model.pipe.unet
+    with capture_attention(unet, CaptureConfig(), guidance=True):
+        with pytest.raises(RuntimeError, match="already being captured"), capture_attention(unet, CaptureConfig(), guidance=True):
+            pass
+        run(unet)  # the first is not disturbed
+
+
+def test_batch_equals_single_images(unet):
+    together = captured(unet, images=3)
+    for image in range(3):
+        assert_equal_maps(captured(unet, images=3, only=slice(image, image + 1))[0], together[image], 1e-5)
+
+
+def test_block_size_changes_nothing(sd2_model, monkeypatch):
+    unet = sd2_model.pipe.unet
+    whole = captured(unet, images=3)
+    for size in (1, 10_000, 200_000):
+        monkeypatch.setitem(seediff.attention.capture.BLOCK_BYTES, "cpu", size)
+        assert_equal_maps(captured(unet, images=3)[1], whole[1], 1e-6)
+
+
+def test_attention_mask(sd1_model):
+    unet = sd1_model.pipe.unet
+    visible = torch.ones(4, CONTEXT)
+    visible[:, 4:] = 0
+    with capture_attention(unet, CaptureConfig(normalize=False), guidance=True) as recorder:
+        run(unet, encoder_attention_mask=visible)
+    cross = recorder.maps([{}] * 2, [""] * 2)[1].cross_attention[16]
+    assert cross[:, 4:].max() == 0
+    torch.testing.assert_close(cross.sum(1), torch.ones(256))
+
+
+def test_levels(sd1_model):
+    maps = captured(sd1_model.pipe.unet, levels=(1, 4))[0]
+    assert list(maps.self_attention) == list(maps.cross_attention) == [16, 4]
+
+
+@pytest.mark.parametrize(("layers", "counts"), [("up", {16: 3, 8: 3, 4: 3, 2: 1}), ("down", {16: 2, 8: 2, 4: 2, 2: 1})])
+def test_layers(sd2_model, layers, counts):
+    with capture_attention(sd2_model.pipe.unet, CaptureConfig(layers=layers), guidance=True) as recorder:
+        run(sd2_model.pipe.unet, steps=1)
+    assert recorder.layer_counts("self") == counts
+
+
+@pytest.mark.parametrize(
+    ("chosen", "steps", "recorded"), [("second-half", 5, [2, 3, 4]), ("second-half", 1, [0]), (2, 5, [0, 2, 4]), (9, 5, [0])]
+)
+def test_steps(sd1_model, chosen, steps, recorded):
+    unet = sd1_model.pipe.unet
+    maps = captured(unet, CaptureConfig(steps=chosen), steps=steps)
+    one_by_one = []
+    for step in recorded:
+        with capture_attention(unet, CaptureConfig(), guidance=True) as recorder, torch.no_grad():
+            unet(**inputs(unet, 2, step, True))
+        one_by_one.append(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16])
+    torch.testing.assert_close(maps[0].self_attention[16], torch.stack(one_by_one).mean(0), atol=1e-5, rtol=0)
+
+
+def test_per_layer(sd1_model):
+    unet = sd1_model.pipe.unet
+    with capture_attention(unet, CaptureConfig(), guidance=True, per_layer=True) as recorder:
+        run(unet)
+    by_layer = recorder.layer_maps("self", image=1)
+    assert {side: len(maps) for side, maps in by_layer.items()} == {16: 5, 8: 5, 4: 5, 2: 1}
+    assert all(re.fullmatch(r"(down|up|mid)_block.*\.attn1", name) for maps in by_layer.values() for name in maps)
+    maps = recorder.maps([{}] * 2, [""] * 2)[1]
+    assert_equal_maps(maps, captured(unet)[1], 1e-5)
+    torch.testing.assert_close(torch.stack(list(by_layer[8].values())).mean(0), maps.self_attention[8])
+
+
+def test_saved_maps_equal_fresh_ones(sd1_model, tmp_path):
+    fresh = captured(sd1_model.pipe.unet)[1]
+    fresh.save(tmp_path / "maps.safetensors")
+    saved = AttentionMaps.load(tmp_path / "maps.safetensors")
+    assert set(saved.self_attention) == set(fresh.self_attention)
+    assert all(torch.equal(saved.self_attention[s], fresh.self_attention[s]) for s in fresh.self_attention)
+    assert all(torch.equal(saved.cross_attention[s], fresh.cross_attention[s]) for s in fresh.cross_attention)
+    assert (saved.words, saved.prompt, saved.latent_side, saved.normalized) == (fresh.words, fresh.prompt, 16, True)
+
+
+def test_maps_can_be_asked_for_twice_but_not_added_to(sd1_model):
+    unet = sd1_model.pipe.unet
+    with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
+        run(unet)
+        first = recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16].clone()
+        assert torch.equal(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16], first)
+        with pytest.raises(RuntimeError, match="already taken"):
+            run(unet)
+
+
+def test_attention_that_is_not_a_number_names_the_layer(sd1_model):
+    unet = sd1_model.pipe.unet
+    name = "up_blocks.1.attentions.0.transformer_blocks.0.attn1"
+    weight = unet.get_submodule(name).to_q.weight
+    kept = weight.detach().clone()
+    weight.data.fill_(float("inf"))
+    try:
+        with pytest.raises(UserError, match=rf"attention of {re.escape(name)}.*--dtype float32 or bfloat16"):
+            captured(unet)
+    finally:
+        weight.data.copy_(kept)
+
+
+def test_bad_use(sd1_model):
+    unet = sd1_model.pipe.unet
+    with pytest.raises(UserError, match="no attention was captured"):
+        captured(unet, levels=(3,))
+    with pytest.raises(ValueError, match="total_steps"), capture_attention(unet, CaptureConfig(steps="second-half"), guidance=True):
+        pass
+    with pytest.raises(ValueError, match="halves"), capture_attention(unet, CaptureConfig(), guidance=True):
+        run(unet, images=3, guidance=False)
+    with capture_attention(unet, CaptureConfig(), guidance=True):
+        run(unet, images=1, steps=1)
+        with pytest.raises(ValueError, match="one batch"):
+            run(unet, images=2, steps=1)
+    with pytest.raises(UserError, match="square images only"), capture_attention(unet, CaptureConfig(), guidance=False):
+        unet(torch.zeros(1, 4, 16, 32), 1, encoder_hidden_states=torch.zeros(1, CONTEXT, 32))
+    with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
+        run(unet)
+    with pytest.raises(ValueError, match="2 images"):
+        recorder.maps([{}], ["a dog"])
+    with pytest.raises(ValueError, match="per_layer=True"):
+        recorder.layer_maps("self", 0)
+
+
+def test_fused_projections(sd1_model):
+    unet = sd1_model.pipe.unet
+    unet.fuse_qkv_projections()
+    try:
+        with pytest.raises(UserError, match="unfuse_qkv_projections"):
+            captured(unet)
+    finally:
+        unet.unfuse_qkv_projections()
+
+
+def test_attention_of_another_kind(sd1_model):
+    unet = sd1_model.pipe.unet
+    attention = unet.get_submodule(next(iter(attention_layers(unet))))
+    attention.added_kv_proj_dim = 8
+    try:
+        with pytest.raises(UserError, match="does not support"), capture_attention(unet, CaptureConfig(), guidance=True):
+            pass
+    finally:
+        attention.added_kv_proj_dim = None
+    assert captured(unet)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    images=st.integers(1, 3),
+    heads=st.integers(1, 3),
+    queries=st.integers(1, 9),
+    keys=st.integers(1, 9),
+    per_column=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_permuting_images_heads_and_positions(images, heads, queries, keys, per_column, seed):
+    generator = torch.Generator().manual_seed(seed)
+    query, key = (torch.randn(images, heads, n, 4, generator=generator) for n in (queries, keys))
+    i, h, n, t = (torch.randperm(size, generator=generator) for size in (images, heads, queries, keys))
+    total, permuted = torch.zeros(images, queries, keys), torch.zeros(images, queries, keys)
+    add_probabilities(total, query, key, 0.5, normalize=True, per_column=per_column)
+    add_probabilities(permuted, query[i][:, h][:, :, n], key[i][:, h][:, :, t], 0.5, normalize=True, per_column=per_column)
+    torch.testing.assert_close(permuted, total[i][:, n][:, :, t], atol=1e-6, rtol=1e-5)
+    assert total.amax((1, 2)).sub(1).abs().max() < 1e-6  # each image's map reaches its own maximum
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_sums_in_float32(dtype):
+    query, key = torch.randn(2, 2, 5, 64, 8).unbind()
+    total, half = torch.zeros(2, 64, 64), torch.zeros(2, 64, 64)
+    add_probabilities(total, query, key, 0.35, normalize=True, per_column=False)
+    add_probabilities(half, query.to(dtype), key.to(dtype), 0.35, normalize=True, per_column=False)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, total, atol=0.05, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def upcast_unet():
+    """The structure of SD 2.1 at 768²: `upcast_attention`, and scores that half precision cannot hold."""
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        norm_num_groups=8,
+        upcast_attention=True,
+    ).half()
+    for weight in (p for n, p in unet.named_parameters() if "to_q" in n or "to_k" in n):
+        weight.data *= 1500
+    return unet
+
+
+def large_inputs(unet, dtype: torch.dtype) -> dict:
+    return {key: value.to(dtype) if torch.is_tensor(value) else value for key, value in inputs(unet, 1, 0, False).items()}
+
+
+def test_scores_beyond_half_precision_where_the_model_asks_for_float32(upcast_unet):
+    """The picture is finite, and so are the maps: those of the same queries and keys in float32."""
+    kept = {}
+
+    def keep(name):
+        return lambda _module, _inputs, output: kept.__setitem__(name, output.float())
+
+    handles = [m.register_forward_hook(keep(n)) for n, m in upcast_unet.named_modules() if n.endswith(("to_q", "to_k"))]
+    with torch.no_grad(), capture_attention(upcast_unet, CaptureConfig(), guidance=False, per_layer=True) as recorder:
+        assert upcast_unet(**large_inputs(upcast_unet, torch.float16)).sample.isfinite().all()
+    for handle in handles:
+        handle.remove()
+    largest = 0.0
+    for kind in ("self", "cross"):
+        for maps in recorder.layer_maps(kind, 0).values():
+            for name, found in maps.items():
+                attention = upcast_unet.get_submodule(name)
+                query, key = (kept[f"{name}.{end}"].unflatten(2, (attention.heads, -1)).transpose(1, 2) for end in ("to_q", "to_k"))
+                scores = query @ key.transpose(2, 3) * attention.scale
+                largest = max(largest, float(scores.abs().max()))
+                mean = scores.softmax(-1).mean(1)[0]
+                expected = mean / (mean.amax(0) if kind == "cross" else mean.max()).clamp_min(torch.finfo(torch.float32).tiny)
+                torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+    assert largest > torch.finfo(torch.float16).max
+
+
+def test_scores_beyond_half_precision_are_told_where_it_does_not(upcast_unet):
+    """The same scores in a model that computes them in half precision itself."""
+    layers = attention_layers(upcast_unet).values()
+    for attention in layers:
+        attention.upcast_attention = False
+    try:
+        with torch.no_grad(), capture_attention(upcast_unet, CaptureConfig(), guidance=False) as recorder:
+            upcast_unet(**large_inputs(upcast_unet, torch.float16))
+        with pytest.raises(UserError, match="half precision overflowed; use --dtype float32 or bfloat16"):
+            recorder.maps([{}], [""])
+    finally:
+        for attention in layers:
+            attention.upcast_attention = True
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_maps_under_inference_mode(sd1_model, outside):
+    """Steps inside, maps inside or outside the block, and ordinary tensors either way, that may be changed in place."""
+    unet = sd1_model.pipe.unet
+    expected = captured(unet)[0]
+    with torch.inference_mode(), capture_attention(unet, CaptureConfig(), guidance=True, per_layer=True) as recorder:
+        run(unet)
+        if not outside:
+            recorder.maps([{}] * 2, [""] * 2)
+    maps = recorder.maps([{}] * 2, [""] * 2)[0]
+    layers = recorder.layer_maps("self", 0)
+    for tensor in (*maps.self_attention.values(), *maps.cross_attention.values(), *layers[16].values()):
+        assert not tensor.is_inference()
+        tensor.mul_(1)
+    for side, tensor in expected.self_attention.items():
+        torch.testing.assert_close(maps.self_attention[side], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_steps_inside_and_outside_inference_mode(sd1_model):
+    unet = sd1_model.pipe.unet
+    with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
+        with torch.inference_mode():
+            unet(**inputs(unet, 2, 0, True))
+        with torch.no_grad():
+            unet(**inputs(unet, 2, 1, True))
+            unet(**inputs(unet, 2, 2, True))
+    assert_equal_maps(recorder.maps([{"dog": (2,)}] * 2, ["a dog"] * 2)[0], captured(unet)[0], atol=1e-6)

@@ -1,0 +1,174 @@
+"""Captured features against a plain hook, and what capture must leave alone."""
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from seediff.attention.capture import capture_attention
+from seediff.attention.features import capture_features, encoder_layers
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+
+
+@pytest.fixture(params=["sd1_model", "sd2_model", "mini_model"])
+def unet(request):
+    return request.getfixturevalue(request.param).pipe.unet
+
+
+@torch.no_grad()
+def run(unet, *, images=2, side=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(images, 4, side, side, generator=generator)
+    context = torch.randn(images, 7, unet.config.cross_attention_dim, generator=generator)
+    return unet(latents, 50, encoder_hidden_states=context).sample
+
+
+def no_hooks(unet) -> bool:
+    return not any(module._forward_hooks or module._forward_pre_hooks for module in unet.modules())
+
+
+def naive(unet, block: int, **options) -> torch.Tensor:
+    """The published program's way: the output of the last `attn1` of an encoder block, (B, N, C)."""
+    kept = []
+    handle = unet.down_blocks[block].attentions[-1].transformer_blocks[-1].attn1.register_forward_hook(lambda *a: kept.append(a[2]))
+    run(unet, **options)
+    handle.remove()
+    (features,) = kept
+    return features
+
+
+@pytest.mark.parametrize("block", [0, 1, 2])
+def test_equals_a_plain_hook(unet, block):
+    expected = naive(unet, block)  # (B, N, C)
+    with capture_features(unet, level=2**block) as recorder:
+        run(unet)
+    features = recorder.features()
+    side = 16 // 2**block
+    assert features.shape == (2, expected.shape[2], side, side)
+    assert features.dtype == torch.float32
+    for y in range(side):
+        for x in range(side):
+            assert torch.equal(features[:, :, y, x], expected[:, y * side + x])
+
+
+def test_layers_of_the_encoder(unet):
+    layers = encoder_layers(unet)
+    last = unet.config.layers_per_block - 1
+    assert layers == {2**i: f"down_blocks.{i}.attentions.{last}.transformer_blocks.0.attn1" for i in range(3)}
+
+
+@pytest.mark.parametrize(("side", "level"), [(8, 1), (16, 1), (32, 2), (48, 2), (64, 4)])
+def test_unchosen_level_is_the_last_with_sixteen_positions_a_side(mini_model, side, level):
+    unet = mini_model.pipe.unet
+    with capture_features(unet) as recorder:
+        run(unet, images=1, side=side)
+    assert recorder.features().shape[2:] == (side // level, side // level)
+    with capture_features(unet, level=level) as chosen:
+        run(unet, images=1, side=side)
+    assert torch.equal(recorder.features(), chosen.features())
+
+
+def test_guidance_keeps_the_conditional_half(unet):
+    with capture_features(unet, guidance=True, level=2) as recorder:
+        run(unet, images=4)
+    with capture_features(unet, level=2) as everything:
+        run(unet, images=4)
+    assert torch.equal(recorder.features(), everything.features()[2:])
+
+
+def test_mean_over_calls(mini_model):
+    unet, single = mini_model.pipe.unet, []
+    for seed in (0, 1):
+        with capture_features(unet, level=2) as recorder:
+            run(unet, seed=seed)
+        single.append(recorder.features())
+    with capture_features(unet, level=2) as recorder:
+        run(unet, seed=0)
+        run(unet, seed=1)
+    torch.testing.assert_close(recorder.features(), (single[0] + single[1]) / 2)
+
+
+def test_the_unet_computes_what_it_did(unet):
+    plain = run(unet)
+    with capture_features(unet):
+        assert torch.equal(run(unet), plain)
+    assert no_hooks(unet)
+
+
+def test_features_and_attention_of_one_call(unet):
+    def maps(recorder):
+        return recorder.maps([{}, {}], ["", ""])[1].self_attention
+
+    with capture_features(unet) as features:
+        run(unet)
+    with capture_attention(unet, CaptureConfig(), guidance=False) as attention:
+        run(unet)
+    with capture_attention(unet, CaptureConfig(), guidance=False) as both_attention, capture_features(unet) as both_features:
+        run(unet)
+    assert torch.equal(features.features(), both_features.features())
+    alone, together = maps(attention), maps(both_attention)
+    assert all(torch.equal(alone[side], together[side]) for side in alone)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_hooks_are_removed_after_an_exception(unet, error):
+    interrupt = unet.mid_block.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(error()))  # in the midst of a UNet call
+    with pytest.raises(error), capture_features(unet):
+        run(unet)
+    interrupt.remove()
+    assert no_hooks(unet)
+
+
+def test_level_that_the_encoder_lacks(sd1_model):
+    unet = sd1_model.pipe.unet
+    with pytest.raises(UserError, match=r"level = 8: .* 1 \(L\), 2 \(L/2\), 4 \(L/4\)"), capture_features(unet, level=8):
+        run(unet)
+    assert no_hooks(unet)
+
+
+def test_encoder_without_attention():
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=8,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    with pytest.raises(UserError, match="no self-attention"), capture_features(unet):
+        pass
+
+
+def test_nothing_ran(mini_model):
+    with capture_features(mini_model.pipe.unet) as recorder:
+        pass
+    with pytest.raises(UserError, match="the UNet did not run"):
+        recorder.features()
+
+
+def test_latents_that_are_not_square(mini_model):
+    unet = mini_model.pipe.unet
+    with capture_features(unet), pytest.raises(UserError, match="8 × 32"):
+        unet(torch.zeros(1, 4, 8, 32), 50, encoder_hidden_states=torch.zeros(1, 7, 16))
+    assert no_hooks(unet)
+
+
+def test_batches_that_do_not_fit(mini_model):
+    unet = mini_model.pipe.unet
+    with capture_features(unet):
+        run(unet, images=1)
+        with pytest.raises(ValueError, match="one capture is of one batch"):
+            run(unet, images=2)
+    with capture_features(unet, guidance=True), pytest.raises(ValueError, match="halves"):
+        run(unet, images=3)
+    assert no_hooks(unet)
+
+
+def test_overflow(mini_model):
+    unet = mini_model.pipe.unet
+    with capture_features(unet) as recorder, torch.no_grad():
+        unet(torch.full((1, 4, 16, 16), float("nan")), 50, encoder_hidden_states=torch.zeros(1, 7, 16))
+    with pytest.raises(UserError, match="--dtype"):
+        recorder.features()

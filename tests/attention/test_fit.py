@@ -1,0 +1,141 @@
+"""Windows of photographs, and the way to the model's square and back."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from patience import PATIENT
+from PIL import Image
+
+from seediff.attention.fit import Window, cut, paste, window_count, windows
+from seediff.files.photographs import read_photo
+
+SIDES = st.integers(8, 700)
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@PATIENT
+@given(SIDES, SIDES)
+def test_crop_is_the_original_programs(height: int, width: int):
+    """google/diffseg's process_image, line by line (its w is the height)."""
+    w, h = height, width
+    c = min(w, h)
+    w_start = (w - c) // 2
+    h_start = (h - c) // 2
+    assert windows(height, width, "crop") == [Window(w_start, h_start, c, c)]
+
+
+@PATIENT
+@given(SIDES, SIDES)
+def test_tiles_cover_everything_and_overlap_by_half(height: int, width: int):
+    tiles = windows(height, width, "tile")
+    side = min(height, width)
+    assert {(t.height, t.width) for t in tiles} == {(side, side)}
+    starts = [t.top + t.left for t in tiles]
+    assert starts[0] == 0
+    assert starts[-1] + side == max(height, width)
+    steps = [b - a for a, b in pairwise(starts)]
+    assert all(0 < step <= side / 2 for step in steps)
+    assert max(steps, default=0) - min(steps, default=0) <= 1
+    covered = np.zeros((height, width), bool)
+    for tile in tiles:
+        assert min(tile.top, tile.left) == 0
+        covered[tile.slices] = True
+    assert covered.all()
+    assert windows(width, height, "tile") == [Window(t.left, t.top, t.width, t.height) for t in tiles]
+
+
+def test_number_of_tiles():
+    counts = {(512, 512): 1, (480, 640): 2, (640, 427): 2, (1080, 1920): 3, (100, 2000): 39, (8, 9): 2}
+    assert {shape: len(windows(*shape, "tile")) for shape in counts} == counts
+    assert {shape: window_count(*shape, "tile") for shape in counts} == counts
+    assert window_count(100, 2000, "crop") == window_count(100, 2000, "resize") == 1
+    assert windows(300, 200, "resize") == [Window(0, 0, 300, 200)]
+    with pytest.raises(ValueError, match="'crop', 'resize' or 'tile'"):
+        windows(300, 200, "stretch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fit", ["crop", "resize", "tile"])
+@pytest.mark.parametrize("shape", [(8, 8), (31, 57), (60, 41), (20, 400), (200, 8)])
+@pytest.mark.parametrize("side", [16, 64])
+def test_cut_follows_the_bilinear_filter(fit, shape, side):
+    """As PyTorch's: plain when enlarging, antialiased when reducing."""
+    image = noise(*shape)
+    for window in windows(shape[0], shape[1], fit):
+        square = cut(image, window, side)
+        assert square.shape == (side, side, 3)
+        assert square.dtype == np.uint8
+        part = torch.from_numpy(image[window.slices]).permute(2, 0, 1)[None].float()
+        expected = F.interpolate(part, (side, side), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+        assert np.abs(square - expected).max() <= 1.01
+        if side >= max(window.height, window.width):
+            plain = F.interpolate(part, (side, side), mode="bilinear")[0].permute(1, 2, 0).numpy()
+            assert np.abs(square - plain).max() <= 1.01
+
+
+def test_a_square_of_the_models_size_is_untouched():
+    image = noise(32, 50)
+    window = windows(32, 50, "crop")[0]
+    np.testing.assert_array_equal(cut(image, window, 32), image[:, 9:41])
+
+
+def test_reducing_averages():
+    """A checkerboard of single pixels becomes grey, where four pixels a point would make black or white of it."""
+    board = np.repeat(((np.indices((96, 96)).sum(0) % 2) * 255).astype(np.uint8)[..., None], 3, 2)
+    assert np.abs(cut(board, Window(0, 0, 96, 96), 24)[2:-2, 2:-2].astype(int) - 127).max() <= 2
+
+
+@pytest.mark.parametrize("fit", ["crop", "resize", "tile"])
+@pytest.mark.parametrize("shape", [(8, 8), (31, 57), (60, 41), (20, 400)])
+def test_pasted_labels_are_where_they_were_cut(fit, shape):
+    """Every pixel's own number survives the way out and back; outside the window it is -1."""
+    numbers = np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape)
+    back = np.full(shape, -1, np.int32)
+    for window in windows(shape[0], shape[1], fit):
+        pasted = paste(numbers[window.slices], window, shape)
+        assert pasted.dtype == np.int32
+        assert (pasted >= 0).sum() == window.height * window.width
+        assert np.isin(pasted, [-1, *numbers[window.slices].ravel()]).all()
+        back = np.maximum(back, pasted)
+    inside = back >= 0
+    np.testing.assert_array_equal(back[inside], numbers[inside])
+    assert inside.all() == (fit != "crop" or shape[0] == shape[1])
+
+
+def test_paste_takes_soft_maps_and_masks():
+    window = Window(2, 0, 4, 4)
+    soft = paste(np.full((3, 4, 4), 0.5, np.float32), window, (8, 4), outside=0)
+    assert soft.shape == (3, 8, 4)
+    assert soft.dtype == np.float32
+    assert soft.sum() == 24
+    mask = paste(np.zeros((4, 4), np.uint8), window, (8, 4), outside=255)
+    assert sorted(np.unique(mask)) == [0, 255]
+    assert (mask[2:6] == 0).all()
+    with pytest.raises(ValueError, match=r"values are \(4, 4\), their window \(5, 4\)"):
+        paste(mask[:4], Window(0, 0, 5, 4), (8, 4))
+
+
+def test_a_rotated_photograph_is_cut_upright(tmp_path):
+    """The window of a photograph whose orientation is in its EXIF lies in the upright picture."""
+    upright = np.zeros((40, 16, 3), np.uint8)
+    upright[12:28] = 255  # what the centred square shows
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(tmp_path / "a.png", exif=exif)
+    photo = read_photo(tmp_path / "a.png")
+    window = windows(photo.shape[0], photo.shape[1], "crop")[0]
+    assert window == Window(12, 0, 16, 16)
+    assert (cut(photo, window, 16) == 255).all()
+    labels = paste(np.zeros((16, 16), np.int32), window, photo.shape[:2])
+    assert (labels[12:28] == 0).all()
+    assert (labels[:12] == -1).all()
+    assert (labels[28:] == -1).all()

@@ -1,0 +1,143 @@
+"""The diffusers pipeline under capture: the same images, and maps that belong to them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.attention.generate import check_inputs, generate_batch, generate_groups
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+from seediff.prompts.specs import SampleSpec
+
+SPECS = [
+    SampleSpec(0, ("dog",), "a photo of a dog", 11),
+    SampleSpec(1, ("cat", "pottedplant"), "a photo of a cat and a potted plant", 12),
+    SampleSpec(2, ("bus",), "a photo of a bus", 13),
+]
+
+
+def generate(model, specs=SPECS, **options):
+    defaults = {"steps": 3, "guidance_scale": 5.0, "negative_prompt": "", "size": None, "capture": CaptureConfig()}
+    return generate_batch(model, specs, **(defaults | options))
+
+
+def plain(model, guidance_scale=5.0, negative_prompt="") -> np.ndarray:
+    """diffusers alone."""
+    generators = [torch.Generator().manual_seed(s.seed) for s in SPECS]
+    negative = [negative_prompt] * len(SPECS)
+    result = model.pipe(
+        [s.prompt for s in SPECS],
+        num_inference_steps=3,
+        guidance_scale=guidance_scale,
+        negative_prompt=negative,
+        generator=generators,
+        output_type="pil",
+    )
+    return np.stack([np.asarray(image) for image in result.images])
+
+
+@pytest.mark.parametrize("name", ["sd1_model", "sd2_model", "mini_model"])
+@pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"negative_prompt": "a cat"}])
+def test_images_are_those_without_capture(name, options, request):
+    model = request.getfixturevalue(name)
+    images, maps = generate(model, **options)
+    assert np.array_equal(np.stack(images), plain(model, **options))
+    assert images[0].dtype == np.uint8
+    assert images[0].shape == (model.image_side, model.image_side, 3)
+    assert [m.prompt for m in maps] == [s.prompt for s in SPECS]
+    assert maps[1].words == {"cat": (5,), "pottedplant": (8, 9)}
+    assert maps[1].cross_at(4, "pottedplant").shape == (model.latent_side // 4,) * 2
+
+
+def test_every_unet_call_is_counted(sd1_model):
+    """PNDM makes one call more than it has steps; the second half of four calls are two."""
+    every = generate(sd1_model, capture=CaptureConfig(steps=1))[1]
+    half = generate(sd1_model, capture=CaptureConfig(steps="second-half"))[1]
+    assert torch.equal(every[0].self_at(1), generate(sd1_model)[1][0].self_at(1))
+    assert not torch.equal(every[0].self_at(1), half[0].self_at(1))
+
+
+def test_an_image_depends_on_its_own_seed_only(mini_model):
+    together, maps = generate(mini_model)
+    alone, own_maps = generate(mini_model, SPECS[1:2])
+    assert np.abs(together[1].astype(int) - alone[0].astype(int)).max() <= 1
+    torch.testing.assert_close(maps[1].self_at(1), own_maps[0].self_at(1), atol=1e-4, rtol=0)
+    again, _ = generate(mini_model)
+    assert np.array_equal(np.stack(together), np.stack(again))
+    other, _ = generate(mini_model, [dataclasses.replace(SPECS[0], seed=99)])
+    assert not np.array_equal(other[0], together[0])
+
+
+def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
+    options = {"steps": 3, "guidance_scale": 5.0, "negative_prompt": "", "size": None}
+    alone = {group: generate(sd1_model, capture=CaptureConfig(layers=group)) for group in ("all", "up", "down")}
+    calls = []
+    forward = sd1_model.pipe.unet.forward
+    monkeypatch.setattr(sd1_model.pipe.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs))
+    images, together = generate_groups(sd1_model, SPECS, capture=CaptureConfig(), groups=("all", "up", "down"), **options)
+    assert len(calls) == 4  # PNDM's: of one drawing
+    for group, (own_images, maps) in alone.items():
+        assert np.array_equal(np.stack(images), np.stack(own_images))
+        for one, own in zip(together[group], maps, strict=True):
+            assert one.words == own.words
+            for kind in ("self_attention", "cross_attention"):
+                for side, tensor in getattr(own, kind).items():
+                    torch.testing.assert_close(getattr(one, kind)[side], tensor, atol=1e-6, rtol=0)
+
+
+def test_another_size(sd1_model):
+    images, maps = generate(sd1_model, SPECS[:1], size=64)
+    assert images[0].shape == (64, 64, 3)
+    assert maps[0].latent_side == 8
+    assert list(maps[0].self_attention) == [8, 4, 2, 1]
+
+
+def test_autoencoder_tiny(sd1_model):
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(0)
+    kept = sd1_model.pipe.vae
+    sd1_model.pipe.vae = AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4).eval()
+    try:
+        assert generate(sd1_model, SPECS[:1])[0][0].shape == (128, 128, 3)
+    finally:
+        sd1_model.pipe.vae = kept
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 100}, r"size = 100 must be a multiple of 64 .* for example 128"),
+        ({"size": 0}, r"size = 0 must be a multiple of 64"),
+        ({"size": -64}, r"size = -64"),
+        ({"steps": 0}, r"steps = 0 must be from 1 to 1000"),
+        ({"steps": 1001}, r"steps = 1001"),
+        ({"specs": []}, "no samples"),
+        ({"specs": [SampleSpec(4, (), "a dog", 0)]}, "sample 4 has no class"),
+        ({"specs": [SampleSpec(0, ("dog",), "a cat", 0)]}, "class 'dog' is not in the prompt 'a cat'"),
+        ({"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]}, "cut off: .*so on"),
+        ({"negative_prompt": "no " * 90}, "cut off"),
+    ],
+)
+def test_bad_input(sd1_model, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        generate(sd1_model, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_class_unknown_to_the_model(mini_model):
+    with pytest.raises(UserError, match="does not know 'zebra'"):
+        check_inputs(mini_model, [SampleSpec(0, ("zebra",), "a zebra", 0)], steps=1, size=None)
+
+
+def test_an_image_that_is_not_a_number(sd1_model):
+    weight = sd1_model.pipe.vae.decoder.conv_out.weight
+    kept = weight.detach().clone()
+    weight.data.fill_(float("nan"))
+    try:
+        with pytest.raises(UserError, match="image is not a number: float32"):
+            generate(sd1_model, SPECS[:1])
+    finally:
+        weight.data.copy_(kept)

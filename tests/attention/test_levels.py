@@ -1,0 +1,40 @@
+import pytest
+
+from seediff.attention.capture import attention_layers
+from seediff.attention.levels import check_levels, levels_of, levels_read
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.errors import UserError
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2", "mini"])
+@pytest.mark.parametrize("layers", ["all", "up", "down"])
+def test_levels_are_those_of_the_layers_that_are_captured(request, kind, layers):
+    unet = request.getfixturevalue(f"{kind}_model").pipe.unet
+    blocks = len(unet.config.down_block_types)
+    exact = set()
+    for name in attention_layers(unet, layers):
+        block, _, rest = name.partition(".")
+        if block == "mid_block":
+            exact.add(2 ** (blocks - 1))
+        else:
+            number = int(rest.split(".")[0])
+            exact.add(2 ** (number if block == "down_blocks" else blocks - 1 - number))
+    assert levels_of(unet.config, layers) == tuple(sorted(exact))
+
+
+def test_only_levels_that_the_method_reads_are_checked():
+    unet = {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]}
+    assert levels_of(unet) == (1, 2)
+    assert levels_of({**unet, "mid_block_type": None}) == (1,)
+    assert levels_of(unet, "up") == (1, 2)
+    check_levels(unet, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), CaptureConfig())
+    with pytest.raises(UserError, match=r"^seed_level = 4: the model has no attention at L/4; levels there: 1, 2$"):
+        check_levels(unet, MaskConfig(expand_levels=(2, 1)), CaptureConfig())
+    with pytest.raises(UserError, match=r"expand_levels = 4,2: the model has no attention at L/4 in its up layers"):
+        check_levels(unet, MaskConfig(expand_levels=(4, 2), seed_level=2), CaptureConfig(layers="up"))
+
+
+def test_what_each_method_reads():
+    assert list(levels_read(MaskConfig(method="ca_sa"))) == ["seed_level", "self_level"]
+    assert list(levels_read(MaskConfig(method="ca"))) == list(levels_read(MaskConfig(expansion="parallel"))) == ["expand_levels"]
+    assert list(levels_read(MaskConfig())) == list(levels_read(MaskConfig(method="reference"))) == ["seed_level", "expand_levels"]

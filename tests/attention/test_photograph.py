@@ -1,0 +1,141 @@
+"""Attention maps of existing images."""
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.attention.capture import capture_attention
+from seediff.attention.photograph import capture_classes, capture_clean, capture_groups, capture_images, encode_images, join_maps
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+
+PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
+CLASSES = [["dog"], ["cat", "pottedplant"], ["bus"]]
+TIMESTEPS = (100, 400)
+
+
+@pytest.fixture(scope="module")
+def images(mini_model):
+    return list(np.random.default_rng(0).integers(0, 256, (3, mini_model.image_side, mini_model.image_side, 3), dtype=np.uint8))
+
+
+def capture(model, images, prompts=PROMPTS, classes=CLASSES, **options):
+    return capture_images(model, images, prompts, classes, **({"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()} | options))
+
+
+def test_latents_are_the_scaled_mean(mini_model, images):
+    latents = encode_images(mini_model, images)
+    assert latents.shape == (3, 4, 16, 16)
+    pixels = torch.from_numpy(images[1]).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        expected = mini_model.pipe.vae.encode(pixels).latent_dist.mode() * mini_model.pipe.vae.config.scaling_factor
+    torch.testing.assert_close(latents[1:2], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_autoencoder_tiny(sd1_model):
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(0)
+    kept = sd1_model.pipe.vae
+    sd1_model.pipe.vae = AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4).eval()
+    try:
+        assert encode_images(sd1_model, [np.zeros((128, 128, 3), np.uint8)]).shape == (1, 4, 16, 16)
+    finally:
+        sd1_model.pipe.vae = kept
+
+
+def test_maps_are_those_of_noised_latents(mini_model, images):
+    """The same by hand, with diffusers' own add_noise."""
+    model, pipe = mini_model, mini_model.pipe
+    maps = capture(model, images)
+    state = np.random.SeedSequence((3, 1)).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(state))
+    with torch.no_grad(), capture_attention(pipe.unet, CaptureConfig(), guidance=False) as recorder:
+        clean = encode_images(model, images)[1:2]
+        text = pipe.text_encoder(torch.tensor(pipe.tokenizer([PROMPTS[1]], padding="max_length")["input_ids"])).last_hidden_state
+        for timestep in sorted(TIMESTEPS, reverse=True):
+            noise = torch.randn(clean.shape[1:], generator=generator)[None]
+            pipe.unet(pipe.scheduler.add_noise(clean, noise, torch.tensor([timestep])), timestep, text)
+    expected = recorder.maps([{}], [PROMPTS[1]])[0]
+    for side in (16, 8, 4):
+        torch.testing.assert_close(maps[1].self_attention[side], expected.self_attention[side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(maps[1].cross_attention[side], expected.cross_attention[side], atol=1e-5, rtol=0)
+    assert maps[1].words == {"cat": (5,), "pottedplant": (8, 9)}
+
+
+def test_batch_equals_single_images(mini_model, images):
+    together = capture(mini_model, images)
+    for i in range(3):
+        alone = capture(mini_model, images[i : i + 1], PROMPTS[i : i + 1], CLASSES[i : i + 1], indices=[i])[0]
+        torch.testing.assert_close(alone.self_at(1), together[i].self_at(1), atol=1e-5, rtol=0)
+
+
+def test_groups_in_one_pass_equal_one_pass_each(mini_model, images):
+    together = capture_groups(
+        mini_model, images, PROMPTS, CLASSES, timesteps=TIMESTEPS, seed=3, capture=CaptureConfig(), groups=("all", "up", "down")
+    )
+    for group, maps in together.items():
+        alone = capture(mini_model, images, capture=CaptureConfig(layers=group))
+        for one, other in zip(maps, alone, strict=True):
+            assert one.words == other.words
+            for kind in ("self_attention", "cross_attention"):
+                assert getattr(one, kind).keys() == getattr(other, kind).keys()
+                for side, tensor in getattr(one, kind).items():
+                    torch.testing.assert_close(tensor, getattr(other, kind)[side], atol=1e-6, rtol=1e-5)
+
+
+def test_order_of_timesteps_does_not_matter_and_the_seed_does(mini_model, images):
+    first = capture(mini_model, images)[0].self_at(2)
+    assert torch.equal(capture(mini_model, images, timesteps=TIMESTEPS[::-1])[0].self_at(2), first)
+    assert not torch.equal(capture(mini_model, images, seed=4)[0].self_at(2), first)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((64, 80, 3), "80 × 64 pixels"), ((60, 60, 3), "image side = 60 must be a multiple of 16"), ((64, 64), "uint8")]
+)
+def test_bad_image(mini_model, shape, message):
+    with pytest.raises(UserError, match=message):
+        encode_images(mini_model, [np.zeros(shape, np.uint8)])
+
+
+def test_bad_input(mini_model, images):
+    with pytest.raises(UserError, match="no images"):
+        encode_images(mini_model, [])
+    with pytest.raises(UserError, match="one size"):
+        encode_images(mini_model, [images[0], np.zeros((32, 32, 3), np.uint8)])
+    with pytest.raises(UserError, match=r"timesteps \[1000\] must be from 0 to 999"):
+        capture(mini_model, images, timesteps=(1000,))
+    with pytest.raises(UserError, match="not in the prompt"):
+        capture(mini_model, images, classes=[["cat"]] * 3)
+    with pytest.raises(ValueError, match="one each"):
+        capture(mini_model, images, prompts=PROMPTS[:2])
+
+
+@pytest.mark.parametrize("kind", ["self", "cross"])
+def test_clean_capture_is_one_call_without_noise(mini_model, images, kind):
+    latents = encode_images(mini_model, images[:2])
+    maps = capture_clean(mini_model, latents, timestep=300, kind=kind)
+    pipe = mini_model.pipe
+    with torch.no_grad(), capture_attention(pipe.unet, CaptureConfig(normalize=False), guidance=False) as recorder:
+        empty = torch.tensor(pipe.tokenizer([""], padding="max_length")["input_ids"])
+        pipe.unet(latents[:1], 300, pipe.text_encoder(empty).last_hidden_state)
+    expected = recorder.maps([{}], [""])[0]
+    for side in (16, 8, 4):
+        found = getattr(maps[0], f"{kind}_attention")[side]
+        torch.testing.assert_close(found, getattr(expected, f"{kind}_attention")[side], atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(found.sum(1), torch.ones(side * side))
+    assert not getattr(maps[0], f"{'cross' if kind == 'self' else 'self'}_attention")
+
+
+def test_classes_in_several_sentences(mini_model, images):
+    """Each class's map is that of its own sentence, self-attention the mean; the order of images and sentences changes nothing."""
+    dog, bus = ("a photo of a dog", ("dog",)), ("a photo of a bus", ("bus",))
+    options = {"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()}
+    maps = capture_classes(mini_model, encode_images(mini_model, images[:2]), [[dog, bus], [bus]], indices=[7, 2], **options)
+    one = capture(mini_model, images[:1], [dog[0]], [dog[1]], indices=[7])[0]
+    two = capture(mini_model, images[:1], [bus[0]], [bus[1]], indices=[7])[0]
+    torch.testing.assert_close(maps[0].cross_at(2, "dog"), one.cross_at(2, "dog"), atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(maps[0].cross_at(2, "bus"), two.cross_at(2, "bus"), atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(maps[0].self_at(1), (one.self_at(1) + two.self_at(1)) / 2, atol=1e-5, rtol=1e-3)
+    assert list(maps[1].words) == ["bus"]
+    assert join_maps([one]) is one

@@ -1,0 +1,73 @@
+"""Label maps and small folders laid out as data sets are distributed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from seediff.files.palette import voc_palette
+
+
+def save_map(path: Path, ids, *, bits: int = 8, palette: bool = True) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(np.asarray(ids, np.uint8 if bits == 8 else np.uint16))
+    if palette and bits == 8:
+        picture.putpalette(voc_palette())
+    picture.save(path, "PNG")
+    return path
+
+
+def save_voc(root: Path, maps: dict, others: dict | None = None) -> Path:
+    """`maps` are listed in val.txt, `others` only lie beside them."""
+    for name, ids in {**maps, **(others or {})}.items():
+        save_map(root / "SegmentationClass" / f"{name}.png", ids)
+    listing = root / "ImageSets" / "Segmentation" / "val.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("".join(f"{name}\n" for name in maps))
+    return root
+
+
+def save_cityscapes(root: Path, maps: dict, split: str = "val") -> Path:
+    """maps: `city/name` → ids. The other files of the data set lie beside them."""
+    for name, ids in maps.items():
+        folder = root / "gtFine" / split
+        save_map(folder / f"{name}_gtFine_labelIds.png", ids, palette=False)
+        save_map(folder / f"{name}_gtFine_instanceIds.png", np.asarray(ids) * 1000, bits=16)
+        Image.new("RGB", (2, 2)).save(folder / f"{name}_gtFine_color.png")
+    return root
+
+
+def save_picture(path: Path, size: tuple[int, int], *, colour: tuple[int, int, int] = (90, 120, 60)) -> Path:
+    """size: height and width."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size[::-1], colour).save(path)
+    return path
+
+
+def add_pictures(root: Path, folder: str, maps: dict, ending: str) -> Path:
+    """A picture of the size of each map."""
+    for name, ids in maps.items():
+        save_picture(root / folder / f"{name}{ending}", np.shape(ids))
+    return root
+
+
+OBJECTS = {13: "person, individual, someone, somebody, mortal, soul", 21: "car, auto, automobile, machine, motorcar", 81: "bus, autobus"}
+
+
+def save_ade20k(root: Path, maps: dict) -> Path:
+    """ADEChallengeData2016's validation part; of the 150 names only those that are looked at are the published ones."""
+    for name, ids in maps.items():
+        save_map(root / "annotations" / "validation" / f"{name}.png", ids, palette=False)
+    add_pictures(root, "images/validation", maps, ".jpg")
+    rows = "".join(f"{i} \t0.01\t100\t10\t{OBJECTS.get(i, f'thing {i}, other')}\n" for i in range(1, 151))
+    (root / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n" + rows)
+    return root
+
+
+def save_camvid(root: Path, maps: dict, split: str = "test") -> Path:
+    """As SegNet's authors distribute it."""
+    for name, ids in maps.items():
+        save_map(root / f"{split}annot" / f"{name}.png", ids, palette=False)
+    return add_pictures(root, split, maps, ".png")

@@ -1,0 +1,75 @@
+"""A small dataset drawn from noise and discs, as the report's tests (and whoever wants to look at a page) need it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from seediff.files.palette import voc_palette
+from seediff.report import StepPicture, TracedSample
+
+CLASSES = ("dog", "cat", "potted plant")
+
+
+def disc(side: int, centre: tuple[float, float], radius: float) -> np.ndarray:
+    """(side, side) float: how far inside the disc, 0 at 1.5 radii to 1 in the middle; centre and radius in [0, 1]."""
+    at = (np.arange(side) + 0.5) / side
+    distance = np.hypot(at[:, None] - centre[0], at[None] - centre[1])
+    return np.clip(1.5 - distance / radius, 0, 1.5) / 1.5
+
+
+def draw(index: int, label: int, side: int) -> tuple[np.ndarray, np.ndarray, tuple[float, float], float]:
+    """image, label_map, centre, radius of the object of sample `index`."""
+    rng = np.random.default_rng(index)
+    centre, radius = tuple(rng.uniform(0.35, 0.65, 2)), float(rng.uniform(0.12, 0.3))
+    inside = disc(side, centre, radius) > 1 / 3
+    image = np.full((side, side, 3), rng.integers(60, 220, 3), np.float64)
+    image[inside] = rng.integers(30, 230, 3)
+    image += rng.normal(0, 8, image.shape)
+    return image.clip(0, 255).astype(np.uint8), np.where(inside, label, 0).astype(np.uint8), centre, radius
+
+
+def write_dataset(out: Path, count: int, classes: tuple[str, ...] = CLASSES, side: int = 64) -> list[dict[str, Any]]:
+    """Images and masks in `out`, classes in turn; returns the rows. Every seventh sample is flagged."""
+    (out / "images").mkdir(parents=True)
+    (out / "masks").mkdir()
+    rows = []
+    for index in range(count):
+        name = classes[index % len(classes)]
+        image, label_map, *_ = draw(index, index % len(classes) + 1, side)
+        Image.fromarray(image).save(out / f"images/{index:06d}.png")
+        mask = Image.fromarray(label_map).convert("P")
+        mask.putpalette(voc_palette())
+        mask.save(out / f"masks/{index:06d}.png")
+        rows.append(
+            {
+                "file_name": f"images/{index:06d}.png",
+                "mask": f"masks/{index:06d}.png",
+                "prompt": f"a photo of a {name}",
+                "classes": [name],
+                "seed": 1000 + index,
+                "flags": [f"degenerate:{name}"] if index % 7 == 6 else [],
+                "area": {name: float((label_map > 0).mean())},
+            }
+        )
+    return rows
+
+
+def trace(index: int, name: str = "dog", side: int = 64, latent: int = 32) -> TracedSample:
+    """A made-up but plausible trace of sample `index`, with every step of SeeDiff."""
+    image, label_map, centre, radius = draw(index, 1, side)
+    rng = np.random.default_rng(index)
+    steps = [StepPicture("cross_attention", (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)))]
+    for divisor in (4, 2, 1):
+        grown = disc(latent // divisor, centre, radius * 1.2)
+        steps.append(StepPicture(f"seeds L/{divisor}", grown >= 0.5))
+        steps.append(StepPicture(f"expansion L/{divisor}", grown))
+    inverse = 1 - disc(latent, centre, radius)
+    steps += [StepPicture("background seeds", inverse >= 0.5), StepPicture("background", inverse)]
+    steps.append(StepPicture("final", disc(latent, centre, radius * 1.1)))
+    before = disc(side, centre, radius * 1.1)
+    after = np.where(label_map > 0, 0.9, 0.05)
+    return TracedSample(index, name, f"a photo of a {name}", image, tuple(steps), before, after, label_map)

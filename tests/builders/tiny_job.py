@@ -1,0 +1,106 @@
+"""A job of the engine that imports next to nothing: 20 little texts in batches of two. What happens meanwhile is up to the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from seediff.config.base import RunConfig
+from seediff.dataset import native
+from seediff.dataset.batches import BatchRecord, record_file
+from seediff.files.addresses import Out
+from seediff.files.outputs import write_atomic
+from seediff.run.engine import Engine, Job, Timer, run_job
+from seediff.run.place import open_place
+from seediff.workers import Progress
+
+IMAGES = native.IMAGES
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyConfig(RunConfig):
+    command: ClassVar[str] = "tiny"
+    last_file: ClassVar[str] = "all.txt"
+
+    batch_size: int = 2
+    items: int = 20
+
+
+class TinyJob(Job[int]):
+    """Each item's file says which batch it was in. trouble(item): is called before each item's file is written."""
+
+    def __init__(self, config: TinyConfig, out: Path, trouble: Callable[[int], None] | None = None) -> None:
+        self.config, self.out, self.trouble = config, out, trouble
+        self.batches = config.batches(config.items)
+        self.folders = [IMAGES]
+        self.timer = Timer()
+
+    def load(self) -> str:
+        return f"{self.config.seed:08x}"
+
+    def describe(self, batch: Sequence[int]) -> str:
+        return f"{batch[0]}"
+
+    def do(self, batch: Sequence[int]) -> BatchRecord:
+        record = BatchRecord()
+        for item in batch:
+            if self.trouble:
+                self.trouble(item)
+            text = f"{item} of {list(batch)} with seed {self.config.seed}".encode()
+            record_file(self.out, record, f"{IMAGES}/{item:06d}.txt", text)
+            record.rows.append({"item": item, "crc": zlib.crc32(text)})
+        return record
+
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        return [f"{IMAGES}/000000.txt"]
+
+    def finish(self, records: Sequence[BatchRecord]) -> None:
+        rows = [row for record in records for row in record.rows]
+        write_atomic(self.out / "first.txt", (self.out / IMAGES / "000000.txt").read_bytes())
+        write_atomic(self.out / self.config.last_file, native.jsonl(rows))
+
+
+def tiny(
+    out: Out | str,
+    trouble: Callable[[int], None] | None = None,
+    *,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    config: TinyConfig | None = None,
+) -> int:
+    """Run the job; how many items it did."""
+    with open_place(out) as place:
+        start = partial(TinyJob, trouble=trouble)
+        return run_job(config or TinyConfig(), place, start, engine=engine, progress=progress, resolve=False)[0]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Things that happen, by the item that they happen before. folder: each process that does a batch leaves a file called like it.
+    seconds: that each item takes, until there is a file "hurry"."""
+
+    folder: Path
+    kill_once: int = -1
+    kill_always: int = -1
+    fill_disk: int = -1
+    seconds: float = 0.02
+
+    def __call__(self, item: int) -> None:
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(0 if (self.folder / "hurry").exists() else self.seconds)
+        if item == self.fill_disk:
+            raise OSError(28, "No space left on device", "images/x")
+        killed = self.folder / "killed"
+        if item == self.kill_always or (item == self.kill_once and not killed.exists()):
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def processes(self) -> set[int]:
+        return {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import save_map, save_voc
+
+from seediff.cli import main
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", {"2007_000032": [[0, 0, 15, 15], [0, 0, 15, 255]]})
+    save_map(tmp_path / "out" / "labels" / "2007_000032.png", [[3, 3, 3, 1], [3, 3, 1, 1]])
+    return tmp_path / "out", root.parents[1]
+
+
+def run(*arguments: object) -> int:
+    return main(["evaluate", "segments", *map(str, arguments)])
+
+
+def test_segments_command(folders, tmp_path: Path, capsys):
+    path = tmp_path / "scores.json"
+    assert run(folders[0], "--labels", folders[1], "--protocol", "strict", "--json", path) == 0
+    out, err = capsys.readouterr()
+    assert "protocol strict, 1 images" in out
+    assert f"Pascal VOC in {folders[1]}" in out
+    assert f"JSON: {path}" in out
+    assert err == ""
+    scores = json.loads(path.read_text())
+    assert (scores["acc"], scores["protocol"]) == (6 / 7, "strict")
+    assert scores["per_class"]["person"]["iou"] == 2 / 3
+    assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+
+
+def test_floors_are_shown_and_written(folders, tmp_path: Path, capsys):
+    path = tmp_path / "scores.json"
+    assert run(folders[0], "--labels", folders[1], "--json", path) == 0
+    assert "never look" not in capsys.readouterr().out
+    assert json.loads(path.read_text())["floors"] == {}
+    assert run(folders[0], "--labels", folders[1], "--floors", "--json", path) == 0
+    out = capsys.readouterr().out
+    assert "segments that never look at the picture" in out
+    assert "ACC: the strongest floor is left and right half; the segments are below it, -14.3 [-14.3, -14.3] points." in out
+    floors = json.loads(path.read_text())["floors"]
+    assert (floors["left-right"]["acc"], floors["one"]["acc"]) == (1, 4 / 7)
+    assert floors["one"]["ahead"]["acc"] == pytest.approx(2 / 7)
+
+
+def test_options_reach_the_evaluation(folders, tmp_path: Path, capsys):
+    predictions, labels = folders
+    save_map(predictions / "labels" / "2007_000032.png", np.kron([[3, 1], [3, 1]], np.ones((2, 2), int)))
+    path = tmp_path / "scores.json"
+    options = ("--labels-format", "folder", "--num-classes", "21", "--center-crop", "--size", "2", "--resize-predictions", "--draws", "10")
+    maps = labels / "VOCdevkit" / "VOC2012" / "SegmentationClass"
+    assert run(predictions, "--labels", maps, *options, "--seed", "3", "--json", path, "--quiet") == 0
+    scores = json.loads(path.read_text())
+    assert (scores["size"], scores["center_crop"], scores["seed"], scores["pixels"]) == (2, True, 3, 4)
+    capsys.readouterr()
+    names = tmp_path / "names.txt"
+    names.write_text("2007_000033\n")
+    assert run(predictions, "--labels", labels, "--list", names) == 2
+    assert "lists '2007_000033'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("--labels-format", "cityscapes"), "is not laid out like Cityscapes"),
+        (("--protocol", "loose"), "--protocol"),
+        (("--num-classes", "27"), "voc labels have 21 classes"),
+        (("--split", "test"), "test.txt: there is no such file"),
+        (("--missing", "maybe"), "--missing"),
+        (("--size", "0"), "--size 0"),
+    ],
+)
+def test_bad_input_is_one_line(folders, change, words, capsys):
+    assert run(folders[0], "--labels", folders[1], *change) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("seediff: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_json_must_be_a_file(folders, tmp_path: Path, capsys):
+    assert run(folders[0], "--labels", folders[1], "--json", tmp_path) == 2
+    assert "name a file" in capsys.readouterr().err
+    assert run(folders[0] / "nowhere", "--labels", folders[1], "--json", tmp_path / "x.json") == 2
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_json_is_tried_before_the_evaluation(folders, tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("seediff.evaluate.segments.evaluate_segments", lambda *_, **__: pytest.fail("evaluated first"))
+    assert run(folders[0], "--labels", folders[1], "--json", tmp_path / "file" / "scores.json") == 2
+    assert "scores.json: cannot be written to" in capsys.readouterr().err
+
+
+def test_nothing_heavy_is_imported():
+    code = "import sys, seediff.cli.evaluate; print([m for m in ('torch', 'scipy', 'numpy', 'PIL', 'rich.table') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_has_examples(capsys):
+    assert run("--help") == 0
+    assert "seediff evaluate segments" in capsys.readouterr().out.split("xample", 1)[1]

@@ -1,0 +1,35 @@
+import pytest
+
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (MaskConfig, {"method": "magic"}, "method = 'magic' must be one of 'seediff', 'ca', 'ca_sa', 'reference'"),
+        (MaskConfig, {"expansion": "wide"}, "expansion = 'wide' must be one of 'none', 'parallel', 'iterative'"),
+        (MaskConfig, {"beta": "best"}, "beta = best must be in"),
+        (MaskConfig, {"beta": float("nan")}, "beta = nan"),
+        (MaskConfig, {"alpha": 0.0}, "alpha = 0.0"),
+        (MaskConfig, {"tau": 0}, "tau = 0 must be a whole number of at least 1"),
+        (MaskConfig, {"seed_level": 0}, "seed_level = 0"),
+        (MaskConfig, {"self_level": 1.5}, "self_level = 1.5"),
+        (MaskConfig, {"expand_levels": (2, 0)}, "expand_levels"),
+        (MaskConfig, {"expand_levels": (1, 2)}, "from coarse to fine"),
+        (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
+        (MaskConfig, {"pamr_iterations": 0}, "pamr_iterations"),
+        (CaptureConfig, {"layers": "left"}, "layers = 'left' must be one of 'all', 'up', 'down'"),
+        (CaptureConfig, {"steps": "first-half"}, "steps = 'first-half' must be 'all', 'second-half' or"),
+        (CaptureConfig, {"steps": 0}, "k ≥ 1"),
+        (CaptureConfig, {"steps": True}, "steps = True"),
+    ],
+)
+def test_impossible_constants(kind, values, message):
+    with pytest.raises(UserError, match=message):
+        kind(**values)
+
+
+def test_possible_ones():
+    assert MaskConfig(beta="otsu", method="reference", expand_levels=(1,)).tau == 4
+    assert CaptureConfig(steps="second-half", layers="down").normalize

@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import pytest
+
+from seediff import __version__
+from seediff.config.base import build, differences, load_config, read_table
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.generate import GenerateConfig
+from seediff.errors import UserError
+
+FULL = GenerateConfig(
+    classes=("dog", "café"),
+    per_class=3,
+    prompts=('a "quoted" \\ {class}', "{class}"),
+    negative_prompt="blur",
+    size=256,
+    seed=2**40,
+    guidance_scale=5.0,
+    reject=True,
+    image_format="jpg",
+    device="cpu",
+    dtype="float32",
+    capture=CaptureConfig(normalize=False, steps=3, layers="up"),
+    mask=MaskConfig(beta="otsu", expand_levels=(4, 2), ignore_band=(0.5, 0.6), pamr_dilations=(1, 2)),
+)
+
+
+@pytest.mark.parametrize("config", [FULL, GenerateConfig(classes=("dog",)), replace(FULL, capture=CaptureConfig(steps="second-half"))])
+def test_toml_round_trip(tmp_path, config):
+    path = tmp_path / "seediff.toml"
+    path.write_text(config.to_toml(), encoding="utf-8")
+    assert load_config(path, GenerateConfig) == config
+    assert f'version = "{__version__}"' in path.read_text(encoding="utf-8")
+
+
+def test_command_line_before_file_before_default(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text('classes = "dog, cat"\nper_class = 7\nseed = 5\nguidance_scale = 3\n[mask]\nalpha = 0.4\nbeta = 0.2\n')
+    config = build(GenerateConfig, {"per_class": 9, "mask": {"beta": 0.6}}, read_table(path, GenerateConfig))
+    assert (config.classes, config.per_class, config.seed, config.steps) == (("dog", "cat"), 9, 5, 50)
+    assert (config.mask.alpha, config.mask.beta, config.mask.tau) == (0.4, 0.6, 4)
+    assert isinstance(config.guidance_scale, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("per_clas = 1", r"c\.toml: there is no option 'per_clas'"),
+        ("[mask]\nalfa = 1", r"c\.toml \[mask\]: there is no option 'alfa'"),
+        ('per_class = "two"', 'per_class = "two" must be a whole number'),
+        ("per_class = true", "must be a whole number"),
+        ("reject = 1", "must be true or false"),
+        ("classes = [1]", "a list of texts"),
+        ('image_format = "gif"', "'png' or 'jpg'"),
+        ("[mask]\nbeta = 'best'", "must be a number or 'otsu'"),
+        ("[mask]\nignore_band = [0.5]", "a list of 2 numbers"),
+        ("mask = 3", "must be a table"),
+        ("classes = [", r"c\.toml: is not TOML"),
+    ],
+)
+def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_table(path, GenerateConfig)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"classes": "dog"}, "must be a tuple"),
+        ({"classes": ()}, "empty"),
+        ({"per_class": 0}, "per_class = 0 must be at least 1"),
+        ({"per_class": 900_000_000_000}, "per_class = 900000000000 would be 900000000000 images; at most 10000000"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"classes_per_image": 2}, "only 1 classes"),
+        ({"prompts": ("a dog",)}, "does not contain"),
+        ({"prompts": ()}, "empty"),
+        ({"size": 100}, "multiple of 8"),
+        ({"seed": -1}, "seed"),
+        ({"guidance_scale": float("nan")}, "guidance_scale"),
+        ({"image_format": "gif"}, "image_format"),
+        ({"negative_prompt": "a\nb"}, "line break"),
+        ({"threads": 0}, "threads = 0"),
+    ],
+)
+def test_impossible_values(values, message):
+    with pytest.raises(UserError, match=message):
+        GenerateConfig(**{"classes": ("dog",), **values})
+
+
+def test_no_classes_at_all():
+    with pytest.raises(UserError, match="--classes"):
+        build(GenerateConfig, {}, {})
+
+
+def test_differences_name_key_and_both_values():
+    new = replace(FULL, seed=1, size=None, mask=replace(FULL.mask, alpha=0.4), classes=("dog",))
+    assert differences(FULL, new) == ["seed: 1099511627776 → 1", "classes: dog,café → dog", "mask.alpha: 0.5 → 0.4", "size: 256 → unset"]
+    assert differences(FULL, FULL) == []
+
+
+def test_a_local_models_label_does_not_tell_where_it_was(tmp_path):
+    (tmp_path / "mine").mkdir()
+    assert GenerateConfig(classes=("dog",), model=str(tmp_path / "mine")).model_label == "mine"
+    assert GenerateConfig(classes=("dog",), model="mini").model_label == "mini"
+
+
+def test_batches_follow_from_the_configuration():
+    assert GenerateConfig(classes=("dog",), batch_size=4).batches(10) == [range(4), range(4, 8), range(8, 10)]

@@ -1,0 +1,62 @@
+import pytest
+
+from seediff.config.names import VOC_CLASSES, check_classes, join_classes, parse_classes, parse_prompts, spoken
+from seediff.errors import UserError
+
+
+def test_spoken_and_joined():
+    assert spoken("pottedplant") == "potted plant"
+    assert join_classes(("dog",)) == "dog"
+    assert join_classes(("dog", "cat", "tvmonitor")) == "dog, a cat and a tv monitor"
+
+
+def test_classes_from_names_voc_and_files(tmp_path):
+    assert parse_classes("dog, potted plant ,") == ("dog", "potted plant")
+    assert parse_classes("voc") == VOC_CLASSES
+    names = tmp_path / "names.txt"
+    names.write_text("\ufeffdog\n\n  café \n", encoding="utf-8")
+    assert parse_classes(str(names)) == ("dog", "café")
+    names.write_text("background\ndog\n")
+    assert parse_classes(str(names)) == ("dog",)
+
+
+def test_class_file_that_is_not_utf8_is_named(tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_bytes("café".encode("latin-1"))
+    with pytest.raises(UserError, match=r"names\.txt, line 1: is not UTF-8 text"):
+        parse_classes(str(names))
+    with pytest.raises(UserError, match="there is no such file"):
+        parse_classes(str(tmp_path / "none.txt"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), "empty"),
+        (("dog", "cat", "dog"), "more than once: dog"),
+        (("background",), "cannot be a class"),
+        (("a\nb",), "no class name"),
+        ((" dog",), "no class name"),
+        (("tvmonitor", "cat", "tv monitor"), "classes 'tvmonitor' and 'tv monitor' are the same words in a prompt"),
+        (("Dog", "dog"), "'Dog' and 'dog'"),
+        (("a  b", "a b"), "the same words"),
+        (tuple(f"c{i}" for i in range(255)), "254"),
+    ],
+)
+def test_bad_class_lists(classes, message):
+    with pytest.raises(UserError, match=message):
+        check_classes(classes)
+
+
+def test_prompt_files_are_read_and_checked(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a {class} at night\na {class} by day\n")
+    assert parse_prompts(["a photo of a {class}", str(file)]) == ("a photo of a {class}", "a {class} at night", "a {class} by day")
+    file.write_text("a {class}\na dog\n")
+    with pytest.raises(UserError, match=r"prompts\.txt, template 2: 'a dog' does not contain \{class\}"):
+        parse_prompts([str(file)])
+    with pytest.raises(UserError, match="--prompt: 'a dog'"):
+        parse_prompts(["a dog"])
+    file.write_text("\n")
+    with pytest.raises(UserError, match="no templates"):
+        parse_prompts([str(file)])

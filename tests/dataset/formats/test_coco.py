@@ -1,0 +1,249 @@
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from test_store import item, names
+from test_voc import SHARED, blocks, some
+
+from seediff.dataset.formats.coco import as_coco, export_coco, from_coco, import_coco, instances, semantic
+from seediff.dataset.formats.voc import import_voc
+from seediff.dataset.store import labels_of, open_native
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+CLASSES = ("cat", "bus", "dog")
+
+
+def load(path: Path):
+    api = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
+    with contextlib.redirect_stdout(io.StringIO()):
+        return api.COCO(str(path))
+
+
+def ring():
+    """A square of class 1 with a hole, which holds a square of class 2."""
+    labels = np.zeros((12, 14), np.uint8)
+    labels[1:10, 2:11] = 1
+    labels[3:8, 4:9] = 0
+    labels[5:7, 5:7] = 2
+    labels[11, 13] = 3
+    return labels
+
+
+def test_round_trip(tmp_path):
+    given = some()
+    done = export_coco(CLASSES, given, tmp_path / "coco")
+    assert (done.samples, done.files, done.notes) == (4, 6, ())
+    assert len(names(tmp_path / "coco")) == 6
+    classes, items = import_coco(tmp_path / "coco")
+    assert classes == CLASSES
+    for one, two in zip(given, items, strict=True):
+        assert (two.name, two.row) == (one.name, {"prompt": "p"})
+        assert np.array_equal(two.label_map(), one.label_map())
+        assert two.image.read_bytes() == one.image
+    write_native(tmp_path / "back", classes, items, about={})
+    for one, two in zip(given, open_native(tmp_path / "back")[1], strict=True):
+        assert np.array_equal(labels_of(two, 3), one.label_map())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47), (512, 40)])
+@pytest.mark.parametrize("zoom", [1, 4])
+def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
+    api = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
+    rng = np.random.default_rng(zoom)
+    small = rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), tuple(-(-side // zoom) for side in shape))
+    labels = np.kron(small, np.ones((zoom, zoom), np.uint8))[: shape[0], : shape[1]]
+
+    def expected(masks):
+        for class_id, inside in masks:
+            rle = api.encode(np.asfortranarray(inside.astype(np.uint8)))
+            shown = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+            area, box = int(api.area(rle)), [int(side) for side in api.toBbox(rle)]
+            yield {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shown}
+
+    def pieces():
+        for class_id in (1, 2, 3):
+            numbers, count = ndimage.label((labels == class_id).T, np.ones((3, 3)))
+            yield from ((class_id, (numbers == number).T) for number in range(1, count + 1))
+
+    assert instances(labels)[0] == list(expected(pieces()))
+    assert semantic(labels) == list(expected((i, labels == i) for i in np.unique(labels).tolist() if i))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_documents_give_label_maps_back(seed):
+    rng = np.random.default_rng(seed)
+    maps = [rng.choice([0, 1, 2, 254, 255], size).astype(np.uint8) for size in ((1, 1), (7, 3), (20, 31))]
+    classes = tuple(f"c{i}" for i in range(254))
+    got, read = from_coco(json.loads(json.dumps(as_coco(classes, [(f"{i}.png", m) for i, m in enumerate(maps)]))))
+    assert got == classes
+    for (image, labels), expected in zip(read, maps, strict=True):
+        assert np.array_equal(labels, expected), image
+    # Objects come back too, but for what is ignored.
+    for (_, labels), expected in zip(from_coco(as_coco(classes, [("a", m) for m in maps], objects=True))[1], maps, strict=True):
+        assert np.array_equal(labels, np.where(expected == 255, 0, expected))
+
+
+def test_pycocotools_reads_what_is_written(tmp_path):
+    maps = [ring(), blocks(3, shape=(25, 40))]
+    given = [item(f"a/{i}", m, shape=m.shape) for i, m in enumerate(maps)]
+    done = export_coco(CLASSES, given, tmp_path / "coco", min_area=2)
+    assert done.notes == ("1 pieces below 2 pixels are no objects in instances; semantic has them",)
+    semantic, instances = load(tmp_path / "coco/annotations/semantic.json"), load(tmp_path / "coco/annotations/instances.json")
+    assert {c["id"]: c["name"] for c in semantic.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog", 255: "ignore"}
+    assert {c["id"]: c["name"] for c in instances.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog"}
+    for image_id, labels in enumerate(maps, 1):
+        again = np.zeros_like(labels)
+        for one in semantic.loadAnns(semantic.getAnnIds(imgIds=[image_id])):
+            mask = semantic.annToMask(one).astype(bool)
+            assert not again[mask].any()
+            again[mask] = one["category_id"]
+            rows, columns = np.nonzero(mask)
+            assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert (one["area"], one["iscrowd"]) == (mask.sum(), 0)
+        assert np.array_equal(again, labels)
+    first = instances.loadAnns(instances.getAnnIds(imgIds=[1]))
+    assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == [(1, 56, [2, 1, 9, 9]), (2, 4, [5, 5, 2, 2])]
+    assert np.array_equal(instances.annToMask(first[0]), ring() == 1)  # the hole stays
+
+
+@pytest.mark.parametrize("polygons", [False, True])
+def test_evaluated_against_itself_it_is_perfect(tmp_path, polygons):
+    evaluation = pytest.importorskip("pycocotools.cocoeval", reason="pycocotools is not installed")
+    given = [item(str(i), blocks(i, shape=(40, 60)), shape=(40, 60)) for i in range(4)]
+    export_coco(CLASSES, given, tmp_path / "coco", polygons=polygons)
+    truth = load(tmp_path / "coco/annotations/instances.json")
+    with contextlib.redirect_stdout(io.StringIO()):
+        guessed = truth.loadRes([{**one, "score": 1.0} for one in json.loads(json.dumps(truth.dataset["annotations"]))])
+        scores = evaluation.COCOeval(truth, guessed, "segm")
+        scores.evaluate()
+        scores.accumulate()
+        scores.summarize()
+    assert scores.stats[0] == pytest.approx(1.0)
+    assert all(value in (pytest.approx(1.0), -1.0) for value in [*scores.stats[:6], *scores.stats[8:]])
+
+
+def test_polygons_state_their_loss(tmp_path):
+    given = [item("ring", ring(), shape=(12, 14))]
+    done = export_coco(CLASSES, given, tmp_path / "coco", polygons=True)
+    assert done.notes == ("polygons, filled by pycocotools, against the masks: IoU 1.0000 mean, 1.0000 lowest; RLE loses nothing",)
+    coco = load(tmp_path / "coco/annotations/instances.json")
+    shapes = {one["category_id"]: one for one in coco.dataset["annotations"]}
+    assert isinstance(shapes[1]["segmentation"], list)
+    assert shapes[2]["segmentation"] == [[5, 5, 7, 5, 7, 7, 5, 7]]
+    assert np.array_equal(coco.annToMask(shapes[1]), ring() == 1)
+    assert np.array_equal(
+        import_coco(tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map(), ring()
+    )
+
+
+def test_splits(tmp_path):
+    given = [item("a", blocks(1), {"split": "val"}, (20, 30)), item("b", blocks(2), shape=(20, 30))]
+    done = export_coco(CLASSES, given, tmp_path / "coco")
+    assert done.files == 6
+    found = sorted(path.name for path in (tmp_path / "coco/annotations").iterdir())
+    assert found == ["instances_train.json", "instances_val.json", "semantic_train.json", "semantic_val.json"]
+    again = {i.name: i for i in import_coco(tmp_path / "coco")[1]}
+    assert {name: i.row["split"] for name, i in again.items()} == {"a": "val", "b": "train"}
+    assert all(np.array_equal(again[i.name].label_map(), i.label_map()) for i in given)
+
+
+def foreign():
+    """A document as others write them: ids with gaps, uncompressed RLE, a crowd, objects that overlap, a background."""
+    rle = {"size": [2, 3], "counts": [0, 2, 4]}  # the first column
+    annotations = [
+        {"id": 7, "image_id": 5, "category_id": 90, "iscrowd": 0, "segmentation": rle},
+        {"id": 8, "image_id": 5, "category_id": 18, "iscrowd": 0, "segmentation": {"size": [2, 3], "counts": [0, 5, 1]}},
+        {"id": 9, "image_id": 5, "category_id": 18, "iscrowd": 1, "segmentation": {"size": [2, 3], "counts": [0, 6]}},
+    ]
+    categories = [{"id": 90, "name": "dog"}, {"id": 18, "name": "cat"}, {"id": 0, "name": "background"}]
+    images = [{"id": 5, "file_name": "x.jpg", "width": 3, "height": 2}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def test_documents_of_others():
+    classes, ((_, labels),) = from_coco(foreign())
+    assert classes == ("cat", "dog")
+    assert labels.tolist() == [[2, 1, 1], [2, 1, 255]]
+
+
+def test_documents_of_others_with_polygons():
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    document = foreign()
+    document["annotations"] = [{**document["annotations"][0], "segmentation": [[1, 0, 3, 0, 3, 1, 1, 1]]}]
+    assert from_coco(document)[1][0][1].tolist() == [[0, 2, 2], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("annotations", {"image_id": 6}, "annotation 7 is of image 6, which is not there"),
+        ("annotations", {"category_id": 6}, "annotation 7 is of category 6, which is not there"),
+        ("annotations", {"segmentation": None}, r"annotations\[0\]\.segmentation = null must be"),
+        (
+            "annotations",
+            {"segmentation": {"size": [2, 4], "counts": [8]}},
+            r"annotation 7: its mask is \[2, 4\], but its image is \[2, 3\]",
+        ),
+        ("annotations", {"segmentation": {"size": [2, 3], "counts": [7]}}, "annotation 7: 'counts' are no run lengths"),
+        ("annotations", {"segmentation": {"size": [2, 3], "counts": [-1, 7]}}, "'counts' are no run lengths"),
+        ("annotations", {"segmentation": {"size": [2, 3], "counts": "é"}}, "'counts' are no run lengths"),
+        ("annotations", {"segmentation": {"size": [2, 3], "counts": ""}}, "'counts' are no run lengths"),
+        ("annotations", {"segmentation": {"size": [2, 3]}}, r"'annotations\[0\]\.segmentation\.counts' is missing"),
+        ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon is a list of at least three x, y"),
+        ("images", {"width": "3"}, r'images\[0\]\.width = "3" must be a whole number'),
+        ("categories", {"name": "cat"}, "categories: class 'cat' is there twice"),
+    ],
+)
+def test_broken_documents_are_named(part, change, message):
+    document = foreign()
+    document[part] = [{**document[part][0], **change}, *document[part][1:]]
+    with pytest.raises(UserError, match=message):
+        from_coco(document)
+
+
+def test_folders_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder or JSON file"):
+        import_coco(tmp_path / "none")
+    with pytest.raises(UserError, match=r"has no semantic\*\.json or instances\*\.json"):
+        import_coco(tmp_path)
+    path = tmp_path / "one.json"
+    for text, message in (("{", "is not JSON"), ("[]", "must be a table"), ("{}", "'categories' is missing")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            import_coco(path)
+    path.write_text(json.dumps(foreign()))
+    with pytest.raises(UserError, match=r"image 5: there is no picture 'x\.jpg'"):
+        import_coco(path)
+    document = foreign()
+    document["images"][0]["file_name"] = "../../x.jpg"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match="'file_name' leads out"):
+        import_coco(path)
+
+
+def test_pictures_of_another_folder(tmp_path):
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/instances_train2017.json").write_text(json.dumps(foreign()))
+    (tmp_path / "train2017/x.jpg").write_bytes(item(shape=(2, 3), suffix="jpg").image)
+    for options in ({}, {"images": tmp_path / "train2017"}):
+        (found,) = import_coco(tmp_path, **options)[1]
+        assert found.image == tmp_path / "train2017/x.jpg"
+        assert labels_of(found, 2).tolist() == [[2, 1, 1], [2, 1, 255]]
+
+
+@pytest.mark.skipif(not (SHARED / "voc_val_dev").is_dir(), reason="photographs of VOC 2012 are not here")
+def test_real_label_maps(tmp_path):
+    classes, items = import_voc(SHARED / "voc_val_dev")
+    items = items[:40]
+    export_coco(classes, items, tmp_path / "coco", min_area=50)
+    again = import_coco(tmp_path / "coco")
+    assert again[0] == classes
+    for one, two in zip(items, again[1], strict=True):
+        assert np.array_equal(labels_of(two, 20), one.label_map())
+    load(tmp_path / "coco/annotations/instances_val.json")

@@ -1,0 +1,324 @@
+"""Small COCO sets laid out as other tools write them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_store import item
+
+from seediff.dataset.formats.coco import from_coco, import_coco
+from seediff.dataset.opening import open_dataset
+from seediff.dataset.store import labels_of
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+SHAPE = (6, 8)
+CAT = [1, 1, 4, 1, 4, 4, 1, 4]
+"""The pixels of rows and columns 1 to 3, as a polygon."""
+
+
+def labels(value=1):
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[1:4, 1:4] = value
+    return expected
+
+
+def save(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
+    return path
+
+
+def picture(suffix="jpg"):
+    return item(shape=SHAPE, suffix=suffix).image
+
+
+def document(*names, categories=({"id": 1, "name": "cat", "supercategory": ""},), **annotation):
+    """An image and an annotation of each name."""
+    images = [{"id": i, "file_name": name, "width": SHAPE[1], "height": SHAPE[0]} for i, name in enumerate(names, 1)]
+    given = {"category_id": categories[-1]["id"], "iscrowd": 0, "bbox": [1, 1, 3, 3], "segmentation": [CAT], "area": 9, **annotation}
+    annotations = [{"id": image["id"], "image_id": image["id"], **given} for image in images]
+    return {"licenses": [], "info": {}, "images": images, "annotations": annotations, "categories": list(categories)}
+
+
+@pytest.fixture(autouse=True)
+def polygons_are_filled():
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+
+
+def read(source, **options):
+    """Name → (label map, split)."""
+    classes, items = import_coco(source, **options)
+    return classes, {one.name: (labels_of(one, len(classes)), one.row.get("split")) for one in items}
+
+
+def check(found, names, value=1):
+    assert {name: split for name, (_, split) in found.items()} == names
+    assert all(np.array_equal(given, labels(value)) for given, _ in found.values())
+
+
+def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
+    # As its exporter writes: images/<subset>/, annotations/instances_<subset>.json, and files of other tasks beside them.
+    for subset, name in (("train", "a"), ("val", "b"), ("test", "a")):
+        save(tmp_path / f"annotations/instances_{subset}.json", document(f"{name}.jpg"))
+        save(tmp_path / f"annotations/image_info_{subset}.json", {**document(f"{name}.jpg"), "annotations": [], "categories": []})
+        save(tmp_path / f"images/{subset}/{name}.jpg", picture())
+    expected = {"train/a": "train", "b": "val", "test/a": "test"}
+    for options in ({}, {"images": tmp_path / "images"}):
+        classes, found = read(tmp_path, **options)
+        assert classes == ("cat",)
+        check(found, expected)
+    check(read(tmp_path / "annotations/instances_val.json", images=tmp_path / "images/val")[1], {"b": "val"})
+    write_native(tmp_path / "out", *import_coco(tmp_path), about={})
+    assert [one.name for one in open_dataset(tmp_path, split="val")[1]] == ["b"]
+
+
+def test_one_file_a_part_of_other_names(tmp_path):
+    for part in ("train2017", "val2017"):
+        save(tmp_path / f"annotations/{part}.json", document(f"{part}.jpg"))
+        save(tmp_path / f"images/{part}/{part}.jpg", picture())
+    check(read(tmp_path)[1], {"train2017": "train", "val2017": "val"})
+
+
+def test_coco_itself_with_keypoints(tmp_path):
+    # COCO's own: person_keypoints_val2017.json, pictures in val2017/, and no other annotations, or those of instances beside them.
+    person = ({"id": 1, "name": "person", "supercategory": "person", "keypoints": ["nose"], "skeleton": []},)
+    path = save(
+        tmp_path / "annotations/person_keypoints_val2017.json",
+        document("000000000139.jpg", categories=person, keypoints=[2, 2, 2], num_keypoints=1),
+    )
+    save(tmp_path / "val2017/000000000139.jpg", picture())
+    for source, options in ((tmp_path, {}), (path, {}), (tmp_path, {"annotations": path}), (path, {"images": tmp_path / "val2017"})):
+        classes, found = read(source, **options)
+        assert classes == ("person",)
+        check(found, {"000000000139": "val"})
+    save(tmp_path / "annotations/instances_val2017.json", document("000000000139.jpg"))
+    assert read(tmp_path)[0] == ("cat",)
+
+
+def roboflow(root, name):
+    """As Roboflow exports: a folder a part, category 0 the parent of all others, called like the project."""
+    categories = (
+        {"id": 0, "name": name, "supercategory": "none"},
+        {"id": 1, "name": "cat", "supercategory": name},
+    )
+    for part in ("train", "valid", "test"):
+        file_name = f"{part}_jpg.rf.1dcffa832c7739c8a764a25d72b5116a.jpg"
+        save(root / part / "_annotations.coco.json", document(file_name, categories=categories))
+        save(root / part / file_name, picture())
+    save(root / "README.roboflow.txt", b"")
+
+
+@pytest.mark.parametrize("name", ["animals", "cat"])
+def test_roboflow(tmp_path, name):
+    roboflow(tmp_path, name)
+    classes, found = read(tmp_path)
+    assert classes == ("cat",)
+    names = {part: f"{part}_jpg.rf.1dcffa832c7739c8a764a25d72b5116a" for part in ("train", "valid", "test")}
+    check(found, {names["train"]: "train", names["valid"]: "val", names["test"]: "test"})
+    for source in (tmp_path / "valid", tmp_path / "valid/_annotations.coco.json"):
+        check(read(source)[1], {names["valid"]: "val"})
+    assert [one.name for one in open_dataset(tmp_path, split="val")[1]] == [names["valid"]]
+
+
+def test_a_parent_that_annotations_are_of_is_a_class(tmp_path):
+    roboflow(tmp_path, "animals")
+    given = json.loads((tmp_path / "test/_annotations.coco.json").read_text())
+    given["annotations"][0]["category_id"] = 0
+    save(tmp_path / "test/_annotations.coco.json", given)
+    classes, found = read(tmp_path)
+    assert classes == ("animals", "cat")
+    assert sorted(int(one.max()) for one, _ in found.values()) == [1, 2, 2]
+    for one in given["categories"]:
+        one["name"] = "cat"
+    with pytest.raises(UserError, match="class 'cat' is there twice"):
+        from_coco(given)
+
+
+def panoptic(root, part="val2017", names=("000000000139",)):
+    """As COCO's: annotations/panoptic_val2017.json, its PNG files in a folder of that name beside it, the pictures in val2017/."""
+    categories = [
+        {"id": 1, "name": "person", "supercategory": "person", "isthing": 1},
+        {"id": 200, "name": "rug-merged", "supercategory": "furniture", "isthing": 0},
+    ]
+    images, annotations, expected = [], [], []
+    for number, name in enumerate(names, 1):
+        ids = np.zeros(SHAPE, np.int64)  # 0: no segment
+        ids[1:4, 1:4], ids[4:], ids[0, 0] = 3226956, 6979964 + number, 258
+        colours = np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)
+        path = root / f"annotations/panoptic_{part}" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(colours).save(path)
+        save(root / part / f"{name}.jpg", picture())
+        images.append({"id": number, "file_name": f"{name}.jpg", "width": SHAPE[1], "height": SHAPE[0]})
+        segments = [
+            {"id": 3226956, "category_id": 1, "iscrowd": 0, "bbox": [1, 1, 3, 3], "area": 9},
+            {"id": 6979964 + number, "category_id": 200, "iscrowd": 0, "bbox": [0, 4, 8, 2], "area": 16},
+            {"id": 258, "category_id": 1, "iscrowd": 1, "bbox": [0, 0, 1, 1], "area": 1},
+        ]
+        annotations.append({"segments_info": segments, "file_name": f"{name}.png", "image_id": number})
+        expected.append(np.where(ids == 0, 255, np.where(ids >= 6979964, 2, 1)).astype(np.uint8))
+    given = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
+    return save(root / f"annotations/panoptic_{part}.json", given), expected
+
+
+def test_panoptic(tmp_path):
+    path, expected = panoptic(tmp_path, names=("000000000139", "000000000285"))
+    for source in (tmp_path, path):
+        classes, found = read(source)
+        assert classes == ("person", "rug-merged")
+        assert {name: split for name, (_, split) in found.items()} == {"000000000139": "val", "000000000285": "val"}
+        assert all(np.array_equal(one, labels) for (one, _), labels in zip(found.values(), expected, strict=True))
+    with pytest.raises(UserError, match=r"'annotations\[0\]\.id' is missing"):
+        from_coco(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda given, root: given["annotations"][0]["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
+        (lambda given, root: given["annotations"].clear(), "it holds|'categories'|no annotation|must be"),
+        (lambda given, root: given["annotations"][0].update(file_name="../../x.png"), "'file_name' leads out"),
+        (lambda given, root: given["images"][0].update(width=7), r"is \(6, 8\), but its annotations are of \(6, 7\)"),
+        (lambda given, root: given["annotations"].append(given["annotations"][0]), "which has one already"),
+        (lambda given, root: given["annotations"][0].update(image_id=7), "is of image 7, which is not there"),
+        (lambda given, root: given["annotations"][0]["segments_info"][0].update(category_id=7), "of category 7, which is not there"),
+        (
+            lambda given, root: given["annotations"][0].update(segments_info=[{"id": True}]),
+            r"segments_info\[0\]\.id = true must",
+        ),
+        (
+            lambda given, root: Image.new("L", SHAPE[::-1]).save(root / "annotations/panoptic_val2017/000000000139.png"),
+            "is PNG L inside; a panoptic mask is a PNG in colours",
+        ),
+        (lambda given, root: (root / "annotations/panoptic_val2017/000000000139.png").unlink(), "there is no such file"),
+    ],
+)
+def test_broken_panoptic_files_are_named(tmp_path, change, message):
+    path, _ = panoptic(tmp_path)
+    given = json.loads(path.read_text())
+    change(given, tmp_path)
+    save(path, given)
+    if not given["annotations"]:  # an image without any annotation is one of background in the other kind of file
+        assert not read(path)[1]["000000000139"][0].any()
+        return
+    with pytest.raises(UserError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize("layout", ["data", "images", "."])
+def test_a_single_file_beside_its_pictures(tmp_path, layout):
+    # FiftyOne: labels.json and data/. Label Studio: result.json, whose file names begin with images/.
+    name = "images/a.jpg" if layout == "." else "a.jpg"
+    save(tmp_path / ("result.json" if layout == "." else "labels.json"), document(name))
+    save(tmp_path / layout / name, picture())
+    check(read(tmp_path)[1], {name.removesuffix(".jpg"): None})
+    save(tmp_path / "other.json", {})
+    with pytest.raises(UserError, match="name the JSON file itself: it holds"):
+        import_coco(tmp_path)
+
+
+def crowd():
+    counts = [int(n) for n in np.diff(np.flatnonzero(np.diff(np.concatenate([[2], labels().T.ravel(), [2]]))))]
+    return {"iscrowd": 1, "segmentation": {"size": list(SHAPE), "counts": counts}}
+
+
+def test_masks_that_are_all_crowds(tmp_path):
+    # Datumaro, and CVAT with it, writes everything that was drawn as a mask as a crowd.
+    save(tmp_path / "annotations/instances_default.json", document("a.jpg", **crowd()))
+    save(tmp_path / "images/default/a.jpg", picture())
+    with pytest.raises(UserError, match=r"all its masks are crowds \(iscrowd 1\).*--crowds objects"):
+        import_coco(tmp_path)
+    check(read(tmp_path, crowds="objects")[1], {"a": None})
+    check(read(tmp_path, crowds="ignored")[1], {"a": None}, 255)
+    with pytest.raises(UserError, match="--crowds people: must be"):
+        import_coco(tmp_path, crowds="people")
+
+
+def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
+    given = document("a.jpg", "b.jpg")
+    given["annotations"][1].update(segmentation=[], bbox=[1.5, 1, 2.2, 3])
+    for name in ("a", "b"):
+        save(tmp_path / f"images/{name}.jpg", picture())
+    path = save(tmp_path / "instances.json", given)
+    notes = []
+    found = read(path, note=notes.append)[1]
+    assert notes == ["1 of 2 annotations are boxes without a mask; what is in them and in no mask is ignored (255)"]
+    assert np.array_equal(found["a"][0], labels())
+    assert np.array_equal(found["b"][0], labels(255))
+    given["annotations"].pop(0)
+    save(path, given)
+    with pytest.raises(UserError, match="its annotations are boxes; label maps need masks"):
+        import_coco(path)
+
+
+@pytest.mark.parametrize(
+    "counts", [[2**63 - 1, 2**63 - 1, 2**63 - 1, 49], [2**62] * 4 + [48], [2**64, 48], [49, -1], "o" * 30, "o" * 30 + "0", "00 ", "0\x7f"]
+)
+def test_counts_that_wrap_are_no_run_lengths(counts):
+    given = document("a.jpg", segmentation={"size": list(SHAPE), "counts": counts})
+    with pytest.raises(UserError, match="annotation 1: 'counts' are no run lengths of 6 × 8 pixels"):
+        from_coco(given)
+
+
+@pytest.mark.parametrize("counts", [[24.0, 24.0], [True, 47], {}, None])
+def test_counts_of_other_kinds(counts):
+    given = document("a.jpg", segmentation={"size": list(SHAPE), "counts": counts})
+    with pytest.raises(UserError, match=r"segmentation\.counts"):
+        from_coco(given)
+
+
+@pytest.mark.parametrize("value", [1e8, 1e9, -1e9, 2**62, float("nan"), float("inf"), 17])
+def test_corners_far_outside_are_named(value):
+    with pytest.raises(UserError, match=r"annotation 1: a corner of its polygon has x = .*, far outside its image of 8 × 6"):
+        from_coco(document("a.jpg", segmentation=[[*CAT, value, 1]]))
+
+
+@pytest.mark.parametrize("value", [2**2000, "1", None, True])
+def test_corners_that_are_no_numbers(value):
+    with pytest.raises(UserError, match=r"annotations\[0\]\.segmentation"):
+        from_coco(document("a.jpg", segmentation=[[*CAT, value, 1]]))
+
+
+def test_a_polygon_of_endless_edges_is_named():
+    given = document("a.jpg", segmentation=[[0, 0, 8, 6] * 300_000])
+    with pytest.raises(UserError, match="the edges of its polygon are 4800000 pixels long"):
+        from_coco(given)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"width": -1}, r"images\[0\]\.width = -1 must be a whole number from 1 to"),
+        ({"width": 10**9, "height": 10**9}, r"images\[0\]\.width = 1000000000 must be"),
+        ({"width": 20_000, "height": 20_000}, r"image 1: 400 megapixels \(20000 × 20000\), more than"),
+        ({"width": True}, r"images\[0\]\.width = true must be"),
+        ({"metadata": 5}, r"images\[0\]\.metadata = 5 must be"),
+        ({"id": 2}, "annotation 1 is of image 1, which is not there"),
+    ],
+)
+def test_images_that_cannot_be(size, message):
+    given = document("a.jpg")
+    given["images"][0].update(size)
+    with pytest.raises(UserError, match=message):
+        from_coco(given)
+
+
+def test_ids_that_are_there_twice():
+    given = document("a.jpg", "b.jpg")
+    given["images"][1]["id"] = 1
+    with pytest.raises(UserError, match=r"images\[1\] has the id 1 of another one"):
+        from_coco(given)
+    given = document("a.jpg", categories=({"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}))
+    with pytest.raises(UserError, match=r"categories\[1\] has the id 1 of another one"):
+        from_coco(given)
+
+
+def test_a_size_that_is_not_the_pictures_is_told_before_anything_of_it_is_made(tmp_path):
+    given = document("a.jpg")
+    given["images"][0].update(width=10_000, height=10_000)
+    save(tmp_path / "a.jpg", picture())
+    (found,) = import_coco(save(tmp_path / "a.json", given))[1]
+    with pytest.raises(UserError, match=r"a\.jpg: is \(6, 8\), but its annotations are of \(10000, 10000\)"):
+        found.label_map()

@@ -1,0 +1,202 @@
+import builtins
+import json
+
+import numpy as np
+import pytest
+from blobs import some
+from test_store import item
+
+from seediff.dataset.formats.packed import decode_label_map, unpack
+from seediff.dataset.formats.parquet import export_parquet, import_parquet
+from seediff.dataset.store import open_native
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+CLASSES = ("cat", 'dog: "é" ```', "bus")
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_round_trip(tmp_path):
+    given = some(7)
+    done = export_parquet(CLASSES, given, tmp_path / "pq")
+    assert files(tmp_path / "pq") == ["README.md", "data/train-00000.parquet", "data/validation-00000.parquet"]
+    assert (done.samples, done.files, done.notes) == (7, 3, ())
+    classes, items = import_parquet(tmp_path / "pq")
+    assert classes == CLASSES
+    own = {one.name: one for one in given}
+    read = list(items)
+    assert {i.name for i in read} == set(own)
+    for two in read:
+        one = own[two.name]
+        assert (two.image, two.suffix, two.row) == (one.image, one.suffix, one.row)
+        assert np.array_equal(two.label_map(), one.label_map())
+    write_native(tmp_path / "back", classes, import_parquet(tmp_path / "pq")[1], about={})
+    assert len(open_native(tmp_path / "back")[1]) == 7
+    assert [i.name for i in import_parquet(tmp_path / "pq", split="val")[1]] == [i.name for i in given if i.row.get("split") == "val"]
+
+
+@pytest.mark.parametrize("how", ["parquet", "folder"])
+def test_load_dataset_reads_pictures(tmp_path, monkeypatch, how):
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    given = some()
+    export_parquet(CLASSES, given, tmp_path / "pq", split=0.4)
+    if how == "parquet":
+        found = {s: str(tmp_path / f"pq/data/{s}-*.parquet") for s in ("train", "validation")}
+        loaded = datasets.load_dataset("parquet", data_files=found, cache_dir=str(tmp_path / "cache"))
+    else:
+        loaded = datasets.load_dataset(str(tmp_path / "pq"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(part) for name, part in loaded.items()} == {"train": 3, "validation": 2}
+    own = {one.name: one for one in given}
+    for part in loaded.values():
+        assert [str(type(part.features[name]).__name__) for name in ("image", "label_map", "name")] == ["Image", "Image", "Value"]
+        for row in part:
+            one = own[row["name"]]
+            assert np.array_equal(np.array(row["label_map"]), one.label_map())
+            assert row["image"].size == one.label_map().shape[::-1]
+            assert json.loads(row["metadata"]) == one.row
+
+
+def test_shards_groups_and_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("seediff.dataset.formats.parquet.GROUP", 2)
+    given = some(7)
+    size = len(given[0].image) * 2
+    for name in ("one", "two"):
+        export_parquet(CLASSES, iter(given), tmp_path / name, shard_size=size, split=0)
+    assert len(files(tmp_path / "one")) > 3
+    for name in files(tmp_path / "one"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert [i.name for i in import_parquet(tmp_path / "one")[1]] == [i.name for i in given]
+    export_parquet(CLASSES, given, tmp_path / "whole", split=0)
+    (only,) = (tmp_path / "whole/data").iterdir()
+    assert pq.ParquetFile(only).num_row_groups == 4
+    assert len(list(import_parquet(only)[1])) == 7
+
+
+def test_empty_dataset(tmp_path):
+    assert export_parquet(CLASSES, [], tmp_path / "pq").files == 1
+    with pytest.raises(UserError, match="has no parquet files"):
+        import_parquet(tmp_path / "pq")
+
+
+def test_bad_samples_leave_nothing(tmp_path):
+    bad = [item("a"), item("b", np.full((4, 6), 9, np.uint8))]
+    with pytest.raises(UserError, match="sample 'b': id 9"):
+        export_parquet(("cat",), bad, tmp_path / "pq")
+    with pytest.raises(UserError, match="two samples are called 'a'"):
+        export_parquet(("cat",), [item("a"), item("a")], tmp_path / "pq")
+    with pytest.raises(UserError, match="shard_size = 0"):
+        export_parquet(("cat",), [item("a")], tmp_path / "pq", shard_size=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def change_column(table, name, values):
+    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), pa.array(values, table.schema.field(name).type))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop_columns(["name"]), "must have a column 'name', text; it has image, label_map, metadata"),
+        (lambda t: t.set_column(1, "label_map", pa.array(["x"] * 2)), "must have a column 'label_map', a struct of bytes and path"),
+        (lambda t: t.replace_schema_metadata({}), "does not say its classes"),
+        (lambda t: t.replace_schema_metadata({"seediff": "[1]"}), "does not say its classes"),
+        (lambda t: t.replace_schema_metadata({"seediff": '{"classes": "cat"}'}), "classes must be a list of texts"),
+        (lambda t: t.replace_schema_metadata({"seediff": '{"classes": ["a", "a"]}'}), "class 'a' is there twice"),
+        (lambda t: change_column(t, "name", ["a", "../../a"]), "row 2: sample name '../../a' cannot be a file's"),
+        (lambda t: change_column(t, "name", ["a", "a"]), "row 2: two samples are called 'a'"),
+        (lambda t: change_column(t, "metadata", ["{}", "{"]), "row 2: its metadata: is not JSON"),
+        (lambda t: change_column(t, "metadata", ["{}", "[]"]), "row 2: its metadata: must be a table"),
+        (lambda t: change_column(t, "image", [None, None]), "row 1: 'image', 'label_map' and 'name' must not be empty"),
+        (lambda t: change_column(t, "image", [{"bytes": b"GIF"}] * 2), "row 1: its image: cannot be read as a picture"),
+    ],
+)
+def test_broken_files_are_named(tmp_path, change, message):
+    export_parquet(("cat",), [item("a"), item("b")], tmp_path / "pq")
+    path = tmp_path / "pq/data/train-00000.parquet"
+    table = change(pq.read_table(path))
+    pq.write_table(table, path)
+    with pytest.raises(UserError) as caught:
+        list(import_parquet(tmp_path / "pq")[1])
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
+
+
+def test_damaged_and_missing_files(tmp_path):
+    export_parquet(("cat",), [item("a")], tmp_path / "pq")
+    path = tmp_path / "pq/data/train-00000.parquet"
+    with pytest.raises(UserError, match="split 'x': must be one of train, val"):
+        import_parquet(tmp_path / "pq", split="x")
+    with pytest.raises(UserError, match="no parquet files of split 'val', whose names begin with validation"):
+        import_parquet(tmp_path / "pq", split="val")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"train-00000\.parquet: cannot be read as parquet"):
+        import_parquet(tmp_path / "pq")
+    with pytest.raises(UserError, match="there is no such file"):
+        import_parquet(tmp_path / "nowhere")
+
+
+def test_classes_must_agree(tmp_path):
+    for name in ("one", "two"):
+        export_parquet((name,), [item(name)], tmp_path / name)
+    (tmp_path / "two/data/train-00000.parquet").rename(tmp_path / "one/data/train-00001.parquet")
+    with pytest.raises(UserError, match=r"train-00001\.parquet: its classes differ from those of"):
+        import_parquet(tmp_path / "one")
+
+
+def test_what_to_install_is_said(tmp_path, monkeypatch):
+    own_import = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return own_import(name, *args, **kwargs)
+
+    monkeypatch.setattr("importlib.import_module", lambda name: without(name))
+    with pytest.raises(UserError, match=r'needs pyarrow: pip install "seediff\[hf\]"'):
+        export_parquet(("cat",), [item("a")], tmp_path / "pq")
+    with pytest.raises(UserError, match=r'pip install "seediff\[hf\]"'):
+        import_parquet(tmp_path)
+
+
+def test_label_maps_must_be_palette_or_grey_png():
+    picture = item("a").image
+    assert unpack("a", picture, b"", {}, "here", set()).suffix == "png"
+    with pytest.raises(UserError, match="here: its label map is PNG RGB"):
+        decode_label_map(picture, "here")
+    with pytest.raises(UserError, match="here: its label map: cannot be read"):
+        decode_label_map(b"x", "here")
+
+
+def test_rows_that_swell_are_refused(tmp_path):
+    """A picture of 20 MB that a file of a few KB says a hundred times."""
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    import pyarrow as pa
+
+    export_parquet(("cat",), [item("a")], tmp_path / "set")
+    path = tmp_path / "set/data/train-00000.parquet"
+    table = pq.read_table(path)
+    row = table.to_pylist()[0]
+    row["image"]["bytes"] += bytes(20_000_000)
+    rows = [{**row, "name": str(i)} for i in range(8)]
+    for dictionary in (True, False):
+        large = pa.Table.from_pylist(rows, schema=table.schema)
+        pq.write_table(large, path, compression="zstd", use_dictionary=dictionary, dictionary_pagesize_limit=1 << 30)
+        assert path.stat().st_size < 200_000
+        with pytest.raises(UserError, match=r"the rows have more than 6\d MB, but the file \d+ KB"):
+            list(import_parquet(tmp_path / "set")[1])
+
+
+def test_a_pipe_is_no_parquet_file(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import os
+
+    os.mkfifo(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="is no regular file"):
+        import_parquet(tmp_path)

@@ -1,0 +1,77 @@
+"""Exported sets in the hands of those who read them: supervision's detections, transformers' Mask2Former. (YOLO's is in test_yolo.py.)"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blobs import blobs
+from PIL import Image
+from test_store import item
+
+from seediff.dataset.formats.coco import export_coco
+from seediff.dataset.formats.voc import export_voc
+from seediff.dataset.shapes.objects import find_objects
+
+CLASSES = ("cat", "dog", "bus")
+SHAPE = (64, 80)
+
+
+@pytest.fixture(scope="module")
+def given():
+    """Items with ignored bands around their objects, as JPEG, by name."""
+    return {f"{i:06d}": item(f"{i:06d}", blobs(i, SHAPE, 3, ignore=True), {}, SHAPE, "jpg") for i in range(4)}
+
+
+def test_supervision_reads_cocos_masks(tmp_path, given):
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    export_coco(CLASSES, given.values(), tmp_path / "coco")
+    read = supervision.DetectionDataset.from_coco(
+        str(tmp_path / "coco/images"), str(tmp_path / "coco/annotations/instances.json"), force_masks=True
+    )
+    assert read.classes == list(CLASSES)
+    assert len(read) == len(given)
+    for path, _, detections in read:
+        labels = given[Path(path).stem].label_map()
+        found = find_objects(labels)
+        assert len(detections) == len(found.class_ids) > 0
+        shown = np.zeros_like(labels)
+        for mask, class_id in zip(detections.mask, detections.class_id, strict=True):
+            assert not shown[mask].any()  # objects do not overlap
+            shown[mask] = class_id + 1
+        assert np.array_equal(shown, np.where(labels == 255, 0, labels))  # what is ignored is no object
+        assert np.array_equal(detections.xyxy, np.array(found.boxes_xyxy))
+
+
+def test_supervision_reads_vocs_boxes(tmp_path, given):
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    export_voc(CLASSES, given.values(), tmp_path / "voc", boxes=True, objects=True)
+    read = supervision.DetectionDataset.from_pascal_voc(str(tmp_path / "voc/JPEGImages"), str(tmp_path / "voc/Annotations"))
+    assert len(read) == len(given)
+    for path, _, detections in read:
+        found = find_objects(given[Path(path).stem].label_map())
+        boxes = [(CLASSES[class_id - 1], *box) for class_id, box in zip(found.class_ids, found.boxes_xyxy, strict=True)]
+        own = [(read.classes[i], *box.astype(int).tolist()) for i, box in zip(detections.class_id, detections.xyxy, strict=True)]
+        assert sorted(own) == sorted(boxes)
+
+
+def test_mask2formers_processor_gets_classes_and_ignores_the_ignored(tmp_path, given):
+    transformers = pytest.importorskip("transformers")
+    kind = getattr(transformers, "Mask2FormerImageProcessorPil", None)
+    if kind is None:
+        pytest.skip("this transformers has no Mask2FormerImageProcessorPil, which works without torchvision")
+    export_voc(CLASSES, given.values(), tmp_path / "voc")
+    names = (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text().split()
+    images = [np.array(Image.open(tmp_path / f"voc/JPEGImages/{name}.jpg")) for name in names]
+    label_maps = [np.array(Image.open(tmp_path / f"voc/SegmentationClass/{name}.png")) for name in names]
+    # Not do_reduce_labels, which would make our 255 the class 254.
+    processor = kind(do_resize=False, size_divisor=1, ignore_index=255)
+    batch = processor(images=images, segmentation_maps=label_maps, return_tensors="pt")
+    assert batch["pixel_values"].shape == (4, 3, *SHAPE)
+    for name, masks, ids in zip(names, batch["mask_labels"], batch["class_labels"], strict=True):
+        labels = given[name].label_map()
+        assert (labels == 255).any()
+        shown = np.full(SHAPE, 255)
+        for mask, class_id in zip(masks.numpy() > 0, ids.tolist(), strict=True):
+            shown[mask] = class_id
+        assert np.array_equal(shown, labels)
+        assert ids.tolist() == sorted({*np.unique(labels).tolist()} - {255})

@@ -1,0 +1,149 @@
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_store import item, names
+
+from seediff.dataset.formats import voc
+from seediff.dataset.formats.voc import export_voc, import_voc
+from seediff.dataset.store import labels_of, open_native
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+
+
+def blocks(seed, classes=3, shape=(20, 30)):
+    """(H, W) uint8 of rectangles, with ids 0 … classes and 255."""
+    rng = np.random.default_rng(seed)
+    ids = np.array([0, 0, 0, *range(1, classes + 1), 255], np.uint8)
+    small = rng.choice(ids, (shape[0] // 5, shape[1] // 5))
+    return np.kron(small, np.ones((5, 5), np.uint8))
+
+
+def some(count=4):
+    return [item(f"trip/{i}", blocks(i), {"prompt": "p"}, (20, 30), ("png", "jpg")[i % 2]) for i in range(count)]
+
+
+def test_round_trip(tmp_path):
+    given = some()
+    done = export_voc(("cat", "a <b>", "dog"), given, tmp_path / "voc")
+    assert (done.samples, done.files) == (4, 12)
+    assert done.notes == ("2 pictures stay PNG files in JPEGImages; --jpeg writes them anew, for readers that open NAME.jpg only",)
+    assert len(names(tmp_path / "voc")) == done.files
+    classes, items = import_voc(tmp_path / "voc")
+    assert classes == ("cat", "a <b>", "dog")
+    assert [i.name for i in items] == ["trip_0", "trip_1", "trip_2", "trip_3"]
+    for one, two in zip(given, items, strict=True):
+        assert np.array_equal(two.label_map(), one.label_map())
+        assert two.image.read_bytes() == one.image
+        assert two.row == {"split": "train"}
+    write_native(tmp_path / "back", classes, items, about={})
+    for one, two in zip(given, open_native(tmp_path / "back")[1], strict=True):
+        assert np.array_equal(labels_of(two, 3), one.label_map())
+
+
+def test_files_are_as_vocs_readers_expect(tmp_path):
+    export_voc(("cat", "bus", "dog"), some(), tmp_path / "voc", jpeg=True, split=0.5)
+    root = tmp_path / "voc"
+    lists = {name: (root / f"ImageSets/Segmentation/{name}.txt").read_text().split() for name in ("train", "val", "trainval")}
+    assert lists["trainval"] == ["trip_0", "trip_1", "trip_2", "trip_3"]
+    assert len(lists["train"]) == len(lists["val"]) == 2
+    assert sorted(lists["train"] + lists["val"]) == lists["trainval"]
+    for name in lists["trainval"]:
+        image, mask = Image.open(root / f"JPEGImages/{name}.jpg"), Image.open(root / f"SegmentationClass/{name}.png")
+        assert (image.format, image.mode, mask.mode) == ("JPEG", "RGB", "P")
+        assert image.size == mask.size
+        assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    assert [i.name for i in import_voc(root, split="val")[1]] == lists["val"]
+    assert {i.name: i.row["split"] for i in import_voc(root)[1]} == {n: s for s in ("train", "val") for n in lists[s]}
+
+
+def test_splits_of_rows_are_kept(tmp_path):
+    given = [item("a", row={"split": "val"}), item("b"), item("c", row={"split": "train"})]
+    export_voc((), given, tmp_path / "voc")
+    assert (tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text() == "a\n"
+    assert (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text() == "b\nc\n"
+
+
+def test_objects_and_boxes(tmp_path):
+    labels = np.zeros((6, 8), np.uint8)
+    labels[1:3, 2:5] = 2
+    labels[5, 7] = 2
+    labels[4, 0:2] = 1
+    labels[0, 7] = 255
+    done = export_voc(("cat", "a <b>"), [item("a", labels, shape=(6, 8))], tmp_path / "voc", objects=True, boxes=True, min_area=2)
+    assert "1 pieces below 2 pixels are no objects" in done.notes[1]
+    numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
+    assert (numbers[4, 0:2] == 1).all()
+    assert (numbers[1:3, 2:5] == 2).all()
+    assert numbers[5, 7] == numbers[0, 7] == 255
+    assert ((numbers > 0) == (labels > 0)).all()
+    root = ElementTree.parse(tmp_path / "voc/Annotations/a.xml").getroot()
+    assert root.findtext("filename") == "a.png"
+    assert [root.findtext(f"size/{tag}") for tag in ("width", "height", "depth")] == ["8", "6", "3"]
+    boxes = [
+        [o.findtext("name"), o.findtext("truncated"), *(int(e.text or 0) for e in o.find("bndbox") or ())] for o in root.iter("object")
+    ]
+    assert boxes == [["cat", "1", 1, 5, 2, 5], ["a <b>", "0", 3, 2, 5, 3]]
+
+
+def test_more_objects_than_a_picture_can_number(tmp_path):
+    labels = np.zeros((40, 60), np.uint8)
+    labels[::2, ::3] = 1
+    labels[0, :2] = 1  # the largest
+    done = export_voc(("cat",), [item("a", labels, shape=(40, 60))], tmp_path / "voc", objects=True)
+    numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
+    assert sorted(set(numbers.ravel().tolist())) == list(range(256))
+    assert numbers[0, 0] == 1
+    assert done.notes[-1] == "146 objects beyond 254 in an image, the smallest, are 255 in SegmentationObject"
+
+
+def test_folders_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match="has no SegmentationClass; name the folder"):
+        import_voc(tmp_path)
+    export_voc(("cat",), [item("a"), item("b")], tmp_path / "voc")
+    lists = tmp_path / "voc/ImageSets/Segmentation"
+    with pytest.raises(UserError, match=r"test\.txt: there is no such file"):
+        import_voc(tmp_path / "voc", split="test")
+    (lists / "val.txt").write_text("../a\n")
+    with pytest.raises(UserError, match=r"val\.txt, line 1: sample name '\.\./a' cannot be"):
+        import_voc(tmp_path / "voc")
+    (lists / "val.txt").write_text("none\n")
+    with pytest.raises(UserError, match=r"val\.txt, line 1: .*JPEGImages has no picture 'none'"):
+        import_voc(tmp_path / "voc")
+    (lists / "val.txt").unlink()
+    for path in (tmp_path / "voc/SegmentationClass").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"trainval\.txt, line 1: .*SegmentationClass has no mask of 'a', nor of any other picture"):
+        import_voc(tmp_path / "voc")
+
+
+@pytest.mark.parametrize("name", ["a.b", "x y", "é"])
+def test_names_with_dots_and_blanks(tmp_path, name):
+    export_voc(("cat",), [item(name)], tmp_path / "voc")
+    assert import_voc(tmp_path / "voc")[1][0].name == name
+
+
+@pytest.mark.skipif(not (SHARED / "voc274_dev").is_dir(), reason="photographs of VOC 2012 are not here")
+def test_a_real_folder(tmp_path):
+    classes, items = import_voc(SHARED / "voc274_dev")
+    assert len(items) == 220
+    assert (len(classes), classes[0], items[0].row) == (20, "aeroplane", {"split": "val"})
+    items = items[:40]
+    export_voc(classes, items, tmp_path / "voc", objects=True)
+    again = import_voc(tmp_path / "voc")
+    assert again[0] == classes
+    for one, two in zip(items, again[1], strict=True):
+        assert two.name == one.name
+        assert two.row == one.row
+        assert np.array_equal(two.label_map(), labels_of(one, 20))
+        assert two.image.read_bytes() == one.image.read_bytes()
+
+
+def test_a_byte_order_mark_makes_no_class(tmp_path):
+    """Some editors put one first; the background was then a class, and every other label one off."""
+    (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\r\n".encode())
+    assert voc._read_classes(tmp_path) == ("dog",)

@@ -1,0 +1,138 @@
+"""Small sets in VOC's folders as other tools write them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_store import item
+
+from seediff.dataset.formats.voc import export_voc, import_voc
+from seediff.dataset.opening import open_dataset
+from seediff.dataset.store import labels_of
+from seediff.errors import UserError
+from seediff.files.palette import voc_palette
+from seediff.run.collect import write_native
+
+SHAPE = (4, 6)
+COLOURS = {0: (0, 0, 0), 1: (140, 120, 240), 2: (250, 50, 83), 255: (224, 224, 192)}
+LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nspace ship:140,120,240::\ntrepang:250,50,83:hand,foot:running\n"
+
+
+def expected():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1, 1:4], labels[2, 2], labels[3, 5] = 1, 2, 255
+    return labels
+
+
+def save(path, data=b""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def save_mask(path, labels, colours):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((*labels.shape, 3), np.uint8)
+    for number in np.unique(labels).tolist():
+        pixels[labels == number] = colours[number]
+    Image.fromarray(pixels).save(path)
+
+
+def cvat(root, names=("frames/0001", "0002")):
+    """As CVAT's "Segmentation mask 1.1", with pictures: masks in colours, one list called default, a labelmap.txt."""
+    save(root / "labelmap.txt", LABELMAP)
+    save(root / "ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in names))
+    for name in names:
+        save(root / f"JPEGImages/{name}.jpg", item(shape=SHAPE, suffix="jpg").image)
+        save_mask(root / f"SegmentationClass/{name}.png", expected(), COLOURS)
+        save_mask(root / f"SegmentationObject/{name}.png", expected(), COLOURS)
+
+
+def test_cvats_masks_in_colours(tmp_path):
+    cvat(tmp_path / "cvat")
+    for options in ({}, {"split": "default"}):
+        classes, items = import_voc(tmp_path / "cvat", **options)
+        assert classes == ("space ship", "trepang")
+        assert {one.name for one in items} == {"frames/0001", "0002"}
+        assert all(np.array_equal(labels_of(one, 2), expected()) for one in items)
+    write_native(tmp_path / "out", classes, items, about={})
+    (turned,) = {tuple(np.unique(one.label_map())) for one in import_voc(tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]}
+    assert turned == (0, 2, 3, 255)
+    with pytest.raises(UserError, match='--classes: does not name "trepang"'):
+        import_voc(tmp_path / "cvat", classes=["space ship"])
+
+
+def test_indices_mean_the_lines_of_a_labelmap(tmp_path):
+    cvat(tmp_path, ["a"])
+    text = "trepang:250,50,83::\nbackground:0,0,0::\nvoid:9,9,9::\nspace ship:140,120,240::\n"
+    save(tmp_path / "labelmap.txt", "\ufeff" + text)
+    Image.fromarray(np.array([[0, 1, 2, 3, 1, 255]] * 4, np.uint8)).save(tmp_path / "SegmentationClass/a.png")
+    classes, (found,) = import_voc(tmp_path)
+    assert classes == ("trepang", "space ship")
+    assert found.label_map()[0].tolist() == [1, 0, 255, 2, 0, 255]
+
+
+def test_colours_of_vocs_palette(tmp_path):
+    palette = np.array(voc_palette(), np.uint8).reshape(-1, 3)
+    labels = expected()
+    labels[0, :2] = 20
+    save(tmp_path / "JPEGImages/a.jpg", item(shape=SHAPE, suffix="jpg").image)
+    save_mask(tmp_path / "SegmentationClass/a.png", labels, {number: palette[number] for number in range(256)})
+    classes, (found,) = import_voc(tmp_path)
+    assert (len(classes), classes[19]) == (20, "tvmonitor")
+    assert np.array_equal(labels_of(found, 20), labels)
+    save_mask(tmp_path / "SegmentationClass/a.png", labels, {**{number: palette[number] for number in range(256)}, 20: (1, 2, 3)})
+    with pytest.raises(UserError, match=r"a\.png: has the colour 1,2,3, which is no class of VOC's palette; a labelmap\.txt"):
+        found.label_map()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dog", r'line 1: must be a name and its colour, as in dog:64,0,128::, not "dog"'),
+        ("dog:1,2::", "line 1: must be a name"),
+        ("dog:1,2,256::", "line 1: must be a name"),
+        ("dog:1,2,x::", "line 1: must be a name"),
+        ("dog:1,2,3::\ncat:1,2,3::", 'gives "cat" a colour that another name has'),
+        ("dog:1,2,3::\ndog:1,2,4::", "class 'dog' is there twice"),
+        ("dog:1,2,3::", r"has the colour 140,120,240, which is no class of .*labelmap\.txt"),
+    ],
+)
+def test_broken_lists_of_colours(tmp_path, text, message):
+    cvat(tmp_path, ["a"])
+    save(tmp_path / "labelmap.txt", text)
+    with pytest.raises(UserError, match=message) as caught:
+        import_voc(tmp_path)[1][0].label_map()
+    assert "labelmap.txt" in str(caught.value)
+
+
+def test_vocdevkit(tmp_path):
+    export_voc(("cat",), [item("a")], tmp_path / "VOCdevkit/VOC2007")
+    for root in (tmp_path, tmp_path / "VOCdevkit", tmp_path / "VOCdevkit/VOC2007"):
+        assert import_voc(root)[1][0].name == "a"
+        assert open_dataset(root)[1][0].name == "a"
+    export_voc(("cat",), [item("b")], tmp_path / "VOCdevkit/VOC2012")
+    assert import_voc(tmp_path)[1][0].name == "b"
+
+
+def test_lists_that_name_pictures_without_masks(tmp_path):
+    export_voc(("cat",), [item("a"), item("b"), item("c")], tmp_path / "voc")
+    (tmp_path / "voc/SegmentationClass/b.png").unlink()
+    for options in ({}, {"split": "train"}):
+        notes = []
+        assert [one.name for one in import_voc(tmp_path / "voc", note=notes.append, **options)[1]] == ["a", "c"]
+        assert notes == ["1 of 3 pictures have no mask in SegmentationClass: they are left out"]
+
+
+def test_a_list_with_a_byte_order_mark(tmp_path):
+    export_voc(("cat", "dog"), [item("a")], tmp_path / "voc")
+    save(tmp_path / "voc/classes.txt", "\ufeffbackground\r\ncat\r\ndog\r\n")
+    assert import_voc(tmp_path / "voc")[0] == ("cat", "dog")
+
+
+def test_pictures_behind_a_link(tmp_path):
+    export_voc(("cat",), [item("a")], tmp_path / "voc")
+    (tmp_path / "voc/JPEGImages").rename(tmp_path / "photos")
+    (tmp_path / "voc/JPEGImages").symlink_to(tmp_path / "photos")
+    with pytest.raises(UserError, match=r"a\.png: is a link that leads out of .*; --images names"):
+        import_voc(tmp_path / "voc")
+    assert len(import_voc(tmp_path / "voc", images=tmp_path / "photos")[1]) == 1

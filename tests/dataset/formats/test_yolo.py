@@ -1,0 +1,210 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blobs import blobs, some
+from test_store import item, names
+
+from seediff.dataset.formats.yolo import as_yolo, export_yolo, from_yolo, import_yolo, mean_iou
+from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.store import open_native
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+CLASSES = ("cat", 'it\'s a: "dog"', "bus")
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+
+
+def without_ignored(labels):
+    return np.where(labels == 255, 0, labels)
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_round_trip(tmp_path):
+    given = some()
+    done = export_yolo(CLASSES, given, tmp_path / "yolo")
+    assert (done.samples, done.files) == (5, 11) == (5, len(names(tmp_path / "yolo")))
+    assert done.notes[0].startswith("IoU of the polygons with the masks: 1.0000 on average over 5 samples, at least 1.0000 (trip_é ")
+    assert "are ignored (255)" in done.notes[1]
+    classes, items = import_yolo(tmp_path / "yolo")
+    assert classes == CLASSES
+    own = {one.name.replace("/", "_"): one for one in given}
+    assert {i.name for i in items} == set(own)
+    for two in items:
+        one = own[two.name]
+        assert two.image.read_bytes() == one.image
+        assert two.row == {"split": "val" if one.row.get("split") == "val" else "train"}
+        assert np.array_equal(two.label_map(), without_ignored(one.label_map()))
+    write_native(tmp_path / "back", classes, items, about={})
+    assert len(open_native(tmp_path / "back")[1]) == 5
+
+
+@pytest.mark.parametrize(("side", "least"), [(128, 0.97), (512, 0.99)])
+def test_the_loss_is_measured(tmp_path, side, least):
+    given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
+    note = export_yolo(CLASSES, given, tmp_path / "yolo", split=0.4).notes[0]
+    mean = float(note.split("masks: ")[1].split(" ")[0])
+    own = [mean_iou(i.label_map(), from_yolo(as_yolo(i.label_map(), find_objects(i.label_map())), (side, side), 3, "")) for i in given]
+    assert mean == pytest.approx(np.mean(own), abs=1e-4)
+    assert mean >= least
+
+
+def test_what_is_left_out_lowers_the_iou_and_is_told(tmp_path):
+    labels = np.zeros((10, 10), np.uint8)
+    labels[:4, :4], labels[8, 8] = 1, 1
+    notes = export_yolo(("cat",), [item("a", labels, {}, (10, 10))], tmp_path / "yolo", min_area=2).notes
+    assert notes == (
+        f"IoU of the polygons with the masks: {16 / 17:.4f} on average over 1 samples, at least {16 / 17:.4f} (a)",
+        "1 pieces below 2 pixels are left out",
+        "no samples for validation: val in data.yaml is the training set; a split of 0.1 sets a tenth aside",
+    )
+
+
+def test_mean_iou_by_hand():
+    truth, other = np.array([[1, 1, 2, 255, 0]], np.uint8), np.array([[1, 0, 2, 2, 2]], np.uint8)
+    assert mean_iou(truth, other) == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert mean_iou(np.zeros((1, 3), np.uint8), np.ones((1, 3), np.uint8)) is None
+
+
+def test_text_of_a_label_file():
+    labels = np.zeros((4, 8), np.uint8)
+    labels[1:3, 2:6] = 2
+    text = as_yolo(labels, find_objects(labels))
+    assert text == "1 0.256250 0.262500 0.681250 0.262500 0.681250 0.612500 0.256250 0.612500\n"
+
+
+def test_polygons_of_others():
+    text = "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n\n1 0.3 0.3 0.5 0.3 0.5 0.5 0.3 0.5\n"
+    labels = from_yolo(text, (10, 10), 2, "a.txt")
+    assert np.array_equal(from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), 2, "a.txt"), labels)  # small ones are on top in any order
+    assert [(labels == i).sum() for i in (1, 2)] == [81 - 9, 9]
+
+
+def test_same_bytes_twice_and_links(tmp_path):
+    write_native(tmp_path / "native", CLASSES, some(), about={})
+    classes, items = open_native(tmp_path / "native")
+    for name in ("one", "two"):
+        export_yolo(classes, items, tmp_path / name, split=0.5, link=name == "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert {p.stat().st_nlink for p in (tmp_path / "two/images").rglob("*.*")} == {2}
+
+
+def test_supervision_reads_the_same_masks(tmp_path):
+    pytest.importorskip("cv2", reason="OpenCV, which supervision fills polygons with, is not installed")
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed: with OpenCV it is larger than all test packages")
+    given = some(4, ignore=False)
+    export_yolo(CLASSES, given, tmp_path / "yolo")
+    for split in ("train", "val"):
+        folder = tmp_path / "yolo/images" / split
+        read = supervision.DetectionDataset.from_yolo(str(folder), str(tmp_path / "yolo/labels" / split), str(tmp_path / "yolo/data.yaml"))
+        assert read.classes == list(CLASSES)
+        for path, _, detections in read:
+            labels = next(i.label_map() for i in given if i.name.replace("/", "_") == Path(path).stem)
+            shown = np.zeros_like(labels)
+            for mask, class_id in zip(detections.mask, detections.class_id, strict=True):
+                shown[mask] = class_id + 1
+            assert np.array_equal(shown, labels)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    export_yolo(CLASSES, [item(str(i), blobs(i), {}, (64, 80)) for i in range(3)], tmp_path / "yolo", split=0.34)
+    return tmp_path / "yolo"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("3 0 0 1 0 1 1", 'class "3" must be a whole number from 0 to 2'),
+        ("cat 0 0 1 0 1 1", 'class "cat" must be'),
+        ("0 .5 .5 1 1", "is a box; masks need polygons"),
+        ("0 0 0 1 0 1", "5 numbers after the class"),
+        ("0", "0 numbers after the class"),
+        ("0 0 0 1 0 1 x", "could not convert string to float: 'x'"),
+        ("0 0 0 1 0 1 1.01", "a corner is outside the picture"),
+        ("0 0 0 1 0 1 nan", "a corner is outside the picture"),
+    ],
+)
+def test_broken_lines_are_named(folder, line, message):
+    path = sorted((folder / "labels/train").iterdir())[0]
+    path.write_text("0 0 0 1 0 1 1\n" + line)
+    item = next(i for i in import_yolo(folder)[1] if i.name == path.stem)
+    with pytest.raises(UserError, match="line 2") as caught:
+        item.label_map()
+    assert str(caught.value).startswith(f"{path}, line 2: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("names: [a", "is not YAML"),
+        ("- a", "must be a table"),
+        ("train: images/train", "'names' must list the classes, not null"),
+        ("names: {-1: a}\ntrain: images/train", "'names' must number each class once"),
+        ("names: {0: a, x: b}\ntrain: images/train", "'names' must number"),
+        ("names: [a, a]\ntrain: images/train", "class 'a' is there twice"),
+        ("names: [a]", "has no 'train'"),
+        ("names: [a]\ntrain: nowhere", "'train' must name a folder of pictures beside it, not \"nowhere\""),
+        ("names: [a]\ntrain: ..", "'train' must name a folder of pictures beside it, not \"..\""),
+        ("names: [a]\npath: /\ntrain: etc", "'train' must name a folder of pictures beside it, not \"etc\""),
+        ("names: [a]\ntrain: [1, {2: 3}]", "must name a folder"),
+        ('names: [a]\ntrain: "\\0"', "'train'"),
+    ],
+)
+def test_broken_descriptions_are_named(folder, text, message):
+    (folder / "data.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        import_yolo(folder)
+    assert str(caught.value).startswith((f"{folder / 'data.yaml'}: ", f"{folder / 'data.yaml'}, line 1: "))
+    assert message in str(caught.value)
+
+
+def test_missing_files_are_named(folder, tmp_path):
+    with pytest.raises(UserError, match=r"data\.yaml: there is no such file"):
+        import_yolo(tmp_path)
+    with pytest.raises(UserError, match="split 'all': must be one of train, val, test"):
+        import_yolo(folder, split="all")
+    with pytest.raises(UserError, match="has no 'test'"):
+        import_yolo(folder, split="test")
+    for path in (folder / "labels").rglob("*.txt"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"has no label file .*, and no other picture has one"):
+        import_yolo(folder)
+
+
+def test_folders_as_others_name_them(folder):
+    """`path` of another machine, ../ in front, the same names in two splits, pictures of a kind that we do not read."""
+    for kind in ("images", "labels"):
+        shutil.copytree(folder / kind / "train", folder / "train" / kind)
+        shutil.copytree(folder / kind / "train", folder / "valid" / kind)
+    (folder / "data.yaml").write_text("path: /data/set\ntrain: ../train/images\nval: [valid/images]\nnames: [a, b, c]\n")
+    classes, items = import_yolo(folder)
+    assert classes == ("a", "b", "c")
+    stems = sorted(p.stem for p in (folder / "train/images").iterdir())
+    assert [i.name for i in items] == [f"{s}/{n}" for s in ("train", "val") for n in stems]
+    (folder / "train/images/x.webp").touch()
+    (folder / "train/labels/x.txt").touch()
+    with pytest.raises(UserError, match="pictures of datasets are PNG or JPEG"):
+        import_yolo(folder)
+
+
+def test_names_that_meet_are_refused(tmp_path):
+    with pytest.raises(UserError, match="two samples are called 'a_b'"):
+        export_yolo(("cat",), [item("a/b"), item("a_b")], tmp_path / "yolo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_label_maps():
+    from seediff.dataset.formats.voc import import_voc
+
+    if not (SHARED / "voc_val_dev").is_dir():
+        pytest.skip(f"{SHARED}: not there")
+    for one in import_voc(SHARED / "voc_val_dev")[1][:10]:
+        labels = one.label_map()
+        text = as_yolo(labels, find_objects(labels))
+        assert np.array_equal(from_yolo(text, labels.shape, 20, one.name), without_ignored(labels))

@@ -1,0 +1,152 @@
+"""Small YOLO sets laid out as other tools, and people, write them."""
+
+import numpy as np
+import pytest
+from test_store import item
+
+from seediff.dataset.formats.yolo import from_yolo, import_yolo, writing
+from seediff.dataset.opening import open_dataset
+from seediff.dataset.store import labels_of
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+SHAPE = (8, 8)
+LINE = "0.01 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n"  # the upper left quarter
+
+
+def save(path, data=b""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def picture(path):
+    return save(path, item(shape=SHAPE, suffix="jpg").image)
+
+
+def labels(value=1):
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[:4, :4] = value
+    return expected
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Like Ultralytics' small sets: images/ and labels/ with a folder a part."""
+    root = tmp_path / "set"
+    for part, name in (("train", "a"), ("train", "b"), ("val", "c")):
+        picture(root / f"images/{part}/{name}.jpg")
+        save(root / f"labels/{part}/{name}.txt", "0 " + LINE)
+    save(root / "data.yaml", "path: set\ntrain: images/train\nval: images/val\ntest:\nnames:\n  0: cat\n  1: dog\n")
+    return root
+
+
+def read(source, **options):
+    classes, items = import_yolo(source, **options)
+    return classes, {one.name: (labels_of(one, len(classes)), one.row["split"]) for one in items}
+
+
+def check(found, names):
+    assert {name: split for name, (_, split) in found.items()} == names
+    assert all(np.array_equal(given, labels()) for given, _ in found.values())
+
+
+ALL = {"a": "train", "b": "train", "c": "val"}
+
+
+def test_pictures_without_a_label_file_show_background(folder, tmp_path):
+    (folder / "labels/train/b.txt").unlink()
+    notes = []
+    _, found = read(folder, note=notes.append)
+    assert notes == ["1 of 3 pictures have no label file: they show background alone"]
+    assert not found.pop("b")[0].any()
+    check(found, {"a": "train", "c": "val"})
+    write_native(tmp_path / "out", *import_yolo(folder), about={})
+
+
+def test_images_as_a_link(folder, tmp_path):
+    (folder / "images").rename(tmp_path / "photos")
+    (folder / "images").symlink_to(tmp_path / "photos")
+    with pytest.raises(UserError, match=r"'train' leads out of its folder, to .*/photos/train; --images .*/photos/train has it read there"):
+        import_yolo(folder)
+    for images in (folder / "images", tmp_path / "photos", tmp_path):
+        check(read(folder, images=images)[1], ALL)
+
+
+def test_pictures_elsewhere(folder, tmp_path):
+    (folder / "images").rename(tmp_path / "photos")
+    check(read(folder, images=tmp_path / "photos")[1], ALL)
+    with pytest.raises(UserError, match="'train' must name a folder of pictures beside it"):
+        import_yolo(folder)
+
+
+def test_a_picture_that_is_a_link_out_is_not_read(folder, tmp_path):
+    (folder / "images/train/a.jpg").rename(tmp_path / "private.jpg")
+    (folder / "images/train/a.jpg").symlink_to(tmp_path / "private.jpg")
+    with pytest.raises(UserError, match=r"a\.jpg: is a link that leads out of"):
+        import_yolo(folder)
+
+
+def test_a_yaml_of_another_name(folder):
+    (folder / "data.yaml").rename(folder / "coco8-seg.yaml")
+    for source in (folder, folder / "coco8-seg.yaml"):
+        check(read(source)[1], ALL)
+    assert len(open_dataset(folder)[1]) == 3
+    save(folder / "args.yaml", "epochs: 3\n")
+    with pytest.raises(
+        UserError, match=r"data\.yaml: there is no such file; it holds args\.yaml, coco8-seg\.yaml: name the one that is meant"
+    ):
+        import_yolo(folder)
+    (folder / "coco8-seg.yaml").rename(folder / "set.yml")
+    check(read(folder)[1], ALL)
+
+
+@pytest.mark.parametrize("names", ["{0: cat, 7: dog, 2: bus}", "{'0': cat, '7': dog, '2': bus}"])
+def test_numbers_of_classes_with_gaps(folder, names):
+    save(folder / "data.yaml", f"train: images/train\nnames: {names}\n")
+    save(folder / "labels/train/a.txt", "7 " + LINE)
+    save(folder / "labels/train/b.txt", "2 " + LINE)
+    classes, found = read(folder)
+    assert classes == ("cat", "bus", "dog")
+    assert {name: int(one.max()) for name, (one, _) in found.items()} == {"a": 3, "b": 2}
+    save(folder / "labels/train/a.txt", "1 " + LINE)
+    with pytest.raises(UserError, match=r'a\.txt, line 1: class "1" must be one of 0, 2, 7'):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "./images/train/a.jpg\n./images/train/b.jpg\n",  # COCO's own lists
+        "images/train/a.jpg\r\nimages/train/b.jpg\r\n",
+        "\ufeff/home/somebody/set/images/train/a.jpg\n\n/home/somebody/set/images/train/b.jpg\n",  # of another machine, as darknet's are
+    ],
+)
+def test_a_list_of_pictures(folder, text):
+    save(folder / "train.txt", text)
+    save(folder / "data.yaml", "train: train.txt\nval: [images/val]\nnames: [cat, dog]\n")
+    check(read(folder)[1], ALL)
+    save(folder / "train.txt", text + "./images/train/z.jpg\n")
+    with pytest.raises(UserError, match=r'train\.txt, line \d: there is no picture "\./images/train/z\.jpg" inside'):
+        import_yolo(folder)
+
+
+def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
+    picture(tmp_path / "private.jpg")
+    for text in ("../private.jpg\n", f"{tmp_path}/private.jpg\n", "data.yaml\n", "\0\n"):
+        save(folder / "train.txt", text)
+        save(folder / "data.yaml", "train: train.txt\nnames: [cat, dog]\n")
+        with pytest.raises(UserError, match=r"train\.txt, line 1: there is no picture"):
+            import_yolo(folder)
+    save(folder / "train.txt", "\n")
+    with pytest.raises(UserError, match="lists no pictures"):
+        import_yolo(folder)
+
+
+def test_polygons_beyond_what_is_kept_are_filled_again(monkeypatch):
+    text = ("0 0 0 1 0 1 1 0 1\n" * 3) + "1 " + LINE + "0 0.2 0.2 0.3 0.2 0.3 0.3\n"
+    expected = from_yolo(text, (50, 40), 2, "here")
+    for kept in (0, 2500, 5000):
+        monkeypatch.setattr(writing, "KEPT", kept)
+        assert np.array_equal(from_yolo(text, (50, 40), 2, "here"), expected)
+    assert (expected[1, 1], expected[11, 9], expected[-1, -1]) == (2, 1, 1)

@@ -1,0 +1,183 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seediff import cli
+from seediff.dataset import native
+from seediff.dataset.quality import check
+from seediff.dataset.quality.check import Finding, check_dataset
+from seediff.dataset.quality.fix import fix_dataset
+from seediff.dataset.store import Item, open_native
+from seediff.errors import UserError
+from seediff.masks.make import make as masks
+from seediff.run.collect import write_native
+
+
+def labels(number: int) -> np.ndarray:
+    label_map = np.zeros((24, 32), np.uint8)
+    label_map[4:12, 4 : 12 + number] = 1 + number % 2
+    label_map[20:] = 255
+    return label_map
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    items = []
+    for number in range(4):
+        image = np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        row = {"prompt": "é", "flags": []}
+        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda number=number: labels(number), row))
+    write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
+    return tmp_path / "pets"
+
+
+def edit(folder: Path, number: int, **values: object) -> None:
+    rows = native.read_rows(folder)
+    rows[number] |= values
+    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+
+
+def kinds(folder: Path) -> list[tuple[str, str, str]]:
+    return [(one.level, one.kind, one.where) for one in check_dataset(folder).findings]
+
+
+def test_a_sound_dataset_has_no_findings(pets):
+    checked = check_dataset(pets)
+    assert (checked.findings, checked.errors) == ((), 0)
+    assert checked.stats is not None
+    assert [one.images for one in checked.stats.classes] == [2, 2]
+
+
+def no_picture(pets):
+    (pets / "images/000001.png").unlink()
+
+
+def half_a_picture(pets):
+    data = (pets / "images/000001.png").read_bytes()
+    (pets / "images/000001.png").write_bytes(data[: len(data) // 2])
+
+
+def other_size(pets):
+    Image.new("RGB", (24, 32)).save(pets / "images/000001.png")
+
+
+def mask_in_colour(pets):
+    Image.new("RGB", (32, 24)).save(pets / "masks/000001.png")
+
+
+def unknown_id(pets):
+    (pets / "masks/000001.png").write_bytes(native.encode_mask(np.full((24, 32), 7, np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "level", "kind", "where"),
+    [
+        (lambda p: (p / "classes.txt").unlink(), "error", "lost", "classes.txt"),
+        (lambda p: (p / "classes.txt").write_text("background\ndog\ndog\n"), "error", "structure", "classes.txt"),
+        (lambda p: (p / "metadata.jsonl").unlink(), "error", "lost", "metadata.jsonl"),
+        (lambda p: (p / "metadata.jsonl").write_text('{"file'), "error", "structure", "metadata.jsonl"),
+        (lambda p: (p / "metadata.jsonl").write_text(""), "error", "structure", "metadata.jsonl"),
+        (no_picture, "error", "missing", "images/000001.png"),
+        (half_a_picture, "error", "picture", "images/000001.png"),
+        (other_size, "error", "size", "masks/000001.png"),
+        (mask_in_colour, "error", "mask", "masks/000001.png"),
+        (unknown_id, "error", "id", "masks/000001.png"),
+        (lambda p: (p / "soft").mkdir(), "error", "missing", "soft/000000_1.png"),
+        (lambda p: edit(p, 1, mask="../../x.png"), "error", "path", "row 2"),
+        (lambda p: edit(p, 1, file_name=3), "error", "value", "row 2"),
+        (lambda p: edit(p, 1, classes=["bus"]), "error", "classes", "row 2"),
+        (lambda p: edit(p, 1, classes=7), "error", "value", "row 2"),
+        (lambda p: edit(p, 1, class_ids=[1]), "error", "row", "row 2"),
+        (lambda p: edit(p, 1, classes=[]), "error", "row", "row 2"),
+        (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "row 2"),
+        (lambda p: edit(p, 1, area={"cat": "big"}), "error", "row", "row 2"),
+        (lambda p: edit(p, 1, file_name="images/000000.png"), "error", "name", "row 2"),
+        (lambda p: edit(p, 1, flags="none"), "error", "value", "row 2"),
+        (lambda p: edit(p, 1, flags=["degenerate:cat"]), "warning", "flag", "row 2"),
+        (lambda p: edit(p, 1, flags=["no_class"]), "warning", "flag", "row 2"),
+        (lambda p: edit(p, 1, flags=["constant:dog"]), "warning", "flag", "row 2"),
+        (lambda p: edit(p, 1, classes=["cat", "dog"], class_ids=[2, 1], area={"cat": 0.09375, "dog": 0}), "warning", "flag", "row 2"),
+        (lambda p: Image.fromarray(labels(1)).save(p / "masks/000001.png"), "warning", "palette", "masks/000001.png"),
+        (lambda p: (p / "images/000009.png").write_bytes(b""), "warning", "orphan", "images/000009.png"),
+        (lambda p: (p / "images/000001.png.part").write_bytes(b""), "warning", "orphan", "images/000001.png.part"),
+        (lambda p: (p / "classes.txt").write_text("background\ndog\ncat\nbus\n"), "warning", "class", "bus"),
+        (
+            lambda p: (p / "images/000001.png").write_bytes((p / "images/000003.png").read_bytes()),
+            "warning",
+            "duplicate",
+            "images/000001.png",
+        ),
+    ],
+)
+def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind, where):
+    spoil(pets)
+    found = kinds(pets)
+    assert found[0] == (level, kind, where)
+    by_the_way = {"orphan", "duplicate"} if kind in ("name", "path", "value") else {kind}  # such a row leaves its own behind
+    assert {one for _, one, _ in found[1:]} <= by_the_way
+
+
+def test_pictures_that_look_alike(pets):
+    Image.open(pets / "images/000000.png").point(lambda value: value * 0.9).save(pets / "images/000002.png")
+    assert check_dataset(pets).findings == (Finding("alike", "warning", "images/000000.png", "looks like images/000002.png"),)
+
+
+def test_fix_repairs_what_is_safe_and_leaves_the_rest(pets):
+    before = {path: path.read_bytes() for path in pets.rglob("*.png")}
+    rows = native.read_rows(pets)
+    for suffix in ("", "again"):
+        Image.fromarray(labels(1)).save(pets / "masks/000001.png")
+        (pets / "images/trip").mkdir()
+        (pets / "images/trip/1.png").write_bytes(b"what" + suffix.encode())
+        edit(pets, 2, classes=[], class_ids=[9], area={})
+        fixed = fix_dataset(pets, check_dataset(pets).findings)
+        assert [line.split()[:2] for line in fixed] == [["1", "label"], ["1", "rows"], ["1", "files"]]
+        assert check_dataset(pets).findings == ()
+    assert native.read_rows(pets) == rows
+    assert {path: path.read_bytes() for path in before} == before
+    assert (pets / "orphans/images/trip/1.png").read_bytes() == b"what"
+    assert (pets / "orphans/images/trip/1.1.png").read_bytes() == b"whatagain"
+    assert not (pets / "images/trip").exists()
+    assert not list(pets.glob(".*"))
+
+    unknown_id(pets)
+    findings = check_dataset(pets).findings
+    assert fix_dataset(pets, findings) == []
+    assert check_dataset(pets).findings == findings
+    assert len(open_native(pets)[1]) == 4
+
+
+def test_files_behind_a_link_are_nobodys_orphans(pets, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/7_1.safetensors").write_bytes(b"")
+    (pets / "steps").symlink_to(tmp_path / "elsewhere")
+    assert kinds(pets) == [("error", "path", "steps")]  # and nothing in there is read or called an orphan
+
+
+def test_limits_of_degenerate_masks_are_those_of_the_masks():
+    assert (check.SMALLEST, check.LARGEST) == (masks.SMALLEST, masks.LARGEST)
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(UserError, match="is no folder"):
+        check_dataset(tmp_path / "pets")
+
+
+def test_fix_never_writes_into_a_folder_that_is_no_dataset(tmp_path, capsys):
+    """A VOC set, a YOLO set and a segmenter are not sets that lost their rows."""
+    for names in (
+        ["JPEGImages/a.jpg", "SegmentationClass/a.png", "classes.txt"],
+        ["images/train/a.png", "labels/train/a.txt"],
+        ["config.json"],
+    ):
+        folder = tmp_path / names[0].partition("/")[0]
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"background\ndog\n")
+        before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+        assert cli.main(["check", str(folder), "--fix"]) == 2
+        assert "nothing was written" in capsys.readouterr().err
+        assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before

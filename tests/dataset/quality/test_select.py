@@ -1,0 +1,162 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.config.constants import MaskConfig
+from seediff.dataset import native
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.quality.select import Criteria, best_per_class, confidence, select_samples, uncertain_band
+from seediff.dataset.store import Item, read_label_map
+from seediff.errors import UserError
+from seediff.masks.make import label_pixels
+from seediff.run.collect import write_native
+
+CLASSES = ("dog", "cat")
+
+
+def soft_of(number: int) -> np.ndarray:
+    """(16, 20) in [0, 1]: a block of the class, surer with each number, and a rim of 0.55."""
+    soft = np.zeros((16, 20), np.float32)
+    soft[3:11, 3:13] = 0.55
+    soft[4:10, 4:12] = 0.7 + 0.05 * number
+    return soft
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """Dogs 0, 2, 4 and cats 1, 3, 5; number 3 in two pieces, number 5 flagged, soft masks of all."""
+    rng = np.random.default_rng(0)
+    items = []
+    for number in range(6):
+        labels = np.where(soft_of(number) >= 0.5, 1 + number % 2, 0).astype(np.uint8)
+        if number == 3:
+            labels[15, 15:18] = 2
+        row = {"prompt": "p", "flags": ["constant:cat"] if number == 5 else [], "classes": [CLASSES[number % 2]]}
+        image = rng.integers(0, 256, (16, 20, 3), np.uint8)
+        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels, row))
+    write_native(tmp_path / "pets", CLASSES, items, about={})
+    (tmp_path / "pets/soft").mkdir()
+    for number in range(6):
+        (tmp_path / "pets" / native.soft_path(number, 1 + number % 2)).write_bytes(native.encode_soft(soft_of(number)))
+    return tmp_path / "pets"
+
+
+def numbers(pets: Path, **criteria) -> list[int]:
+    return [int(item.name) for item in select_samples(pets, Criteria(**criteria)).items]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "stay"),
+    [
+        ({}, [0, 1, 2, 3, 4, 5]),
+        ({"drop_flags": ("all",)}, [0, 1, 2, 3, 4]),
+        ({"drop_flags": ("constant",)}, [0, 1, 2, 3, 4]),
+        ({"drop_flags": ("constant:cat",)}, [0, 1, 2, 3, 4]),
+        ({"drop_flags": ("constant:dog", "degenerate")}, [0, 1, 2, 3, 4, 5]),
+        ({"min_area": 81 / 320}, [3]),
+        ({"max_area": 81 / 320}, [0, 1, 2, 4, 5]),
+        ({"max_components": 1}, [0, 1, 2, 4, 5]),
+        ({"max_components": 1, "min_piece": 4}, [0, 1, 2, 3, 4, 5]),
+        ({"min_confidence": 0.72}, [4, 5]),  # 0.64, 0.67, 0.7, 0.73 without its stray piece, 0.76, 0.79
+        ({"best": 1}, [4, 5]),
+        ({"best": 2, "drop_flags": ("all",)}, [1, 2, 3, 4]),
+        ({"max_components": 1, "ignore_band": (0.5, 0.6)}, [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_what_stays(pets, criteria, stay):
+    assert numbers(pets, **criteria) == stay
+
+
+def test_reasons_are_counted(pets):
+    selected = select_samples(pets, Criteria(drop_flags=("all",), max_components=1, best=1))
+    assert selected.dropped == {"flags": 1, "components": 1, "best": 2}
+
+
+def test_rows_have_the_confidence_and_a_filtered_set_can_be_filtered_by_it(pets, tmp_path):
+    selected = select_samples(pets, Criteria(min_confidence=0.65))
+    write_native(tmp_path / "out", selected.classes, selected.items, about={})
+    rows = native.read_rows(tmp_path / "out")
+    for row in rows:
+        labels = read_label_map(tmp_path / "out" / row["mask"])
+        soft = np.round(soft_of(int(row["file_name"][7:13])) * 255).astype(float) / 255
+        (name,) = row["classes"]
+        inside = labels == row["class_ids"][0]
+        assert row["confidence"] == {name: pytest.approx(soft[inside].mean() - soft[~inside].mean(), abs=6e-5)}
+        assert row["prompt"] == "p"
+    assert numbers(tmp_path / "out", best=1) == [4, 5]
+    assert check_dataset(tmp_path / "out").findings == ()
+
+
+def test_the_uncertain_band_is_ignored(pets, tmp_path):
+    selected = select_samples(pets, Criteria(ignore_band=(0.5, 0.6)))
+    write_native(tmp_path / "out", selected.classes, selected.items, about={})
+    for item, row in zip(selected.items, native.read_rows(tmp_path / "out"), strict=True):
+        labels, soft = item.label_map(), soft_of(int(item.name))
+        assert np.array_equal(labels, np.where(soft >= 0.6, row["class_ids"][0], np.where(soft >= 0.5, 255, 0)))
+        assert list(row["area"].values()) == [48 / 320]
+    assert check_dataset(tmp_path / "out").errors == 0
+
+
+def test_the_band_is_that_of_the_masks():
+    values = torch.randint(0, 256, (3, 40, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    expected = label_pixels(values.double() / 255, MaskConfig(ignore_band=(0.5, 0.6))).numpy()
+    table = np.zeros(256, np.uint8)
+    table[1:4], table[255] = (7, 2, 5), 255
+    before = np.zeros((40, 40), np.uint8)
+    assert np.array_equal(uncertain_band(before, list(values.numpy()), (7, 2, 5), 0.5, 0.6), table[expected])
+    before[:5] = 255
+    assert (uncertain_band(before, list(values.numpy()), (7, 2, 5), 0.5, 0.6)[:5] == 255).all()
+    assert uncertain_band(before, [], (), 0.5, 0.6) is before
+
+
+def test_a_class_that_the_band_takes_away_is_flagged(pets):
+    selected = select_samples(pets, Criteria(ignore_band=(0.5, 0.99)))
+    assert selected.items[5].row["flags"] == ["constant:cat", "degenerate:cat"]
+
+
+def test_confidence():
+    labels = np.array([[1, 1, 0, 255]], np.uint8)
+    soft = np.array([[255, 153, 51, 255]], np.uint8)
+    assert confidence(labels, soft, 1) == pytest.approx(0.8 - 0.2)
+    assert confidence(labels, soft, 2) == -1
+    assert confidence(np.ones((1, 4), np.uint8), soft, 1) == pytest.approx(714 / 4 / 255)
+
+
+def test_the_best_of_each_class():
+    sure = [{"dog": 0.5}, {"dog": 0.9, "cat": 0.1}, {"cat": 0.1}, {"dog": 0.9}, {}]
+    assert best_per_class(sure, 1) == {1}
+    assert best_per_class(sure, 2) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("criteria", "message"),
+    [
+        ({"min_area": 0.6, "max_area": 0.5}, "0 ≤ --min-area ≤ --max-area ≤ 1"),
+        ({"max_components": 0}, "--max-components 0: must be at least 1"),
+        ({"best": -1}, "--best -1"),
+        ({"min_confidence": 2}, "--min-confidence 2"),
+        ({"ignore_band": (0.6, 0.5)}, "--ignore-band 0.6,0.5"),
+    ],
+)
+def test_criteria_that_make_no_sense(criteria, message):
+    with pytest.raises(UserError, match=message):
+        Criteria(**criteria)
+
+
+def test_what_needs_soft_masks_says_so(pets):
+    (pets / "soft/000001_2.png").rename(pets / "soft/other.png")
+    with pytest.raises(UserError, match=r"soft/000001_2\.png: there is no such file"):
+        numbers(pets)
+    for path in (pets / "soft").iterdir():
+        path.unlink()
+    (pets / "soft").rmdir()
+    for criteria, option in (
+        ({"best": 1}, "--best"),
+        ({"min_confidence": 0.1}, "--min-confidence"),
+        ({"ignore_band": (0.5, 0.6)}, "--ignore-band"),
+    ):
+        with pytest.raises(UserError, match=f"{option} needs soft masks.*--keep-soft"):
+            numbers(pets, **criteria)
+    assert len(numbers(pets)) == 6

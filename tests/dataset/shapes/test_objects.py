@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from seediff.dataset.shapes.objects import find_objects
+
+
+def map_of(*rows):
+    return np.array([[255 if c == "x" else int(c) for c in row] for row in rows], np.uint8)
+
+
+def test_pieces_of_each_class():
+    labels = map_of("110220", "001020", "xx0002", "110000")
+    found = find_objects(labels)
+    assert list(found.class_ids) == [1, 1, 2]
+    assert list(found.areas) == [3, 2, 4]
+    assert list(found.boxes_xyxy) == [(0, 0, 3, 2), (0, 3, 2, 4), (3, 0, 6, 3)]
+    assert found.index.tolist() == [[0, 0, -1, 2, 2, -1], [-1, -1, 0, -1, 2, -1], [-1] * 5 + [2], [1, 1, -1, -1, -1, -1]]
+    assert found.small == 0
+
+
+def test_small_pieces_are_left_out():
+    found = find_objects(map_of("110220", "001020", "xx0002", "110000"), min_area=3)
+    assert (list(found.class_ids), found.small) == ([1, 2], 1)
+    assert (found.index[3] == -1).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_objects_tile_their_classes(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.kron(rng.choice([0, 1, 2, 254, 255], (9, 12)), np.ones((3, 2))).astype(np.uint8)
+    found = find_objects(labels)
+    assert np.array_equal(found.index >= 0, (labels > 0) & (labels < 255))
+    for number, (class_id, area, box) in enumerate(zip(found.class_ids, found.areas, found.boxes_xyxy, strict=True)):
+        inside = found.index == number
+        rows, columns = np.nonzero(inside)
+        assert (labels[inside] == class_id).all()
+        assert area == inside.sum()
+        assert box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+
+
+@pytest.mark.parametrize("min_area", [1, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_objects_are_those_of_scipy_class_by_class(seed, min_area):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (40, 37))
+    if seed % 2:
+        labels = np.kron(labels[:12, :9], np.ones((3, 4), np.uint8))
+    expected, small = [], 0
+    for class_id in (1, 2):
+        # scipy counts pieces row by row, and we column by column.
+        pieces, count = ndimage.label((labels == class_id).T, np.ones((3, 3)))
+        for number in range(1, count + 1):
+            inside = (pieces == number).T
+            large = inside.sum() >= min_area
+            expected += [(class_id, inside)] if large else []
+            small += not large
+    found = find_objects(labels, min_area)
+    assert (list(found.class_ids), found.small) == ([class_id for class_id, _ in expected], small)
+    for number, (_, inside) in enumerate(expected):
+        assert np.array_equal(found.index == number, inside)
+
+
+def test_nothing_there():
+    assert list(find_objects(np.zeros((3, 4), np.uint8)).areas) == []

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from blobs import blobs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.shapes.polygons import fill_polygon, object_polygons
+
+
+def filled(polygon, shape):
+    mask = np.zeros(shape, bool)
+    top, left, part = fill_polygon(polygon, shape)
+    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return mask
+
+
+def picture(*rows):
+    return np.array([[int(c) if c.isdigit() else 255 * (c == "#") for c in row] for row in rows], np.uint8)
+
+
+MAPS = arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 1, 1, 2, 255]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(MAPS)
+def test_objects_come_back_exactly_also_from_rounded_text(labels):
+    found = find_objects(labels)
+    sides = np.array(labels.shape[::-1])
+    for number, polygon in enumerate(object_polygons(labels, found)):
+        for shown in (polygon, np.round(polygon / sides, 6) * sides, np.round(polygon)):
+            assert np.array_equal(filled(shown, labels.shape), found.index == number)
+
+
+@pytest.mark.parametrize("labels", [picture("1"), picture("111"), picture("1.", ".1"), picture("11", "11"), picture(".1.", "1.1", ".1.")])
+def test_small_shapes(labels):
+    (polygon,) = object_polygons(labels, find_objects(labels))
+    assert len(polygon) >= 4
+    assert ((polygon > 0) & (polygon < labels.shape[::-1])).all()
+    assert np.array_equal(filled(polygon, labels.shape), labels == 1)
+
+
+def test_holes_in_holes():
+    labels = picture("1111111", "1.....1", "1.222.1", "1.2#2.1", "1.222.1", "1.....1", "1111111")
+    found = find_objects(labels)
+    outer, inner = object_polygons(labels, found)
+    assert np.array_equal(filled(outer, labels.shape), labels == 1)
+    assert np.array_equal(filled(inner, labels.shape), labels == 2)
+    # four corners outside, four around the hole, and the slit's two ends on the way in and out
+    assert (len(outer), len(inner)) == (12, 12)
+
+
+def test_corners_are_where_the_outline_turns():
+    (polygon,) = object_polygons(labels := picture("....", ".11.", ".11."), find_objects(labels))
+    assert polygon.tolist() == [[1.05, 1.05], [2.45, 1.05], [2.45, 2.45], [1.05, 2.45]]
+
+
+def test_left_out_objects_have_no_polygon():
+    labels = picture("11..", "....", "...1", "..11")
+    found = find_objects(labels, min_area=3)
+    assert [filled(p, labels.shape).sum() for p in object_polygons(labels, found)] == [3]
+
+
+def test_no_objects():
+    labels = np.array([[0, 255]], np.uint8)
+    assert object_polygons(labels, find_objects(labels)) == []
+
+
+def test_filling_is_opencvs():
+    cv2 = pytest.importorskip("cv2", reason="OpenCV, whose filling is the reference, is not installed")
+    rng = np.random.default_rng(0)
+    overlaps = []
+    for _ in range(100):
+        polygon = rng.uniform(0, 100, (rng.integers(3, 9), 2))
+        reference = np.zeros((100, 100), np.uint8)
+        cv2.fillPoly(reference, [polygon.astype(np.int32)], 1)
+        ours = filled(polygon, (100, 100))
+        overlaps.append((ours & (reference > 0)).sum() / (ours | (reference > 0)).sum())
+    assert np.mean(overlaps) > 0.99  # slanted lines are drawn a pixel apart here and there
+    for seed in range(5):
+        labels = blobs(seed)
+        found = find_objects(labels)
+        for number, polygon in enumerate(object_polygons(labels, found)):
+            for corners in (polygon.astype(np.int32), np.round(polygon).astype(np.int32)):
+                reference = np.zeros(labels.shape, np.uint8)
+                cv2.fillPoly(reference, [corners], 1)
+                assert np.array_equal(reference > 0, found.index == number)

@@ -1,0 +1,30 @@
+import sys
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.files.addresses import Url
+from seediff.files.apart import check_apart
+
+
+def test_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set/below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("set")
+    there = tmp_path / "set"
+    for out in ("set2", "se", "elsewhere/set", "link/../set2"):
+        check_apart(tmp_path / out, [there, there / "below"])
+    check_apart(Url("s3://bucket/set"), [there])
+    for out in ("set", "set/new", "set/below/new", "link/new", "set/../set/new", "."):
+        with pytest.raises(UserError, match="must not be the dataset"):
+            check_apart(tmp_path / out, [tmp_path / "other", there])
+    with pytest.raises(UserError, match=r"--out set/x: must not be the dataset .*set itself, nor lie in it or around it$"):
+        check_apart((there / "x").relative_to(tmp_path), [there])
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="links in a circle are resolved without an error")
+def test_links_in_a_circle(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for out, source in (("loop/out", "set"), ("out", "loop")):
+        with pytest.raises(UserError, match=r"loop\S*: its links lead in a circle$"):
+            check_apart(tmp_path / out, [tmp_path / source])

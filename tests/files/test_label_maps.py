@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layouts import save_map
+from patience import PATIENT
+from PIL import Image
+
+from seediff.errors import UserError
+from seediff.files.label_maps import centre_square, find_maps, map_folder, pair, read_segment_ids, resize_nearest
+
+
+@pytest.mark.parametrize("palette", [True, False])
+def test_eight_bits(tmp_path: Path, palette: bool):
+    found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 3], [254, 255]], palette=palette))
+    assert found.dtype == np.int32
+    assert found.tolist() == [[0, 3], [254, -1]]
+
+
+def test_sixteen_bits(tmp_path: Path):
+    found = read_segment_ids(save_map(tmp_path / "a.png", [[0, 255], [65534, 65535]], bits=16))
+    assert found.tolist() == [[0, 255], [65534, -1]]
+
+
+def test_one_bit(tmp_path: Path):
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
+    assert read_segment_ids(tmp_path / "a.png").tolist() == [[1, 0]]
+
+
+def broken_files(folder: Path) -> dict[str, str]:
+    """File name → what is said about it."""
+    Image.new("RGB", (4, 4)).save(folder / "colour.png")
+    Image.new("LA", (4, 4)).save(folder / "alpha.png")
+    Image.new("L", (4, 4)).save(folder / "jpeg.png", "JPEG")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("no picture")
+    whole = save_map(folder / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64))).read_bytes()
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    return {
+        "colour.png": "colour picture",
+        "alpha.png": "colour picture",
+        "jpeg.png": "is JPEG inside",
+        "empty.png": "cannot be read",
+        "text.png": "cannot be read",
+        "truncated.png": "cannot be read",
+        "absent.png": "there is no such file",
+    }
+
+
+def test_files_that_are_no_label_maps(tmp_path: Path):
+    for name, reason in broken_files(tmp_path).items():
+        with pytest.raises(UserError, match=reason) as caught:
+            read_segment_ids(tmp_path / name)
+        assert str(caught.value).startswith(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+
+
+def test_find_maps_below_folders_and_links(tmp_path: Path):
+    folder = tmp_path / "maps"
+    for name in ("b.png", "a/c.PNG", "a/.hidden.png", "d.v2.png"):
+        save_map(folder / name, [[0]])
+    (folder / "notes.txt").write_text("")
+    (folder / "pipe.png").mkdir()
+    save_map(tmp_path / "elsewhere" / "e.png", [[0]])
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "a" / "circle").symlink_to(folder)
+    assert list(find_maps(folder)) == ["a/c", "b", "d.v2", "linked/e"]
+
+
+def test_map_folder(tmp_path: Path):
+    assert map_folder(tmp_path) == tmp_path
+    (tmp_path / "labels").mkdir()
+    assert map_folder(tmp_path) == tmp_path / "labels"
+    with pytest.raises(UserError, match="no such folder"):
+        map_folder(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="must be a folder"):
+        map_folder(save_map(tmp_path / "file.png", [[0]]))
+
+
+def names_of(paired: dict[str, Path], folder: Path) -> dict[str, str]:
+    return {label: path.relative_to(folder).as_posix() for label, path in paired.items()}
+
+
+def test_pairs_by_path_then_by_file_name(tmp_path: Path):
+    for name in ("labels/a.png", "labels/city/b_leftImg8bit.png", "labels/deep/c.png", "labels/more.png"):
+        save_map(tmp_path / name, [[0]])
+    paired, missing = pair(["a", "city/b", "x/c", "d"], tmp_path)
+    assert names_of(paired, tmp_path / "labels") == {"a": "a.png", "city/b": "city/b_leftImg8bit.png", "x/c": "deep/c.png"}
+    assert missing == ["d"]
+
+
+def test_same_file_names_in_several_folders(tmp_path: Path):
+    for name in ("x/1.png", "y/1.png"):
+        save_map(tmp_path / name, [[0]])
+    assert names_of(pair(["x/1", "y/1"], tmp_path)[0], tmp_path) == {"x/1": "x/1.png", "y/1": "y/1.png"}
+    with pytest.raises(UserError, match=r"x/1.png and .*y/1.png could both belong to label '1'"):
+        pair(["1"], tmp_path)
+    with pytest.raises(UserError, match=r"z.png: is the only prediction of two labels, 'a/z' and 'b/z'"):
+        pair(["a/z", "b/z"], save_map(tmp_path / "flat" / "z.png", [[0]]).parent)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: has no PNG files"):
+        pair(["a"], tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((2, 5), [[1, 2], [6, 7]]), ((5, 2), [[2, 3], [4, 5]]), ((2, 2), [[0, 1], [2, 3]])])
+def test_centre_square(shape, expected):
+    assert centre_square(np.arange(shape[0] * shape[1]).reshape(shape)).tolist() == expected
+
+
+@PATIENT
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
+def test_resize_takes_what_lies_beneath_each_centre(height, width, new_height, new_width):
+    array = np.random.default_rng(0).integers(0, 99, (height, width))
+    found = resize_nearest(array, new_height, new_width)
+    expected = [
+        [array[int((i + 0.5) * height / new_height + 1e-9), int((j + 0.5) * width / new_width + 1e-9)] for j in range(new_width)]
+        for i in range(new_height)
+    ]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(resize_nearest(array, height, width), array)

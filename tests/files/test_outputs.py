@@ -1,0 +1,65 @@
+"""Places are tried before long work; tensors are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from seediff.errors import UserError
+from seediff.files import outputs
+from seediff.files.outputs import make_writable, write_tensors
+
+
+def test_folders_are_made_and_left_empty(tmp_path: Path) -> None:
+    make_writable(tmp_path / "a" / "b", tmp_path / "c" / "figures.json")
+    assert list((tmp_path / "a" / "b").iterdir()) == list((tmp_path / "c").iterdir()) == []
+
+
+def test_what_is_no_use_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out .*file: cannot be written to"):
+        make_writable(tmp_path / "file")
+    with pytest.raises(UserError, match=r"--json .*: is a folder"):
+        make_writable(tmp_path / "out", tmp_path)
+    with pytest.raises(UserError, match=r"--json .*t\.json: cannot be written to"):
+        make_writable(tmp_path / "out", tmp_path / "file" / "t.json")
+
+
+def test_tensors_of_both_kinds_are_the_same_file(tmp_path: Path) -> None:
+    values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 255], np.uint8)}
+    write_tensors(tmp_path / "numpy", values, {"about": "{}"})
+    write_tensors(tmp_path / "torch", {name: torch.from_numpy(value) for name, value in values.items()}, {"about": "{}"})
+    assert (tmp_path / "numpy").read_bytes() == (tmp_path / "torch").read_bytes()
+    with safe_open(tmp_path / "torch", "np") as file:
+        assert file.metadata() == {"about": "{}"}
+        for name, value in values.items():
+            np.testing.assert_array_equal(file.get_tensor(name), value)
+    write_tensors(tmp_path / "scalar", {"step": torch.tensor(3)})
+    assert load_file(tmp_path / "scalar")["step"] == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["numpy", "scalar", "torch"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"a": torch.zeros(3)})
+    before, write = path.read_bytes(), outputs._write
+
+    def to_full_disk(fd: int, data: bytes) -> None:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), fd)
+        write(fd, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "_write", to_full_disk)
+        with pytest.raises(OSError, match=r"No space left on device.*a\.safetensors"):
+            write_tensors(path, {"a": torch.ones(3000)})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+    with pytest.raises(OSError, match=r"none/a\.safetensors"):
+        write_tensors(tmp_path / "none" / "a.safetensors", {"a": torch.ones(3)})

@@ -1,0 +1,513 @@
+"""Finding photographs, and reading every kind of picture that Pillow writes, and some that it does not."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from seediff.errors import UserError
+from seediff.files.photographs import Photo, find_photos, read_photo
+
+RED, GREEN = (200, 30, 60), (20, 180, 40)
+
+
+def picture(height: int = 12, width: int = 16) -> np.ndarray:
+    """(H, W, 3) uint8: a smooth picture whose four corners differ."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([255 * y / (height - 1), 255 * x / (width - 1), 0 * y + 90], -1).round().astype(np.uint8)
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def names(found) -> list[str]:
+    return [photo.name for photo in found.photos]
+
+
+class TestFind:
+    def test_folder_is_searched_in_natural_order(self, tmp_path):
+        touch(tmp_path, "img10.jpg", "img2.JPG", "trip/b.webp", "Ä 1.png", "notes.txt", "noext", ".hidden.jpg", "._img2.JPG", ".git/x.png")
+        found = find_photos([tmp_path])
+        assert names(found) == ["img2", "img10", "trip/b", "Ä 1"]
+        assert [p.path for p in found.photos] == [tmp_path / n for n in ("img2.JPG", "img10.jpg", "trip/b.webp", "Ä 1.png")]
+        assert found.skipped == 2
+
+    def test_a_named_file_is_taken_whatever_it_is_called(self, tmp_path):
+        touch(tmp_path, "scan.0001", "scan.0002", ".hidden.jpg")
+        assert names(find_photos([tmp_path / "scan.0002", str(tmp_path / "scan.0001"), tmp_path / ".hidden.jpg"])) == [
+            "scan.0002",
+            "scan.0001",
+            ".hidden",
+        ]
+
+    def test_patterns_that_the_shell_did_not_expand(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        touch(tmp_path, "a/2.jpg", "a/10.jpg", "a/notes.txt", "b/x/3.jpg", "[1].jpg")
+        found = find_photos(["a/*"])
+        assert (names(found), found.skipped) == (["2", "10"], 1)
+        assert names(find_photos(["[ab]"])) == ["2", "10", "x/3"]
+        assert names(find_photos(["**/*.jpg"])) == ["[1]", "2", "10", "3"]
+        assert names(find_photos("[1].jpg")) == names(find_photos(Path("[1].jpg"))) == ["[1]"]
+        with pytest.raises(UserError, match=r"a/\*\.png: no file or folder matches"):
+            find_photos(["a/*.png"])
+
+    def test_the_same_file_once(self, tmp_path):
+        touch(tmp_path, "a.jpg", "sub/b.jpg")
+        (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+        for number in range(3):
+            (tmp_path / "sub" / f"circle{number}").symlink_to(tmp_path)
+        found = find_photos([tmp_path, tmp_path / "a.jpg", f"{tmp_path}/sub/../a.jpg", tmp_path / "sub"])
+        assert names(found) == ["a", "sub/b"]
+
+    def test_links_to_folders_are_followed(self, tmp_path):
+        touch(tmp_path, "elsewhere/x/b.jpg", "here/a.jpg")
+        (tmp_path / "here" / "more").symlink_to(tmp_path / "elsewhere")
+        assert names(find_photos([tmp_path / "here"])) == ["a", "more/x/b"]
+
+    def test_names_are_unique_and_stay_inside(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        touch(tmp_path, "one/x/a.jpg", "one/x/a.png", "one/a.jpg", "one/b.jpg", "two/x/a.jpg")
+        assert names(find_photos(["one"])) == ["a", "b", "x/a.jpg", "x/a.png"]
+        assert names(find_photos(["one/x/a.jpg", "two/x/a.jpg", "one/b.jpg"])) == ["one/x/a", "two/x/a", "one/b"]
+        (tmp_path / "deep").mkdir()
+        monkeypatch.chdir(tmp_path / "deep")
+        assert names(find_photos(["../one/b.jpg"])) == ["b"]
+        for name in names(find_photos(["../one", "../two"])):
+            assert not Path(name).is_absolute()
+            assert ".." not in Path(name).parts
+
+    def test_names_after_suffixes_and_case(self, tmp_path):
+        touch(tmp_path, "a.jpg", "a.png", "a.jpg.png", "B.jpg", "b.gif", "c.JPG", "c.jpg", "Straße.jpg", "strasse.png")
+        found = names(find_photos([tmp_path]))
+        assert len({n.casefold() for n in found}) == 9
+        assert {"a.jpg", "a.png", "a.jpg.png", "B.jpg", "b.gif", "c.JPG", "c.jpg~2", "Straße.jpg", "strasse.png"} == set(found)
+
+    def test_a_folder_called_like_a_photographs_result(self, tmp_path):
+        """overlays/trip.jpg cannot be a picture and a folder; neither can labels/tour.png."""
+        touch(tmp_path, "trip.png", "trip.JPG/x.jpg", "tour.gif", "tour.png/deep/y.jpg", "alone.jpg")
+        found = names(find_photos([tmp_path]))
+        assert set(found) == {"trip.png", "trip.JPG/x", "tour.gif", "tour.png/deep/y", "alone"}
+        touch(tmp_path, "trip.png.jpg/z.jpg")
+        assert "trip.png~2" in names(find_photos([tmp_path]))
+
+    def test_file_names_are_unique(self, tmp_path):
+        touch(tmp_path, "a.jpg", "a.jpg.jpg", "b.jpg", "b.PNG", "x/a.jpg", "c.JPG", "c.jpg")
+        found = {photo.file_name for photo in find_photos([tmp_path]).photos}
+        assert found == {"a.jpg", "a.jpg.jpg", "b.jpg", "b.PNG", "x/a.jpg", "c.JPG", "c.jpg~2.jpg"}
+        touch(tmp_path, "scan.0001")
+        assert find_photos([tmp_path / "scan.0001"]).photos[0].file_name == "scan.0001"
+        assert Photo(Path(os.fsdecode(b"caf\xe9.jpg")), "caf\N{REPLACEMENT CHARACTER}").file_name == "caf\N{REPLACEMENT CHARACTER}.jpg"
+
+    def test_outputs_of_earlier_runs_are_not_read(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        touch(tmp_path, "in/a.jpg", "in/old/seediff.toml", "in/old/labels/a.png", "in/old/labels/deep/b.png", "in/other/c.jpg")
+        for given, skipped in (("in", 3), ("in/*", 3), ("in/**/*.*g", 2)):
+            found = find_photos([given])
+            assert {photo.path.name for photo in found.photos} == {"a.jpg", "c.jpg"}
+            assert found.skipped == skipped
+        assert names(find_photos(["in/old/labels"])) == ["a", "deep/b"]  # named itself
+        assert names(find_photos(["in/old/labels/*.png"])) == ["a"]
+        touch(tmp_path, "in/seediff.toml")  # for --config
+        assert names(find_photos(["in"])) == ["a", "other/c"]
+
+    def test_one_more_photograph_renames_no_other(self, tmp_path):
+        touch(tmp_path, "a.jpg", "x/b.jpg")
+        before = names(find_photos([tmp_path]))
+        touch(tmp_path, "0.jpg", "x/a.jpg", "y/b.png")
+        assert set(before) < set(names(find_photos([tmp_path])))
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
+    def test_a_name_that_is_not_utf8(self, tmp_path):
+        try:
+            with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb"):
+                pass
+        except OSError:
+            pytest.skip("this file system takes UTF-8 only")
+        assert names(find_photos([tmp_path])) == ["caf\N{REPLACEMENT CHARACTER}"]
+
+    def test_the_output_folder_is_not_read(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        touch(tmp_path, "in/a.jpg", "in/out/a.png", "in/out2/b.png")
+        assert names(find_photos(["in"], exclude=Path("in/out"))) == ["a", "out2/b"]
+        assert names(find_photos(["in/*"], exclude=Path("in/out"))) == ["a", "b"]
+        assert names(find_photos(["in"], exclude=Path("in/later"))) == ["a", "out/a", "out2/b"]
+        for given, message in (
+            ("in/out", "in/out: is the output folder itself"),
+            ("in/out/a.png", "in/out/a.png: lies inside the output folder"),
+        ):
+            with pytest.raises(UserError, match=message):
+                find_photos([given, "in"], exclude=tmp_path / "in" / "out")
+
+    def test_nothing_found(self, tmp_path):
+        touch(tmp_path, "notes.txt", "table.csv")
+        with pytest.raises(UserError, match=r"no picture found among 2 files; recognised in folders are avif, .*webp"):
+            find_photos([tmp_path])
+        with pytest.raises(UserError, match=r"nowhere.jpg: there is no such file or folder"):
+            find_photos([tmp_path / "nowhere.jpg"])
+        with pytest.raises(UserError, match="no picture named"):
+            find_photos([])
+        with pytest.raises(UserError, match="empty text"):
+            find_photos([""])
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(UserError, match="no picture found;"):
+            find_photos([tmp_path / "empty"])
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything is readable to root")
+    def test_a_folder_that_cannot_be_listed(self, tmp_path):
+        touch(tmp_path, "closed/a.jpg")
+        (tmp_path / "closed").chmod(0)
+        try:
+            with pytest.raises(UserError, match="closed: the folder cannot be read"):
+                find_photos([tmp_path])
+        finally:
+            (tmp_path / "closed").chmod(0o700)
+
+
+def saved(path: Path, image: Image.Image | np.ndarray, **options) -> Path:
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "webp", "jp2"])
+def test_lossless_formats(tmp_path, suffix):
+    options = {"webp": {"lossless": True}, "jp2": {"irreversible": False}}.get(suffix, {})
+    pixels = read_photo(saved(tmp_path / f"a.{suffix}", picture(), **options))
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.writeable
+    assert pixels.flags.c_contiguous
+    np.testing.assert_array_equal(pixels, picture())
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.txt", "noext"])
+def test_the_content_decides(tmp_path, name):
+    pixels = read_photo(saved(tmp_path / name, picture(), format="JPEG", quality=100, subsampling=0))
+    assert np.abs(pixels.astype(int) - picture()).max() <= 4
+
+
+def test_grey_and_one_bit(tmp_path):
+    grey = picture()[..., 0]
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "l.png", grey)), np.repeat(grey[..., None], 3, 2))
+    bits = read_photo(saved(tmp_path / "1.png", Image.fromarray(grey > 100)))
+    np.testing.assert_array_equal(bits, np.repeat(np.where(grey > 100, 255, 0)[..., None], 3, 2))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
+    values = np.linspace(0, 65535, 12 * 16).round().astype(np.uint16).reshape(12, 16)
+    pixels = read_photo(saved(tmp_path / f"a.{suffix}", Image.fromarray(values)))
+    np.testing.assert_array_equal(pixels[..., 1], (values / 257).round())
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def tiff(path: Path, data: bytes, width: int, height: int, bits: int, *, photometric: int = 1, kind: int = 1, second: int | None = None):
+    """An uncompressed grey little-endian TIFF. kind: SampleFormat, 1 unsigned, 2 signed, 3 float.
+
+    second: a second page of the first half of the rows, of this NewSubfileType: 0 an equal, 1 a smaller version, 4 a mask.
+    """
+    start, pages = 8 + len(data), [height] if second is None else [height, height // 2]
+    written = struct.pack("<2sHI", b"II", 42, start) + data
+    for number, rows in enumerate(pages):
+        tags = [(254, second if number else 0), (256, width), (257, rows), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1)]
+        tags += [(278, rows), (279, len(data) * rows // height), (339, kind)]
+        following = len(written) + 2 + 12 * len(tags) + 4 if number + 1 < len(pages) else 0
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        written += struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
+    path.write_bytes(written)
+    return path
+
+
+def test_unusual_tiffs(tmp_path):
+    values = np.linspace(0, 65535, 64).round().astype("<u2").reshape(8, 8)
+    inverted = read_photo(tiff(tmp_path / "w.tif", values.tobytes(), 8, 8, 16, photometric=0))
+    np.testing.assert_array_equal(inverted[..., 0], 255 - (values / 257).round())
+    twelve = np.linspace(0, 4095, 64).round().astype(np.uint32).reshape(32, 2)
+    packed = np.stack([twelve[:, 0] >> 4, (twelve[:, 0] & 15) << 4 | twelve[:, 1] >> 8, twelve[:, 1] & 255], 1).astype(np.uint8)
+    pixels = read_photo(tiff(tmp_path / "12.tif", packed.tobytes(), 8, 8, 12))
+    np.testing.assert_allclose(pixels[..., 0], (twelve * 255 / 4095).reshape(8, 8), atol=0.51)
+    big = saved(tmp_path / "big.tif", Image.frombytes("I;16B", (8, 8), values.astype(">u2").tobytes()))
+    np.testing.assert_array_equal(read_photo(big)[..., 0], (values / 257).round())
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("<f4", 3), ("<i4", 2), ("<u4", 1), ("<i2", 2)])
+def test_pixels_without_a_white_are_refused(tmp_path, dtype, kind):
+    path = tiff(tmp_path / "a.tif", np.ones((8, 8), dtype).tobytes(), 8, 8, 8 * np.dtype(dtype).itemsize, kind=kind)
+    with pytest.raises(UserError, match=r"a\.tif: .* pixels say nowhere which value is white; save it with 8 or 16 bits"):
+        read_photo(path)
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    rgba[..., :3] = RED
+    rgba[:4, :, 3], rgba[4:, :, 3] = 255, 51
+    expected = np.round(np.array(RED) * 0.2 + 255 * 0.8)
+    for path in (saved(tmp_path / "a.png", rgba), saved(tmp_path / "a.tif", rgba), saved(tmp_path / "a.webp", rgba, lossless=True)):
+        pixels = read_photo(path)
+        assert (pixels[:4] == RED).all()
+        assert np.abs(pixels[4:] - expected).max() <= 1
+    grey = np.stack([np.full((8, 8), 40, np.uint8), np.repeat([0, 255], 32).reshape(8, 8).astype(np.uint8)], -1)
+    pixels = read_photo(saved(tmp_path / "la.png", Image.fromarray(grey)))
+    assert (pixels[:4] == 255).all()
+    assert (pixels[4:] == 40).all()
+
+
+def test_premultiplied_grey(tmp_path):
+    """A TIFF of two 8-bit samples, the second an alpha that the first has been multiplied with."""
+    tags = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 2, 8 | 8 << 16), (259, 4, 1, 1), (262, 4, 1, 1), (273, 4, 1, 8)]
+    tags += [(277, 4, 1, 2), (278, 4, 1, 8), (279, 4, 1, 128), (338, 4, 1, 1)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    path = tmp_path / "a.tif"
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 136) + bytes([40, 102]) * 64 + struct.pack("<H", len(tags)) + entries + bytes(4))
+    try:
+        Image.open(path).load()
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow 12
+        pytest.skip(f"this Pillow does not read such a file: {error}")
+    assert np.abs(read_photo(path).astype(int) - (40 + 255 * 0.6)).max() <= 1
+
+
+def test_transparent_palette_and_key_colours(tmp_path):
+    indices = np.repeat(np.arange(2, dtype=np.uint8), 32).reshape(8, 8)
+    image = Image.fromarray(indices)
+    image.putpalette([*RED, *GREEN])
+    for path in (saved(tmp_path / "p.png", image, transparency=1), saved(tmp_path / "p.gif", image, transparency=1)):
+        pixels = read_photo(path)
+        assert (pixels[:4] == RED).all()
+        assert (pixels[4:] == 255).all()
+    half = read_photo(saved(tmp_path / "half.png", image, transparency=bytes([255, 51])))
+    assert np.abs(half[4:] - np.round(np.array(GREEN) * 0.2 + 255 * 0.8)).max() <= 1
+    opaque = read_photo(saved(tmp_path / "o.png", image))
+    assert (opaque[4:] == GREEN).all()
+    keyed = Image.fromarray(np.where(indices[..., None] == 1, GREEN, RED).astype(np.uint8))
+    assert (read_photo(saved(tmp_path / "key.png", keyed, transparency=GREEN))[4:] == 255).all()
+    sixteen = Image.fromarray(indices.astype(np.uint16) * 1000)
+    pixels = read_photo(saved(tmp_path / "key16.png", sixteen, transparency=1000))
+    assert (pixels[:4] == 0).all()
+    assert (pixels[4:] == 255).all()
+
+
+def test_cmyk_and_ycck(tmp_path):
+    cmyk = np.zeros((16, 16, 4), np.uint8)
+    cmyk[...] = (255, 0, 255, 51)  # no red, full green, no blue, a fifth of black
+    for path in (
+        saved(tmp_path / "a.jpg", Image.fromarray(cmyk, "CMYK"), quality=100),
+        saved(tmp_path / "a.tif", Image.fromarray(cmyk, "CMYK")),
+    ):
+        assert np.abs(read_photo(path).astype(int) - (0, 204, 0)).max() <= 3
+    # The same file, said to hold YCCK: what was stored as the inverse of CMY is now Y, Cb and Cr of it.
+    data = bytearray((tmp_path / "a.jpg").read_bytes())
+    data[data.index(b"Adobe") + 11] = 2
+    (tmp_path / "ycck.jpg").write_bytes(data)
+    luma, blue, red, black = 0, 255 - 128, 0 - 128, 51
+    inks = np.clip([luma + 1.402 * red, luma - 0.344 * blue - 0.714 * red, luma + 1.772 * blue], 0, 255)
+    assert np.abs(read_photo(tmp_path / "ycck.jpg") - (255 - inks) * (1 - black / 255)).max() <= 4
+
+
+def test_lab_and_ycbcr(tmp_path):
+    muted = picture() // 2 + 64
+    lab = ImageCms.profileToProfile(Image.fromarray(muted), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
+    for mode, image in (("LAB", lab), ("YCbCr", Image.fromarray(muted).convert("YCbCr"))):
+        assert image is not None
+        pixels = read_photo(saved(tmp_path / f"{mode}.tif", image, compression="tiff_lzw"))
+        assert np.abs(pixels.astype(int) - muted).max() <= 6
+
+
+P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+"""Display P3's red, green and blue as XYZ, adapted to D50 as profiles have them."""
+
+
+def display_p3() -> bytes:
+    """sRGB's profile with P3's primaries; both have the same curve."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for number in range(struct.unpack_from(">I", data, 128)[0]):
+        tag, offset, _ = struct.unpack_from(">4sII", data, 132 + 12 * number)
+        if tag in (b"rXYZ", b"gXYZ", b"bXYZ"):
+            xyz = P3[b"rgb".index(tag[0])]
+            struct.pack_into(">3i", data, offset + 8, *(round(v * 65536) for v in xyz))
+    return bytes(data)
+
+
+def p3_to_srgb(pixels: np.ndarray) -> np.ndarray:
+    srgb = np.array([(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)])
+    linear = np.where(pixels / 255 <= 0.04045, pixels / 255 / 12.92, ((pixels / 255 + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.array(P3) @ np.linalg.inv(srgb), 0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def test_colour_profiles(tmp_path):
+    profile = display_p3()
+    pixels = read_photo(saved(tmp_path / "p3.png", picture(), icc_profile=profile))
+    assert np.abs(pixels - p3_to_srgb(picture().astype(float))).max() <= 1.5
+    assert np.abs(pixels.astype(int) - picture()).max() > 10
+    rgba = np.dstack([picture(), np.full((12, 16), 255, np.uint8)])
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "p3a.png", rgba, icc_profile=profile)), pixels)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.abs(read_photo(saved(tmp_path / "s.png", picture(), icc_profile=srgb)).astype(int) - picture()).max() <= 1
+
+
+def test_unusable_profiles_are_ignored(tmp_path):
+    profile = display_p3()
+    for number, broken in enumerate((b"nonsense", profile[:100], profile[:200], bytes(600))):
+        np.testing.assert_array_equal(read_photo(saved(tmp_path / f"{number}.png", picture(), icc_profile=broken)), picture())
+    grey = picture()[..., 0]
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "grey.png", grey, icc_profile=profile))[..., 2], grey)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:8, :16], upright[8:, 16:] = RED, GREEN
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),  # the camera was turned: shown after a quarter turn clockwise
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    pixels = read_photo(saved(tmp_path / f"a.{suffix}", np.ascontiguousarray(stored), exif=exif))
+    assert pixels.shape == upright.shape
+    assert np.abs(pixels.astype(int) - upright).mean() < 12
+
+
+def test_broken_exif_is_ignored(tmp_path):
+    path = saved(tmp_path / "a.jpg", picture(), exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff garbage", quality=95)
+    assert read_photo(path).shape == (12, 16, 3)
+
+
+def test_several_frames(tmp_path):
+    frames = [Image.fromarray(np.full((8, 8, 3), v, np.uint8)) for v in (0, 90, 200)]
+    for suffix in ("gif", "webp", "png", "tif"):
+        path = saved(tmp_path / f"moving.{suffix}", frames[0], save_all=True, append_images=frames[1:])
+        with pytest.raises(UserError, match=rf"moving\.{suffix}: has several frames or pages"):
+            read_photo(path)
+        assert read_photo(saved(tmp_path / f"still.{suffix}", frames[1], save_all=True)).shape == (8, 8, 3)
+    pixels = read_photo(saved(tmp_path / "phone.jpg", frames[2], format="MPO", save_all=True, append_images=frames[:1]))
+    assert (pixels == 200).all()
+
+
+@pytest.mark.parametrize(("second", "taken"), [(0, False), (1, True), (4, True)])
+def test_smaller_versions_and_masks_in_a_tiff_are_left_out(tmp_path, second, taken):
+    grey = np.ascontiguousarray(picture(16, 16)[..., 0])
+    path = tiff(tmp_path / "a.tif", grey.tobytes(), 16, 16, 8, second=second)
+    with Image.open(path) as image:
+        assert image.n_frames == 2  # type: ignore[attr-defined]
+    if taken:
+        np.testing.assert_array_equal(read_photo(path)[..., 0], grey)
+    else:
+        with pytest.raises(UserError, match="several frames or pages"):
+            read_photo(path)
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def test_size_is_checked_before_decoding(tmp_path):
+    (tmp_path / "huge.png").write_bytes(png_header(20000, 10000))
+    with pytest.raises(UserError, match=r"huge\.png: 200 megapixels \(20000 × 10000\), more than the 100 allowed"):
+        read_photo(tmp_path / "huge.png")
+    with pytest.raises(UserError, match="cannot be read"):  # once it is allowed, it is decoded, and found cut short
+        read_photo(tmp_path / "huge.png", max_megapixels=250)
+    with pytest.raises(UserError, match=r"1\.2e-05|0\.000192 megapixels"):
+        read_photo(saved(tmp_path / "a.png", picture()), max_megapixels=0.0001)
+    for shape in ((1, 1), (7, 300), (300, 7)):
+        with pytest.raises(UserError, match="at least 8"):
+            read_photo(saved(tmp_path / "small.png", np.zeros((*shape, 3), np.uint8)))
+    assert read_photo(saved(tmp_path / "8.png", picture(8, 8))).shape == (8, 8, 3)
+
+
+def test_pillows_own_limit_is_put_aside_and_restored(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    np.testing.assert_array_equal(read_photo(saved(tmp_path / "a.png", picture())), picture())
+    assert Image.MAX_IMAGE_PIXELS == 50
+    assert not recwarn.list
+
+
+def test_what_is_no_picture(tmp_path):
+    cases = {
+        "empty.jpg": (b"", "cannot be read as a picture: it is empty$"),
+        "text.jpg": (b"a text\n" * 50, r".*it is none of a format that is read \(AVIF, BMP, .*"),
+    }
+    cases["script.png"] = (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", ".*it is none of a format that is read")
+    for name, (data, message) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(UserError, match=rf"{name}: {message}"):
+            read_photo(tmp_path / name)
+    with pytest.raises(UserError, match=r"none\.jpg: there is no such file"):
+        read_photo(tmp_path / "none.jpg")
+    with pytest.raises(UserError, match="is a folder, not a regular file"):
+        read_photo(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")
+        with pytest.raises(UserError, match=r"pipe\.jpg: is a named pipe, not a regular file"):
+            read_photo(tmp_path / "pipe.jpg")
+
+
+def encoded(suffix: str) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    kind, options = {
+        "jpg": ("JPEG", {}),
+        "lzw.tif": ("TIFF", {"compression": "tiff_lzw"}),
+        "tif": ("TIFF", {}),
+        "jp2": ("JPEG2000", {}),
+        "ppm": ("PPM", {}),
+    }.get(suffix, (suffix.upper(), {}))
+    Image.fromarray(noise).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+KINDS = ["jpg", "png", "bmp", "gif", "webp", "tif", "lzw.tif", "ppm"]
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_truncated(tmp_path, suffix, capfd):
+    data = encoded(suffix)
+    for share in (0.2, 0.5, 0.9):
+        (tmp_path / f"a.{suffix}").write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(UserError, match=rf"a\.{suffix}: (cannot be read as|is not) a picture"):
+            read_photo(tmp_path / f"a.{suffix}")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", [*KINDS, "jp2"])
+def test_damaged_pictures_give_pixels_or_one_line(tmp_path, suffix, capfd):
+    """Bytes changed at random, mostly in the header: never a traceback or a warning."""
+    data = encoded(suffix)
+    rng = np.random.default_rng(1)
+    lines = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(60):
+            damaged = bytearray(data)
+            for at in np.append(rng.integers(0, min(len(data), 400), 3), rng.integers(0, len(data), 2)):
+                damaged[at] = rng.integers(0, 256)
+            (tmp_path / "a").write_bytes(damaged)
+            try:
+                assert read_photo(tmp_path / "a", max_megapixels=1).shape[2] == 3
+            except UserError as error:
+                lines.append(str(error))
+    assert lines
+    assert all(line.startswith(f"{tmp_path / 'a'}: ") and "\n" not in line for line in lines)
+    assert not caught
+    if "tif" not in suffix:  # libtiff itself speaks on stderr about damaged data
+        assert capfd.readouterr() == ("", "")

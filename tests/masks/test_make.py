@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+from random_maps import CLASSES, random_maps, replaced
+
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import MaskConfig
+from seediff.config.method_defaults import PLAIN_MEANS
+from seediff.errors import UserError
+from seediff.masks.make import BEFORE_PAMR, enlarge, label_pixels, make_masks
+from seediff.masks.methods import FINISHES, METHODS, soft_mask
+from seediff.masks.normalize import resize
+from seediff.masks.otsu import otsu
+from seediff.masks.pamr import pamr
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
+def maps_for(method: str) -> AttentionMaps:
+    """Random maps as the method wants them captured."""
+    return random_maps(normalized=method not in PLAIN_MEANS)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("use_pamr", [True, False])
+def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
+    result = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=use_pamr))
+    assert result.label_map.shape == (48, 64)
+    assert result.label_map.dtype == np.uint8
+    assert set(np.unique(result.label_map)) <= {0, 1, 2}
+    assert result.soft.shape == (2, 48, 64)
+    assert 0 <= result.soft.min() <= result.soft.max() <= 1
+    assert result.classes == CLASSES
+    for name, steps in result.trace.items():
+        last = list(steps)[-2:] if use_pamr else [list(steps)[-1]]
+        assert last == (["final", BEFORE_PAMR] if use_pamr else ["final"])
+        if use_pamr:  # each method's own way of coming to the image's size
+            without = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=False))
+            torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)
+
+
+def test_every_method_says_how_it_ends():
+    assert METHODS.keys() == FINISHES.keys()
+
+
+def test_seediff_is_enlarged_refined_and_cut_in_this_order():
+    maps, config = random_maps(), MaskConfig(pamr_iterations=3, pamr_dilations=(1, 2))
+    soft = soft_mask(maps, "dog", config).soft
+    large = F.interpolate(soft[None, None], (48, 64), mode="bilinear", align_corners=False)[0]
+    refined = pamr(torch.tensor(IMAGE).float() / 255, large, iterations=3, dilations=(1, 2))
+    result = make_masks(IMAGE, maps, ["dog"], config)
+    torch.testing.assert_close(result.soft, refined.clamp(0, 1), atol=0, rtol=0)
+    assert np.array_equal(result.label_map, (refined[0] >= 0.3).byte().numpy())
+
+
+def test_ca_is_min_maxed_at_the_image_s_size():
+    maps, config = random_maps(), MaskConfig(method="ca", pamr=False)
+    mean = sum(F.interpolate(maps.cross_at(d, "dog")[None, None], (16, 16), mode="bilinear") for d in (4, 2, 1))
+    large = F.interpolate(mean, (48, 64), mode="bilinear")[0, 0]
+    expected = (large - large.min()) / (large.max() - large.min())
+    torch.testing.assert_close(make_masks(IMAGE, maps, ["dog"], config).soft[0], expected, atol=1e-5, rtol=0)
+
+
+def test_the_reference_refines_a_binary_map():
+    config = MaskConfig(method="reference", pamr=False)
+    assert set(enlarge(soft_mask(maps_for("reference"), "dog", config).soft[None], (48, 64), config).unique().tolist()) == {0, 1}
+
+
+def plain_labels(soft: np.ndarray, threshold: float) -> np.ndarray:
+    classes, height, width = soft.shape
+    labels = np.zeros((height, width), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            best = -1.0
+            for c in range(classes):
+                if soft[c, y, x] >= threshold and soft[c, y, x] > best:
+                    best, labels[y, x] = soft[c, y, x], c + 1
+    return labels
+
+
+@given(st.integers(1, 5), st.integers(1, 7), st.integers(0, 10_000))
+@settings(PATIENT, max_examples=30)
+def test_the_highest_class_above_the_threshold_wins_the_first_of_equals(classes: int, eighths: int, seed: int):
+    random = np.random.default_rng(seed)
+    soft = random.integers(0, 9, (classes, 6, 7)).astype(np.float32) / 8  # eighths: many ties, on the threshold too
+    found = label_pixels(torch.tensor(soft), MaskConfig(beta=eighths / 8))
+    assert np.array_equal(found.numpy(), plain_labels(soft, eighths / 8))
+
+
+def test_a_threshold_of_its_own_for_every_class():
+    soft = torch.stack([torch.linspace(0, 0.4, 64).view(8, 8), torch.linspace(1, 0.5, 64).view(8, 8)])
+    labels = label_pixels(soft, MaskConfig(beta="otsu"))
+    assert torch.equal(labels == 2, soft[1] >= otsu(soft[1]))
+    assert torch.equal(labels == 1, (soft[0] >= otsu(soft[0])) & (soft[1] < otsu(soft[1])))
+
+
+def test_the_ignore_band_becomes_255():
+    soft = torch.tensor([[[0.1, 0.5, 0.55, 0.6, 0.9]], [[0.2, 0.1, 0.7, 0.59, 0.95]]])
+    assert label_pixels(soft, MaskConfig(ignore_band=(0.5, 0.6))).tolist() == [[0, 255, 2, 1, 2]]
+    assert label_pixels(soft, MaskConfig(ignore_band=(0.5, 0.6))).dtype == torch.uint8
+
+
+def test_beta_itself_is_in_the_mask():
+    assert label_pixels(torch.tensor([[[0.25, 0.2]]]), MaskConfig(beta=0.25)).tolist() == [[1, 0]]
+
+
+def test_flags_name_the_class():
+    result = make_masks(IMAGE, replaced(random_maps(), cross_value=0.1), ["cat", "dog"], MaskConfig(method="ca", pamr=False))
+    assert result.flags == ("constant_map:cat", "constant_map:dog", "degenerate:cat", "degenerate:dog")
+
+
+@pytest.mark.parametrize(("beta", "degenerate"), [(0.3, False), (1e-6, True), (0.99999, True)])
+def test_masks_of_nearly_nothing_or_nearly_everything_are_degenerate(beta: float, degenerate: bool):
+    """Of a map that rises evenly from 0 to 1 over 32² positions, β keeps the share 1 − β."""
+    ramp = AttentionMaps({}, {32: torch.linspace(0, 1, 1024)[:, None]}, 32, {"dog": (0,)})
+    config = MaskConfig(method="ca", pamr=False, beta=beta, expand_levels=(1,))
+    flags = make_masks(None, ramp, ["dog"], config, size=(32, 32)).flags
+    assert flags == (("degenerate:dog",) if degenerate else ())
+
+
+def test_a_class_that_loses_all_its_pixels_is_degenerate():
+    columns = torch.rand(256, 1) * 0.5
+    maps = AttentionMaps({}, {16: torch.cat([columns, columns], 1)}, 16, {"dog": (0,), "cat": (1,)})
+    result = make_masks(None, maps, ["dog", "cat"], MaskConfig(method="ca", pamr=False, expand_levels=(1,)), size=(16, 16))
+    assert result.flags == ("degenerate:cat",)  # equal everywhere: the first has it all
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_saved_maps_give_identical_masks(method, tmp_path: Path):
+    maps, config = maps_for(method), MaskConfig(method=method)
+    maps.save(tmp_path / "maps.safetensors")
+    fresh, saved = (make_masks(IMAGE, m, CLASSES, config) for m in (maps, AttentionMaps.load(tmp_path / "maps.safetensors")))
+    assert np.array_equal(fresh.label_map, saved.label_map)
+    assert torch.equal(fresh.soft, saved.soft)
+    assert fresh.flags == saved.flags
+
+
+def test_classes_together_have_the_soft_masks_they_have_alone():
+    maps = random_maps()
+    together = make_masks(IMAGE, maps, CLASSES, MaskConfig())
+    for i, name in enumerate(CLASSES):
+        assert torch.equal(make_masks(IMAGE, maps, [name], MaskConfig()).soft[0], together.soft[i])
+
+
+def test_no_image_is_needed_without_pamr():
+    config = MaskConfig(pamr=False)
+    without = make_masks(None, random_maps(), CLASSES, config, size=(48, 64))
+    assert np.array_equal(without.label_map, make_masks(IMAGE, random_maps(), CLASSES, config).label_map)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": []}, "no class given"),
+        ({"classes": ["dog", "dog"]}, "named twice"),
+        ({"classes": ["horse"]}, "horse"),
+        ({"image": None}, "no image was given"),
+        ({"image": None, "config": MaskConfig(pamr=False)}, "need a size"),
+        ({"image": IMAGE.astype(np.float32)}, "float32"),
+        ({"image": IMAGE[..., 0]}, "uint8"),
+        ({"size": (10, 10)}, "contradicts"),
+        ({"classes": [str(i) for i in range(255)]}, "at most 254"),
+        ({"config": replace(MaskConfig(), expand_levels=(8, 4))}, "L/8"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(changes: dict, message: str):
+    given = {"image": IMAGE, "classes": ["dog"], "config": MaskConfig(), "size": None} | changes
+    with pytest.raises(UserError, match=message) as caught:
+        make_masks(given["image"], random_maps(), given["classes"], given["config"], size=given["size"])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config", [MaskConfig(), MaskConfig(beta="otsu"), MaskConfig(ignore_band=(0.4, 0.7)), MaskConfig(method="reference")]
+)
+@pytest.mark.parametrize("size", [(50, 31), (8, 8), (6, 40)])
+def test_labels_of_enlarged_masks_one_class_at_a_time(config, size):
+    soft = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(1))
+    soft[2] = soft[1]  # ties go to the first
+    expected = label_pixels(resize(soft, size), config)
+    assert torch.equal(label_pixels(soft, config, size), expected)

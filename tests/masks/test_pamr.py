@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+
+from seediff.masks.make import pamr as refine
+from seediff.masks.pamr import PAPER_DILATIONS, affinity, pamr, scaled_dilations
+
+GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "pamr" / "expected.npz"
+
+
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
+def neighbourhood(i: int, j: int, height: int, width: int, dilation: int) -> list[tuple[int, int]]:
+    """The 3 × 3 positions around (i, j), clamped to the image; the pixel itself is the fifth."""
+    return [(min(max(i + a * dilation, 0), height - 1), min(max(j + b * dilation, 0), width - 1)) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+
+
+def plain_pamr(image: np.ndarray, masks: np.ndarray, iterations: int, dilations: tuple[int, ...], bandwidth: float = 0.1) -> np.ndarray:
+    """Section 6 of the description, pixel by pixel in float64. image (H, W, 3), masks (C, H, W)."""
+    height, width, _ = image.shape
+    neighbours, weights = {}, {}
+    for i in range(height):
+        for j in range(width):
+            around = [neighbourhood(i, j, height, width, d) for d in dilations]
+            sigma = np.array([image[p] for nine in around for p in nine]).std(0, ddof=1)
+            js = [p for nine in around for k, p in enumerate(nine) if k != 4]
+            logits = np.array([np.mean(-np.abs(image[i, j] - image[p]) / (1e-8 + bandwidth * sigma)) for p in js])
+            e = np.exp(logits - logits.max())
+            neighbours[i, j], weights[i, j] = js, e / e.sum()
+    for _ in range(iterations):
+        refined = np.zeros_like(masks)
+        for (i, j), js in neighbours.items():
+            refined[:, i, j] = sum(w * masks[:, y, x] for w, (y, x) in zip(weights[i, j], js, strict=True))
+        masks = refined
+    return masks
+
+
+def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """(H, W, 3) in [0, 1] on the grid of uint8: smooth, with noise, and with a perfectly flat and a flat dark red corner."""
+    generator = torch.Generator().manual_seed(seed)
+    smooth = F.interpolate(torch.rand(1, 3, 3, 3, generator=generator), (height, width), mode="bilinear")[0].permute(1, 2, 0)
+    noisy = (smooth + 0.1 * torch.randn(height, width, 3, generator=generator)).clamp(0, 1)
+    noisy[: height // 2, : width // 2] = 1
+    noisy[height // 2 :, width // 2 :] = torch.tensor([0.3, 0, 0])
+    return (noisy * 255).round() / 255
+
+
+@pytest.mark.parametrize(
+    ("iterations", "dilations", "bandwidth"), [(1, (1,), 0.1), (3, (1, 2, 4), 0.1), (2, PAPER_DILATIONS, 0.1), (4, (1,), 0.2)]
+)
+def test_equals_the_plain_reference(iterations: int, dilations: tuple[int, ...], bandwidth: float):
+    image, masks = photo(11, 14), torch.rand(2, 11, 14)
+    expected = plain_pamr(image.double().numpy(), masks.double().numpy(), iterations, dilations, bandwidth)
+    result = pamr(image, masks, iterations=iterations, dilations=dilations, bandwidth=bandwidth)
+    np.testing.assert_allclose(result.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
+@pytest.mark.parametrize(
+    ("name", "iterations", "dilations"), [("d1_it1", 1, (1,)), ("d1248_it10", 10, (1, 2, 4, 8)), ("paper_it10", 10, PAPER_DILATIONS)]
+)
+def test_equals_the_original_program(name: str, iterations: int, dilations: tuple[int, ...]):
+    golden = np.load(GOLDEN)
+    image = torch.tensor(golden["image"]).float() / 255
+    # The original enlarges the mask itself, with aligned corners.
+    masks = F.interpolate(torch.tensor(golden["mask"]), image.shape[:2], mode="bilinear", align_corners=True)[0]
+    result = pamr(image, masks, iterations=iterations, dilations=dilations)
+    np.testing.assert_allclose(result.numpy(), golden[name][0], atol=1e-5)
+
+
+def test_all_classes_at_once_equal_each_alone():
+    image, masks = photo(24, 20), torch.rand(5, 24, 20)
+    together = pamr(image, masks, iterations=3, dilations=(1, 2, 4))
+    alone = [pamr(image, masks[i : i + 1], iterations=3, dilations=(1, 2, 4))[0] for i in range(5)]
+    assert torch.equal(together, torch.stack(alone))
+
+
+def test_the_result_does_not_depend_on_bands_or_threads(monkeypatch: pytest.MonkeyPatch):
+    image, masks = photo(33, 20), torch.rand(3, 33, 20)
+    whole = pamr(image, masks, iterations=2, dilations=(1, 3))
+    threads = torch.get_num_threads()
+    try:
+        for chunk, count in ((1, 1), (500, 2), (2000, 3)):
+            monkeypatch.setattr(refine, "CHUNK", chunk)
+            torch.set_num_threads(count)
+            assert torch.equal(pamr(image, masks, iterations=2, dilations=(1, 3)), whole)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@given(st.integers(0, 100), st.sampled_from([(1,), (1, 2), (2, 5)]))
+@settings(PATIENT, max_examples=20)
+def test_values_stay_within_those_of_the_mask_and_inputs_are_kept(seed: int, dilations: tuple[int, ...]):
+    image = photo(12, 9, seed)
+    masks = torch.rand(2, 12, 9, generator=torch.Generator().manual_seed(seed)) * 3 - 1
+    before = image.clone(), masks.clone()
+    result = pamr(image, masks, iterations=4, dilations=dilations)
+    assert (result.amax((1, 2)) <= masks.amax((1, 2)) + 1e-5).all()
+    assert (result.amin((1, 2)) >= masks.amin((1, 2)) - 1e-5).all()
+    assert torch.equal(image, before[0])
+    assert torch.equal(masks, before[1])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.37, 1.0])
+def test_a_constant_mask_stays_constant(value: float):
+    result = pamr(photo(16, 16), torch.full((1, 16, 16), value), iterations=10, dilations=(1, 2, 4))
+    assert (result - value).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_a_flat_image_gives_the_plain_mean_of_neighbours(value: float):
+    weights = affinity(torch.full((3, 8, 8), value), (1, 2))
+    torch.testing.assert_close(weights, torch.full_like(weights, 1 / 16))
+
+
+def test_weights_sum_to_one_even_at_lone_pixels():
+    image = torch.zeros(3, 16, 16)
+    image[:, 8, 8] = 1  # every neighbour is as far as can be: no weight may underflow
+    weights = affinity(image, PAPER_DILATIONS, bandwidth=0.05)
+    torch.testing.assert_close(weights.sum(0), torch.ones(16, 16))
+
+
+def test_a_mask_moves_to_the_image_s_edge():
+    image = torch.zeros(16, 16, 3)
+    image[:, 8:] = 1
+    mask = torch.linspace(0, 1, 16).repeat(16, 1)[None]
+    result = pamr(image, mask, iterations=10, dilations=(1, 2))[0]
+    assert result[:, :8].max() < 0.5 < result[:, 8:].min()
+    assert (result[:, 8] - result[:, 7]).min() > 3 * (mask[0, :, 8] - mask[0, :, 7]).max()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((512, 512), PAPER_DILATIONS),
+        ((128, 128), (1, 2, 3, 6)),
+        ((64, 64), (1, 2, 3)),
+        ((512, 768), PAPER_DILATIONS),
+        ((1024, 1024), (2, 4, 8, 16, 24, 48)),
+    ],
+)
+def test_dilations_scale_with_the_shorter_side(size: tuple[int, int], expected: tuple[int, ...]):
+    assert scaled_dilations(size) == expected
+
+
+def test_sizes_that_differ_are_an_error():
+    with pytest.raises(ValueError, match="same height and width"):
+        pamr(torch.zeros(8, 8, 3), torch.zeros(1, 8, 9), iterations=1, dilations=(1,))

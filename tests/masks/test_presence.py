@@ -1,0 +1,209 @@
+"""Presence scores: by plain arithmetic, by what they must not depend on, and on the embedded model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seediff.attention.maps import AttentionMaps
+from seediff.attention.photograph import capture_clean, denoising_errors, encode_images
+from seediff.errors import UserError
+from seediff.masks.presence import LARGEST_GAIN, STRONGEST, TIMESTEP, WEIGHT, find_classes, gains, log_ratio, presence
+from seediff.mini.world.packaged import load_scenes
+
+SIDE = 16
+WORDS = {"dog": (5,), "pottedplant": (8, 9)}  # start, a, photo, of, a, dog, and, a, potted, plant, end
+
+
+def cross_maps(seed: int = 0, words: dict[str, tuple[int, ...]] = WORDS) -> AttentionMaps:
+    """Plain cross-attention of three levels to twelve tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    cross = {s: torch.randn(s * s, 12, generator=generator).mul(2).softmax(1) for s in (SIDE, SIDE // 2, SIDE // 4)}
+    return AttentionMaps({}, cross, SIDE, words, "a photo of a dog and a potted plant", normalized=False)
+
+
+def changed(maps: AttentionMaps, column: int, factor: float) -> AttentionMaps:
+    """The maps with one token's attention multiplied."""
+    factors = torch.ones(12)
+    factors[column] = factor
+    return replace(maps, cross_attention={side: attention * factors for side, attention in maps.cross_attention.items()})
+
+
+def bilinear(values: np.ndarray, side: int) -> np.ndarray:
+    """Plain bilinear enlargement, pixel centres aligned (align_corners=False)."""
+    at = np.clip((np.arange(side) + 0.5) * len(values) / side - 0.5, 0, len(values) - 1)
+    low = np.minimum(at.astype(int), len(values) - 2)
+    part = at - low
+    rows = values[low] * (1 - part)[:, None] + values[low + 1] * part[:, None]
+    return rows[:, low] * (1 - part) + rows[:, low + 1] * part
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_equals_plain_arithmetic(name: str) -> None:
+    maps = cross_maps()
+    logs = []
+    for side, attention in maps.cross_attention.items():
+        plain = attention.double().numpy()
+        ratio = plain[:, list(WORDS[name])].mean(1) / plain[:, 1:5].mean(1)
+        logs.append(bilinear(np.log(ratio).reshape(side, side), SIDE))
+    ratio = np.exp(np.sort(np.mean(logs, 0).ravel())[-round(STRONGEST * SIDE**2) :].mean()) * 2**0.25  # a sentence of two classes
+    assert presence(maps, name) == pytest.approx(ratio / (1 + ratio), abs=1e-6)
+
+
+def test_as_much_as_nothing_is_a_half() -> None:
+    cross = {side: torch.full((side * side, 12), 1 / 12) for side in (SIDE, SIDE // 2)}
+    assert presence(AttentionMaps({}, cross, SIDE, {"dog": (5,)}, "a photo of a dog", normalized=False), "dog") == 0.5
+
+
+@given(st.floats(0.05, 20), st.integers(0, 5))
+def test_words_elsewhere_in_the_sentence_do_not_count(factor: float, seed: int) -> None:
+    maps = cross_maps(seed)
+    for column in (0, 6, 8, 10, 11):  # start, and, another class, end, padding
+        assert presence(changed(maps, column, factor), "dog") == presence(maps, "dog")
+
+
+@given(st.floats(1.1, 20), st.integers(0, 5))
+def test_more_attention_is_a_higher_score(factor: float, seed: int) -> None:
+    maps = cross_maps(seed)
+    score = presence(maps, "dog")
+    odds = score / (1 - score)
+    more = presence(changed(maps, 5, factor), "dog")
+    assert more / (1 - more) == pytest.approx(factor * odds, rel=1e-3)
+
+
+def test_a_sentence_that_begins_with_a_class_is_measured_against_the_start() -> None:
+    maps = cross_maps(words={"dog": (1,)})
+    expected = torch.log(maps.cross_attention[SIDE][:, 1] / maps.cross_attention[SIDE][:, 0]).reshape(SIDE, SIDE)
+    only = replace(maps, cross_attention={SIDE: maps.cross_attention[SIDE]})
+    torch.testing.assert_close(log_ratio(only, "dog"), expected)
+
+
+def test_attention_that_half_precision_rounded_to_zero() -> None:
+    maps = cross_maps()
+    assert 0 < presence(changed(maps, 5, 0.0), "dog") < 0.5
+    nothing = replace(maps, cross_attention={SIDE: torch.zeros(SIDE * SIDE, 12)}, words={"dog": (5,)})
+    assert presence(nothing, "dog") == 0.5
+
+
+def test_mistakes_are_answered() -> None:
+    maps = cross_maps()
+    with pytest.raises(ValueError, match="plain means"):
+        presence(replace(maps, normalized=True), "dog")
+    with pytest.raises(UserError, match="'cat' is not in the prompt"):
+        presence(maps, "cat")
+    with pytest.raises(UserError, match="none was captured"):
+        presence(replace(maps, cross_attention={}), "dog")
+
+
+def errors_of(values: dict[str, float], *, better: dict[str, float], row: int) -> dict[str, torch.Tensor]:
+    """Squared errors (2, SIDE, SIDE) of each sentence, everywhere, and other ones in one row of the image."""
+    found = {}
+    for name, value in values.items():
+        found[name] = torch.full((2, SIDE, SIDE), value)
+        found[name][:, row] = better.get(name, value)
+        found[name][1] *= 7  # another timestep, another scale
+    return found
+
+
+def ratios_of(rows: dict[str, int]) -> dict[str, torch.Tensor]:
+    """Attention ratios (SIDE, SIDE) that are high in one row of the image."""
+    found = {}
+    for name, row in rows.items():
+        found[name] = torch.zeros(SIDE, SIDE)
+        found[name][row] = 1.0
+    return found
+
+
+def test_the_class_that_explains_where_both_look() -> None:
+    """A car asked for a bus: attention to both in the same place, where the error is smaller with the one than with the other and none."""
+    errors = errors_of({"": 0.5, "car": 0.4, "bus": 0.2}, better={"": 0.3, "car": 0.2, "bus": 0.25}, row=3)
+    found = gains(errors, ratios_of({"car": 3, "bus": 3}))
+    assert found == pytest.approx({"car": math.log(0.25 / 0.2), "bus": math.log(0.2 / 0.25)}, abs=1e-6)
+    elsewhere = gains(errors, ratios_of({"car": 5, "bus": 5}))  # where the other sentence is better
+    assert elsewhere == {"car": -LARGEST_GAIN, "bus": LARGEST_GAIN}
+    alone = gains({name: errors[name] for name in ("", "bus")}, ratios_of({"bus": 3}))  # against no class at all
+    assert alone["bus"] == pytest.approx(math.log(0.3 / 0.25), abs=1e-6)
+
+
+def test_a_class_that_was_not_compared_explains_nothing() -> None:
+    errors = errors_of({"": 0.5, "car": 0.4}, better={}, row=0)
+    assert gains(errors, ratios_of({"car": 1, "bus": 1}))["bus"] == -LARGEST_GAIN
+
+
+@given(st.floats(0.01, 100), st.integers(0, SIDE - 1))
+def test_what_the_model_predicts_makes_no_difference(factor: float, row: int) -> None:
+    """Noise, image or velocity: their errors differ by a factor a timestep."""
+    errors = errors_of({"": 0.5, "car": 0.4, "bus": 0.45}, better={"car": 0.35}, row=3)
+    scaled = {name: one * torch.tensor([factor, 1.0])[:, None, None] for name, one in errors.items()}
+    ratios = ratios_of({"car": row, "bus": 3})
+    assert gains(scaled, ratios) == pytest.approx(gains(errors, ratios), abs=1e-4)
+
+
+@given(st.floats(-LARGEST_GAIN, LARGEST_GAIN))
+def test_a_gain_moves_the_score(gain: float) -> None:
+    maps = cross_maps()
+    before, after = presence(maps, "dog"), presence(maps, "dog", gain)
+    assert math.log(after / (1 - after)) == pytest.approx(math.log(before / (1 - before)) + WEIGHT * gain, abs=1e-6)
+
+
+def test_errors_are_those_of_the_models_own_denoising(mini_model) -> None:
+    """Of a v-prediction model: by plain arithmetic from its predictions, and any number of prompts at once."""
+    pipe = mini_model.pipe
+    latents = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
+    prompts = ["", *(f"a photo of a {name}" for name in ("dog", "cat", "car", "bus", "boat", "bird", "cow", "horse", "sheep"))]
+    found = denoising_errors(mini_model, latents, prompts, timesteps=(300, 500))
+    assert found.shape == (10, 2, 16, 16)
+    signal = float(pipe.scheduler.alphas_cumprod[500])
+    noise = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(500))
+    with torch.no_grad():
+        embeddings, _ = pipe.encode_prompt([prompts[3]], "cpu", 1, False)
+        noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise
+        predicted = pipe.unet(noisy[None], 500, encoder_hidden_states=embeddings).sample[0]
+    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    image = signal**0.5 * noisy - (1 - signal) ** 0.5 * predicted  # what it takes the image for
+    expected = (image - latents).square().mean(0) / (1 - signal)
+    torch.testing.assert_close(found[3, 1], expected, atol=1e-4, rtol=1e-3)
+    alone = denoising_errors(mini_model, latents, prompts[3:4], timesteps=(300, 500))
+    torch.testing.assert_close(alone[0], found[3], atol=1e-5, rtol=1e-4)
+
+
+def test_more_classes_than_are_compared(mini_model, monkeypatch) -> None:
+    monkeypatch.setattr("seediff.masks.presence.MOST_COMPARED", 1)
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    (scores,) = find_classes(mini_model, latents, [[("a photo of a dog and a cat", ("dog", "cat"))]])
+    maps = capture_clean(mini_model, latents, ["a photo of a dog and a cat"], [("dog", "cat")], timestep=TIMESTEP, kind="cross")[0]
+    last = min(("dog", "cat"), key=lambda name: presence(maps, name))
+    assert scores[last] == pytest.approx(presence(maps, last, -LARGEST_GAIN), abs=1e-5)
+
+
+def test_scores_do_not_depend_on_the_batch(mini_model) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
+    sentences = [[("a photo of a dog", ("dog",)), ("a photo of a cat", ("cat",))], [], [("a photo of a bus and a car", ("car", "bus"))]]
+    latents = encode_images(mini_model, images)
+    together = find_classes(mini_model, latents, sentences)
+    assert [list(scores) for scores in together] == [["dog", "cat"], [], ["car", "bus"]]
+    for one, own, scores in zip(latents, sentences, together, strict=True):
+        assert find_classes(mini_model, one[None], [own])[0] == pytest.approx(scores, abs=1e-5)
+    assert find_classes(mini_model, latents[:0], []) == []
+
+
+def test_tells_present_from_absent_on_the_embedded_model() -> None:
+    from seediff.models.registry import load_model
+
+    scenes = [scene for scene in load_scenes("tune", 12) if len(scene.classes) == 1][:4]
+    others = [next(name for name in ("boat", "sofa", "sheep") if name != scene.classes[0]) for scene in scenes]
+    sentences = [
+        [(f"a photo of a {other} and a {scene.classes[0]}", (other, scene.classes[0]))] for scene, other in zip(scenes, others, strict=True)
+    ]
+    model = load_model("mini", device="cpu")
+    found = find_classes(model, encode_images(model, [scene.image for scene in scenes]), sentences)
+    present = [scores[scene.classes[0]] for scores, scene in zip(found, scenes, strict=True)]
+    absent = [scores[other] for scores, other in zip(found, others, strict=True)]
+    assert np.mean(present) > np.mean(absent) + 0.03

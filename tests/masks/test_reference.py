@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from random_maps import random_maps, replaced
+
+from seediff.config.constants import MaskConfig
+from seediff.masks.otsu import otsu
+from seediff.masks.reference import reference, similarity
+
+
+def stretch(x: np.ndarray) -> np.ndarray:
+    return (x - x.min()) / (x.max() - x.min())
+
+
+def cosines(rows: np.ndarray, seeds: list[int]) -> np.ndarray:
+    """Σ over seeds of the cosine with every row, one seed at a time."""
+    side = int(len(rows) ** 0.5)
+    total = np.zeros(len(rows))
+    for i in seeds:
+        for s in range(len(rows)):
+            total[s] += rows[i] @ rows[s] / np.linalg.norm(rows[i]) / np.linalg.norm(rows[s])
+    return total.reshape(side, side)
+
+
+@pytest.mark.parametrize("seeds", [[5], [0, 3, 7, 11], list(range(16))])
+def test_similarity_is_the_sum_of_cosines(seeds: list[int]):
+    rows = random_maps().self_attention[4]
+    chosen = torch.zeros(16, dtype=torch.bool)
+    chosen[seeds] = True
+    np.testing.assert_allclose(similarity(rows, chosen.view(4, 4)).numpy(), cosines(rows.double().numpy(), seeds), rtol=1e-5)
+
+
+@pytest.mark.parametrize("class_name", ["dog", "cat"])
+def test_equals_the_description_in_float64(class_name: str):
+    maps = random_maps(8, seed=1)
+    rows = {s: t.double().numpy() for s, t in maps.self_attention.items()}
+    cross = stretch(maps.cross_at(4, class_name).double().numpy())
+    soft = cosines(rows[2], [i for i, v in enumerate((cross**2).ravel()) if v >= otsu(torch.tensor(cross**2))])
+    for side in (4, 8):
+        soft = F.interpolate(torch.tensor(soft)[None, None], (side, side), mode="bicubic", align_corners=False)[0, 0].numpy()
+        split = otsu(torch.tensor(soft**2))
+        behind = cosines(rows[side], [i for i, v in enumerate((soft**2).ravel()) if v < split])
+        soft = stretch((1 - stretch(behind)) * stretch(soft))
+    result = reference(maps, class_name, MaskConfig(method="reference"))
+    np.testing.assert_allclose(result.soft.numpy(), soft, atol=1e-4)
+    assert list(result.trace)[:3] == ["cross_attention", "seeds L/4", "expansion L/4"]
+    assert list(result.trace)[-4:] == ["background seeds L", "background L", "visible L", "final"]
+
+
+def test_constant_maps_are_flagged_and_finite():
+    for maps in (replaced(random_maps(), cross_value=0.1), replaced(random_maps(), self_value=0.1)):
+        result = reference(maps, "dog", MaskConfig(method="reference"))
+        assert "constant_map" in result.flags
+        assert torch.isfinite(result.soft).all()

@@ -1,0 +1,63 @@
+"""Boundary IoU against the published definition, mask by mask with erosions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_erosion
+
+from seediff.metrics.boundary import boundary_band, boundary_counts, boundary_distance
+
+
+def reference_band(mask: np.ndarray, distance: int) -> np.ndarray:
+    """The pixels of a mask that `distance` erosions with a 3 × 3 square take away; outside the image there is no mask."""
+    return mask & ~binary_erosion(mask, np.ones((3, 3)), iterations=distance, border_value=0)
+
+
+def blobs(rng: np.random.Generator, shape: tuple[int, int], classes: int) -> np.ndarray:
+    coarse = rng.integers(0, classes, (-(-shape[0] // 9), -(-shape[1] // 7)))
+    return np.repeat(np.repeat(coarse, 9, 0), 7, 1)[: shape[0], : shape[1]].astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 40), (5, 5), (31, 64), (80, 53)])
+@pytest.mark.parametrize("distance", [1, 2, 5])
+def test_all_classes_at_once_are_each_class_by_itself(shape, distance):
+    labels = blobs(np.random.default_rng(sum(shape)), shape, 4)
+    expected = np.zeros(shape, bool)
+    for number in range(4):
+        expected |= reference_band(labels == number, distance)
+    assert np.array_equal(boundary_band(labels, distance), expected)
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (200, 150)])
+def test_counts_are_those_of_the_definition(shape):
+    rng = np.random.default_rng(1)
+    truth, predicted = blobs(rng, shape, 5), blobs(rng, shape, 5)
+    predicted[rng.random(shape) < 0.6] = truth[0, 0]
+    distance = round(0.02 * float(np.hypot(*shape)))
+    inter, union = boundary_counts(predicted, truth, 5)
+    for number in range(5):
+        ours, theirs = reference_band(predicted == number, distance), reference_band(truth == number, distance)
+        assert (inter[number], union[number]) == ((ours & theirs).sum(), (ours | theirs).sum())
+
+
+def test_a_prediction_that_equals_the_truth_is_perfect_whatever_it_says_where_the_truth_is_ignored():
+    truth = blobs(np.random.default_rng(2), (90, 90), 3)
+    predicted = truth.copy()
+    truth[40:60, 10:70] = 255
+    inter, union = boundary_counts(predicted, truth, 3)
+    assert np.array_equal(inter, union)
+    assert inter.sum() > 0
+
+
+def test_a_shift_costs_more_at_the_boundary_than_in_the_area():
+    truth, predicted = np.zeros((2, 200, 200), np.uint8)
+    truth[50:150, 50:150] = 1
+    predicted[53:153, 50:150] = 1
+    inter, union = boundary_counts(predicted, truth, 2)
+    area = ((truth == 1) & (predicted == 1)).sum() / ((truth == 1) | (predicted == 1)).sum()
+    assert inter[1] / union[1] < area - 0.2
+
+
+def test_the_distance_is_two_percent_of_the_diagonal():
+    assert [boundary_distance(*size) for size in ((512, 512), (300, 400), (10, 10))] == [14, 10, 1]

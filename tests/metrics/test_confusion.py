@@ -1,0 +1,108 @@
+"""The confusion matrix against torchmetrics, and what 255 means in the truth and in a prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.metrics.confusion import Confusion
+from seediff.metrics.scores import class_iou, resample
+
+
+def maps(seed: int, classes: int, *, ignored: float = 0.1, images: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for _ in range(images):
+        truth = rng.integers(0, classes, (17, 23)).astype(np.uint8)
+        predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, classes, truth.shape)).astype(np.uint8)
+        truth[rng.random(truth.shape) < ignored] = 255
+        pairs.append((predicted, truth))
+    return pairs
+
+
+@pytest.mark.parametrize("classes", [2, 21, 150])
+def test_equal_to_torchmetrics(classes):
+    metrics = pytest.importorskip("torchmetrics.classification")
+    table = metrics.MulticlassConfusionMatrix(classes, ignore_index=255)
+    macro = metrics.MulticlassJaccardIndex(classes, ignore_index=255, average="macro")
+    each = metrics.MulticlassJaccardIndex(classes, ignore_index=255, average="none")
+    accuracy = metrics.MulticlassAccuracy(classes, ignore_index=255, average="micro")
+    ours = Confusion(classes)
+    for predicted, truth in maps(classes, classes):
+        ours.add(predicted, truth)
+        for metric in (table, macro, each, accuracy):
+            metric.update(torch.from_numpy(predicted).long(), torch.from_numpy(truth).long())
+    assert np.array_equal(ours.table[:, :-1], table.compute().numpy())
+    np.testing.assert_allclose(np.nan_to_num(ours.iou()), each.compute().numpy(), rtol=1e-6)
+    assert ours.miou() == pytest.approx(float(macro.compute()), rel=1e-6)
+    assert ours.pixel_accuracy() == pytest.approx(float(accuracy.compute()), rel=1e-6)
+
+
+def test_a_class_that_is_nowhere_is_left_out_of_the_mean_as_in_torchmetrics():
+    metrics = pytest.importorskip("torchmetrics.classification")
+    macro = metrics.MulticlassJaccardIndex(9, ignore_index=255, average="macro")
+    ours = Confusion(9)
+    for predicted, truth in maps(1, 5):  # ids 5 to 8 are nowhere
+        ours.add(predicted, truth)
+        macro.update(torch.from_numpy(predicted).long(), torch.from_numpy(truth).long())
+    assert np.isnan(ours.iou()[5:]).all()
+    assert ours.miou() == pytest.approx(float(macro.compute()), rel=1e-6)
+
+
+def test_255_in_the_truth_is_ignored_and_in_a_prediction_wrong():
+    truth = np.array([[0, 0, 1, 1, 255, 255]], np.uint8)
+    predicted = np.array([[0, 255, 1, 0, 1, 255]], np.uint8)
+    confusion = Confusion(2)
+    one = confusion.add(predicted, truth)
+    assert confusion.table.tolist() == [[1, 0, 1], [1, 1, 0]]
+    assert (one.tp.tolist(), one.fp.tolist(), one.fn.tolist(), one.pixels) == ([1, 1], [1, 0], [1, 1], 4)
+    assert confusion.iou().tolist() == [1 / 3, 1 / 2]
+    assert confusion.pixel_accuracy() == 0.5
+
+
+def test_images_add_up_to_the_whole_and_take_little_room():
+    confusion = Confusion(21)
+    for predicted, truth in maps(3, 21, images=20):
+        confusion.add(predicted, truth)
+    tallies = confusion.tallies()
+    assert len(confusion) == len(tallies.pixels) == 20
+    np.testing.assert_array_equal(class_iou(tallies.tp.sum(0), tallies.fp.sum(0), tallies.fn.sum(0)), confusion.iou())
+    assert tallies.pixels.sum() == confusion.table.sum()
+    assert sum(counts.nbytes for counts, _ in confusion._tallies) == 20 * 21 * 12
+
+
+def test_draws_of_the_bootstrap_hold_as_many_images_as_there_are():
+    confusion = Confusion(3)
+    for predicted, truth in maps(4, 3, ignored=0, images=6):
+        confusion.add(predicted, truth)
+    drawn = resample(confusion.tallies(), seed=0, draws=50)
+    assert (drawn.pixels == confusion.table.sum()).all()
+    assert len(np.unique(drawn.tp[:, 0])) > 1
+
+
+def test_the_highest_ids_of_255_classes_are_classes():
+    confusion = Confusion(255)
+    confusion.add(np.array([[254, 253]], np.uint8), np.array([[254, 254]], np.uint8))
+    assert confusion.iou()[254] == 0.5
+    assert confusion.miou() == 0.25
+
+
+@pytest.mark.parametrize(
+    ("predicted", "truth", "match"),
+    [
+        (np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), "one size"),
+        (np.zeros((2, 2), np.int64), np.zeros((2, 2), np.uint8), "must be uint8"),
+        (np.full((2, 2), 3, np.uint8), np.zeros((2, 2), np.uint8), "prediction has ids 3"),
+        (np.zeros((2, 2), np.uint8), np.array([[0, 7], [9, 254]], np.uint8), "truth has ids 7, 9, 254"),
+    ],
+)
+def test_maps_that_cannot_be_compared(predicted, truth, match):
+    with pytest.raises(ValueError, match=match):
+        Confusion(3).add(predicted, truth)
+
+
+def test_nothing_counts_when_everything_is_ignored():
+    confusion = Confusion(2)
+    confusion.add(np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8))
+    assert np.isnan([confusion.miou(), confusion.pixel_accuracy()]).all()

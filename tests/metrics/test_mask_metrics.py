@@ -1,0 +1,93 @@
+"""IoU, boundary F, intervals, AUC and PSNR against plain arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from seediff.metrics.masks import auc, auc_rows, bootstrap_ci, boundary, boundary_f, boundary_tolerance, iou, per_class_iou, psnr
+
+
+def square(top: int, left: int, side: int, size: int = 32) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_iou() -> None:
+    assert iou(square(0, 0, 4), square(0, 0, 4)) == 1
+    assert iou(square(0, 0, 4), square(0, 2, 4)) == pytest.approx(8 / 24)
+    assert iou(square(0, 0, 4), square(9, 9, 4)) == 0
+    empty = np.zeros((4, 4), bool)
+    assert iou(empty, empty) == 1
+
+
+def test_per_class_iou_sums_before_it_divides() -> None:
+    values = per_class_iou(["dog", "cat", "dog"], np.array([1, 5, 9]), np.array([10, 10, 10]))
+    assert values == {"cat": 0.5, "dog": 0.5}
+
+
+@pytest.mark.parametrize(("side", "pixels"), [(16, 1), (128, 2), (512, 6), (1024, 11)])
+def test_tolerance_grows_with_the_image(side: int, pixels: int) -> None:
+    assert boundary_tolerance(side, side) == pixels
+
+
+def test_boundary_is_the_outer_ring() -> None:
+    assert boundary(square(4, 4, 5)).sum() == 16
+    whole = np.ones((8, 8), bool)
+    assert not boundary(whole).any()  # the image's edge is not an object's
+
+
+def test_boundary_f_against_all_distances() -> None:
+    rng = np.random.default_rng(0)
+    exact, predicted = square(8, 6, 14, 64), square(9, 9, 15, 64) | (rng.random((64, 64)) < 0.01)
+    tolerance = boundary_tolerance(64, 64)
+    ours, theirs = np.argwhere(boundary(predicted)), np.argwhere(boundary(exact))
+    distances = np.sqrt(((ours[:, None] - theirs[None]) ** 2).sum(-1).astype(np.float64))
+    precision = (distances.min(1) <= tolerance).mean()
+    recall = (distances.min(0) <= tolerance).mean()
+    assert boundary_f(predicted, exact) == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_boundary_f_ends() -> None:
+    empty = np.zeros((32, 32), bool)
+    assert boundary_f(square(4, 4, 8), square(4, 4, 8)) == 1
+    assert boundary_f(square(4, 4, 8), square(20, 20, 8)) == 0
+    assert boundary_f(empty, square(4, 4, 8)) == 0
+    assert boundary_f(empty, empty) == 1
+
+
+def test_bootstrap_is_the_normal_interval_of_many_values_and_repeats() -> None:
+    values = np.random.default_rng(1).normal(0.7, 0.2, 2000)
+    low, high = bootstrap_ci(values, seed=3)
+    half = 1.96 * values.std() / math.sqrt(len(values))
+    assert low == pytest.approx(values.mean() - half, abs=half * 0.1)
+    assert high == pytest.approx(values.mean() + half, abs=half * 0.1)
+    assert bootstrap_ci(values, seed=3) == (low, high)
+    assert bootstrap_ci(values, seed=4) != (low, high)
+
+
+def test_bootstrap_draws_whole_images() -> None:
+    values = np.random.default_rng(1).random(50)
+    thrice, owners = np.repeat(values, 3), np.repeat(np.arange(50), 3)
+    assert bootstrap_ci(thrice, owners) == pytest.approx(bootstrap_ci(values))
+
+
+def test_auc_against_all_pairs_with_ties() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.integers(0, 6, (3, 40)).astype(np.float32)
+    mask = rng.random(40) < 0.3
+    inside, outside = scores[:, mask, None], scores[:, None, ~mask]
+    expected = ((inside > outside) + 0.5 * (inside == outside)).mean((1, 2))
+    np.testing.assert_allclose(auc_rows(scores, mask), expected, rtol=0, atol=1e-12)
+    assert auc(scores[0].reshape(8, 5), mask.reshape(8, 5)) == pytest.approx(expected[0])
+    assert math.isnan(auc(scores[0], np.zeros(40, bool)))
+
+
+def test_psnr() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+    assert psnr(black, black) == math.inf
+    assert psnr(black, black + 255) == 0
+    assert psnr(black, black + 1) == pytest.approx(48.1308, abs=1e-3)

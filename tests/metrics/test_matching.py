@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+
+from seediff.metrics.matching import Tally, contingency, count_segments, match, tally, tally_images
+
+GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "hungarian" / "expected.npz"
+
+
+def totals(tallies) -> Tally:
+    tallies = list(tallies)
+    return Tally(*(sum(getattr(t, k) for t in tallies) for k in ("tp", "fp", "fn", "pixels")))
+
+
+def counts(prediction, label, num_classes, protocol) -> Tally:
+    """Of a stack of images (B, H, W)."""
+    return totals(tally_images((contingency(p, y, num_classes) for p, y in zip(prediction, label, strict=True)), protocol))
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the original program's outputs are not here")
+@pytest.mark.parametrize("case", range(4))
+def test_equals_the_original_program(case):
+    golden = np.load(GOLDEN)
+    found = counts(golden[f"pred_{case}"], golden[f"label_{case}"], 27, "diffseg")
+    for name, expected in (("tp", found.tp), ("fp", found.fp), ("fn", found.fn), ("all", found.pixels)):
+        np.testing.assert_array_equal(expected, golden[f"{name}_{case}"])
+
+
+@st.composite
+def images(draw, classes=4, segments=6):
+    """A stack of one to three pairs (B, 5, 5); −1 on both sides now and then."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (draw(st.integers(1, 3)), 5, 5)
+    used = draw(st.integers(1, segments))
+    return rng.integers(-1, used, shape), rng.integers(-1, classes, shape)
+
+
+@given(images(classes=3, segments=4))
+@settings(PATIENT, max_examples=60)
+def test_matched_pixels_are_as_many_as_any_assignment_has(pair):
+    prediction, label = pair
+    for p, y in zip(prediction, label, strict=True):
+        # Every way to give each of three classes another of four segments.
+        best = max(sum(int(((p == s) & (y == c)).sum()) for c, s in enumerate(given)) for given in permutations(range(4), 3))
+        assert int(counts(p[None], y[None], 3, "diffseg").tp.sum()) == best
+
+
+@given(images())
+@settings(PATIENT, max_examples=60)
+def test_every_labelled_pixel_counts_once(pair):
+    prediction, label = pair
+    for protocol in ("diffseg", "dataset", "strict"):
+        found = counts(prediction, label, 4, protocol)
+        np.testing.assert_array_equal(found.tp + found.fn, [(label == c).sum() for c in range(4)])
+        assert found.pixels == (label >= 0).sum()
+        assert found.fp.sum() <= ((label >= 0) & (prediction >= 0)).sum()
+
+
+@given(images(classes=3))
+@settings(PATIENT, max_examples=60)
+def test_strict_adds_left_over_segments_to_false_positives_only(pair):
+    prediction, label = pair
+    published, strict = counts(prediction, label, 3, "diffseg"), counts(prediction, label, 3, "strict")
+    np.testing.assert_array_equal(published.tp, strict.tp)
+    np.testing.assert_array_equal(published.fn, strict.fn)
+    assert (strict.fp >= published.fp).all()
+    if prediction.max() < 3:
+        np.testing.assert_array_equal(published.fp, strict.fp)
+
+
+@given(images(), st.permutations(range(6)))
+@settings(PATIENT, max_examples=60)
+def test_numbering_of_segments_does_not_matter_to_accuracy(pair, order):
+    prediction, label = pair
+    renumbered = np.where(prediction < 0, -1, 7 * np.array(order)[prediction])
+    for protocol in ("diffseg", "dataset", "strict"):
+        assert counts(prediction, label, 4, protocol).tp.sum() == counts(renumbered, label, 4, protocol).tp.sum()
+
+
+def test_a_split_segment_by_hand():
+    # Class 0 has six pixels, class 1 four. Segment 0 covers four of class 0, 1 the other two, 2 all of class 1, 3 two unlabelled ones.
+    label = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 255, -1]])
+    prediction = np.array([[0, 0, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]])
+    published = counts(prediction[None], label[None], 2, "diffseg")
+    assert (published.tp.tolist(), published.fp.tolist(), published.fn.tolist(), published.pixels) == ([4, 4], [0, 0], [2, 0], 10)
+    strict = counts(prediction[None], label[None], 2, "strict")
+    assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([4, 4], [2, 0], [2, 0])
+    # With a third class, which the image does not show, that class takes the segment left over, and has its pixels as false positives.
+    wider = counts(prediction[None], label[None], 3, "diffseg")
+    assert (wider.tp.tolist(), wider.fp.tolist(), wider.fn.tolist()) == ([4, 4, 0], [0, 0, 2], [2, 0, 0])
+
+
+def test_left_over_segments_are_charged_to_the_class_they_cover_most():
+    label = np.array([[0] * 10 + [1] * 10])
+    prediction = np.array([[0] * 7 + [2] * 3 + [2] * 2 + [1] * 8])  # segment 2 covers three of class 0 and two of class 1
+    strict = counts(prediction[None], label[None], 2, "strict")
+    assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([7, 8], [5, 0], [3, 2])
+
+
+def test_pixels_without_prediction_are_false_negatives():
+    label = np.array([[0, 0, 0, 1]])
+    prediction = np.array([[5, 5, -1, -1]])
+    found = counts(prediction[None], label[None], 2, "diffseg")
+    assert (found.tp.tolist(), found.fp.tolist(), found.fn.tolist(), found.pixels) == ([2, 0], [0, 0], [1, 1], 4)
+
+
+def test_dataset_has_one_matching_for_all_images():
+    label = np.array([[[0, 0, 0, 1]], [[1, 1, 0, 0]]])
+    prediction = np.array([[[0, 0, 0, 1]], [[0, 0, 1, 1]]])  # the second image's clusters are the other way round
+    assert counts(prediction, label, 2, "diffseg").tp.tolist() == [5, 3]
+    together = counts(prediction, label, 2, "dataset")
+    assert (together.tp.tolist(), together.fp.tolist(), together.fn.tolist()) == ([3, 1], [2, 2], [2, 2])
+    assert list(tally_images([], "dataset")) == []
+
+
+@given(images())
+@settings(PATIENT, max_examples=30)
+def test_dataset_of_one_image_is_diffseg(pair):
+    prediction, label = (array[:1] for array in pair)
+    for name in ("tp", "fp", "fn"):
+        found, expected = (getattr(counts(prediction, label, 4, protocol), name) for protocol in ("dataset", "diffseg"))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_nothing_labelled_and_nothing_predicted():
+    nothing = np.full((1, 3, 3), -1)
+    for protocol in ("diffseg", "dataset", "strict"):
+        found = counts(nothing, np.zeros((1, 3, 3), int), 2, protocol)
+        assert (found.tp.tolist(), found.fn.tolist(), found.pixels) == ([0, 0], [9, 0], 9)
+        assert counts(np.zeros((1, 3, 3), int), nothing, 2, protocol).pixels == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64])
+def test_any_integer_type(dtype):
+    label, prediction = np.array([[0, 1], [1, 255]], dtype), np.array([[3, 9], [9, 3]], dtype)
+    table = contingency(prediction, label, 2)
+    assert (table.classes.tolist(), table.segments.tolist(), table.pixels.tolist()) == ([0, 1], [3, 9], [1, 2])
+    taken = match([table])
+    assert sorted(taken[[3, 9]].tolist()) == [0, 1]
+    assert tally(table, taken).tp.tolist() == [1, 2]
+
+
+def test_what_cannot_be_compared():
+    with pytest.raises(ValueError, match=r"prediction \(2, 3\) and label \(3, 2\)"):
+        contingency(np.zeros((2, 3), int), np.zeros((3, 2), int), 2)
+    with pytest.raises(ValueError, match="up to 65535, not 65536"):
+        contingency(np.full((2, 2), 65536), np.zeros((2, 2), int), 2)
+
+
+def test_count_segments():
+    assert count_segments(np.array([[0, 0, 7], [255, -1, 7]])) == 2
+    assert count_segments(np.array([[0, 255]]), unlabelled=0) == 1
+    assert count_segments(np.full((4, 4), -1)) == 0

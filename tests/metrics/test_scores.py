@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seediff.metrics.masks import bootstrap_ci
+from seediff.metrics.matching import Tally
+from seediff.metrics.scores import accuracy, bootstrap, class_iou, differences, mean_iou, stack
+
+
+def random_tallies(images: int, classes: int, seed: int = 0) -> list[Tally]:
+    rng = np.random.default_rng(seed)
+    tp, fp, fn = rng.integers(0, 50, (3, images, classes))
+    return [Tally(*row, pixels=int((row[0] + row[2]).sum())) for row in zip(tp, fp, fn, strict=True)]
+
+
+def test_iou_of_classes_that_are_labelled_or_predicted():
+    tp, fp, fn = np.array([6, 0, 0, 0]), np.array([2, 5, 0, 0]), np.array([4, 0, 3, 0])
+    iou = class_iou(tp, fp, fn)
+    np.testing.assert_array_equal(iou, [0.5, 0, 0, np.nan])
+    assert mean_iou(iou) == pytest.approx(0.5 / 3)  # a class that is only predicted, or only labelled, counts
+    assert mean_iou(iou) == pytest.approx(np.nanmean(iou))
+    assert accuracy(tp, 12) == 0.5
+
+
+def test_intervals_are_those_of_resampled_images():
+    tallies = random_tallies(12, 3)
+    found = bootstrap(stack(tallies), seed=4, draws=250)
+    rng = np.random.default_rng(4)  # the same draws, one at a time with images repeated
+    accs, mious, first = [], [], []
+    for _ in range(250):
+        drawn = [t for t, n in zip(tallies, rng.multinomial(12, np.full(12, 1 / 12)), strict=True) for _ in range(n)]
+        sums = [sum(getattr(t, k) for t in drawn) for k in ("tp", "fp", "fn")]
+        iou = sums[0] / sum(sums)
+        accs.append(sums[0].sum() / sum(t.pixels for t in drawn))
+        mious.append(iou.mean())
+        first.append(iou[0])
+    for bounds, values in ((found.acc, accs), (found.miou, mious), (found.iou[0], first)):
+        np.testing.assert_allclose(bounds, np.quantile(values, (0.025, 0.975)), rtol=1e-12)
+
+
+def test_accuracy_interval_agrees_with_the_mean_of_equal_images():
+    tallies = [Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in range(20, 60)]
+    found = bootstrap(stack(tallies), seed=1)
+    np.testing.assert_allclose(found.acc, bootstrap_ci(np.arange(20, 60) / 100, seed=1), rtol=1e-12)
+
+
+def test_intervals_hold_the_score_and_repeat_with_the_seed():
+    tallies = stack(random_tallies(60, 5))
+    miou = mean_iou(class_iou(tallies.tp.sum(0), tallies.fp.sum(0), tallies.fn.sum(0)))
+    one, again, other = (bootstrap(tallies, seed=seed) for seed in (0, 0, 1))
+    assert one.miou[0] < miou < one.miou[1]
+    assert (one.acc, one.miou) == (again.acc, again.miou)
+    assert one.miou != other.miou
+
+
+def test_classes_that_are_nowhere_and_images_without_labels():
+    empty = Tally(np.zeros(2, int), np.zeros(2, int), np.zeros(2, int), 0)
+    shown = Tally(np.array([3, 0]), np.array([0, 0]), np.array([1, 0]), 4)
+    found = bootstrap(stack([empty, shown]), draws=50)  # some draws hold nothing but the empty image
+    assert found.acc == found.miou == (0.75, 0.75)
+    np.testing.assert_array_equal(found.iou, [[0.75, 0.75], [np.nan, np.nan]])
+
+
+def test_differences_are_those_of_the_same_draws():
+    one, other = random_tallies(12, 3), random_tallies(12, 3, seed=1)
+    other = [Tally(o.tp, o.fp, o.fn, t.pixels) for o, t in zip(other, one, strict=True)]
+    found, same = differences(stack(one), [stack(other), stack(one)], seed=4, draws=250)
+    rng = np.random.default_rng(4)  # the same draws, one at a time with images repeated
+    accs, mious = [], []
+    for _ in range(250):
+        times = rng.multinomial(12, np.full(12, 1 / 12))
+        scores = []
+        for tallies in (one, other):
+            drawn = [t for t, n in zip(tallies, times, strict=True) for _ in range(n)]
+            sums = [sum(getattr(t, k) for t in drawn) for k in ("tp", "fp", "fn")]
+            scores.append((sums[0].sum() / sum(t.pixels for t in drawn), (sums[0] / sum(sums)).mean()))
+        accs.append(scores[0][0] - scores[1][0])
+        mious.append(scores[0][1] - scores[1][1])
+    np.testing.assert_allclose(found.acc_ci95, np.quantile(accs, (0.025, 0.975)), rtol=1e-9)
+    np.testing.assert_allclose(found.miou_ci95, np.quantile(mious, (0.025, 0.975)), rtol=1e-9)
+    assert found.acc_ci95[0] < found.acc < found.acc_ci95[1]
+    assert (same.acc, same.acc_ci95, same.miou, same.miou_ci95) == (0, (0, 0), 0, (0, 0))
+    with pytest.raises(ValueError, match="the same labels in the same order"):
+        differences(stack(one), [stack(one[::-1])])
+
+
+def test_pairing_removes_what_is_hard_for_both():
+    """Images differ much, the two predictions by one pixel in each: each score is uncertain, which is better is not."""
+    right = np.random.default_rng(0).integers(1, 99, 50)
+    one, other = (stack([Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in right - less]) for less in (0, 1))
+    (found,) = differences(one, [other])
+    low, high = bootstrap(one).acc
+    assert high - low > 0.1
+    np.testing.assert_allclose([found.acc, *found.acc_ci95], 0.01, rtol=1e-9)

@@ -1,0 +1,187 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+
+from seediff.errors import UserError
+from seediff.mini.training.autoencoder import build_autoencoder
+from seediff.mini.training.denoiser import Denoiser as Module
+from seediff.mini.training.grouping import AttentionTap, attach, grouping_loss
+from seediff.mini.training.muon import Muon, orthogonalize
+from seediff.mini.training.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe
+from seediff.mini.training.train import train_mini
+
+TINY = Recipe(
+    side=64,
+    scenes=12,
+    workers=1,
+    autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
+    denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, coarse_samples=4, batch=4, grouping_words_from=0),
+)
+
+
+def test_orthogonalize_brings_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in ((12, 40), (40, 12), (20, 20)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape, dtype=torch.float32)))
+        assert 0.5 < values.min() < values.max() < 1.4
+
+
+def test_muon_lowers_a_convolutions_loss():
+    torch.manual_seed(0)
+    convolution, target = torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.Conv2d(3, 4, 3, bias=False)
+    optimizer = Muon(convolution.parameters(), lr=0.02, weight_decay=0.0)
+    losses = []
+    for _ in range(60):
+        x = torch.randn(8, 3, 8, 8)
+        loss = (convolution(x) - target(x).detach()).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_grouping_prefers_rows_that_stay_within_a_region():
+    side, region = 4, torch.zeros(1, 1, 4, 4)
+    region[..., :2] = 1  # left half: the word's object
+    latents = region.expand(1, 4, 4, 4) * 4
+    same = (region.flatten()[:, None] == region.flatten()[None]).float()
+
+    def loss(rows: torch.Tensor) -> float:
+        tap = AttentionTap(rows=16, word_side=side, token_weights=torch.ones(1, 1, 1))
+        tap.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log()[None], torch.arange(16), side))
+        tap.word_maps.append(region.flatten(2))
+        return grouping_loss(tap, latents, torch.ones(1), words=1.0).item()
+
+    grouped, uniform = loss(same), loss(torch.ones(16, 16))
+    assert grouped == pytest.approx(0, abs=1e-3)
+    assert uniform > 0.5
+
+
+def test_tapped_attention_leaves_the_output_alone():
+    torch.manual_seed(0)
+    model = Module(TINY).eval()
+    x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16)
+    with torch.no_grad():
+        plain = model.unet(x, t, words).sample
+        tap = AttentionTap(8, word_side=8, token_weights=torch.ones(2, 3, 32))
+        attach(model.unet, tap)
+        assert torch.allclose(model.unet(x, t, words).sample, plain, atol=1e-5)
+    assert len(tap.sampled) == 3 * 3 + 1
+    assert len(tap.word_maps) == 2
+
+
+def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path):
+    whole, complete = train_mini(TINY, art, tmp_path / "whole", say=lambda _: None)
+    assert complete
+    # No time at all: one step a run, the first within the autoencoder.
+    assert train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None) == (None, False)
+    for _ in range(10):
+        parts, complete = train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None)
+        if complete:
+            break
+    assert complete
+    for file in ("unet", "vae", "text_encoder"):
+        name = next((whole / file).glob("*.safetensors")).name
+        assert (whole / file / name).read_bytes() == (parts / file / name).read_bytes(), file
+    pipe = StableDiffusionPipeline.from_pretrained(whole, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe("a photo of a dog", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (64, 64, 3)
+    assert json.loads((whole / "seediff.json").read_text())["classes"][0] == "aeroplane"
+    assert (tmp_path / "whole" / "samples.png").is_file()
+    more, _ = train_mini(TINY, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
+    before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))
+    assert all(torch.equal(before[k], after[k]) for k in before)  # the autoencoder is kept
+    with pytest.raises(UserError, match="already holds checkpoints"):
+        train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
+    losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
+    assert all(row["stage"] in ("autoencoder", "denoiser") for row in losses)
+
+
+def test_two_processes_that_share_a_batch_learn_what_one_does(art: Path, tmp_path: Path):
+    short = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, samples=8))
+    alone, _ = train_mini(short, art, tmp_path / "alone", say=lambda _: None)
+    shared, complete = train_mini(dataclasses.replace(short, workers=2), art, tmp_path / "shared", say=lambda _: None)
+    assert complete
+    a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (alone, shared))
+    for name, weight in a.items():
+        assert torch.allclose(weight.float(), b[name].float(), atol=5e-3), name
+
+
+def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path):
+    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+    other = dataclasses.replace(TINY, seed=1)
+    with pytest.raises(UserError, match="another recipe"):
+        train_mini(other, art, tmp_path, minutes=0, say=lambda _: None)
+
+
+def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"empty: not a pipeline of this recipe's shape"):
+        train_mini(TINY, art, out, init=tmp_path / "empty", say=lambda _: None)
+    assert not out.exists()
+    with pytest.raises(UserError, match=r"\.webp is missing: fetch the art"):
+        train_mini(TINY, tmp_path / "no art", out, say=lambda _: None)
+    assert list(out.iterdir()) == []
+    train_mini(dataclasses.replace(TINY, seed=1), art, out, minutes=0, say=lambda _: None)
+
+
+def test_recipe_files(tmp_path: Path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("scenes = 7\n[denoiser]\nchannels = [32, 32, 32]\nlearning_rate = 1\n")
+    recipe = Recipe.from_toml(path)
+    assert (recipe.scenes, recipe.denoiser.channels, recipe.denoiser.learning_rate) == (7, (32, 32, 32), 1.0)
+    wrong = {
+        "scene = 7": "scene",
+        "[denoiser]\nbatches = 3": "batches",
+        "scenes = 'x'": "scenes",
+        "scenes = ": "recipe.toml",
+        "denoiser = 3": "table",
+    }
+    wrong |= {"[denoiser]\nbatch = 0": "batch", "[denoiser]\nheads = 3": "heads", "[denoiser]\nheads = [1, 2]": "heads"}
+    for text, named in wrong.items():
+        path.write_text(text)
+        with pytest.raises(UserError, match=named):
+            Recipe.from_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[autoencoder]\nchannels = [8, 12, 8]",
+            r"recipe.toml \[autoencoder\]: channels = \[8, 12, 8\] must be multiples of 8, .* 12 is not",
+        ),
+        ("[denoiser]\nchannels = [16, 24, 16]", r"recipe.toml \[denoiser\]: channels = .* must be multiples of 16, .* 24 is not"),
+        ("[denoiser]\nheads = [1, 2, 3]", r"\[denoiser\]: heads = \[1, 2, 3\] must divide channels = .*: 3 and 160"),
+        ("[denoiser]\nheads = [128, 2, 4]", r"heads = \[128, 2, 4\] must divide .*: 128 and 64"),
+        ("[denoiser]\ngrouping_words_full = 12000", "grouping_words_full = 12000 must be above grouping_words_from = 12000"),
+        ("[denoiser]\nema_decay = 1.5", "ema_decay = 1.5 must be from 0 to 1"),
+        ("[denoiser]\ncaption_dropout = 2", "caption_dropout = 2.0 must be from 0 to 1"),
+        ("side = 32", "side = 32 must be a multiple of 16, and at least 64"),
+        ("side = 72", "side = 72 must be a multiple of 16"),
+        ("workers = 33", "workers = 33 must be at most the denoiser's batch of 32"),
+    ],
+)
+def test_recipes_that_cannot_be_built(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        Recipe.from_toml(path)
+
+
+def test_the_narrowest_recipe_can_be_built():
+    """What the check lets through does run: one group, head and channel less would not."""
+    narrow = Recipe(
+        side=64,
+        autoencoder=Autoencoder(channels=(AUTOENCODER_GROUPS,) * 3),
+        denoiser=Denoiser(channels=(DENOISER_GROUPS,) * 3, heads=(DENOISER_GROUPS,) * 3, text_width=1),
+    )
+    latents = build_autoencoder(narrow).encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean
+    assert Module(narrow).unet(latents, torch.tensor([3]), torch.zeros(1, 32, 1)).sample.shape == (1, 4, 16, 16)

@@ -1,0 +1,98 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from seediff.models import fingerprint
+from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
+
+
+def test_one_byte_of_a_small_part_shows(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "P", "unet": ["diffusers", "U"], "safety_checker": [None, None]}))
+    weights = tmp_path / "unet" / "w.safetensors"
+    weights.write_bytes(bytes(5000))
+    first = model_fingerprint(str(tmp_path))
+    assert first == model_fingerprint(str(tmp_path))
+    weights.write_bytes(bytes(4999) + b"1")
+    assert model_fingerprint(str(tmp_path)) != first
+    weights.write_bytes(bytes(5000))
+    (tmp_path / "seediff.json").write_text("{}")  # constants and classes are part of the configuration
+    assert model_fingerprint(str(tmp_path)) == first
+
+
+def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "WHOLE", 1000)
+    monkeypatch.setattr(fingerprint, "SAMPLE_BYTES", 10)
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "V"]}))
+    weights = tmp_path / "vae" / "w.safetensors"
+    weights.write_bytes(bytes(100_000))
+    first = model_fingerprint(str(tmp_path))
+    weights.write_bytes(bytes(99_999) + b"1")
+    assert model_fingerprint(str(tmp_path)) != first
+    weights.write_bytes(bytes(100_001))
+    assert model_fingerprint(str(tmp_path)) != first
+
+
+def test_of_a_hub_id_the_commit(monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: "/cache/snapshots/abc123/model_index.json")
+    assert model_fingerprint("owner/name") == "commit:abc123"
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    assert model_fingerprint("owner/name") == ""
+
+
+def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "a.png").write_bytes(b"12")
+    first = data_fingerprint(folder)
+    (folder / ".DS_Store").write_bytes(b"x")
+    assert data_fingerprint(folder.rename(tmp_path / "moved")) == first
+    (tmp_path / "moved" / "images" / "a.png").write_bytes(b"34")
+    assert data_fingerprint(tmp_path / "moved") == first  # no picture is read
+    (tmp_path / "moved" / "images" / "a.png").write_bytes(b"123")
+    assert data_fingerprint(tmp_path / "moved") != first
+
+
+def test_lists_are_known_by_what_they_say(tmp_path):
+    (tmp_path / "classes.txt").write_text("dog\ncat\n")
+    first = data_fingerprint(tmp_path)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert data_fingerprint(tmp_path) != first
+
+
+def test_files_behind_links_count(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a.png").write_bytes(b"12")
+    data = tmp_path / "data"
+    data.mkdir()
+    empty = data_fingerprint(data), content_fingerprint(data)
+    (data / "images").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "round").symlink_to(tmp_path / "disk")  # a circle ends
+    first = data_fingerprint(data), content_fingerprint(data)
+    assert not set(first) & set(empty)
+    (tmp_path / "disk" / "a.png").write_bytes(b"123")
+    assert not set(first) & {data_fingerprint(data), content_fingerprint(data)}
+
+
+def test_names_need_not_be_text(tmp_path):
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"1")
+    except OSError:
+        pytest.skip("this file system wants names in UTF-8")
+    assert data_fingerprint(tmp_path) != content_fingerprint(tmp_path)
+
+
+def test_weights_are_known_by_their_contents(tmp_path):
+    file = tmp_path / "weights" / "model.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(b"12")
+    whole, alone = content_fingerprint(file.parent), content_fingerprint(file)
+    assert whole == alone
+    file.write_bytes(b"13")
+    assert content_fingerprint(file.parent) != whole
+    assert content_fingerprint(file) != alone

@@ -1,0 +1,192 @@
+"""Models by name, and one clear line for everything that can be wrong with one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from seediff.devices import default_device, default_dtype
+from seediff.errors import UserError
+from seediff.models import registry
+from seediff.models.registry import ALIASES, load_model, resolve_name
+
+SRC = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture
+def folder(sd1_folder, tmp_path):
+    """A copy of a model's folder that may be broken."""
+    return Path(shutil.copytree(sd1_folder, tmp_path / "model"))
+
+
+def one_line(error: pytest.ExceptionInfo) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_local_folder(sd1_folder):
+    model = load_model(str(sd1_folder), device="cpu")
+    assert (model.name, model.device, model.dtype) == (str(sd1_folder), "cpu", "float32")
+    assert (model.latent_side, model.image_side, model.known_classes) == (16, 128, None)
+    assert model.pipe.safety_checker is None
+    assert model.pipe.unet.dtype == torch.float32
+    model.check_classes(["anything"])
+
+
+def test_dtype(sd1_folder):
+    assert load_model(str(sd1_folder), device="cpu", dtype="bfloat16").pipe.unet.dtype == torch.bfloat16
+    with pytest.raises(UserError, match="dtype 'int8' is not one of float32, float16, bfloat16"):
+        load_model(str(sd1_folder), device="cpu", dtype="int8")
+
+
+def test_known_classes(mini_model):
+    mini_model.check_classes(["dog", "tvmonitor"])
+    with pytest.raises(UserError, match=r"does not know 'zebra', 'diningtable'; it knows: .*dog.* --model sd2-base") as error:
+        mini_model.check_classes(["dog", "zebra", "diningtable"])
+    one_line(error)
+
+
+def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
+    monkeypatch.setattr(registry, "EMBEDDED", mini_folder)
+    model = load_model("mini", device="cpu")
+    assert model.name == "mini"
+    assert model.image_side == 64
+    monkeypatch.setattr(registry, "EMBEDDED", mini_folder / "not here")
+    with pytest.raises(UserError, match="embedded model is missing"):
+        load_model("mini", device="cpu")
+
+
+def test_defaults_suit_the_machine():
+    assert default_device() in ("cuda", "mps", "cpu")
+    assert [default_dtype(d) for d in ("cuda", "cuda:1", "mps", "cpu")] == ["float16", "float16", "float32", "float32"]
+
+
+@pytest.mark.parametrize(("device", "message"), [("tpu", "not one of cuda"), ("cuda:99", "is not there"), ("cuda:x", "not")])
+def test_bad_device(sd1_folder, device, message):
+    with pytest.raises(UserError, match=message) as error:
+        load_model(str(sd1_folder), device=device)
+    one_line(error)
+
+
+def test_names(tmp_path):
+    assert resolve_name("sd2-base") == ALIASES["sd2-base"]
+    assert resolve_name("owner/name-1.5") == "owner/name-1.5"
+    assert resolve_name(str(tmp_path)) == tmp_path
+    with pytest.raises(UserError, match=r"no model 'sd9'.*known names: mini, sd1\.4"):
+        resolve_name("sd9")
+    with pytest.raises(UserError, match="no model '/not/a/folder'"):
+        resolve_name("/not/a/folder")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(UserError, match="is a file"):
+        resolve_name(str(tmp_path / "model.safetensors"))
+
+
+def test_folder_without_model_index(tmp_path):
+    with pytest.raises(UserError, match=r"model_index.json: there is no such file; a folder written by diffusers"):
+        load_model(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\udcff"])
+def test_broken_model_index(folder, content):
+    (folder / "model_index.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=r"model_index\.json") as error:
+        load_model(str(folder), device="cpu")
+    one_line(error)
+
+
+@pytest.mark.parametrize("family", ["StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline"])
+def test_other_families(folder, family):
+    path = folder / "model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"_class_name": family}))
+    with pytest.raises(UserError, match=rf"is a {family}; supported are Stable Diffusion 1\.x and 2\.x") as error:
+        load_model(str(folder), device="cpu")
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    "missing", ["unet/diffusion_pytorch_model.safetensors", "unet/config.json", "vae", "text_encoder/model.safetensors"]
+)
+def test_incomplete_folder(folder, missing):
+    path = folder / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(UserError, match=f"{folder}: cannot be loaded") as error:
+        load_model(str(folder), device="cpu")
+    one_line(error)
+
+
+def test_weights_cut_short(folder):
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="cannot be loaded") as error:
+        load_model(str(folder), device="cpu")
+    one_line(error)
+
+
+def test_pickled_weights_are_refused(folder):
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, path.with_suffix(".bin"))
+    path.unlink()
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(folder), device="cpu")
+
+
+def test_broken_class_list(folder):
+    (folder / "seediff.json").write_text('{"names": []}')
+    with pytest.raises(UserError, match=r"seediff\.json: cannot be read"):
+        load_model(str(folder), device="cpu")
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"} | environment
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_missing_weights_without_a_network(sd1_folder, tmp_path):
+    """Nothing in the cache, and a cache that knows the model but has not all of its files."""
+    hub = tmp_path / "models--owner--partial"
+    (hub / "snapshots" / "1").mkdir(parents=True)
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("1")
+    shutil.copy(sd1_folder / "model_index.json", hub / "snapshots" / "1")
+    code = """if True:
+        from seediff.models.registry import load_model
+        for name in ("sd2-base", "owner/partial"):
+            try: load_model(name, device="cpu")
+            except Exception as error: print(type(error).__name__, error)
+    """
+    lines = run_python(code, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path)).stdout.splitlines()
+    assert len(lines) == 2
+    for line, hub_id in zip(lines, (ALIASES["sd2-base"], "owner/partial"), strict=True):
+        for part in ("UserError", f"'{hub_id}'", str(tmp_path), "the hub cannot be reached", f"hf download {hub_id}", "--model FOLDER"):
+            assert part in line
+
+
+def test_stray_torchvision(sd1_folder, tmp_path):
+    """A torchvision of another build fails when diffusers or transformers import it."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (tmp_path / "torchvision-0.1.dist-info").mkdir()
+    (tmp_path / "torchvision-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n")
+    code = f"""if True:
+        from seediff.models.registry import load_model
+        try: load_model({str(sd1_folder)!r}, device="cpu")
+        except Exception as error: print(type(error).__name__, error)
+    """
+    result = run_python(code, PYTHONPATH=f"{SRC}{os.pathsep}{tmp_path}")
+    assert result.stdout.startswith("UserError"), result.stdout + result.stderr
+    assert "pip uninstall torchvision" in result.stdout
+
+
+def test_loading_is_quiet_and_importing_is_light(sd1_folder):
+    code = (
+        "import sys, seediff.models.registry as r\nassert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"
+        f"r.load_model({str(sd1_folder)!r}, device='cpu')"
+    )
+    result = run_python(code)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.files.photographs import Photo
+from seediff.prompts.captions import content_words, mentioned, read_words
+
+PHOTOS = (Photo(Path("in/a.jpg"), "a"), Photo(Path("in/trip/b.png"), "trip/b"))
+
+
+def test_content_words():
+    assert content_words("A photo of two dogs, running on the green grass; a dog's T-shirt! A dog.") == (
+        *("dogs", "running", "green", "grass", "dog's", "t-shirt", "dog"),
+    )
+    assert content_words("") == ()
+
+
+def test_mentioned_names():
+    assert mentioned("Two Dogs beside a potted plant in the skyline", ("dog", "pottedplant", "sky", "cat")) == ("dog", "pottedplant")
+
+
+def test_from_a_table_and_from_a_folder(tmp_path):
+    table = tmp_path / "captions.csv"
+    table.write_text('file,caption\na.jpg,"a dog on grass"\ntrip/b,a red bus\n', encoding="utf-8")
+    assert read_words(table, PHOTOS) == {"a": ("dog", "grass"), "trip/b": ("red", "bus")}
+    assert read_words(table, PHOTOS, names=("bus", "dog")) == {"a": ("dog",), "trip/b": ("bus",)}
+    assert read_words(table, PHOTOS, known=("dog", "bus")) == {"a": ("dog",), "trip/b": ("bus",)}
+    (tmp_path / "b.txt").write_text("a bus", encoding="utf-8")
+    assert read_words(tmp_path, PHOTOS) == {"trip/b": ("bus",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,caption\n", "has no caption of any of the 2"),
+        ("file,text\na,b\n", "'caption' is missing"),
+        ("file,caption\nc.jpg,a dog\n", r"line 2: file 'c\.jpg': not among"),
+        ("file,caption\na,a dog\na,a cat\n", "line 3: file 'a' is there twice"),
+    ],
+)
+def test_bad_captions_are_told_by_file_and_line(tmp_path, text, message):
+    table = tmp_path / "captions.csv"
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_words(table, PHOTOS)
+
+
+def test_captions_that_are_not_there_or_not_text(tmp_path):
+    with pytest.raises(UserError, match="there is no such file"):
+        read_words(tmp_path / "nowhere.csv", PHOTOS)
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UserError, match=r"a\.txt, line 1: is not UTF-8 text"):
+        read_words(tmp_path, PHOTOS)

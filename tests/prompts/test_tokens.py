@@ -1,0 +1,86 @@
+"""Classes are found among the tokens by the tokenizer's own offsets."""
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.mini.training.text import build_tokenizer
+from seediff.prompts.tokens import locate_words, token_offsets
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer()
+
+
+def spelled(tokenizer, prompt: str, columns: tuple[int, ...]) -> str:
+    ids = tokenizer(prompt, padding="max_length")["input_ids"]
+    return tokenizer.decode([ids[c] for c in columns])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "columns"),
+    [
+        ("a photo of a dog", "dog", (5,)),
+        ("dog", "dog", (1,)),
+        ("A Photo of a DOG.", "dog", (5,)),  # any case, punctuation beside it
+        ("  a   dog's bone", "dog", (2,)),  # white space in front and between
+        ("a photo of a potted plant", "pottedplant", (5, 6)),  # VOC's name as it is spoken
+        ("a potted  plant", "pottedplant", (2, 3)),
+        ("a dog and a dog", "dog", (2, 5)),  # every occurrence
+        ("a hotdog and a dog", "dog", None),  # whole words only; the column depends on how `hotdog` is split
+        ("a xylophone", "xylophone", None),  # several tokens a word
+        ("a cafe\u0301 table", "table", None),  # characters that the tokenizer composes
+    ],
+)
+def test_class_is_found(tokenizer, prompt, name, columns):
+    found = locate_words(tokenizer, prompt, [name])[name]
+    if columns is not None:
+        assert found == columns
+    from seediff.config.names import spoken
+
+    assert spelled(tokenizer, prompt, found).replace(" ", "") == " ".join([spoken(name)] * max(1, prompt.count("a dog"))).replace(" ", "")
+
+
+def test_several_classes(tokenizer):
+    assert locate_words(tokenizer, "a photo of a dog and a tv monitor", ["tvmonitor", "dog"]) == {"tvmonitor": (8, 9), "dog": (5,)}
+
+
+def test_longer_class_claims_the_words(tokenizer):
+    assert locate_words(tokenizer, "a potted plant and a plant", ["plant", "pottedplant"]) == {"plant": (6,), "pottedplant": (2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"), [("kiwi", "a \u212aiwi"), ("bus", "a bu\u017f"), ("fish", "a f\u0130sh"), ("iron", "an \u0131ron")]
+)
+def test_letters_whose_cases_are_no_pair(tokenizer, name, prompt):
+    """`re` takes the Kelvin sign for a k and the long s for an s; what it found is the class, whatever `lower` makes of it."""
+    assert locate_words(tokenizer, prompt, [name])[name]
+
+
+def test_class_that_is_not_there(tokenizer):
+    with pytest.raises(UserError, match=r"class 'tvmonitor' \(in a prompt: 'tv monitor'\) is not in the prompt 'a photo of a dog'"):
+        locate_words(tokenizer, "a photo of a dog", ["dog", "tvmonitor"])
+    with pytest.raises(UserError, match="'dog'"):
+        locate_words(tokenizer, "two dogs", ["dog"])
+
+
+def test_prompt_at_and_beyond_the_limit(tokenizer):
+    room = tokenizer.model_max_length - 2
+    fitting = " ".join(["dog"] * room)
+    assert len(token_offsets(tokenizer, fitting)) == tokenizer.model_max_length
+    with pytest.raises(UserError, match=r"33 tokens and the model reads 32: these words would be cut off: 'cat'"):
+        locate_words(tokenizer, fitting + " cat", ["dog"])
+
+
+def test_a_word_cut_in_two_is_named_whole(tokenizer):
+    prompt = " ".join(["dog"] * (tokenizer.model_max_length - 4)) + " xyzzy horse"
+    with pytest.raises(UserError, match="cut off: 'xyzzy horse'"):
+        locate_words(tokenizer, prompt, ["dog"])
+
+
+def test_tokenizer_without_offsets():
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(UserError, match="Slow"):
+        token_offsets(Slow(), "a dog")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+from region_maps import region_maps
+
+from seediff.errors import UserError
+from seediff.segments.aggregate import aggregate, level_weights, upsample
+
+
+def plain_aggregate(maps: dict[int, torch.Tensor], latent_side: int, shares: dict[int, float]) -> torch.Tensor:
+    """The original's steps in float64: every row upsampled and normalised, every query tiled, at all sides alike."""
+    total = torch.zeros(latent_side**2, latent_side**2, dtype=torch.float64)
+    for side, share in shares.items():
+        rows = F.interpolate(maps[side].double().view(1, -1, side, side), (latent_side, latent_side), mode="bilinear")[0]
+        rows = (rows / rows.sum((1, 2), keepdim=True)).view(side, side, -1)
+        tile = latent_side // side
+        total += share * rows.repeat_interleave(tile, 0).repeat_interleave(tile, 1).view(latent_side**2, -1)
+    return total
+
+
+@pytest.mark.parametrize("weights", ["proportional", "uniform", (1,), (0, 1), (0, 0, 2, 1), (0.5, 0.2, 0.2, 0.1), (0, 0, 0, 3)])
+def test_equals_the_plain_reference(weights):
+    maps = region_maps(16)
+    expected = plain_aggregate(maps, 16, level_weights(maps, 16, weights))
+    torch.testing.assert_close(aggregate(maps, 16, weights).double(), expected, rtol=2e-6, atol=0)
+
+
+@given(st.integers(0, 50), st.sampled_from([(8, 1), (8, 4), (16, 2), (24, 3), (12, 3)]), st.sampled_from(["proportional", "uniform"]))
+@settings(PATIENT, max_examples=20)
+def test_rows_sum_to_one_and_inputs_are_kept(seed: int, shape: tuple[int, int], weights):
+    latent_side, levels = shape
+    maps = region_maps(latent_side, seed, levels, floor=0)
+    before = {side: rows.clone() for side, rows in maps.items()}
+    rows = aggregate(maps, latent_side, weights)
+    assert rows.shape == (latent_side**2, latent_side**2)
+    assert rows.dtype == torch.float32
+    assert (rows.double().sum(1) - 1).abs().max() < 1e-6
+    assert all(torch.equal(maps[side], before[side]) for side in maps)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+def test_upsampling_is_bilinear(factor: int):
+    maps = torch.rand(3, 5, 5, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(maps[None].double(), scale_factor=factor, mode="bilinear")[0]
+    torch.testing.assert_close(upsample(maps, factor).double(), expected, rtol=1e-6, atol=0)
+
+
+def test_a_coarse_position_stands_for_all_that_it_covers():
+    rows = aggregate(region_maps(16), 16, (0, 0, 1)).view(4, 4, 4, 4, -1)
+    assert torch.equal(rows, rows[:, :1, :, :1].expand_as(rows))
+
+
+def test_bits_do_not_depend_on_threads():
+    maps = region_maps(32)
+    expected = aggregate(maps, 32)
+    threads = torch.get_num_threads()
+    try:
+        for count in (2, 3):
+            torch.set_num_threads(count)
+            assert torch.equal(aggregate(maps, 32), expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_papers_weights():
+    shares = level_weights([8, 64, 16, 32], 64)
+    assert list(shares) == [64, 32, 16, 8]
+    assert [round(share, 3) for share in shares.values()] == [0.533, 0.267, 0.133, 0.067]
+
+
+@pytest.mark.parametrize(
+    ("sides", "weights", "expected"),
+    [
+        ([64, 32, 16, 8], "uniform", {64: 0.25, 32: 0.25, 16: 0.25, 8: 0.25}),
+        ([64, 32], (1, 3), {64: 0.25, 32: 0.75}),
+        ([64, 32, 16, 8], (0, 2), {32: 1.0}),
+        ([32, 16], (0, 1, 3), {32: 0.25, 16: 0.75}),  # no attention at L, as in Stable Diffusion XL
+        ([32, 16], "proportional", {32: 2 / 3, 16: 1 / 3}),
+    ],
+)
+def test_weights_by_level(sides, weights, expected):
+    shares = level_weights(sides, 64, weights)
+    assert list(shares) == list(expected)
+    assert list(shares.values()) == pytest.approx(list(expected.values()))
+
+
+@pytest.mark.parametrize(
+    ("sides", "weights", "message"),
+    [
+        ([64, 32], (0, 0), "weights = 0, 0 must be numbers of at least 0, one of them positive"),
+        ([64, 32], (), "one of them positive"),
+        ([64, 32], (1, -1), "at least 0"),
+        ([64, 32], (1, float("nan")), "at least 0"),
+        ([64, 32], (1, float("inf")), "at least 0"),
+        ([64, 32], (1, 1, 1), "weights = 1, 1, 1: 3 numbers, but the model has only 2 levels"),
+        ([32, 16], (1, 1), "no self-attention at L; levels there: L/2, L/4"),
+        ([64, 16], (1, 1, 1), "no self-attention at L/2; levels there: L, L/4"),
+        ([64, 32], "linear", "weights = 'linear' must be"),
+        ([64, 24], "uniform", "side 24 does not divide the latent side 64"),
+        ([], "uniform", "no self-attention was captured"),
+    ],
+)
+def test_weights_that_make_no_sense(sides, weights, message: str):
+    with pytest.raises(UserError, match=message) as error:
+        level_weights(sides, 64, weights)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_attention_that_is_no_distribution_is_an_error(value: float):
+    maps = region_maps(8, levels=2)
+    maps[4][3] = value
+    with pytest.raises(UserError, match="NaN or infinite"):
+        aggregate(maps, 8)

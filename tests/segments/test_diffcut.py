@@ -1,0 +1,338 @@
+"""DiffCut against the published program restated in float64, on planted segments, on degenerate input, and on the embedded model."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+
+from seediff.attention.features import capture_features
+from seediff.attention.photograph import encode_images, run_clean
+from seediff.errors import UserError
+from seediff.masks.pamr import pamr
+from seediff.mini.world.packaged import load_scenes
+from seediff.models.registry import load_model
+from seediff.segments.diffcut import (
+    affinity,
+    bipartition,
+    by_appearance,
+    diffcut_scores,
+    recursive_cut,
+    refine_segments,
+    second_eigenvector,
+)
+from seediff.segments.make import diffcut as module
+from seediff.segments.suppression import label
+
+
+def diffcut(features: torch.Tensor, *, size: tuple[int, int], **constants: float) -> np.ndarray:
+    """Segments (H, W) of one image's features."""
+    return label(diffcut_scores(features, **constants), size).numpy()
+
+
+def published_cut(graph: np.ndarray, tau: float, painted: np.ndarray, clusters: list[np.ndarray], level: int = 0) -> None:
+    """`recursive_ncut` of PaulCouairon/DiffCut (MIT, © 2024 Paul Couairon): appends a mask (N,) a cut."""
+    graph = graph * (1 - np.outer(painted, painted))
+    keep = np.arange(len(graph)) if level == 0 else np.flatnonzero((graph != 0).all(1))
+    small = graph[np.ix_(keep, keep)]
+    if len(small) < 2:
+        return
+    degrees = small.sum(1)
+    laplacian = np.diag(degrees) - small
+    vector = np.linalg.eigh(laplacian / np.sqrt(np.outer(degrees, degrees)))[1][:, 1] / np.sqrt(degrees)
+    first = np.flatnonzero(np.abs(vector) > np.abs(vector).max() * (1 - 1e-9))[0]  # of two positions both are the largest
+    vector = vector * np.sign(vector[first])
+    costs, partitions = [], []
+    for threshold in np.linspace(vector.min() * 0.99, vector.max() * 0.99, 100):
+        x = np.where(vector > threshold, 1.0, -1.0)
+        share = degrees[x > 0].sum() / degrees.sum()
+        y = (1 + x) - share / (1 - share) * (1 - x)
+        costs.append(y @ laplacian @ y / (y @ (degrees * y)))
+        partitions.append(x > 0)
+    if min(costs) < tau:
+        cluster = np.zeros(len(graph))
+        cluster[keep[partitions[int(np.argmin(costs))]]] = 1
+        clusters.append(cluster)
+        for mask in (1 - cluster, cluster):
+            published_cut(graph, tau, np.minimum(painted + mask, 1), clusters, level + 1)
+
+
+def published(features: torch.Tensor, tau: float, alpha: float, size: tuple[int, int]) -> np.ndarray:
+    """`generate_masks` of the same program: features are enlarged, pixels compared with the clusters' means."""
+    unit = F.normalize(features.double(), dim=0)
+    cosine = (unit.flatten(1).T @ unit.flatten(1)).numpy()
+    clusters: list[np.ndarray] = []
+    published_cut(((cosine - cosine.min()) / (cosine.max() - cosine.min())) ** alpha, tau, np.zeros(len(cosine)), clusters)
+    assembled, value = np.zeros(len(cosine)), 1.0
+    for cluster in clusters:
+        assembled += value * cluster
+        value = assembled.max() + 1
+    means = torch.stack([unit.flatten(1)[:, torch.from_numpy(assembled == one)].mean(1) for one in np.unique(assembled)])
+    enlarged = F.interpolate(unit[None], size, mode="bilinear")[0]
+    return torch.einsum("kc,chw->khw", means, enlarged).argmax(0).numpy()
+
+
+def smooth(side: int, seed: int, channels: int = 8) -> torch.Tensor:
+    """Features (C, R, R) that vary smoothly, with an offset that all share and a little noise, as those of a UNet do."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, channels, 4, 4, generator=generator)
+    features = F.interpolate(coarse, (side, side), mode="bicubic")[0] + torch.randn(channels, 1, 1, generator=generator)
+    return features + 0.05 * torch.randn(features.shape, generator=generator)
+
+
+def planted(side: int = 16, noise: float = 0.1, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+    """Features (8, R, R) of four regions, and the regions (R, R): a frame, a disc, and two bars."""
+    y, x = np.mgrid[:side, :side]
+    regions = np.zeros((side, side), np.int64)
+    regions[(y - side * 0.3) ** 2 + (x - side * 0.3) ** 2 < (side * 0.2) ** 2] = 1
+    regions[round(side * 0.7) : round(side * 0.9), 2 : side - 2] = 2
+    regions[2 : side // 2, round(side * 0.7) : round(side * 0.9)] = 3
+    generator = torch.Generator().manual_seed(seed)
+    kinds, _ = torch.linalg.qr(torch.randn(8, 8, generator=generator))
+    features = kinds[:4][torch.from_numpy(regions)].permute(2, 0, 1)
+    return features + noise * torch.randn(features.shape, generator=generator), regions
+
+
+def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(by_appearance(a), by_appearance(b))
+
+
+@pytest.mark.parametrize(("tau", "alpha"), [(0.5, 10), (0.3, 10), (0.9, 10), (0.5, 3), (0.7, 15), (0.5, 0.5)])
+def test_equals_the_published_program(tau, alpha):
+    counts = []
+    for side, seed in ((4, 0), (7, 1), (8, 2), (10, 3)):
+        features = smooth(side, seed)
+        ours = diffcut(features, tau=tau, alpha=alpha, size=(45, 32))
+        theirs = published(features, tau, alpha, (45, 32))
+        assert ours.dtype == np.int32
+        counts.append(ours.max() + 1)
+        assert counts[-1] == len(np.unique(theirs))
+        assert (by_appearance(ours) == by_appearance(theirs)).mean() > 0.998  # scores in float32 and float64: pixels on an edge
+    if tau >= 0.5 and alpha >= 10:
+        assert max(counts) > 2  # or the recursion was not tested
+
+
+@pytest.mark.parametrize("tau", [0.3, 0.7])
+def test_recursion_equals_the_published_programs(tau):
+    for seed in range(4):
+        unit = F.normalize(smooth(8, seed).double(), dim=0).flatten(1).numpy()
+        graph = affinity(unit, 10)
+        clusters: list[np.ndarray] = []
+        published_cut(graph, tau, np.zeros(64), clusters)
+        assembled = np.zeros(64)
+        for index, cluster in enumerate(clusters):
+            assembled += 3.0**index * cluster  # every combination of clusters is a number of its own
+        assert same_partition(recursive_cut(graph, tau), assembled)
+
+
+@pytest.mark.parametrize("positions", [2, 3, 9, 200])
+def test_eigenvector_equals_scipys_generalised(positions):
+    values = np.random.default_rng(positions).random((positions, positions))
+    graph = values @ values.T
+    degrees = graph.sum(1)
+    expected = scipy.linalg.eigh(np.diag(degrees) - graph, np.diag(degrees))[1][:, 1]
+    found = second_eigenvector(graph, degrees)
+    assert found[np.abs(found).argmax()] > 0
+    cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
+    np.testing.assert_allclose(abs(cosine), 1, atol=1e-12)
+
+
+def test_lanczos_equals_all_eigenvectors(monkeypatch):
+    features = smooth(12, 0)
+    lanczos = diffcut(features, tau=0.5, size=(40, 40))
+    monkeypatch.setattr(module, "DENSE", 10**6)
+    assert np.array_equal(lanczos, diffcut(features, tau=0.5, size=(40, 40)))
+    monkeypatch.setattr(module, "DENSE", 20)
+    assert np.array_equal(lanczos, diffcut(features, tau=0.5, size=(40, 40)))
+
+
+def test_cost_of_a_cut():
+    graph = affinity(F.normalize(smooth(3, 0).double(), dim=0).flatten(1).numpy(), 10)
+
+    def cost(side: np.ndarray) -> float:
+        between = graph[side][:, ~side].sum()
+        return between / graph[side].sum() + between / graph[~side].sum()
+
+    found, side = bipartition(graph)
+    assert found == pytest.approx(cost(side), abs=1e-12)
+    every = [cost(np.array([bits >> i & 1 for i in range(9)], bool)) for bits in range(1, 2**8)]
+    assert min(every) - 1e-12 <= found <= 1.2 * min(every)  # an eigenvector's cut is near the best, and never better
+
+
+def test_planted_segments_are_found():
+    features, regions = planted()
+    assert same_partition(diffcut(features, size=(16, 16)), regions)
+    segments = diffcut(features, size=(64, 64))
+    inner = regions.repeat(4, 0).repeat(4, 1)
+    assert segments.max() == 3
+    assert (segments == by_appearance(inner)).mean() > 0.9  # edges are rounded by the enlargement
+
+
+def test_a_larger_tau_never_merges():
+    features = smooth(12, 7)
+    unit = F.normalize(features.double(), dim=0).flatten(1).numpy()
+    graph = affinity(unit, 10)
+    coarse, fine = recursive_cut(graph, 0.4), recursive_cut(graph, 0.9)
+    assert fine.max() > coarse.max()
+    assert all(len(np.unique(coarse[fine == one])) == 1 for one in range(fine.max() + 1))
+
+
+@pytest.mark.parametrize("tau", [0.3, 0.6])
+@pytest.mark.parametrize("seed", range(4))
+def test_symmetries(seed, tau):
+    """Neither the order of positions and channels nor the scale of the features matters."""
+    features = smooth(9, seed)
+    scales = 1 + torch.rand(9, 9, generator=torch.Generator().manual_seed(seed))
+    segments = diffcut(features, tau=tau, size=(9, 9))
+    assert set(np.unique(segments)) == set(range(segments.max() + 1))
+    for turned, back in (
+        (features.flip(1), lambda s: s[::-1]),
+        (features.flip(2), lambda s: s[:, ::-1]),
+        (features.transpose(1, 2), lambda s: s.T),
+        (features.flip(0), lambda s: s),
+        (8 * features, lambda s: s),
+        (features.double() * scales, lambda s: s),
+    ):
+        assert same_partition(back(diffcut(turned, tau=tau, size=(9, 9))), segments)
+
+
+@pytest.mark.parametrize("side", [6, 14])  # all eigenvectors, Lanczos
+def test_equal_eigenvalues_do_not_depend_on_rounding(side):
+    """Three equal, evenly spaced kinds of features: λ2 = λ3, any mixture is an eigenvector, and last digits would choose."""
+    angle = torch.arange(side * side).reshape(side, side) % 3 * 2 * torch.pi / 3
+    features = torch.stack([angle.cos(), angle.sin(), torch.ones_like(angle)]).double()
+    segments = diffcut(features, tau=0.9, size=(side, side))
+    assert segments.max() > 0
+    for seed in range(5):
+        rounding = 1e-14 * torch.randn(features.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        assert np.array_equal(diffcut(features + rounding, tau=0.9, size=(side, side)), segments)
+
+
+def degenerate() -> dict[str, torch.Tensor]:
+    halves = torch.ones(3, 6, 6)
+    halves[:, 3:] = -1
+    lonely = torch.ones(3, 6, 6)
+    lonely[:, 2, 2] = torch.tensor([1.0, -1.0, 0.0])
+    absent = torch.ones(3, 6, 6)
+    absent[:, :2] = 0
+    return {
+        "constant": torch.full((5, 8, 8), 3.0),
+        "zero": torch.zeros(5, 8, 8),
+        "one position": torch.randn(5, 1, 1),
+        "rounding": torch.full((5, 8, 8), 3.0) * (1 + 1e-7 * torch.randn(5, 8, 8)),
+        "one channel": torch.rand(1, 6, 6) + 0.5,
+        "four positions": torch.randn(5, 2, 2),
+        "nine positions": torch.randn(5, 3, 3),
+        "opposite halves": halves,
+        "one that differs": lonely,
+        "length zero": absent,
+        "tiny": torch.randn(5, 6, 6) * 1e-30,
+        "huge": torch.randn(5, 6, 6) * 1e30,
+        "half precision": torch.randn(5, 6, 6).half(),
+    }
+
+
+@pytest.mark.parametrize("name", list(degenerate()))
+@pytest.mark.parametrize("tau", [0.5, 2.0])
+def test_degenerate_features(name, tau):
+    torch.manual_seed(0)
+    features = degenerate()[name]
+    segments = diffcut(features, tau=tau, size=(7, 11))
+    assert segments.shape == (7, 11)
+    assert set(np.unique(segments)) == set(range(segments.max() + 1))
+    if name in ("constant", "zero", "one position", "rounding", "one channel"):
+        assert segments.max() == 0
+    if name == "opposite halves":
+        assert np.array_equal(segments, np.arange(7)[:, None].repeat(11, 1) > 3)
+
+
+def test_features_are_left_as_they_were():
+    features = smooth(6, 0).double()
+    before = features.clone()
+    diffcut(features, size=(6, 6))
+    assert torch.equal(features, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tau": 0}, "tau = 0"),
+        ({"tau": 2.5}, "tau = 2.5"),
+        ({"tau": float("nan")}, "tau = nan"),
+        ({"alpha": 0}, "alpha = 0"),
+        ({"alpha": float("inf")}, "alpha = inf"),
+        ({"features": torch.zeros(2, 65, 65)}, "65 × 65"),
+        ({"features": torch.full((2, 4, 4), float("nan"))}, "--dtype"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(UserError, match=message):
+        diffcut(**{"features": smooth(4, 0), "size": (8, 8)} | change)
+
+
+def test_wrong_shape():
+    with pytest.raises(ValueError, match=r"\(C, R, R\)"):
+        diffcut(torch.zeros(2, 4, 5), size=(8, 8))
+
+
+def test_refinement_moves_edges_to_the_images():
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:, 30:] = 220
+    exact = (np.arange(64) >= 30).astype(np.int32)[None].repeat(48, 0)
+    rough = np.roll(exact, 3, axis=1)
+    rough[:, :3] = 0
+    refined = refine_segments(image, rough)
+    assert refined.dtype == np.int32
+    assert (refined != exact).mean() < 0.2 * (rough != exact).mean()
+    assert np.array_equal(refine_segments(image, np.zeros((48, 64), np.int32)), np.zeros((48, 64)))
+    with pytest.raises(ValueError, match="differ in size"):
+        refine_segments(image, rough[:, 1:])
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (500, 240), (1, 5000)])
+def test_large_images_are_refined_at_a_smaller_size(shape, monkeypatch):
+    height, width = shape
+    middle = width * 15 // 32
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, middle:] = 220
+    exact = (np.arange(width) >= middle).astype(np.int32)[None].repeat(height, 0)
+    rough = (np.arange(width) >= middle + width // 20).astype(np.int32)[None].repeat(height, 0)
+    seen = []
+
+    def watched(image, masks, **options):
+        seen.append(image.shape[:2].numel())
+        return pamr(image, masks, **options)
+
+    monkeypatch.setattr(module, "REFINE_PIXELS", 3072)
+    monkeypatch.setattr(module, "pamr", watched)
+    refined = refine_segments(image, rough)
+    assert (refined.shape, refined.dtype) == (shape, np.int32)
+    assert 1000 < seen[0] <= 3072 or height == 1
+    if height > 1:
+        assert (refined != exact).mean() < 0.3 * (rough != exact).mean()
+
+
+def mean_iou(segments: np.ndarray, regions: np.ndarray) -> float:
+    """Mean IoU of the regions with the segments that match them best, one to one; one without a segment has 0."""
+    found, there = np.eye(segments.max() + 1)[segments.ravel()], np.eye(256)[regions.ravel()][:, np.unique(regions)]
+    both = there.T @ found
+    ious = both / (there.sum(0)[:, None] + found.sum(0) - both)
+    rows, columns = linear_sum_assignment(both, maximize=True)
+    return float(ious[rows, columns].sum() / len(ious))
+
+
+def test_segments_of_the_embedded_model():
+    """Scenes kept from training: segments resemble the objects, far more than the whole picture as one segment does."""
+    model = load_model("mini", device="cpu")
+    scenes = load_scenes("tune", 8)
+    with capture_features(model.pipe.unet) as recorder:
+        run_clean(model, encode_images(model, [s.image for s in scenes]), timestep=50)
+    features = recorder.features()
+    assert features.shape == (8, 96, 16, 16)
+    segments = [diffcut(one, size=s.label_map.shape) for one, s in zip(features, scenes, strict=True)]
+    floor = np.mean([mean_iou(np.zeros_like(s.label_map, np.int64), s.label_map) for s in scenes])
+    reached = np.mean([mean_iou(found, s.label_map) for found, s in zip(segments, scenes, strict=True)])
+    assert reached > 0.55
+    assert reached > floor + 0.15
+    assert 2 < np.mean([found.max() + 1 for found in segments]) < 6

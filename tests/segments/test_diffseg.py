@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from runpy import run_path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from region_maps import region_maps
+from scipy.optimize import linear_sum_assignment
+
+from seediff.errors import UserError
+from seediff.segments.aggregate import aggregate
+from seediff.segments.diffseg import anchor_positions, diffseg, merge, proposals, refined
+from seediff.segments.suppression import label
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+GOLDEN = SHARED / "golden" / "diffseg"
+PHOTOS = SHARED / "data" / "voc_val_dev" / "JPEGImages"
+
+
+def plain_kl(p: np.ndarray, others: np.ndarray) -> np.ndarray:
+    difference = np.log(np.maximum(p, 1e-12)) - np.log(np.maximum(others, 1e-12))
+    return ((p - others) * difference).sum(1) / 2
+
+
+def plain_proposals(rows: np.ndarray, num_points: int, thresholds: Sequence[float]) -> np.ndarray:
+    """Section 4 of the description, pair by pair in float64."""
+    side = round(len(rows) ** 0.5)
+    step = (side - 1) // (num_points - 1)
+    start = (side - 1 - step * (num_points - 1)) // 2
+    grid = [(start + step * i) * side + start + step * j for i in range(num_points) for j in range(num_points)]
+    found = np.stack([rows[plain_kl(rows[a], rows) < thresholds[0]].mean(0) for a in grid])
+    for threshold in thresholds[1:]:
+        matched: set[int] = set()
+        merged = []
+        for i, one in enumerate(found):
+            if i not in matched:
+                near = plain_kl(one, found) < threshold
+                matched |= set(near.nonzero()[0])
+                merged.append(found[near].mean(0))
+        found = np.stack(merged)
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows() -> torch.Tensor:
+    return aggregate(region_maps(16, seed=1), 16)
+
+
+CASES = [(16, (1.0,)), (8, (1.0, 1.0, 1.0)), (5, (0.3, 0.6, 0.9)), (16, (0.8, 0.5)), (2, (1.5, 0.2)), (7, (1e-9, 1.0)), (6, (30.0, 1.0))]
+
+
+@pytest.mark.parametrize(("num_points", "thresholds"), CASES)
+def test_equals_the_plain_reference(rows: torch.Tensor, num_points: int, thresholds: tuple[float, ...]):
+    expected = plain_proposals(rows.double().numpy(), num_points, thresholds)
+    found = proposals(rows, num_points, thresholds)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-11)
+
+    segments = label(diffseg(rows, num_points=num_points, kl_thresholds=thresholds), (50, 30))
+    best = F.interpolate(torch.from_numpy(expected).view(1, -1, 16, 16), (50, 30), mode="bilinear")[0].argmax(0)
+    assert (segments.numpy() == np.unique(best, return_inverse=True)[1].reshape(50, 30)).mean() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("latent_side", "num_points", "line"),
+    [
+        (64, 16, range(1, 62, 4)),
+        (64, 8, range(0, 64, 9)),
+        (64, 24, range(8, 55, 2)),
+        (64, 32, range(0, 63, 2)),
+        (64, 33, range(15, 48)),
+        (64, 64, range(64)),
+        (64, 2, (0, 63)),
+        (32, 16, range(0, 31, 2)),
+        (96, 16, range(2, 93, 6)),
+    ],
+)
+def test_the_grid_of_the_original_at_any_side(latent_side: int, num_points: int, line: Sequence[int]):
+    expected = [i * latent_side + j for i in line for j in line]
+    assert anchor_positions(latent_side, num_points).tolist() == expected
+
+
+def test_absorbed_proposals_still_count_in_later_means():
+    """A chain 0 – 1 – 2 in which 0 and 2 are far apart, and 2 comes before 1 ends: 1 is in the means of both."""
+    chain = torch.tensor([[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]], dtype=torch.float64)
+    found = merge(chain, 0.3)
+    torch.testing.assert_close(found, torch.stack([chain[:2].mean(0), chain[1:].mean(0)]))
+
+
+def test_every_round_merges_or_keeps(rows: torch.Tensor):
+    counts = [len(proposals(rows, 16, (1.0,) * n)) for n in (1, 2, 3, 4)]
+    assert counts[0] == 256
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_refinement_begins_at_the_proposals_and_keeps_their_order(rows: torch.Tensor):
+    found = proposals(rows, 8, (1.0,) * 3)
+    better = refined(rows, found)
+    assert better.shape == found.shape
+    overlap = found.float() @ better.float().T
+    assert torch.equal(overlap.argmax(0), torch.arange(len(found)))
+
+
+def test_ids_are_consecutive_and_cover_every_pixel(rows: torch.Tensor):
+    segments = label(diffseg(rows), (37, 61))
+    assert segments.shape == (37, 61)
+    assert segments.dtype == torch.int32
+    assert segments.unique().tolist() == list(range(int(segments.max()) + 1))
+
+
+def test_bytes_do_not_depend_on_threads():
+    maps = region_maps(24, seed=2)
+
+    def everything() -> tuple[torch.Tensor, ...]:
+        rows = aggregate(maps, 24)
+        found = [diffseg(rows, num_points=8, kl_thresholds=(0.7,) * 3, refine=refine) for refine in (False, True)]
+        return *(label(one, (200, 150)) for one in found), *found
+
+    expected = everything()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert all(torch.equal(a, b) for a, b in zip(everything(), expected, strict=True))
+    finally:
+        torch.set_num_threads(threads)
+    assert expected[0].max() > 2
+
+
+@pytest.mark.parametrize("num_points", [1, 17])
+def test_a_grid_that_does_not_fit(rows: torch.Tensor, num_points: int):
+    with pytest.raises(UserError, match=f"^num_points = {num_points} must be from 2 to 16, the side of the latents$"):
+        diffseg(rows, num_points=num_points)
+
+
+# The original program's label maps.
+
+
+def golden_cases() -> Iterator[str]:
+    """Names, those of one image side by side so that its attention is made once."""
+    if GOLDEN.exists():
+        expected = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))
+        yield from sorted(expected, key=lambda name: expected[name]["image"])
+
+
+@lru_cache(maxsize=1)
+def original_input(image: str, seed: int) -> dict[int, torch.Tensor]:
+    attention = run_path(str(GOLDEN / "make_inputs.py"))["attention"](PHOTOS / f"{image}.jpg", seed)
+    return {side: torch.from_numpy(maps.mean((0, 1))).float() for side, maps in attention.items()}
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
+@pytest.mark.parametrize("name", list(golden_cases()) or [""])
+def test_agrees_with_the_original_program(name: str):
+    case = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))[name]
+    maps = original_input(case["image"], case["seed"])
+    rows = aggregate(maps, 64, tuple(case["weight_ratio"]) if case["weight_ratio"] else "proportional")
+    maps = diffseg(rows, num_points=case["num_points"], kl_thresholds=case["kl_threshold"], refine=case["refine"])
+    found = label(maps, (512, 512)).numpy()
+    original = np.asarray(Image.open(GOLDEN / f"{name}.png"))
+    pairs = np.bincount(found.ravel() * 256 + original.ravel(), minlength=256 * (found.max() + 1)).reshape(-1, 256)
+    agreement = pairs[linear_sum_assignment(pairs, maximize=True)].sum() / found.size
+    assert found.max() + 1 == case["used"]
+    assert agreement >= (0.99 if case["refine"] else 0.999), f"{agreement:.5f}"

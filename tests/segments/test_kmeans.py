@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+from region_maps import region_maps
+
+from seediff.errors import UserError
+from seediff.segments.aggregate import aggregate
+from seediff.segments.kmeans import kmeans, kmeans_proposals
+from seediff.segments.make import kmeans as module
+from seediff.segments.suppression import label
+
+
+def plain_lloyd(rows: np.ndarray, centres: np.ndarray, iterations: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """Lloyd in float64 until no label changes; no cluster may become empty."""
+    labels = np.full(len(rows), -1)
+    for _ in range(iterations):
+        nearest = np.stack([((rows - c) ** 2).sum(1) for c in centres]).argmin(0)
+        if (nearest == labels).all():
+            break
+        labels = nearest
+        centres = np.stack([rows[labels == c].mean(0) for c in range(len(centres))])
+    return labels, centres
+
+
+def inertia(rows: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> float:
+    return float((rows.double() - centres[labels]).square().sum())
+
+
+@pytest.fixture(scope="module")
+def rows() -> torch.Tensor:
+    return aggregate(region_maps(16, seed=1), 16)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 13])
+def test_equals_plain_lloyd_from_given_centres(rows: torch.Tensor, k: int):
+    initial = rows[torch.linspace(0, len(rows) - 1, k).long()]
+    expected, means = plain_lloyd(rows.double().numpy(), initial.double().numpy())
+    labels, centres = kmeans(rows, k, initial=initial, tolerance=0)
+    assert (labels.numpy() == expected).all()
+    np.testing.assert_allclose(centres.numpy(), means, rtol=1e-6, atol=1e-11)
+
+
+@given(st.integers(0, 1000), st.integers(1, 8), st.integers(1, 4))
+@settings(PATIENT, max_examples=40)
+def test_a_fixed_point_of_any_values(seed: int, k: int, columns: int):
+    values = torch.randn(40, columns, generator=torch.Generator().manual_seed(seed)) * 100
+    before = values.clone()
+    labels, centres = kmeans(values, k, seed=seed, tolerance=0)
+    assert sorted(labels.unique().tolist()) == list(range(k))  # distinct rows leave no cluster empty
+    distances = (values.double()[:, None] - centres).square().sum(2)
+    assert (distances.gather(1, labels[:, None]) <= distances.min(1, keepdim=True).values + 1e-6).all()
+    means = torch.stack([values[labels == c].double().mean(0) for c in range(k)])
+    torch.testing.assert_close(centres, means, rtol=1e-6, atol=1e-6)
+    assert torch.equal(values, before)
+
+
+def test_tolerance_and_iterations_stop_early():
+    values = torch.rand(400, 3, generator=torch.Generator().manual_seed(0))
+    best = inertia(values, *kmeans(values, 8, tolerance=0))
+    for early in (kmeans(values, 8, tolerance=0.05), kmeans(values, 8, max_iterations=1, tolerance=0)):
+        means = torch.stack([values[early[0] == c].double().mean(0) for c in range(8)])
+        torch.testing.assert_close(early[1], means)
+        assert best < inertia(values, *early)
+
+
+def test_seeds_are_spread_and_repeatable():
+    """Four far groups of unequal size: k-means++ finds all of them, whatever the seed."""
+    generator = torch.Generator().manual_seed(0)
+    groups = torch.tensor([0] * 100 + [1] * 20 + [2] * 5 + [3] * 2)
+    values = torch.eye(4)[groups] * 50 + torch.randn(len(groups), 4, generator=generator)
+    for seed in range(20):
+        labels, centres = kmeans(values, 4, seed=seed)
+        assert all(len(labels[groups == g].unique()) == 1 for g in range(4))
+        assert len(labels.unique()) == 4
+        again = kmeans(values, 4, seed=seed)
+        assert torch.equal(labels, again[0])
+        assert torch.equal(centres, again[1])
+    firsts = {module._plus_plus(values, 4, seed)[0] for seed in range(20)}
+    assert len(firsts) > 5
+
+
+def test_a_row_between_two_centres_goes_where_float64_puts_it():
+    """Rows on the plane between two centres, moved off it by less than float32 products can tell."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.rand(2, 300, generator=generator)
+    across = centres[1] - centres[0]
+    along = torch.rand(500, 300, generator=generator)
+    along -= (along @ across)[:, None] * across / across.square().sum()
+    values = centres.mean(0) + along + 1e-8 * torch.randn(500, 1, generator=generator) * across
+    exact = (values.double()[:, None] - centres.double()).square().sum(2)
+    expected = exact.argmin(1)
+    plain_float32 = (centres.square().sum(1) / 2 - values @ centres.T).argmin(1)
+    assert (plain_float32 != expected).sum() > 10  # or this would test nothing
+    found, slack = module._nearest(values, module._squares(values), centres.double(), torch.arange(500))
+    clear = (exact[:, 0] - exact[:, 1]).abs() > 1e-13
+    assert clear.sum() > 450
+    assert torch.equal(found[clear], expected[clear])
+    assert (slack <= (exact.amax(1).sqrt() - exact.amin(1).sqrt())).all()
+
+
+def test_an_empty_cluster_takes_the_farthest_row():
+    values = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
+    initial = torch.tensor([[1.0], [100.0], [1000.0]])
+    labels, centres = kmeans(values, 3, initial=initial)
+    assert labels[3] == 1
+    assert len(labels.unique()) == 3
+    assert centres[labels[3]] == 10
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_rows_that_are_all_equal(k: int):
+    labels, centres = kmeans(torch.full((6, 4), 0.25), k)
+    assert (labels == 0).all()
+    torch.testing.assert_close(centres, torch.full((k, 4), 0.25, dtype=torch.float64))
+
+
+def test_fewer_distinct_rows_than_clusters():
+    values = torch.tensor([[0.0], [0.0], [4.0], [4.0], [4.0]])
+    labels, centres = kmeans(values, 4, seed=1)
+    assert torch.equal(centres[labels], values.double())
+
+
+def test_as_many_clusters_as_positions():
+    values = torch.arange(9.0)[:, None]
+    labels, centres = kmeans(values, 9)
+    assert torch.equal(centres[labels], values.double())
+
+
+def test_bytes_do_not_depend_on_threads_or_place(rows: torch.Tensor):
+    threads = torch.get_num_threads()
+    expected = kmeans(rows, 6, seed=2), kmeans_proposals(rows, 6, seed=2)
+    try:
+        for count, misaligned in ((2, 1), (3, 3)):
+            torch.set_num_threads(count)
+            elsewhere = torch.empty(rows.numel() + misaligned)[misaligned:].view_as(rows).copy_(rows)
+            labels, centres = kmeans(elsewhere, 6, seed=2)
+            assert torch.equal(labels, expected[0][0])
+            assert torch.equal(centres, expected[0][1])
+            assert torch.equal(kmeans_proposals(elsewhere, 6, seed=2), expected[1])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
+    labels, _ = kmeans(rows, 6, seed=0)
+    segments = label(kmeans_proposals(rows, 6, seed=0), (64, 48))
+    assert segments.shape == (64, 48)
+    assert segments.dtype == torch.int32
+    assert segments.unique().tolist() == list(range(6))
+    same = label(kmeans_proposals(rows, 6, seed=0), (16, 16))
+    assert torch.equal(same.flatten().long(), labels)
+
+
+@pytest.mark.parametrize("k", [0, -1, 257])
+def test_more_clusters_than_positions_is_an_error(rows: torch.Tensor, k: int):
+    with pytest.raises(UserError, match=f"^k = {k} must be from 1 to 256, the number of positions$"):
+        kmeans_proposals(rows, k)
+
+
+def test_centres_of_another_shape_are_an_error(rows: torch.Tensor):
+    with pytest.raises(ValueError, match="initial must be"):
+        kmeans(rows, 3, initial=rows[:2])

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seediff.attention.maps import AttentionMaps
+from seediff.errors import UserError
+from seediff.segments.naming import check_names, name_maps, name_photos, name_segments, split_prompts
+
+
+def quadrants(side: int = 16) -> np.ndarray:
+    """Four segments, one a quarter."""
+    half = np.arange(side) * 2 // side
+    return (half[:, None] * 2 + half).astype(np.int32)
+
+
+def test_each_segment_takes_the_word_that_is_brightest_in_it():
+    label_map = quadrants()
+    maps = torch.zeros(2, 8, 8)
+    maps[0, :4, :4], maps[1, 4:, 4:], maps[1, :4, 4:] = 1, 0.8, 0.3
+    found = name_segments(label_map, maps, ["dog", "cat"], threshold=0.5)
+    assert [one.name for one in found] == ["dog", None, None, "cat"]
+    assert found[0].score == pytest.approx(1, abs=0.15)  # bilinear edges
+    assert found[1].score == pytest.approx(0.3, abs=0.15)
+
+
+def test_majority_counts_pixels_and_mean_weighs_them():
+    label_map = np.zeros((10, 10), np.int32)
+    maps = torch.zeros(2, 10, 10)
+    maps[0], maps[1, :, :3] = 0.2, 1.0
+    assert name_segments(label_map, maps, ["wide", "bright"])[0].name == "bright"
+    assert name_segments(label_map, maps, ["wide", "bright"], vote="majority")[0].name == "wide"
+
+
+@given(seed=st.integers(0, 2**32 - 1), vote=st.sampled_from(["mean", "majority"]))
+def test_against_a_plain_reference(seed, vote):
+    rng = np.random.default_rng(seed)
+    label_map = rng.integers(-1, 5, (12, 9)).astype(np.int32)
+    maps = torch.from_numpy(rng.random((3, 12, 9), np.float32))
+    found = name_segments(label_map, maps, ["a", "b", "c"], vote=vote, threshold=0.4)
+    assert len(found) == label_map.max() + 1
+    for segment, one in enumerate(found):
+        inside = label_map == segment
+        if not inside.any():
+            assert one.name is None
+            continue
+        means = [float(m[inside].double().mean()) for m in maps]
+        counts = np.bincount(maps.argmax(0).numpy()[inside], minlength=3)
+        best = int(np.argmax(counts if vote == "majority" else means))
+        assert one.score == pytest.approx(means[best], abs=1e-6)
+        assert one.name == (["a", "b", "c"][best] if means[best] >= 0.4 else None)
+
+
+def test_words_are_looked_up_at_three_levels():
+    cross = {side: torch.rand(side * side, 4) for side in (16, 8, 4)}
+    maps = AttentionMaps({}, cross, 16, {"dog": (1,), "cat": (2, 3)}, "")
+    found = name_maps(maps, ["dog", "cat"])
+    assert found.shape == (2, 16, 16)
+    assert 0 <= found.min() <= found.max() < 1
+    scaled = AttentionMaps({}, {side: one * torch.tensor([1.0, 5.0, 1.0, 1.0]) for side, one in cross.items()}, 16, maps.words, "")
+    torch.testing.assert_close(name_maps(scaled, ["dog", "cat"]), found)
+    flat = AttentionMaps({}, {8: torch.full((64, 4), 0.3)}, 16, maps.words, "")
+    torch.testing.assert_close(name_maps(flat, ["dog"]), torch.full((1, 8, 8), 0.5))
+    with pytest.raises(UserError, match="L/2, L/4"):
+        name_maps(AttentionMaps({}, {2: torch.rand(4, 4)}, 16, maps.words, ""), ["dog"])
+
+
+def test_as_few_sentences_as_hold_all_words(sd1_model, mini_model):
+    names = [f"name{i}" for i in range(40)]
+    sentences = split_prompts(mini_model.pipe.tokenizer, ["dog", "cat", "bus"])
+    assert sentences == [("a photo of a dog, a cat and a bus", ("dog", "cat", "bus"))]
+    several = split_prompts(sd1_model.pipe.tokenizer, names)
+    assert len(several) > 1
+    assert [name for _, group in several for name in group] == names
+    assert max(len(group) for _, group in several) - min(len(group) for _, group in several) <= 1
+    with pytest.raises(UserError, match="cut off"):
+        split_prompts(mini_model.pipe.tokenizer, ["x" * 200])
+    assert split_prompts(mini_model.pipe.tokenizer, []) == []
+
+
+def test_words_that_the_model_cannot_know(mini_model, sd1_model):
+    check_names(sd1_model, ["anything at all"])
+    with pytest.raises(UserError, match="does not know 'zebra'; it knows: aeroplane"):
+        check_names(mini_model, ["dog", "zebra"])
+
+
+def test_the_embedded_model_names_objects():
+    """On held-out scenes, with exact masks as segments: the class word wins over words that are not there."""
+    from seediff.mini.world.packaged import load_scenes
+    from seediff.mini.world.scene import CLASS_IDS
+    from seediff.models.registry import load_model
+
+    model = load_model("mini", device="cpu")
+    right = total = 0
+    for scene in load_scenes("tune", 12):
+        ids = np.unique(scene.label_map)
+        segments = np.searchsorted(ids, scene.label_map).astype(np.int32)
+        words = tuple(dict.fromkeys((*scene.classes, "bus", "sheep", "sofa")))
+        options = {"fit": "resize", "size": None, "timestep": 300, "vote": "mean", "threshold": 0.0}
+        (named,) = name_photos(model, [scene.image], [segments], [words], **options)
+        truth = {CLASS_IDS[name]: name for name in scene.classes}
+        total += len(ids) - 1
+        right += sum(named[i].name == truth.get(int(value)) for i, value in enumerate(ids) if value)
+    assert right / total > 0.6

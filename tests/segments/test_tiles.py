@@ -1,0 +1,246 @@
+"""Segments of overlapping windows put together again, against photographs whose segments are known."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENT
+from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.optimize import linear_sum_assignment
+
+from seediff.attention.fit import Window, windows
+from seediff.segments.make import suppression, tiles
+from seediff.segments.suppression import label
+from seediff.segments.tiles import merge_labels, merge_proposals
+
+SIDE = 24  # positions
+
+
+def known_segments(height: int, width: int, seed: int) -> np.ndarray:
+    """(H, W) ids: sky, ground, and discs of between a quarter and a half of the shorter side, which do not touch."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    short = min(height, width)
+    truth = (y > height * 0.45 + 0.1 * short * np.sin(x / short * 3)).astype(int)
+    free = np.ones((height, width), bool)
+    for _ in range(200):
+        radius = short * rng.uniform(0.13, 0.25)
+        distance = np.hypot(y - rng.uniform(0, height), x - rng.uniform(0, width))
+        if free[distance <= radius].all():
+            truth[distance <= radius] = truth.max() + 1
+            free[distance <= radius * 1.3] = False
+    return truth
+
+
+def seen_in(truth: np.ndarray, window: Window, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a method might make of a window: proposals (P, L, L), each spread a little over the rest, and labels (L, L); in any order."""
+    part = torch.from_numpy(truth[window.slices])
+    shares = torch.stack([(part == i).double() for i in part.unique()])
+    shares = F.interpolate(shares[None], (SIDE, SIDE), mode="area")[0]
+    shares = shares[shares.sum((1, 2)) > 3]  # a few positions of something are overlooked
+    shares = shares[torch.randperm(len(shares), generator=torch.Generator().manual_seed(seed))]
+    soft = F.avg_pool2d(F.pad(shares[None], [1] * 4, mode="replicate"), 3, 1)[0] + 0.003
+    return (soft / soft.sum((1, 2), keepdim=True)).float(), shares.argmax(0)
+
+
+def agreement(truth: np.ndarray, found: np.ndarray) -> float:
+    """Share of pixels under the best one-to-one matching."""
+    table = np.zeros((truth.max() + 1, found.max() + 1))
+    np.add.at(table, (truth, found), 1)
+    return table[linear_sum_assignment(-table)].sum() / truth.size
+
+
+def inside(truth: np.ndarray) -> np.ndarray:
+    """Pixels that are more than two positions away from another segment. Discs that the border cuts may have none."""
+    size = 2 * round(2.2 * min(truth.shape) / SIDE) + 1
+    return maximum_filter(truth, size) == minimum_filter(truth, size)
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (96, 144), (171, 128), (64, 640), (500, 70), (15, 31)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_known_segments_come_back_whole(shape, seed):
+    truth = known_segments(shape[0], shape[1], seed)
+    cover = windows(shape[0], shape[1], "tile")
+    seen = [seen_in(truth, window, n) for n, window in enumerate(cover)]
+    by_divergence = merge_proposals(cover, [soft for soft, _ in seen], shape, kl_threshold=0.9)
+    by_vote = merge_labels(cover, [hard for _, hard in seen], shape)
+    assert agreement(truth, by_vote) > 0.95
+    for found in (by_divergence, by_vote):
+        assert found.dtype == np.int32
+        assert found.max() == truth.max()
+        assert set(np.unique(found)) == set(range(found.max() + 1))
+        # Well inside each segment there is one id, and no other segment has it. Edges of proposals are another matter: the smaller
+        # a segment, the higher its distribution, and the farther it reaches over its neighbours.
+        pairs = np.unique(np.stack([truth[inside(truth)], found[inside(truth)]]), axis=1)
+        assert pairs.shape[1] == len(set(pairs[0])) == len(set(pairs[1]))
+
+
+def random_maps(count: int, seed: int, side: int = SIDE) -> torch.Tensor:
+    """(P, L, L) smooth distributions that have nothing to do with one another."""
+    coarse = torch.rand(1, count, 5, 5, generator=torch.Generator().manual_seed(seed)) ** 4
+    maps = F.interpolate(coarse, (side, side), mode="bilinear")[0] + 1e-3
+    return maps / maps.sum((1, 2), keepdim=True)
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (51, 77), (9, 9), (12, 40)])
+def test_one_window_is_plain_non_maximum_suppression(shape):
+    maps = random_maps(6, 0)
+    whole = Window(0, 0, *shape)
+    np.testing.assert_array_equal(merge_proposals([whole], [maps], shape, kl_threshold=1), label(maps, shape).numpy())
+    hard = maps.argmax(0)
+    np.testing.assert_array_equal(merge_labels([whole], [hard], shape), label(F.one_hot(hard, 6).permute(2, 0, 1), shape).numpy())
+
+
+def test_outside_a_crop_nothing_is_segmented():
+    crop = windows(40, 64, "crop")
+    found = merge_proposals(crop, [random_maps(4, 0).double()], (40, 64), kl_threshold=1)
+    assert (found[:, 12:52] >= 0).all()
+    assert (found[:, :12] == -1).all()
+    assert (found[:, 52:] == -1).all()
+
+
+def plain_links(windows_, maps, threshold):
+    """The pairs of two neighbouring windows that are one segment, from the definition: float64, a loop over pairs.
+
+    For windows whose overlap is a whole number of positions in both, so that the points are the positions."""
+    step = windows_[0].width // SIDE
+    shift = (windows_[1].left - windows_[0].left) // step
+    p, q = (m.double().numpy()[:, :, s] for m, s in zip(maps, (slice(shift, None), slice(None, SIDE - shift)), strict=True))
+    there = [[(m.argmax(0) == i).mean() >= 0.01 for i in range(len(m))] for m in (p, q)]
+    distance = np.full((len(p), len(q)), np.inf)
+    for i, one in enumerate(p):
+        for j, other in enumerate(q):
+            if there[0][i] and there[1][j]:
+                a, b = one / one.sum(), other / other.sum()
+                distance[i, j] = ((a - b) * np.log(a / b)).sum() / 2
+    pairs = {(i, int(distance[i].argmin())) for i in range(len(p))} & {(int(distance[:, j].argmin()), j) for j in range(len(q))}
+    return {(i, j) for i, j in pairs if distance[i, j] < threshold}
+
+
+@settings(PATIENT, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 7), st.integers(1, 7), st.sampled_from([4, 8, 12]), st.floats(0.2, 3))
+def test_links_equal_the_definition(seed, first, second, shift, threshold):
+    """Where only one window is, its segments have the ids that the definition links."""
+    pixels = 2 * SIDE
+    cover = [Window(0, 0, pixels, pixels), Window(0, 2 * shift, pixels, pixels)]
+    maps = [random_maps(first, seed), random_maps(second, seed + 1)]
+    # The second window sees half of what the first sees, so that some links exist.
+    maps[1][: min(first, second), :, : SIDE - shift] = maps[0][: min(first, second), :, shift:] * (1 + maps[1][:1, :, : SIDE - shift])
+    maps[1] /= maps[1].sum((1, 2), keepdim=True)
+    expected = plain_links(cover, maps, threshold)
+    found = merge_proposals(cover, maps, (pixels, pixels + 2 * shift), kl_threshold=threshold)
+    ids = []
+    for window, own, alone in zip(cover, maps, (slice(None, 2 * shift), slice(-2 * shift, None)), strict=True):
+        winner = F.interpolate(own[None], (pixels, pixels), mode="bilinear")[0].argmax(0).numpy()
+        here = found[window.slices][:, alone]
+        ids.append({i: set(here[winner[:, alone] == i]) for i in range(len(own))})
+        assert all(len(s) <= 1 for s in ids[-1].values())
+    for i, one in ids[0].items():
+        for j, other in ids[1].items():
+            if one and other:
+                assert (one == other) == ((i, j) in expected)
+
+
+def links_of(merge: Any, **options: Any) -> Any:
+    """The function that decides which segments of two windows are one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "_merge", lambda windows_, maps, shape, links: links)
+        return merge([], [], (8, 8), **options)
+
+
+@settings(PATIENT, max_examples=50)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9), st.floats(0.1, 50))
+def test_a_segment_is_joined_with_one_at_most(seed, first, second, threshold):
+    """So two segments of one window are never joined, through however many others."""
+    p, q = random_maps(first, seed).flatten(1).double(), random_maps(second, seed + 1).flatten(1).double()
+    for links, least in ((links_of(merge_proposals, kl_threshold=threshold), tiles.PRESENT), (links_of(merge_labels), 1e-9)):
+        pairs = links(p, q)
+        assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
+        assert sorted(links(p, p)) == [(i, i) for i in range(first) if (p.argmax(0) == i).double().mean() >= least]
+
+
+def test_no_seam_where_windows_agree():
+    """A horizon that every window sees at the same height stays straight; nothing happens at the windows' borders."""
+    height, width = 64, 256
+    cover = windows(height, width, "tile")
+    y = torch.linspace(0, 1, SIDE)[:, None].expand(SIDE, SIDE)
+    maps = []
+    for number in range(len(cover)):
+        two = torch.stack([torch.sigmoid((0.45 - y) * 8), torch.sigmoid((y - 0.45) * 8)])
+        two = two / two.sum((1, 2), keepdim=True) if number % 2 else (two / two.sum((1, 2), keepdim=True)).flip(0)
+        maps.append(two)
+    found = merge_proposals(cover, maps, (height, width), kl_threshold=0.5)
+    assert found.max() == 1
+    assert (found == found[:, :1]).all()
+
+
+def test_edges_pass_gradually_from_one_window_to_the_next():
+    """Two windows that put a horizon at different heights: in the overlap it slopes from one to the other, without a jump."""
+    height, width = 96, 144
+    cover = windows(height, width, "tile")
+    y = torch.linspace(0, 1, SIDE)[:, None].expand(SIDE, SIDE)
+    maps = [torch.stack([torch.sigmoid((at - y) * 6), torch.sigmoid((y - at) * 6)]) for at in (0.4, 0.6)]
+    found = merge_proposals(cover, [m / m.sum((1, 2), keepdim=True) for m in maps], (height, width), kl_threshold=2)
+    assert found.max() == 1
+    horizon = (found == found[0, 0]).sum(0)
+    assert horizon[0] < horizon[-1]
+    steps = [b - a for a, b in pairwise(horizon.tolist())]
+    assert min(steps) >= 0
+    assert max(steps) <= 2
+
+
+def test_every_window_counts_alike():
+    """However high its maps are: only their shares among themselves matter."""
+    cover = windows(40, 90, "tile")
+    maps = [random_maps(4, n) for n in range(len(cover))]
+    found = merge_proposals(cover, maps, (40, 90), kl_threshold=0.5)
+    np.testing.assert_array_equal(merge_proposals(cover, [maps[0] * 64, *maps[1:]], (40, 90), kl_threshold=0.5), found)
+
+
+def test_order_of_proposals_changes_only_ids():
+    truth = known_segments(64, 160, 5)
+    cover = windows(64, 160, "tile")
+    maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
+    one = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
+    other = merge_proposals(cover, [m.flip(0) for m in maps], truth.shape, kl_threshold=0.9)
+    assert agreement(one, other) == 1
+
+
+def test_bands_and_threads_change_nothing(monkeypatch):
+    truth = known_segments(90, 200, 3)
+    cover = windows(90, 200, "tile")
+    maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
+    whole = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
+    monkeypatch.setattr(suppression, "CHUNK", 300)
+    torch.set_num_threads(2)
+    try:
+        np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_low_threshold_joins_nothing():
+    cover = windows(32, 48, "tile")
+    maps = [random_maps(3, 0), random_maps(3, 1)]
+    found = merge_proposals(cover, maps, (32, 48), kl_threshold=1e-9)
+    assert not set(found[:, :16].ravel()) & set(found[:, 32:].ravel())
+
+
+def test_labels_of_other_sides_and_windows_apart():
+    """Labels may be finer than positions; windows that do not overlap are put side by side."""
+    truth = known_segments(60, 90, 1)
+    cover = windows(60, 90, "tile")
+    found = merge_labels(cover, [torch.from_numpy(truth[w.slices]) for w in cover], truth.shape)
+    assert agreement(truth, found) == 1
+    apart = merge_labels([Window(0, 0, 8, 8), Window(0, 8, 8, 8)], [torch.zeros(4, 4, dtype=torch.int64)] * 2, (8, 16))
+    assert (apart[:, :8] == 0).all()
+    assert (apart[:, 8:] == 1).all()
+    with pytest.raises(ValueError, match="2 windows and segments of 1"):
+        merge_labels(cover, [torch.zeros(4, 4)], truth.shape)

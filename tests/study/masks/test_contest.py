@@ -1,0 +1,76 @@
+"""The contest is honest: who may try what."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from seediff.config.constants import MaskConfig
+from seediff.study.masks.contest import LAYERS, METHOD_NAMES, PAMR_WIDTHS, PAPER, SEED_LEVELS, Setting, contenders, grid, refinements
+
+
+def test_paper_constants_are_the_papers() -> None:
+    assert tuple(PAPER) == METHOD_NAMES
+    assert PAPER["seediff"].config == MaskConfig()
+    assert {s.config.beta for s in PAPER.values()} == {0.3}
+    assert {s.config.alpha for s in PAPER.values()} == {0.5}
+    assert PAPER["ca_sa"].config.tau == 4
+    assert [PAPER[m].config.expansion for m in ("caa", "cre", "ire")] == ["none", "parallel", "iterative"]
+    assert all(s.layers == "all" for s in PAPER.values())
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_every_grid_holds_the_papers_setting_once_and_no_soft_mask_twice(method: str) -> None:
+    settings = grid(method)
+    assert PAPER[method] in settings
+    assert len({s.without_refinement() for s in settings}) == len(settings)
+    assert all(s.config.method == PAPER[method].config.method for s in settings)
+
+
+def test_refinements_share_the_soft_mask() -> None:
+    tried = refinements(PAPER["seediff"])
+    assert len(tried) == 1 + len(PAMR_WIDTHS)
+    assert len({s.without_refinement() for s in tried}) == 1
+    assert [s.config.pamr for s in tried] == [False, True, True]
+
+
+def test_the_grids_are_of_the_size_that_the_text_says() -> None:
+    assert {method: len(grid(method)) for method in METHOD_NAMES} == {
+        "ca": 12, "ca_sa": 48, "caa": 12, "cre": 32, "ire": 96, "seediff": 96,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["ire", "seediff"])
+def test_seeds_may_come_from_every_level(method: str) -> None:
+    assert {s.config.seed_level for s in grid(method) if s.config.expand_levels == (4, 2, 1)} == set(SEED_LEVELS)
+
+
+def test_contenders_are_the_leaders_the_papers_and_the_best_of_every_value() -> None:
+    ranked = [(setting.with_config(pamr=False), 1 - i / 1000) for i, setting in enumerate(reversed(grid("seediff")))]
+    kept = contenders(ranked)
+    assert kept[0].without_refinement() == PAPER["seediff"]  # the last of all by rank
+    assert {s for s, _ in ranked[:4]} <= set(kept)
+    assert len(kept) < 20
+    for name in ("alpha", "expand_levels", "seed_level"):
+        for value in {getattr(s.config, name) for s, _ in ranked}:
+            first = next(s for s, _ in ranked if getattr(s.config, name) == value)
+            assert first in kept
+    assert {s.layers for s in kept} == set(LAYERS)
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_a_setting_survives_json(method: str) -> None:
+    for setting in grid(method):
+        for one in refinements(setting.with_config(beta=0.45)):
+            assert Setting.from_table(json.loads(json.dumps(one.table()))) == one
+    assert PAPER["seediff"].table() == {"method": "seediff", "mask": {}, "capture": {"layers": "all"}}
+
+
+def test_constants_name_only_what_the_method_uses() -> None:
+    assert Setting(MaskConfig(method="ca_sa")).constants() == {
+        "layers": "all", "beta": 0.3, "pamr": "scaled", "tau": 4, "self_level": 2, "seed_level": 4,
+    }  # fmt: skip
+    assert set(PAPER["caa"].constants()) == {"layers", "beta", "pamr", "levels"}
+    assert PAPER["seediff"].with_config(pamr_dilations=(1, 2)).constants()["pamr"] == "1 2"
+    assert PAPER["seediff"].with_config(pamr=False).constants()["pamr"] == "off"
