@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from items import item
 from scipy import ndimage
-from test_store import item
 
 
 def blobs(seed: int, shape=(64, 80), classes: int = 3, ignore: bool = False) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import blobs
-from test_store import item, names
+from items import item, names
 
 from seediff.dataset import native
 from seediff.dataset.merge import merge_datasets, renumbering, set_names

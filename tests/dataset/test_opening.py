@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from test_store import item
+from items import item
 from test_voc import blocks
 
 from seediff.dataset.formats.coco import export_coco

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from test_store import item
+from items import item
 
 from seediff.dataset import native
 from seediff.dataset.quality.duplicates import difference_hash

@@ -7,23 +7,15 @@ import time
 
 import numpy as np
 import pytest
+from items import item, names
 from PIL import Image
 
 from seediff.dataset import native
-from seediff.dataset.store import Item, MaskFile, check_classes, check_name, labels_of, mask_bytes, open_native, put_image, staged
+from seediff.dataset.store import Item, MaskFile, check_classes, check_name, labels_of, mask_bytes, open_native, put_image
 from seediff.errors import UserError
 from seediff.files.palette import voc_palette
+from seediff.files.staging import staged
 from seediff.run.collect import write_native
-
-
-def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
-    labels = np.zeros(shape, np.uint8) if labels is None else labels
-    image = np.arange(np.prod(shape) * 3).reshape(*shape, 3).astype(np.uint8)
-    return Item(name, native.encode_image(image, suffix), suffix, lambda: labels, row or {})
-
-
-def names(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def test_native_round_trip(tmp_path):

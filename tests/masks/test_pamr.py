@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
 
-from seediff.masks.make import pamr as refine
+from seediff.masks import pamr as refine
 from seediff.masks.pamr import PAPER_DILATIONS, affinity, pamr, scaled_dilations
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "pamr" / "expected.npz"

@@ -13,6 +13,7 @@ from seediff.errors import UserError
 from seediff.masks.pamr import pamr
 from seediff.mini.world.packaged import load_scenes
 from seediff.models.registry import load_model
+from seediff.segments import diffcut as module
 from seediff.segments.diffcut import (
     affinity,
     bipartition,
@@ -22,7 +23,6 @@ from seediff.segments.diffcut import (
     refine_segments,
     second_eigenvector,
 )
-from seediff.segments.make import diffcut as module
 from seediff.segments.suppression import label
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from region_maps import region_maps
 
+from seediff.segments import divergence
 from seediff.segments.aggregate import aggregate
 from seediff.segments.divergence import closer_than, kl_error, symmetric_kl
-from seediff.segments.make import divergence
 
 
 def plain_kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:

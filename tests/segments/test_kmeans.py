@@ -9,9 +9,9 @@ from patience import PATIENT
 from region_maps import region_maps
 
 from seediff.errors import UserError
+from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans, kmeans_proposals
-from seediff.segments.make import kmeans as module
 from seediff.segments.suppression import label
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from region_maps import region_maps
 
-from seediff.segments.make import sums
+from seediff.segments import sums
 from seediff.segments.sums import add_product, in_units, product_error, sums_of_members, whole_unit
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from torch.profiler import ProfilerActivity, profile
 
-from seediff.segments.make import suppression
+from seediff.segments import suppression
 from seediff.segments.suppression import label
 
 

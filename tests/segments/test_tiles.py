@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.optimize import linear_sum_assignment
 
 from seediff.attention.fit import Window, windows
-from seediff.segments.make import suppression, tiles
+from seediff.segments import suppression, tiles
 from seediff.segments.suppression import label
 from seediff.segments.tiles import merge_labels, merge_proposals
 

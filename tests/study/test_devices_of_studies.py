@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from seediff.study.masks.contest import PAPER
-from seediff.study.tables.definition import HeldOut, Source, sources, trained
-from seediff.study.tables.definition import drawn as sets
+from seediff.study.tables import drawn as sets
+from seediff.study.tables import sources, trained
+from seediff.study.tables.definition import HeldOut, Source
 from seediff.study.tables.drawn import SetConfig
 from seediff.study.tables.sources import Places
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from items import item, names
 from scipy import ndimage
-from test_store import item, names
 from test_voc import SHARED, blocks, some
 
 from seediff.dataset.formats.coco import as_coco, export_coco, from_coco, import_coco, instances, semantic

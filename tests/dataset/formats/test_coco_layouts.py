@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from items import item
 from PIL import Image
-from test_store import item
 
 from seediff.dataset.formats.coco import from_coco, import_coco
 from seediff.dataset.opening import open_dataset

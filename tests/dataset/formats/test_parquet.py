@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 from blobs import some
-from test_store import item
+from items import item
 
 from seediff.dataset.formats.packed import decode_label_map, unpack
 from seediff.dataset.formats.parquet import export_parquet, import_parquet

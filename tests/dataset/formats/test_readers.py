@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import blobs
+from items import item
 from PIL import Image
-from test_store import item
 
 from seediff.dataset.formats.coco import export_coco
 from seediff.dataset.formats.voc import export_voc

@@ -3,8 +3,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from items import item, names
 from PIL import Image
-from test_store import item, names
 
 from seediff.dataset.formats import voc
 from seediff.dataset.formats.voc import export_voc, import_voc

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from items import item
 from PIL import Image
-from test_store import item
 
 from seediff.dataset.formats.voc import export_voc, import_voc
 from seediff.dataset.opening import open_dataset

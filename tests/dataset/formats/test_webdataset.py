@@ -6,8 +6,8 @@ import tarfile
 import numpy as np
 import pytest
 from blobs import some
+from items import item
 from PIL import Image
-from test_store import item
 
 from seediff.dataset import native
 from seediff.dataset.formats import webdataset as shards

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import blobs, some
-from test_store import item, names
+from items import item, names
 
 from seediff.dataset.formats.yolo import as_yolo, export_yolo, from_yolo, import_yolo, mean_iou
 from seediff.dataset.shapes.objects import find_objects

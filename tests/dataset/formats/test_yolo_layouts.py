@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_store import item
+from items import item
 
 from seediff.dataset.formats.yolo import from_yolo, import_yolo, writing
 from seediff.dataset.opening import open_dataset

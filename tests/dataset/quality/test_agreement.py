@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from test_store import item
+from items import item
 
 from seediff.dataset.quality.agreement import agreement, check_segmenter
 from seediff.dataset.quality.select import Criteria, select_samples

@@ -11,7 +11,7 @@ from seediff.dataset.quality.check import Finding, check_dataset
 from seediff.dataset.quality.fix import fix_dataset
 from seediff.dataset.store import Item, open_native
 from seediff.errors import UserError
-from seediff.masks.make import make as masks
+from seediff.masks import make as masks
 from seediff.run.collect import write_native
 
 

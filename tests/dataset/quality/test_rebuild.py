@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_engine import fake_draw
-from test_store import item
+from items import item
 
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native

@@ -14,7 +14,8 @@ from seediff.dataset.store import Item, open_native
 from seediff.errors import UserError
 from seediff.mini.world.datasets import write_scene_set
 from seediff.models.fingerprint import data_fingerprint
-from seediff.study.tables.definition import HeldOut, Row, Source, Table, sources, trained
+from seediff.study.tables import sources, trained
+from seediff.study.tables.definition import HeldOut, Row, Source, Table
 from seediff.study.tables.drawn import SetConfig
 from seediff.study.tables.kept import open_kept
 from seediff.study.tables.results import write_table

@@ -25,7 +25,7 @@ from ...files.documents import read_toml
 from ...files.schema import checked
 from .drawn import SetConfig
 
-FOLDER = Path(__file__).parent.parent / "studies"
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,18 @@
+"""Samples for datasets of tests, and what lies in a folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seediff.dataset import native
+from seediff.dataset.store import Item
+
+
+def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
+    labels = np.zeros(shape, np.uint8) if labels is None else labels
+    image = np.arange(np.prod(shape) * 3).reshape(*shape, 3).astype(np.uint8)
+    return Item(name, native.encode_image(image, suffix), suffix, lambda: labels, row or {})
+
+
+def names(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
