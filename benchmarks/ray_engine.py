@@ -28,7 +28,7 @@ from seediff.files.outputs import write_atomic
 from seediff.run.engine import Engine, Job, Local, Timer, run_job
 from seediff.run.engine_ray import Ray
 from seediff.run.generate import generate
-from seediff.run.place import open_place
+from seediff.run.opening import open_place
 
 
 @dataclass(frozen=True, kw_only=True)

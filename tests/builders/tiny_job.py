@@ -18,7 +18,7 @@ from seediff.dataset.batches import BatchRecord, record_file
 from seediff.files.addresses import Out
 from seediff.files.outputs import write_atomic
 from seediff.run.engine import Engine, Job, Timer, run_job
-from seediff.run.place import open_place
+from seediff.run.opening import open_place
 from seediff.workers import Progress
 
 IMAGES = native.IMAGES

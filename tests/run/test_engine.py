@@ -21,7 +21,7 @@ from seediff.run.augment import augment
 from seediff.run.engine import Crew, Local, Task, Worker
 from seediff.run.generate import generate
 from seediff.run.mask import mask_photos
-from seediff.run.place import open_place
+from seediff.run.opening import open_place
 from seediff.run.segment import segment_photos
 from seediff.run.storage import Storage
 

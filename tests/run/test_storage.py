@@ -18,7 +18,7 @@ from seediff.dataset import native
 from seediff.dataset.batches import look_into
 from seediff.errors import UserError
 from seediff.files.addresses import Url, parse_out
-from seediff.run.place import describe_at, open_place
+from seediff.run.opening import describe_at, open_place
 from seediff.run.storage import Storage, StoredPlace
 
 

@@ -116,7 +116,7 @@ def augment(
     place, local = parse_place(out), engine == "local"
     others = chosen_engine(EngineOptions(engine, None if local else workers, address))
     if dry_run:
-        from ..run.place import describe_at
+        from ..run.opening import describe_at
 
         print(describe_at(place, chosen, lambda config, folder: describe(config, data, folder)))
         return

@@ -53,7 +53,7 @@ def generate(
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
     place, workers = parse_place(out), chosen_engine(engine)
     if dry_run:
-        from ..run.place import describe_at
+        from ..run.opening import describe_at
         from ..run.plan import describe
 
         print(describe_at(place, chosen, describe))

@@ -163,7 +163,7 @@ def segment(
         words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
     untuned = never_tuned("segment", settled, (line, file), tuned) if (settled.names or captions is not None) and not quiet else ""
     if dry_run:
-        from ..run.place import describe_at
+        from ..run.opening import describe_at
 
         print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, words=words, labels=labels)))
         say_never_tuned(untuned)
@@ -261,7 +261,7 @@ def mask(
     settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model", tuned=more)
     untuned = "" if quiet else never_tuned("mask", settled, (line, file), tuned)
     if dry_run:
-        from ..run.place import describe_at
+        from ..run.opening import describe_at
 
         print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, classes_of=classes_of)))
         say_never_tuned(untuned)

@@ -20,7 +20,7 @@ from ..study.tables.sources import Places
 from ..study.tables.trained import Watch, check, run_table
 from ..workers import Progress
 from .progress import show_progress
-from .study_tables import Options
+from .study_options import Options
 
 
 def run(name: str, options: Options) -> None:

@@ -32,7 +32,7 @@ from ..files.outputs import link_inside, make_folders, write_atomic
 from ..prompts.specs import sample_seed
 from ..workers import Progress, in_order
 from .engine import Engine, Job, Timer, run_job
-from .place import open_place
+from .opening import open_place
 
 TRAIN = "train"
 MAX_ADDED = 10_000_000

@@ -24,7 +24,8 @@ from ..devices import cpu_threads
 from ..errors import UserError, first_line
 from ..files.addresses import Url
 from .engine import Crew, Done, Engine, Job, Task, Worker
-from .place import Place, open_place
+from .opening import open_place
+from .place import Place
 
 AHEAD = 2
 """Batches that a worker has been given at a time: the next one lies ready when it ends one, and few must be done again when it dies."""

@@ -20,7 +20,7 @@ from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
 from .model_files import check_files
-from .place import open_place
+from .opening import open_place
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.

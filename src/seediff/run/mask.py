@@ -22,8 +22,8 @@ from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
 from .model_files import check_files
+from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
-from .place import open_place
 from .plan import attention_line
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 

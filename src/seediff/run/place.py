@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ..config.base import Config
-from ..dataset import batches as run_folder
+from ..dataset import batches
 from ..dataset.batches import BatchRecord
 from ..errors import UserError
-from ..files.addresses import Out, Url, parse_out
+from ..files.addresses import Out
 from ..files.locking import LOCK
 
 
@@ -29,7 +28,7 @@ class Place:
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other runs away meanwhile. Raises UserError when one is at work, or when nothing can be written."""
-        return run_folder.open_run(self.folder)
+        return batches.open_run(self.folder)
 
     def seen_by_workers(self) -> None:
         """Raise UserError when a process on another machine, which calls this during a run, does not see the same output."""
@@ -40,16 +39,16 @@ class Place:
             )
 
     def read_record(self, number: int) -> BatchRecord | None:
-        """As `run_folder.read_record`."""
-        return run_folder.read_record(self.folder, number)
+        """As `batches.read_record`."""
+        return batches.read_record(self.folder, number)
 
     def discard_unfinished(self) -> None:
-        """As `run_folder.discard_unfinished`."""
-        run_folder.discard_unfinished(self.folder)
+        """As `batches.discard_unfinished`."""
+        batches.discard_unfinished(self.folder)
 
     def make_room(self, folders: Sequence[str]) -> None:
-        """As `run_folder.make_room`."""
-        run_folder.make_room(self.folder, folders)
+        """As `batches.make_room`."""
+        batches.make_room(self.folder, folders)
 
     def make_scratch(self, folders: Sequence[str]) -> None:
         """In a worker's process: make the folders to write to, where that is not done by `make_room`."""
@@ -68,32 +67,9 @@ class Place:
         """Have the files about the whole output, written to the folder, in the output, `last_file` after all others."""
 
     def remove_records(self) -> None:
-        """As `run_folder.remove_records`."""
-        run_folder.remove_records(self.folder)
+        """As `batches.remove_records`."""
+        batches.remove_records(self.folder)
 
     def told(self, text: str) -> str:
         """A text about the folder as one about the output."""
         return text
-
-
-@contextmanager
-def open_place(out: Out | str) -> Iterator[Place]:
-    """The place that a user means by a path, or by a URL such as s3://bucket/name. Raises UserError, also for what happens within."""
-    from .storage import StoredPlace
-
-    out = parse_out(out)
-    if not isinstance(out, Url):
-        yield Place(out)
-        return
-    with StoredPlace.opened(out) as place:
-        try:
-            yield place
-        except UserError as error:
-            raise UserError(place.told(str(error))) from error
-
-
-def describe_at(out: Out, config: Config, describe: Callable[[Config, Path], str]) -> str:
-    """What describe(configuration, folder) says of an output, for --dry-run."""
-    with open_place(out) as place:
-        place.fetch(config.last_file)
-        return place.told(describe(config, place.folder))

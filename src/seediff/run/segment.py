@@ -26,8 +26,8 @@ from ..models.fingerprint import model_fingerprint
 from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
+from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
-from .place import open_place
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from ..dataset import batches as run_folder
-from ..dataset import native
+from ..dataset import batches, native
 from ..dataset.batches import BATCHES, DATA, BatchRecord
 from ..errors import UserError, first_line
 from ..files.addresses import Url
@@ -149,7 +148,7 @@ class StoredPlace(Place):
         self.storage.read(LOCK)
 
     def read_record(self, number: int) -> BatchRecord | None:
-        return run_folder.read_record(self.folder, number, self._holds)
+        return batches.read_record(self.folder, number, self._holds)
 
     def _holds(self, name: str, size: int, crc: int | None) -> bool:
         return self.there.get(name) == size  # objects are whole

@@ -4,8 +4,9 @@ import re
 import pytest
 from cyclopts import App
 
+from seediff.cli.study_options import Options
 from seediff.cli.study_table_run import chosen_table, parse_seeds, run
-from seediff.cli.study_tables import TABLES, Options, register
+from seediff.cli.study_tables import TABLES, register
 from seediff.errors import UserError
 from seediff.study.tables.trained import training_of
 

@@ -42,7 +42,7 @@ class Sprite:
 @lru_cache
 def sprite_table() -> tuple[Sprite, ...]:
     """The sprites that the world is made of, from `sprites.tsv` beside this file."""
-    text = (files("seediff.mini") / "sprites.tsv").read_text(encoding="utf-8")
+    text = (files("seediff.mini.world") / "sprites.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     whole = "0 0 1 1"
     return tuple(

@@ -29,7 +29,7 @@ from ...files.outputs import write_atomic
 from ...models.fingerprint import model_fingerprint
 from ...prompts.specs import class_groups, sample_seed
 from ...run.engine import Job, Timer, run_job
-from ...run.place import open_place
+from ...run.opening import open_place
 from ...workers import Progress
 
 if TYPE_CHECKING:
