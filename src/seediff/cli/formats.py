@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..dataset.store import Item
 
 Format = Literal["voc", "coco", "yolo", "parquet", "webdataset"]
-MODULES = {"webdataset": "shards"}
-"""Of formats whose module is called otherwise: a module `webdataset` would be the library's name."""
 
 OUTPUT = Group("Output", sort_key=1)
 CHOICE = Group("Format", sort_key=2)
@@ -136,7 +134,7 @@ def some(items: Iterable[Item], source: Path) -> Iterator[Item]:
 def load_function(name: str) -> Callable[..., Any]:
     """`export_voc` of seediff.dataset.formats.voc, and so on."""
     format_ = name.partition("_")[2]
-    return getattr(importlib.import_module(f"seediff.dataset.{MODULES.get(format_, format_)}"), name)
+    return getattr(importlib.import_module(f"seediff.dataset.formats.{format_}"), name)
 
 
 def fitting(function: Callable[..., Any], options: Mapping[str, Any], format_: str) -> dict[str, Any]:

@@ -33,8 +33,11 @@ def register(app: App) -> None:
         app.command(_command(table, what), name=table)
 
 
+DEFAULTS = Options()
+
+
 def _command(table: str, what: str) -> Callable[..., None]:
-    def command(options: Options = Options()) -> None:
+    def command(options: Options = DEFAULTS) -> None:
         from .study_table_run import run
 
         run(table, options)

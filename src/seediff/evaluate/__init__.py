@@ -2,8 +2,6 @@
 
 With classes, `seediff evaluate`:
 
-confusion.py    the confusion matrix of a set, image by image
-boundary.py     boundary IoU
 protocols.py    what is counted: the classes of each published comparison, and whose names of them are whose
 layouts.py      labelled images in folders as public data sets are distributed, or in SeeDiff's formats
 predictions.py  label maps on disk, or a segmenter that makes them
@@ -13,14 +11,11 @@ evaluation.py   all of it, from folders to the report
 
 Segments without classes, `seediff evaluate segments`:
 
-matching.py     which class each segment stands for, by three protocols, and what that counts
 segments.py     all of it over a folder, one image at a time
+floors.py       divisions that never look at the picture, as floors
 
 For both:
 
-scores.py       ACC, IoU and bootstrap intervals from the counts
 labels.py       folders of labels as VOC, COCO-Stuff and Cityscapes are distributed, or plain
 coco_stuff.py   COCO-Stuff's label list and its 27 coarse classes
-label_maps.py   label maps on disk, and which prediction belongs to which label
-cli.py          the commands
 """

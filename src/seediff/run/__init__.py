@@ -1,8 +1,8 @@
 """Long commands, batch by batch into an output that a killed run leaves whole.
 
 engine.py        the batches of any command, in this process; engine_ray.py in many, on many machines
-place.py         where the output is: a folder (folder.py), or a store of objects (storage.py, address.py)
+opening.py       where the output is: a folder (place.py), or a store of objects (storage.py)
 generate.py, mask.py, segment.py, augment.py    the commands: what a batch is made of
-samples.py, segment_files.py, photo_files.py    what they write
+samples.py, segment_files.py, photo_files.py    what they write; collect.py: samples from anywhere as one finished set
 plan.py, reopen.py                              a run before it begins, and after something of it was damaged
 """

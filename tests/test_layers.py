@@ -1,0 +1,101 @@
+"""Imports follow the table of docs/architecture.md: from a module's own folder or one above it in the table, never from one below."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "seediff"
+LAYERS = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
+
+
+def imported(code: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """(line, folder or module at the top) of every import within seediff, also in functions. package: the module's, () at the top."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            absolute = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ["seediff", *package[: len(package) - node.level + 1]] if node.level else []
+            module = [*base, *(node.module or "").split(".")] if node.module else base
+            absolute = [[*module, alias.name] for alias in node.names]
+        else:
+            continue
+        for parts in absolute:
+            if parts[0] == "seediff" and len(parts) > 1 and parts[1] != "__version__":
+                yield node.lineno, parts[1]
+
+
+def upward(layer: str, code: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
+    return [(line, other) for line, other in imported(code, package) if LAYERS.index(other) > LAYERS.index(layer)]
+
+
+def modules() -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] not in ("__init__", "__main__"):
+            yield path, parts[0], parts[:-1]
+
+
+def test_every_folder_and_module_at_the_top_has_a_layer():
+    there = {
+        path.stem if path.suffix else path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert sorted(there - {"__init__", "__main__"}) == sorted(LAYERS)
+
+
+def test_no_module_imports_from_a_layer_below_its_own():
+    found = [
+        f"{path}:{line} imports {other}"
+        for path, layer, package in modules()
+        for line, other in upward(layer, path.read_text("utf-8"), package)
+    ]
+    assert not found
+
+
+def test_a_planted_import_is_found():
+    assert upward("masks", "def f():\n    from ..run.engine import run_job\n", ("masks",)) == [(2, "run")]
+    assert upward("files", "from seediff import cli\n", ("files",)) == [(1, "cli")]
+    assert upward("devices", "from .masks.make import make_masks\n", ()) == [(1, "masks")]
+    assert upward("dataset", "from ...masks.results import MaskResult\nfrom ..native import Sample\n", ("dataset", "formats")) == []
+
+
+def test_no_circles_between_modules():
+    names = {path: ".".join(p for p in path.relative_to(PACKAGE).with_suffix("").parts if p != "__init__") for path, _, _ in modules()}
+    known = set(names.values())
+    edges = {name: _modules_imported(path, known) - {name} for path, name in names.items()}
+    while leaves := [name for name, others in edges.items() if not others & edges.keys()]:
+        for name in leaves:
+            del edges[name]
+    rest = dict(edges)
+    while ends := [name for name in rest if not any(name in others for others in rest.values())]:  # those that only lead to a circle
+        for name in ends:
+            del rest[name]
+    assert not rest, f"a circle among: {', '.join(sorted(rest))}"
+
+
+def _modules_imported(path: Path, known: set[str]) -> set[str]:
+    package = path.relative_to(PACKAGE).with_suffix("").parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            module = [*package[: len(package) - node.level + 1], *(node.module.split(".") if node.module else ())]
+            for alias in node.names:
+                whole = ".".join([*module, alias.name])
+                found.add(whole if whole in known else ".".join(module))
+    return found & known
+
+
+STEPS = re.findall(r"^\| \d \| (.*) \| (`.*`) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
+
+
+def test_the_way_of_a_class_name_is_there_as_the_page_tells_it():
+    assert len(STEPS) == 8
+    for functions, folders in STEPS:
+        code = "\n".join(
+            path.read_text(encoding="utf-8") for folder in re.findall(r"\w+", folders) for path in (PACKAGE / folder).rglob("*.py")
+        )
+        for name in re.findall(r"`(\w+)[(`]", functions):
+            assert re.search(rf"\b(def|class|import) .*\b{name}\b", code), f"{name} is not in {folders}"
