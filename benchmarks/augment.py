@@ -77,7 +77,7 @@ def one_whole(name: str, maker: Maker, number: int) -> None:
 
 
 def rates(function: Callable[[int], object], count: int) -> float:
-    """The median of pictures a second over `count` calls, after one that is not counted."""
+    """The median of pictures per second over `count` calls, after one that is not counted."""
     function(0)
     seconds = []
     for number in range(count):

@@ -115,7 +115,7 @@ def synchronize(device: torch.device) -> None:
 def measure_times(
     unet: Any, batch: int, ways: list[str], repeats: int, steps: int, clock: Callable[[], float]
 ) -> dict[str, dict[str, float]]:
-    """Way → median seconds a step, images a second (UNet only), median, least and greatest ratio to plain."""
+    """Way → median seconds per step, images per second (UNet only), median, least and greatest ratio to plain."""
     call = unet_call(unet, batch)
     for way in ways:
         run_way(way, unet, call, 1)  # warm-up

@@ -1,4 +1,4 @@
-"""Label maps a second and core through COCO's RLE and through PNG, beside what people do: one mask a class, or a connected piece of a
+"""Label maps per second and core through COCO's RLE and through PNG, beside what people do: one mask per class, or a connected piece of a
 class, encoded by pycocotools.
 
     PYTHONPATH=src python benchmarks/formats.py                # about a minute on one core
@@ -62,7 +62,7 @@ def main() -> None:
             assert pieces == [(class_id, rle["counts"]) for class_id, rle in one_a_piece(labels)]
         runs, objects = (np.mean([len(of(m)) for m in maps]) for of in (run_begins, lambda m: instances(m)[0]))
         print(f"{kind}: {runs:.0f} runs and {objects:.0f} objects a map; bytes equal pycocotools'")
-        classes, connected = ("pycocotools, one mask a class", one_a_class), ("scipy and pycocotools, one mask an object", one_a_piece)
+        classes, connected = ("pycocotools, one mask per class", one_a_class), ("scipy and pycocotools, one mask per object", one_a_piece)
         for name, function, base in (
             ("RLE of a label map", label_map_rles, classes),
             ("COCO annotations, semantic", semantic, classes),

@@ -4,7 +4,7 @@
     python benchmarks/ray_engine.py scaling --rounds 3  # `generate` with one and with two workers, in turns
 
 `driver` gives the processor seconds of the commanding process a batch, with its Ray threads, and how many batches a second went through.
-`scaling` gives images a second from the first batch's end on, so without starting and loading; the bytes of both are compared.
+`scaling` gives images per second from the first batch's end on, so without starting and loading; the bytes of both are compared.
 """
 
 from __future__ import annotations

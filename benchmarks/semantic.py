@@ -1,4 +1,4 @@
-"""How many images a second `seediff evaluate` scores on one core: the aim is 200 at 512 × 512, metrics only.
+"""How many images per second `seediff evaluate` scores on one core: the aim is 200 at 512 × 512, metrics only.
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/semantic.py        # about twenty seconds
 

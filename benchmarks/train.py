@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/train.py [STEPS]
 
 Both sides have the same network (`tiny` Mask2Former, batches of 16, 128 × 128 pixels, bfloat16 where the CPU has it), AdamW and clipping,
-and labels as they come from a data loader: ours uint8 maps, transformers' a mask a class. The bare loop's loss is transformers' own, of as
+and labels from a data loader: ours uint8 maps, transformers' one mask per class. The bare loop's loss is transformers' own, of as
 many points. Interleaved; medians of process time. `auxiliary` is tiny's extra loss, which the bare loop does not have.
 """
 

@@ -51,7 +51,7 @@ def result_table(result: Result) -> dict[str, Any]:
 
 
 def counts_table(results: Iterable[Result]) -> str:
-    """Markdown: a row a command, with how many cases it took, refused and failed."""
+    """Markdown: a row per command, with how many cases it took, refused and failed."""
     by_command: dict[str, Counter[str]] = defaultdict(Counter)
     peak: dict[str, int] = defaultdict(int)
     longest: dict[str, float] = defaultdict(float)

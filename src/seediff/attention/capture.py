@@ -53,7 +53,7 @@ def capture_attention(
             conditional half is recorded. False: all of the batch is conditional.
         total_steps: how many UNet calls there will be; needed for `steps="second-half"`.
         levels: record only the sides L / level, for example (4, 2, 1); None: all there are.
-        per_layer: keep one running map a layer instead of one a resolution (`AttentionRecorder.layer_maps`).
+        per_layer: keep one running map per layer instead of one a resolution (`AttentionRecorder.layer_maps`).
         kinds: record only this kind of attention.
 
     Raises:

@@ -53,7 +53,7 @@ def capture_images(
     capture: CaptureConfig,
     indices: Sequence[int] | None = None,
 ) -> list[AttentionMaps]:
-    """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
+    """Attention of images to their captions, the mean over timesteps; one UNet call per timestep, without guidance.
 
     Args:
         images: B of (S, S, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
@@ -212,7 +212,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
     """One UNet call on noise-free latents (B, 4, L, L), without guidance, for what listens to it: DiffSeg's way to look at a photograph.
 
-    prompts: one an image; None: the empty prompt for all.
+    prompts: one per image; None: the empty prompt for all.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     embeddings, _ = model.pipe.encode_prompt(texts, model.device, 1, False)

@@ -73,7 +73,7 @@ def augment(
         bool, option(KEPT, "Hard links to original pictures, where the file system allows them, instead of copies.", negative=())
     ] = False,
     workers: Annotated[
-        int | None, option(RUN, "Processes of this machine, or workers of Ray; the result is the same.", "1; ray: one a core")
+        int | None, option(RUN, "Processes of this machine, or workers of Ray; the result is the same.", "1; ray: one per core")
     ] = None,
     engine: Annotated[Literal["local", "ray"], option(RUN, "Who does it: this machine, or a Ray cluster's workers.", "local")] = "local",
     address: Annotated[

@@ -34,7 +34,7 @@ class ImageOptions:
     """Fields of GenerateConfig; `classes` and `prompt` as the command line writes them."""
 
     classes: Annotated[
-        str | None, option(IMAGES, "Names with commas between, a UTF-8 file of one a line, or `voc`: Pascal VOC's twenty.")
+        str | None, option(IMAGES, "Names with commas between, a UTF-8 file of one per line, or `voc`: Pascal VOC's twenty.")
     ] = None
     per_class: Annotated[int | None, option(IMAGES, "Images that show each class.", GenerateConfig.per_class)] = None
     prompt: Annotated[
@@ -79,7 +79,7 @@ class ImageOptions:
         bool | None, option(KEPT, "Draw a sample again when its mask is flagged; leave it out when every attempt is.", "no")
     ] = None
     attempts: Annotated[int | None, option(KEPT, "With --reject: how often at most a sample is drawn.", GenerateConfig.attempts)] = None
-    keep_soft: Annotated[bool | None, option(KEPT, "Keep soft masks: soft/, a grey PNG a class, 255 = 1.", "no")] = None
+    keep_soft: Annotated[bool | None, option(KEPT, "Keep soft masks: soft/, a grey PNG per class, 255 = 1.", "no")] = None
     keep_attention: Annotated[bool | None, option(KEPT, "Keep attention: attention/, for other mask methods later. Large.", "no")] = None
     image_format: Annotated[Literal["png", "jpg"] | None, option(KEPT, "Of images; masks are always PNG.", GenerateConfig.image_format)] = (
         None
@@ -155,7 +155,7 @@ class EngineOptions:
     engine: Annotated[
         Literal["local", "ray"], option(RUN, "local: this process. ray: workers on this machine or on a Ray cluster's.", "local")
     ] = "local"
-    workers: Annotated[int | None, option(RUN, "With --engine ray: how many.", "one a GPU, else one a core")] = None
+    workers: Annotated[int | None, option(RUN, "With --engine ray: how many.", "one per GPU, else one per core")] = None
     address: Annotated[
         str | None, option(RUN, "With --engine ray: of a running cluster; auto: this machine's.", "a cluster of this machine alone")
     ] = None

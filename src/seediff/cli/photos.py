@@ -98,7 +98,7 @@ def segment(
     ] = None,
     names: Annotated[
         str | None,
-        option(IMAGES, "Words to call segments by, with commas between, or a file with one a line."),
+        option(IMAGES, "Words to call segments by, with commas between, or a file with one per line."),
     ] = None,
     captions: Annotated[
         Path | None,
@@ -184,7 +184,7 @@ def mask(
         str | None,
         option(
             IMAGES,
-            "Names with commas between, a file of one a line, `voc`, or a .csv with the columns file and classes.",
+            "Names with commas between, a file of one per line, `voc`, or a .csv with the columns file and classes.",
         ),
     ] = None,
     out: Annotated[
@@ -202,7 +202,7 @@ def mask(
     masks: MaskOptions | None = None,
     capture: CaptureOptions | None = None,
     photos: PhotoOptions | None = None,
-    keep_soft: Annotated[bool | None, option(KEPT, "Keep soft masks: soft/, a grey PNG a class, 255 = 1.", "no")] = None,
+    keep_soft: Annotated[bool | None, option(KEPT, "Keep soft masks: soft/, a grey PNG per class, 255 = 1.", "no")] = None,
     keep_attention: Annotated[bool | None, option(KEPT, "Keep attention: attention/, for other mask methods later. Large.", "no")] = None,
     preset: Annotated[
         str,

@@ -32,7 +32,7 @@ def show_summary(result: RunResult, config: GenerateConfig, console: Console | N
 
 
 def class_table(result: RunResult, classes: Sequence[str]) -> Table:
-    """One row a class: images made, draws rejected and why, flagged, mean share of the image."""
+    """One row per class: images made, draws rejected and why, flagged, mean share of the image."""
     table = Table("class", "images", "rejected", "flagged", "mean area")
     for column in table.columns[1:]:
         column.justify = "right"

@@ -29,7 +29,7 @@ def findings_table(checked: Checked) -> Table:
 
 
 def stats_table(stats: Stats) -> Table:
-    """A row a class."""
+    """A row per class."""
     table = Table("class", "images", "pixels", "mean area", "areas", "pieces", "flags")
     for column in table.columns[1:4]:
         column.justify = "right"

@@ -79,13 +79,13 @@ def train(
         float | None, option(DATA, "Share of the first dataset to validate with instead.", "its `val` part, if it has one")
     ] = None,
     classes: Annotated[
-        str | None, option(DATA, "Names with commas between, a file of one a line, or `voc`.", "the first dataset's")
+        str | None, option(DATA, "Names with commas between, a file of one per line, or `voc`.", "the first dataset's")
     ] = None,
     options: TrainOptions | None = None,
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
     validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
     save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a stopped run goes on.", 500)] = 500,
-    workers: Annotated[int | None, option(RUN, "Threads that read images ahead.", "one a core, 8 at most")] = None,
+    workers: Annotated[int | None, option(RUN, "Threads that read images ahead.", "one per core, 8 at most")] = None,
     tensorboard: Annotated[bool, option(RUN, "Also write curves for TensorBoard.", negative=())] = False,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,

@@ -109,7 +109,7 @@ def build(kind: type[Config], *tables: Mapping[str, Any]) -> Config:
         merged = {**merged, **table, **inner}
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING and f.name not in merged]
     if "classes" in needed:
-        raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one a line)")
+        raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one per line)")
     return kind(**{**merged, **{name: part(**merged[name]) for name, part in parts.items()}})
 
 

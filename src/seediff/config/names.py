@@ -75,7 +75,7 @@ def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
                 raise UserError(f"{where}: '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
             templates.append(template)
         if lines == []:
-            raise UserError(f"{text}: holds no templates; write one a line, for example 'a photo of a {{class}}'")
+            raise UserError(f"{text}: holds no templates; write one per line, for example 'a photo of a {{class}}'")
     return tuple(templates)
 
 

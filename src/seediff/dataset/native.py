@@ -3,7 +3,7 @@
     out/  README.md        the dataset card            images/000000.png     or .jpg
           seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else class id
           classes.txt      line i (from 0) = id i      soft/000000_3.png     optional: soft mask of class id 3, 8-bit grey, 255 = 1
-          metadata.jsonl   one row a sample            attention/000000.safetensors   optional: AttentionMaps
+          metadata.jsonl   one row per sample            attention/000000.safetensors   optional: AttentionMaps
           rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class 3's mask,
                            that was not kept                                          which preview.html draws
           preview.html     to look at
@@ -148,7 +148,7 @@ def jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def classes_text(classes: Sequence[str]) -> bytes:
-    """classes.txt: the background and every class, one a line, in the order of their ids."""
+    """classes.txt: the background and every class, one per line, in the order of their ids."""
     return "".join(name + "\n" for name in (BACKGROUND, *classes)).encode("utf-8")
 
 

@@ -96,7 +96,7 @@ def evaluate_segments(
 
     Args:
         predictions: what `seediff segment` wrote, or any folder of PNG label maps named like the labels; see `label_maps.pair`.
-        labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the labels to evaluate, one a line.
+        labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the labels to evaluate, one per line.
         center_crop: only the largest centre square of each image counts. size: that square, brought to size × size pixels (nearest),
             as DiffSeg's paper evaluates (512, or 320). A prediction has the size of its label or that of the square.
         resize_predictions: bring predictions of other sizes to their label's (nearest).

@@ -96,7 +96,7 @@ def _malformed(error: Exception, raw: bytes) -> str:
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, limit: int = ANNOTATIONS, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value a line; empty lines are passed over. Raises UserError naming the line.
+    """(line number, value) of a file with one JSON value per line; empty lines are passed over. Raises UserError naming the line.
 
     Read as it is asked for, so that a file of rubbish is refused at its first line.
     """

@@ -20,7 +20,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SETTINGS = 4 * MIB
 """The largest file of settings: TOML, YAML, a model's config.json."""
 LIST = 64 * MIB
-"""The largest list of names, one a line."""
+"""The largest list of names, one per line."""
 RECORD = 64 * MIB
 """The largest JSON document that SeeDiff itself writes, such as the results of a table."""
 ANNOTATIONS = 2 * GIB

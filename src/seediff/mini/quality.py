@@ -274,7 +274,7 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
 
 
 def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> dict[tuple[str, str], list[float]]:
-    """One scene's AUCs: (kind, level) → a value a class (cross) or a value a set of rows (self). NaN where a mask is empty."""
+    """One scene's AUCs: (kind, level) → a value per class (cross) or a value per set of rows (self). NaN where a mask is empty."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for side in maps.cross_attention:
         divisor = maps.latent_side // side

@@ -42,7 +42,7 @@ LOOK = 1.0
 class Ray(Engine):
     """Workers in a Ray cluster.
 
-    workers: how many; None: one a GPU, or on the cpu as many as the cluster has cores for. address: of a running cluster, "auto" for the
+    workers: how many; None: one per GPU, or on the cpu as many as the cluster has cores for. address: of a running cluster, "auto" for the
     one that this machine belongs to; None: a cluster of this machine alone, for the run. Within a program that is connected to a cluster
     already, that is used. Raises UserError when Ray is not installed.
     """

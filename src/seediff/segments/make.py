@@ -1,4 +1,4 @@
-"""Segments of photographs without any class, in memory: what the model sees, what a method makes of it, one label map a photograph."""
+"""Segments of photographs without any class, in memory: what the model sees, what a method makes of it, one label map per photograph."""
 
 from __future__ import annotations
 

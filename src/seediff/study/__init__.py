@@ -2,6 +2,6 @@
 
 masks/      masks of every method against exact ones: truth, generated, presence, confidence
 segments/   segments without classes against exact ones and against photographs' labels
-tables/     the papers' tables, whose rows are trained segmenters: a file a table in embedded/ and full/
+tables/     the papers' tables, whose rows are trained segmenters: a file per table in embedded/ and full/
 results.py  results as Markdown, CSV, JSON and a picture grid
 """

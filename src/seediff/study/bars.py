@@ -1,4 +1,4 @@
-"""How far a study is: bars on a terminal, elsewhere a line a minute."""
+"""How far a study is: bars on a terminal, elsewhere a line per minute."""
 
 from __future__ import annotations
 

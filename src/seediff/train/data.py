@@ -97,7 +97,7 @@ class Decoded:
         if (found := self.kept.get(index)) is not None:
             return found
         decoded = decode(self.items[index], self.classes)
-        size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes a pixel of RGB
+        size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB
         if size <= self.room:
             self.room -= size
             self.kept[index] = decoded
@@ -165,7 +165,7 @@ class Batch:
 
 
 def reading_threads() -> int:
-    """How many threads read ahead where nobody says it: one a core, 8 at most. Their number changes no byte."""
+    """How many threads read ahead where nobody says it: one per core, 8 at most. Their number changes no byte."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, cores)
 

@@ -1,6 +1,6 @@
 """Mask2Former's loss for label maps: every class of an image is one mask, matched with one query; ignored pixels are no part of it.
 
-transformers' own loss takes a mask a class, in which a pixel without a class (255) is background of every mask: it would teach that no
+transformers' own loss takes a mask per class, in which a pixel without a class (255) is background of every mask: it would teach that no
 class is there. Here points are pixels of the label map, and those of 255 weigh nothing, in matching as well as in the loss. Where no
 pixel is ignored and the points are the same, both losses are equal. Letters: B images, Q queries, C classes with background, P points.
 """

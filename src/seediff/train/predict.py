@@ -107,7 +107,7 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
         pixels = F.interpolate(image.permute(2, 0, 1)[None].float(), (h, w), mode="bilinear", antialias=True)[0]
         return pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
 
-    return torch.stack([resized(image) for image in images])  # one at a time: a large one in float32 is twelve bytes a pixel
+    return torch.stack([resized(image) for image in images])  # one at a time: a large one in float32 is twelve bytes per pixel
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:

@@ -26,7 +26,7 @@ FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary"
 
 
 class Losses:
-    """losses.csv, a row a step; losses that a network does not have are empty, miou where it was not measured."""
+    """losses.csv, a row per step; losses that a network does not have are empty, miou where it was not measured."""
 
     def __init__(self, path: Path, steps: int) -> None:
         """Keep the first `steps` rows of a file that an earlier run left: those that its checkpoint knows of."""

@@ -1,7 +1,7 @@
 """The training loop: stages → a folder that transformers, `seediff predict` and `seediff evaluate` read.
 
     out/  config.json, model.safetensors   the network: the best one by mIoU where there is something to validate with, else the last
-          seediff.toml                     the exact configuration     losses.csv    a row a step
+          seediff.toml                     the exact configuration     losses.csv    a row per step
           classes.txt                      line i (from 0) = id i      curves.png    losses and mIoU
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
@@ -89,7 +89,7 @@ def train(
 
     validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every `validate_every`
     steps (None: an epoch's, at least 50) and at the end of each stage. save_every: steps between checkpoints. workers: threads that read
-    images ahead; None: one a core, 8 at most; 0: none. Raises UserError, before any step, for data that cannot be trained on and
+    images ahead; None: one per core, 8 at most; 0: none. Raises UserError, before any step, for data that cannot be trained on and
     for a folder with another training.
     """
     config = with_device(config)

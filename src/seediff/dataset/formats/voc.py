@@ -4,7 +4,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
       SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
       Annotations/NAME.xml                   optional: objects' boxes
-      ImageSets/Segmentation/{train,val,trainval}.txt   names, one a line
+      ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
       classes.txt                            not VOC's own: line i (from 0) names id i
 """
 

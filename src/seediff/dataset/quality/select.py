@@ -144,7 +144,7 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
 
 
 def uncertain_band(labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Sequence[int], low: float, high: float) -> np.ndarray:
-    """Labels (H, W) uint8 anew from soft masks (H, W), uint8 of 255 = 1, one a class: the class with the highest value where that is at
+    """Labels (H, W) uint8 anew from soft masks (H, W), uint8 of 255 = 1, one per class: the class with the highest value where that is at
     least `high` (the first of equals), 255 where only `low` is reached, else 0. What was ignored before stays so."""
     if not class_ids:
         return labels

@@ -49,7 +49,7 @@ class Denoiser:
     min_snr_gamma: float = 0.0  # weights of the loss; 0: the same for every timestep
     coarse_samples: int = 100_000  # of `samples`, the first that train the inner levels alone, on latents of half the side
     grouping_weight: float = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
-    grouping_rows: int = 64  # random query rows an image and layer that the loss looks at
+    grouping_rows: int = 64  # random query rows per image and layer that the loss looks at
     grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together
     grouping_words_full: int = 30_000
 
@@ -77,7 +77,7 @@ class Recipe:
     side: int = 128
     scenes: int = 24_000
     describe: bool = True  # captions tell mirrored scenes and, half of the time, which drawing is shown (see render_scene)
-    workers: int = 0  # processes that share each batch of the denoiser; 0: one a core on a CPU, one on a GPU
+    workers: int = 0  # processes that share each batch of the denoiser; 0: one per core on a CPU, one on a GPU
     checkpoint_minutes: float = 5.0
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
     denoiser: Denoiser = field(default_factory=Denoiser)

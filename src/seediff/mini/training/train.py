@@ -44,7 +44,7 @@ def train_mini(
 ) -> tuple[Path | None, bool]:
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
 
-    Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images a class. Returns the pipeline's
+    Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images per class. Returns the pipeline's
     folder (None while the autoencoder is still in training) and whether the recipe is complete; when not, the same call continues.
 
     `init` is a finished pipeline to start from instead of from nothing; `autoencoder` one of which only that is taken.
@@ -130,7 +130,7 @@ def _lasting(recipe: Recipe) -> dict[str, Any]:
 
 
 def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: float = 5.0) -> None:
-    """Two images of every class, one row a seed, as one picture."""
+    """Two images of every class, one row per seed, as one picture."""
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(pipeline, torch_dtype=torch.float32)

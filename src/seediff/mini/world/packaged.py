@@ -1,6 +1,6 @@
 """Scenes for measuring, in the package with their exact masks: `truth`, `shift` (another vendor's art) and `tune`.
 
-One safetensors file a set: every image as WebP (quality 95), every label map as PNG (exact), captions and classes as
+One safetensors file per set: every image as WebP (quality 95), every label map as PNG (exact), captions and classes as
 JSON in the header. Rendering them again needs the art: `render_scenes`.
 """
 

@@ -98,7 +98,7 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
 
 
 def _strongest(methods: Mapping[str, Any], title: str) -> Table:
-    """A row a method: by each score the floor that has the highest, and how far the method is above it."""
+    """A row per method: by each score the floor that has the highest, and how far the method is above it."""
     table = Table("", *(head for name in SCORES.values() for head in (f"{name}: floor", "ahead, 95 %")), title=title, title_justify="left")
     for method, floors in methods.items():
         cells = []
@@ -133,7 +133,7 @@ def _ahead(row: Mapping[str, Any], score: str) -> str:
 
 
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    """A row an image: the image, its exact label map, then each way's segments; names beneath."""
+    """A row per image: the image, its exact label map, then each way's segments; names beneath."""
     ways = [name for name in shown if shown[name]]
     count = len(shown[ways[0]]) if ways else 0
     tiles, labels = [], []

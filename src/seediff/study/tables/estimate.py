@@ -95,7 +95,7 @@ def draw_cost(name: str, config: SetConfig) -> Cost:
 
 
 def mask_cost(name: str, source: Source, table: Table) -> Cost:
-    """Masking a source's images as photographs: a UNet call a noise level; encoding them is left out."""
+    """Masking a source's images as photographs: a UNet call per noise level; encoding them is left out."""
     config, _ = labelling(str(source.masks), table.sets)
     shape, images = set_shape(config), sample_count(replace(source, augment=None))
     disk = images * (config.size or shape["side"]) ** 2 * (IMAGE_BYTES + MASK_BYTES)

@@ -151,7 +151,7 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
 
 
 def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """An SVG: a bar a row with the seeds' span, and the paper's figure as a ring."""
+    """An SVG: a bar per row with the seeds' span, and the paper's figure as a ring."""
     shown = [row for row in rows if row["metric"] == result["metrics"][0]]
     several = len({row["test"] for row in shown}) > 1
     height = ROW * len(shown) + 60

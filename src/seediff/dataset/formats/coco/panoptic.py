@@ -1,4 +1,4 @@
-"""COCO's panoptic masks: a PNG an image, beside the JSON file, whose colours are the ids of its segments."""
+"""COCO's panoptic masks: a PNG per image, beside the JSON file, whose colours are the ids of its segments."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def as_coco(
 ) -> dict[str, Any]:
     """COCO's document of samples (file_name, label map (H, W) uint8); `from_coco` gives the label maps back.
 
-    objects: an annotation for each connected piece of at least `min_area` pixels, as `polygons` if so asked, instead of one a class.
+    objects: an annotation for each connected piece of at least `min_area` pixels, as `polygons` if so asked, instead of one per class.
     """
     part = Part()
     for file_name, labels in samples:

@@ -1,7 +1,7 @@
 """YOLO's folders, in: what a data.yaml names, as Ultralytics reads it, but for what lies outside of its folder.
 
 data.yaml        or another YAML file: `train`, `val` and `test`, each a folder of pictures, a list of them, or a text file of pictures,
-                 one a line; below `path`, or beside the file; and `names`, a list or numbers with names, which may leave numbers out
+                 one per line; below `path`, or beside the file; and `names`, a list or numbers with names, which may leave numbers out
 labels/…/NAME.txt    beside images/…/NAME.jpg: the last `images` of a path is `labels`. A picture without one shows nothing
 """
 

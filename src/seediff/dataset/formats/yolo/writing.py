@@ -2,7 +2,7 @@
 
 out/  data.yaml                     where the pictures of each split are, and the names of the classes, whose numbers count from 0
       images/{train,val}/NAME.jpg   pictures, as they are
-      labels/{train,val}/NAME.txt   a line an object: class number, then x and y of each corner as shares of the picture's sides
+      labels/{train,val}/NAME.txt   a line per object: class number, then x and y of each corner as shares of the picture's sides
 """
 
 from __future__ import annotations
