@@ -199,10 +199,11 @@ def _check_output(command: Command, words: Sequence[str], folder: Path, told: di
         return
     from seediff.cli import commands
 
+    kind = words[words.index("--to") + 1]
     silent = io.StringIO()
     sys.stderr, kept = silent, sys.stderr
     try:
-        code = commands.main(["import", str(out), "--from", command.checks, "--out", str(folder / "tmp" / "again"), "--quiet"])
+        code = commands.main(["import", str(out), "--from", kind, "--out", str(folder / "tmp" / "again"), "--quiet"])
     finally:
         sys.stderr = kept
     if code and not any(text in silent.getvalue() for text in ("whole picture", "as a picture")):

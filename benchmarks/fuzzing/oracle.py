@@ -103,6 +103,8 @@ def _noise(outcome: Outcome, stderr: str) -> str:
 
 def _outside(case: Case, command: Command, words: list[str], outcome: Outcome, folder: Path) -> Iterator[Finding]:
     for one in outcome.told.get("outside", ()):
+        if _named(one, case.words):
+            continue
         yield Finding("outside", f"{one.split()[0]} by {command.key}", one)
     changed = changes(outcome)
     in_place = set(command.changes)
@@ -126,6 +128,13 @@ def _outside(case: Case, command: Command, words: list[str], outcome: Outcome, f
             yield Finding("leak", f"copied by {command.key}", name)
     if MARKER in outcome.stdout:  # a refusal on stderr says what was there instead, at most a line of it
         yield Finding("leak", f"stdout of {command.key}", outcome.stdout[-300:].decode("utf-8", "replace"))
+
+
+def _named(refused: str, words: tuple[str, ...]) -> bool:
+    """Whether it is a folder that an option names and that is not there, which a command makes: its owner's wish."""
+    event, _, path = refused.partition(" ")
+    folders = {os.path.dirname(word) for word in words if word.startswith("/")}
+    return event == "os.mkdir" and any(folder == path and not os.path.exists(folder) for folder in folders)
 
 
 def _half(case: Case, command: Command, outcome: Outcome, folder: Path) -> Iterator[Finding]:

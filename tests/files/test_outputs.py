@@ -31,6 +31,18 @@ def test_what_is_no_use_is_named(tmp_path: Path) -> None:
         make_writable(tmp_path / "out", tmp_path / "file" / "t.json")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_a_file_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(UserError, match=rf"--json .*{name}: is a device or a pipe; name a file"):
+            make_writable(None, tmp_path / name)
+    with pytest.raises(UserError, match="--json /dev/null: is a device or a pipe"):
+        make_writable(None, Path("/dev/null"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
+
+
 def test_tensors_of_both_kinds_are_the_same_file(tmp_path: Path) -> None:
     values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 255], np.uint8)}
     write_tensors(tmp_path / "numpy", values, {"about": "{}"})

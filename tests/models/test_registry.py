@@ -136,6 +136,33 @@ def test_pickled_weights_are_refused(folder):
         load_model(str(folder), device="cpu")
 
 
+def retold(folder: Path, file: str, **values: object) -> None:
+    """Other values in one of a model's JSON files; None: without the key."""
+    table = json.loads((folder / file).read_text()) | values
+    (folder / file).write_text(json.dumps({key: value for key, value in table.items() if value is not None}))
+
+
+@pytest.mark.parametrize("special", ["eos_token", "pad_token"])
+def test_a_tokenizer_with_more_tokens_than_the_text_encoder_knows(folder, special):
+    retold(folder, "tokenizer/tokenizer_config.json", **{special: "<|nobody trained this|>"})
+    with pytest.raises(UserError, match=r"\"<\|nobody trained this\|>\" has the number \d+ in its tokenizer, but .* 0 to \d+ only") as error:
+        load_model(str(folder), device="cpu")
+    one_line(error)
+
+
+@pytest.mark.parametrize("longest", [None, 0, -3, 2, 78, 20.5, "many", 10**30])
+def test_a_tokenizer_of_more_places_than_the_text_encoder_has(folder, longest):
+    retold(folder, "tokenizer/tokenizer_config.json", model_max_length=longest)
+    with pytest.raises(UserError, match=r"model_max_length of its tokenizer is .*, but must be a whole number from 3 to 77") as error:
+        load_model(str(folder), device="cpu")
+    one_line(error)
+
+
+def test_a_tokenizer_may_read_less_than_the_text_encoder(folder):
+    retold(folder, "tokenizer/tokenizer_config.json", model_max_length=20)
+    assert load_model(str(folder), device="cpu").pipe.tokenizer.model_max_length == 20
+
+
 def test_broken_class_list(folder):
     (folder / "seediff.json").write_text('{"names": []}')
     with pytest.raises(UserError, match=r"seediff\.json: cannot be read"):

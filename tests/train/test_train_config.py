@@ -40,6 +40,8 @@ def test_toml_comes_back(tmp_path):
         ({"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"}, "there are none of segformer's tiny"),
         ({"batch_size": 0}, "batch_size = 0 must be at least 1"),
         ({"crop": 16}, "crop = 16 must be at least 32"),
+        ({"crop": 1 << 63}, "crop = 9223372036854775808 must be at most 16384 pixels"),
+        ({"test_side": 16385}, "test_side = 16385 must be at most 16384 pixels"),
         ({"accumulate": 3}, "cannot be divided into accumulate = 3"),
         ({"scale": (2.0, 1.0)}, "0 < low ≤ high"),
         ({"learning_rate": 0.0}, "learning_rate = 0.0 must be in"),

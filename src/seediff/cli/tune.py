@@ -47,7 +47,7 @@ def tune(
     from ..config.presets import segment_preset
     from ..config.tuned import Tuned
     from ..evaluate.layouts import open_evaluation
-    from ..files.outputs import make_writable, write_atomic
+    from ..files.outputs import check_file, make_writable, write_atomic
     from ..models.fingerprint import model_fingerprint
     from ..models.registry import load_model
     from ..run.tune import countable
@@ -56,8 +56,7 @@ def tune(
 
     if count < 1:
         raise UserError(f"--count {count}: must be at least 1")
-    if out.is_dir():
-        raise UserError(f"--out {out}: is a folder; name a file")
+    check_file(out, "--out")
     labelled = open_evaluation(data, split=split)
     make_writable(out.parent)
     segment = SegmentConfig(**segment_preset(model).get("segment", {}))

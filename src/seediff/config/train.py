@@ -20,6 +20,8 @@ BACKBONES: dict[str, tuple[str, ...]] = {
     "segformer": ("b0", "b2", "b5", "tiny"),
 }
 ABOUT = ("command", "version")
+LARGEST_SIDE = 1 << 14
+"""Pixels, of what a segmenter is shown."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class TrainConfig:
         for name in ("crop", "test_side"):
             if getattr(self, name) < 32:
                 raise UserError(f"{name} = {getattr(self, name)} must be at least 32 pixels, the coarsest feature's side")
+            if getattr(self, name) > LARGEST_SIDE:
+                raise UserError(f"{name} = {getattr(self, name)} must be at most {LARGEST_SIDE} pixels")
         if self.batch_size % self.accumulate:
             raise UserError(f"batch_size = {self.batch_size} cannot be divided into accumulate = {self.accumulate} equal parts")
         if not 0 < self.scale[0] <= self.scale[1]:

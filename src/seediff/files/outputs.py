@@ -133,8 +133,8 @@ def make_writable(out: Path | None, json_path: Path | None = None) -> None:
     for option, folder, file in (("--out", out, None), ("--json", json_path and json_path.parent, json_path)):
         if folder is None:
             continue
-        if file is not None and file.is_dir():
-            raise UserError(f"{option} {file}: is a folder; name a file")
+        if file is not None:
+            check_file(file, option)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / fresh_name()
@@ -143,6 +143,21 @@ def make_writable(out: Path | None, json_path: Path | None = None) -> None:
         except OSError as error:
             raise UserError(f"{option} {file or folder}: cannot be written to ({error.strerror or error}); name another place") from error
         clear_leftovers(folder, older=OLD)
+
+
+def check_file(path: Path, option: str) -> None:
+    """Raise UserError unless a file of this name can be written: nothing is there, or a file, or a link to one.
+
+    A file is written by renaming, which would put one in the place of a device such as /dev/null.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # nothing there; what is wrong with the name, writing says
+        return
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{option} {path}: is a folder; name a file")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{option} {path}: is a device or a pipe; name a file")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

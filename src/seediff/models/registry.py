@@ -16,6 +16,7 @@ from ..files.messages import printable, shown
 from ..files.reading import SETTINGS
 from ..files.schema import fit
 from .variants import choose_variant, folder_files, hub_files
+from .whole import check_whole
 
 ALIASES = {
     "sd1.4": "CompVis/stable-diffusion-v1-4",
@@ -91,11 +92,12 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     files = folder_files(folder) if isinstance(source, Path) else hub_files(source, folder, dtype)
     if isinstance(source, Path):
         check_depth(source)
+    variant = choose_variant(files, dtype)
     try:
         pipe = pipeline_class.from_pretrained(
             str(source),
             dtype=getattr(torch, dtype),
-            variant=choose_variant(files, dtype),
+            variant=variant,
             use_safetensors=True,
             safety_checker=None,
             feature_extractor=None,
@@ -108,6 +110,8 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         if isinstance(source, Path):
             raise UserError(f"model folder {source}: cannot be loaded ({printable(first_line(error))})") from error
         raise _not_fetched(source, _hub_error(source) or error) from error
+    check_whole(pipe, folder, variant, name)
+    _check_text_parts(pipe, name)
     pipe.set_progress_bar_config(disable=True)
     try:
         pipe.to(device)
@@ -119,6 +123,24 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     latent_side = sample if isinstance(sample, int) else sample[0]
     side = latent_side * pipe.vae_scale_factor
     return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source))
+
+
+def _check_text_parts(pipe: Any, name: str) -> None:
+    """Raise UserError when the tokenizer gives tokens, or as many of them, as the text encoder has no rows or places for."""
+    rows = pipe.text_encoder.get_input_embeddings().num_embeddings
+    ids = pipe.tokenizer.get_vocab()
+    token = max(ids, key=ids.__getitem__, default="")
+    if ids and ids[token] >= rows:
+        raise UserError(
+            f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder knows the numbers "
+            f"0 to {rows - 1} only; they are not of one model"
+        )
+    places, longest = pipe.text_encoder.config.max_position_embeddings, pipe.tokenizer.model_max_length
+    if not isinstance(longest, int) or not 2 < longest <= places:
+        raise UserError(
+            f"model '{name}': model_max_length of its tokenizer is {shown(longest)}, but must be a whole number from 3 to {places}, "
+            "the places of its text encoder"
+        )
 
 
 def resolve_name(name: str) -> Path | str:

@@ -46,6 +46,13 @@ def folder_files(folder: Path) -> list[str]:
     return sorted(f"{path.parent.name}/{path.name}" for part in PARTS for path in (folder / part).glob("*.safetensors"))
 
 
+def part_files(folder: Path, part: str, variant: str | None) -> list[Path]:
+    """The weight files of one part that loading with this `variant` takes: those of no variant where there is none of it."""
+    held = [(found["variant"] or found["old"], folder / file) for file in folder_files(folder) if (found := _WEIGHTS.fullmatch(file))]
+    own = [(its, path) for its, path in held if path.parent.name == part]
+    return [path for its, path in own if its == (variant if any(one == variant for one, _ in own) else None)]
+
+
 def hub_files(hub_id: str, snapshot: Path, dtype: str) -> list[str]:
     """The weight files of a hub id: those in the cache where they are enough, so that nothing is fetched twice, else the hub's.
 

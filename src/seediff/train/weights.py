@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..config.names import BACKGROUND, MAX_CLASSES
+from ..config.train import LARGEST_SIDE
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import shown
@@ -32,7 +33,7 @@ class About(msgspec.Struct, frozen=True):
 
     model_type: str
     id2label: dict[str, str]
-    test_side: Annotated[int, msgspec.Meta(ge=1, le=1 << 14)] | None = None
+    test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
 
 
 def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str, ...]]:

@@ -1,0 +1,86 @@
+"""A pipeline whose weights lack a tensor would draw with random numbers in its place."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+
+FILES = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
+
+
+@pytest.fixture
+def folder(sd1_folder, tmp_path):
+    return Path(shutil.copytree(sd1_folder, tmp_path / "model"))
+
+
+def rewrite(path: Path, change) -> None:
+    """The tensors of a file, changed."""
+    tensors = load_file(path)
+    save_file(change(tensors), path, metadata={"format": "pt"})
+
+
+def without_one(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key: tensors[key] for key in sorted(tensors)[1:]}
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_a_missing_tensor_is_named(folder, part):
+    rewrite(folder / part / FILES[part], without_one)
+    with pytest.raises(UserError, match=rf"1 of \d+ tensors of its {part} are not in its weights, the first \w+") as error:
+        load_model(str(folder), device="cpu")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_also_where_accelerate_is_not_installed(folder, part):
+    rewrite(folder / part / FILES[part], without_one)
+    code = (
+        "import sys, diffusers.utils.import_utils as installed\n"
+        "installed._accelerate_available = False\n"
+        "from seediff.models.registry import load_model\n"
+        f"load_model({str(folder)!r}, device='cpu')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert re.search(rf"UserError: .*tensors of its {part} are not in its weights", done.stderr), done.stderr
+
+
+def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
+    path = folder / "unet" / FILES["unet"]
+    save_file({key: value.half() for key, value in load_file(path).items()}, path.with_suffix(".fp16.safetensors"), metadata={"format": "pt"})
+    rewrite(path.with_suffix(".fp16.safetensors"), without_one)
+    load_model(str(folder), device="cpu", dtype="float32")
+    with pytest.raises(UserError, match="tensors of its unet"):
+        load_model(str(folder), device="cpu", dtype="float16")
+
+
+def test_names_of_older_files(folder):
+    """As Stable Diffusion 1.4 has them."""
+
+    def older(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        for new, old in ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn.")):
+            tensors = {key.replace(new, old): value for key, value in tensors.items()}
+        return tensors
+
+    def prefixed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        named = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in tensors.items()}
+        return named | {"text_model.embeddings.position_ids": torch.arange(77)[None]}
+
+    before = {part: getattr(load_model(str(folder), device="cpu").pipe, part).state_dict() for part in ("vae", "text_encoder")}
+    rewrite(folder / "vae" / FILES["vae"], older)
+    rewrite(folder / "text_encoder" / FILES["text_encoder"], prefixed)
+    assert any(".proj_attn." in key for key in load_file(folder / "vae" / FILES["vae"]))
+    pipe = load_model(str(folder), device="cpu").pipe
+    for part, tensors in before.items():
+        assert all(torch.equal(value, tensors[key]) for key, value in getattr(pipe, part).state_dict().items())
