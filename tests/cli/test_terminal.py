@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from seediff.cli import main
-from seediff.cli.terminal import COLOURS, Shown
 from seediff.dataset.store import check_classes
 from seediff.errors import UserError
+from seediff.files.terminal import Shown, make_console
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 
@@ -21,7 +21,7 @@ def test_control_characters_are_shown():
     Shown(stream).write(f"a\tb\n{EVIL}\x1b[31mé→")
     assert stream.getvalue() == "a\tb\n\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202eevil\\x7f\\x1b[31mé→"
     stream = io.StringIO()
-    Shown(stream, COLOURS).write(f"\x1b[1;31mred\x1b[0m {EVIL}")
+    Shown(stream, r"\x1b\[[0-9;]*m").write(f"\x1b[1;31mred\x1b[0m {EVIL}")
     assert stream.getvalue() == "\x1b[1;31mred\x1b[0m \\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202eevil\\x7f"
 
 
@@ -61,3 +61,78 @@ def test_streams(line, code):
     assert done.returncode == code, done.stderr
     assert "fault" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+PTY = """
+import sys
+from pathlib import Path
+from seediff.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def on_a_terminal(*words: str) -> tuple[int, str]:
+    """Exit code and output of a command whose stdout and stderr are a terminal."""
+    import pty
+
+    reading, terminal = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    env.pop("NO_COLOR", None)
+    with subprocess.Popen(
+        [sys.executable, "-c", PTY, *words], stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal, env=env
+    ) as process:
+        os.close(terminal)
+        said = b""
+        while True:
+            try:
+                said += (more := os.read(reading, 65536))
+            except OSError:  # Linux: the other end is closed
+                break
+            if not more:
+                break
+    os.close(reading)
+    return process.returncode, said.decode("utf-8", "replace")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_names_bring_no_colours_of_their_own_to_a_real_terminal(tmp_path):
+    """In a refusal and in a table; our own colours and bars pass."""
+    code, said = on_a_terminal("check", str(tmp_path / "\x1b[31mred\x1b[2J"))
+    assert code == 2
+    assert "\\x1b[31mred\\x1b[2J" in said
+    assert "\x1b[31m" not in said
+    assert "\x1b[2J" not in said
+    code, said = on_a_terminal("models")
+    assert code == 0
+    assert "\x1b[1m" in said
+
+
+def test_tables_show_what_names_hold(monkeypatch):
+    """The table's own colours are there, those of the names in it are shown as text."""
+    from rich.table import Table
+    from rich.text import Text
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", Shown(stream))
+    table = Table("a class with a long heading")  # columns are measured before names are shown as text
+    table.add_row(Text("\x1b[31mred"))
+    make_console().print(table)
+    print("\x1b[32mgreen")
+    said = stream.getvalue()
+    assert "\\x1b[31mred" in said
+    assert "\\x1b[32mgreen" in said
+    assert "\x1b[1m" in said
+    assert "\x1b[31m" not in said
+    assert "\x1b[32m" not in said
+
+
+def test_bars_of_others_may_go_up(monkeypatch):
+    stream = io.StringIO()
+    Shown(stream).write("\n\x1b[A\x1b[A")
+    assert stream.getvalue() == "\n\x1b[A\x1b[A"

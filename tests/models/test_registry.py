@@ -145,7 +145,9 @@ def retold(folder: Path, file: str, **values: object) -> None:
 @pytest.mark.parametrize("special", ["eos_token", "pad_token"])
 def test_a_tokenizer_with_more_tokens_than_the_text_encoder_knows(folder, special):
     retold(folder, "tokenizer/tokenizer_config.json", **{special: "<|nobody trained this|>"})
-    with pytest.raises(UserError, match=r"\"<\|nobody trained this\|>\" has the number \d+ in its tokenizer, but .* 0 to \d+ only") as error:
+    with pytest.raises(
+        UserError, match=r"\"<\|nobody trained this\|>\" has the number \d+ in its tokenizer, but .* 0 to \d+ only"
+    ) as error:
         load_model(str(folder), device="cpu")
     one_line(error)
 

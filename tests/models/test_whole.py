@@ -58,7 +58,9 @@ def test_also_where_accelerate_is_not_installed(folder, part):
 
 def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
     path = folder / "unet" / FILES["unet"]
-    save_file({key: value.half() for key, value in load_file(path).items()}, path.with_suffix(".fp16.safetensors"), metadata={"format": "pt"})
+    save_file(
+        {key: value.half() for key, value in load_file(path).items()}, path.with_suffix(".fp16.safetensors"), metadata={"format": "pt"}
+    )
     rewrite(path.with_suffix(".fp16.safetensors"), without_one)
     load_model(str(folder), device="cpu", dtype="float32")
     with pytest.raises(UserError, match="tensors of its unet"):

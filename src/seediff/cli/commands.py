@@ -21,6 +21,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from .. import __version__
 from ..errors import UserError
+from ..files.terminal import shown
 from .augment import augment
 from .formats import export_, import_
 from .generate import generate
@@ -28,7 +29,6 @@ from .photos import mask, segment
 from .progress import InterruptedRun
 from .quality import check, filter_, stats
 from .sets import merge, split
-from .terminal import shown
 from .train import predict, train
 from .tune import tune
 
@@ -95,10 +95,10 @@ def models() -> None:
 
     For example: `seediff models`
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from ..files.terminal import make_console
     from ..models.listing import list_models
 
     table = Table("--model", "what it is", "on this machine")
@@ -106,7 +106,7 @@ def models() -> None:
         column.overflow = "fold"
     for row in list_models():
         table.add_row(*map(Text, row))
-    Console().print(table)
+    make_console().print(table)
     print("Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras")
 
 

@@ -53,11 +53,10 @@ def semantic(
 
     - `seediff evaluate predictions --data cityscapes --protocol cityscapes-human-vehicle --class-map map.toml`
     """
-    from rich.console import Console
-
     from ..config.names import parse_classes
     from ..evaluate.evaluation import evaluate, notes, score_table, write_json, write_report
     from ..files.outputs import make_writable
+    from ..files.terminal import make_console
     from .progress import no_progress, progress_bar, progress_lines
 
     sizes = _parse_scales(scales)
@@ -82,7 +81,7 @@ def semantic(
         write_json(evaluation, json)  # first: whoever reads the table may have had enough of it
     if out is not None:
         write_report(evaluation, out)
-    console = Console()
+    console = make_console()
     console.print(score_table(evaluation.scores))
     for line in notes(evaluation):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -156,10 +155,9 @@ def segments(
 
     - `seediff evaluate segments segments --labels cocostuff/dataset --list Coco164kFull_Stuff_Coarse_7.txt --size 512 --json coco.json`
     """
-    from rich.console import Console
-
     from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, write_json
     from ..files.outputs import make_writable
+    from ..files.terminal import make_console
     from .progress import no_progress, progress_bar, progress_lines
 
     make_writable(None, json)
@@ -182,7 +180,7 @@ def segments(
             draws=draws,
             progress=progress,
         )
-    console = Console()
+    console = make_console()
     if json is not None:
         write_json(scores, json)  # first: whoever reads the table may have had enough of it
     console.print(score_table(scores))

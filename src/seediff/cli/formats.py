@@ -154,8 +154,9 @@ def shown(items: Iterable[Item], quiet: bool) -> Iterable[Item]:
     """The items, with a bar of progress on a terminal."""
     if quiet or not sys.stderr.isatty():
         return items
-    from rich.console import Console
     from rich.progress import track
 
+    from ..files.terminal import make_console
+
     total = len(items) if isinstance(items, Sequence) else None
-    return track(items, "samples", total=total, console=Console(stderr=True), transient=True)
+    return track(items, "samples", total=total, console=make_console(stderr=True), transient=True)

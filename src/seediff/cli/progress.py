@@ -83,16 +83,17 @@ def progress_lines(what: str = "images", clock: Callable[[], float] = time.monot
 @contextmanager
 def progress_bar(what: str = "images") -> Iterator[Progress]:
     """A bar on stderr that vanishes at the end."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
     from rich.text import Text
+
+    from ..files.terminal import make_console
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.2f} {what}/s" if task.speed else "")
 
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     columns = (
         BarColumn(),
         MofNCompleteColumn(),

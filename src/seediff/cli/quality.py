@@ -198,16 +198,17 @@ def followed(quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
     """What wraps samples to show a bar of progress on a terminal."""
     if quiet or not sys.stderr.isatty():
         return iter
-    from rich.console import Console
     from rich.progress import track
 
-    return lambda samples: track(samples, "samples", console=Console(stderr=True), transient=True)
+    from ..files.terminal import make_console
+
+    return lambda samples: track(samples, "samples", console=make_console(stderr=True), transient=True)
 
 
 def show(table: Any) -> None:
-    from rich.console import Console
+    from ..files.terminal import make_console
 
-    Console().print(table)
+    make_console().print(table)
 
 
 def show_stats(found: Stats) -> None:

@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from ..errors import UserError
 from ..files.outputs import make_writable
+from ..files.terminal import make_console
 from ..study.tables.definition import Table, packaged, read_table
 from ..study.tables.estimate import estimate, show_estimate
 from ..study.tables.kept import open_kept
@@ -46,7 +45,7 @@ def run(name: str, options: Options) -> None:
     # 3. Say what came of it
     write_table(out, result)
     show_rows(result)
-    Console().print(
+    make_console().print(
         f"Table: {out / 'results.md'}   Plot: {out / 'results.svg'}   JSON: {out / 'results.json'}", markup=False, soft_wrap=True
     )
 
@@ -118,4 +117,4 @@ def show_rows(result: dict[str, Any]) -> None:
         seeds = f"{row['lowest']:.1f}–{row['highest']:.1f}"
         paper = "" if row["paper"] is None else str(row["paper"])
         shown.add_row(Text(row["row"]), row["test"].replace("_", " "), row["metric"], f"{row['mean']:.1f}", seeds, ci, paper)
-    Console().print(shown)
+    make_console().print(shown)

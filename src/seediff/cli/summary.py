@@ -16,13 +16,14 @@ from rich.text import Text
 from ..config.generate import GenerateConfig
 from ..dataset import native
 from ..files.addresses import Out, Url
+from ..files.terminal import make_console
 from ..report.tables import count_classes, show_reasons
 from ..run.samples import RunResult, rejections
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
     """Print the summary of a finished run, or of a dataset that was complete already; the last line says which picture to look at."""
-    console = console or Console()
+    console = console or make_console()
     console.print(class_table(result, config.classes))
     console.print(headline(result), highlight=False, markup=False, soft_wrap=True)
     if shares := time_shares(result.seconds):

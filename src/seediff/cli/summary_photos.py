@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
+from ..files.terminal import make_console
 from ..run.mask import MaskPhotosResult
 from ..run.photo_files import others_skipped, photographs
 from ..run.segment import SegmentPhotosResult
@@ -28,7 +29,7 @@ def show_segments(result: SegmentPhotosResult, skipped: int, console: Console | 
     """
     if not result.rows:
         return
-    console = console or Console()
+    console = console or make_console()
     table = Table("photograph", "segments", "largest", "names")
     for row in result.rows[:ROWS_SHOWN]:
         areas = [one["area"] / (row["width"] * row["height"]) for one in row["segments"]]
@@ -57,7 +58,7 @@ def show_masks(result: MaskPhotosResult, config: MaskPhotosConfig, skipped: int,
     rows = result.dataset.rows
     if not rows:
         return
-    console = console or Console()
+    console = console or make_console()
     table = Table("class", "asked", "found", "mean area")
     for column in table.columns[1:]:
         column.justify = "right"

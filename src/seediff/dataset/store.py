@@ -17,6 +17,7 @@ from PIL import Image
 
 from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
+from ..files.messages import shown
 from ..files.outputs import copy_new
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, open_regular, read_bytes
@@ -95,6 +96,8 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
         if name in names:
             raise UserError(f"{where}: a sample '{name}' is there already")
         names.add(name)
+        if unknown := [one for one in row.get("classes") or () if one not in classes]:
+            raise UserError(f"{where}: class {shown(unknown[0])} is not in {native.CLASSES}")
         items.append(Item(name, image, picture_suffix(image), MaskFile(mask), row, extras.get(name, {})))
     return classes, items
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -29,6 +28,7 @@ from ..attention.photograph import capture_groups, encode_images
 from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..files.outputs import make_writable, write_atomic
+from ..files.terminal import make_console
 from ..metrics.masks import auc, auc_rows, bootstrap_ci, psnr
 from ..models.registry import Model, load_model, resolve_name
 from ..prompts.specs import SampleSpec
@@ -147,7 +147,7 @@ def print_quality(result: Mapping[str, Any], out: Path) -> None:
         for level, value in levels.items():
             if level != MIDDLE:
                 table.add_row(f"AUC of cross-attention at {level}, layers {group}", f"{value:.3f}", "", "")
-    console = Console()
+    console = make_console()
     console.print(table)
     drawn, frechet = result["chimeras"], result["frechet"]
     console.print(f"Recognised: 95 % interval {low:.3f}–{high:.3f}")

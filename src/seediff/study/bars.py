@@ -8,8 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress, TaskID
+
+from ..files.terminal import make_console
 
 LINE_SECONDS = 60.0
 
@@ -18,7 +19,7 @@ class Lines(Progress):
     """Tasks without bars: a plain line on stderr after something is done, at most one every LINE_SECONDS."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(console=Console(stderr=True), disable=True, auto_refresh=False, get_time=clock)
+        super().__init__(console=make_console(stderr=True), disable=True, auto_refresh=False, get_time=clock)
         self.clock = clock
         self.said = clock()
 
@@ -37,4 +38,4 @@ class Lines(Progress):
 
 def study_progress() -> Progress:
     """To be entered as a block: what the tasks of a study are added to."""
-    return Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else Lines()
+    return Progress(console=make_console(stderr=True), transient=True) if sys.stderr.isatty() else Lines()

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from ..files.outputs import write_atomic
 from ..files.palette import voc_palette
+from ..files.terminal import make_console
 from ..mini.world.scene import Scene
 from ..report.pictures import contact_sheet, overlay
 from .masks.tune import Trial
@@ -129,7 +129,7 @@ def summary_table(result: Mapping[str, Any], out: Path) -> None:
         cells = _cells(figures)
         shown = [f"{cells[c]:.3f}" if isinstance(cells[c], float) else cells[c] for c in ("iou", "ci95", "single", "several")]
         table.add_row(TITLES[name], *shown, f"{result['paper_constants'][name]['iou']:.3f}")
-    console = Console()
+    console = make_console()
     console.print(table)
     if "yardstick_iou" in result:
         yardstick = f"Yardstick on held-out scenes: IoU {result['yardstick_iou']:.3f}"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -21,6 +20,7 @@ from ...attention.photograph import encode_images
 from ...config.photographs import PRESENCE
 from ...config.presets import model_thresholds
 from ...files.outputs import make_writable, write_atomic
+from ...files.terminal import make_console
 from ...masks.answers import MOST_ABSENT, Answers, best_threshold, questions
 from ...masks.presence import find_classes
 from ...metrics.masks import auc, bootstrap_ci
@@ -146,7 +146,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def show(result: Mapping[str, Any], out: Path) -> None:
     """Print the tables and where everything is."""
-    console = Console()
+    console = make_console()
     shares = ("auc", "precision", "recall")
     for name in ("default", "tuned"):
         table = Table("", "pairs", "AUC", "precision", "recall", title=f"{name} threshold {result[name]['threshold']}")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ...files.outputs import write_atomic
 from ...files.palette import voc_palette
+from ...files.terminal import make_console
 from ...report.pictures import contact_sheet, fit_side, overlay
 from ..results import csv_bytes, json_bytes
 from .pairs import Pairs
@@ -83,7 +84,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     """Print every section as a table."""
-    console = console or Console()
+    console = console or make_console()
     tables: dict[str, Table] = {}
     for section, name, row in _rows(result):
         if section not in tables:

@@ -208,9 +208,10 @@ def sustained() -> float:
 
 def show_estimate(found: Estimate) -> None:
     """The estimate as a table on the terminal."""
-    from rich.console import Console
     from rich.table import Table as Shown
     from rich.text import Text
+
+    from ...files.terminal import make_console
 
     shown = Shown("", "times", "PFLOP each", "hours each", "GiB at least", "disk, GB", title=found.title)
     for column in shown.columns[1:]:
@@ -225,7 +226,7 @@ def show_estimate(found: Estimate) -> None:
             f"{cost.gib:.1f}",
             f"{cost.disk * cost.times / 1e9:.2f}",
         )
-    console = Console()
+    console = make_console()
     console.print(shown)
     hours = found.hours(sum(cost.operations * cost.times for cost in found.costs))
     disk = sum(cost.disk * cost.times for cost in found.costs) / 1e9
