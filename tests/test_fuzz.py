@@ -17,8 +17,6 @@ ENTRIES = sorted(path.stem for path in CORPUS.glob("*.json"))
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the fuzzer limits and watches processes as Linux does"),
     pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="the fuzzer is in benchmarks/ of the repository"),
-    # Six entries of the corpus still wait for a line that says what is right now (see docs/robustness.md).
-    pytest.mark.skipif(not os.environ.get("SEEDIFF_FUZZ"), reason="minutes of fuzzing: SEEDIFF_FUZZ=1 runs it"),
     pytest.mark.timeout(900),
 ]
 

@@ -57,7 +57,7 @@ def test_open_native_names_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match="row 2: a sample '0' is there already"):
         open_native(tmp_path / "out")
     (tmp_path / "out" / native.METADATA).write_bytes(native.jsonl([{**rows[0], "classes": ["fox"]}]))
-    with pytest.raises(UserError, match='row 1: class "fox" is not in classes.txt'):
+    with pytest.raises(UserError, match=r'row 1: class "fox" is not in classes\.txt'):
         open_native(tmp_path / "out")
 
 

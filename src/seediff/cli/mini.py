@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ...cli.places import HERE
+
 app = App(name="mini", help="The embedded model: fetch its art, train it, render its measuring scenes, check its quality.")
 
 
 @app.command
-def art(out: Annotated[Path, Parameter(help="Folder to fill.")] = Path("art")) -> None:
+def art(out: Annotated[Path, HERE, Parameter(help="Folder to fill.")] = Path("art")) -> None:
     """Fetch the emoji art with npm and apt (training: Fluent Emoji 3D, MIT; shift scenes: Noto Color Emoji, OFL).
 
     Example: seediff mini art --out art
@@ -26,7 +28,7 @@ def art(out: Annotated[Path, Parameter(help="Folder to fill.")] = Path("art")) -
 @app.command
 def train(
     art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
-    out: Annotated[Path, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
+    out: Annotated[Path, HERE, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
     config: Annotated[Path | None, Parameter(help="TOML file of the recipe; every key has a default.")] = None,
     minutes: Annotated[float, Parameter(help="Stop after this long; the same command continues.")] = math.inf,
     init: Annotated[Path | None, Parameter(help="Start from the weights of this pipeline folder, not from nothing.")] = None,
@@ -56,7 +58,7 @@ def train(
 @app.command
 def render(
     art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
-    out: Annotated[Path, Parameter(help="Folder for the scene files.")],
+    out: Annotated[Path, HERE, Parameter(help="Folder for the scene files.")],
 ) -> None:
     """Render the scenes that the studies measure on (truth, shift, tune) with their exact masks.
 
@@ -75,7 +77,7 @@ def scenes(
         Literal["truth", "shift", "tune", "train", "shift-train"],
         Parameter(name="--set", help="Held-out scenes (truth, shift, tune) from the package, or others to train on, drawn from the art."),
     ] = "truth",
-    out: Annotated[Path, Parameter(help="Folder for the dataset.")],
+    out: Annotated[Path, HERE, Parameter(help="Folder for the dataset.")],
     count: Annotated[int | None, Parameter(help="How many; by default all that the package has, or 1000 rendered ones.")] = None,
     art: Annotated[Path | None, Parameter(help="Folder that `seediff mini art` filled, for `train` and `shift-train`.")] = None,
     seed: Annotated[int, Parameter(help="Of rendered scenes.")] = 2000,
@@ -96,7 +98,7 @@ def scenes(
 @app.command
 def yardsticks(
     art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
-    out: Annotated[Path | None, Parameter(help="Folder for the weights; by default the package's own.")] = None,
+    out: Annotated[Path | None, HERE, Parameter(help="Folder for the weights; by default the package's own.")] = None,
     networks: Annotated[bool, Parameter(help="Train the two networks too; without, only templates and moments are made anew.")] = True,
 ) -> None:
     """Make what measures the model, from rendered scenes only, and say how good it is: a classifier, a segmenter, the templates
@@ -120,8 +122,8 @@ def _report(row: dict) -> None:
 @app.command
 def backbone(
     art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
-    work: Annotated[Path, Parameter(help="Folder of `seediff mini train`, whose scenes are used, or rendered.")],
-    out: Annotated[Path, Parameter(help="Folder for the weights, as transformers reads them.")],
+    work: Annotated[Path, HERE, Parameter(help="Folder of `seediff mini train`, whose scenes are used, or rendered.")],
+    out: Annotated[Path, HERE, Parameter(help="Folder for the weights, as transformers reads them.")],
 ) -> None:
     """Train the backbone that `seediff train --backbone tiny --weights pretrained` starts from: which classes a captioned scene shows.
 
@@ -135,7 +137,7 @@ def backbone(
 
 @app.command
 def check(
-    out: Annotated[Path, Parameter(help="Folder for the report and the contact sheet.")],
+    out: Annotated[Path, HERE, Parameter(help="Folder for the report and the contact sheet.")],
     model: Annotated[str, Parameter(help="`mini`, or the pipeline folder that training made.")] = "mini",
     images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
     scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,

@@ -200,10 +200,40 @@ def open_new(path: Path) -> BinaryIO:
     return open(path, "xb", opener=lambda name, flags: os.open(name, flags | NOFOLLOW, 0o666))
 
 
-def append(path: Path, data: bytes) -> None:
-    """Append to a file that is there and no link. Raises OSError naming the file."""
+def append(path: Path, data: bytes, *, make: bool = False) -> None:
+    """Append to a file that is no link. make: it need not be there. Raises OSError naming the file."""
     with naming(path):
-        _write(os.open(path, os.O_WRONLY | os.O_APPEND | NOFOLLOW), data)
+        _write(os.open(path, os.O_WRONLY | os.O_APPEND | NOFOLLOW | (os.O_CREAT if make else 0), 0o666), data)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """A free name that nobody can guess, for a library that writes a file by its name; it becomes `path` when the block ends well."""
+    part = path.with_name(fresh_name(path.name))
+    try:
+        yield part
+        with naming(path):
+            os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, which it replaces when the block ends well. Raises UserError when `folder` is a link or a file."""
+    folder = folder.absolute()
+    part = folder.with_name(fresh_name(folder.name))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part.mkdir()
+    try:
+        yield part
+        remove_tree(folder.parent, folder.name)
+        os.rename(part, folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -49,10 +49,10 @@ class Shown:
 
 def make_console(*, stderr: bool = False) -> Console:
     """A console for tables and bars of progress, whose own colours pass, and not those in the names that it shows."""
-    stream = sys.stderr if stderr else sys.stdout
+    stream: Any = sys.stderr if stderr else sys.stdout
     while (behind := getattr(stream, "rich_proxied_file", stream)) is not stream:
         stream = behind
-    return _console_class()(file=stream if isinstance(stream, Shown) else None, stderr=stderr)
+    return _console_class()(file=stream if isinstance(stream, Shown) else None, stderr=stderr)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1)

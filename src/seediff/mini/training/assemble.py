@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 
+from ...files.outputs import replaced_folder, write_new
 from ..world.scene import CLASSES, PLACE_WORDS
 from .denoiser import Denoiser, build_scheduler
 
@@ -29,13 +29,10 @@ def assemble(vae: AutoencoderKL, denoiser: Denoiser, scaling: float, folder: Pat
         feature_extractor=None,  # type: ignore[arg-type]
         requires_safety_checker=False,
     )
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
     text = json.dumps(
         {"classes": list(CLASSES), "words": list(PLACE_WORDS), "licence": "MIT (art: Fluent Emoji, Microsoft)", **about}, indent=2
     )
-    (part / "seediff.json").write_text(text + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with replaced_folder(folder) as part:
+        pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
+        write_new(part / "seediff.json", f"{text}\n".encode())
     return folder

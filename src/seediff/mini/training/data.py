@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files.outputs import write_atomic
+from ...files.outputs import replaced_file, write_atomic
 from ..world.scene import render_scene
 from .recipe import Recipe
 
@@ -20,19 +20,15 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
     pixels, words = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not words.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        part = stem.with_suffix(".part.npy")
-        images = np.lib.format.open_memmap(part, "w+", np.uint8, (recipe.scenes, recipe.side, recipe.side, 3))
         captions: list[str] = []
         draw = partial(_draw, art, recipe.seed, recipe.side, recipe.describe)
-        try:
+        with replaced_file(pixels) as part:
+            images = np.lib.format.open_memmap(part, "w+", np.uint8, (recipe.scenes, recipe.side, recipe.side, 3))
             with ProcessPoolExecutor(workers) as pool:
                 for index, (image, caption) in enumerate(pool.map(draw, range(recipe.scenes), chunksize=64)):
                     images[index] = image
                     captions.append(caption)
             images.flush()
-            part.replace(pixels)
-        finally:
-            part.unlink(missing_ok=True)  # a gigabyte, of no use when a sprite is missing
         write_atomic(words, json.dumps(captions).encode("utf-8"))  # last: its presence says that both are whole
     return np.load(pixels, mmap_mode="r"), json.loads(words.read_text(encoding="utf-8"))
 

@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from ...config.names import spoken
 from ...devices import mixed_precision
+from ...files.outputs import open_new, replaced_file
 from ..world.pixels import to_pixels
 from ..world.scene import CLASSES
 from .autoencoder import best_device
@@ -79,9 +80,8 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
             with mixed_precision(device):
                 posterior = vae.encode(to_pixels(images[start : start + 64]).to(device)).latent_dist  # type: ignore[union-attr]
             chunks.append(posterior.mean.half().cpu().numpy())
-        part = path.with_suffix(".part.npy")
-        np.save(part, np.concatenate(chunks))
-        part.replace(path)
+        with replaced_file(path) as part, open_new(part) as file:
+            np.save(file, np.concatenate(chunks))
     latents = np.load(path)
     scaling = 1 / float(latents[:2000].astype(np.float32).std())
     return latents, scaling

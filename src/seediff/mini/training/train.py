@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import torch.multiprocessing as mp
 from PIL import Image
 
 from ...errors import UserError
-from ...files.outputs import write_atomic
+from ...files.outputs import append, make_writable, write_atomic
 from ..world.scene import CLASSES, caption
 from .assemble import assemble
 from .autoencoder import train_autoencoder
@@ -56,6 +57,7 @@ def train_mini(
     _check_recipe(recipe, folder)
     start = read_start(init, recipe, folder) if init else None
     vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
+    make_writable(folder)
     cores = os.cpu_count() or 1
     say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
     images, captions = rendered_scenes(recipe, art, folder, workers=cores)
@@ -93,8 +95,7 @@ class Reporter:
         self.path, self.say = path, say
 
     def __call__(self, row: dict) -> None:
-        with self.path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(row) + "\n")
+        append(self.path, (json.dumps(row) + "\n").encode(), make=True)
         if row["step"] % 100 == 0:
             shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
             self.say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
@@ -145,4 +146,6 @@ def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: fl
             output_type="np",
         )
         rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
-    Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(path)
+    sheet = io.BytesIO()
+    Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(sheet, "PNG")
+    write_atomic(path, sheet.getvalue())

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...errors import UserError
+from ...outputs import replaced_folder
 
 FLUENT = "@lobehub/fluent-emoji-3d@1.1.0"
 NOTO = "fonts-noto-color-emoji"
@@ -103,11 +104,8 @@ def fetch_art(out: Path, vendors: tuple[str, ...] = ("fluent", "noto")) -> list[
             continue
         with tempfile.TemporaryDirectory() as scratch:
             fetched = _fetch_fluent(Path(scratch)) if vendor == "fluent" else _fetch_noto(Path(scratch))
-            out.mkdir(parents=True, exist_ok=True)
-            part = out / f".{vendor}.part"
-            shutil.rmtree(part, ignore_errors=True)
-            shutil.copytree(fetched, part)
-            part.rename(target)
+            with replaced_folder(target) as part:
+                shutil.copytree(fetched, part, dirs_exist_ok=True)
         made.append(target)
     return made
 
