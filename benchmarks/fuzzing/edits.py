@@ -43,7 +43,9 @@ class Edit:
             other = case / self.to
             other.parent.mkdir(parents=True, exist_ok=True)
             if self.kind == "copy":
-                shutil.copytree(target, other) if target.is_dir() else shutil.copyfile(target, other)
+                if target in other.parents:  # it would be copied into its own copy, and that into its own
+                    return
+                shutil.copytree(target, other, symlinks=True) if target.is_dir() else shutil.copyfile(target, other)
             else:
                 target.rename(other)
             return
