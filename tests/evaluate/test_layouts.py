@@ -123,6 +123,10 @@ def test_folders_that_cannot_be_evaluated_on(tmp_path):
     (root / "objectInfo150.txt").write_text("Idx\tName\n13\tcat\n")
     with pytest.raises(UserError, match="id 13 must be 'person' as published, not 'cat'"):
         open_evaluation(root)
+    for number in (151, 2**31 - 1, -1):
+        (root / "objectInfo150.txt").write_text(f"Idx\tName\n13\tperson\n21\tcar\n81\tbus\n{number}\tcat\n")
+        with pytest.raises(UserError, match=rf"objectInfo150\.txt: there is an id {number}, but ADE20K has 0 to 150"):
+            open_evaluation(root)
     (root / "objectInfo150.txt").unlink()
     with pytest.raises(UserError, match="names the classes of ADEChallengeData2016"):
         open_evaluation(root)

@@ -23,13 +23,14 @@ from ..dataset.opening import open_dataset
 from ..dataset.store import Item
 from ..errors import UserError, first_line
 from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_segment_ids
+from ..files.messages import shown
 from ..files.pictures import open_picture
 from ..files.reading import read_lines
 from .labels import UNLABELLED, LabelSet, camvid_part, open_labels
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 ADE20K_SPLITS = {"val": "validation", "train": "training"}
-ADE20K_IDS = {13: "person", 21: "car", 81: "bus"}
+ADE20K_IDS, ADE20K_LAST = {13: "person", 21: "car", 81: "bus"}, 150
 """What objectInfo150.txt must say of these for the pixel values to be what is published."""
 PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
@@ -140,7 +141,7 @@ def _ade20k(root: Path, split: str) -> EvaluationSet:
     maps = root / "annotations" / part
     if not maps.is_dir():
         raise UserError(f"{maps}: there is no such folder; ADE20K's parts are {', '.join(ADE20K_SPLITS)} (--split)")
-    samples = _samples(find_maps(maps), root / "images" / part, {number: number for number in names}, "ADE20K has 0 to 150")
+    samples = _samples(find_maps(maps), root / "images" / part, {number: number for number in names}, f"ADE20K has 0 to {ADE20K_LAST}")
     about = f"ADE20K in {root}, {part}: {len(samples)} images, {len(names)} classes"
     return EvaluationSet("ade20k", about, names, names, samples, frozenset({0}))
 
@@ -153,6 +154,8 @@ def _object_info(path: Path) -> dict[int, str]:
         names = {int(row[0]): row[-1].split(",")[0].strip() for row in rows}
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as ADE20K's table of classes: {first_line(error)}") from error
+    if strange := [number for number in names if not 0 <= number <= ADE20K_LAST]:
+        raise UserError(f"{path}: there is an id {shown(strange[0])}, but ADE20K has 0 to {ADE20K_LAST}")
     for number, name in ADE20K_IDS.items():
         if names.get(number) != name:
             raise UserError(f"{path}: id {number} must be '{name}' as published, not '{names.get(number)}'")
