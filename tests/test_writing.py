@@ -1,6 +1,6 @@
 """One module writes. What else makes, changes, moves or removes a file is named here, with the reason.
 
-A file that is written by its name can be a link that somebody planted, or be found half-written: see `seediff.outputs`.
+A file that is written by its name can be a link that somebody planted, or be found half-written: see `seediff.files.outputs`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "seediff"
-WRITERS = ("outputs.py", "staging.py", "locking.py")
+WRITERS = ("files/outputs.py", "files/staging.py", "files/locking.py")
 """staging.py: folders that appear when they are whole. locking.py: the lock of a folder at work."""
 
 ALLOWED = {
     ("cli/commands.py", "open"): "the null device, in the place of a closed stream",
-    ("terminal.py", "open"): "the null device, in the place of a closed stream",
-    ("dataset/parquet.py", "ParquetWriter"): "pyarrow writes by name: into a staged folder, whose name nobody can guess",
-    ("dataset/parquet.py", "write_table"): "the same file",
-    ("models/mini/art.py", "shutil.copytree"): "into a new folder of `replaced_folder`",
-    ("models/mini/art.py", "extractall"): "into a temporary folder, by tarfile's filter for data",
-    ("models/mini/assemble.py", "save_pretrained"): "diffusers writes by name: into a new folder of `replaced_folder`",
-    ("models/mini/backbone.py", "save_pretrained"): "transformers writes by name: into a staged folder",
-    ("models/mini/denoiser.py", "save"): "into the open new file of `replaced_file`",
-    ("models/mini/data.py", "open_memmap"): "numpy maps by name: a new file of `replaced_file`",
+    ("files/terminal.py", "open"): "the null device, in the place of a closed stream",
+    ("dataset/formats/parquet.py", "ParquetWriter"): "pyarrow writes by name: into a staged folder, whose name nobody can guess",
+    ("dataset/formats/parquet.py", "write_table"): "the same file",
+    ("mini/world/art.py", "shutil.copytree"): "into a new folder of `replaced_folder`",
+    ("mini/world/art.py", "extractall"): "into a temporary folder, by tarfile's filter for data",
+    ("mini/training/assemble.py", "save_pretrained"): "diffusers writes by name: into a new folder of `replaced_folder`",
+    ("mini/training/backbone.py", "save_pretrained"): "transformers writes by name: into a staged folder",
+    ("mini/training/denoiser.py", "save"): "into the open new file of `replaced_file`",
+    ("mini/training/data.py", "open_memmap"): "numpy maps by name: a new file of `replaced_file`",
     ("run/storage.py", "touch"): "in a temporary folder of our own",
     ("run/storage.py", "unlink"): "in a temporary folder of our own",
 }
@@ -101,7 +101,7 @@ FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.p
 def test_writing_goes_through_outputs(file):
     found = {name: line for line, name in writing_calls((SOURCE / file).read_text(encoding="utf-8"))}
     strange = [f"{file}:{line}: {name}" for name, line in found.items() if (file, name) not in ALLOWED]
-    assert not strange, "use seediff.outputs, or say in ALLOWED why not"
+    assert not strange, "use seediff.files.outputs, or say in ALLOWED why not"
 
 
 def test_no_exception_is_there_for_nothing():

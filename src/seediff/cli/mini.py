@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from ...cli.places import HERE
+from .places import HERE
 
 app = App(name="mini", help="The embedded model: fetch its art, train it, render its measuring scenes, check its quality.")
 

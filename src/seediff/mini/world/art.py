@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...errors import UserError
-from ...outputs import replaced_folder
+from ...files.outputs import replaced_folder
 
 FLUENT = "@lobehub/fluent-emoji-3d@1.1.0"
 NOTO = "fonts-noto-color-emoji"
