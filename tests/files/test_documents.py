@@ -55,6 +55,13 @@ def test_place_of_what_is_malformed(text: str, said: str) -> None:
     assert str(caught.value) == said
 
 
+@pytest.mark.parametrize("raw", [b'"\xcc"', b'"x" y', b"[1, \xcc", b"5 \xcc", b'{"name": 5, "\xcc": 1}', b'{"name": 5, "counts": [1'])
+def test_what_is_of_another_type_and_malformed_too(raw: bytes) -> None:
+    with pytest.raises(UserError, match=r"f\.json: ") as caught:
+        parse_json(raw, Record, "f.json")
+    assert str(caught.value).isprintable()
+
+
 def test_64_levels_and_many_brackets_are_read() -> None:
     assert parse_json("[" * 64 + "]" * 64, list, "x")
     assert len(parse_json("[" + "[1]," * 999 + "[1]]", list, "x")) == 1000

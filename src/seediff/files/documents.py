@@ -61,8 +61,11 @@ def _told(error: msgspec.ValidationError, raw: bytes, kind: type, where: str) ->
         return explain(error, msgspec.json.decode(raw), kind, where)
     except RecursionError:
         return f"{where}: {TOO_DEEP}"
-    except msgspec.DecodeError:  # a number that no type holds
-        value = json.loads(raw, parse_int=partial(_or_huge, int), parse_float=partial(_or_huge, float))
+    except (msgspec.DecodeError, UnicodeDecodeError) as other:  # a number that no type holds, or what follows is malformed too
+        try:
+            value = json.loads(raw, parse_int=partial(_or_huge, int), parse_float=partial(_or_huge, float))
+        except (ValueError, RecursionError):
+            return f"{where}: is not JSON: {_malformed(other, raw)}"
         steps = find(value, _Huge) or ()
         place = place_of(steps)
         return f"{where}: {place + ': ' if place else ''}{HUGE}"

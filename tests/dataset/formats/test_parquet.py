@@ -135,7 +135,12 @@ def test_damaged_and_missing_files(tmp_path):
         import_parquet(tmp_path / "pq", split="x")
     with pytest.raises(UserError, match="no parquet files of split 'val', whose names begin with validation"):
         import_parquet(tmp_path / "pq", split="val")
-    path.write_bytes(path.read_bytes()[:-100])
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"a.png", b"a\xccpng"))
+    assert path.read_bytes() != whole
+    with pytest.raises(UserError, match=r"train-00000\.parquet: cannot be read as parquet \(.*utf-8"):
+        list(import_parquet(tmp_path / "pq")[1])
+    path.write_bytes(whole[:-100])
     with pytest.raises(UserError, match=r"train-00000\.parquet: cannot be read as parquet"):
         import_parquet(tmp_path / "pq")
     with pytest.raises(UserError, match="there is no such file"):

@@ -200,7 +200,7 @@ def _items(files: Sequence[Path]) -> Iterator[Item]:
                         if split in ("val", "test"):
                             row.setdefault("split", split)
                         yield unpack(record["name"], image, mask, row, where, taken)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
 
 
