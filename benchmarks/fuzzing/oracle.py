@@ -110,6 +110,8 @@ def _outside(case: Case, command: Command, words: list[str], outcome: Outcome, f
     in_place = set(command.changes)
     if "--fix" in words or "--in-place" in words:
         in_place |= set(command.inputs)
+    # What the user names may be a link itself, to where it was moved.
+    in_place |= {edit.to.split("/")[1] for edit in case.edits if edit.kind == "rename" and edit.path in {f"in/{name}" for name in in_place}}
     for place in words[-len(case.words) :] if case.words else ():
         if place.startswith(str(folder / "in")):
             in_place.add(os.path.relpath(place, folder / "in").split("/")[0])
