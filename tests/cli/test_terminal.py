@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from seediff.cli import main
-from seediff.dataset.store import check_classes
+from seediff.dataset.store import check_class_list
 from seediff.errors import UserError
 from seediff.files.terminal import Shown, make_console
 
@@ -40,7 +40,7 @@ def test_names_of_others_reach_no_terminal(command, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["a\x1bb", "a\x01", "a\x7f", "a\x9b", "a\ud800"])
 def test_classes_have_no_control_characters(name):
     with pytest.raises(UserError, match=r"must (have no control characters|be a line of text)"):
-        check_classes([name])
+        check_class_list([name])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")

@@ -11,7 +11,7 @@ from items import item, names
 from PIL import Image
 
 from seediff.dataset import native
-from seediff.dataset.store import Item, MaskFile, check_classes, check_name, labels_of, mask_bytes, open_native, put_image
+from seediff.dataset.store import Item, MaskFile, check_class_list, check_name, labels_of, mask_bytes, open_native, put_image
 from seediff.errors import UserError
 from seediff.files.palette import voc_palette
 from seediff.files.staging import staged
@@ -99,7 +99,7 @@ def test_a_name_twice():
 @pytest.mark.parametrize("classes", [["a", "a"], [""], [" a"], ["a\nb"], ["background"], [str(i) for i in range(255)]])
 def test_classes_that_no_list_can_hold(classes):
     with pytest.raises(UserError):
-        check_classes(classes)
+        check_class_list(classes)
 
 
 def test_staged_appears_whole(tmp_path):

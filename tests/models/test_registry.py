@@ -36,7 +36,7 @@ def test_local_folder(sd1_folder):
     assert (model.latent_side, model.image_side, model.known_classes) == (16, 128, None)
     assert model.pipe.safety_checker is None
     assert model.pipe.unet.dtype == torch.float32
-    model.check_classes(["anything"])
+    model.check_known(["anything"])
 
 
 def test_dtype(sd1_folder):
@@ -46,9 +46,9 @@ def test_dtype(sd1_folder):
 
 
 def test_known_classes(mini_model):
-    mini_model.check_classes(["dog", "tvmonitor"])
+    mini_model.check_known(["dog", "tvmonitor"])
     with pytest.raises(UserError, match=r"does not know 'zebra', 'diningtable'; it knows: .*dog.* --model sd2-base") as error:
-        mini_model.check_classes(["dog", "zebra", "diningtable"])
+        mini_model.check_known(["dog", "zebra", "diningtable"])
     one_line(error)
 
 

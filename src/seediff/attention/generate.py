@@ -112,7 +112,7 @@ def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size:
     for spec in specs:
         if not spec.classes:
             raise UserError(f"sample {spec.index} has no class")
-        model.check_classes(spec.classes)
+        model.check_known(spec.classes)
     longest = len(model.pipe.scheduler.betas) if hasattr(model.pipe.scheduler, "betas") else 1000
     if not 1 <= steps <= longest:
         raise UserError(f"steps = {steps} must be from 1 to {longest}")

@@ -86,9 +86,7 @@ def import_(
     split: Annotated[str | None, option(CHOICE, "voc, yolo, parquet: only this part, such as train.", "all")] = None,
     classes: Annotated[
         str | None,
-        option(
-            CHOICE, "voc, webdataset: names with commas between, a file of them, or `voc`.", "classes.txt; voc: else its twenty"
-        ),
+        option(CHOICE, "voc, webdataset: names with commas between, a file of them, or `voc`.", "classes.txt; voc: else its twenty"),
     ] = None,
     images: Annotated[Path | None, option(CHOICE, "coco, yolo, voc: folder of the pictures.", "found in the set")] = None,
     annotations: Annotated[Path | None, option(CHOICE, "coco: JSON file.", "annotations/semantic*.json, else instances*.json")] = None,

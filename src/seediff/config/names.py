@@ -82,7 +82,7 @@ def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
 def check_classes(classes: Sequence[str]) -> None:
     """Raises UserError when the names cannot be the classes of a dataset to make: words of prompts, at least one, no two alike to say.
 
-    Of a dataset that is there, whose names may be anything that fits into a line, `dataset.store.check_classes` asks less.
+    Of a dataset that is there, whose names may be anything that fits into a line, `dataset.store.check_class_list` asks less.
     """
     if not classes:
         raise UserError("the list of classes is empty; name at least one, for example --classes dog,cat")

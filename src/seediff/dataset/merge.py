@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import native
-from .store import Item, check_classes, labels_of, open_native
+from .store import Item, check_class_list, labels_of, open_native
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def merge_datasets(folders: Sequence[Path | str]) -> Merged:
         raise UserError("merge: one folder is named twice; its samples would be in the result twice")
     opened = [open_native(folder) for folder in folders]
     classes = tuple(dict.fromkeys(name for own, _ in opened for name in own))
-    check_classes(classes)
+    check_class_list(classes)
     labels = set_names(folders)
     kept, left_behind = _extras_of_all(opened, classes)
     names = Counter(item.name for _, items in opened for item in items)

@@ -251,8 +251,8 @@ def check_seed(seed: int) -> None:
         raise UserError(f"seed = {seed}: must be in [0, 2^63)")
 
 
-def check_classes(classes: Sequence[str]) -> None:
-    """Raise UserError unless these can be the lines of classes.txt below the background; `prompts.check_classes` asks more of new ones."""
+def check_class_list(classes: Sequence[str]) -> None:
+    """Raise UserError unless these can be the lines of classes.txt below the background; `names.check_classes` asks more of new ones."""
     if len(classes) > MAX_CLASSES:
         raise UserError(f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}")
     for name in classes:

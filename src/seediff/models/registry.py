@@ -56,9 +56,9 @@ class Model:
     known_classes: tuple[str, ...] | None = None
     known_words: tuple[str, ...] | None = None
 
-    def check_classes(self, classes: Sequence[str]) -> None:
+    def check_known(self, classes: Sequence[str]) -> None:
         """Raise UserError, listing what the model knows, when a class is not among it."""
-        check_known(self.name, self.known_classes, classes)
+        check_known_classes(self.name, self.known_classes, classes)
 
 
 def load_model(name: str, *, device: str | None = None, dtype: str | None = None) -> Model:
@@ -236,7 +236,7 @@ def _is_offline(error: BaseException) -> bool:
     return False
 
 
-def check_known(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
+def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
     """Raise UserError, listing what the model `name` knows, when a class is not among `known` (None: it is not limited)."""
     unknown = [c for c in classes if known is not None and c not in known]
     if unknown:

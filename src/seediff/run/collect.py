@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dataset import native
-from ..dataset.store import Item, check_classes, check_name, copy_file, described, labels_of, mask_bytes, put_image
+from ..dataset.store import Item, check_class_list, check_name, copy_file, described, labels_of, mask_bytes, put_image
 from ..files.outputs import write_new
 from ..files.staging import put, staged
 from ..report import load_trace, write_preview
@@ -21,7 +21,7 @@ def write_native(out: Path | str, classes: Sequence[str], items: Iterable[Item],
     about: what the card and the preview say of the whole (`command`, `source`, …: texts, numbers, lists). link: hard links to pictures
     and extras, where the file system allows them, instead of copies. Raises UserError naming the sample that cannot be used.
     """
-    check_classes(classes)
+    check_class_list(classes)
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     with staged(out) as part:

@@ -108,7 +108,7 @@ class MaskJob(Job[PhotoSpec]):
 
         check_files(self.config)
         self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
-        self.model.check_classes(self.config.classes)
+        self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pipe.vae_scale_factor)
         check_side(self.model, self.side(), "size")
         check_levels(self.model.pipe.unet.config, self.config.mask, self.config.capture)

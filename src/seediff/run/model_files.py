@@ -11,7 +11,7 @@ from ..config.method_defaults import check_capture
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.reading import SETTINGS
-from ..models.registry import check_known, read_classes, resolve_name
+from ..models.registry import check_known_classes, read_classes, resolve_name
 
 
 def check_files(config: DatasetConfig) -> None:
@@ -24,7 +24,7 @@ def check_files(config: DatasetConfig) -> None:
     source = resolve_name(config.model)
     if isinstance(source, str):
         return
-    check_known(config.model, read_classes(source), config.classes)
+    check_known_classes(config.model, read_classes(source), config.classes)
     unet = read_part(source, "unet")
     if {"down_block_types", "up_block_types"} <= set(unet):
         check_levels(unet, config.mask, config.capture)

@@ -20,7 +20,7 @@ from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.normalize import resize
-from ..models.registry import check_known
+from ..models.registry import check_known_classes
 from ..prompts.tokens import locate_words
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def split_prompts(tokenizer: Any, names: Sequence[str], template: str = DEFAULT_
 
 def check_names(model: Model, names: Sequence[str]) -> None:
     """Raise UserError, listing what it knows, when the model cannot know a word."""
-    check_known(model.name, model.known_words, names)
+    check_known_classes(model.name, model.known_words, names)
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..dataset.opening import open_dataset
-from ..dataset.store import Item, assign_splits, check_classes
+from ..dataset.store import Item, assign_splits, check_class_list
 from ..errors import UserError
 from .data import Stage
 from .loss import IGNORE
@@ -51,7 +51,7 @@ def plan_training(
         raise UserError("--val and --val-share: give one of them")
     opened = [(path, *open_dataset(path)) for path in data]
     names = tuple(classes) if classes is not None else opened[0][1]
-    check_classes(names)
+    check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
     sets = [as_classes(path, own, items, names) for path, own, items in opened]

@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.messages import shown
 from ...files.pictures import open_picture
-from ..store import Item, check_classes, check_name, labels_of, mask_bytes
+from ..store import Item, check_class_list, check_name, labels_of, mask_bytes
 
 SUFFIXES = {"PNG": "png", "JPEG": "jpg"}
 
@@ -71,7 +71,7 @@ def checked_classes(classes: Any, where: str | Path) -> tuple[str, ...]:
     if not isinstance(classes, Sequence) or isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise UserError(f"{where}: classes must be a list of texts, not {classes!r}")
     try:
-        check_classes(tuple(classes))
+        check_class_list(tuple(classes))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return tuple(classes)

@@ -18,7 +18,7 @@ from ...files.outputs import naming
 from ...files.staging import staged
 from ...workers import in_order
 from .. import native
-from ..store import CHUNK, Exported, Item, assign_splits, check_classes, check_name, image_bytes, put
+from ..store import CHUNK, Exported, Item, assign_splits, check_class_list, check_name, image_bytes, put
 from .packed import checked_classes, load_extra, pack_mask, parse_row, row_text, unpack
 
 FEATURES = {
@@ -51,7 +51,7 @@ def export_parquet(
     Raises UserError naming the sample that cannot be used, or saying what to install.
     """
     load_extra("pyarrow.parquet", "hf")
-    check_classes(classes)
+    check_class_list(classes)
     check_shard_size(shard_size)
     items = list(items)
     splits = assign_splits([item.name for item in items], [item.row for item in items], split, seed)

@@ -31,7 +31,7 @@ from ..store import (
     Exported,
     Item,
     assign_splits,
-    check_classes,
+    check_class_list,
     check_name,
     flat_name,
     image_bytes,
@@ -80,7 +80,7 @@ def export_voc(
     `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
-    check_classes(classes)
+    check_class_list(classes)
     names: list[str] = []
     rows = []
     taken: set[str] = set()
@@ -226,7 +226,7 @@ def import_voc(
         label_map = read_label_list(listed, classes)
     own = tuple(classes) if classes is not None else label_map.classes if label_map else _read_classes(root)
     try:
-        check_classes(own)
+        check_class_list(own)
     except UserError as error:
         raise UserError(f"{listed}: {error}" if label_map else str(error)) from error
     read = partial(read_mask, count=len(own), label_map=label_map)

@@ -27,7 +27,7 @@ from ...files.outputs import naming, open_new
 from ...files.reading import LIST, PICTURE
 from ...files.staging import staged
 from .. import native
-from ..store import Exported, Item, check_classes, check_name, image_bytes, put, worked_on
+from ..store import Exported, Item, check_class_list, check_name, image_bytes, put, worked_on
 from .packed import checked_classes, pack_mask, unpack
 
 MASK, JSON = "mask.png", "json"
@@ -50,7 +50,7 @@ def export_webdataset(
     `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
-    check_classes(classes)
+    check_class_list(classes)
     if shard_size < 1 or shard_samples < 1:
         raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
     items = sorted(items, key=lambda item: item.name)

@@ -23,7 +23,7 @@ from ...files.reading import PICTURE, read_bytes
 from ...files.tensors import read_header
 from .. import native
 from ..rows import check_row, numbered_rows
-from ..store import check_classes, picture_suffix, read_label_map
+from ..store import check_class_list, picture_suffix, read_label_map
 from .duplicates import difference_hash, near_groups, same_groups
 from .rebuild import LARGEST, SMALLEST
 from .stats import Measured, Stats, measure, row_flags, summarize
@@ -129,7 +129,7 @@ def expected_row(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[s
 def _read_classes(folder: Path) -> tuple[str, ...]:
     classes = native.read_classes(folder)
     try:
-        check_classes(classes)
+        check_class_list(classes)
     except UserError as error:
         raise UserError(f"{folder / native.CLASSES}: {error}") from error
     return classes

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...files.documents import read_toml
 from .. import native
 from ..batches import BATCHES
-from ..store import Item, MaskFile, check_classes, image_size, picture_suffix
+from ..store import Item, MaskFile, check_class_list, image_size, picture_suffix
 
 SMALLEST, LARGEST = 0.01, 0.95
 """Of a picture's area: masks beyond are flagged `degenerate`, as seediff.masks.make has it (not imported: torch takes seconds)."""
@@ -85,7 +85,7 @@ def find_classes(folder: Path) -> tuple[str, ...]:
     if (folder / native.CLASSES).is_file():
         return native.read_classes(folder)
     if (folder / native.CONFIG).is_file() and isinstance(named := read_toml(folder / native.CONFIG).get("classes"), list):
-        check_classes([str(name) for name in named])
+        check_class_list([str(name) for name in named])
         return tuple(str(name) for name in named)
     ids: dict[int, str] = {}
     for row in native.read_rows(folder) if (folder / native.METADATA).is_file() else ():

@@ -17,7 +17,7 @@ from ....files.reading import ANNOTATIONS as LIMIT
 from ....files.reading import read_bytes
 from ....files.schema import fit
 from ... import native
-from ...store import check_classes
+from ...store import check_class_list
 from .writing import IGNORED
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
@@ -181,7 +181,7 @@ def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int
     named = [one for one in known if (one.id, one.name) != IGNORED and one.name != BACKGROUND]
     names = tuple(one.name for one in named)
     try:
-        check_classes(names)
+        check_class_list(names)
     except UserError as error:
         raise UserError(f"{first.where}: categories: {error}") from error
     ids = {one.id: 0 if one.name == BACKGROUND else native.IGNORE for one in known}

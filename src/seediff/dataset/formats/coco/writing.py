@@ -25,7 +25,7 @@ from ... import native
 from ...shapes.objects import Objects, find_objects
 from ...shapes.rle import fill, rles
 from ...shapes.runs import Masks, column_runs, masks_of_ids
-from ...store import SPLITS, Exported, Item, assign_splits, check_classes, check_name, labels_of, put, put_image, worked_on
+from ...store import SPLITS, Exported, Item, assign_splits, check_class_list, check_name, labels_of, put, put_image, worked_on
 from .masks import polygon_runs
 
 IMAGES, ANNOTATIONS = "images", "annotations"
@@ -132,7 +132,7 @@ def export_coco(
     `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
-    check_classes(classes)
+    check_class_list(classes)
     names: list[str] = []
     rows: list[Mapping[str, Any]] = []
     found: list[tuple[dict[str, Any], Annotated]] = []

@@ -20,7 +20,7 @@ from ....errors import UserError, first_line
 from ....files.documents import read_yaml
 from ....files.messages import shown
 from ....files.reading import LIST, read_lines, read_text
-from ...store import SPLITS, Item, check_classes, check_name, image_size, no_note, picture_suffix
+from ...store import SPLITS, Item, check_class_list, check_name, image_size, no_note, picture_suffix
 from .writing import DATA, IMAGES, LABELS, from_yolo
 
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -219,7 +219,7 @@ def _class_names(names: Any, file: Path) -> tuple[tuple[int, ...], tuple[str, ..
     numbers = tuple(sorted(numbered))
     classes = tuple(numbered[number] for number in numbers)
     try:
-        check_classes(classes)
+        check_class_list(classes)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     return numbers, classes

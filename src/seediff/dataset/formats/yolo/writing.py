@@ -22,7 +22,7 @@ from ....files.staging import staged
 from ... import native
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import fill_polygon, object_polygons
-from ...store import Exported, Item, assign_splits, check_classes, check_name, flat_name, labels_of, put, put_image, worked_on
+from ...store import Exported, Item, assign_splits, check_class_list, check_name, flat_name, labels_of, put, put_image, worked_on
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 KEPT = 1 << 28
@@ -50,7 +50,7 @@ def export_yolo(
     `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
-    check_classes(classes)
+    check_class_list(classes)
     items = list(items)
     names = [flat_name(item.name) for item in items]
     splits = assign_splits(names, [item.row for item in items], split, seed)
