@@ -14,10 +14,10 @@ from random_maps import CLASSES, random_maps, replaced
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
-from seediff.config.method_defaults import PLAIN_MEANS
+from seediff.config.methods import METHOD_FACTS, Method
 from seediff.errors import UserError
 from seediff.masks.make import BEFORE_PAMR, enlarge, label_pixels, make_masks
-from seediff.masks.methods import FINISHES, METHODS, soft_mask
+from seediff.masks.methods import METHODS, soft_mask
 from seediff.masks.normalize import resize
 from seediff.masks.otsu import otsu
 from seediff.masks.pamr import pamr
@@ -30,9 +30,9 @@ def fixed_values():
     torch.manual_seed(0)
 
 
-def maps_for(method: str) -> AttentionMaps:
+def maps_for(method: Method) -> AttentionMaps:
     """Random maps as the method wants them captured."""
-    return random_maps(normalized=method not in PLAIN_MEANS)
+    return random_maps(normalized=not METHOD_FACTS[method].plain_means)
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -51,10 +51,6 @@ def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
         if use_pamr:  # each method's own way of coming to the image's size
             without = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=False))
             torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)
-
-
-def test_every_method_says_how_it_ends():
-    assert METHODS.keys() == FINISHES.keys()
 
 
 def test_seediff_is_enlarged_refined_and_cut_in_this_order():

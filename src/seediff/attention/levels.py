@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ..config.constants import CaptureConfig, MaskConfig
+from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 
 
@@ -26,14 +27,11 @@ def levels_of(unet: Mapping[str, Any], layers: Literal["all", "up", "down"] = "a
 
 def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
     """The options that name levels, and the levels, of those that `mask.method` reads."""
-    options = {"seed_level": (mask.seed_level,), "expand_levels": mask.expand_levels, "self_level": (mask.self_level,)}
-    if mask.method == "ca_sa":
-        read = ["seed_level", "self_level"]
-    elif mask.method == "ca" or (mask.method == "seediff" and mask.expansion != "iterative"):
-        read = ["expand_levels"]
-    else:
-        read = ["seed_level", "expand_levels"]
-    return {name: options[name] for name in read}
+    facts = METHOD_FACTS[mask.method]
+    parallel = mask.expansion != "iterative"
+    names = (facts.levels_in_parallel if parallel else None) or facts.levels
+    values = {name: getattr(mask, name) for name in names}
+    return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
 
 
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from ..errors import UserError
+from .methods import Method
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class MaskConfig:
     """How a mask is made from attention. Ablations are switches: CAA is expansion="none", CRE "parallel", IRE "iterative"
     without background, SeeDiff "iterative" with background."""
 
-    method: Literal["seediff", "ca", "ca_sa", "reference"] = "seediff"
+    method: Method = "seediff"
     alpha: float = 0.5
     """Seeds are positions of at least this (eq. 6, 9)."""
     beta: float | Literal["otsu"] = 0.3

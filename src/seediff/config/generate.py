@@ -12,9 +12,8 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from .base import RunConfig, build, load_config, nested, read_table
 from .constants import CaptureConfig, MaskConfig
-from .method_defaults import with_method_defaults
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
-from .presets import THRESHOLDS, model_preset, model_thresholds
+from .presets import THRESHOLDS, model_preset, model_thresholds, with_method_defaults
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
 
@@ -121,7 +120,7 @@ def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConf
 
 
 def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any], preset: bool = True) -> dict[str, Any]:
-    """The constants of the model (presets.py; none with `preset` False) and of the method (method_defaults.py) that the tables name, to be
+    """The constants of the model (presets.py; none with `preset` False) and of the method (methods.py) that the tables name, to be
     merged behind them."""
     model = next((t["model"] for t in tables if "model" in t), RunConfig.model)
     method = next((t["mask"]["method"] for t in tables if "method" in t.get("mask", {})), None)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.reading import SETTINGS
 from ..files.schema import checked, fit
 from .constants import CaptureConfig, MaskConfig, SegmentConfig
+from .methods import METHOD_FACTS, Method
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class _Preset:
 
     steps: int
     guidance_scale: float
-    method: Literal["seediff", "ca", "ca_sa", "reference"]
+    method: Method
     presence: float
     """Of `mask`: scores from here on count as "the class is in the picture"."""
     name_threshold: float
@@ -61,6 +62,13 @@ def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
     table = {key: preset[key] for key in ("steps", "guidance_scale", *THRESHOLDS) if key in preset}
     own = constants.get(chosen or "", {})
     return {**table, "mask": {**({"method": chosen} if chosen else {}), **own.get("mask", {})}, "capture": own.get("capture", {})}
+
+
+def with_method_defaults(preset: dict[str, Any], method: str | None) -> dict[str, Any]:
+    """A model's constants, those of `method` behind them; when None, of the method that the preset recommends, or the paper's."""
+    facts = METHOD_FACTS.get(method or preset.get("mask", {}).get("method", MaskConfig.method))
+    defaults = facts.defaults if facts else {}
+    return {**defaults, **preset, "capture": {**defaults.get("capture", {}), **preset.get("capture", {})}}
 
 
 def segment_preset(model: str, method: str | None = None) -> dict[str, Any]:

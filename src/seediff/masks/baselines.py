@@ -11,13 +11,10 @@ import torch
 from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from .finish import Finish
 from .normalize import min_max, resize
 from .products import times_vector
 from .results import SoftMask
 from .steps import Steps, mean_cross_attention, side_at
-
-CROSS_ATTENTION_FINISH = Finish(stretch=True)
 
 
 def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

@@ -10,7 +10,7 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..errors import UserError
-from .methods import FINISHES, soft_mask
+from .methods import METHODS, soft_mask
 from .normalize import min_max, resize
 from .otsu import otsu
 from .pamr import pamr, scaled_dilations
@@ -72,7 +72,7 @@ def make_masks(
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
     """Soft maps (C, R, R) of `config.method` at the image's size (H, W): (C, H, W) in [0, 1], what PAMR starts from."""
-    finish = FINISHES[config.method]
+    finish = METHODS[config.method].finish
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
         soft = torch.stack([min_max(one)[0] for one in soft])
@@ -81,7 +81,7 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
 
 def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig) -> torch.Tensor:
     """PAMR of soft masks (C, H, W) by the image (H, W, 3) uint8, with the configuration's or the method's own constants."""
-    finish = FINISHES[config.method]
+    finish = METHODS[config.method].finish
     refined = pamr(
         torch.tensor(image, device=soft.device).float() / 255,
         soft,
@@ -99,7 +99,7 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
     size: (H, W) to enlarge the soft masks to, one class after the other: photographs are large, classes many.
     """
     low, high = config.ignore_band or (None, None)
-    threshold = high or FINISHES[config.method].threshold or config.beta
+    threshold = high or METHODS[config.method].finish.threshold or config.beta
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)

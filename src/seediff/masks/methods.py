@@ -1,30 +1,33 @@
-"""Every way of making a class's soft mask from attention. A method is a function of saved `AttentionMaps`: no model, no image."""
+"""Every way of making a soft mask from attention: one table. A method is a function of saved `AttentionMaps`: no model, no image."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.method_defaults import check_capture
-from .baselines import CROSS_ATTENTION_FINISH, cross_attention, cross_times_self
+from ..config.methods import Method, check_capture
+from .baselines import cross_attention, cross_times_self
 from .finish import Finish
-from .reference import REFERENCE_FINISH, reference
+from .reference import reference
 from .results import SoftMask
 from .seediff import seediff
 
-METHODS: dict[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
-    "seediff": seediff,
-    "ca": cross_attention,
-    "ca_sa": cross_times_self,
-    "reference": reference,
-}
 
-FINISHES: dict[str, Finish] = {
-    "seediff": Finish(),
-    "ca": CROSS_ATTENTION_FINISH,
-    "ca_sa": Finish(),
-    "reference": REFERENCE_FINISH,
+class MaskMethod(NamedTuple):
+    """soft: the soft mask of one class by its name. finish: how soft masks become pixels."""
+
+    soft: Callable[[AttentionMaps, str, MaskConfig], SoftMask]
+    finish: Finish = Finish()
+
+
+METHODS: dict[Method, MaskMethod] = {
+    "seediff": MaskMethod(seediff),
+    "ca": MaskMethod(cross_attention, Finish(stretch=True)),
+    "ca_sa": MaskMethod(cross_times_self),
+    # PAMR's iterations are described as "many"; 50 is this project's choice.
+    "reference": MaskMethod(reference, Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8)),
 }
 
 
@@ -35,4 +38,4 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     the maps were divided by their maxima.
     """
     check_capture(config.method, maps.normalized)
-    return METHODS[config.method](maps, class_name, config)
+    return METHODS[config.method].soft(maps, class_name, config)

@@ -1,7 +1,7 @@
 """`preset="reference"`: what SeeDiff's published program is described to do where it departs from the paper.
 
 Written from a description, without that program. It works on `AttentionMaps`, so choices that lie in the capture are made there: plain
-means, which it insists on, and up layers only, which come nearest, are its defaults (method_defaults.py). Single layers are not kept
+means, which it insists on, and up layers only, which come nearest, are its defaults (config/methods.py). Single layers are not kept
 apart, so the program's weighing of its five cross-attention layers and its choice of the first up layer have no counterpart.
 """
 
@@ -13,15 +13,11 @@ from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from .background import suppress
-from .finish import Finish
 from .normalize import min_max, resize
 from .otsu import otsu
 from .products import sum_of_rows, times_vector
 from .results import SoftMask
 from .steps import Steps, side_at
-
-REFERENCE_FINISH = Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8)
-"""Its iterations are described as "many"; 50 is this project's choice."""
 
 
 def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

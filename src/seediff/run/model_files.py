@@ -7,7 +7,7 @@ from typing import Any
 
 from ..attention.levels import check_levels
 from ..config.generate import DatasetConfig
-from ..config.method_defaults import check_capture
+from ..config.methods import check_capture
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.reading import SETTINGS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from random_maps import random_maps
@@ -12,7 +13,7 @@ from random_maps import random_maps
 from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig, merge_config
-from seediff.config.method_defaults import METHOD_DEFAULTS
+from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.errors import UserError
 from seediff.masks.methods import METHODS, soft_mask
@@ -29,8 +30,9 @@ def bare(tmp_path: Path) -> str:
 
 
 def test_there_are_defaults_for_every_method():
-    assert set(METHOD_DEFAULTS) == set(METHODS)
-    for method, table in METHOD_DEFAULTS.items():  # all of them are configurations
+    assert set(METHOD_FACTS) == set(METHODS) == set(get_args(Method))
+    for method, facts in METHOD_FACTS.items():  # all of them are configurations
+        table = facts.defaults
         GenerateConfig(
             classes=("dog",),
             mask=MaskConfig(method=method),
