@@ -114,14 +114,14 @@ class _Team:
     def _start(self) -> None:
         # Not a fork: this process may have threads, such as a progress bar's.
         spawn = multiprocessing.get_context("spawn")
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_work, args=(self.function, theirs), daemon=True)
+        parent_end, child_end = spawn.Pipe()
+        process = spawn.Process(target=_work, args=(self.function, child_end), daemon=True)
         if os.name == "posix":
             resource_tracker.ensure_running()  # else started by what follows, which would let interrupts through again
         with _uninterrupted():
             process.start()
-            self.members.append(_Member(process, ours))
-        theirs.close()
+            self.members.append(_Member(process, parent_end))
+        child_end.close()
 
 
 def _died() -> UserError:
@@ -148,8 +148,8 @@ def _uninterrupted() -> Iterator[None]:
 def _results(team: _Team, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
     left, waiting = iter(arguments), deque[_Chunk]()
     while True:
-        while len(waiting) < ahead and (some := list(islice(left, chunk))):
-            waiting.append(_Chunk(some))
+        while len(waiting) < ahead and (next_arguments := list(islice(left, chunk))):
+            waiting.append(_Chunk(next_arguments))
             team.give(waiting[-1])
         if not waiting:
             return

@@ -346,24 +346,24 @@ def add_probabilities(
     scratch = torch.empty_like(total[:group])  # freed on return: the UNet's own peak is elsewhere, and this one hides under it
     peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
-        some = slice(first, min(first + group, images))
-        head_means = scratch[: some.stop - some.start]
-        transposed_keys = key[some].to(kind).flatten(0, 1).transpose(1, 2)  # (group · H, D, T)
+        group_rows = slice(first, min(first + group, images))
+        head_means = scratch[: group_rows.stop - group_rows.start]
+        transposed_keys = key[group_rows].to(kind).flatten(0, 1).transpose(1, 2)  # (group · H, D, T)
         for start in range(0, queries, rows):
             part = slice(start, min(start + rows, queries))
             shape = (len(transposed_keys), part.stop - part.start, keys)
             scores, probabilities = (x[: math.prod(shape)].view(shape) for x in block)
-            torch.baddbmm(scores, query[some, :, part].to(kind).flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
+            torch.baddbmm(scores, query[group_rows, :, part].to(kind).flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
             if bias is not None:
-                scores.unflatten(0, (-1, heads)).add_(bias[some] if bias.shape[2] == 1 else bias[some, :, part])
+                scores.unflatten(0, (-1, heads)).add_(bias[group_rows] if bias.shape[2] == 1 else bias[group_rows, :, part])
             torch.softmax(scores, -1, out=probabilities)
             torch.mean(probabilities.unflatten(0, (-1, heads)), 1, dtype=torch.float32, out=head_means[:, part])
         peak = head_means.amax(1 if per_column else (1, 2), keepdim=True)
         peaks += peak.sum()
         if normalize:
-            total[some].addcdiv_(head_means, peak.clamp_min_(torch.finfo(torch.float32).tiny))
+            total[group_rows].addcdiv_(head_means, peak.clamp_min_(torch.finfo(torch.float32).tiny))
         else:
-            total[some] += head_means
+            total[group_rows] += head_means
     return peaks
 
 

@@ -85,7 +85,11 @@ def split(
         about = {"command": "split", **shares, "seed": seed}
         with staged(out) as folder:
             for part in ("train", *shares):
-                own = [replace(item, row={**item.row, "split": part}) for item, its in zip(items, found, strict=True) if its == part]
-                write_native(folder / part, classes, followed(quiet)(own), about={**about, "part": part}, link=bool(link))
+                part_items = [
+                    replace(item, row={**item.row, "split": part})
+                    for item, item_part in zip(items, found, strict=True)
+                    if item_part == part
+                ]
+                write_native(folder / part, classes, followed(quiet)(part_items), about={**about, "part": part}, link=bool(link))
     if not quiet:
         print(f"{', '.join(f'{part} {found.count(part)}' for part in ('train', *shares))} of {len(items)} samples: {out or data}")

@@ -154,7 +154,7 @@ def merge_config(
     return build(kind, line, chosen, more, preset_for(kind, line, table, more, preset=preset))
 
 
-def _chosen_by_hand(table: Mapping[str, Any], own: Mapping[str, Any], other_model: bool) -> dict[str, Any]:
+def _chosen_by_hand(table: Mapping[str, Any], preset_table: Mapping[str, Any], other_model: bool) -> dict[str, Any]:
     """A dataset's table without the constants that are those of its own preset, or the paper's. The method stays; so do steps and guidance,
     which are the model's, unless another model comes."""
 
@@ -163,10 +163,10 @@ def _chosen_by_hand(table: Mapping[str, Any], own: Mapping[str, Any], other_mode
 
     paper = {name: getattr(GenerateConfig, name) for name in ("steps", "guidance_scale")} if other_model else {}
     if other_model:  # a threshold that is the one model's own says nothing of the other
-        table = {key: value for key, value in table.items() if key not in THRESHOLDS or value != own.get(key)}
+        table = {key: value for key, value in table.items() if key not in THRESHOLDS or value != preset_table.get(key)}
     mask = {
-        **differing(table.get("mask", {}), own.get("mask", {}), asdict(MaskConfig())),
+        **differing(table.get("mask", {}), preset_table.get("mask", {}), asdict(MaskConfig())),
         "method": table.get("mask", {}).get("method", MaskConfig.method),
     }
-    capture = differing(table.get("capture", {}), own.get("capture", {}), asdict(CaptureConfig()))
-    return {**differing(table, own, paper), "mask": mask, "capture": capture}
+    capture = differing(table.get("capture", {}), preset_table.get("capture", {}), asdict(CaptureConfig()))
+    return {**differing(table, preset_table, paper), "mask": mask, "capture": capture}

@@ -60,8 +60,12 @@ def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
     for name in THRESHOLDS:
         check_threshold(name, preset.get(name), f"{path} [preset]")
     table = {key: preset[key] for key in ("steps", "guidance_scale", *THRESHOLDS) if key in preset}
-    own = constants.get(chosen or "", {})
-    return {**table, "mask": {**({"method": chosen} if chosen else {}), **own.get("mask", {})}, "capture": own.get("capture", {})}
+    method_constants = constants.get(chosen or "", {})
+    return {
+        **table,
+        "mask": {**({"method": chosen} if chosen else {}), **method_constants.get("mask", {})},
+        "capture": method_constants.get("capture", {}),
+    }
 
 
 def with_method_defaults(preset: dict[str, Any], method: str | None) -> dict[str, Any]:

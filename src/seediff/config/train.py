@@ -159,10 +159,10 @@ def make_config(*tables: Mapping[str, Any]) -> TrainConfig:
         given |= table
     architecture = given.get("architecture", TrainConfig.architecture)
     backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, TrainConfig.backbone))
-    own = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
+    network_defaults = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
     if given.get("weights") == "pretrained":
-        own.pop("backbone_factor", None)  # what is known already is to be kept: a tenth of the rate, as of other backbones
-    return TrainConfig(**{**own, "backbone": backbone, **given})
+        network_defaults.pop("backbone_factor", None)  # what is known already is to be kept: a tenth of the rate, as of other backbones
+    return TrainConfig(**{**network_defaults, "backbone": backbone, **given})
 
 
 def read_config(path: Path) -> dict[str, Any]:

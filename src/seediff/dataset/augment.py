@@ -135,12 +135,12 @@ def cut_out(picture: Picture, number: int, longer_side: int, mirrored: bool) -> 
         return None
     number %= len(found.class_ids)
     left, top, right, bottom = found.boxes_xyxy[number]
-    image, own = picture.image[top:bottom, left:right], found.index[top:bottom, left:right] == number
-    scale = longer_side / max(own.shape)
-    size = max(1, round(own.shape[1] * scale)), max(1, round(own.shape[0] * scale))
+    image, inside = picture.image[top:bottom, left:right], found.index[top:bottom, left:right] == number
+    scale = longer_side / max(inside.shape)
+    size = max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale))
     image = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BICUBIC))
-    own = np.asarray(Image.fromarray(own.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
-    return ((image[:, ::-1], own[:, ::-1]) if mirrored else (image, own)), found.class_ids[number]
+    inside = np.asarray(Image.fromarray(inside.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
+    return ((image[:, ::-1], inside[:, ::-1]) if mirrored else (image, inside)), found.class_ids[number]
 
 
 def change_colour(image: np.ndarray, brightness: float, contrast: float, saturation: float, hue: float) -> np.ndarray:

@@ -33,24 +33,24 @@ def merge_datasets(folders: Sequence[Path | str]) -> Merged:
     if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise UserError("merge: one folder is named twice; its samples would be in the result twice")
     opened = [open_native(folder) for folder in folders]
-    classes = tuple(dict.fromkeys(name for own, _ in opened for name in own))
+    classes = tuple(dict.fromkeys(name for class_names, _ in opened for name in class_names))
     check_class_list(classes)
     labels = set_names(folders)
     kept, left_behind = _extras_of_all(opened, classes)
     names = Counter(item.name for _, items in opened for item in items)
     apart = any(count > 1 for count in names.values())
     merged = []
-    for label, (own, items) in zip(labels, opened, strict=True):
-        ids = renumbering(own, classes)
+    for label, (class_names, items) in zip(labels, opened, strict=True):
+        ids = renumbering(class_names, classes)
         for item in items:
             extras = {
                 (kind, class_id if class_id is None else int(ids[class_id])): path
                 for (kind, class_id), path in item.extras.items()
-                if kind in kept and (class_id is None or class_id <= len(own))
+                if kind in kept and (class_id is None or class_id <= len(class_names))
             }
             row = {**item.row, "origin": f"{label}/{item.row.get('origin', item.name)}"}
             name = f"{label}/{item.name}" if apart else item.name
-            merged.append(replace(renumbered(item, ids, len(own)), name=name, row=row, extras=extras))
+            merged.append(replace(renumbered(item, ids, len(class_names)), name=name, row=row, extras=extras))
     return Merged(classes, tuple(merged), left_behind)
 
 
@@ -67,10 +67,10 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
     return names
 
 
-def renumbering(own: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+def renumbering(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """(256,) uint8: a dataset's ids → the ids in `classes`. 0 and 255 stay."""
     table = np.zeros(256, np.uint8)
-    table[1 : len(own) + 1] = [list(classes).index(name) + 1 for name in own]
+    table[1 : len(class_names) + 1] = [list(classes).index(name) + 1 for name in class_names]
     table[native.IGNORE] = native.IGNORE
     return table
 
@@ -91,8 +91,8 @@ def _extras_of_all(
     whole: Mapping[str, bool] = {
         native.SOFT: all(native.SOFT in kinds for kinds in present),
         native.ATTENTION: all(native.ATTENTION in kinds for kinds in present),
-        native.STEPS: all(tuple(own) == tuple(classes[: len(own)]) for own, _ in opened),
+        native.STEPS: all(tuple(class_names) == tuple(classes[: len(class_names)]) for class_names, _ in opened),
     }
-    some = set().union(*present)
-    kept = frozenset(kind for kind in some if whole[kind])
-    return kept, tuple(kind for kind in native.EXTRAS if kind in some - kept)
+    any_has = set().union(*present)
+    kept = frozenset(kind for kind in any_has if whole[kind])
+    return kept, tuple(kind for kind in native.EXTRAS if kind in any_has - kept)

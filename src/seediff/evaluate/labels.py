@@ -252,10 +252,10 @@ def camvid_part(folder: Path) -> tuple[Path, str] | None:
     for root in (folder, folder / "CamVid"):
         if any((root / f"{part}annot").is_dir() for part in CAMVID_PARTS):
             return root, ""
-    own = next((part for part in CAMVID_PARTS if folder.resolve().name == f"{part}annot"), None)
-    if own is None or any((place / "classes.txt").is_file() for place in (folder, folder.parent)):
+    part_named = next((part for part in CAMVID_PARTS if folder.resolve().name == f"{part}annot"), None)
+    if part_named is None or any((place / "classes.txt").is_file() for place in (folder, folder.parent)):
         return None
-    return folder.resolve().parent, own
+    return folder.resolve().parent, part_named
 
 
 def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
@@ -263,8 +263,8 @@ def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
         if asked:
             raise UserError(f"{folder}: is not laid out like CamVid, {split}annot/*.png")
         return None
-    root, own = found
-    part = own or split
+    root, part_name = found
+    part = part_name or split
     maps = root / f"{part}annot"
     if not maps.is_dir():
         raise UserError(f"{maps}: there is no such folder; CamVid's parts are train, val and test (--split)")

@@ -85,12 +85,12 @@ class Protocol:
         the model `where`, when none of its classes is one of the counted.
         """
         given = {}
-        own = {plain_name(name) for name in classes.values()}
+        plain_names = {plain_name(name) for name in classes.values()}
         for name, target in (class_map or {}).items():
             here = self._find(target, {**self.truth, **self.predicted})
             if here is None:
                 raise UserError(f"class map: '{name}' is to be '{target}', which protocol {self.name} has not: {listed(self.classes)}")
-            if plain_name(name) not in own:
+            if plain_name(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {listed(classes)}")
             given[name] = here
         table, found = self._table(classes, {**self.truth, **self.predicted, **given})

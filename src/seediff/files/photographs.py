@@ -180,13 +180,13 @@ def _unique_names(depths: dict[Path, int]) -> list[str]:
     full = [Path(os.path.abspath(path)).parts[1:] for path in depths]
     parts = [path[-depth:] for path, depth in zip(full, depths.values(), strict=True)]
     folders: dict[str, set[tuple[str, ...]]] = {}
-    for path, own in zip(full, parts, strict=True):
-        folders.setdefault(_folded(_without_suffix("/".join(own))), set()).add(path[:-1])
+    for path, path_parts in zip(full, parts, strict=True):
+        folders.setdefault(_folded(_without_suffix("/".join(path_parts))), set()).add(path[:-1])
     if any(len(homes) > 1 for homes in folders.values()):
         shared = takewhile(lambda level: len(set(level)) == 1, zip(*(path[:-1] for path in full), strict=False))
         common = len(list(shared))
         parts = [path[common:] for path in full]
-    whole = [_readable("/".join(own)) for own in parts]
+    whole = [_readable("/".join(path_parts)) for path_parts in parts]
     names = [_without_suffix(name) for name in whole]
     homes = {_folded(parent.as_posix()) for name in whole for parent in Path(name).parents}
     while True:

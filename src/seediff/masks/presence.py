@@ -129,12 +129,12 @@ def find_classes(
 
     looks: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
-        shown = [i for i, own in enumerate(sentences) if turn < len(own)]
+        shown = [i for i, sentence_parts in enumerate(sentences) if turn < len(sentence_parts)]
         prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
         maps = capture_clean(model, latents[shown], prompts, classes, timestep=TIMESTEP, kind="cross")
         for i, one in zip(shown, maps, strict=True):
             looks[i].append(one)
-    return [_scores(model, latent, own, template) for latent, own in zip(latents, looks, strict=True)]
+    return [_scores(model, latent, sentence_parts, template) for latent, sentence_parts in zip(latents, looks, strict=True)]
 
 
 def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps], template: str) -> dict[str, float]:

@@ -31,8 +31,8 @@ def sum_gathered(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor
     """The same, of rows gathered a block at a time."""
     total = torch.zeros(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
     for first in range(0, len(rows), BLOCK):
-        some = matrix[rows[first : first + BLOCK]]
-        total += (some if weights is None else some * weights[first : first + BLOCK, None]).sum(0)
+        block = matrix[rows[first : first + BLOCK]]
+        total += (block if weights is None else block * weights[first : first + BLOCK, None]).sum(0)
     return total
 
 

@@ -56,8 +56,8 @@ def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) 
     """
     predicted = _hide(predicted, truth == IGNORED)
     distance = boundary_distance(*truth.shape)
-    ours, theirs = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))
-    joint = joint_counts(ours, theirs)
+    predicted_band, truth_band = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))
+    joint = joint_counts(predicted_band, truth_band)
     shared = np.diagonal(joint)[:num_classes].copy()
     return shared, joint.sum(0)[:num_classes] + joint.sum(1)[:num_classes] - shared
 

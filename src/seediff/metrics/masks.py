@@ -39,12 +39,12 @@ def boundary_f(predicted: np.ndarray, exact: np.ndarray) -> float:
     """Boundary F-score of two masks (H, W) bool: harmonic mean of the share of predicted boundary pixels that lie within
     `boundary_tolerance` of the exact boundary (precision) and the reverse (recall). 1 when neither has a boundary."""
     tolerance = boundary_tolerance(*exact.shape)
-    ours, theirs = boundary(predicted), boundary(exact)
-    if not ours.any() or not theirs.any():
-        return float(ours.any() == theirs.any())
-    to_theirs, to_ours = np.asarray(distance_transform_edt(~theirs)), np.asarray(distance_transform_edt(~ours))
-    precision = float((to_theirs[ours] <= tolerance).mean())
-    recall = float((to_ours[theirs] <= tolerance).mean())
+    predicted_edge, exact_edge = boundary(predicted), boundary(exact)
+    if not predicted_edge.any() or not exact_edge.any():
+        return float(predicted_edge.any() == exact_edge.any())
+    to_theirs, to_ours = np.asarray(distance_transform_edt(~exact_edge)), np.asarray(distance_transform_edt(~predicted_edge))
+    precision = float((to_theirs[predicted_edge] <= tolerance).mean())
+    recall = float((to_ours[exact_edge] <= tolerance).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 

@@ -80,4 +80,4 @@ def _variants(files: Iterable[str]) -> dict[str, set[str | None]]:
 
 
 def _suffices(held: dict[str, set[str | None]], variant: str | None) -> bool:
-    return any(variant in own for own in held.values()) and all({variant, None} & own for own in held.values())
+    return any(variant in variants for variants in held.values()) and all({variant, None} & variants for variants in held.values())

@@ -38,7 +38,10 @@ def read_words(
     if not captions:
         raise UserError(f"--captions {source}: has no caption of any of the {len(photos)} photographs")
     words = {name: mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
-    return {name: own if known is None else tuple(word for word in own if word in known) for name, own in words.items()}
+    return {
+        name: caption_words if known is None else tuple(word for word in caption_words if word in known)
+        for name, caption_words in words.items()
+    }
 
 
 def content_words(caption: str) -> tuple[str, ...]:

@@ -164,13 +164,13 @@ class Maker:
         seed = sample_seed(self.config.seed, task.number, 0)
         rng = np.random.default_rng(seed)
         item = self.items[task.source]
-        own = bisect_left(self.sources, task.source)
+        position = bisect_left(self.sources, task.source)
 
         def others(count: int) -> list[Picture]:
             if len(self.sources) == 1:
                 return [read_sample(item, self.classes)] * count
             chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
-            return [read_sample(self.items[self.sources[i + (i >= own)]], self.classes) for i in chosen]
+            return [read_sample(self.items[self.sources[i + (i >= position)]], self.classes) for i in chosen]
 
         picture, steps = apply(read_sample(item, self.classes), task.operations, rng, self.config.strength, others)
         suffix = self.config.image_format or item.suffix

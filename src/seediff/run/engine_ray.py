@@ -69,11 +69,13 @@ class Ray(Engine):
         cpus = max(os.cpu_count() or 1, self.workers or 1)
         # A cluster of its own has a place for each worker that is asked for, whatever the number of cores; and workers are no less
         # important than this process would be.
-        own: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECTS, "include_dashboard": False}
-        own["_system_config"] = {"worker_niceness": 0}
+        settings: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECTS, "include_dashboard": False}
+        settings["_system_config"] = {"worker_niceness": 0}
         try:
             check_answers(self.address)
-            ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if self.address else own))
+            ray.init(
+                address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if self.address else settings)
+            )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             if self.address is None:
                 raise UserError(f"--engine ray: Ray does not start on this machine ({first_line(error)})") from error

@@ -168,19 +168,19 @@ class MaskJob(Job[PhotoSpec]):
         sentences = [self.prompts(readable[i][0].classes) for i in asked]
         found = find_classes(self.model, latents, sentences, template=self.config.prompts[0])
         present = [[name for name, score in one.items() if score >= self.config.presence] for one in found]
-        some = [row for row, classes in enumerate(present) if classes]
+        photo_rows = [row for row, classes in enumerate(present) if classes]
         captured = capture_classes(
             self.model,
-            latents[some],
-            [self.prompts(present[row]) for row in some],
+            latents[photo_rows],
+            [self.prompts(present[row]) for row in photo_rows],
             timesteps=self.config.timesteps,
             seed=self.config.seed,
             capture=self.config.capture,
-            indices=[readable[asked[row]][0].index for row in some],
+            indices=[readable[asked[row]][0].index for row in photo_rows],
         )
         for i, one in zip(asked, found, strict=True):
             scores[i] = one
-        for row, one in zip(some, captured, strict=True):
+        for row, one in zip(photo_rows, captured, strict=True):
             maps[asked[row]] = one
         return scores, maps
 

@@ -91,9 +91,9 @@ def reopen(folder: Path, damaged: Collection[str]) -> str:
             make_room(folder, [])
             for number, batch in enumerate(config.batches(total)):
                 if not lost & {*batch}:
-                    own = [rows[i] for i in batch if i in rows]
-                    files = _files(folder, own, extras)
-                    write_record(folder, number, BatchRecord(own, [note for i in batch for note in notes.get(i, ())], files))
+                    batch_rows = [rows[i] for i in batch if i in rows]
+                    files = _files(folder, batch_rows, extras)
+                    write_record(folder, number, BatchRecord(batch_rows, [note for i in batch for note in notes.get(i, ())], files))
             remove_inside(folder, native.METADATA)  # last: without it the dataset is unfinished
     except UserError as error:
         raise UserError(str(error).replace("--out ", "", 1)) from error

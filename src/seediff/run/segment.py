@@ -131,9 +131,9 @@ def settle(
 
     words: as in `segment_photos`; "background", which captions say of what is no object, is the name of id 0 and no word.
     """
-    own = {photo.name: dict.fromkeys(words.get(photo.name, config.names)) for photo in photos}
+    names_of = {photo.name: dict.fromkeys(words.get(photo.name, config.names)) for photo in photos}
     specs = [
-        PhotoSpec(photo, tuple(w for w in own[photo.name] if w != BACKGROUND), truth.find(photo.name) if truth else None)
+        PhotoSpec(photo, tuple(w for w in names_of[photo.name] if w != BACKGROUND), truth.find(photo.name) if truth else None)
         for photo in photos
     ]
     check_names(all_words(specs), "names" if config.names else "words of the photographs")

@@ -123,15 +123,15 @@ class StoredPlace(Place):
 
     def fetch(self, last_file: str) -> None:
         self.there = {name: size for name, size in self.storage.list().items() if name != LOCK}
-        ours = native.CONFIG in self.there
+        is_dataset = native.CONFIG in self.there
         for name in self.there:
             first, _, rest = name.partition("/")
             if rest:
                 (self.folder / first).mkdir(exist_ok=True)
-            elif not ours:
+            elif not is_dataset:
                 (self.folder / name).touch()  # what a foreign folder holds is not read, it is only known not to be empty
         records = [name for name in self.there if name.startswith(BATCHES + "/") and name.endswith(".json")]
-        if ours:
+        if is_dataset:
             self.storage.download(self.folder, [name for name in self.there if "/" not in name] + records)
 
     @contextmanager

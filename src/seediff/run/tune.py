@@ -98,10 +98,10 @@ def tune(
         shown, unclear = shown_classes(one.truth, classes, positions)
         asked = questions(shown, [name for name in known if name not in unclear], index, seed)
         latents = encode_images(model, [one.square])
-        sentences = [split_prompts(model.pipe.tokenizer, some) for _, some in asked]
-        for (group, some), scores in zip(asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True):
-            absent = sum(name not in shown for name in some)
-            rows += [(group, absent, index, name in shown, scores[name]) for name in some]
+        sentences = [split_prompts(model.pipe.tokenizer, group_names) for _, group_names in asked]
+        for (group, group_names), scores in zip(asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True):
+            absent = sum(name not in shown for name in group_names)
+            rows += [(group, absent, index, name in shown, scores[name]) for name in group_names]
         names += _names(model, one, classes, known, segment, size)
         report(index + 1, len(chosen), sample.name)
     if not used:

@@ -82,9 +82,9 @@ def kmeans(
         nearest[unsure], slack[unsure] = _nearest(rows, squares, centres, unsure)
         nearest, slack = _fill_empty(rows, centres, nearest, slack)
         changed = (nearest != labels).nonzero().squeeze(1)
-        for some in changed.split(BAND):
-            values = in_units(rows[some], unit)
-            totals.index_add_(0, labels[some], values, alpha=-1).index_add_(0, nearest[some], values)
+        for changed_rows in changed.split(BAND):
+            values = in_units(rows[changed_rows], unit)
+            totals.index_add_(0, labels[changed_rows], values, alpha=-1).index_add_(0, nearest[changed_rows], values)
         labels = nearest
         if not len(changed) or float(movements.sum()) <= enough:
             break

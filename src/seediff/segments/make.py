@@ -65,8 +65,8 @@ def make_segments(
     if config.k == "truth" and counts is None:
         raise UserError("k = truth needs the number of segments of each photograph")
     areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
-    squares = [cut(photo, window, side) for photo, own in zip(photos, areas, strict=True) for window in own]
-    owner = [number for number, own in enumerate(areas) for _ in own]
+    squares = [cut(photo, window, side) for photo, photo_windows in zip(photos, areas, strict=True) for window in photo_windows]
+    owner = [number for number, photo_windows in enumerate(areas) for _ in photo_windows]
     found = []
     for start in range(0, len(squares), batch_size):
         seen = look(model, squares[start : start + batch_size], config)
@@ -74,31 +74,31 @@ def make_segments(
             k = config.k if config.k != "truth" else counts[number]  # type: ignore[index]  # checked above
             found.append(propose(one, config, k, seed))
     results = []
-    for photo, own in zip(photos, areas, strict=True):
-        mine, found = found[: len(own)], found[len(own) :]
-        results.append(_whole(photo, own, mine, config))
+    for photo, photo_windows in zip(photos, areas, strict=True):
+        window_labels, found = found[: len(photo_windows)], found[len(photo_windows) :]
+        results.append(_whole(photo, photo_windows, window_labels, config))
     return results
 
 
-def _whole(photo: np.ndarray, own: Sequence[Window], found: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
+def _whole(photo: np.ndarray, photo_windows: Sequence[Window], found: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
     """The proposals (P, R, R) of a photograph's windows as segments of all of it."""
     shape = (photo.shape[0], photo.shape[1])
-    if len(own) == 1:
-        label_map = label(found[0], (own[0].height, own[0].width)).numpy()
+    if len(photo_windows) == 1:
+        label_map = label(found[0], (photo_windows[0].height, photo_windows[0].width)).numpy()
         if config.method == "diffcut" and config.refine:
-            label_map = refine_segments(photo[own[0].slices], label_map)
-        whole = paste(label_map, own[0], shape)
+            label_map = refine_segments(photo[photo_windows[0].slices], label_map)
+        whole = paste(label_map, photo_windows[0], shape)
     elif config.method == "diffseg":
-        whole = merge_proposals(own, found, shape, kl_threshold=config.thresholds[-1])
+        whole = merge_proposals(photo_windows, found, shape, kl_threshold=config.thresholds[-1])
     else:
-        whole = merge_labels(own, [maps.argmax(0) for maps in found], shape)
-    return Segments(whole, _scores(whole, own, found, config.method))
+        whole = merge_labels(photo_windows, [maps.argmax(0) for maps in found], shape)
+    return Segments(whole, _scores(whole, photo_windows, found, config.method))
 
 
-def _scores(label_map: np.ndarray, own: Sequence[Window], found: Sequence[torch.Tensor], method: str) -> tuple[float, ...]:
+def _scores(label_map: np.ndarray, photo_windows: Sequence[Window], found: Sequence[torch.Tensor], method: str) -> tuple[float, ...]:
     """The `scores` of Segments, read at each window's positions, as the proposals are; one too small to meet any has the mean of all."""
     sums, counts = np.zeros(int(label_map.max()) + 1), np.zeros(int(label_map.max()) + 1)
-    for window, maps in zip(own, found, strict=True):
+    for window, maps in zip(photo_windows, found, strict=True):
         clear = maps.double().amax(0).clamp(0, 1) if method == "diffcut" else maps.double().amax(0) / maps.double().sum(0)
         ids = resize_nearest(label_map[window.slices], *maps.shape[1:]).ravel()
         sums += np.bincount(ids, clear.flatten().cpu().numpy(), minlength=len(sums))

@@ -134,17 +134,22 @@ def name_photos(
 
     side = model.image_side if size is None else size
     found: list[list[SegmentName]] = []
-    for photo, label_map, own in zip(photos, label_maps, words, strict=True):
-        if not own:
+    for photo, label_map, photo_words in zip(photos, label_maps, words, strict=True):
+        if not photo_words:
             found.append([])
             continue
         (window,) = windows(photo.shape[0], photo.shape[1], "resize" if fit == "tile" else fit)
         latents = encode_images(model, [cut(photo, window, side)])
-        sentences = split_prompts(model.pipe.tokenizer, own)
-        maps = join_maps([capture_clean(model, latents, [text], [some], timestep=timestep, kind="cross")[0] for text, some in sentences])
+        sentences = split_prompts(model.pipe.tokenizer, photo_words)
+        maps = join_maps(
+            [
+                capture_clean(model, latents, [text], [sentence_words], timestep=timestep, kind="cross")[0]
+                for text, sentence_words in sentences
+            ]
+        )
         grid = min(GRID * maps.latent_side, *label_map.shape)
         seen = resize_nearest(label_map[window.slices], grid, grid)
-        named = name_segments(seen, name_maps(maps, own), own, vote=vote, threshold=threshold)
+        named = name_segments(seen, name_maps(maps, photo_words), photo_words, vote=vote, threshold=threshold)
         lost = int(label_map.max(initial=-1)) + 1 - len(named)  # the last of them were too small for the grid
         found.append(named + [SegmentName(None, 0.0)] * lost)
     return found

@@ -64,7 +64,7 @@ def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shap
         either = one.sum(1)[:, None] + other.sum(1) - both
         return [(i, j) for i, j in (2 * both > either).nonzero().tolist()]
 
-    return _merge(windows, [_one_hot(own.cpu()) for own in labels], shape, links)
+    return _merge(windows, [_one_hot(window_labels.cpu()) for window_labels in labels], shape, links)
 
 
 def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple[int, int], links: Links) -> np.ndarray:

@@ -55,8 +55,8 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
         if part not in parts:
             raise UserError(f"{path}: tensor {shown(key)} is of no part of a checkpoint ({', '.join(parts)})")
         parts[part][name] = value
-    own = trainee.state_dict()
-    _check_alike(path, "trainee", parts["trainee"], own)
+    trainee_state = trainee.state_dict()
+    _check_alike(path, "trainee", parts["trainee"], trainee_state)
     if parts["average"]:
         _check_alike(path, "average", parts["average"], getattr(trainee, "network", trainee).state_dict())
     shapes = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
@@ -74,12 +74,17 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     return parts["average"] or None
 
 
-def _check_alike(path: Path, part: str, found: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> None:
-    for name in (*own, *found):
-        theirs, ours = found.get(name), own.get(name)
-        if theirs is None or ours is None or theirs.shape != ours.shape or theirs.dtype != ours.dtype:
-            raise UserError(f"{path}: {OTHER_NETWORK} ({part}.{shown(name)[1:-1]} {_told(theirs)}, not {_told(ours)})")
-        if theirs.is_floating_point() and not bool(torch.isfinite(theirs).all()):
+def _check_alike(path: Path, part: str, found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    for name in (*expected, *found):
+        read_tensor, expected_tensor = found.get(name), expected.get(name)
+        if (
+            read_tensor is None
+            or expected_tensor is None
+            or read_tensor.shape != expected_tensor.shape
+            or read_tensor.dtype != expected_tensor.dtype
+        ):
+            raise UserError(f"{path}: {OTHER_NETWORK} ({part}.{shown(name)[1:-1]} {_told(read_tensor)}, not {_told(expected_tensor)})")
+        if read_tensor.is_floating_point() and not bool(torch.isfinite(read_tensor).all()):
             raise UserError(f"{path}: {part}.{name} holds values that are not numbers; remove the file to start again")
 
 

@@ -183,15 +183,15 @@ def batches(
         return augment(*decoded[sample_at(stage, number, position, config.seed)], rng, config)
 
     steps = range(first, stage.step_count(config.batch_size))
-    own = [range(step * config.batch_size + rank, (step + 1) * config.batch_size, processes) for step in steps]
+    shares = [range(step * config.batch_size + rank, (step + 1) * config.batch_size, processes) for step in steps]
     if workers == 0:
-        for positions in own:
+        for positions in shares:
             yield _stacked([make(p) for p in positions])
         return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[list[Future[tuple[np.ndarray, np.ndarray]]]] = deque()
         try:
-            for positions in own:
+            for positions in shares:
                 waiting.append([pool.submit(make, p) for p in positions])
                 if len(waiting) > ahead:
                     yield _stacked([one.result() for one in waiting.popleft()])

@@ -138,11 +138,11 @@ def _check_backbone(config: TrainConfig, found: PretrainedConfig) -> None:
     """Raise UserError when the weights, of a backbone or of a whole network, have another backbone than the configuration names: a network
     would be trained as it is, a backbone would not fit."""
     names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
-    own = _shape(getattr(found, "backbone_config", None) if found.model_type == "mask2former" else found)
-    if (name := names.get(own)) != config.backbone:
-        theirs = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
+    backbone_shape = _shape(getattr(found, "backbone_config", None) if found.model_type == "mask2former" else found)
+    if (name := names.get(backbone_shape)) != config.backbone:
+        asked_for = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
         advice = f"; train with backbone {name}, or take other weights" if name else ""
-        raise UserError(f"weights = {config.weights!r}: have {theirs}, but backbone = {config.backbone!r}{advice}")
+        raise UserError(f"weights = {config.weights!r}: have {asked_for}, but backbone = {config.backbone!r}{advice}")
 
 
 def _backbone(architecture: str, name: str) -> PretrainedConfig:
@@ -240,8 +240,8 @@ class Trainee(nn.Module):
             output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
         losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
         for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer answers
-            own = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.weights)
-            losses = {name: losses[name] + own[name] for name in losses}
+            layer_losses = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.weights)
+            losses = {name: losses[name] + layer_losses[name] for name in losses}
         if self.auxiliary_weight:
             coarse = labels[:, 2::4, 2::4]  # as fine as the masks that the network proposes
             with mixed:

@@ -286,8 +286,8 @@ class _Training:
             group["lr"] = full * rate
         images, labels = torch.from_numpy(batch.images).to(self.device), torch.from_numpy(batch.labels).to(self.device)
         total: dict[str, torch.Tensor] = {}
-        for part, own in zip(images.chunk(config.accumulate), labels.chunk(config.accumulate), strict=True):
-            losses = self.called(part, own)
+        for part, label_part in zip(images.chunk(config.accumulate), labels.chunk(config.accumulate), strict=True):
+            losses = self.called(part, label_part)
             loss = torch.stack(list(losses.values())).sum() / config.accumulate
             self.processes.accelerator.backward(loss) if self.processes.accelerator else loss.backward()
             for name, value in losses.items():

@@ -54,11 +54,11 @@ def plan_training(
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
-    sets = [as_classes(path, own, items, names) for path, own, items in opened]
+    sets = [as_classes(path, class_names, items, names) for path, class_names, items in opened]
     held: list[Item] = []
     if validation is not None:
-        own, items = open_dataset(validation)
-        held = as_classes(validation, own, [item for item in items if item.row.get("split") == "val"] or items, names)
+        class_names, items = open_dataset(validation)
+        held = as_classes(validation, class_names, [item for item in items if item.row.get("split") == "val"] or items, names)
         if not held:
             raise UserError(f"--val {validation}: has no samples")
         sets = [training_part(items) for items in sets]
@@ -75,8 +75,8 @@ def plan_training(
     if finetune:
         real: list[Item] = []
         for path in finetune:
-            own, items = open_dataset(path)
-            real += as_classes(path, own, training_part(items), names)
+            class_names, items = open_dataset(path)
+            real += as_classes(path, class_names, training_part(items), names)
         if not real:
             raise UserError(f"--finetune {finetune[0]}: has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:
@@ -92,17 +92,17 @@ def training_part(items: Sequence[Item]) -> list[Item]:
     return [item for item in items if item.row.get("split") not in ("val", "test")]
 
 
-def as_classes(where: Path | str, own: Sequence[str], items: Sequence[Item], names: Sequence[str]) -> list[Item]:
+def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Item], names: Sequence[str]) -> list[Item]:
     """Items whose label maps number `own` from 1, with the ids of `names`. Raises UserError for a class that is not among them."""
-    if tuple(own) == tuple(names):
+    if tuple(class_names) == tuple(names):
         return list(items)
-    if unknown := [name for name in own if name not in names]:
+    if unknown := [name for name in class_names if name not in names]:
         raise UserError(
             f"{where}: class '{unknown[0]}' is none of {', '.join(names)}; --classes can name all classes of all datasets, or rename it"
         )
     table = np.full(256, IGNORE - 1, np.uint8)  # what is outside the dataset's own list stays outside ours
     table[0], table[IGNORE] = 0, IGNORE
-    table[1 : len(own) + 1] = [list(names).index(name) + 1 for name in own]
+    table[1 : len(class_names) + 1] = [list(names).index(name) + 1 for name in class_names]
     return [replace(item, label_map=lambda read=item.label_map: table[read()]) for item in items]
 
 

@@ -83,16 +83,16 @@ def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, heads:
     """
     missing, names = set(info.get("missing_keys") or ()), list(network.state_dict())
     for head in NEW_HEADS if heads else ():
-        own = {name for name in names if name.startswith(head)}
-        missing -= own if own <= missing else set()
+        head_names = {name for name in names if name.startswith(head)}
+        missing -= head_names if head_names <= missing else set()
     if missing:
         raise UserError(
             f"{where}: {len(missing)} of {len(names)} tensors are not in its weights, the first {min(missing)}; they are of another network"
         )
     for name, *shapes in info.get("mismatched_keys") or ():
-        theirs, ours = (tuple(shape) for shape in shapes)
-        if not heads or theirs[1:] != ours[1:]:
-            raise UserError(f"{where}: tensor {name} is {theirs}, but the network's is {ours}")
+        file_shape, network_shape = (tuple(shape) for shape in shapes)
+        if not heads or file_shape[1:] != network_shape[1:]:
+            raise UserError(f"{where}: tensor {name} is {file_shape}, but the network's is {network_shape}")
     for name, value in network.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise UserError(f"{where}: tensor {name} holds values that are not numbers; the weights are damaged")

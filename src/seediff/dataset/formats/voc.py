@@ -224,13 +224,13 @@ def import_voc(
     label_map = None
     if listed.is_file() and not (root / native.CLASSES).is_file():
         label_map = read_label_list(listed, classes)
-    own = tuple(classes) if classes is not None else label_map.classes if label_map else _read_classes(root)
+    names = tuple(classes) if classes is not None else label_map.classes if label_map else _read_classes(root)
     try:
-        check_class_list(own)
+        check_class_list(names)
     except UserError as error:
         raise UserError(f"{listed}: {error}" if label_map else str(error)) from error
-    read = partial(read_mask, count=len(own), label_map=label_map)
-    return own, _items(root, split, read, Path(images) if images is not None else None, note)
+    read = partial(read_mask, count=len(names), label_map=label_map)
+    return names, _items(root, split, read, Path(images) if images is not None else None, note)
 
 
 def _items(

@@ -47,10 +47,10 @@ def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMa
         if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts):
             raise UserError(f"{path}, line {number}: must be a name and its colour, as in dog:64,0,128::, not {shown(line)}")
         lines.append((name.strip(), int(np.array(parts, np.uint32) @ WEIGHTS)))
-    own = [name for name, _ in lines if name.casefold() != BACKGROUND and name.casefold() not in IGNORED]
-    if classes is not None and (missing := [name for name in own if name not in classes]):
+    names = [name for name, _ in lines if name.casefold() != BACKGROUND and name.casefold() not in IGNORED]
+    if classes is not None and (missing := [name for name in names if name not in classes]):
         raise UserError(f"--classes: does not name {shown(missing[0])}, which is a class of {path}")
-    named = tuple(own if classes is None else classes)
+    named = tuple(names if classes is None else classes)
     ids = {name: number for number, name in enumerate(named, 1)}
     order = tuple(0 if name.casefold() == BACKGROUND else ids.get(name, native.IGNORE) for name, _ in lines)
     colours: dict[int, int] = {}

@@ -163,13 +163,13 @@ def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 stem, _, ending = base.partition(".")
                 if not stem or not ending:
                     continue
-                own = f"{folder}/{stem}" if folder else stem
-                if own != key and members:
+                name = f"{folder}/{stem}" if folder else stem
+                if name != key and members:
                     yield key, members
                     members = {}
                 if ending.lower() in members:
                     raise UserError(f"{file}: {info.name!r} is there twice")
-                key, members[ending.lower()] = own, _content(tar, info, file) if ending.lower() in LIMITS else b""
+                key, members[ending.lower()] = name, _content(tar, info, file) if ending.lower() in LIMITS else b""
             # Python takes a damaged header, or no end at all, for the end.
             tar.fileobj.seek(tar.offset)  # type: ignore[union-attr]
             if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]

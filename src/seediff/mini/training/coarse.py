@@ -40,8 +40,8 @@ def predict_coarse(
         skips += more
     sample = unet.mid_block(sample, embedded, encoder_hidden_states=words)  # type: ignore[misc]
     for block in unet.up_blocks[:-2]:
-        own, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]  # type: ignore[arg-type]
-        sample = block(hidden_states=sample, temb=embedded, res_hidden_states_tuple=own, encoder_hidden_states=words)
+        block_skips, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]  # type: ignore[arg-type]
+        sample = block(hidden_states=sample, temb=embedded, res_hidden_states_tuple=block_skips, encoder_hidden_states=words)
     middle = unet.up_blocks[-2]
     # Without its upsampler, which belongs to the outer level.
     for resnet, attention, skip in zip(middle.resnets, middle.attentions, reversed(skips), strict=True):  # type: ignore[arg-type]

@@ -173,8 +173,8 @@ def _shares(placed: torch.Tensor, pixels: torch.Tensor, mask: torch.Tensor) -> t
     both = alpha * mask
     product = (colours * pixels * mask).sum((2, 3))
     gains = (product / (colours.square() / alpha[:, None].clamp_min(1e-3) * mask).sum((2, 3)).clamp_min(1e-6)).clamp(*GAINS)
-    own = colours / alpha[:, None].clamp_min(1e-3)
-    difference = (pixels - gains[:, :, None, None] * own).square().mean(1) / COLOUR**2
+    straight = colours / alpha[:, None].clamp_min(1e-3)
+    difference = (pixels - gains[:, :, None, None] * straight).square().mean(1) / COLOUR**2
     agreed = (both * (1 - difference.clamp_max(1))).sum((1, 2))
     return agreed / torch.maximum(alpha, mask).sum((1, 2))
 

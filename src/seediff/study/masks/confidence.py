@@ -107,7 +107,7 @@ def figures(masks: Masks, *, seed: int = 0) -> dict[str, Any]:
     worst = Masks(masks.pictures, mean[masks.pictures], masks.iou)
 
     def gain(share: float) -> Callable[[Masks], float]:
-        return lambda some: kept_iou(some, share) - kept_iou(some, 0)
+        return lambda chosen: kept_iou(chosen, share) - kept_iou(chosen, 0)
 
     return {
         "pairs": len(masks.iou),
@@ -115,7 +115,7 @@ def figures(masks: Masks, *, seed: int = 0) -> dict[str, Any]:
         "spearman": interval(masks, spearman, seed),
         "dropped": {
             f"{share:.0%}": {
-                "iou": interval(masks, lambda some, share=share: kept_iou(some, share), seed),
+                "iou": interval(masks, lambda chosen, share=share: kept_iou(chosen, share), seed),
                 "gain": interval(masks, gain(share), seed),
                 "best_possible": round(kept_iou(worst, share), 4),
             }

@@ -109,12 +109,12 @@ def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
     groups |= {f"{n} absent": several & (answers.absent == n) for n in range(MOST_ABSENT + 1)}
     rows = []
     for name, chosen in groups.items():
-        some = answers.where(chosen)
-        found = some.score >= threshold
-        row: dict[str, Any] = {"group": name, "pairs": len(found), "present": int(some.present.sum())}
-        row |= _auc(some)
-        row |= _share("precision", some.present[found], some.scene[found])
-        row |= _share("recall", found[some.present], some.scene[some.present])
+        subset = answers.where(chosen)
+        found = subset.score >= threshold
+        row: dict[str, Any] = {"group": name, "pairs": len(found), "present": int(subset.present.sum())}
+        row |= _auc(subset)
+        row |= _share("precision", subset.present[found], subset.scene[found])
+        row |= _share("recall", found[subset.present], subset.scene[subset.present])
         rows.append(row)
     return rows
 

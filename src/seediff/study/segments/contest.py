@@ -77,20 +77,20 @@ def run_segment_study(
         best = dict(best)
         trials: list[dict[str, Any]] = []
         if tune is not None:
-            ways = {f"{method} {number}": way for method, some in grid().items() for number, way in enumerate(some)}
+            ways = {f"{method} {number}": way for method, group in grid().items() for number, way in enumerate(group)}
             tried = try_ways(model, tune, ways, progress=progress, about="tuning", seed=seed)
-            for method, some in grid().items():
-                scores = [tried[f"{method} {number}"].miou() for number in range(len(some))]
-                best[method] = some[scores.index(max(scores))]
-                trials += [{"method": method, "miou": round(s, 4), **constants(w)} for s, w in zip(scores, some, strict=True)]
+            for method, group in grid().items():
+                scores = [tried[f"{method} {number}"].miou() for number in range(len(group))]
+                best[method] = group[scores.index(max(scores))]
+                trials += [{"method": method, "miou": round(s, 4), **constants(w)} for s, w in zip(scores, group, strict=True)]
             result["tune"] = tune.name
         ways = {f"paper {name}": way for name, way in PAPER.items()} | {f"best {name}": way for name, way in best.items()}
         tested = try_ways(model, pairs, with_floors(ways), progress=progress, about="measuring", seed=seed, pictures=PICTURES)
-    for kind, some in (("paper", PAPER), ("best", best)):
-        if some:
-            result[kind] = {name: _row(tested[f"{kind} {name}"], way) for name, way in some.items()}
-            methods = {name: f"{kind} {name}" for name, way in some.items() if isinstance(way, SegmentConfig)}
-            colours = {name: f"{kind} {name}" for name in some if name not in methods}
+    for kind, group in (("paper", PAPER), ("best", best)):
+        if group:
+            result[kind] = {name: _row(tested[f"{kind} {name}"], way) for name, way in group.items()}
+            methods = {name: f"{kind} {name}" for name, way in group.items() if isinstance(way, SegmentConfig)}
+            colours = {name: f"{kind} {name}" for name in group if name not in methods}
             result.setdefault("ahead", {})[kind] = ahead_of_floors(tested, methods, colours)
     result["floors"] = floor_figures(tested)
     shown = {name: tested[f"{'best' if best else 'paper'} {name}"].pictures for name in PAPER}

@@ -36,10 +36,10 @@ def ahead_of_floors(tested: Mapping[str, Outcome], methods: Mapping[str, str], c
 
 
 def _ahead(tested: Mapping[str, Outcome], method: str, colours: Mapping[str, str]) -> dict[str, Any]:
-    own = {floor: tested[_blind(floor, method if floor == AS_MANY else "")] for floor in FLOORS}
-    own |= {shown: tested[name] for shown, name in colours.items()}
-    counts = {floor: outcome.counts() for floor, outcome in own.items()}
-    scores = score_floors(tested[method].counts(), counts, {floor: outcome.segments for floor, outcome in own.items()})
+    floor_scores = {floor: tested[_blind(floor, method if floor == AS_MANY else "")] for floor in FLOORS}
+    floor_scores |= {shown: tested[name] for shown, name in colours.items()}
+    counts = {floor: outcome.counts() for floor, outcome in floor_scores.items()}
+    scores = score_floors(tested[method].counts(), counts, {floor: outcome.segments for floor, outcome in floor_scores.items()})
     return {floor: _rounded(asdict(score)) for floor, score in scores.items()}
 
 

@@ -116,8 +116,14 @@ def _floor_lines(methods: Mapping[str, Any], score: str) -> Iterator[str]:
     yield "|---|---|" + "---|" * len(methods)
     for floor in next(iter(methods.values()), {}):
         rows = [floors[floor] for floors in methods.values()]
-        own = {row[score] for row in rows}  # several where it has as many segments as the method
-        yield f"| {floor} | " + (f"{own.pop()}" if len(own) == 1 else "its own") + " | " + " | ".join(_ahead(r, score) for r in rows) + " |"
+        scores = {row[score] for row in rows}  # several where it has as many segments as the method
+        yield (
+            f"| {floor} | "
+            + (f"{scores.pop()}" if len(scores) == 1 else "its own")
+            + " | "
+            + " | ".join(_ahead(r, score) for r in rows)
+            + " |"
+        )
 
 
 def _floor_rows(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -109,10 +109,10 @@ def _measured(classes: Sequence[str], items: Sequence[Item]) -> Iterator[Item]:
 
     network, ids = load_segmenter(), dataset_ids(classes)
     for first in range(0, len(items), TOGETHER):
-        some = items[first : first + TOGETHER]
-        images = np.stack([np.asarray(read_picture(item)) for item in some])
-        label_maps = segment_known(network, images, [tuple(item.row["classes"]) for item in some])
-        for item, label_map in zip(some, label_maps, strict=True):
+        chunk = items[first : first + TOGETHER]
+        images = np.stack([np.asarray(read_picture(item)) for item in chunk])
+        label_maps = segment_known(network, images, [tuple(item.row["classes"]) for item in chunk])
+        for item, label_map in zip(chunk, label_maps, strict=True):
             labels = ids[label_map]
             yield Item(item.name, item.image, item.suffix, lambda labels=labels: labels, item.row)
 
