@@ -206,5 +206,5 @@ def _check_output(command: Command, words: Sequence[str], folder: Path, told: di
         code = commands.main(["import", str(out), "--from", kind, "--out", str(folder / "tmp" / "again"), "--quiet"])
     finally:
         sys.stderr = kept
-    if code and not any(text in silent.getvalue() for text in ("whole picture", "as a picture")):
+    if code and not any(text in silent.getvalue() for text in ("whole picture", "as a picture", "has no sample")):
         told["unsound"] = [f"what was exported cannot be imported: {silent.getvalue()[:500]}"]

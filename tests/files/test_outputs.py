@@ -75,3 +75,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
     with pytest.raises(OSError, match=r"none/a\.safetensors"):
         write_tensors(tmp_path / "none" / "a.safetensors", {"a": torch.ones(3)})
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
+def test_a_folder_is_not_copied_as_a_file_and_does_not_stay_open(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(UserError, match="folder: is no file that could be copied"):
+        outputs.copy_new(tmp_path / "folder", tmp_path / "copy")
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not (tmp_path / "copy").exists()

@@ -289,9 +289,10 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
         raise UserError(f"{source}: there is no such file") from error
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)  # `open` does not close what turns out to be a folder
+        raise UserError(f"{source}: is no file that could be copied; sets hold regular files only")
     with open(fd, "rb") as reading:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UserError(f"{source}: is no file that could be copied; sets hold regular files only")
         if link:
             with suppress(OSError):
                 return os.link(source, target)
