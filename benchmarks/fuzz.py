@@ -5,6 +5,7 @@
     python benchmarks/fuzz.py --cases 500 import evaluate        # of commands whose name contains one of these
     python benchmarks/fuzz.py --seed 7 --case 1234               # one of them again, with all that it says
     python benchmarks/fuzz.py --corpus tests/corpus --json results.json
+    python benchmarks/fuzz.py --sum seed-1.jsonl seed-2.jsonl    # the table of several runs' --json
 
 A case is a command, valid inputs and one to three changes of them: values, lines, bytes and headers; links, FIFOs, folders and sparse files
 in the place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes; options with
@@ -124,8 +125,15 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="run the cases of this folder instead")
     parser.add_argument("--accept", action="store_true", help="with --corpus: expect from now on what is no fault, and read it over")
     parser.add_argument("--json", type=Path, help="file for the results, a line each")
+    parser.add_argument(
+        "--sum", type=Path, nargs="+", metavar="JSON", help="only print the counts of such files, of several seeds, together"
+    )
     parser.add_argument("commands", nargs="*", help="texts that the commands' names contain")
     given = parser.parse_args()
+    if given.sum:
+        results = [result for file in given.sum for result in report.read_results(file)]
+        print(report.counts_table(results))
+        sys.exit(1 if report.distinct(results) else 0)
     memory = Path("/dev/shm")
     place = given.folder or Path(tempfile.mkdtemp(prefix="seediff-fuzz-", dir=memory if memory.is_dir() else None))
     try:

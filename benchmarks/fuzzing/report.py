@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,6 +49,18 @@ def result_table(result: Result) -> dict[str, Any]:
     """For JSON, without the case's edits."""
     about: dict[str, Any] = {"case": result.case.number, "command": result.case.command, "code": result.code, "last": result.last}
     return {**about, "seconds": round(result.seconds, 2), "grown": result.grown, "findings": [vars(one) for one in result.findings]}
+
+
+def read_results(file: Path) -> list[Result]:
+    """What `result_table` wrote, a line each; cases are without their edits."""
+    tables = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [
+        Result(
+            Case(one["case"], one["command"]), one["code"], one["seconds"], one["grown"],
+            tuple(Finding(**found) for found in one["findings"]), one["last"],
+        )
+        for one in tables
+    ]  # fmt: skip
 
 
 def counts_table(results: Iterable[Result]) -> str:
