@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seediff.errors import UserError
+from seediff.models import whole
 from seediff.models.registry import load_model
 
 FILES = {
@@ -86,3 +87,11 @@ def test_names_of_older_files(folder):
     pipe = load_model(str(folder), device="cpu").pipe
     for part, tensors in before.items():
         assert all(torch.equal(value, tensors[key]) for key, value in getattr(pipe, part).state_dict().items())
+
+
+def test_a_text_encoder_under_names_that_transformers_does_not_read(folder, monkeypatch):
+    """Before 5.6 it did not read those that later ones write, and drew all of mini's text encoder at random: all are in the file."""
+    monkeypatch.setattr(whole, "RENAMED", (*whole.RENAMED, (re.compile(r"^elsewhere\."), "")))
+    rewrite(folder / "text_encoder" / FILES["text_encoder"], lambda tensors: {f"elsewhere.{key}": value for key, value in tensors.items()})
+    with pytest.raises(UserError, match=r"(\d+) of \1 tensors of its text_encoder are not in its weights"):
+        load_model(str(folder), device="cpu")

@@ -103,9 +103,9 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="images = 0"):
         generated.run_generated(0, tmp_path)
     (tmp_path / "file").write_text("{}")
-    with pytest.raises(UserError, match=r"not the results\.json of a study"):
+    with pytest.raises(UserError, match="file: 'settings' is missing"):
         run_truth(2, tmp_path, constants=tmp_path / "file")
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="none: there is no such file"):
         run_truth(2, tmp_path, constants=tmp_path / "none")
     (tmp_path / "empty.json").write_text('{"settings": [], "preset": {}, "tune_scenes": 1}')
     with pytest.raises(UserError, match="no settings for own_best of ca,"):

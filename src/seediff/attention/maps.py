@@ -6,15 +6,19 @@ Shape letters: B batch, H heads, R side of a map, N = R·R positions, T tokens, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from safetensors import SafetensorError, safe_open
+from msgspec import Meta
 
-from ..errors import UserError, first_line
+from ..errors import UserError
+from ..files.messages import shown
 from ..files.outputs import write_tensors
+from ..files.tensors import read_header
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,32 @@ class AttentionMaps:
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:
         """Read what `save` wrote. Raises UserError naming the file when it is something else."""
-        try:
-            with safe_open(str(path), "pt") as file:
-                about = json.loads((file.metadata() or {})["seediff"])
-                maps: dict[str, dict[int, torch.Tensor]] = {"self": {}, "cross": {}}
-                for key in file.keys():  # noqa: SIM118 - not a dict
-                    kind, side = key.split(".")
-                    maps[kind][int(side)] = file.get_tensor(key)
-            words = {name: tuple(columns) for name, columns in about["words"].items()}
-            return cls(maps["self"], maps["cross"], about["latent_side"], words, about["prompt"], about["normalized"])
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: not a file of saved attention maps ({first_line(error)})") from error
+        what = "saved attention maps"
+        file = read_header(path)
+        about = file.about("seediff", MapsAbout, what)
+        last = max((column for columns in about.words.values() for column in columns), default=-1)
+        for name, tensor in file.tensors.items():
+            found = re.fullmatch(r"(self|cross)\.([1-9]\d{0,3})", name)
+            if found is None:
+                raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
+            positions = int(found[2]) ** 2
+            file.check(name, ("F32",), (positions, positions if found[1] == "self" else None), what)
+            if found[1] == "cross" and last >= tensor.shape[1]:
+                raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
+        maps: dict[str, dict[int, torch.Tensor]] = {"self": {}, "cross": {}}
+        for name, values in file.load("pt").items():
+            if not bool(torch.isfinite(values).all()):
+                raise UserError(f"{path}: tensor '{name}' holds values that are not numbers")
+            kind, side = name.split(".")
+            maps[kind][int(side)] = values
+        return cls(maps["self"], maps["cross"], about.latent_side, about.words, about.prompt, about.normalized)
+
+
+@dataclass(frozen=True)
+class MapsAbout:
+    """What the header of saved maps says."""
+
+    latent_side: Annotated[int, Meta(ge=1, le=4096)]
+    words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
+    prompt: str
+    normalized: bool

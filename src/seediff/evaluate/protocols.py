@@ -15,7 +15,6 @@ camvid                      the 11 classes of SegNet's version of CamVid; it has
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,8 @@ import numpy as np
 from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..files.documents import read_toml
-from ..files.reading import read_lines
+from ..files.schema import fit
+from ..files.sheets import read_cells
 from ..metrics.confusion import IGNORED, MAX_CLASSES
 from .labels import CAMVID_CLASSES, VOC_CLASSES
 
@@ -149,18 +149,11 @@ def read_class_map(path: Path) -> dict[str, str]:
         found = read_toml(path)
         if list(found) == ["classes"] and isinstance(found["classes"], dict):
             found = found["classes"]
-        bad = next((key for key, value in found.items() if not isinstance(value, str)), None)
-        if bad is not None:
-            raise UserError(f"{path}: {bad} must be the name of a class, a text, not {found[bad]!r}")
+        found = fit(found, dict[str, str], str(path))
     elif path.suffix.lower() == ".csv":
-        try:
-            rows = list(csv.reader(read_lines(path)))
-        except csv.Error as error:
-            raise UserError(f"{path}: cannot be read as CSV: {error}") from error
         found = {}
-        for number, row in enumerate(rows, 1):
-            cells = [cell.strip() for cell in row]
-            if not any(cells) or (number == 1 and cells == ["predicted", "class"]):
+        for number, cells in read_cells(path):
+            if number == 1 and cells == ["predicted", "class"]:
                 continue
             if len(cells) != 2 or not all(cells):
                 raise UserError(f"{path}, line {number}: must be two names, the model's and the data set's: bike,bicycle")

@@ -17,9 +17,9 @@ def read_csv(path: Path | str, columns: Sequence[str], *, limit: int = LIST, abs
     return parse_csv(read_text(path, limit, absent), columns, path)
 
 
-def parse_csv(text: str, columns: Sequence[str], path: Path | str) -> list[tuple[int, dict[str, str]]]:
+def parse_csv(text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ",") -> list[tuple[int, dict[str, str]]]:
     """As `read_csv`, of a file's text."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         names = [name.strip() for name in reader.fieldnames or ()]
         if missing := [c for c in columns if c not in names]:
@@ -34,6 +34,17 @@ def parse_csv(text: str, columns: Sequence[str], path: Path | str) -> list[tuple
         if None in row or any(value is None for value in row.values()):
             raise UserError(f"{path}, line {number}: must have {len(names)} fields; put quotes around a list with commas")
     return rows
+
+
+def read_cells(path: Path | str, *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, list[str]]]:
+    """(line number, cells without spaces around them) of every line that is not blank, of a file without a line of names.
+    Raises UserError naming the line."""
+    reader = csv.reader(io.StringIO(read_text(path, limit, absent), newline=""), strict=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: is not CSV: {printable(str(error))}") from error
+    return [(number, row) for number, row in rows if any(row)]
 
 
 def number_in(text: str, where: str, *, low: float = float("-inf"), high: float = float("inf")) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError, first_line
+from ..files.documents import read_json
+from ..files.reading import SETTINGS
 from .registry import resolve_name
 
 WHOLE = 1 << 20
@@ -86,7 +88,7 @@ def _pipeline_files(folder: Path) -> Iterator[Path]:
     """model_index.json, and all files of the parts that it lists, in the order of their names."""
     index = folder / "model_index.json"
     yield index
-    for part in sorted(json.loads(index.read_text(encoding="utf-8"))):
+    for part in sorted(read_json(index, dict[str, Any], limit=SETTINGS)):
         yield from sorted(p for p in (folder / part).rglob("*") if p.is_file())
 
 

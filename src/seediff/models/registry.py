@@ -16,7 +16,7 @@ from ..files.messages import printable, shown
 from ..files.reading import SETTINGS
 from ..files.schema import fit
 from .variants import choose_variant, folder_files, hub_files
-from .whole import check_whole
+from .whole import check_whole, load_text_encoder
 
 ALIASES = {
     "sd1.4": "CompVis/stable-diffusion-v1-4",
@@ -96,6 +96,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     try:
         pipe = pipeline_class.from_pretrained(
             str(source),
+            **load_text_encoder(source, files, index, variant, getattr(torch, dtype), name),
             dtype=getattr(torch, dtype),
             variant=variant,
             use_safetensors=True,
@@ -104,6 +105,8 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
             image_encoder=None,
             requires_safety_checker=False,
         )
+    except UserError:
+        raise
     except Exception as error:  # whatever reading a broken folder or a dead connection leads to
         if _blames_torchvision(error):
             raise UserError(_TORCHVISION) from error

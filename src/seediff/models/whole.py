@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,37 @@ RENAMED = (
 """Names in older files, which diffusers and transformers read as newer ones: of the autoencoder's attention, and of text encoders."""
 
 
+def load_text_encoder(
+    source: Path | str, files: Sequence[str], index: Mapping[str, Any], variant: str | None, dtype: Any, name: str
+) -> dict[str, Any]:
+    """`text_encoder=`, for a pipeline of a local folder or hub id whose files and model_index.json these are; nothing where it names none.
+
+    Loaded on its own because transformers then says which tensors it drew at random: also those that are in the file under names that
+    the installed version does not read, as before 5.6 those that later ones write. Raises UserError naming the first.
+    """
+    import transformers
+
+    library, kind = index.get("text_encoder") or (None, None)
+    encoder_class = getattr(transformers, str(kind), None)
+    if library != "transformers" or encoder_class is None:
+        return {}  # loading the pipeline says it better
+    has_variant = any(file.startswith("text_encoder/") and f".{variant}." in file for file in files)
+    own = variant if has_variant else None  # a part without one is taken as it is
+    encoder, info = encoder_class.from_pretrained(
+        str(source), subfolder="text_encoder", variant=own, dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    needed = list(encoder.state_dict())
+    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
+    if missing:
+        raise UserError(_lacks(name, "text_encoder", missing, needed))
+    return {"text_encoder": encoder}
+
+
+def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) -> str:
+    of = f"{len(missing)} of {len(needed)} tensors of its {part}"
+    return f"model '{name}': {of} are not in its weights, the first {min(missing)}; get that folder again"
+
+
 def check_whole(pipe: Any, folder: Path, variant: str | None, name: str) -> None:
     """Raise UserError naming the part and the first tensor that none of its weight files holds. folder: with all files of the pipeline."""
     for part in PARTS:
@@ -27,10 +59,7 @@ def check_whole(pipe: Any, folder: Path, variant: str | None, name: str) -> None
         needed = list(getattr(pipe, part).state_dict())
         missing = [key for key in needed if _newer(key) not in held and not key.endswith("position_ids")]
         if missing:
-            raise UserError(
-                f"model '{name}': {len(missing)} of {len(needed)} tensors of its {part} are not in its weights, "
-                f"the first {min(missing)}; get that folder again"
-            )
+            raise UserError(_lacks(name, part, missing, needed))
 
 
 def _newer(key: str) -> str:

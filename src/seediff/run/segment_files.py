@@ -24,6 +24,7 @@ from ..dataset.shapes.rle import label_map_rles
 from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.palette import segment_palette, voc_palette
+from ..files.pictures import open_picture
 from ..files.reading import ANNOTATIONS
 
 OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
@@ -104,7 +105,7 @@ def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
     tiles = []
     for row in rows[:OVERVIEW_PHOTOS]:
-        with Image.open(out / overlay_path(row["photo"])) as picture:
+        with open_picture(out / overlay_path(row["photo"])) as picture:
             tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
     labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
     return encode_jpeg(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels))

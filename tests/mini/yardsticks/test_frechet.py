@@ -54,7 +54,7 @@ def test_moments_come_back(tmp_path: Path) -> None:
     assert np.allclose(mean, features_of(images[:8]).mean(0), atol=1e-4)
     assert covariance.shape == (len(mean), len(mean))
     path.write_bytes(b"x")
-    with pytest.raises(UserError, match="not a file of moments"):
+    with pytest.raises(UserError, match="is no whole safetensors file"):
         read_moments(path)
     with pytest.raises(UserError, match="at least 2"):
         distance_to_rendered(images[:1])

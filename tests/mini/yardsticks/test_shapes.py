@@ -11,7 +11,16 @@ from PIL import Image, ImageDraw
 
 from seediff.errors import UserError
 from seediff.mini.world.scene import CLASSES
-from seediff.mini.yardsticks.shapes import FILE, SIDE, explained, explained_by, read_templates, thresholds_of, write_templates
+from seediff.mini.yardsticks.shapes import (
+    FILE,
+    SIDE,
+    explained,
+    explained_by,
+    read_templates,
+    template_sprites,
+    thresholds_of,
+    write_templates,
+)
 
 
 def sprite(*heads: str) -> Image.Image:
@@ -79,7 +88,7 @@ def test_nothing_there_explains_nothing() -> None:
 
 def test_templates_come_back(art: Path, tmp_path: Path) -> None:
     path = tmp_path / "templates.safetensors"
-    write_templates(path, art, dict.fromkeys(CLASSES, 0.25))
+    write_templates(path, *template_sprites(art), dict.fromkeys(CLASSES, 0.25))
     templates = read_templates(path)
     assert set(templates.sprites) == set(CLASSES) == set(templates.thresholds)
     assert "swan" not in templates.names["bird"]  # held out
@@ -87,7 +96,7 @@ def test_templates_come_back(art: Path, tmp_path: Path) -> None:
         assert sprites.shape == (len(templates.names[name]), 4, SIDE, SIDE)
         assert 0 <= sprites.min() <= sprites.max() <= 1
     path.write_bytes(b"x")
-    with pytest.raises(UserError, match="not a file of templates"):
+    with pytest.raises(UserError, match="is no whole safetensors file"):
         read_templates(path)
 
 

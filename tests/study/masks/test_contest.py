@@ -63,7 +63,7 @@ def test_contenders_are_the_leaders_the_papers_and_the_best_of_every_value() -> 
 def test_a_setting_survives_json(method: str) -> None:
     for setting in grid(method):
         for one in refinements(setting.with_config(beta=0.45)):
-            assert Setting.from_table(json.loads(json.dumps(one.table()))) == one
+            assert Setting.from_table(json.loads(json.dumps(one.table())), "a table") == one
     assert PAPER["seediff"].table() == {"method": "seediff", "mask": {}, "capture": {"layers": "all"}}
 
 

@@ -106,7 +106,7 @@ def test_the_contest_end_to_end(tmp_path, few_ways, capsys):
     assert not (tmp_path / "b" / "tuning.csv").exists()
     (tmp_path / "j.json").write_text("{}")
     assert main(again) == 2
-    assert "must be results.json of a `seediff study segments`" in capsys.readouterr().err
+    assert "'best' is missing" in capsys.readouterr().err
 
 
 def test_aggregation_end_to_end(tmp_path, few_ways):

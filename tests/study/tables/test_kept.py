@@ -11,7 +11,9 @@ from seediff.study.tables.kept import open_kept
 
 
 def scores(miou: float) -> dict:
-    return {"miou": miou, "miou_ci95": [0, 1], "pixel_accuracy": 1.0, "pixel_accuracy_ci95": [1, 1], "groups": {}, "per_class": {}}
+    classes = {"cat": {"iou": miou, "iou_ci95": [0.1, 0.9]}, "dog": {"iou": None, "iou_ci95": None}}
+    groups = {"objects": {"miou": miou, "miou_ci95": [0.25, 0.75]}}
+    return {"miou": miou, "miou_ci95": [0, 1], "pixel_accuracy": 1.0, "pixel_accuracy_ci95": [1, 1], "groups": groups, "per_class": classes}
 
 
 TABLE = {
@@ -31,7 +33,8 @@ def test_what_is_kept_is_read_back(tmp_path):
     assert kept.scores("s1", "t1") is None
     assert kept.seconds("s1") == 0
     assert not (tmp_path / "work").exists()
-    assert kept.add_scores("s1", "t1", {"ids": {1: 2}}) == {"ids": {"1": 2}} == kept.scores("s1", "t1")
+    given = {**scores(0.5), "ids": {1: 2}}
+    assert kept.add_scores("s1", "t1", given) == {**scores(0.5), "ids": {"1": 2}} == kept.scores("s1", "t1")
     kept.add_seconds("s1", "training", 3.25)
     kept.add_seconds("s1", "measuring", 1)
     kept.add_seconds("s1", "measuring", 1)
@@ -49,9 +52,9 @@ def test_tables_below_a_folder_are_read(tmp_path):
     assert kept.scores("s3", "t1") is None
     assert kept.seconds("s2") == 6.0
     # What was measured here comes first.
-    kept.add_scores("s1", "t1", {"miou": 0.7})
+    kept.add_scores("s1", "t1", scores(0.7))
     kept.add_seconds("s1", "training", 9)
-    assert (kept.scores("s1", "t1"), kept.seconds("s1")) == ({"miou": 0.7}, 9)
+    assert (kept.scores("s1", "t1"), kept.seconds("s1")) == (scores(0.7), 9)
 
 
 @pytest.mark.parametrize(
@@ -59,13 +62,20 @@ def test_tables_below_a_folder_are_read(tmp_path):
     [
         (None, "there is no such folder"),
         ({"set": "truth"}, "holds no results.json of a table"),
-        ("{", "results.json: cannot be read as JSON"),
+        ("{", "results.json: is not JSON"),
         ({"table": "main", "rows": []}, "was written by an earlier version"),
-        ({**TABLE, "test_keys": {}}, "is not results.json of a table that `seediff study` wrote"),
-        ({**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": ["high", "low"]}}]}, "scores must have groups, miou"),
-        ({**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": [{"miou": 0.5}] * 2}}]}, "scores must have groups, miou"),
-        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": ["long", 1]}]}, "is not results.json of a table that `seediff study` wrote"),
-        ({**TABLE, "rows": [{"segmenters": ["s1"]}]}, "is not results.json of a table that `seediff study` wrote"),
+        ({**TABLE, "test_keys": {}}, "test_keys must name every test; 'held_out' is missing"),
+        (
+            {**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": ["high", "low"]}}]},
+            'rows[0].tests.held_out[0] = "high" must be a table',
+        ),
+        (
+            {**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": [{"miou": 0.5}] * 2}}]},
+            "rows[0].tests, 'held_out': 'miou_ci95' is missing",
+        ),
+        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": ["long", 1]}]}, 'rows[0].seconds[0] = "long" must be a number'),
+        ({**TABLE, "rows": [{"segmenters": ["s1"]}]}, "'rows[0].seconds' is missing"),
+        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": [1.0]}]}, "must have 2 entries, one for each of 'segmenters'"),
     ],
 )
 def test_refused(tmp_path, table, message):
@@ -78,7 +88,7 @@ def test_refused(tmp_path, table, message):
 
 def test_damaged_scores_of_the_work_folder_are_named(tmp_path):
     kept = open_kept(tmp_path)
-    kept.add_scores("s1", "t1", {})
+    kept.add_scores("s1", "t1", scores(0.5))
     (tmp_path / "scores" / "s1-t1.json").write_text("{")
-    with pytest.raises(UserError, match=r"s1-t1\.json: cannot be read as JSON"):
+    with pytest.raises(UserError, match=r"s1-t1\.json: is not JSON"):
         kept.scores("s1", "t1")

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError, first_line
+from ...files.documents import parse_json
 from ...files.outputs import naming
 from ...files.staging import staged
 from ...workers import in_order
@@ -233,6 +235,13 @@ def _open(file: Path) -> Any:
         raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
 
 
+@dataclass(frozen=True)
+class OwnMetadata:
+    """What SeeDiff writes into the schema."""
+
+    classes: list[str]
+
+
 def _read_classes(file: Path) -> tuple[str, ...]:
     """The classes in a file's metadata, after a look at its columns."""
     with _open(file) as opened:
@@ -241,11 +250,10 @@ def _read_classes(file: Path) -> tuple[str, ...]:
         if schema.names.count(name) != 1 or ("Image" in kind["_type"] and not _is_picture(schema.field(name).type)):
             shape = "a struct of bytes and path" if kind["_type"] == "Image" else "text"
             raise UserError(f"{file}: must have a column '{name}', {shape}; it has {', '.join(schema.names)}")
-    try:
-        own = json.loads((schema.metadata or {})[b"seediff"])
-        return checked_classes(own["classes"], file)
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{file}: does not say its classes (metadata key 'seediff' of the schema)") from error
+    own = (schema.metadata or {}).get(b"seediff")
+    if own is None:
+        raise UserError(f"{file}: does not say its classes (metadata key 'seediff' of the schema)")
+    return checked_classes(parse_json(own, OwnMetadata, f"{file}, metadata key 'seediff'").classes, file)
 
 
 def _is_picture(kind: Any) -> bool:

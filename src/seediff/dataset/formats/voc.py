@@ -10,7 +10,6 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +17,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
 from ...config.names import BACKGROUND, VOC_CLASSES
 from ...errors import UserError
+from ...files.pictures import open_picture
 from ...files.reading import read_lines
 from ...files.staging import staged
 from .. import native
@@ -182,12 +181,12 @@ def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
 
 
 def _bands(item: Item) -> int:
-    with Image.open(io.BytesIO(item.image) if isinstance(item.image, bytes) else item.image) as picture:
+    with open_picture(item.image, f"sample '{item.name}': its picture" if isinstance(item.image, bytes) else None) as picture:
         return len(picture.getbands())
 
 
 def _as_jpeg(item: Item) -> bytes:
-    with Image.open(io.BytesIO(image_bytes(item))) as picture:
+    with open_picture(image_bytes(item), f"sample '{item.name}': its picture") as picture:
         return native.encode_image(np.asarray(picture.convert("RGB")), "jpg")
 
 

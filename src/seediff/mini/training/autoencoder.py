@@ -11,17 +11,12 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from ...devices import mixed_precision
+from ...devices import default_device, mixed_precision
 from ..world.pixels import to_pixels
 from .checkpoint import load_checkpoint, save_checkpoint
 from .recipe import AUTOENCODER_GROUPS, CROP, Recipe
 
 CHECKPOINT = "autoencoder.safetensors"
-
-
-def best_device() -> torch.device:
-    """A GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build_autoencoder(recipe: Recipe) -> AutoencoderKL:
@@ -45,7 +40,7 @@ def train_autoencoder(
     """Train on `images` (n, S, S, 3) uint8, checkpointing into `folder`. None when `minutes` ran out before the end."""
     config = recipe.autoencoder
     torch.manual_seed(recipe.seed)
-    device = best_device()
+    device = torch.device(default_device())
     model = build_autoencoder(recipe).to(device)  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     steps = config.crops // config.batch

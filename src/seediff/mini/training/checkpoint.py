@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 
 from ...devices import BF16_SWITCH, mixed_dtype
-from ...errors import UserError
+from ...errors import UserError, first_line
+from ...files.messages import printable
 from ...files.outputs import write_tensors
+from ...files.tensors import read_header
 
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
@@ -37,12 +37,23 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
     Raises UserError when it would be continued, with optimizers, in another number format: its end would be another one."""
     if not path.is_file():
         return 0
-    with safe_open(path, "pt") as file:
-        trained_in = (file.metadata() or {}).get(FORMAT)
+    file = read_header(path)
+    trained_in = file.metadata.get(FORMAT)
     if optimizers and trained_in not in (None, here := _format(model)):
         switch = int(trained_in == "bfloat16")
-        raise UserError(f"{path}: was trained in {trained_in}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began")
-    tensors = load_file(path)
+        raise UserError(f"{path}: was trained in {printable(trained_in)}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began")
+    tensors = file.load("pt")
+    try:
+        _restore(tensors, model, optimizers, extra or {})
+        return int(tensors["step"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        why = printable(first_line(error))
+        raise UserError(f"{path}: is no checkpoint of this training ({why}); remove it to begin again, or use another --out") from error
+
+
+def _restore(
+    tensors: Mapping[str, torch.Tensor], model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor]
+) -> None:
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     for name, optimizer in optimizers.items():
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -52,9 +63,8 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
                 index, field = key.removeprefix(prefix).split(".", 1)
                 state.setdefault(int(index), {})[field] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    for name, tensor in (extra or {}).items():
+    for name, tensor in extra.items():
         tensor.copy_(tensors[f"extra.{name}"])
-    return int(tensors["step"])
 
 
 def _format(model: torch.nn.Module) -> str:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import UserError
+from ...files.arrays import map_array
+from ...files.documents import read_json
 from ...files.outputs import replaced_file, write_atomic
+from ...files.reading import ANNOTATIONS
 from ..world.scene import render_scene
 from .recipe import Recipe
 
@@ -30,7 +34,10 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
                     captions.append(caption)
             images.flush()
         write_atomic(words, json.dumps(captions).encode("utf-8"))  # last: its presence says that both are whole
-    return np.load(pixels, mmap_mode="r"), json.loads(words.read_text(encoding="utf-8"))
+    captions = read_json(words, list[str], limit=ANNOTATIONS)
+    if len(captions) != recipe.scenes:
+        raise UserError(f"{words}: has {len(captions)} captions, but the recipe {recipe.scenes} scenes; remove it to render them again")
+    return map_array(pixels, np.uint8, (recipe.scenes, recipe.side, recipe.side, 3)), captions
 
 
 def _draw(art: Path, seed: int, side: int, describe: bool, index: int) -> tuple[np.ndarray, str]:

@@ -14,11 +14,11 @@ import torch.distributed as dist
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from ...config.names import spoken
-from ...devices import mixed_precision
+from ...devices import default_device, mixed_precision
+from ...files.arrays import map_array
 from ...files.outputs import open_new, replaced_file
 from ..world.pixels import to_pixels
 from ..world.scene import CLASSES
-from .autoencoder import best_device
 from .checkpoint import load_checkpoint, save_checkpoint
 from .coarse import CoarseHeads, pooled, predict_coarse
 from .grouping import AttentionTap, attach, grouping_loss
@@ -82,7 +82,7 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
             chunks.append(posterior.mean.half().cpu().numpy())
         with replaced_file(path) as part, open_new(part) as file:
             np.save(file, np.concatenate(chunks))
-    latents = np.load(path)
+    latents = np.array(map_array(path, np.float16, (len(images), 4, None, None)))
     scaling = 1 / float(latents[:2000].astype(np.float32).std())
     return latents, scaling
 
@@ -140,7 +140,7 @@ def train_denoiser(
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     share = slice(rank, None, world)
     config = recipe.denoiser
-    device = best_device()
+    device = torch.device(default_device())
     torch.manual_seed(recipe.seed)
     model = Denoiser(recipe).to(device)
     both = optimizers(model, config.learning_rate)

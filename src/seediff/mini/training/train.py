@@ -20,6 +20,8 @@ import torch.multiprocessing as mp
 from PIL import Image
 
 from ...errors import UserError
+from ...files.arrays import map_array
+from ...files.documents import read_json
 from ...files.outputs import append, make_writable, write_atomic
 from ..world.scene import CLASSES, caption
 from .assemble import assemble
@@ -108,7 +110,7 @@ def _share_denoiser(
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
     try:
-        latents = np.load(folder / "latents.npy", mmap_mode="r")
+        latents = map_array(folder / "latents.npy", np.float16, (len(captions), 4, None, None))
         train_denoiser(recipe, latents, scaling, captions, folder, Reporter(folder / "losses.jsonl", print), minutes)
     finally:
         dist.destroy_process_group()
@@ -117,7 +119,7 @@ def _share_denoiser(
 def _check_recipe(recipe: Recipe, folder: Path) -> None:
     """Refuse to continue another recipe."""
     path = folder / RECIPE
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != _lasting(recipe):
+    if path.is_file() and read_json(path, dict[str, Any]) != _lasting(recipe):
         raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
 
 

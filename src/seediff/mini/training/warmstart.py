@@ -24,9 +24,8 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
     """
     if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
-    vae, denoiser = build_autoencoder(recipe), Denoiser(recipe)
+    vae, denoiser = _autoencoder_of(pipeline, recipe), Denoiser(recipe)
     try:
-        vae.load_state_dict(AutoencoderKL.from_pretrained(pipeline, subfolder="vae").float().state_dict())
         denoiser.unet.load_state_dict(UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet").float().state_dict())
         denoiser.text_encoder.load_state_dict(CLIPTextModel.from_pretrained(pipeline, subfolder="text_encoder").float().state_dict())
     except (OSError, RuntimeError, ValueError) as error:
@@ -38,6 +37,10 @@ def read_autoencoder(pipeline: Path, recipe: Recipe, folder: Path) -> Autoencode
     """The pipeline's autoencoder alone, in the recipe's network. Nothing is written. Raises UserError as `read_start` does."""
     if (folder / AUTOENCODER).exists():
         raise UserError(f"{folder} already holds an autoencoder: leave out --autoencoder to continue with it, or use another --out")
+    return _autoencoder_of(pipeline, recipe)
+
+
+def _autoencoder_of(pipeline: Path, recipe: Recipe) -> AutoencoderKL:
     vae = build_autoencoder(recipe)
     try:
         vae.load_state_dict(AutoencoderKL.from_pretrained(pipeline, subfolder="vae").float().state_dict())

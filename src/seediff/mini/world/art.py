@@ -7,14 +7,12 @@ vendors' own package managers: Fluent Emoji 3D from npm (training and held-out s
 
 from __future__ import annotations
 
-import csv
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...errors import UserError
 from ...files.outputs import replaced_folder
+from ...files.pictures import open_picture
+from ...files.reading import read_text
+from ...files.sheets import parse_csv
 
 FLUENT = "@lobehub/fluent-emoji-3d@1.1.0"
 NOTO = "fonts-noto-color-emoji"
@@ -43,8 +44,8 @@ class Sprite:
 @lru_cache
 def sprite_table() -> tuple[Sprite, ...]:
     """The sprites that the world is made of, from `sprites.tsv` beside this file."""
-    text = (files("seediff.mini.world") / "sprites.tsv").read_text(encoding="utf-8")
-    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    path = Path(__file__).parent / "sprites.tsv"
+    rows = [row for _, row in parse_csv(read_text(path), ("class", "name", "codepoint", "split", "box", "phrase"), path, delimiter="\t")]
     whole = "0 0 1 1"
     return tuple(
         Sprite(
@@ -70,7 +71,8 @@ def load_sprite(art: Path, sprite: Sprite, vendor: str) -> np.ndarray:
         path = art / "fluent" / f"{sprite.codepoint}.webp"
         if not path.is_file():
             raise UserError(f"{path} is missing: fetch the art with `seediff mini art --out {art}`")
-        image = Image.open(path).convert("RGBA")
+        with open_picture(path, formats=("WEBP",)) as picture:
+            image = picture.convert("RGBA")
     x0, y0, x1, y1 = sprite.box
     # The box cuts scenery that one vendor draws with the object; another vendor's drawing is taken whole.
     if vendor == "fluent":

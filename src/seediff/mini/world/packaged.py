@@ -9,15 +9,18 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 
 from ...errors import UserError
+from ...files.messages import shown
 from ...files.outputs import write_tensors
-from .scene import Scene, render_scene
+from ...files.tensors import read_header
+from .blobs import decoded, pack_blobs, read_blobs
+from .scene import CLASS_IDS, Scene, render_scene
 
 FOLDER = Path(__file__).parent / "scenes"
 SETS = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
@@ -28,17 +31,23 @@ OBJECTS = (1, 2, 1, 3, 2, 1, 2, 1, 3, 1, 2, 1, 2, 3, 1, 2, 1, 3, 2, 1)
 class comes with every number."""
 
 WEBP_QUALITY = 95
+LARGEST = 4096  # pixels of a side
 
 
 def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
     """Write one set of scenes to `path`, atomically. Images lose a little (WebP); label maps, classes and captions nothing."""
-    tensors = {}
-    for kind, blobs in (("images", [_webp(s.image) for s in scenes]), ("masks", [_png(s.label_map) for s in scenes])):
-        tensors[kind] = np.frombuffer(b"".join(blobs), np.uint8)
-        tensors[f"{kind}.ends"] = np.cumsum([len(b) for b in blobs], dtype=np.int64)
+    tensors = pack_blobs("images", [_webp(s.image) for s in scenes]) | pack_blobs("masks", [_png(s.label_map) for s in scenes])
     about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(path, tensors, {"scenes": json.dumps(about)})
+
+
+@dataclass(frozen=True)
+class SceneRow:
+    """What the header says of a scene."""
+
+    classes: tuple[str, ...]
+    caption: str
 
 
 def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
@@ -46,19 +55,22 @@ def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
 
     Raises UserError when the file is something else or holds fewer.
     """
-    try:
-        with safe_open(str(path), "np") as file:
-            about = json.loads((file.metadata() or {})["scenes"])
-            blobs = {kind: (file.get_tensor(kind).tobytes(), file.get_tensor(f"{kind}.ends")) for kind in ("images", "masks")}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not a file of scenes ({error})") from error
+    file = read_header(path)
+    about = file.about("scenes", list[SceneRow], "scenes")
+    images, masks = (read_blobs(file, kind, len(about), "scenes") for kind in ("images", "masks"))
     if count is None:
         count = len(about)
     if not 1 <= count <= len(about):
         raise UserError(f"scenes = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
-    decoded = {kind: [_decode(data, ends, i) for i in range(count)] for kind, (data, ends) in blobs.items()}
-    rows = zip(decoded["images"], decoded["masks"], about[:count], strict=True)
-    return [Scene(image, mask, tuple(row["classes"]), row["caption"]) for image, mask, row in rows]
+    drawn = decoded(images[:count], f"{path}, images", "RGB", LARGEST)
+    pairs = zip(drawn, decoded(masks[:count], f"{path}, masks", "L", LARGEST), strict=True)
+    scenes = [Scene(image, mask, row.classes, row.caption) for (image, mask), row in zip(pairs, about[:count], strict=True)]
+    for number, scene in enumerate(scenes):
+        if scene.image.shape[:2] != scene.label_map.shape:
+            raise UserError(f"{path}, scene {number}: its image is {scene.image.shape[:2]}, but its mask {scene.label_map.shape}")
+        if unknown := set(np.unique(scene.label_map)) - {0, 255, *(CLASS_IDS[name] for name in scene.classes if name in CLASS_IDS)}:
+            raise UserError(f"{path}, scene {number}: its mask has id {min(unknown)}, which is none of {shown(scene.classes)}")
+    return scenes
 
 
 def load_scenes(name: str, count: int | None = None) -> list[Scene]:
@@ -94,8 +106,3 @@ def _png(label_map: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(label_map).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _decode(data: bytes, ends: np.ndarray, index: int) -> np.ndarray:
-    start = int(ends[index - 1]) if index else 0
-    return np.asarray(Image.open(io.BytesIO(data[start : int(ends[index])])))

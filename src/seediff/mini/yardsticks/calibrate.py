@@ -15,7 +15,7 @@ from .frechet import write_moments
 from .networks import FOLDER, SCENE_SEED, YardstickRecipe, save_yardstick, training_scenes
 from .segmenter import load_segmenter, segmenter_iou, train_segmenter
 from .shapes import FILE as TEMPLATES
-from .shapes import explained, read_templates, thresholds_of, write_templates
+from .shapes import explained, template_sprites, templates_of, thresholds_of, write_templates
 
 CHECK_SCENES = 300
 WHOLE = 40  # rendered objects of each class that a threshold is set on
@@ -63,15 +63,15 @@ def calibrate_measures(
     scenes = [render_scene(art, first + i, seed=SCENE_SEED, objects=1) for i in range((whole + drawn) * len(CLASSES))]
     images, names = np.stack([s.image for s in scenes]), [s.classes[0] for s in scenes]
     set_on = whole * len(CLASSES)
-    write_templates(out / TEMPLATES.name, art, dict.fromkeys(CLASSES, 0.0))
-    segmenter, templates = load_segmenter(), read_templates(out / TEMPLATES.name)
+    named, blobs = template_sprites(art)
+    segmenter, templates = load_segmenter(), templates_of(named, blobs, dict.fromkeys(CLASSES, 0.0), str(art))
     scores: list[float] = []
     for start in range(0, len(images), 50):
         scores += [score for score, _ in explained(images[start : start + 50], names[start : start + 50], segmenter, templates)]
         report({"stage": "templates", "step": len(scores), "steps": len(images), "loss": 1 - scores[-1]})
     by_class = {c: [s for s, n in zip(scores[:set_on], names[:set_on], strict=True) if n == c] for c in CLASSES}
     thresholds = thresholds_of(by_class)
-    write_templates(out / TEMPLATES.name, art, thresholds)
+    write_templates(out / TEMPLATES.name, named, blobs, thresholds)
     passed = {c: np.mean([s >= thresholds[c] for s, n in zip(scores[set_on:], names[set_on:], strict=True) if n == c]) for c in CLASSES}
     floor = write_moments(out / MOMENTS.name, images[:set_on], images[set_on:])
     return {

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import ResNetBackbone
 
 from ...errors import UserError
 from ...files.outputs import write_tensors
+from ...files.tensors import read_header
 from ...train.models import MEAN, STD, TINY, without_bars
 from .networks import FOLDER, run_batched
 
 FILE = FOLDER / "rendered.safetensors"
 DRAWS = 50  # of the bootstrap
+WIDTH = 384  # of the features
 
 
 class Features(nn.Module):
@@ -87,13 +88,15 @@ def distance_to_rendered(images: np.ndarray, path: Path = FILE, seed: int = 0) -
 
 
 def read_moments(path: Path = FILE) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """The rendered scenes' moments and the distance of other rendered ones."""
-    try:
-        with safe_open(str(path), "np") as file:
-            floor = float(json.loads((file.metadata() or {})["floor"]))
-            return (file.get_tensor("mean").astype(np.float64), file.get_tensor("covariance").astype(np.float64)), floor
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a file of moments ({error})") from error
+    """The rendered scenes' moments and the distance of other rendered ones. Raises UserError when the file is something else."""
+    file = read_header(path)
+    floor = file.about("floor", float, "moments")
+    file.check("mean", ("F32",), (WIDTH,), "moments")
+    file.check("covariance", ("F32",), (WIDTH, WIDTH), "moments")
+    mean, covariance = (file.load("np")[name].astype(np.float64) for name in ("mean", "covariance"))
+    if floor < 0 or not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise UserError(f"{path}: moments must be finite numbers, and their floor ({floor}) at least 0")
+    return (mean, covariance), floor
 
 
 def write_moments(path: Path, scenes: np.ndarray, others: np.ndarray) -> float:

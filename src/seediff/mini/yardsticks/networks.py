@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from ...devices import mixed_precision
-from ...errors import UserError
+from ...errors import UserError, first_line
+from ...files.messages import printable
 from ...files.outputs import write_tensors
+from ...files.tensors import read_header
 from ..world.pixels import to_pixels
 from ..world.scene import Scene, render_scene
 
@@ -132,9 +132,11 @@ def save_yardstick(network: nn.Module, path: Path, about: dict[str, str]) -> Non
 
 def load_yardstick(network: nn.Module, path: Path) -> nn.Module:
     """Fill `network` with weights that `save_yardstick` wrote. Raises UserError when the file is missing or another network's."""
+    about = type(network).__name__.lower()
+    tensors = read_header(path, f"there is no trained {about}; `seediff mini yardsticks` trains it").load("pt")
     try:
-        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"{path}: no trained {type(network).__name__.lower()} ({why}); `seediff mini yardsticks` trains it") from error
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except RuntimeError as error:
+        why = printable(first_line(error))
+        raise UserError(f"{path}: no trained {about} ({why}); `seediff mini yardsticks` trains it") from error
     return network.eval()

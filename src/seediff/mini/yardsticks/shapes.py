@@ -19,11 +19,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 
 from ...errors import UserError
+from ...files.messages import shown
 from ...files.outputs import write_tensors
+from ...files.tensors import read_header
 from ..world.art import load_sprite, sprite_table
+from ..world.blobs import decoded, pack_blobs, read_blobs
 from ..world.scene import CLASSES
 from .networks import FOLDER, run_batched
 from .segmenter import Segmenter
@@ -53,29 +55,41 @@ class Templates:
     thresholds: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class TemplatesAbout:
+    """What the header says. sprites: class and name of each picture."""
+
+    sprites: list[tuple[str, str]]
+    thresholds: dict[str, float]
+
+
 def read_templates(path: Path = FILE) -> Templates:
     """The packaged templates. Raises UserError when the file is something else."""
-    try:
-        with safe_open(str(path), "np") as file:
-            about = json.loads((file.metadata() or {})["templates"])
-            data, ends = file.get_tensor("sprites").tobytes(), file.get_tensor("sprites.ends").tolist()
-        pictures = [_opened(data[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-        rows: dict[str, list[tuple[str, torch.Tensor]]] = {}
-        for (class_name, name), picture in zip(about["sprites"], pictures, strict=True):
-            rows.setdefault(class_name, []).append((name, picture))
-        thresholds = {name: float(about["thresholds"][name]) for name in rows}
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a file of templates ({error})") from error
+    file = read_header(path)
+    about = file.about("templates", TemplatesAbout, "templates")
+    named = about.sprites
+    if unknown := {name for name, _ in named} ^ set(CLASSES):
+        raise UserError(f"{path}: must have sprites of each of the embedded world's classes and no other; {shown(min(unknown))} is not so")
+    if missing := set(CLASSES) - set(about.thresholds):
+        raise UserError(f"{path}: thresholds has no '{min(missing)}'")
+    return templates_of(named, read_blobs(file, "sprites", len(named), "templates"), about.thresholds, str(path))
+
+
+def templates_of(named: Sequence[tuple[str, str]], blobs: Sequence[bytes], thresholds: Mapping[str, float], where: str) -> Templates:
+    """Templates of encoded sprites. named: class and name of each. Raises UserError."""
+    rows: dict[str, list[tuple[str, torch.Tensor]]] = {}
+    for (class_name, name), picture in zip(named, decoded(blobs, f"{where}, sprites", "RGBA", SIDE), strict=True):
+        rows.setdefault(class_name, []).append((name, _centred(picture)))
     return Templates(
         {c: torch.stack([picture for _, picture in row]) for c, row in rows.items()},
         {c: tuple(name for name, _ in row) for c, row in rows.items()},
-        thresholds,
+        {c: thresholds[c] for c in rows},
     )
 
 
-def write_templates(path: Path, art: Path, thresholds: Mapping[str, float]) -> None:
-    """Write the training sprites, small, and the thresholds to `path`, atomically."""
-    blobs, about = [], []
+def template_sprites(art: Path) -> tuple[list[tuple[str, str]], list[bytes]]:
+    """The training sprites, small: class and name of each, and its bytes as WebP."""
+    named, blobs = [], []
     for sprite in sprite_table():
         if sprite.split == "train":
             image = Image.fromarray(load_sprite(art, sprite, "fluent"))
@@ -83,20 +97,22 @@ def write_templates(path: Path, art: Path, thresholds: Mapping[str, float]) -> N
             buffer = io.BytesIO()
             image.save(buffer, "WEBP", quality=90, method=6)
             blobs.append(buffer.getvalue())
-            about.append([sprite.class_name, sprite.name])
-    tensors = {
-        "sprites": np.frombuffer(b"".join(blobs), np.uint8),
-        "sprites.ends": np.cumsum([len(b) for b in blobs], dtype=np.int64),
-    }
+            named.append((sprite.class_name, sprite.name))
+    return named, blobs
+
+
+def write_templates(path: Path, named: Sequence[tuple[str, str]], blobs: Sequence[bytes], thresholds: Mapping[str, float]) -> None:
+    """Write sprites as `template_sprites` gives them, and the thresholds, to `path`, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, tensors, {"templates": json.dumps({"sprites": about, "thresholds": dict(thresholds)})})
+    about = {"sprites": [list(one) for one in named], "thresholds": dict(thresholds)}
+    write_tensors(path, pack_blobs("sprites", blobs), {"templates": json.dumps(about)})
 
 
-def _opened(blob: bytes) -> torch.Tensor:
-    image = Image.open(io.BytesIO(blob)).convert("RGBA")
+def _centred(image: np.ndarray) -> torch.Tensor:
     canvas = np.zeros((SIDE, SIDE, 4), np.float32)
-    top, left = (SIDE - image.height) // 2, (SIDE - image.width) // 2
-    canvas[top : top + image.height, left : left + image.width] = np.asarray(image, np.float32) / 255
+    height, width = image.shape[:2]
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    canvas[top : top + height, left : left + width] = image.astype(np.float32) / 255
     canvas[..., :3] *= canvas[..., 3:]
     return torch.from_numpy(canvas).permute(2, 0, 1)
 

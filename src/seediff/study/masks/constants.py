@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from rich.progress import Progress
 
 from ...attention.levels import level_name
 from ...errors import UserError
+from ...files.documents import read_json
+from ...files.schema import fit
 from ...mini.world.scene import Scene
 from ...models.registry import Model
 from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, PAPER, SEED_LEVELS, Setting, pamr_name
 from .tune import Trial, best, tune
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What an entry of `settings` in results.json is for; the rest of it is `Setting.table`."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ConstantsFile:
+    """What is read of results.json of `seediff study truth`."""
+
+    settings: list[dict[str, Any]]
+    preset: dict[str, Any]
+    tune_scenes: Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -44,13 +63,13 @@ def seek_constants(model: Model, scenes: Sequence[Scene], *, seed: int, progress
 
 def read_constants(path: Path) -> Constants:
     """The constants in the results.json of an earlier study. Raises UserError naming the file when it holds none."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        chosen = {(row["kind"], row["name"]): Setting.from_table(row) for row in result["settings"]}
-        constants = Constants(chosen, dict(result["preset"]), int(result["tune_scenes"]), None)
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"constants '{path}': not the results.json of a study ({why})") from error
+    result = read_json(path, ConstantsFile)
+    chosen = {}
+    for number, row in enumerate(result.settings):
+        where = f"{path}: settings[{number}]"
+        purpose = fit(row, Purpose, where)
+        chosen[purpose.kind, purpose.name] = Setting.from_table(row, where)
+    constants = Constants(chosen, result.preset, result.tune_scenes, None)
     missing = [f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen]
     if missing:
         raise UserError(f"constants '{path}': has no settings for {', '.join(missing)}; `seediff study truth` writes a file with all")

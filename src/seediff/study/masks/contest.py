@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ...attention.capture import Layers
 from ...config.constants import MaskConfig
+from ...errors import UserError
+from ...files.schema import checked, fit
 
 LAYERS: tuple[Layers, ...] = ("all", "up")
 METHOD_NAMES = ("ca", "ca_sa", "caa", "cre", "ire", "seediff")
@@ -36,6 +38,20 @@ layers' attention, not finer seeds."""
 
 LEADERS = 4
 """How many of a method's soft masks meet PAMR for their rank alone; see `contenders`."""
+
+
+@dataclass(frozen=True)
+class CaptureTable:
+    layers: Literal["all", "up"]
+
+
+@dataclass(frozen=True)
+class SettingTable:
+    """What `Setting.table` writes."""
+
+    method: str
+    mask: dict[str, Any]
+    capture: CaptureTable
 
 
 @dataclass(frozen=True)
@@ -63,13 +79,14 @@ class Setting:
         return {"method": method, "mask": plain, "capture": {"layers": self.layers}}
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any]) -> Setting:
-        """The setting whose `table` this is. KeyError, TypeError or UserError when it is none."""
-        mask: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table["mask"].items()}
-        layers = table["capture"]["layers"]
-        if layers not in LAYERS:
-            raise KeyError(f"layers = {layers}")
-        return cls(MaskConfig(method=table["method"], **mask), layers)
+    def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
+        """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError when it is none."""
+        found = fit(table, SettingTable, where)
+        values = checked(MaskConfig, {**found.mask, "method": found.method}, where)
+        try:
+            return cls(MaskConfig(**values), found.capture.layers)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
 
     def constants(self) -> dict[str, Any]:
         """What defines it, for tables: only the constants that its method uses."""

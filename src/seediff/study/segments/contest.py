@@ -5,15 +5,17 @@ An honest contest: every method's constants are sought on the same separate scen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...config.constants import SegmentConfig
-from ...errors import UserError, first_line
+from ...errors import UserError
+from ...files.documents import read_json
 from ...files.outputs import make_writable
+from ...files.schema import checked, fit
+from ...files.sheets import number_in
 from ...models.registry import load_model
 from ..bars import study_progress
 from .floors import ahead_of_floors, floor_figures, with_floors
@@ -100,25 +102,37 @@ def run_segment_study(
 
 def read_best(path: Path) -> dict[str, Way]:
     """The best constants in results.json of an earlier study. Raises UserError when it holds none."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["best"]
-        return {name: _way(name, rows[name]["constants"]) for name in PAPER}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"--constants {path}: must be results.json of a `seediff study segments` that tuned ({first_line(error)})"
-        ) from error
+    found = read_json(path, BestFile).best
+    if missing := [name for name in PAPER if name not in found]:
+        raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a `seediff study segments` that tuned has all")
+    return {name: _way(name, found[name].constants, f"{path}: best.{name}.constants") for name in PAPER}
 
 
-def _way(name: str, table: Mapping[str, Any]) -> Way:
-    """The way whose `constants` this table is."""
+@dataclass(frozen=True)
+class BestRow:
+    constants: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BestFile:
+    """What is read of results.json of `seediff study segments`."""
+
+    best: dict[str, BestRow]
+
+
+def _way(name: str, table: Mapping[str, Any], where: str) -> Way:
+    """The way whose `constants` this table is. Raises UserError."""
     if name.startswith("colour"):
-        return Floor(table["k"])
+        return fit(table, Floor, where)
     values = dict(table)
-    if "weights" in values and values["weights"] not in ("proportional", "uniform"):
-        values["weights"] = tuple(float(w) for w in values["weights"].split(","))
+    if isinstance(listed := values.get("weights"), str) and listed not in ("proportional", "uniform"):
+        values["weights"] = [number_in(one, f"{where}: weights") for one in listed.split(",")]
     paper = PAPER[name]
     assert isinstance(paper, SegmentConfig)
-    return replace(paper, **values)
+    try:
+        return replace(paper, **checked(SegmentConfig, values, where))
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
 
 def _row(tested: Outcome, way: Way) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from rich.progress import Progress
 
 from ...attention.fit import Window, cut
@@ -28,7 +29,7 @@ BATCH = 16
 class Floor:
     """K-Means on colour and position, no model. k: "truth" for as many clusters as the label map shows classes."""
 
-    k: int | str
+    k: Annotated[int, Meta(ge=1)] | Literal["truth"]
 
 
 @dataclass(frozen=True)

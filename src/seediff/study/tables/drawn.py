@@ -76,15 +76,7 @@ class SetConfig(RunConfig):
         """The labellings' constants. UserError naming the one that cannot be used."""
         from ..masks.contest import Setting
 
-        found = {}
-        for name, table in self.labels.items():
-            try:
-                found[name] = Setting.from_table(table)
-            except KeyError as error:
-                raise UserError(f"labels.{name}: {error} is missing") from error
-            except (TypeError, UserError) as error:
-                raise UserError(f"labels.{name}: {error}") from error
-        return found
+        return {name: Setting.from_table(table, f"labels.{name}") for name, table in self.labels.items()}
 
 
 def draw_set(config: SetConfig, out: Path, *, device: str | None = None, progress: Progress | None = None) -> None:

@@ -6,7 +6,6 @@ what a device sustains. That is measured here with a network's usual work, or gi
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,10 @@ from typing import Any
 from ...config.augment import parse_addition, parse_recipe
 from ...config.photographs import MaskPhotosConfig
 from ...config.train import TrainConfig
-from ...errors import UserError
+from ...errors import UserError, first_line
+from ...files.documents import read_json
+from ...files.messages import printable
+from ...files.reading import SETTINGS
 from .definition import Source, Table, used_data
 from .drawn import SetConfig
 from .relabel import YARDSTICK, labelling
@@ -143,13 +145,32 @@ def set_shape(config: SetConfig) -> dict[str, Any]:
 
 @lru_cache
 def counted_shape(folder: Path) -> dict[str, Any]:
-    """`STABLE_DIFFUSION`'s entries for a local pipeline folder."""
+    """`STABLE_DIFFUSION`'s entries for a local pipeline folder. Raises UserError for configurations that describe none."""
+    from ...models.registry import check_depth
+
+    check_depth(folder)
+    try:
+        return _counted(folder)
+    except UserError:
+        raise
+    except Exception as error:  # diffusers raises nearly anything for a configuration that is none
+        why = printable(first_line(error))
+        raise UserError(
+            f"{folder}: its unet/config.json and vae/config.json do not describe networks that can be counted ({why})"
+        ) from error
+
+
+def read_config(folder: Path, part: str) -> dict[str, Any]:
+    return read_json(folder / part / "config.json", dict[str, Any], limit=SETTINGS)
+
+
+def _counted(folder: Path) -> dict[str, Any]:
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8")))
-        vae = AutoencoderKL.from_config(json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8")))
+        unet = UNet2DConditionModel.from_config(read_config(folder, "unet"))
+        vae = AutoencoderKL.from_config(read_config(folder, "vae"))
         side, channels = unet.config.sample_size, unet.config.in_channels  # type: ignore[attr-defined]
         latent = torch.empty(1, channels, side, side)
         calls = operations(lambda: unet(latent, torch.empty(1), torch.empty(1, 77, unet.config.cross_attention_dim)))  # type: ignore[operator,attr-defined]

@@ -14,12 +14,63 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError, first_line
+from ...errors import UserError
+from ...files.documents import read_json
 from ...files.outputs import make_folders, write_inside
+from ...files.schema import fit
 
 RESULTS = "results.json"
-SHOWN = {"miou", "miou_ci95", "pixel_accuracy", "pixel_accuracy_ci95", "groups", "per_class"}
-"""What tables show of scores."""
+Bounds = list[float | None] | None
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    miou: float | None
+    miou_ci95: Bounds
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    iou: float | None
+    iou_ci95: Bounds
+
+
+@dataclass(frozen=True)
+class ShownScores:
+    """What tables show of scores; files hold more."""
+
+    miou: float | None
+    miou_ci95: Bounds
+    pixel_accuracy: float | None
+    pixel_accuracy_ci95: Bounds
+    groups: dict[str, GroupScores]
+    per_class: dict[str, ClassScores]
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of results.json. seconds, and the scores of every test: one a segmenter."""
+
+    segmenters: list[str]
+    seconds: list[float]
+    tests: dict[str, list[dict[str, Any]]]
+
+    def __post_init__(self) -> None:
+        if {len(self.seconds), *map(len, self.tests.values())} != {len(self.segmenters)}:
+            raise UserError(f"'seconds' and every test must have {len(self.segmenters)} entries, one for each of 'segmenters'")
+
+
+@dataclass(frozen=True)
+class TableResults:
+    """What is read of results.json. test_keys: test → what its scores are kept under."""
+
+    table: str
+    test_keys: dict[str, str]
+    rows: list[TableRow]
+
+    def __post_init__(self) -> None:
+        if unknown := {name for row in self.rows for name in row.tests} - set(self.test_keys):
+            raise UserError(f"test_keys must name every test; '{min(unknown)}' is missing")
 
 
 @dataclass(frozen=True)
@@ -33,13 +84,13 @@ class Kept:
     def scores(self, segmenter: str, test: str) -> dict[str, Any] | None:
         """What `add_scores` was given, None where nothing was."""
         path = self._scores_path(segmenter, test)
-        return _read(path) if path.is_file() else self.reused_scores.get((segmenter, test))
+        return read_scores(path) if path.is_file() else self.reused_scores.get((segmenter, test))
 
     def add_scores(self, segmenter: str, test: str, scores: Mapping[str, Any]) -> dict[str, Any]:
         """Keep scores, and return them as they are read again."""
         path = self._scores_path(segmenter, test)
         self._write(path, scores)
-        return _read(path)
+        return read_scores(path)
 
     def seconds(self, segmenter: str) -> float:
         """What a segmenter has cost in all; 0 where nothing is known."""
@@ -62,7 +113,7 @@ class Kept:
 
     def _costs(self, segmenter: str) -> dict[str, float]:
         path = self._costs_path(segmenter)
-        return _read(path) if path.is_file() else {}
+        return read_json(path, dict[str, float]) if path.is_file() else {}
 
 
 def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
@@ -77,34 +128,30 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
             raise UserError(f"--reuse {folder}: there is no such folder")
         found = 0
         for path in sorted(folder.rglob(RESULTS)):
-            result = _read(path)
-            if not isinstance(result, dict) or not {"table", "rows"} <= set(result):
+            result = read_json(path, dict[str, Any])
+            if not {"table", "rows"} <= set(result):
                 continue  # another study's
             if "test_keys" not in result:
                 raise UserError(f"{path}: was written by an earlier version, which did not say what decides each figure; make it again")
+            table = fit(result, TableResults, str(path))
             found += 1
-            try:
-                for row in result["rows"]:
-                    for position, segmenter in enumerate(row["segmenters"]):
-                        seconds.setdefault(segmenter, float(row["seconds"][position]))
-                        for name, of_seeds in row["tests"].items():
-                            scores.setdefault((segmenter, result["test_keys"][name]), _scores(of_seeds[position]))
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                raise UserError(f"{path}: is not results.json of a table that `seediff study` wrote ({first_line(error)})") from error
+            for number, row in enumerate(table.rows):
+                for position, segmenter in enumerate(row.segmenters):
+                    seconds.setdefault(segmenter, row.seconds[position])
+                    for name, of_seeds in row.tests.items():
+                        where = f"{path}: rows[{number}].tests, '{name}'"
+                        scores.setdefault((segmenter, table.test_keys[name]), checked_scores(of_seeds[position], where))
         if not found:
             raise UserError(f"--reuse {folder}: holds no {RESULTS} of a table that `seediff study` wrote")
     return Kept(work, scores, seconds)
 
 
-def _scores(found: Any) -> dict[str, Any]:
-    """What was found, when a table can show it. Raises TypeError."""
-    if not isinstance(found, dict) or not set(found) >= SHOWN:
-        raise TypeError(f"scores must have {', '.join(sorted(SHOWN))}")
+def read_scores(path: Path) -> dict[str, Any]:
+    """Scores as `seediff evaluate --json` writes them. Raises UserError."""
+    return checked_scores(read_json(path, dict[str, Any]), str(path))
+
+
+def checked_scores(found: dict[str, Any], where: str) -> dict[str, Any]:
+    """What was found, when a table can show it. Raises UserError."""
+    fit(found, ShownScores, where)
     return found
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({first_line(error)})") from error

@@ -80,7 +80,7 @@ def _mask(
     from ...run.mask import mask_photos
 
     config, labels = labelling(masks, sets)
-    setting = Setting.from_table(labels)
+    setting = Setting.from_table(labels, masks)
     photos = [Photo(_path(item), item.name) for item in items]
     mask_photos(
         on_device(

@@ -1,0 +1,239 @@
+"""Damaged files of studies, of the embedded model's measures and trainings, of attention maps: read, or one line that names the file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from damage import BYTES, json_damages, refusal, tensor_damages, truncations
+from safetensors.numpy import save
+
+from seediff.attention.maps import AttentionMaps
+from seediff.dataset.formats.parquet import import_parquet
+from seediff.errors import UserError
+from seediff.evaluate.protocols import read_class_map
+from seediff.files.arrays import map_array
+from seediff.mini.training.checkpoint import load_checkpoint, save_checkpoint
+from seediff.mini.world.blobs import pack_blobs
+from seediff.mini.world.packaged import read_scenes, write_scenes
+from seediff.mini.world.scene import CLASS_IDS, CLASSES, Scene
+from seediff.mini.yardsticks.frechet import WIDTH, read_moments
+from seediff.mini.yardsticks.shapes import read_templates
+from seediff.models.fingerprint import model_fingerprint
+from seediff.study.masks.constants import read_constants
+from seediff.study.masks.contest import METHOD_NAMES, PAPER
+from seediff.study.segments.contest import PAPER as WAYS
+from seediff.study.segments.contest import constants, read_best
+from seediff.study.tables.estimate import counted_shape
+from seediff.study.tables.kept import open_kept, read_scores
+from seediff.train.weights import read_about
+
+INTERVAL = [0.1, 0.9]
+SCORES = {
+    "miou": 0.5,
+    "miou_ci95": INTERVAL,
+    "pixel_accuracy": 1.0,
+    "pixel_accuracy_ci95": INTERVAL,
+    "groups": {"objects": {"miou": 0.5, "miou_ci95": INTERVAL}},
+    "per_class": {"cat": {"iou": None, "iou_ci95": None}},
+}
+ROW = {"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [SCORES, SCORES]}}
+TABLE = {"table": "main", "test_keys": {"held_out": "t1"}, "rows": [ROW]}
+SETTINGS = [{"kind": kind, "name": name, **PAPER[name].table()} for kind in ("own_best", "paper") for name in METHOD_NAMES]
+JSON: dict[str, tuple[Any, Callable[[Path], Any]]] = {
+    "scores": (SCORES, read_scores),
+    "results": (TABLE, lambda path: open_kept(path.parent / "work", [path.parent])),
+    "constants": ({"settings": SETTINGS, "preset": {"methods": {}}, "tune_scenes": 5}, read_constants),
+    "best": ({"best": {name: {"constants": constants(way)} for name, way in WAYS.items()}}, read_best),
+    "segmenter": (
+        {"model_type": "segformer", "id2label": {"0": "background", "1": "cat"}},
+        lambda path: read_about(path.parent, {"segformer": 0}),
+    ),
+    "index": (
+        {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
+        lambda path: model_fingerprint(str(path.parent)),
+    ),
+}
+"""What: a document that is read, and how."""
+NAMES = {"segmenter": "config.json", "results": "results.json", "index": "model_index.json"}
+
+
+@pytest.mark.parametrize("what", JSON)
+def test_json(tmp_path: Path, what: str) -> None:
+    document, read = JSON[what]
+    path = tmp_path / NAMES.get(what, "file.json")
+    path.write_text(json.dumps(document))
+    read(path)
+    refused = 0
+    for _, data in json_damages(document):
+        path.write_bytes(data)
+        refused += refusal(lambda: read(path), path if what != "results" else tmp_path) is not None
+    assert refused > 25
+
+
+def picture(shape: tuple[int, ...], kind: str) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.full(shape, 3, np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def saved_maps() -> bytes:
+    about = {"latent_side": 2, "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
+    maps = {"self.2": np.ones((4, 4), np.float32), "cross.2": np.ones((4, 3), np.float32)}
+    return save(maps, {"seediff": json.dumps(about)})
+
+
+def saved_scenes() -> bytes:
+    tensors = pack_blobs("images", [picture((8, 8, 3), "WEBP")]) | pack_blobs("masks", [picture((8, 8), "PNG")])
+    return save(
+        tensors, {"scenes": json.dumps([{"classes": [next(name for name in CLASSES if CLASS_IDS[name] == 3)], "caption": "a thing"}])}
+    )
+
+
+def saved_templates() -> bytes:
+    about = {"sprites": [[name, f"{name} 1"] for name in CLASSES], "thresholds": dict.fromkeys(CLASSES, 0.5)}
+    return save(pack_blobs("sprites", [picture((8, 9, 4), "WEBP")] * len(CLASSES)), {"templates": json.dumps(about)})
+
+
+def saved_moments() -> bytes:
+    return save({"mean": np.zeros(WIDTH, np.float32), "covariance": np.eye(WIDTH, dtype=np.float32)}, {"floor": "0.5"})
+
+
+TENSORS: dict[str, tuple[Callable[[], bytes], Callable[[Path], Any]]] = {
+    "maps": (saved_maps, AttentionMaps.load),
+    "scenes": (saved_scenes, read_scenes),
+    "templates": (saved_templates, read_templates),
+    "moments": (saved_moments, read_moments),
+}
+
+
+@pytest.mark.parametrize("what", TENSORS)
+def test_tensors(tmp_path: Path, what: str) -> None:
+    make, read = TENSORS[what]
+    path = tmp_path / "file.safetensors"
+    whole = make()
+    path.write_bytes(whole)
+    read(path)
+    refused = 0
+    for _, data in tensor_damages(whole):
+        path.write_bytes(data)
+        refused += refusal(lambda: read(path), path) is not None
+    assert refused > 100
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    (key,) = header["__metadata__"]
+    for _, text in json_damages(json.loads(header["__metadata__"][key])):  # the texts in it, too
+        damaged = json.dumps({**header, "__metadata__": {key: text.decode("utf-8", "replace")}}).encode()
+        path.write_bytes(len(damaged).to_bytes(8, "little") + damaged + whole[8 + size :])
+        refusal(lambda: read(path), path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"self.2": np.ones((4, 5), np.float32)}, r"tensor 'self\.2' is F32 \(4, 5\), but must be F32 \(4, 4\)"),
+        ({"self.2": np.ones((4, 4), np.float16)}, r"tensor 'self\.2' is F16"),
+        ({"self.2": np.full((4, 4), np.nan, np.float32)}, "values that are not numbers"),
+        ({"cross.2": np.ones((4, 1), np.float32)}, r"words name column 1, but tensor 'cross\.2' has 1"),
+        ({"weights": np.ones(1, np.float32)}, 'it has a tensor "weights"'),
+    ],
+)
+def test_maps_that_are_none(tmp_path: Path, tensors: dict[str, np.ndarray], said: str) -> None:
+    about = {"latent_side": 2, "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
+    (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
+    with pytest.raises(UserError, match=said):
+        AttentionMaps.load(tmp_path / "a.safetensors")
+
+
+def test_scenes_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_scenes(path, [Scene(np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 7, np.uint8), (CLASSES[0],), "")])
+    with pytest.raises(UserError, match="scene 0: its mask has id 7, which is none of"):
+        read_scenes(path)
+    write_scenes(path, [Scene(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9), np.uint8), (CLASSES[0],), "")])
+    with pytest.raises(UserError, match=r"scene 0: its image is \(8, 8\), but its mask \(8, 9\)"):
+        read_scenes(path)
+
+
+def test_checkpoints(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Linear(2, 3)
+    optimizer = {"adamw": torch.optim.AdamW(network.parameters())}
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, network, optimizer, 7)
+    assert load_checkpoint(path, network, optimizer) == 7
+    refused = 0
+    for _, data in tensor_damages(path.read_bytes()):
+        path.write_bytes(data)
+        refused += refusal(lambda: load_checkpoint(path, network, optimizer), path) is not None
+    assert refused > 100
+    save_checkpoint(path, torch.nn.Linear(3, 3), optimizer, 7)
+    with pytest.raises(UserError, match=r"a\.safetensors: is no checkpoint of this training"):
+        load_checkpoint(path, network, optimizer)
+
+
+def test_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(12, dtype=np.uint8).reshape(3, 4))
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(map_array(path, np.uint8, (3, None)), np.arange(12).reshape(3, 4))
+    damages = [*truncations(whole), *BYTES.items(), ("longer", whole + b"\0"), ("a header of 65,535", whole[:8] + b"\xff\xff" + whole[10:])]
+    for name, data in damages:
+        path.write_bytes(data)
+        assert refusal(lambda: map_array(path, np.uint8, (3, None)), path) is not None, name
+    for array in (
+        np.zeros((3, 4)),
+        np.zeros((4, 3), np.uint8),
+        np.array([[None] * 4] * 3),
+        np.zeros((4, 3), np.uint8).T,
+        np.zeros((3, 0), np.uint8),
+    ):
+        np.save(path, array)
+        assert refusal(lambda: map_array(path, np.uint8, (3, None)), path) is not None
+
+
+@pytest.mark.parametrize("ending", ["csv", "toml"])
+def test_class_maps(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"map.{ending}"
+    for name, data in (*BYTES.items(), ("open quotes", b'a,"b\n'), ("a number", b"a = 1\n"), ("deep", b"a = " + b"[" * 9999)):
+        path.write_bytes(data)
+        assert refusal(lambda: read_class_map(path), path) is not None, name
+
+
+def test_footers_of_parquet(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path, picture = tmp_path / "train-0.parquet", pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    fields = [("image", picture), ("label_map", picture), ("name", pa.string()), ("metadata", pa.string())]
+    read = []
+    for name, data in [("whole", b'{"classes": ["cat"]}'), *json_damages({"classes": ["cat"]})]:
+        parquet.write_table(pa.schema(fields, metadata={"seediff": data}).empty_table(), path)
+        read += [name] if refusal(lambda: import_parquet(tmp_path), path) is None else []
+    assert read == ["whole", "classes is an empty list", "classes.0 is a text", "classes.0 is nothing"]
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_configurations_that_are_counted(tmp_path: Path, mini_folder: Path, part: str) -> None:
+    for name in ("unet", "vae"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_bytes((mini_folder / name / "config.json").read_bytes())
+    path = tmp_path / part / "config.json"
+    whole = json.loads(path.read_text())
+    for damaged in (
+        {},
+        {**whole, "block_out_channels": 5},
+        {**whole, "layers_per_block": 10**6},
+        {**whole, "sample_size": None, "in_channels": "a"},
+        [],
+    ):
+        path.write_text(json.dumps(damaged))
+        refusal(lambda: counted_shape.__wrapped__(tmp_path), tmp_path)
+    path.write_text("{")
+    assert "is not JSON" in str(refusal(lambda: counted_shape.__wrapped__(tmp_path), path))
