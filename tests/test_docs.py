@@ -45,6 +45,10 @@ SMALL = {
     "split": {"--val": "0.5"},
 }
 """Command → options that it gets, whether its line has them or not."""
+WRAP = 110
+"""Characters a line of a page has at most; code, tables and pictures aside."""
+WRITTEN = [page for page in PAGES if not page.startswith("docs/studies/")]
+"""Pages that people write; programs write the others."""
 FEW_IMAGES = (r"per_class=\d+", "per_class=1, steps=2")
 """The same in Python."""
 PARSED = ("mini", "study generated", *(f"study {table}" for table in TABLES))
@@ -236,3 +240,10 @@ def test_commands_within_a_sentence_have_their_options(page):
             parse(words)
         except MissingArgumentError:  # which is said before anything that is wrong
             parse([*words, "--out", "out"])
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_lines_are_short_enough_for_a_diff(page):
+    text = re.sub(r"^```.*?^```$", lambda block: "\n" * block[0].count("\n"), (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
+    long = [number for number, line in enumerate(text.splitlines(), 1) if len(line) > WRAP and not line.startswith(("|", "!["))]
+    assert not long, f"{page}: lines {long} have more than {WRAP} characters"
