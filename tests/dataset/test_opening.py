@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from blocks import blocks
 from items import item
-from test_voc import blocks
 
 from seediff.dataset.formats.coco import export_coco
 from seediff.dataset.formats.parquet import export_parquet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from ..dataset.formats.known import FormatName, exporter, importer
 from ..errors import UserError
 from .options import option
 from .places import HERE
 
 if TYPE_CHECKING:
     from ..dataset.store import Item
-
-Format = Literal["voc", "coco", "yolo", "parquet", "webdataset"]
 
 OUTPUT = Group("Output", sort_key=1)
 CHOICE = Group("Format", sort_key=2)
@@ -29,7 +27,7 @@ QUIET = option(OUTPUT, "Print nothing but errors.", negative=())
 def export_(
     data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
     *,
-    to: Annotated[Format, option(OUTPUT, "The format.")],
+    to: Annotated[FormatName, option(OUTPUT, "The format.")],
     out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
     link: Annotated[bool | None, LINK] = None,
     workers: Annotated[int, option(OUTPUT, "Processes that look at the samples; the result is the same.", 1)] = 1,
@@ -62,7 +60,7 @@ def export_(
     from ..files.apart import check_apart
 
     check_apart(out, [data])
-    export = load_function(f"export_{to}")
+    export = exporter(to)
     if shard_size is not None and not 0 < shard_size < float("inf"):
         raise UserError(f"--shard-size {shard_size}: must be a number of MB above 0")
     if seed is not None and split is None:
@@ -80,7 +78,7 @@ def export_(
 def import_(
     source: Annotated[Path, Parameter(help="What to read: a folder, or for coco a JSON file.")],
     *,
-    from_: Annotated[Format, option(OUTPUT, "The format.", name="--from")],
+    from_: Annotated[FormatName, option(OUTPUT, "The format.", name="--from")],
     out: Annotated[Path, HERE, option(OUTPUT, "Folder of the dataset to make; it appears when it is complete.")],
     link: Annotated[bool | None, LINK] = None,
     split: Annotated[str | None, option(CHOICE, "voc, yolo, parquet: only this part, such as train.", "all")] = None,
@@ -109,7 +107,7 @@ def import_(
     from ..run.collect import write_native
 
     check_apart(out, [source])
-    read = load_function(f"import_{from_}")
+    read = importer(from_)
     names = parse_classes(classes) if classes is not None else None
     notes: list[str] = []
     given = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds}
@@ -129,12 +127,6 @@ def some(items: Iterable[Item], source: Path) -> Iterator[Item]:
         yield item
     if empty:
         raise UserError(f"{source}: has no sample; nothing was written")
-
-
-def load_function(name: str) -> Callable[..., Any]:
-    """`export_voc` of seediff.dataset.formats.voc, and so on."""
-    format_ = name.partition("_")[2]
-    return getattr(importlib.import_module(f"seediff.dataset.formats.{format_}"), name)
 
 
 def fitting(function: Callable[..., Any], options: Mapping[str, Any], format_: str) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from ..errors import UserError
 from . import native
+from .formats.known import FORMATS, FormatName, importer
 from .store import Item, open_native
 
-LOOKED_FOR = (
-    "metadata.jsonl (native), SegmentationClass/ (VOC), data.yaml (YOLO), *.parquet, *.tar (WebDataset), "
-    "annotations/*.json or *.json (COCO)"
-)
+LOOKED_FOR = ", ".join([f"{native.METADATA} (native)", *(known.looked_for for known in FORMATS.values())])
 
 
 def open_dataset(path: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], list[Item]]:
@@ -24,56 +23,30 @@ def open_dataset(path: Path | str, *, split: str | None = None) -> tuple[tuple[s
     format_ = format_of(path)
     if format_ == "native":
         classes, items = open_native(path)
-    elif format_ == "voc":
-        from .formats.voc import import_voc
-
-        # A VOC folder may hold more lists than train and val.
-        return import_voc(path, split=split)
-    elif format_ == "yolo":
-        from .formats.yolo import import_yolo
-
-        classes, items = import_yolo(path, split=split)
-    elif format_ == "parquet":
-        from .formats.parquet import import_parquet
-
-        classes, found = import_parquet(path)
-        items = list(found)
-    elif format_ == "webdataset":
-        from .formats.webdataset import import_webdataset
-
-        classes, found = import_webdataset(path)
-        items = list(found)
+    elif FORMATS[format_].takes_split:
+        # A folder may have more parts than rows tell of.
+        classes, items = importer(format_)(path, split=split)
+        return classes, list(items)
     else:
-        from .formats.coco import import_coco
-
-        classes, items = import_coco(path)
+        classes, items = importer(format_)(path)
     if split is not None:
-        items = [item for item in items if item.row.get("split", "train") == split]
-    return classes, items
+        items = (item for item in items if item.row.get("split", "train") == split)
+    return classes, list(items)
 
 
-def format_of(path: Path) -> str:
-    """ "native", "voc", "yolo", "parquet", "webdataset" or "coco". Raises UserError for anything else."""
+def format_of(path: Path) -> FormatName | Literal["native"]:
+    """The format of a folder or file. Raises UserError for anything else."""
     if path.is_file():
-        kinds = {".parquet": "parquet", ".tar": "webdataset", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
-        if path.suffix.lower() in kinds:
-            return kinds[path.suffix.lower()]
+        for name, known in FORMATS.items():
+            if path.suffix.lower() in known.suffixes:
+                return name
         raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar or .json file or a data.yaml")
-    from .formats.voc import find_voc
-
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder or file")
     if (path / native.METADATA).is_file():
         return "native"
-    if find_voc(path):
-        return "voc"
-    if (path / "data.yaml").is_file() or ((path / "images").exists() and next(path.glob("*.y*ml"), None)):
-        return "yolo"
-    if next(path.rglob("*.parquet"), None):
-        return "parquet"
-    if next(path.glob("*.tar"), None):
-        return "webdataset"
-    if (path / "annotations").is_dir() or next(path.glob("*.json"), None) or next(path.glob("*/_annotations.coco.json"), None):
-        return "coco"
+    for name, known in FORMATS.items():
+        if known.is_folder(path):
+            return name
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
     raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {LOOKED_FOR}")

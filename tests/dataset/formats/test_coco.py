@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blocks import SHARED, blocks, some
 from items import item, names
 from scipy import ndimage
-from test_voc import SHARED, blocks, some
 
 from seediff.dataset.formats.coco import as_coco, export_coco, from_coco, import_coco, instances, semantic
 from seediff.dataset.formats.voc import import_voc

@@ -1,8 +1,8 @@
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from blocks import SHARED, some
 from items import item, names
 from PIL import Image
 
@@ -11,20 +11,6 @@ from seediff.dataset.formats.voc import export_voc, import_voc
 from seediff.dataset.store import labels_of, open_native
 from seediff.errors import UserError
 from seediff.run.collect import write_native
-
-SHARED = Path(__file__).parents[4] / "shared" / "data"
-
-
-def blocks(seed, classes=3, shape=(20, 30)):
-    """(H, W) uint8 of rectangles, with ids 0 … classes and 255."""
-    rng = np.random.default_rng(seed)
-    ids = np.array([0, 0, 0, *range(1, classes + 1), 255], np.uint8)
-    small = rng.choice(ids, (shape[0] // 5, shape[1] // 5))
-    return np.kron(small, np.ones((5, 5), np.uint8))
-
-
-def some(count=4):
-    return [item(f"trip/{i}", blocks(i), {"prompt": "p"}, (20, 30), ("png", "jpg")[i % 2]) for i in range(count)]
 
 
 def test_round_trip(tmp_path):
