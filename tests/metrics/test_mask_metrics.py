@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from seediff.metrics.masks import auc, auc_rows, bootstrap_ci, boundary, boundary_f, boundary_tolerance, iou, per_class_iou, psnr
+from seediff.metrics.bootstrap import mean_interval
+from seediff.metrics.masks import auc, auc_rows, boundary, boundary_f, boundary_tolerance, psnr
+from seediff.metrics.scores import iou, per_class_iou
 
 
 def square(top: int, left: int, side: int, size: int = 32) -> np.ndarray:
@@ -61,18 +63,18 @@ def test_boundary_f_ends() -> None:
 
 def test_bootstrap_is_the_normal_interval_of_many_values_and_repeats() -> None:
     values = np.random.default_rng(1).normal(0.7, 0.2, 2000)
-    low, high = bootstrap_ci(values, seed=3)
+    low, high = mean_interval(values, seed=3)
     half = 1.96 * values.std() / math.sqrt(len(values))
     assert low == pytest.approx(values.mean() - half, abs=half * 0.1)
     assert high == pytest.approx(values.mean() + half, abs=half * 0.1)
-    assert bootstrap_ci(values, seed=3) == (low, high)
-    assert bootstrap_ci(values, seed=4) != (low, high)
+    assert mean_interval(values, seed=3) == (low, high)
+    assert mean_interval(values, seed=4) != (low, high)
 
 
 def test_bootstrap_draws_whole_images() -> None:
     values = np.random.default_rng(1).random(50)
     thrice, owners = np.repeat(values, 3), np.repeat(np.arange(50), 3)
-    assert bootstrap_ci(thrice, owners) == pytest.approx(bootstrap_ci(values))
+    assert mean_interval(thrice, owners) == pytest.approx(mean_interval(values))
 
 
 def test_auc_against_all_pairs_with_ties() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seediff.metrics.masks import bootstrap_ci
+from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.matching import Tally
 from seediff.metrics.scores import accuracy, bootstrap, class_iou, differences, mean_iou, stack
 
@@ -42,7 +42,7 @@ def test_intervals_are_those_of_resampled_images():
 def test_accuracy_interval_agrees_with_the_mean_of_equal_images():
     tallies = [Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in range(20, 60)]
     found = bootstrap(stack(tallies), seed=1)
-    np.testing.assert_allclose(found.acc, bootstrap_ci(np.arange(20, 60) / 100, seed=1), rtol=1e-12)
+    np.testing.assert_allclose(found.acc, mean_interval(np.arange(20, 60) / 100, seed=1), rtol=1e-12)
 
 
 def test_intervals_hold_the_score_and_repeat_with_the_seed():

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..metrics.bootstrap import interval
 from ..metrics.boundary import boundary_counts
 from ..metrics.confusion import Confusion
-from ..metrics.scores import Tallies, accuracy, class_iou, interval, mean_iou, resample
+from ..metrics.scores import Tallies, accuracy, class_iou, mean_iou, resample
 from .protocols import Protocol
 
 Interval = tuple[float, float]

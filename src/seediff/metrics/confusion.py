@@ -91,6 +91,17 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.bincount(both.ravel(), minlength=65536).reshape(256, 256)
 
 
+def iou_of_present(truth: np.ndarray, other: np.ndarray) -> float | None:
+    """Mean IoU of two maps (H, W) uint8 over the classes, above 0, of the truth, where it is not 255; None when it has none."""
+    kept = truth != IGNORED
+    if np.array_equal(truth[kept], other[kept]):  # a copy, nearly always, is much faster to see
+        return 1.0 if truth[kept].any() else None
+    table = joint_counts(truth[kept], other[kept])
+    tp = np.diagonal(table)
+    present = np.flatnonzero(table.sum(1)[1:]) + 1
+    return float(class_iou(tp, table.sum(0) - tp, table.sum(1) - tp)[present].mean()) if len(present) else None
+
+
 def _tally(table: np.ndarray) -> Tally:
     """Counts from a table (C, C + 1)."""
     tp = np.diagonal(table).copy()

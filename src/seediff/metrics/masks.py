@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.stats import rankdata
 
 BOUNDARY_TOLERANCE = 0.0075  # of the image's diagonal: 0.75 %, as in DAVIS and VOC boundary measures
-
-
-def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
-    """Intersection over union of two masks (H, W) bool; 1 when both are empty."""
-    union = np.logical_or(predicted, exact).sum()
-    return float(np.logical_and(predicted, exact).sum() / union) if union else 1.0
-
-
-def per_class_iou(classes: Sequence[str], intersections: np.ndarray, unions: np.ndarray) -> dict[str, float]:
-    """IoU of each class over a data set: its summed intersections over its summed unions (pixels, one pair an entry)."""
-    names = np.asarray(classes)
-    totals = {name: (names == name) for name in sorted(set(classes))}
-    return {name: float(intersections[rows].sum() / max(1, unions[rows].sum())) for name, rows in totals.items()}
 
 
 def boundary_tolerance(height: int, width: int) -> int:
@@ -46,22 +32,6 @@ def boundary_f(predicted: np.ndarray, exact: np.ndarray) -> float:
     precision = float((to_theirs[predicted_edge] <= tolerance).mean())
     recall = float((to_ours[exact_edge] <= tolerance).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def bootstrap_ci(
-    values: np.ndarray, images: np.ndarray | None = None, *, seed: int = 0, draws: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values` (n,), drawing whole images with replacement.
-
-    images (n,): which image each value belongs to, so that the values of one image stay together; by default each its own.
-    """
-    values = np.asarray(values, np.float64)
-    _, owner = np.unique(np.arange(len(values)) if images is None else np.asarray(images), return_inverse=True)
-    sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=draws)  # how often each image is drawn
-    low, high = np.quantile((times @ sums) / (times @ counts), ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
 
 
 def auc(scores: np.ndarray, mask: np.ndarray) -> float:

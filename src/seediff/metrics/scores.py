@@ -1,4 +1,4 @@
-"""Accuracy and IoU from counts summed over images, with bootstrap intervals over images. Pure.
+"""Accuracy and IoU, of two masks and from counts summed over images, with bootstrap intervals over images. Pure.
 
 Shape letters: I images, C classes, D draws of the bootstrap.
 """
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .bootstrap import draw_counts, interval
 from .matching import Tally
-
-AT_ONCE = 100  # draws of the bootstrap held in memory together
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,23 @@ def stack(tallies: Iterable[Tally]) -> Tallies:
     rows = [(t.tp, t.fp, t.fn, t.pixels) for t in tallies]
     tp, fp, fn, pixels = zip(*rows, strict=True)
     return Tallies(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
+
+
+def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
+    """Intersection over union of two masks (H, W) bool; 1 when both are empty."""
+    return float(overlap(np.logical_and(predicted, exact).sum(), np.logical_or(predicted, exact).sum()))
+
+
+def overlap(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
+    """(…): intersections over unions, in pixels; 1 where a union is empty."""
+    return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
+
+
+def per_class_iou(classes: Sequence[str], intersections: np.ndarray, unions: np.ndarray) -> dict[str, float]:
+    """IoU of each class over a data set: its summed intersections over its summed unions (pixels, one pair an entry)."""
+    names = np.asarray(classes)
+    totals = {name: (names == name) for name in sorted(set(classes))}
+    return {name: float(intersections[rows].sum() / max(1, unions[rows].sum())) for name, rows in totals.items()}
 
 
 def accuracy(tp: np.ndarray, pixels: np.ndarray | int) -> np.ndarray:
@@ -115,24 +131,11 @@ def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, d
 def resample(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Tallies:
     """The sums of each draw of as many images as there are, with replacement, (D, C) and (D,) float64; draws that hold no labelled pixel
     are left out."""
-    rng = np.random.default_rng(seed)
-    images = len(tallies.pixels)
     kept = [np.asarray(a, np.float64) for a in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)]
     sums: list[list[np.ndarray]] = [[], [], [], []]
-    for first in range(0, draws, AT_ONCE):
-        size = min(AT_ONCE, draws - first)
-        times = rng.multinomial(images, np.full(images, 1 / images), size=size).astype(np.float64)  # how often each image is drawn
+    for times in draw_counts(len(tallies.pixels), seed=seed, draws=draws):
         for column, counts in zip(sums, kept, strict=True):
-            column.append(times @ counts)
+            column.append(times.astype(np.float64) @ counts)
     tp, fp, fn, pixels = map(np.concatenate, sums)
     valid = pixels > 0  # a draw may hold nothing but images without labels
     return Tallies(tp[valid], fp[valid], fn[valid], pixels[valid])
-
-
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval (low, high) of values (D,), of those that are not NaN; NaN when all are."""
-    present = values[~np.isnan(values)]
-    if not present.size:
-        return (float("nan"), float("nan"))
-    low, high = np.quantile(present, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)

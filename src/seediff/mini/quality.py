@@ -29,7 +29,8 @@ from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..files.outputs import make_writable, write_atomic
 from ..files.terminal import make_console
-from ..metrics.masks import auc, auc_rows, bootstrap_ci, psnr
+from ..metrics.bootstrap import mean_interval
+from ..metrics.masks import auc, auc_rows, psnr
 from ..models.registry import Model, load_model, resolve_name
 from ..prompts.specs import SampleSpec
 from ..report.pictures import contact_sheet
@@ -207,7 +208,7 @@ def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, 
         per_class[spec.classes[0]].append(bool(hit))
     return {
         "share": float(hits.mean()),
-        "ci95": bootstrap_ci(hits),
+        "ci95": mean_interval(hits),
         "per_class": {c: float(np.mean(v)) for c, v in per_class.items()},
     }
 
@@ -221,7 +222,7 @@ def chimeras(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any
     mixed = scores < np.array([templates.thresholds[name] for name in names])
     return {
         "share": float(mixed.mean()),
-        "ci95": bootstrap_ci(mixed),
+        "ci95": mean_interval(mixed),
         "per_class": {c: float(mixed[[n == c for n in names]].mean()) for c in dict.fromkeys(names)},
         "explained": float(scores.mean()),
     }

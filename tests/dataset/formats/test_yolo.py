@@ -6,10 +6,11 @@ import pytest
 from blobs import blobs, some
 from items import item, names
 
-from seediff.dataset.formats.yolo import as_yolo, export_yolo, from_yolo, import_yolo, mean_iou
+from seediff.dataset.formats.yolo import as_yolo, export_yolo, from_yolo, import_yolo
 from seediff.dataset.shapes.objects import find_objects
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
+from seediff.metrics.confusion import iou_of_present
 from seediff.run.collect import write_native
 
 CLASSES = ("cat", 'it\'s a: "dog"', "bus")
@@ -48,7 +49,9 @@ def test_the_loss_is_measured(tmp_path, side, least):
     given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
     note = export_yolo(CLASSES, given, tmp_path / "yolo", split=0.4).notes[0]
     mean = float(note.split("masks: ")[1].split(" ")[0])
-    own = [mean_iou(i.label_map(), from_yolo(as_yolo(i.label_map(), find_objects(i.label_map())), (side, side), 3, "")) for i in given]
+    own = [
+        iou_of_present(i.label_map(), from_yolo(as_yolo(i.label_map(), find_objects(i.label_map())), (side, side), 3, "")) for i in given
+    ]
     assert mean == pytest.approx(np.mean(own), abs=1e-4)
     assert mean >= least
 
@@ -66,8 +69,8 @@ def test_what_is_left_out_lowers_the_iou_and_is_told(tmp_path):
 
 def test_mean_iou_by_hand():
     truth, other = np.array([[1, 1, 2, 255, 0]], np.uint8), np.array([[1, 0, 2, 2, 2]], np.uint8)
-    assert mean_iou(truth, other) == pytest.approx((1 / 2 + 1 / 2) / 2)
-    assert mean_iou(np.zeros((1, 3), np.uint8), np.ones((1, 3), np.uint8)) is None
+    assert iou_of_present(truth, other) == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert iou_of_present(np.zeros((1, 3), np.uint8), np.ones((1, 3), np.uint8)) is None
 
 
 def test_text_of_a_label_file():

@@ -10,7 +10,7 @@ import torch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.masks.make import make_masks
-from seediff.metrics.masks import iou
+from seediff.metrics.scores import iou
 from seediff.mini.world.scene import CLASS_IDS, Scene
 from seediff.study.masks.contest import METHOD_NAMES, PAPER, Setting
 from seediff.study.masks.score import Scores, exact_masks, label_map, score, soft_masks, sweep, winners

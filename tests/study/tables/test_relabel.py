@@ -9,7 +9,7 @@ import pytest
 
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
-from seediff.metrics.masks import iou
+from seediff.metrics.scores import iou
 from seediff.mini.world.datasets import write_scene_set
 from seediff.mini.yardsticks import segmenter
 from seediff.run.mask import MaskJob

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...metrics.masks import iou
+from ...metrics.scores import iou
 from ..world.scene import CLASS_IDS, CLASSES, Scene
 from .networks import FOLDER, Block, YardstickRecipe, fit, load_yardstick, run_batched, stacked
 

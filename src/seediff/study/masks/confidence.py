@@ -21,7 +21,8 @@ from ...config.presets import model_preset
 from ...dataset.quality.select import confidence
 from ...files.outputs import make_writable, write_atomic
 from ...masks.make import make_masks
-from ...metrics.masks import iou
+from ...metrics.bootstrap import figure_interval
+from ...metrics.scores import iou
 from ...mini.world.packaged import load_scenes
 from ...models.registry import load_model
 from ..bars import study_progress
@@ -32,7 +33,7 @@ from .score import captured, exact_masks
 METHODS = ("seediff", "ca", "ca_sa")
 DROPPED = (0.0, 0.1, 0.2, 0.3)
 """Shares of the pictures, the least certain ones, that are dropped."""
-DRAWS, LEVEL = 1000, 0.95
+DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -144,17 +145,10 @@ def kept_iou(masks: Masks, share: float) -> float:
 
 def interval(masks: Masks, figure: Callable[[Masks], float], seed: int) -> list[float]:
     """[value, low, high] of a figure, by a percentile bootstrap over pictures."""
-    starts = np.flatnonzero(np.diff(masks.pictures, prepend=-1))
-    ends = np.append(starts[1:], len(masks.iou))
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(DRAWS):
-        drawn = rng.integers(0, len(starts), len(starts))
-        sizes = (ends - starts)[drawn]
-        rows = np.repeat(starts[drawn] - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
-        values.append(figure(Masks(np.repeat(np.arange(len(drawn)), sizes), masks.confidence[rows], masks.iou[rows])))
-    low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return [round(float(value), 4) for value in (figure(masks), low, high)]
+    rng, pictures = np.random.default_rng(seed), len(np.unique(masks.pictures))
+    drawn = (rng.integers(0, pictures, pictures) for _ in range(DRAWS))
+    bounds = figure_interval(lambda rows, of: figure(Masks(of, masks.confidence[rows], masks.iou[rows])), masks.pictures, drawn)
+    return [round(value, 4) for value in (figure(masks), *bounds)]
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -23,7 +23,8 @@ from ...files.outputs import make_writable, write_atomic
 from ...files.terminal import make_console
 from ...masks.answers import MOST_ABSENT, Answers, best_threshold, questions
 from ...masks.presence import find_classes
-from ...metrics.masks import auc, bootstrap_ci
+from ...metrics.bootstrap import draw_images, figure_interval, mean_interval
+from ...metrics.masks import auc
 from ...mini.world.packaged import load_scenes
 from ...mini.world.scene import CLASSES, Scene
 from ...models.registry import Model, load_model
@@ -161,22 +162,16 @@ def _auc(answers: Answers) -> dict[str, Any]:
     """AUC and its bootstrap interval, drawing whole scenes."""
     if answers.present.all() or not answers.present.any():
         return {"auc": None, "auc_ci95": None}
-    _, owner = np.unique(answers.scene, return_inverse=True)
-    scenes = int(owner.max()) + 1
-    rng = np.random.default_rng(0)
-    drawn = []
-    for times in rng.multinomial(scenes, np.full(scenes, 1 / scenes), size=DRAWS):
-        rows = np.repeat(np.arange(len(owner)), times[owner])
-        drawn.append(auc(answers.score[rows], answers.present[rows]))
-    low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return {"auc": round(auc(answers.score, answers.present), 4), "auc_ci95": [round(float(low), 4), round(float(high), 4)]}
+    drawn = draw_images(len(np.unique(answers.scene)), draws=DRAWS)
+    bounds = figure_interval(lambda rows, _: auc(answers.score[rows], answers.present[rows]), answers.scene, drawn)
+    return {"auc": round(auc(answers.score, answers.present), 4), "auc_ci95": [round(bound, 4) for bound in bounds]}
 
 
 def _share(name: str, values: np.ndarray, scenes: np.ndarray) -> dict[str, Any]:
     """A mean of booleans and its bootstrap interval over scenes."""
     if not len(values):
         return {name: None, f"{name}_ci95": None}
-    return {name: round(float(values.mean()), 4), f"{name}_ci95": [round(x, 4) for x in bootstrap_ci(values, scenes)]}
+    return {name: round(float(values.mean()), 4), f"{name}_ci95": [round(x, 4) for x in mean_interval(values, scenes)]}
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -19,7 +19,9 @@ from ...attention.photograph import capture_groups
 from ...config.constants import CaptureConfig
 from ...masks.make import enlarge, refine
 from ...masks.methods import soft_mask
-from ...metrics.masks import bootstrap_ci, boundary_f, per_class_iou
+from ...metrics.bootstrap import mean_interval
+from ...metrics.masks import boundary_f
+from ...metrics.scores import overlap, per_class_iou
 from ...mini.world.scene import CLASS_IDS, Scene
 from ...models.registry import Model
 from .contest import Layers, Setting
@@ -151,7 +153,7 @@ class Scores:
 
     def iou(self, setting: int) -> np.ndarray:
         """(P,) IoU of every pair; 1 where prediction and mask are both empty."""
-        return np.where(self.unions[setting] > 0, self.intersections[setting] / np.maximum(self.unions[setting], 1), 1.0)
+        return overlap(self.intersections[setting], self.unions[setting])
 
     def summary(self, setting: int) -> dict[str, Any]:
         """Figures of one setting.
@@ -172,7 +174,7 @@ class Scores:
         return result
 
     def _mean(self, values: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
-        low, high = bootstrap_ci(values[rows], self.images[rows])
+        low, high = mean_interval(values[rows], self.images[rows])
         return {"iou": round(float(values[rows].mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
 
 

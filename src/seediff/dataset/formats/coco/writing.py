@@ -21,6 +21,7 @@ import numpy as np
 
 from .... import __version__
 from ....files.staging import staged
+from ....metrics.scores import iou
 from ... import native
 from ...shapes.objects import Objects, find_objects
 from ...shapes.rle import fill, rles
@@ -198,5 +199,5 @@ def polygon_ious(labels: np.ndarray, pieces: Sequence[Mapping[str, Any]], min_ar
     ious = []
     for number, piece in enumerate(pieces):
         filled, exact = fill(polygon_runs(piece["segmentation"], labels.shape, "--polygons"), labels.shape), index == number
-        ious.append(float((filled & exact).sum() / (filled | exact).sum()))
+        ious.append(iou(filled, exact))
     return ious

@@ -19,6 +19,7 @@ import numpy as np
 from ....errors import UserError, first_line
 from ....files.messages import shown
 from ....files.staging import staged
+from ....metrics.confusion import iou_of_present
 from ... import native
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import fill_polygon, object_polygons
@@ -98,7 +99,7 @@ def outline(item: Item, *, classes: int, min_area: int) -> Outlined:
     labels = labels_of(item, classes)
     found = find_objects(labels, min_area)
     text = as_yolo(labels, found)
-    iou = mean_iou(labels, from_yolo(text, labels.shape, classes, item.name))
+    iou = iou_of_present(labels, from_yolo(text, labels.shape, classes, item.name))
     return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, found.small)
 
 
@@ -156,17 +157,6 @@ def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.
     if not ((shares >= 0) & (shares <= 1)).all():  # false for NaN too
         raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
     return class_id, shares.reshape(-1, 2)
-
-
-def mean_iou(truth: np.ndarray, other: np.ndarray) -> float | None:
-    """Mean IoU over the classes in `truth` (H, W), where it is not ignored; None when there is none."""
-    kept = truth != native.IGNORE
-    if np.array_equal(truth[kept], other[kept]):  # nearly always so, and much faster
-        return 1.0 if truth[kept].any() else None
-    counts = np.bincount(truth[kept].astype(np.int64) * 256 + other[kept], minlength=256 * 256).reshape(256, 256)
-    own, both = counts.sum(1), counts.diagonal()
-    present = np.flatnonzero(own[1:]) + 1
-    return float((both / np.maximum(own + counts.sum(0) - both, 1))[present].mean()) if len(present) else None
 
 
 def data_yaml(classes: Sequence[str], splits: Sequence[str]) -> str:
