@@ -102,7 +102,7 @@ def draw_plain(model: Model, config: GenerateConfig, specs: list[SampleSpec]) ->
 
 
 def draw_captured(model: Model, config: GenerateConfig, specs: list[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    return generate_batch(
+    images, maps = generate_batch(
         model,
         specs,
         steps=config.steps,
@@ -111,6 +111,7 @@ def draw_captured(model: Model, config: GenerateConfig, specs: list[SampleSpec])
         size=config.size,
         capture=config.capture,
     )
+    return images, maps[config.capture.layers]
 
 
 def write_batch(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seediff.attention.generate import check_inputs, generate_batch, generate_groups
+from seediff.attention.generate import check_inputs, generate_batch
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.prompts.specs import SampleSpec
@@ -20,7 +20,9 @@ SPECS = [
 
 def generate(model, specs=SPECS, **options):
     defaults = {"steps": 3, "guidance_scale": 5.0, "negative_prompt": "", "size": None, "capture": CaptureConfig()}
-    return generate_batch(model, specs, **(defaults | options))
+    images, found = generate_batch(model, specs, **(defaults | options))
+    (maps,) = found.values()
+    return images, maps
 
 
 def plain(model, guidance_scale=5.0, negative_prompt="") -> np.ndarray:
@@ -76,7 +78,7 @@ def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
     calls = []
     forward = sd1_model.pipe.unet.forward
     monkeypatch.setattr(sd1_model.pipe.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs))
-    images, together = generate_groups(sd1_model, SPECS, capture=CaptureConfig(), groups=("all", "up", "down"), **options)
+    images, together = generate_batch(sd1_model, SPECS, capture=CaptureConfig(), groups=("all", "up", "down"), **options)
     assert len(calls) == 4  # PNDM's: of one drawing
     for group, (own_images, maps) in alone.items():
         assert np.array_equal(np.stack(images), np.stack(own_images))

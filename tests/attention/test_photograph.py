@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seediff.attention.capture import capture_attention
-from seediff.attention.photograph import capture_classes, capture_clean, capture_groups, capture_images, encode_images, join_maps
+from seediff.attention.photograph import capture_classes, capture_clean, capture_images, encode_images, join_maps
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 
@@ -20,7 +20,9 @@ def images(mini_model):
 
 
 def capture(model, images, prompts=PROMPTS, classes=CLASSES, **options):
-    return capture_images(model, images, prompts, classes, **({"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()} | options))
+    given = {"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()} | options
+    (maps,) = capture_images(model, images, prompts, classes, **given).values()
+    return maps
 
 
 def test_latents_are_the_scaled_mean(mini_model, images):
@@ -71,7 +73,7 @@ def test_batch_equals_single_images(mini_model, images):
 
 
 def test_groups_in_one_pass_equal_one_pass_each(mini_model, images):
-    together = capture_groups(
+    together = capture_images(
         mini_model, images, PROMPTS, CLASSES, timesteps=TIMESTEPS, seed=3, capture=CaptureConfig(), groups=("all", "up", "down")
     )
     for group, maps in together.items():

@@ -27,7 +27,8 @@ def generate_batch(
     negative_prompt: str,
     size: int | None,
     capture: CaptureConfig,
-) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+    groups: Sequence[Layers] = (),
+) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
     """Generate one image per spec, all in one batch, and the attention to its prompt.
 
     An image follows from its own seed and prompt; its neighbours in the batch change it by no more than rounding.
@@ -36,40 +37,15 @@ def generate_batch(
         steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
         guidance_scale: 1 or less: no guidance, and the negative prompt is not used.
         size: side of the images in pixels, None for the model's own; images are square.
+        groups: several groups of layers at the price of one, instead of `capture.layers`. They keep every layer's own running map
+            meanwhile, so they need more memory than one.
 
-    Returns: images (S, S, 3) uint8, and their maps, on the model's device.
+    Returns: images (S, S, 3) uint8, and {group: their maps}, on the model's device; without groups the one of `capture.layers`.
 
     Raises:
         UserError: unusable steps, size, class or prompt, or a result that is not a number.
     """
-    images, maps = generate_groups(
-        model,
-        specs,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        negative_prompt=negative_prompt,
-        size=size,
-        capture=capture,
-        groups=(capture.layers,),
-    )
-    return images, maps[capture.layers]
-
-
-def generate_groups(
-    model: Model,
-    specs: Sequence[SampleSpec],
-    *,
-    steps: int,
-    guidance_scale: float,
-    negative_prompt: str,
-    size: int | None,
-    capture: CaptureConfig,
-    groups: Sequence[Layers],
-) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
-    """`generate_batch` for several groups of layers at the price of one: images and {group: maps}; `capture.layers` has no part in it.
-
-    Several groups keep every layer's own running map meanwhile, so they need more memory than one.
-    """
+    groups = tuple(groups) or (capture.layers,)
     # 1. Check inputs
     side = check_inputs(model, specs, steps=steps, size=size)
     pipe = model.pipe

@@ -51,9 +51,10 @@ def capture_images(
     timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
     seed: int,
     capture: CaptureConfig,
+    groups: Sequence[Layers] = (),
     indices: Sequence[int] | None = None,
-) -> list[AttentionMaps]:
-    """Attention of images to their captions, the mean over timesteps; one UNet call per timestep, without guidance.
+) -> dict[Layers, list[AttentionMaps]]:
+    """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
 
     Args:
         images: B of (S, S, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
@@ -61,37 +62,10 @@ def capture_images(
         seed: noise of an image follows from it and the image's number alone, so a set split into batches gets the same noise.
         indices: the images' numbers; None: 0, 1, 2, …
         capture: as in generation; its steps are these timesteps.
+        groups: several groups of layers at the price of one, instead of `capture.layers`. They keep every layer's own running map
+            meanwhile, so they need more memory than one.
 
-    Returns: maps, on the model's device.
-    """
-    return capture_groups(
-        model,
-        images,
-        prompts,
-        classes,
-        timesteps=timesteps,
-        seed=seed,
-        capture=capture,
-        groups=(capture.layers,),
-        indices=indices,
-    )[capture.layers]
-
-
-def capture_groups(
-    model: Model,
-    images: Sequence[np.ndarray],
-    prompts: Sequence[str],
-    classes: Sequence[Sequence[str]],
-    *,
-    timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
-    seed: int,
-    capture: CaptureConfig,
-    groups: Sequence[Layers],
-    indices: Sequence[int] | None = None,
-) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_images` for several groups of layers at the price of one: {group: maps}; `capture.layers` has no part in it.
-
-    Several groups keep every layer's own running map meanwhile, so they need more memory than one.
+    Returns: {group: maps}, on the model's device; without groups the one of `capture.layers`.
     """
     if not len(images) == len(prompts) == len(classes):
         raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
@@ -119,15 +93,16 @@ def capture_noised(
     timesteps: Sequence[int],
     seed: int,
     capture: CaptureConfig,
-    groups: Sequence[Layers],
+    groups: Sequence[Layers] = (),
     indices: Sequence[int],
 ) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_groups` of latents (B, 4, L, L) as `encode_images` gives them: what is looked at several times is encoded once."""
+    """`capture_images` of latents (B, 4, L, L) as `encode_images` gives them: what is looked at several times is encoded once."""
     signal_of, descending = check_schedule(model, timesteps)
     pipe = model.pipe
     words = [locate_words(pipe.tokenizer, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
     generators = [_generator(seed, index) for index in indices]
+    groups = tuple(groups) or (capture.layers,)
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
     with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
@@ -180,7 +155,6 @@ def capture_classes(
             timesteps=timesteps,
             seed=seed,
             capture=capture,
-            groups=(capture.layers,),
             indices=[indices[i] for i in some],
         )[capture.layers]
         for i, one in zip(some, maps, strict=True):

@@ -24,7 +24,7 @@ from ..attention.capture import Layers
 from ..attention.generate import generate_batch
 from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
-from ..attention.photograph import capture_groups, encode_images
+from ..attention.photograph import capture_images, encode_images
 from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..files.outputs import make_writable, write_atomic
@@ -252,7 +252,7 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
     task = progress.add_task("attention", total=len(scenes))
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
-        captured = capture_groups(
+        captured = capture_images(
             model,
             [s.image for s in batch],
             [s.caption for s in batch],

@@ -135,7 +135,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
     check_levels(model.pipe.unet.config, config.mask, config.capture)
 
     def draw(batch: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-        return generate_batch(
+        images, maps = generate_batch(
             model,
             batch,
             steps=config.steps,
@@ -144,5 +144,6 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
             size=config.size,
             capture=config.capture,
         )
+        return images, maps[config.capture.layers]
 
     return draw

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from ...attention.generate import generate_groups
+from ...attention.generate import generate_batch
 from ...attention.maps import AttentionMaps
 from ...config.constants import CaptureConfig
 from ...errors import UserError
@@ -119,7 +119,7 @@ def drawn(
     task = progress.add_task("generated", total=len(samples))
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        images, found = generate_groups(
+        images, found = generate_batch(
             model,
             batch,
             steps=steps,

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from ...attention.levels import level_name
 from ...attention.maps import AttentionMaps
-from ...attention.photograph import capture_groups
+from ...attention.photograph import capture_images
 from ...config.constants import CaptureConfig
 from ...masks.make import enlarge, refine
 from ...masks.methods import soft_mask
@@ -38,7 +38,7 @@ def captured(
     task = progress.add_task(label, total=len(scenes))
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
-        found = capture_groups(
+        found = capture_images(
             model,
             [s.image for s in batch],
             [s.caption for s in batch],

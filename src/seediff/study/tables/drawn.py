@@ -154,7 +154,7 @@ class SetJob(Job["SampleSpec"]):
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
     def do(self, batch: Sequence[SampleSpec]) -> BatchRecord:
-        from ...attention.generate import generate_groups
+        from ...attention.generate import generate_batch
         from ...config.constants import CaptureConfig
         from ...masks.make import label_pixels
         from ..masks.score import soft_masks
@@ -163,7 +163,7 @@ class SetJob(Job["SampleSpec"]):
         settings = list(self.settings.values())
         groups: list[Layers] = list(dict.fromkeys(setting.layers for setting in settings))
         with self.timer("drawing"):
-            images, maps = generate_groups(
+            images, maps = generate_batch(
                 self.model,
                 batch,
                 steps=self.config.steps,
