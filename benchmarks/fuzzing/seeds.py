@@ -147,6 +147,7 @@ def extras(folder: Path, labels: np.ndarray, image: np.ndarray) -> dict[tuple[st
     from safetensors.numpy import save_file
 
     from seediff.dataset.native import encode_soft
+    from seediff.masks.trace import Step
     from seediff.report.trace import StepPicture, TracedSample, save_trace
 
     folder.mkdir(parents=True)
@@ -160,7 +161,7 @@ def extras(folder: Path, labels: np.ndarray, image: np.ndarray) -> dict[tuple[st
     found["attention", None] = folder / "attention.safetensors"
     save_file(attention, found["attention", None], {"seediff": json.dumps(about)})
     name, soft = CLASSES[number - 1], (labels == number).astype(np.float32)
-    steps = (StepPicture("attention", soft[::4, ::4]), StepPicture("seeds", soft[::4, ::4] > 0))
+    steps = (StepPicture(Step.parse("attention"), soft[::4, ::4]), StepPicture(Step("seeds"), soft[::4, ::4] > 0))
     maps = {"before_pamr": soft, "after_pamr": soft, "label_map": labels}
     trace = TracedSample(index=0, class_name=name, prompt="a photo", image=image, steps=steps, **maps)
     found["steps", number] = folder / "steps.safetensors"

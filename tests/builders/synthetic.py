@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from seediff.files.palette import voc_palette
+from seediff.masks.trace import Step
 from seediff.report import StepPicture, TracedSample
 
 CLASSES = ("dog", "cat", "potted plant")
@@ -62,14 +63,14 @@ def trace(index: int, name: str = "dog", side: int = 64, latent: int = 32) -> Tr
     """A made-up but plausible trace of sample `index`, with every step of SeeDiff."""
     image, label_map, centre, radius = draw(index, 1, side)
     rng = np.random.default_rng(index)
-    steps = [StepPicture("cross_attention", (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)))]
+    steps = [StepPicture(Step("cross_attention"), (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)))]
     for divisor in (4, 2, 1):
         grown = disc(latent // divisor, centre, radius * 1.2)
-        steps.append(StepPicture(f"seeds L/{divisor}", grown >= 0.5))
-        steps.append(StepPicture(f"expansion L/{divisor}", grown))
+        steps.append(StepPicture(Step("seeds", divisor), grown >= 0.5))
+        steps.append(StepPicture(Step("expansion", divisor), grown))
     inverse = 1 - disc(latent, centre, radius)
-    steps += [StepPicture("background seeds", inverse >= 0.5), StepPicture("background", inverse)]
-    steps.append(StepPicture("final", disc(latent, centre, radius * 1.1)))
+    steps += [StepPicture(Step("background seeds"), inverse >= 0.5), StepPicture(Step("background"), inverse)]
+    steps.append(StepPicture(Step("final"), disc(latent, centre, radius * 1.1)))
     before = disc(side, centre, radius * 1.1)
     after = np.where(label_map > 0, 0.9, 0.05)
     return TracedSample(index, name, f"a photo of a {name}", image, tuple(steps), before, after, label_map)

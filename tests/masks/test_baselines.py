@@ -12,6 +12,7 @@ from random_maps import random_maps, replaced
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.baselines import cross_attention, cross_times_self
+from seediff.masks.trace import Step
 
 
 def stretch(x: np.ndarray) -> np.ndarray:
@@ -30,7 +31,7 @@ def test_ca_is_the_mean_over_levels(class_name: str, levels: tuple[int, ...]):
     expected = stretch(np.mean([class_map(maps, 16 // d, class_name, finest) for d in levels], 0))
     result = cross_attention(maps, class_name, MaskConfig(method="ca", expand_levels=levels))
     np.testing.assert_allclose(result.soft.numpy(), expected, atol=1e-6)
-    assert list(result.trace) == ["cross_attention", "final"]
+    assert [str(step) for step in result.trace] == ["cross_attention", "final"]
 
 
 @given(st.integers(0, 10_000), st.floats(1e-3, 1e3))
@@ -72,7 +73,7 @@ def test_ca_sa_spreads_nothing_when_positions_attend_to_themselves():
     maps = random_maps()
     identity = AttentionMaps({s: torch.eye(s * s) for s in maps.self_attention}, maps.cross_attention, 16, maps.words)
     result = cross_times_self(identity, "dog", MaskConfig(method="ca_sa"))
-    torch.testing.assert_close(result.soft, result.trace["cross_attention"])
+    torch.testing.assert_close(result.soft, result.trace[Step("cross_attention")])
 
 
 @pytest.mark.parametrize("method", [cross_attention, cross_times_self])

@@ -16,11 +16,12 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.errors import UserError
-from seediff.masks.make import BEFORE_PAMR, enlarge, label_pixels, make_masks
+from seediff.masks.make import enlarge, label_pixels, make_masks
 from seediff.masks.methods import METHODS, soft_mask
 from seediff.masks.normalize import resize
 from seediff.masks.otsu import otsu
 from seediff.masks.pamr import pamr
+from seediff.masks.trace import BEFORE_PAMR, Step
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -47,7 +48,7 @@ def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
     assert result.classes == CLASSES
     for name, steps in result.trace.items():
         last = list(steps)[-2:] if use_pamr else [list(steps)[-1]]
-        assert last == (["final", BEFORE_PAMR] if use_pamr else ["final"])
+        assert last == ([Step("final"), BEFORE_PAMR] if use_pamr else [Step("final")])
         if use_pamr:  # each method's own way of coming to the image's size
             without = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=False))
             torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)

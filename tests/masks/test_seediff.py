@@ -13,6 +13,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.errors import UserError
 from seediff.masks.seediff import seediff
+from seediff.masks.trace import Step
 
 
 def stretch(x: np.ndarray) -> np.ndarray:
@@ -65,18 +66,21 @@ def test_equals_the_paper_in_float64(class_name: str, alpha: float, expansion, b
 
 def test_the_trace_holds_every_step_in_order():
     trace = seediff(random_maps(), "dog", MaskConfig()).trace
-    assert list(trace) == [
+    assert [str(step) for step in trace] == [
         "cross_attention", "seeds L/4", "expansion L/4", "seeds L/2", "expansion L/2", "seeds L", "expansion L",
         "background seeds", "background", "final",
     ]  # fmt: skip
     assert [m.shape[0] for m in trace.values()] == [4, 4, 4, 8, 8, 16, 16, 16, 16, 16]
-    assert all(m.dtype == (torch.bool if "seeds" in name else torch.float32) for name, m in trace.items())
+    assert all(m.dtype == (torch.bool if "seeds" in step.kind else torch.float32) for step, m in trace.items())
 
 
 def test_ablations_leave_their_steps_out():
     maps = random_maps()
-    assert list(seediff(maps, "dog", MaskConfig(expansion="none", background=False)).trace) == ["cross_attention", "final"]
-    parallel = list(seediff(maps, "dog", MaskConfig(expansion="parallel", background=False)).trace)
+    assert [str(step) for step in seediff(maps, "dog", MaskConfig(expansion="none", background=False)).trace] == [
+        "cross_attention",
+        "final",
+    ]
+    parallel = [str(step) for step in seediff(maps, "dog", MaskConfig(expansion="parallel", background=False)).trace]
     assert parallel[:3] == ["cross_attention L/4", "seeds L/4", "expansion L/4"]
     assert parallel[-2:] == ["expansion mean", "final"]
 
@@ -102,7 +106,7 @@ def test_maps_are_not_modified():
 def test_constant_cross_attention_is_flagged_and_still_gives_a_mask():
     result = seediff(replaced(random_maps(), cross_value=0.06), "dog", MaskConfig())
     assert result.flags == ("constant_map", "no_seeds")
-    assert result.trace["seeds L/4"].sum() == 1
+    assert result.trace[Step("seeds", 4)].sum() == 1
     assert torch.isfinite(result.soft).all()
 
 
@@ -115,7 +119,7 @@ def test_constant_self_attention_is_flagged():
 @pytest.mark.parametrize(("alpha", "count"), [(1.0, 1), (1e-6, 15)])
 def test_one_seed_and_all_but_the_lowest(alpha: float, count: int):
     trace = seediff(random_maps(), "dog", MaskConfig(alpha=alpha)).trace
-    assert trace["seeds L/4"].sum() == count
+    assert trace[Step("seeds", 4)].sum() == count
 
 
 def test_a_level_that_was_not_captured_is_named():
@@ -138,7 +142,10 @@ def test_scales_of_the_maps_do_not_matter(seed: int, scale: float):
         {s: t * scale for s, t in maps.self_attention.items()}, {s: t * scale for s, t in maps.cross_attention.items()}, 16, maps.words
     )
     plain, other = seediff(maps, "dog", MaskConfig()), seediff(scaled, "dog", MaskConfig())
-    seeds = [name for name in plain.trace if "seeds" in name]
-    if all(torch.equal(plain.trace[name], other.trace[name]) for name in seeds):  # rounding may move a value across α
+    seeds = [step for step in plain.trace if "seeds" in step.kind]
+    if all(torch.equal(plain.trace[step], other.trace[step]) for step in seeds):  # rounding may move a value across α
         torch.testing.assert_close(plain.soft, other.soft, atol=1e-4, rtol=0)
-    assert torch.equal(plain.trace["seeds L/4"], other.trace["seeds L/4"]) or (plain.trace["cross_attention"] - 0.5).abs().min() < 1e-5
+    assert (
+        torch.equal(plain.trace[Step("seeds", 4)], other.trace[Step("seeds", 4)])
+        or (plain.trace[Step("cross_attention")] - 0.5).abs().min() < 1e-5
+    )

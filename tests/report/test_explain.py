@@ -8,9 +8,10 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.methods import METHODS, soft_mask
+from seediff.masks.trace import Step
 from seediff.report.explain import explain_before_pamr, explain_mask, explain_step
 
-UNKNOWN = explain_step("something")
+UNKNOWN = explain_step(Step.parse("something"))
 
 
 def maps() -> AttentionMaps:
@@ -20,8 +21,8 @@ def maps() -> AttentionMaps:
 
 
 def said(config: MaskConfig) -> dict[str, str]:
-    names = list(soft_mask(maps(), "dog", config).trace)
-    return {n: " ".join(explain_step(n, before=names[:i], method=config.method)) for i, n in enumerate(names)}
+    steps = list(soft_mask(maps(), "dog", config).trace)
+    return {str(step): " ".join(explain_step(step, before=steps[:i], method=config.method)) for i, step in enumerate(steps)}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -10,8 +10,8 @@ import torch
 from synthetic import trace
 
 from seediff.errors import UserError
-from seediff.masks.make import BEFORE_PAMR
 from seediff.masks.results import MaskResult
+from seediff.masks.trace import BEFORE_PAMR, Step
 from seediff.report import load_trace, save_trace, traced_sample
 
 
@@ -23,7 +23,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
     loaded = load_trace(tmp_path / "a")
     assert (loaded.index, loaded.class_name, loaded.prompt) == (3, "potted plant", "a photo of a potted plant")
-    assert [s.name for s in loaded.steps] == [s.name for s in saved.steps]
+    assert [s.step for s in loaded.steps] == [s.step for s in saved.steps]
     for before, after in zip(saved.steps, loaded.steps, strict=True):
         assert (before.map.dtype == bool) == (after.map.dtype == bool)
         assert np.abs(before.map.astype(float) - after.map.astype(float)).max() <= 0.5 / 255 + 1e-6
@@ -44,7 +44,7 @@ def test_something_else_is_named(tmp_path: Path) -> None:
 
 
 def mask_result() -> MaskResult:
-    steps = {"seeds L/4": torch.eye(4) > 0, "final": torch.eye(8), BEFORE_PAMR: torch.eye(16) / 2}
+    steps = {Step("seeds", 4): torch.eye(4) > 0, Step("final"): torch.eye(8), BEFORE_PAMR: torch.eye(16) / 2}
     return MaskResult(
         label_map=np.eye(16, dtype=np.uint8) * 2,
         soft=torch.stack([torch.zeros(16, 16), torch.full((16, 16), 0.25)]),
@@ -56,7 +56,7 @@ def mask_result() -> MaskResult:
 def test_from_a_mask_result() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     traced = traced_sample(5, image, mask_result(), "cat", prompt="a photo of a cat")
-    assert [s.name for s in traced.steps] == ["seeds L/4", "final"]
+    assert [str(s.step) for s in traced.steps] == ["seeds L/4", "final"]
     assert traced.steps[0].map.dtype == bool
     assert traced.steps[1].map.dtype == np.float32
     assert traced.after_pamr is not None

@@ -125,21 +125,22 @@ def write_record(out: Path, number: int, record: BatchRecord) -> None:
     write_inside(out, record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
 
 
-def read_record(out: Path, number: int, holds: Callable[[str, int, int | None], bool] | None = None) -> BatchRecord | None:
+def read_record(out: Path, number: int, has: Callable[[str, int, int | None], bool] | None = None) -> BatchRecord | None:
     """The record of batch `number`, or None when the batch is not finished or one of its files is gone or damaged.
 
-    holds: whether there is a whole file of that name, size and CRC-32; None: in the folder.
+    has: whether there is a whole file of that name, size and CRC-32; None: in the folder.
     """
     try:
         record = read_json(out / record_path(number), BatchRecord, limit=ANNOTATIONS)
-        if not all((holds or partial(_holds, out))(name, size, crc) for name, (size, crc) in record.files.items()):
+        if not all((has or partial(holds, out))(name, size, crc) for name, (size, crc) in record.files.items()):
             return None
     except (OSError, ValueError, UserError):
         return None
     return record
 
 
-def _holds(out: Path, name: str, size: int, crc: int | None) -> bool:
+def holds(out: Path, name: str, size: int, crc: int | None) -> bool:
+    """Whether the folder has a whole file of this name: of its size and, where that is known, its CRC-32. Raises OSError without one."""
     return (out / name).stat().st_size == size and (crc is None or zlib.crc32((out / name).read_bytes()) == crc)
 
 

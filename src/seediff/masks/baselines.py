@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import torch
 
-from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from .normalize import min_max, resize
 from .products import times_vector
 from .results import SoftMask
 from .steps import Steps, mean_cross_attention, side_at
+from .trace import Step
 
 
 def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -24,7 +24,7 @@ def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) ->
     """
     steps = Steps()
     # 1. Mean over the levels. 2. Min-max, which its Finish repeats at the image's size.
-    soft = steps.keep("cross_attention", *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
+    soft = steps.keep(Step("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
     return steps.finish(soft)
 
 
@@ -38,13 +38,13 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
 
     # 1. Cross-attention at one level, brought to self-attention's side.
     cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, level))
-    steps.keep("cross_attention", *min_max(cross))
+    steps.keep(Step("cross_attention"), *min_max(cross))
 
     # 2. Only SA^τ · CA is needed: τ products with a vector, never a power of the matrix.
     soft = cross
-    for step in range(config.tau):
+    for number in range(1, config.tau + 1):
         soft = random_walk(maps.self_at(level), soft)
-        steps.keep(f"self-attention product {step + 1} {level_name(level)}", *min_max(soft))
+        steps.keep(Step("self-attention product", level, number), *min_max(soft))
 
     # 3. Min-max per class.
     soft, flags = min_max(soft)

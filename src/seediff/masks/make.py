@@ -15,12 +15,11 @@ from .normalize import min_max, resize
 from .otsu import otsu
 from .pamr import pamr, scaled_dilations
 from .results import MaskResult
+from .trace import BEFORE_PAMR
 
 __all__ = ["enlarge", "label_pixels", "make_masks", "refine", "scaled_dilations"]
 
 IGNORE = 255
-BEFORE_PAMR = "before PAMR"
-"""The last step of a trace when PAMR runs: what it starts from, at the image's size."""
 
 SMALLEST, LARGEST = 0.01, 0.95
 """Of the image's area: a mask beyond is flagged `degenerate`."""
@@ -33,10 +32,12 @@ def make_masks(
     config: MaskConfig,
     *,
     size: tuple[int, int] | None = None,
+    trace: bool = True,
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone.
 
-    image: (H, W, 3) uint8, what PAMR follows; None is allowed without PAMR, then `size` (H, W) says how large. Where classes
+    image: (H, W, 3) uint8, what PAMR follows; None is allowed without PAMR, then `size` (H, W) says how large. trace: give
+    every step's map too, which is a copy to the CPU each. Where classes
     overlap, the one with the highest soft value has the pixel, the first in `classes` if they are equal; a class below its
     own threshold does not compete. So a class may lose all its pixels to others: it is then flagged `degenerate`, as is one
     with less than 1 % or more than 95 % of the image. Results lie on the CPU.
@@ -52,10 +53,9 @@ def make_masks(
     soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
 
     # 3. PAMR, all classes at once.
-    trace = {name: dict(found.trace) for name, found in zip(classes, softs, strict=True)}
+    steps = {name: dict(found.trace) for name, found in zip(classes, softs, strict=True)} if trace else {}
     if config.pamr and image is not None:
-        for steps, one in zip(trace.values(), soft, strict=True):
-            steps[BEFORE_PAMR] = one
+        steps = {name: {**own, BEFORE_PAMR: one} for (name, own), one in zip(steps.items(), soft, strict=False)}
         soft = refine(image, soft, config)
 
     # 4. Threshold, and one class a pixel.
@@ -66,8 +66,8 @@ def make_masks(
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += [f"degenerate:{name}" for name, share in zip(classes, shares, strict=True) if not SMALLEST <= share <= LARGEST]
 
-    trace = {name: {step: m.cpu() for step, m in steps.items()} for name, steps in trace.items()}
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), trace)
+    on_cpu = {name: {step: values.cpu() for step, values in own.items()} for name, own in steps.items()}
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu)
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:

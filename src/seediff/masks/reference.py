@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import torch
 
-from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from .background import suppress
@@ -18,6 +17,7 @@ from .otsu import otsu
 from .products import sum_of_rows, times_vector
 from .results import SoftMask
 from .steps import Steps, side_at
+from .trace import Step
 
 
 def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -31,25 +31,24 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 
     # 1. Cross-attention of the class; seeds where its square is above Otsu's threshold.
     cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, first))
-    cross = steps.keep("cross_attention", *min_max(cross))
-    seeds = steps.keep(f"seeds {level_name(first)}", _above_otsu(cross.square()))
+    cross = steps.keep(Step("cross_attention"), *min_max(cross))
+    seeds = steps.keep(Step("seeds", first), _above_otsu(cross.square()))
 
     # 2. Expansion by similarity of self-attention rows.
     soft = similarity(maps.self_at(first), seeds)
-    steps.keep(f"expansion {level_name(first)}", *min_max(soft))
+    steps.keep(Step("expansion", first), *min_max(soft))
 
     # 3. At each finer level: what does not resemble the background stays visible.
     for level in finer:
-        name = level_name(level)
         soft = resize(soft, side_at(maps, level), "bicubic")
-        seeds = steps.keep(f"background seeds {name}", ~_above_otsu(soft.square()))
+        seeds = steps.keep(Step("background seeds", level), ~_above_otsu(soft.square()))
         soft, flags = min_max(soft)
         steps.flag(flags)
         if not seeds.any():
             steps.flag(("no_background_seeds",))
             continue
-        background = steps.keep(f"background {name}", *min_max(similarity(maps.self_at(level), seeds)))
-        soft = steps.keep(f"visible {name}", *min_max(suppress(soft, background)))
+        background = steps.keep(Step("background", level), *min_max(similarity(maps.self_at(level), seeds)))
+        soft = steps.keep(Step("visible", level), *min_max(suppress(soft, background)))
 
     soft, flags = min_max(soft)
     steps.flag(flags)

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from .trace import Step
+
 
 @dataclass(frozen=True)
 class SoftMask:
-    """What a method makes of one class: soft (R, R) float32 in [0, 1]; flags; the map after every step, by its name."""
+    """What a method makes of one class: soft (R, R) float32 in [0, 1]; flags; the map after every step."""
 
     soft: torch.Tensor
     flags: tuple[str, ...] = ()
-    trace: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    trace: Mapping[Step, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,12 @@ class MaskResult:
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore.
     soft: (C, H, W) float32 in [0, 1], what was thresholded. classes: the C names, in order.
-    flags: what went wrong, such as `no_seeds:dog` or `degenerate:dog`. trace: class → step name → map.
+    flags: what went wrong, such as `no_seeds:dog` or `degenerate:dog`. trace: class → step → map, empty where
+    no steps were asked for.
     """
 
     label_map: np.ndarray
     soft: torch.Tensor
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
-    trace: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
+    trace: Mapping[str, Mapping[Step, torch.Tensor]] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from .background import background_seeds, suppress
@@ -13,6 +12,7 @@ from .normalize import min_max, resize
 from .results import SoftMask
 from .seeds import find_seeds
 from .steps import Steps, mean_cross_attention, side_at
+from .trace import Step
 
 
 def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -29,9 +29,9 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
 
     # 4. The background, expanded from its own seeds, is taken away (eq. 10–11).
     if config.background:
-        seeds = steps.keep("background seeds", *background_seeds(soft, config.alpha))
+        seeds = steps.keep(Step("background seeds"), *background_seeds(soft, config.alpha))
         if seeds.any():
-            background = steps.keep("background", *min_max(expand(maps.self_at(min(config.expand_levels)), seeds)))
+            background = steps.keep(Step("background"), *min_max(expand(maps.self_at(min(config.expand_levels)), seeds)))
             soft, flags = min_max(suppress(soft, background))
             steps.flag(flags)
 
@@ -42,12 +42,12 @@ def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: 
     """IRE: each level's expansion gives the seeds of the next (eq. 6–9)."""
     # 2. Cross-attention of the class at one level, min-max: α means nothing on its own scale, whose maxima are about 0.06.
     cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, config.expand_levels[0]))
-    soft = steps.keep("cross_attention", *min_max(cross))
+    soft = steps.keep(Step("cross_attention"), *min_max(cross))
     for level in config.expand_levels:
         # 3a. The map so far, at this level's side (eq. 8), and where it is at least α (eq. 6, 9).
-        seeds = steps.keep(f"seeds {level_name(level)}", *find_seeds(resize(soft, side_at(maps, level)), config.alpha))
+        seeds = steps.keep(Step("seeds", level), *find_seeds(resize(soft, side_at(maps, level)), config.alpha))
         # 3b. The mean of the seeds' self-attention (eq. 7).
-        soft = steps.keep(f"expansion {level_name(level)}", *min_max(expand(maps.self_at(level), seeds)))
+        soft = steps.keep(Step("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
     return soft
 
 
@@ -55,14 +55,13 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
     """CRE: every level expands the seeds of its own cross-attention; the expansions are averaged."""
     expansions = []
     for level in config.expand_levels:
-        name = level_name(level)
-        cross = steps.keep(f"cross_attention {name}", *min_max(maps.cross_at(level, class_name)))
-        seeds = steps.keep(f"seeds {name}", *find_seeds(cross, config.alpha))
-        soft = steps.keep(f"expansion {name}", *min_max(expand(maps.self_at(level), seeds)))
+        cross = steps.keep(Step("cross_attention", level), *min_max(maps.cross_at(level, class_name)))
+        seeds = steps.keep(Step("seeds", level), *find_seeds(cross, config.alpha))
+        soft = steps.keep(Step("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
         expansions.append(resize(soft, side_at(maps, min(config.expand_levels))))
-    return steps.keep("expansion mean", *min_max(torch.stack(expansions).mean(0)))
+    return steps.keep(Step("expansion mean"), *min_max(torch.stack(expansions).mean(0)))
 
 
 def _aggregated(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
     """CAA: cross-attention averaged over the levels, nothing expanded."""
-    return steps.keep("cross_attention", *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
+    return steps.keep(Step("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))

@@ -9,28 +9,29 @@ import torch
 from ..attention.maps import AttentionMaps
 from .normalize import resize
 from .results import SoftMask
+from .trace import Step
 
 
 class Steps:
-    """Gathers a recipe's named maps, in order, and its flags, each once."""
+    """Gathers a recipe's maps, in order, and its flags, each once."""
 
     def __init__(self) -> None:
-        self._maps: dict[str, torch.Tensor] = {}
+        self._maps: dict[Step, torch.Tensor] = {}
         self._flags: dict[str, None] = {}
 
-    def keep(self, name: str, step: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
-        """Record a step under its name and give its map back."""
-        self._maps[name] = step
+    def keep(self, step: Step, values: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
+        """Record the map after a step and give it back."""
+        self._maps[step] = values
         self._flags |= dict.fromkeys(flags)
-        return step
+        return values
 
     def flag(self, flags: Sequence[str]) -> None:
         """Record flags of a step that gave no map."""
         self._flags |= dict.fromkeys(flags)
 
     def finish(self, soft: torch.Tensor) -> SoftMask:
-        """The recipe's result, which is also its last step, "final"."""
-        self.keep("final", soft)
+        """The recipe's result, which is also its last step."""
+        self.keep(Step("final"), soft)
         return SoftMask(soft, tuple(self._flags), dict(self._maps))
 
 

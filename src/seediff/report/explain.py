@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..masks.trace import Kind, Step
+
 
 class Explanation(NamedTuple):
     """What a step shows, and where the paper defines it (`eq. 7`; empty when it does not)."""
@@ -13,52 +15,48 @@ class Explanation(NamedTuple):
     equation: str = ""
 
 
-def explain_step(name: str, *, before: Sequence[str] = (), method: str = "seediff") -> Explanation:
-    """Explain a step of a trace by its name; a name that is not known gets a general sentence.
+def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
+    """Explain a step of a trace; one of a kind that is not known gets a general sentence.
 
-    method: `MaskConfig.method`; "reference" does other things under the same names. before: the names of the steps before it:
-    seeds come from cross-attention (eq. 6), or from an expansion if that is what stands just before them (eq. 8–9); the final
-    map is a product (eq. 11) only if there was a background.
+    method: `MaskConfig.method`; "reference" does other things under the same names. before: the steps before it: seeds come from
+    cross-attention (eq. 6), or from an expansion if that is what stands just before them (eq. 8–9); the final map is a product
+    (eq. 11) only if there was a background.
     """
-    words = _plain(name)
-    if method == "reference":
-        for start, explanation in _REFERENCE.items():
-            if words.startswith(start):
-                return explanation
-    if "background" in words and "seed" in words:
-        return Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9")
-    if words.startswith("background"):
-        return Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7")
-    if "seed" in words and not (before and _plain(before[-1]).startswith("expansion")):
-        return Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6")
-    if "seed" in words:
+    if method == "reference" and step.kind in _REFERENCE:
+        return _REFERENCE[step.kind]
+    if step.kind == "seeds" and before and before[-1].kind == "expansion":
         return Explanation("The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9")
-    if words.startswith("expansion mean"):
-        return Explanation("The expansions of all levels at one side, averaged.")
-    if words.startswith("expansion"):
-        return Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7")
-    if words.startswith("cross attention"):
-        return Explanation("How much each position attends to the class's words, averaged over layers and denoising steps.", "eq. 3, 5")
-    if words.startswith("self attention product"):
-        return Explanation("One step of a random walk: each position takes the mean of the map so far over what it attends to.")
-    if words.startswith("self attention"):
-        return Explanation("How much positions attend to one another, averaged over layers and denoising steps.", "eq. 4, 5")
-    if words.startswith("final") and any(_plain(b).startswith("background") for b in before):
+    if step.kind == "final" and any(one.kind in ("background", "background seeds") for one in before):
         return Explanation("(1 − background) × the last expansion: what the background claims is taken away.", "eq. 11")
-    if words.startswith("final"):
-        return Explanation("The method's soft mask, before it is fitted to the image.")
-    return Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright).")
+    return _PAPER.get(step.kind, Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright)."))
 
 
-_REFERENCE = {
-    "seed": Explanation("Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."),
+_FINAL = Explanation("The method's soft mask, before it is fitted to the image.")
+
+_PAPER: dict[Kind, Explanation] = {
+    "cross_attention": Explanation(
+        "How much each position attends to the class's words, averaged over layers and denoising steps.", "eq. 3, 5"
+    ),
+    "self-attention product": Explanation(
+        "One step of a random walk: each position takes the mean of the map so far over what it attends to."
+    ),
+    "seeds": Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"),
+    "expansion": Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7"),
+    "expansion mean": Explanation("The expansions of all levels at one side, averaged."),
+    "background seeds": Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"),
+    "background": Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"),
+    "final": _FINAL,
+}
+
+_REFERENCE: dict[Kind, Explanation] = {
+    "seeds": Explanation("Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."),
     "expansion": Explanation("How alike each position's self-attention is to that of the seeds: cosine similarity, summed over the seeds."),
-    "background seed": Explanation("Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."),
+    "background seeds": Explanation("Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."),
     "background": Explanation("How alike each position's self-attention is to that of the background's seeds (cosine similarity)."),
     "visible": Explanation("(1 − background) × the map so far: what resembles the background is taken away.", "eq. 11"),
-    "final": Explanation("The method's soft mask, before it is fitted to the image."),
+    "final": _FINAL,
 }
-"""Beginnings of the reference method's steps; cross-attention is as everywhere."""
+"""What the reference method's steps are; cross-attention is as everywhere."""
 
 AFTER_PAMR = Explanation("Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges.")
 
@@ -80,7 +78,3 @@ def explain_mask(method: str = "seediff") -> Explanation:
     if method == "reference":
         return Explanation(f"Pixels of at least the method's own threshold, {competing}")
     return Explanation(f"Pixels of at least β, {competing}", "eq. 12" if method == "seediff" else "")
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ").replace("-", " ")

@@ -202,9 +202,10 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
     """A traced sample as the template draws it: every step in order, each with its picture and explanation."""
     photo = shrink(traced.image, STEP_SIDE, Image.Resampling.LANCZOS)
     steps = []
-    names = [name for name, _ in traced.steps]
-    for i, (name, values) in enumerate(traced.steps):
-        steps.append(_step(name.replace("_", "-"), explain_step(name, before=names[:i], method=method), heat_uri(values), values))
+    names = [step for step, _ in traced.steps]
+    for i, (step, values) in enumerate(traced.steps):
+        explanation = explain_step(step, before=names[:i], method=method)
+        steps.append(_step(str(step).replace("_", "-"), explanation, heat_uri(values), values))
     before, final_mask = explain_before_pamr(method), explain_mask(method)
     for name, explanation, values in (("before PAMR", before, traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)):
         if values is not None:

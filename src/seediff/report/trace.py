@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import UserError
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
+from ..masks.trace import BEFORE_PAMR, Step
 from .pictures import to_levels
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class StepPicture(NamedTuple):
-    """A step's name, such as `expansion L/2`, and its map: (R, R) float in [0, 1], or bool for a set of seeds."""
+    """A step and its map: (R, R) float in [0, 1], or bool for a set of seeds."""
 
-    name: str
+    step: Step
     map: np.ndarray
 
 
@@ -72,12 +73,10 @@ def traced_sample(
     label_map: with the dataset's ids; by default the result's own (1 = its first class). before_pamr (H, W): by default what
     the trace says that PAMR started from. pamr=False: there is no after.
     """
-    from ..masks.make import BEFORE_PAMR  # imports torch
-
-    trace = {name: _as_map(values) for name, values in result.trace.get(class_name, {}).items()}
+    trace = {step: _as_map(values) for step, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])
     before = trace.pop(BEFORE_PAMR, after) if before_pamr is None else _as_map(before_pamr)
-    steps = tuple(StepPicture(name, values) for name, values in trace.items())
+    steps = tuple(StepPicture(step, values) for step, values in trace.items())
     labels = result.label_map if label_map is None else label_map
     return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, labels)
 
@@ -96,7 +95,7 @@ def save_trace(path: Path | str, traced: TracedSample) -> None:
         "index": traced.index,
         "class_name": traced.class_name,
         "prompt": traced.prompt,
-        "steps": [{"name": step[0], "bool": step[1].dtype == bool} for step in traced.steps],
+        "steps": [{"name": str(step), "bool": values.dtype == bool} for step, values in traced.steps],
     }
     write_tensors(Path(path), {k: np.ascontiguousarray(v) for k, v in tensors.items()}, {"seediff": json.dumps(about)})
 
@@ -108,7 +107,7 @@ def load_trace(path: Path | str) -> TracedSample:
     tensors = header.load("np")
     try:
         steps = tuple(
-            StepPicture(step["name"], tensors[f"step.{i:02d}"] > 0 if step["bool"] else _soft(tensors[f"step.{i:02d}"]))
+            StepPicture(Step.parse(step["name"]), tensors[f"step.{i:02d}"] > 0 if step["bool"] else _soft(tensors[f"step.{i:02d}"]))
             for i, step in enumerate(about["steps"])
         )
         after = _soft(tensors["after_pamr"]) if "after_pamr" in tensors else None

@@ -17,7 +17,18 @@ from typing import Any, Generic, TypeVar
 
 from ..config.base import Config, RunConfig, resolve_device
 from ..dataset import native
-from ..dataset.batches import BatchRecord, check_weights, has_records, look_into, record_path, write_record
+from ..dataset.batches import (
+    BatchRecord,
+    check_weights,
+    discard_unfinished,
+    has_records,
+    look_into,
+    make_room,
+    read_record,
+    record_path,
+    remove_records,
+    write_record,
+)
 from ..devices import cpu_threads
 from ..files.addresses import Out
 from ..files.outputs import write_atomic
@@ -197,7 +208,8 @@ def run_job(
     with place.locked():
         state, config = look_into(place.folder, config)  # again, now that no other run can change it
         if state == "complete":
-            place.remove_records()
+            remove_records(place.folder)
+            place.clear_records()
             return 0, {}
         with engine:
             if state == "new" and resolve:
@@ -213,7 +225,7 @@ def _run(job: Job[Any], crew: Crew, config: RunConfig, place: Place, new: bool, 
     new: nothing in the output is to be continued.
     """
     total = sum(map(len, job.batches))
-    records = [None if new else place.read_record(number) for number in range(len(job.batches))]
+    records = [None if new else read_record(place.folder, number, place.holds) for number in range(len(job.batches))]
     done = before = sum(len(batch) for batch, record in zip(job.batches, records, strict=True) if record)
     weights = ""
     if None in records:
@@ -221,13 +233,15 @@ def _run(job: Job[Any], crew: Crew, config: RunConfig, place: Place, new: bool, 
         with timer("loading"):
             weights = crew.load()
     if new:
-        place.discard_unfinished()
+        discard_unfinished(place.folder)
+        place.clear()
         # First of all what tells this folder from a foreign one, should the next moment be the last.
         write_atomic(place.folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
         place.send([native.CONFIG])
     else:
         check_weights(place.folder, config.model, weights)
-    place.make_room(job.folders)
+    make_room(place.folder, job.folders)
+    place.begin()
 
     def say(what: str) -> None:
         report(done, total, what)
@@ -250,5 +264,6 @@ def _run(job: Job[Any], crew: Crew, config: RunConfig, place: Place, new: bool, 
     place.bring(job.read_by_finish(finished))
     job.finish(finished)
     place.send_finished(config.last_file)
-    place.remove_records()
+    remove_records(place.folder)
+    place.clear_records()
     return done - before

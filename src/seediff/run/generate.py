@@ -85,7 +85,7 @@ class GenerateJob(Job["SampleSpec"]):
             again = []
             for spec, image, attention in zip(todo, images, maps, strict=True):
                 with self.timer("masks"):
-                    result = make_masks(image, attention, spec.classes, self.config.mask)
+                    result = make_masks(image, attention, spec.classes, self.config.mask, trace=spec.index in self.writer.traced)
                 if self.config.reject and result.flags:
                     row = {
                         "index": spec.index,

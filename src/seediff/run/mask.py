@@ -197,7 +197,7 @@ class MaskJob(Job[PhotoSpec]):
         from ..masks.make import make_masks
 
         with self.timer("masks"):
-            small = make_masks(square, maps, list(maps.words), self.config.mask) if maps else None
+            small = make_masks(square, maps, list(maps.words), self.config.mask, trace=spec.index in self.writer.traced) if maps else None
             full = self.enlarged(small, (photo.shape[0], photo.shape[1]))
         with self.timer("writing"):
             more = {

@@ -38,20 +38,18 @@ class Place:
                 "or a store such as s3://bucket/name"
             )
 
-    def read_record(self, number: int) -> BatchRecord | None:
-        """As `batches.read_record`."""
-        return batches.read_record(self.folder, number)
+    def holds(self, name: str, size: int, crc: int | None) -> bool:
+        """Whether the output has a whole file of this name, size and CRC-32."""
+        return batches.holds(self.folder, name, size, crc)
 
-    def discard_unfinished(self) -> None:
-        """As `batches.discard_unfinished`."""
-        batches.discard_unfinished(self.folder)
+    def clear(self) -> None:
+        """Have nothing in the output of a run that is not to be continued, once it is gone from the folder."""
 
-    def make_room(self, folders: Sequence[str]) -> None:
-        """As `batches.make_room`."""
-        batches.make_room(self.folder, folders)
+    def begin(self) -> None:
+        """Have the place of the records in the output, once it is in the folder."""
 
     def make_scratch(self, folders: Sequence[str]) -> None:
-        """In a worker's process: make the folders to write to, where that is not done by `make_room`."""
+        """In a worker's process: make the folders to write to, where they are not those of the process that began the run."""
 
     def send(self, names: Collection[str]) -> None:
         """Have files, written to the folder, in the output. They may be gone from the folder then."""
@@ -66,9 +64,8 @@ class Place:
     def send_finished(self, last_file: str) -> None:
         """Have the files about the whole output, written to the folder, in the output, `last_file` after all others."""
 
-    def remove_records(self) -> None:
-        """As `batches.remove_records`."""
-        batches.remove_records(self.folder)
+    def clear_records(self) -> None:
+        """Have no records in the output, once they are gone from the folder."""
 
     def told(self, text: str) -> str:
         """A text about the folder as one about the output."""

@@ -147,24 +147,19 @@ class StoredPlace(Place):
     def seen_by_workers(self) -> None:
         self.storage.read(LOCK)
 
-    def read_record(self, number: int) -> BatchRecord | None:
-        return batches.read_record(self.folder, number, self._holds)
-
-    def _holds(self, name: str, size: int, crc: int | None) -> bool:
+    def holds(self, name: str, size: int, crc: int | None) -> bool:
         return self.there.get(name) == size  # objects are whole
 
-    def discard_unfinished(self) -> None:
-        super().discard_unfinished()
+    def clear(self) -> None:
         # The marker last: it is what says that the others are a run's.
         self.storage.delete([name for name in self.there if name.partition("/")[0] in (*DATA, BATCHES) and name != BEGUN])
         self.storage.delete([name for name in self.there if name == BEGUN])
 
-    def make_room(self, folders: Sequence[str]) -> None:
-        super().make_room(folders)
+    def begin(self) -> None:
         self.storage.write(BEGUN, b"")
 
     def make_scratch(self, folders: Sequence[str]) -> None:
-        super().make_room(folders)
+        batches.make_room(self.folder, folders)
 
     def send(self, names: Collection[str]) -> None:
         self.storage.upload(self.folder, list(names))
@@ -180,7 +175,7 @@ class StoredPlace(Place):
         return [
             number
             for number, record in enumerate(records)
-            if record and not all(self._holds(name, size, crc) for name, (size, crc) in record.files.items())
+            if record and not all(self.holds(name, size, crc) for name, (size, crc) in record.files.items())
         ]
 
     def bring(self, names: Collection[str]) -> None:
@@ -192,8 +187,7 @@ class StoredPlace(Place):
         self.storage.delete([name for name in self.there if "/" not in name and name not in (*files, last_file, LOCK)])
         self.storage.upload(self.folder, [last_file])
 
-    def remove_records(self) -> None:
-        super().remove_records()
+    def clear_records(self) -> None:
         self.storage.delete([name for name in self.storage.list() if name.startswith(BATCHES + "/")])
 
     def told(self, text: str) -> str:

@@ -70,7 +70,7 @@ def run_confidence(
         for index, scene, maps in captured(loaded, held, groups, seed=seed + 1, progress=progress, label=scene_set):
             exact = exact_masks(scene).numpy()
             for method, (mask, capture) in configs.items():
-                made = make_masks(scene.image, maps[capture.layers], scene.classes, mask)
+                made = make_masks(scene.image, maps[capture.layers], scene.classes, mask, trace=False)
                 soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
                 for i, truth in enumerate(exact):
                     sure = confidence(made.label_map, soft[i], i + 1)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from ...attention.levels import level_name
 from ...attention.maps import AttentionMaps
 from ...attention.photograph import capture_images
 from ...config.constants import CaptureConfig
 from ...masks.make import enlarge, refine
 from ...masks.methods import soft_mask
+from ...masks.trace import Step
 from ...metrics.bootstrap import mean_interval
 from ...metrics.masks import boundary_f
 from ...metrics.scores import overlap, per_class_iou
@@ -68,7 +68,7 @@ def small_masks(classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], se
         config = bare.config
         before = bare.with_config(background=False)
         if config.method == "seediff" and config.expansion == "iterative" and config.background and before in wanted:
-            last = f"expansion {level_name(config.expand_levels[-1])}"
+            last = Step("expansion", config.expand_levels[-1])
             small[before] = torch.stack([one.trace[last] for one in found])
     return small
 

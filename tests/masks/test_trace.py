@@ -1,0 +1,47 @@
+"""A step's text is what lies on disk and in reports; it can be read back."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from random_maps import random_maps
+
+from seediff.config.constants import MaskConfig
+from seediff.masks.make import make_masks
+from seediff.masks.trace import Kind, Step
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        (Step("cross_attention"), "cross_attention"),
+        (Step("seeds", 1), "seeds L"),
+        (Step("background seeds", 2), "background seeds L/2"),
+        (Step("self-attention product", 2, 3), "self-attention product 3 L/2"),
+        *[(Step(kind, 4), f"{kind} L/4") for kind in get_args(Kind)],
+    ],
+)
+def test_a_step_is_its_text_and_back(step: Step, text: str):
+    assert str(step) == text
+    assert Step.parse(text) == step
+
+
+@pytest.mark.parametrize("text", ["something", "L", "seeds L/0", "seeds  L", "3", "a\nb"])
+def test_a_step_of_another_kind_keeps_its_text(text: str):
+    assert str(Step.parse(text)) == text
+
+
+def test_a_step_has_a_name():
+    with pytest.raises(ValueError, match="no name"):
+        Step.parse("")
+
+
+def test_without_a_trace_the_masks_are_the_same():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    maps = random_maps()
+    kept, bare = (make_masks(image, maps, ["dog", "cat"], MaskConfig(), trace=trace) for trace in (True, False))
+    assert np.array_equal(kept.label_map, bare.label_map)
+    assert kept.trace.keys() == {"dog", "cat"}
+    assert not bare.trace
