@@ -30,11 +30,9 @@ from evaluate import smooth_regions
 from pycocotools import mask as pycocotools_mask
 from scipy import ndimage
 
-from seediff.dataset.formats.coco import export_coco, instances, semantic
-from seediff.dataset.formats.parquet import export_parquet
-from seediff.dataset.formats.voc import export_voc
-from seediff.dataset.formats.webdataset import export_webdataset
-from seediff.dataset.formats.yolo import export_yolo
+from seediff.dataset.formats.coco import instances, semantic
+from seediff.dataset.formats.known import FORMATS, exporter
+from seediff.dataset.formats.options import FolderOptions
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.shapes.rle import label_map_rles
 from seediff.dataset.store import Item, labels_of, open_native
@@ -143,16 +141,11 @@ def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
         _, found = open_native(Path(folder) / "native")
         wall, cpu = took(lambda: [labels_of(item, CLASSES) for item in found])
         print(f"decoding    of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time", flush=True)
-        link = {"link": True}
-        for name, export, options in (
-            ("voc", export_voc, link),
-            ("coco", export_coco, link),
-            ("yolo", export_yolo, link),
-            ("parquet", export_parquet, {}),
-            ("webdataset", export_webdataset, {}),
-        ):
-            wall, cpu = took(partial(export, classes, found, Path(folder) / name, **options))
-            _, left = took(partial(export, classes, found, Path(folder) / f"{name}-2", workers=2, **options))
+        for name, known in FORMATS.items():
+            export = exporter(name)
+            link = {"link": True} if issubclass(known.options, FolderOptions) else {}
+            wall, cpu = took(partial(export, classes, found, Path(folder) / name, known.options(**link)))
+            _, left = took(partial(export, classes, found, Path(folder) / f"{name}-2", known.options(workers=2, **link)))
             shown = f"{name:11} of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time"
             print(f"{shown}; two workers leave {1000 * left / count:.2f} ms an image", flush=True)
 

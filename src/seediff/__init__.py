@@ -10,7 +10,8 @@
         sample.label_map                                    # (H, W) uint8: 0 background, 1 dog, 2 cat, 255 ignore
         sample.metadata["prompt"], sample.metadata["flags"]
 
-Names are imported when they are first used: `import seediff` takes a moment, torch takes seconds.
+These few names are for everyday use; everything else comes from its module, such as `seediff.models.registry.load_model`
+(docs/architecture.md). Names are imported when they are first used: `import seediff` takes a moment, torch takes seconds.
 """
 
 from __future__ import annotations
@@ -22,21 +23,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AttentionMaps": "attention.maps",
-    "CaptureConfig": "config.constants",
     "GenerateConfig": "config.generate",
     "MaskConfig": "config.constants",
     "MaskPhotosConfig": "config.photographs",
-    "Sample": "dataset.native",
-    "SegmentConfig": "config.constants",
     "SegmentPhotosConfig": "config.photographs",
     "UserError": "errors",
-    "capture_attention": "attention.capture",
-    "evaluate_segments": "evaluate.segments",
     "find_photos": "files.photographs",
     "generate": "run.generate",
-    "load_model": "models.registry",
     "make_masks": "masks.make",
-    "make_segments": "segments.make",
     "mask_photos": "run.mask",
     "read_dataset": "dataset.native",
     "segment_photos": "run.segment",
@@ -44,42 +38,31 @@ _HOMES = {
 
 __all__ = [
     "AttentionMaps",
-    "CaptureConfig",
     "GenerateConfig",
     "MaskConfig",
     "MaskPhotosConfig",
-    "Sample",
-    "SegmentConfig",
     "SegmentPhotosConfig",
     "UserError",
-    "capture_attention",
-    "evaluate_segments",
     "find_photos",
     "generate",
-    "load_model",
     "make_masks",
-    "make_segments",
     "mask_photos",
     "read_dataset",
     "segment_photos",
 ]
 
 if TYPE_CHECKING:
-    from .attention.capture import capture_attention
     from .attention.maps import AttentionMaps
-    from .config.constants import CaptureConfig, MaskConfig, SegmentConfig
+    from .config.constants import MaskConfig
     from .config.generate import GenerateConfig
     from .config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-    from .dataset.native import Sample, read_dataset
+    from .dataset.native import read_dataset
     from .errors import UserError
-    from .evaluate.segments import evaluate_segments
     from .files.photographs import find_photos
     from .masks.make import make_masks
-    from .models.registry import load_model
     from .run.generate import generate
     from .run.mask import mask_photos
     from .run.segment import segment_photos
-    from .segments.make import make_segments
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from PIL import Image
 from synthetic import CLASSES, trace, write_dataset
 
 from seediff.errors import UserError
+from seediff.masks.trace import Step
 from seediff.report import load_trace, save_trace, write_preview
 from seediff.report.preview import GRID_BYTES, pick_evenly
 
@@ -66,7 +67,7 @@ def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
     assert "eq. 11" in html
     assert "after PAMR" in html
     assert re.search(r"mask\.expand_levels</th><td>4, 2, 1<", html)
-    names = ("cross-attention <", "seeds L/4", "expansion L/1", "background seeds", "before PAMR", "after PAMR", "final mask")
+    names = ("cross-attention <", "seeds L/4", "expansion L <", "background seeds", "before PAMR", "after PAMR", "final mask")
     order = [html.index(name) for name in names]
     assert order == sorted(order)
 
@@ -177,7 +178,7 @@ def test_flags_are_badges_with_their_meaning(tmp_path: Path) -> None:
 def test_unknown_steps_are_drawn_too(tmp_path: Path) -> None:
     rows = write_dataset(tmp_path, 1)
     odd = trace(0)
-    odd = type(odd)(**{**odd.__dict__, "steps": [("something new", np.full((4, 4), np.nan))], "after_pamr": None})
+    odd = type(odd)(**{**odd.__dict__, "steps": [(Step.parse("something new"), np.full((4, 4), np.nan))], "after_pamr": None})
     html = preview(tmp_path, rows, steps=[odd])
     assert "something new" in html
     assert "A map that the method made" in html

@@ -45,7 +45,7 @@ def generate_batch(
     Raises:
         UserError: unusable steps, size, class or prompt, or a result that is not a number.
     """
-    groups = tuple(groups) or (capture.layers,)
+    groups = groups or (capture.layers,)
     # 1. Check inputs
     side = check_inputs(model, specs, steps=steps, size=size)
     pipe = model.pipe

@@ -102,7 +102,7 @@ def capture_noised(
     words = [locate_words(pipe.tokenizer, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
     generators = [_generator(seed, index) for index in indices]
-    groups = tuple(groups) or (capture.layers,)
+    groups = groups or (capture.layers,)
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
     with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from ..dataset.formats.known import FormatName, exporter, importer
+from ..dataset.formats.known import FORMATS, FormatName, exporter, importer
 from ..errors import UserError
 from .options import option
 from .places import HERE
@@ -67,9 +68,10 @@ def export_(
         raise UserError("--seed: needs --split SHARE, whose samples it chooses")
     size = round(shard_size * 1e6) if shard_size is not None else None
     options = {"split": split, "seed": seed, "min_area": min_area, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
-    chosen = fitting(export, {"link": link, **options, "shard_size": size}, f"--to {to}")
+    kind = FORMATS[to].options
+    chosen = fitting([f.name for f in fields(kind)], {"link": link, **options, "shard_size": size}, f"--to {to}")
     classes, items = open_native(data)
-    done = export(classes, shown(items, quiet), out, workers=workers, **chosen)
+    done = export(classes, shown(items, quiet), out, kind(workers=workers, **chosen))
     if not quiet:
         print(f"{done.samples} samples in {out} ({done.files} files)")
         print(*(f"note: {note}\n" for note in done.notes), sep="", end="")
@@ -111,8 +113,9 @@ def import_(
     names = parse_classes(classes) if classes is not None else None
     notes: list[str] = []
     given = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds}
-    told = {"note": notes.append} if "note" in inspect.signature(read).parameters else {}
-    found, items = read(source, **fitting(read, given, f"--from {from_}"), **told)
+    known = inspect.signature(read).parameters
+    told = {"note": notes.append} if "note" in known else {}
+    found, items = read(source, **fitting(known, given, f"--from {from_}"), **told)
     count = write_native(out, found, some(shown(items, quiet), source), about={"command": "import", "format": from_}, link=bool(link))
     if not quiet:
         print(f"{count} samples of {len(found)} classes in {out}")
@@ -129,10 +132,9 @@ def some(items: Iterable[Item], source: Path) -> Iterator[Item]:
         raise UserError(f"{source}: has no sample; nothing was written")
 
 
-def fitting(function: Callable[..., Any], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
+def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
     """The options that were given. Raises UserError for one that the format does not have."""
     given = {name: value for name, value in options.items() if value is not None}
-    known = inspect.signature(function).parameters
     for name in given:
         if name not in known:
             others = ", ".join(f"--{one.replace('_', '-')}" for one in options if one in known)

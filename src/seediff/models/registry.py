@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import printable, shown
 from ..files.reading import SETTINGS
 from ..files.schema import fit
+from .refusals import TORCHVISION, blames_torchvision, hub_error, not_fetched, not_loaded
 from .variants import choose_variant, folder_files, hub_files
 from .whole import check_whole, load_text_encoder
 
@@ -108,11 +109,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     except UserError:
         raise
     except Exception as error:  # whatever reading a broken folder or a dead connection leads to
-        if _blames_torchvision(error):
-            raise UserError(_TORCHVISION) from error
-        if isinstance(source, Path):
-            raise UserError(f"model folder {source}: cannot be loaded ({printable(first_line(error))})") from error
-        raise _not_fetched(source, _hub_error(source) or error) from error
+        raise not_loaded(source, error) from error
     check_whole(pipe, folder, variant, name)
     _check_text_parts(pipe, name)
     pipe.set_progress_bar_config(disable=True)
@@ -186,57 +183,14 @@ def _fetch_index(hub_id: str) -> Path:
     try:
         path = hf_hub_download(hub_id, "model_index.json", local_files_only=True)
     except Exception:  # not in the cache
-        refusal = _hub_error(hub_id)
+        refusal = hub_error(hub_id)
         if refusal is not None:
-            raise _not_fetched(hub_id, refusal) from refusal
+            raise not_fetched(hub_id, refusal) from refusal
         try:
             path = hf_hub_download(hub_id, "model_index.json")
         except Exception as error:
-            raise _not_fetched(hub_id, error) from error
+            raise not_fetched(hub_id, error) from error
     return Path(path).parent
-
-
-def _hub_error(hub_id: str) -> Exception | None:
-    """Why the hub does not give this model, None when it would. Asks once, where a download would try for half a minute."""
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().model_info(hub_id, timeout=10)
-    except Exception as error:  # the hub client's own, the http client's, the system's
-        return error
-    return None
-
-
-def _not_fetched(hub_id: str, error: Exception) -> UserError:
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
-    if isinstance(error, GatedRepoError):
-        why = "the hub wants its licence accepted first (then `hf auth login`)"
-    elif isinstance(error, RepositoryNotFoundError):
-        why = "the hub has no such model, or it is private (`hf auth login`)"
-    elif isinstance(error, HfHubHTTPError):
-        why = f"the hub answers {error.response.status_code}"
-    elif isinstance(error, (ConnectionError, TimeoutError)) or _is_offline(error):
-        why = "the hub cannot be reached"
-    else:
-        why = first_line(error)
-    return UserError(
-        f"weights of '{hub_id}' are not all in {HF_HUB_CACHE} and cannot be fetched: {why}. "
-        f"Where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --model FOLDER"
-    )
-
-
-def _is_offline(error: BaseException) -> bool:
-    """Whether an error, or what led to it, is a failed connection in the words of the http client in use."""
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) or re.search(r"Connect|Timeout|Proxy", type(cause).__name__):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
@@ -272,12 +226,6 @@ def read_list(source: Path | str, key: str) -> tuple[str, ...] | None:
     return None if values is None else fit(values, tuple[str, ...], f"{path}, '{key}'")
 
 
-_TORCHVISION = (
-    "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; "
-    "nothing here needs it: `pip uninstall torchvision`"
-)
-
-
 def _import_pipeline() -> tuple[Any, Any]:
     """(torch, StableDiffusionPipeline), with the libraries' warnings and loading bars switched off; downloads still show theirs."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings come while modules are imported
@@ -288,8 +236,8 @@ def _import_pipeline() -> tuple[Any, Any]:
         from diffusers import StableDiffusionPipeline
         from diffusers.utils import logging as diffusers_logging
     except Exception as error:  # lazy imports wrap the cause in one of their own
-        if _blames_torchvision(error):
-            raise UserError(_TORCHVISION) from error
+        if blames_torchvision(error):
+            raise UserError(TORCHVISION) from error
         raise
     # What they say of a broken folder is in the error that they raise too.
     transformers.logging.set_verbosity(logging.CRITICAL)
@@ -312,12 +260,3 @@ def check_depth(folder: Path) -> None:
 
 
 MOST_LAYERS = 200
-
-
-def _blames_torchvision(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if "torchvision" in str(cause):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False

@@ -10,6 +10,7 @@ from items import item, names
 from scipy import ndimage
 
 from seediff.dataset.formats.coco import as_coco, export_coco, from_coco, import_coco, instances, semantic
+from seediff.dataset.formats.options import CocoOptions
 from seediff.dataset.formats.voc import import_voc
 from seediff.dataset.store import labels_of, open_native
 from seediff.errors import UserError
@@ -91,7 +92,7 @@ def test_documents_give_label_maps_back(seed):
 def test_pycocotools_reads_what_is_written(tmp_path):
     maps = [ring(), blocks(3, shape=(25, 40))]
     given = [item(f"a/{i}", m, shape=m.shape) for i, m in enumerate(maps)]
-    done = export_coco(CLASSES, given, tmp_path / "coco", min_area=2)
+    done = export_coco(CLASSES, given, tmp_path / "coco", CocoOptions(min_area=2))
     assert done.notes == ("1 pieces below 2 pixels are no objects in instances; semantic has them",)
     semantic, instances = load(tmp_path / "coco/annotations/semantic.json"), load(tmp_path / "coco/annotations/instances.json")
     assert {c["id"]: c["name"] for c in semantic.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog", 255: "ignore"}
@@ -115,7 +116,7 @@ def test_pycocotools_reads_what_is_written(tmp_path):
 def test_evaluated_against_itself_it_is_perfect(tmp_path, polygons):
     evaluation = pytest.importorskip("pycocotools.cocoeval", reason="pycocotools is not installed")
     given = [item(str(i), blocks(i, shape=(40, 60)), shape=(40, 60)) for i in range(4)]
-    export_coco(CLASSES, given, tmp_path / "coco", polygons=polygons)
+    export_coco(CLASSES, given, tmp_path / "coco", CocoOptions(polygons=polygons))
     truth = load(tmp_path / "coco/annotations/instances.json")
     with contextlib.redirect_stdout(io.StringIO()):
         guessed = truth.loadRes([{**one, "score": 1.0} for one in json.loads(json.dumps(truth.dataset["annotations"]))])
@@ -129,7 +130,7 @@ def test_evaluated_against_itself_it_is_perfect(tmp_path, polygons):
 
 def test_polygons_state_their_loss(tmp_path):
     given = [item("ring", ring(), shape=(12, 14))]
-    done = export_coco(CLASSES, given, tmp_path / "coco", polygons=True)
+    done = export_coco(CLASSES, given, tmp_path / "coco", CocoOptions(polygons=True))
     assert done.notes == ("polygons, filled by pycocotools, against the masks: IoU 1.0000 mean, 1.0000 lowest; RLE loses nothing",)
     coco = load(tmp_path / "coco/annotations/instances.json")
     shapes = {one["category_id"]: one for one in coco.dataset["annotations"]}
@@ -241,7 +242,7 @@ def test_pictures_of_another_folder(tmp_path):
 def test_real_label_maps(tmp_path):
     classes, items = import_voc(SHARED / "voc_val_dev")
     items = items[:40]
-    export_coco(classes, items, tmp_path / "coco", min_area=50)
+    export_coco(classes, items, tmp_path / "coco", CocoOptions(min_area=50))
     again = import_coco(tmp_path / "coco")
     assert again[0] == classes
     for one, two in zip(items, again[1], strict=True):

@@ -6,6 +6,7 @@ import pytest
 from blobs import some
 from items import item
 
+from seediff.dataset.formats.options import ParquetOptions
 from seediff.dataset.formats.packed import decode_label_map, unpack
 from seediff.dataset.formats.parquet import export_parquet, import_parquet
 from seediff.dataset.store import open_native
@@ -46,7 +47,7 @@ def test_round_trip(tmp_path):
 def test_load_dataset_reads_pictures(tmp_path, monkeypatch, how):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     given = some()
-    export_parquet(CLASSES, given, tmp_path / "pq", split=0.4)
+    export_parquet(CLASSES, given, tmp_path / "pq", ParquetOptions(split=0.4))
     if how == "parquet":
         found = {s: str(tmp_path / f"pq/data/{s}-*.parquet") for s in ("train", "validation")}
         loaded = datasets.load_dataset("parquet", data_files=found, cache_dir=str(tmp_path / "cache"))
@@ -68,12 +69,12 @@ def test_shards_groups_and_same_bytes(tmp_path, monkeypatch):
     given = some(7)
     size = len(given[0].image) * 2
     for name in ("one", "two"):
-        export_parquet(CLASSES, iter(given), tmp_path / name, shard_size=size, split=0)
+        export_parquet(CLASSES, iter(given), tmp_path / name, ParquetOptions(shard_size=size, split=0))
     assert len(files(tmp_path / "one")) > 3
     for name in files(tmp_path / "one"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert [i.name for i in import_parquet(tmp_path / "one")[1]] == [i.name for i in given]
-    export_parquet(CLASSES, given, tmp_path / "whole", split=0)
+    export_parquet(CLASSES, given, tmp_path / "whole", ParquetOptions(split=0))
     (only,) = (tmp_path / "whole/data").iterdir()
     assert pq.ParquetFile(only).num_row_groups == 4
     assert len(list(import_parquet(only)[1])) == 7
@@ -92,7 +93,7 @@ def test_bad_samples_leave_nothing(tmp_path):
     with pytest.raises(UserError, match="two samples are called 'a'"):
         export_parquet(("cat",), [item("a"), item("a")], tmp_path / "pq")
     with pytest.raises(UserError, match="shard_size = 0"):
-        export_parquet(("cat",), [item("a")], tmp_path / "pq", shard_size=0)
+        export_parquet(("cat",), [item("a")], tmp_path / "pq", ParquetOptions(shard_size=0))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,6 +9,7 @@ from items import item
 from PIL import Image
 
 from seediff.dataset.formats.coco import export_coco
+from seediff.dataset.formats.options import VocOptions
 from seediff.dataset.formats.voc import export_voc
 from seediff.dataset.shapes.objects import find_objects
 
@@ -44,7 +45,7 @@ def test_supervision_reads_cocos_masks(tmp_path, given):
 
 def test_supervision_reads_vocs_boxes(tmp_path, given):
     supervision = pytest.importorskip("supervision", reason="supervision is not installed")
-    export_voc(CLASSES, given.values(), tmp_path / "voc", boxes=True, objects=True)
+    export_voc(CLASSES, given.values(), tmp_path / "voc", VocOptions(boxes=True, objects=True))
     read = supervision.DetectionDataset.from_pascal_voc(str(tmp_path / "voc/JPEGImages"), str(tmp_path / "voc/Annotations"))
     assert len(read) == len(given)
     for path, _, detections in read:

@@ -7,6 +7,7 @@ from items import item, names
 from PIL import Image
 
 from seediff.dataset.formats import voc
+from seediff.dataset.formats.options import VocOptions
 from seediff.dataset.formats.voc import export_voc, import_voc
 from seediff.dataset.store import labels_of, open_native
 from seediff.errors import UserError
@@ -32,7 +33,7 @@ def test_round_trip(tmp_path):
 
 
 def test_files_are_as_vocs_readers_expect(tmp_path):
-    export_voc(("cat", "bus", "dog"), some(), tmp_path / "voc", jpeg=True, split=0.5)
+    export_voc(("cat", "bus", "dog"), some(), tmp_path / "voc", VocOptions(jpeg=True, split=0.5))
     root = tmp_path / "voc"
     lists = {name: (root / f"ImageSets/Segmentation/{name}.txt").read_text().split() for name in ("train", "val", "trainval")}
     assert lists["trainval"] == ["trip_0", "trip_1", "trip_2", "trip_3"]
@@ -60,7 +61,9 @@ def test_objects_and_boxes(tmp_path):
     labels[5, 7] = 2
     labels[4, 0:2] = 1
     labels[0, 7] = 255
-    done = export_voc(("cat", "a <b>"), [item("a", labels, shape=(6, 8))], tmp_path / "voc", objects=True, boxes=True, min_area=2)
+    done = export_voc(
+        ("cat", "a <b>"), [item("a", labels, shape=(6, 8))], tmp_path / "voc", VocOptions(objects=True, boxes=True, min_area=2)
+    )
     assert "1 pieces below 2 pixels are no objects" in done.notes[1]
     numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
     assert (numbers[4, 0:2] == 1).all()
@@ -80,7 +83,7 @@ def test_more_objects_than_a_picture_can_number(tmp_path):
     labels = np.zeros((40, 60), np.uint8)
     labels[::2, ::3] = 1
     labels[0, :2] = 1  # the largest
-    done = export_voc(("cat",), [item("a", labels, shape=(40, 60))], tmp_path / "voc", objects=True)
+    done = export_voc(("cat",), [item("a", labels, shape=(40, 60))], tmp_path / "voc", VocOptions(objects=True))
     numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
     assert sorted(set(numbers.ravel().tolist())) == list(range(256))
     assert numbers[0, 0] == 1
@@ -119,7 +122,7 @@ def test_a_real_folder(tmp_path):
     assert len(items) == 220
     assert (len(classes), classes[0], items[0].row) == (20, "aeroplane", {"split": "val"})
     items = items[:40]
-    export_voc(classes, items, tmp_path / "voc", objects=True)
+    export_voc(classes, items, tmp_path / "voc", VocOptions(objects=True))
     again = import_voc(tmp_path / "voc")
     assert again[0] == classes
     for one, two in zip(items, again[1], strict=True):

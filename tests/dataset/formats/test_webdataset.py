@@ -11,6 +11,7 @@ from PIL import Image
 
 from seediff.dataset import native
 from seediff.dataset.formats import webdataset as shards
+from seediff.dataset.formats.options import WebDatasetOptions
 from seediff.dataset.formats.webdataset import as_key, export_webdataset, import_webdataset
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
@@ -25,7 +26,7 @@ def read_mask(data):
 
 def test_round_trip(tmp_path):
     given = [*some(), item("__meta__"), item("a/b"), item("a_b"), item("x" * 120)]
-    done = export_webdataset(CLASSES, given, tmp_path / "wds", shard_samples=4)
+    done = export_webdataset(CLASSES, given, tmp_path / "wds", WebDatasetOptions(shard_samples=4))
     assert sorted(p.name for p in (tmp_path / "wds").iterdir()) == ["000000.tar", "000001.tar", "000002.tar", "classes.txt"]
     assert (done.samples, done.files, done.notes) == (9, 4, ())
     classes, items = import_webdataset(tmp_path / "wds")
@@ -42,7 +43,7 @@ def test_round_trip(tmp_path):
 def test_webdataset_reads_samples(tmp_path):
     webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
     given = {i.name: i for i in [*some(), item("__meta__")]}
-    export_webdataset(CLASSES, given.values(), tmp_path / "wds", shard_samples=4)
+    export_webdataset(CLASSES, given.values(), tmp_path / "wds", WebDatasetOptions(shard_samples=4))
     urls = [str(path) for path in sorted((tmp_path / "wds").glob("*.tar"))]
     decoders = (webdataset.handle_extension("mask.png", read_mask), "pil")
     seen = []
@@ -58,9 +59,9 @@ def test_webdataset_reads_samples(tmp_path):
 
 def test_same_bytes_whatever_the_order_and_time(tmp_path, monkeypatch):
     given = some(6)
-    export_webdataset(CLASSES, given, tmp_path / "one", shard_samples=4)
+    export_webdataset(CLASSES, given, tmp_path / "one", WebDatasetOptions(shard_samples=4))
     monkeypatch.setattr("time.time", lambda: 1.0)
-    export_webdataset(CLASSES, iter(given[::-1]), tmp_path / "two", shard_samples=4)
+    export_webdataset(CLASSES, iter(given[::-1]), tmp_path / "two", WebDatasetOptions(shard_samples=4))
     for name in ("000000.tar", "000001.tar", "classes.txt"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     with tarfile.open(tmp_path / "one/000000.tar") as tar:
@@ -73,14 +74,14 @@ def test_size_of_shards(tmp_path):
     given = some(6)
     export_webdataset(CLASSES, given, tmp_path / "all")
     whole = (tmp_path / "all/000000.tar").stat().st_size
-    export_webdataset(CLASSES, given, tmp_path / "some", shard_size=whole // 2)
+    export_webdataset(CLASSES, given, tmp_path / "some", WebDatasetOptions(shard_size=whole // 2))
     sizes = [p.stat().st_size for p in (tmp_path / "some").glob("*.tar")]
     assert len(sizes) in (2, 3)
     assert max(sizes) <= whole // 2 + 1024
-    assert export_webdataset(CLASSES, given, tmp_path / "each", shard_size=1).files == 7
+    assert export_webdataset(CLASSES, given, tmp_path / "each", WebDatasetOptions(shard_size=1)).files == 7
     assert export_webdataset(CLASSES, [], tmp_path / "none").files == 1
     with pytest.raises(UserError, match="shard_size = 0"):
-        export_webdataset(CLASSES, given, tmp_path / "no", shard_size=0)
+        export_webdataset(CLASSES, given, tmp_path / "no", WebDatasetOptions(shard_size=0))
 
 
 @pytest.mark.parametrize("name", ["a", "trip/1.a", "_x_", "é%2F", "__meta__/x"])

@@ -6,6 +6,7 @@ import pytest
 from blobs import blobs, some
 from items import item, names
 
+from seediff.dataset.formats.options import FolderOptions
 from seediff.dataset.formats.yolo import as_yolo, export_yolo, from_yolo, import_yolo
 from seediff.dataset.shapes.objects import find_objects
 from seediff.dataset.store import open_native
@@ -47,7 +48,7 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(("side", "least"), [(128, 0.97), (512, 0.99)])
 def test_the_loss_is_measured(tmp_path, side, least):
     given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
-    note = export_yolo(CLASSES, given, tmp_path / "yolo", split=0.4).notes[0]
+    note = export_yolo(CLASSES, given, tmp_path / "yolo", FolderOptions(split=0.4)).notes[0]
     mean = float(note.split("masks: ")[1].split(" ")[0])
     own = [
         iou_of_present(i.label_map(), from_yolo(as_yolo(i.label_map(), find_objects(i.label_map())), (side, side), 3, "")) for i in given
@@ -59,7 +60,7 @@ def test_the_loss_is_measured(tmp_path, side, least):
 def test_what_is_left_out_lowers_the_iou_and_is_told(tmp_path):
     labels = np.zeros((10, 10), np.uint8)
     labels[:4, :4], labels[8, 8] = 1, 1
-    notes = export_yolo(("cat",), [item("a", labels, {}, (10, 10))], tmp_path / "yolo", min_area=2).notes
+    notes = export_yolo(("cat",), [item("a", labels, {}, (10, 10))], tmp_path / "yolo", FolderOptions(min_area=2)).notes
     assert notes == (
         f"IoU of the polygons with the masks: {16 / 17:.4f} on average over 1 samples, at least {16 / 17:.4f} (a)",
         "1 pieces below 2 pixels are left out",
@@ -91,7 +92,7 @@ def test_same_bytes_twice_and_links(tmp_path):
     write_native(tmp_path / "native", CLASSES, some(), about={})
     classes, items = open_native(tmp_path / "native")
     for name in ("one", "two"):
-        export_yolo(classes, items, tmp_path / name, split=0.5, link=name == "two")
+        export_yolo(classes, items, tmp_path / name, FolderOptions(split=0.5, link=name == "two"))
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert {p.stat().st_nlink for p in (tmp_path / "two/images").rglob("*.*")} == {2}
 
@@ -115,7 +116,7 @@ def test_supervision_reads_the_same_masks(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    export_yolo(CLASSES, [item(str(i), blobs(i), {}, (64, 80)) for i in range(3)], tmp_path / "yolo", split=0.34)
+    export_yolo(CLASSES, [item(str(i), blobs(i), {}, (64, 80)) for i in range(3)], tmp_path / "yolo", FolderOptions(split=0.34))
     return tmp_path / "yolo"
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .options import CocoOptions, ExportOptions, FolderOptions, ParquetOptions, VocOptions, WebDatasetOptions
+
 FormatName = Literal["voc", "coco", "yolo", "parquet", "webdataset"]
 """What `export --to` and `import --from` take."""
 
@@ -16,12 +18,14 @@ FormatName = Literal["voc", "coco", "yolo", "parquet", "webdataset"]
 class Format:
     """How a folder or a file of a format is told from others. looked_for: in words, for whoever has none of it.
 
+    options: what `export_NAME` takes.
     is_folder: asked in the order of FORMATS, the surest first. suffixes: of single files that are a whole data set.
     takes_split: `import_NAME` reads one part alone, and knows names of parts that rows do not.
     """
 
     looked_for: str
     is_folder: Callable[[Path], bool]
+    options: type[ExportOptions]
     suffixes: tuple[str, ...] = ()
     takes_split: bool = False
 
@@ -41,11 +45,11 @@ def _is_coco(folder: Path) -> bool:
 
 
 FORMATS: dict[FormatName, Format] = {
-    "voc": Format("SegmentationClass/ (VOC)", _is_voc, takes_split=True),
-    "yolo": Format("data.yaml (YOLO)", _is_yolo, (".yaml", ".yml"), takes_split=True),
-    "parquet": Format("*.parquet", lambda folder: any(folder.rglob("*.parquet")), (".parquet",)),
-    "webdataset": Format("*.tar (WebDataset)", lambda folder: any(folder.glob("*.tar")), (".tar",)),
-    "coco": Format("annotations/*.json or *.json (COCO)", _is_coco, (".json",)),
+    "voc": Format("SegmentationClass/ (VOC)", _is_voc, VocOptions, takes_split=True),
+    "yolo": Format("data.yaml (YOLO)", _is_yolo, FolderOptions, (".yaml", ".yml"), takes_split=True),
+    "parquet": Format("*.parquet", lambda folder: any(folder.rglob("*.parquet")), ParquetOptions, (".parquet",)),
+    "webdataset": Format("*.tar (WebDataset)", lambda folder: any(folder.glob("*.tar")), WebDatasetOptions, (".tar",)),
+    "coco": Format("annotations/*.json or *.json (COCO)", _is_coco, CocoOptions, (".json",)),
 }
 assert set(FORMATS) == set(get_args(FormatName))
 

@@ -21,6 +21,7 @@ from ...files.staging import staged
 from ...workers import in_order
 from .. import native
 from ..store import CHUNK, Exported, Item, assign_splits, check_class_list, check_name, image_bytes, put
+from .options import ParquetOptions
 from .packed import checked_classes, load_extra, pack_mask, parse_row, row_text, unpack
 
 FEATURES = {
@@ -39,33 +40,27 @@ def export_parquet(
     classes: Sequence[str],
     items: Iterable[Item],
     out: Path | str,
-    *,
-    split: float | None = None,
-    seed: int = 0,
-    shard_size: int = 500_000_000,
-    workers: int = 1,
+    options: ParquetOptions | None = None,
 ) -> Exported:
-    """Write parquet files of about `shard_size` bytes. `out` appears only when everything is in it.
+    """Write parquet files of about `options.shard_size` bytes. `out` appears only when everything is in it.
 
-    split: share of samples for validation, in [0, 1], another choice for each `seed`; None: as rows say, else all train.
-    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
-    `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used, or saying what to install.
     """
     load_extra("pyarrow.parquet", "hf")
+    options = options or ParquetOptions()
     check_class_list(classes)
-    check_shard_size(shard_size)
+    check_shard_size(options.shard_size)
     items = list(items)
-    splits = assign_splits([item.name for item in items], [item.row for item in items], split, seed)
+    splits = assign_splits([item.name for item in items], [item.row for item in items], options.split, options.seed)
     schema = _schema(classes)
     files = 0
     taken: set[str] = set()
-    with staged(out) as part, in_order(partial(pack_mask, classes=len(classes)), workers, chunk=CHUNK) as masks_of:
+    with staged(out) as part, in_order(partial(pack_mask, classes=len(classes)), options.workers, chunk=CHUNK) as masks_of:
         (part / "data").mkdir()
         for own, word in SPLITS.items():
             chosen = [item for item, its in zip(items, splits, strict=True) if its == own]
             records = (_record(item, mask, taken) for item, mask in zip(chosen, masks_of(chosen), strict=True))
-            files += _write_shards(part / "data", word, records, schema, shard_size)
+            files += _write_shards(part / "data", word, records, schema, options.shard_size)
         card = _card(classes, [SPLITS[own] for own in SPLITS if own in splits])
         put(part / native.CARD, card.encode("utf-8"))
     return Exported(len(items), files + 1)

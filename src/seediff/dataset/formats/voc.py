@@ -42,6 +42,7 @@ from ..store import (
     put_image,
     worked_on,
 )
+from .options import VocOptions
 from .voc_masks import LABELMAP, read_label_list, read_mask
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
@@ -59,33 +60,20 @@ def export_voc(
     classes: Sequence[str],
     items: Iterable[Item],
     out: Path | str,
-    *,
-    link: bool = False,
-    split: float | None = None,
-    seed: int = 0,
-    objects: bool = False,
-    boxes: bool = False,
-    min_area: int = 1,
-    jpeg: bool = False,
-    workers: int = 1,
+    options: VocOptions | None = None,
 ) -> Exported:
     """Write a VOC folder. `out` appears only when everything is in it.
 
-    link: hard links to pictures instead of copies. split: share of samples for val.txt, in [0, 1], another choice for each `seed`; None:
-    as rows say, else all train.
-    objects, boxes: also write SegmentationObject and Annotations, of connected pieces of at least `min_area` pixels. jpeg: write PNG
-    pictures anew as JPEG of quality 95, since some readers open NAME.jpg only.
-    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
-    `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
+    options = options or VocOptions()
     check_class_list(classes)
     names: list[str] = []
     rows = []
     taken: set[str] = set()
     small = many = png = 0
-    convert_ = partial(convert, classes=classes, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg)
-    with staged(out) as part, worked_on(items, convert_, workers) as converted:
+    convert_ = partial(convert, classes=classes, objects=options.objects, boxes=options.boxes, min_area=options.min_area, jpeg=options.jpeg)
+    with staged(out) as part, worked_on(items, convert_, options.workers) as converted:
         for item, its in converted:
             name = flat_name(item.name)
             check_name(name, taken)
@@ -93,7 +81,7 @@ def export_voc(
             rows.append(item.row)
             if its.jpeg is None:
                 png += item.suffix != "jpg"
-                put_image(item, part / IMAGES / f"{name}.{item.suffix}", link=link)
+                put_image(item, part / IMAGES / f"{name}.{item.suffix}", link=options.link)
             else:
                 put(part / IMAGES / f"{name}.jpg", its.jpeg)
             for folder, suffix, data in ((CLASS_MAPS, "png", its.mask), (OBJECT_MAPS, "png", its.objects), (BOXES, "xml", its.boxes)):
@@ -101,7 +89,7 @@ def export_voc(
                     put(part / folder / f"{name}.{suffix}", data)
             small += its.small
             many += its.many
-        splits = assign_splits(names, rows, split, seed)
+        splits = assign_splits(names, rows, options.split, options.seed)
         lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in splits else {})}
         for list_name, kept in lists.items():
             lines = "".join(name + "\n" for name, own in zip(names, splits, strict=True) if own in kept)
@@ -111,10 +99,10 @@ def export_voc(
     if png:
         notes.append(f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
     if small:
-        notes.append(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
+        notes.append(f"{small} pieces below {options.min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
     if many:
         notes.append(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
-    return Exported(len(names), len(names) * (2 + objects + boxes) + len(lists) + 1, tuple(notes))
+    return Exported(len(names), len(names) * (2 + options.objects + options.boxes) + len(lists) + 1, tuple(notes))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from ...files.reading import LIST, PICTURE
 from ...files.staging import staged
 from .. import native
 from ..store import Exported, Item, check_class_list, check_name, image_bytes, put, worked_on
+from .options import WebDatasetOptions
 from .packed import checked_classes, pack_mask, unpack
 
 MASK, JSON = "mask.png", "json"
@@ -38,32 +39,27 @@ def export_webdataset(
     classes: Sequence[str],
     items: Iterable[Item],
     out: Path | str,
-    *,
-    shard_size: int = 500_000_000,
-    shard_samples: int = 10_000,
-    workers: int = 1,
+    options: WebDatasetOptions | None = None,
 ) -> Exported:
     """Write tar files, in the order of the samples' names; the same samples give the same bytes. `out` appears only when all is in it.
 
-    shard_size, shard_samples: a file ends before it has more bytes or samples than these; one large sample may be more by itself.
-    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
-    `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
+    options = options or WebDatasetOptions()
     check_class_list(classes)
-    if shard_size < 1 or shard_samples < 1:
-        raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
+    if options.shard_size < 1 or options.shard_samples < 1:
+        raise UserError(f"shard_size = {options.shard_size}, shard_samples = {options.shard_samples}: must be at least 1")
     items = sorted(items, key=lambda item: item.name)
     taken: set[str] = set()
     shards = in_shard = samples = 0
     shard = None
-    with staged(out) as part, worked_on(items, partial(pack_mask, classes=len(classes)), workers) as packed:
+    with staged(out) as part, worked_on(items, partial(pack_mask, classes=len(classes)), options.workers) as packed:
         put(part / native.CLASSES, native.classes_text(classes))
         try:
             for item, mask in packed:
                 check_name(item.name, taken)
                 data = as_tar(item, mask)
-                if shard is not None and (in_shard + len(data) > shard_size or samples == shard_samples):
+                if shard is not None and (in_shard + len(data) > options.shard_size or samples == options.shard_samples):
                     _close(shard)
                     shard = None
                 if shard is None:

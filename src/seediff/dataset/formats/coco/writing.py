@@ -27,6 +27,7 @@ from ...shapes.objects import Objects, find_objects
 from ...shapes.rle import fill, rles
 from ...shapes.runs import Masks, column_runs, masks_of_ids
 from ...store import SPLITS, Exported, Item, assign_splits, check_class_list, check_name, labels_of, put, put_image, worked_on
+from ..options import CocoOptions
 from .masks import polygon_runs
 
 IMAGES, ANNOTATIONS = "images", "annotations"
@@ -116,23 +117,13 @@ def export_coco(
     classes: Sequence[str],
     items: Iterable[Item],
     out: Path | str,
-    *,
-    link: bool = False,
-    split: float | None = None,
-    seed: int = 0,
-    min_area: int = 1,
-    polygons: bool = False,
-    workers: int = 1,
+    options: CocoOptions | None = None,
 ) -> Exported:
     """Write a folder of COCO's. `out` appears only when everything is in it.
 
-    link: hard links to pictures instead of copies. split: share of samples for validation, in [0, 1], another choice for each `seed`;
-    None: as rows say, else all train.
-    min_area: pieces with fewer pixels are no objects. polygons: objects as polygons instead of RLE; a note says what they lose.
-    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
-    `if __name__ == "__main__"`. The bytes are the same.
     Raises UserError naming the sample that cannot be used.
     """
+    options = options or CocoOptions()
     check_class_list(classes)
     names: list[str] = []
     rows: list[Mapping[str, Any]] = []
@@ -140,18 +131,18 @@ def export_coco(
     taken: set[str] = set()
     ious: list[float] = []
     small = 0
-    annotate_ = partial(annotate, classes=len(classes), min_area=min_area, polygons=polygons)
-    with staged(out) as part, worked_on(items, annotate_, workers) as annotated:
+    annotate_ = partial(annotate, classes=len(classes), min_area=options.min_area, polygons=options.polygons)
+    with staged(out) as part, worked_on(items, annotate_, options.workers) as annotated:
         for item, its in annotated:
             check_name(item.name, taken)
             names.append(item.name)
             rows.append(item.row)
             file_name = f"{item.name}.{item.suffix}"
-            put_image(item, part / IMAGES / file_name, link=link)
+            put_image(item, part / IMAGES / file_name, link=options.link)
             small += its.small
             ious += its.ious
             found.append(({"file_name": file_name, "width": its.width, "height": its.height}, its))
-        splits = assign_splits(names, rows, split, seed)
+        splits = assign_splits(names, rows, options.split, options.seed)
         several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
         for one in several:
             endings, kinds = f"_{one}" if one else "", (Part(), Part())
@@ -165,8 +156,8 @@ def export_coco(
                 put(part / ANNOTATIONS / f"{name}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
     notes = []
     if small:
-        notes.append(f"{small} pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
-    if polygons and ious:
+        notes.append(f"{small} pieces below {options.min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
+    if options.polygons and ious:
         notes.append(
             f"polygons, filled by pycocotools, against the masks: IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest; RLE loses nothing"
         )

@@ -24,6 +24,7 @@ from ... import native
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import fill_polygon, object_polygons
 from ...store import Exported, Item, assign_splits, check_class_list, check_name, flat_name, labels_of, put, put_image, worked_on
+from ..options import FolderOptions
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 KEPT = 1 << 28
@@ -34,35 +35,26 @@ def export_yolo(
     classes: Sequence[str],
     items: Iterable[Item],
     out: Path | str,
-    *,
-    link: bool = False,
-    split: float | None = None,
-    seed: int = 0,
-    min_area: int = 1,
-    workers: int = 1,
+    options: FolderOptions | None = None,
 ) -> Exported:
     """Write a YOLO folder. `out` appears only when everything is in it.
 
-    link: hard links to pictures instead of copies. split: share of samples for val, in [0, 1], another choice for each `seed`; None: as
-    rows say, else all train.
-    min_area: connected pieces of fewer pixels are left out. The notes say what was lost, with the IoU of every sample's polygons, filled as
-    readers fill them, with its mask.
-    workers: processes that look at the samples; for several, items must be picklable, as `open_native`'s are, and a script needs the usual
-    `if __name__ == "__main__"`. The bytes are the same.
+    The notes say what was lost, with the IoU of every sample's polygons, filled as readers fill them, with its mask.
     Raises UserError naming the sample that cannot be used.
     """
+    options = options or FolderOptions()
     check_class_list(classes)
     items = list(items)
     names = [flat_name(item.name) for item in items]
-    splits = assign_splits(names, [item.row for item in items], split, seed)
+    splits = assign_splits(names, [item.row for item in items], options.split, options.seed)
     taken: set[str] = set()
     scores: list[tuple[float, str]] = []
     ignored = pixels = small = 0
-    outline_ = partial(outline, classes=len(classes), min_area=min_area)
-    with staged(out) as part, worked_on(items, outline_, workers) as outlined:
+    outline_ = partial(outline, classes=len(classes), min_area=options.min_area)
+    with staged(out) as part, worked_on(items, outline_, options.workers) as outlined:
         for name, own, (item, its) in zip(names, splits, outlined, strict=True):
             check_name(name, taken)
-            put_image(item, part / IMAGES / own / f"{name}.{item.suffix}", link=link)
+            put_image(item, part / IMAGES / own / f"{name}.{item.suffix}", link=options.link)
             put(part / LABELS / own / f"{name}.txt", its.text.encode("ascii"))
             scores += [] if its.iou is None else [(its.iou, name)]
             ignored += its.ignored
@@ -78,7 +70,7 @@ def export_yolo(
     if ignored:
         notes.append(f"{ignored / pixels:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
     if small:
-        notes.append(f"{small} pieces below {min_area} pixels are left out")
+        notes.append(f"{small} pieces below {options.min_area} pixels are left out")
     if "val" not in splits:
         notes.append(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
     return Exported(len(items), 2 * len(items) + 1, tuple(notes))
