@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from ..errors import UserError
 from .places import HERE
+from .seeds import SEED
 
 app = App(name="evaluate", help="Measure predictions against labels.")
 
@@ -42,7 +43,7 @@ def semantic(
         Path | None, HERE, Parameter(help="Folder for the scores, each image's, and a picture of the worst images.", show_default=False)
     ] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000,
-    seed: Annotated[int, Parameter(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Of the bootstrap.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.", negative=())] = False,
 ) -> None:
     """Compare label maps with classes, or a segmenter's, with truths: mIoU, IoU of each class, pixel accuracy and boundary IoU.
@@ -142,7 +143,7 @@ def segments(
     ] = False,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000,
-    seed: Annotated[int, Parameter(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Of the bootstrap.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.", negative=())] = False,
 ) -> None:
     """Compare segments without names with labels: each segment is matched with a class, then ACC and mIoU are counted.

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from .places import HERE
+from .seeds import SEED
 
 app = App(name="mini", help="The embedded model: fetch its art, train it, render its measuring scenes, check its quality.")
 
@@ -80,7 +81,7 @@ def scenes(
     out: Annotated[Path, HERE, Parameter(help="Folder for the dataset.")],
     count: Annotated[int | None, Parameter(help="How many; by default all that the package has, or 1000 rendered ones.")] = None,
     art: Annotated[Path | None, Parameter(help="Folder that `seediff mini art` filled, for `train` and `shift-train`.")] = None,
-    seed: Annotated[int, Parameter(help="Of rendered scenes.")] = 2000,
+    seed: Annotated[int, SEED, Parameter(help="Of rendered scenes.")] = 2000,
 ) -> None:
     """Write scenes with their exact masks as a dataset: to train and to evaluate segmenters on.
 
@@ -142,7 +143,7 @@ def check(
     images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
     scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
     steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
-    seed: int = 0,
+    seed: Annotated[int, SEED] = 0,
 ) -> None:
     """Measure the model: whether what it draws is recognised and of one piece, how far it is from rendered scenes, reconstruction PSNR,
     and how well its attention finds the objects.

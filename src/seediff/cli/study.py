@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from .places import HERE
+from .seeds import SEED
 from .study_tables import register
 
 app = App(name="study", help="Measure masks on the embedded model: against exact masks, or on generated images.")
@@ -27,7 +28,7 @@ def truth(
         Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
     ] = None,
     model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
-    seed: int = 0,
+    seed: Annotated[int, SEED] = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
 ) -> None:
     """Compare every method's masks with exact ones on held-out scenes.
@@ -65,7 +66,7 @@ def generated(
     model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
     steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
     guidance_scale: float = 5.0,
-    seed: int = 0,
+    seed: Annotated[int, SEED] = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
 ) -> None:
     """Compare every method's masks of generated images with a segmenter trained on exact masks.
@@ -107,7 +108,7 @@ def segments(
     out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("segments-study"),
     json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
-    seed: Annotated[int, Parameter(help="Of K-Means.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Of K-Means.")] = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
 ) -> None:
     """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
@@ -146,7 +147,7 @@ def aggregation(
     out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("aggregation-study"),
     json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
     model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
-    seed: int = 0,
+    seed: Annotated[int, SEED] = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
 ) -> None:
     """Weigh DiffSeg's resolutions of self-attention in each of the paper's ways, and sweep its constants.
@@ -185,7 +186,7 @@ def presence(
     ] = "truth",
     tune_scenes: Annotated[int, Parameter(help="Scenes on which the best threshold is sought.")] = 200,
     model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
-    seed: Annotated[int, Parameter(help="Of the classes that scenes are asked about.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Of the classes that scenes are asked about.")] = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
 ) -> None:
     """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
@@ -220,7 +221,7 @@ def confidence(
         Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
     ] = "truth",
     model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
-    seed: Annotated[int, Parameter(help="Of the noise and the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Of the noise and the bootstrap.")] = 0,
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
 ) -> None:
     """Measure whether the confidence of `filter` ranks masks, and what dropping the least certain pictures gains.

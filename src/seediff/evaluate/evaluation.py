@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import __version__
 from ..dataset.native import encode_image
+from ..dataset.store import check_seed
 from ..errors import UserError
 from ..files.locking import open_folder
 from ..files.outputs import write_atomic
@@ -87,6 +88,7 @@ def evaluate(
     Everything that can be told from names alone is checked before the first image is read. Raises UserError.
     """
     check_protocol(protocol)
+    check_seed(seed)
     if draws < 1:
         raise UserError(f"--draws {draws}: at least 1 draw of the bootstrap is needed")
     mapped = read_class_map(class_map) if class_map else None

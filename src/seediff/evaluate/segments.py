@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..dataset.store import check_seed
 from ..errors import UserError
 from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
 from ..files.outputs import write_atomic
@@ -108,6 +109,7 @@ def evaluate_segments(
     of them are read before.
     """
     _check(protocol, missing, size, draws)
+    check_seed(seed)
     label_set = open_labels(labels, layout, num_classes=num_classes, split=split, void=void)
     if names is not None:
         label_set = select(label_set, names)
