@@ -218,12 +218,6 @@ def test_tables_are_those_of_the_pages():
     assert sorted(shown) == sorted(CSV.values())
 
 
-def test_files_that_the_readme_places_are_there():
-    (tree,) = (block.text for block in blocks("README.md") if block.text.startswith("src/seediff/"))
-    named = set(re.findall(r"[\w/]+\.py|[\w/]+/(?= )", tree)) - {"src/seediff/"}
-    assert not [name for name in named if not (ROOT / "src" / "seediff" / name).exists() and not (ROOT / name).is_dir()]
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_no_command_hides_in_a_block_of_another_kind(page):
     for block in blocks(page):
