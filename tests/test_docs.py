@@ -241,3 +241,33 @@ def test_lines_are_short_enough_for_a_diff(page):
     text = re.sub(r"^```.*?^```$", lambda block: "\n" * block[0].count("\n"), (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
     long = [number for number, line in enumerate(text.splitlines(), 1) if len(line) > WRAP and not line.startswith(("|", "!["))]
     assert not long, f"{page}: lines {long} have more than {WRAP} characters"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.count("/") < 2])
+def test_a_page_opens_with_what_it_is_for_and_a_command(page):
+    title, opening = (ROOT / page).read_text(encoding="utf-8").split("\n## ")[0].split("\n\n", 1)
+    assert title.startswith("# ")
+    assert re.match(r"[^\s#|`!-]|`", opening), f"{page}: say in a sentence below the title what the page is for"
+    assert "```sh\n" in opening, f"{page}: show a command before the second heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        if not re.match(r"\w+:", link):
+            assert target.exists(), f"{page}: {link}: no such file"
+            assert not anchor or anchor in anchors(target), f"{page}: {link}: no such heading"
+
+
+def test_every_decision_is_in_the_index_once():
+    folder = ROOT / "docs" / "decisions"
+    linked = re.findall(r"\]\((0[^)]*)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert sorted(linked) == sorted(path.name for path in folder.glob("0*.md"))
