@@ -8,6 +8,7 @@ import pytest
 from tiny_job import TinyConfig, Trouble, tiny
 
 from seediff.cli import main
+from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
@@ -48,6 +49,17 @@ def test_bad_options_are_one_line(tmp_path, capsys, options, message):
     assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), *options]) == 2
     assert capsys.readouterr().err.startswith(f"seediff: {message}")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("cuda:1", "cuda"), ("cuda", "cuda"), (None, "cuda"), ("cpu", "cpu")])
+def test_workers_are_sent_no_number_of_a_gpu(monkeypatch, asked, sent):
+    """Ray shows each worker one GPU, which is number 0 to it."""
+    monkeypatch.setattr(engine_ray, "resources", lambda: {"CPU": 4.0, "GPU": 2.0})
+    engine = Ray(workers=2)
+    resolved = engine.resolve(GenerateConfig(("dog",), device=asked, threads=1))
+    assert resolved.device == sent
+    if sent == "cuda":
+        assert engine.share(resolved) == (2, {"num_gpus": 1})
 
 
 def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):

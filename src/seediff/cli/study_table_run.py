@@ -33,7 +33,7 @@ def run(name: str, options: Options) -> None:
     settings = {key: value for key, value in given.items() if value is not None}
     kept = open_kept(options.work, options.reuse)
     if options.dry_run:
-        show_estimate(estimate(table, seeds, settings, tflops=options.tflops))
+        show_estimate(estimate(table, seeds, settings, tflops=options.tflops, device=options.device))
         return
 
     # 2. Do it

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from seediff.cli import main
 from seediff.config.train import make_config
 from seediff.errors import UserError
+from seediff.study.tables import estimate as estimates
 from seediff.study.tables.definition import packaged, read_table
 from seediff.study.tables.estimate import STABLE_DIFFUSION, estimate, network_cost, operations, set_shape
 
@@ -68,3 +70,15 @@ def test_every_drawing_and_every_setting_is_counted():
 def test_a_rate_must_be_one():
     with pytest.raises(UserError, match=r"--tflops 0: must be above 0"):
         estimate(read_table(packaged("strategy", "embedded")), (0,), {}, tflops=0)
+
+
+def test_a_dry_run_measures_the_device_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(estimates, "sustained", lambda device: asked.append(device) or 1.0)
+    for device in ("cpu", None):
+        given = ["--device", device] if device else []
+        assert main(["study", "strategy", "--dry-run", "--work", str(tmp_path), *given]) == 0
+    assert asked == ["cpu", None]
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="device 'cuda:99' is not there"):
+        estimates.sustained("cuda:99")

@@ -65,12 +65,20 @@ class Estimate:
         return operations / (self.tflops * 1e12) / 3600
 
 
-def estimate(table: Table, seeds: Sequence[int], settings: Mapping[str, Any], *, tflops: float | None = None) -> Estimate:
-    """The cost of a table if nothing of it is there yet. Raises UserError for a table that could not be run."""
+def estimate(
+    table: Table, seeds: Sequence[int], settings: Mapping[str, Any], *, tflops: float | None = None, device: str | None = None
+) -> Estimate:
+    """The cost of a table if nothing of it is there yet. device: what is measured where `tflops` does not say it; None: the best there is.
+    Raises UserError for a table that could not be run."""
     if tflops is not None and not tflops > 0:
         raise UserError(f"--tflops {tflops}: must be above 0")
     full = any(set_shape(config)["side"] >= 512 for config in table.sets.values())
-    rate, source = (tflops, "as given") if tflops else (CARD_TFLOPS, "assumed for one RTX 4090") if full else (sustained(), "measured here")
+    if tflops:
+        rate, source = tflops, "as given"
+    elif full:
+        rate, source = CARD_TFLOPS, "assumed for one RTX 4090"
+    else:
+        rate, source = sustained(device), "measured here"
     used = used_data(table.rows)
     sources = [table.data[name] for name in used]
     drawings = Counter(name for name, _ in {(source.set, set_config(source, table.sets).seed) for source in sources if source.set})
@@ -211,13 +219,13 @@ def operations(call: Any) -> float:
     return float(counter.get_total_flops())
 
 
-def sustained() -> float:
-    """TFLOP/s of a 3 × 3 convolution on this machine's best device: the median of a few."""
+def sustained(device: str | None = None) -> float:
+    """TFLOP/s of a 3 × 3 convolution on a device, by default this machine's best: the median of a few. Raises UserError without it."""
     import torch
 
-    from ...devices import default_device
+    from ...devices import check_device, default_device
 
-    device = default_device()
+    device = check_device(device or default_device())
     image, kernel = torch.randn(8, 128, 32, 32, device=device), torch.randn(128, 128, 3, 3, device=device)
     seconds = []
     for _ in range(7):
