@@ -31,8 +31,9 @@ from typing import Any
 import torch
 from sd_shapes import UNETS
 
-from seediff.attention.capture import attention_layers, capture_attention
+from seediff.attention.capture import capture_attention
 from seediff.config.constants import CaptureConfig
+from seediff.models.families.unet import attention_layers
 
 WAYS = ("plain", "capture", "means", "kept")
 TOKENS = 77

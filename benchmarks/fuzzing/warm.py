@@ -56,9 +56,9 @@ def warm_up(torch: bool = True) -> None:
 
 def _import_networks() -> None:
     """Libraries that import their parts when these are first asked for."""
-    from seediff.models.registry import _import_pipeline
+    from seediff.models.registry import _import_diffusers
 
-    torch, _ = _import_pipeline()
+    torch, _ = _import_diffusers()
     torch.set_num_threads(1)
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer, Mask2FormerForUniversalSegmentation, SegformerForSemanticSegmentation

@@ -9,11 +9,13 @@ from diffusers.models.attention_processor import AttnProcessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import seediff.attention.capture
-from seediff.attention.capture import add_probabilities, attention_layers, capture_attention
+import seediff.attention.probabilities
+from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.probabilities import add_probabilities
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
+from seediff.models.families.unet import attention_layers
 
 STEPS = 3
 CONTEXT = 7
@@ -163,7 +165,7 @@ def test_block_size_changes_nothing(sd2_model, monkeypatch):
     unet = sd2_model.pipe.unet
     whole = captured(unet, images=3)
     for size in (1, 10_000, 200_000):
-        monkeypatch.setitem(seediff.attention.capture.BLOCK_BYTES, "cpu", size)
+        monkeypatch.setitem(seediff.attention.probabilities.BLOCK_BYTES, "cpu", size)
         assert_equal_maps(captured(unet, images=3)[1], whole[1], 1e-6)
 
 

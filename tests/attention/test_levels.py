@@ -1,9 +1,9 @@
 import pytest
 
-from seediff.attention.capture import attention_layers
-from seediff.attention.levels import check_levels, levels_of, levels_read
+from seediff.attention.levels import check_levels, levels_read
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.errors import UserError
+from seediff.models.families.unet import attention_layers, levels_of
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "mini"])

@@ -68,15 +68,15 @@ def test_words_are_looked_up_at_three_levels():
 
 def test_as_few_sentences_as_hold_all_words(sd1_model, mini_model):
     names = [f"name{i}" for i in range(40)]
-    sentences = split_prompts(mini_model.pipe.tokenizer, ["dog", "cat", "bus"])
+    sentences = split_prompts(mini_model.readers, ["dog", "cat", "bus"])
     assert sentences == [("a photo of a dog, a cat and a bus", ("dog", "cat", "bus"))]
-    several = split_prompts(sd1_model.pipe.tokenizer, names)
+    several = split_prompts(sd1_model.readers, names)
     assert len(several) > 1
     assert [name for _, group in several for name in group] == names
     assert max(len(group) for _, group in several) - min(len(group) for _, group in several) <= 1
     with pytest.raises(UserError, match="cut off"):
-        split_prompts(mini_model.pipe.tokenizer, ["x" * 200])
-    assert split_prompts(mini_model.pipe.tokenizer, []) == []
+        split_prompts(mini_model.readers, ["x" * 200])
+    assert split_prompts(mini_model.readers, []) == []
 
 
 def test_words_that_the_model_cannot_know(mini_model, sd1_model):

@@ -23,7 +23,7 @@ import torch
 
 from ..attention.levels import level_name
 from ..errors import UserError
-from .capture import attention_layers
+from ..models.families.unet import attention_layers
 
 COARSEST_SIDE = 16
 """Positions a side that features must have when nobody chose their level. The published program takes the encoder's last

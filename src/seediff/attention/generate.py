@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,10 +10,11 @@ import torch
 
 from ..config.constants import CaptureConfig
 from ..errors import UserError
+from ..models.families.base import Drawing, Layers
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
-from ..prompts.tokens import locate_words, token_offsets
-from .capture import Layers, capture_attention
+from ..prompts.tokens import check_prompt, locate_columns
+from .capture import capture_attention
 from .maps import AttentionMaps
 
 
@@ -48,31 +48,28 @@ def generate_batch(
     groups = groups or (capture.layers,)
     # 1. Check inputs
     side = check_inputs(model, specs, steps=steps, size=size)
-    pipe = model.pipe
-    guidance = guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
+    pipe, family = model.pipe, model.family
+    check_guidance(model, guidance_scale, negative_prompt)
+    guidance = family.halves(pipe, guidance_scale)
     prompts = [spec.prompt for spec in specs]
-    words = [locate_words(pipe.tokenizer, spec.prompt, spec.classes) for spec in specs]
-    if guidance:
-        token_offsets(pipe.tokenizer, negative_prompt)
+    words = [locate_columns(model.readers, spec.prompt, spec.classes) for spec in specs]
 
-    # 2. Count the UNet calls that the scheduler will make
-    pipe.scheduler.set_timesteps(steps)
-    calls = len(pipe.scheduler.timesteps)
+    # 2. Count the calls of the network that the scheduler will make
+    calls = family.calls(pipe, steps)
 
     # 3. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
-    with capture_attention(pipe.unet, capture, guidance=guidance, total_steps=calls, per_layer=several) as recorder:
-        result = pipe(
-            prompts,
-            height=side,
-            width=side,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            negative_prompt=[negative_prompt] * len(specs) if guidance else None,
-            generator=[torch.Generator().manual_seed(spec.seed) for spec in specs],
-            output_type="np",
-        )
+    drawing = Drawing(
+        prompts=prompts,
+        negative_prompt=negative_prompt,
+        side=side,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
+    )
+    with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, per_layer=several) as recorder:
+        result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first: they name the layer that overflowed, an image can only be black
     maps: dict[Layers, list[AttentionMaps]] = {group: recorder.maps(words, prompts, layers=group if several else None) for group in groups}
@@ -96,11 +93,26 @@ def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size:
     return check_side(model, side, "size")
 
 
+def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) -> None:
+    """Raise UserError for guidance of a model that is made to draw without, and for a negative prompt that has no effect or is too long."""
+    pipe, family = model.pipe, model.family
+    if guidance_scale > 1 and family.unguided(model.network.config, model.name):
+        raise UserError(f"guidance_scale = {guidance_scale}: model '{model.name}' is made to draw without guidance; use --guidance-scale 0")
+    if family.reads_negative(pipe, guidance_scale):
+        try:
+            check_prompt(model.readers, negative_prompt)
+        except UserError as error:
+            raise UserError(f"negative_prompt: {error}") from error
+    elif negative_prompt and family.distilled:
+        raise UserError(f"negative_prompt {negative_prompt!r}: model '{model.name}' reads none (distilled guidance); leave it out")
+
+
 def check_side(model: Model, side: int, what: str) -> int:
-    """`side` when the model can work on images of that many pixels a side: every level of the UNet halves the latent evenly."""
-    levels = len(model.pipe.unet.config.block_out_channels)
-    multiple = math.lcm(8, model.pipe.vae_scale_factor * 2 ** (levels - 1))  # the pipeline itself insists on 8
+    """`side` when the model can work on images of that many pixels a side, by its family's rules."""
+    multiple, largest = model.family.multiple(model.pipe), model.family.largest(model.pipe)
     if side < 1 or side % multiple:
         near = max(multiple, round(side / multiple) * multiple)
         raise UserError(f"{what} = {side} must be a multiple of {multiple} for model '{model.name}', for example {near}")
+    if largest is not None and side > largest:
+        raise UserError(f"{what} = {side} must be at most {largest} for model '{model.name}', which knows no positions beyond")
     return side

@@ -1,28 +1,17 @@
-"""Which levels of attention a mask method reads and which a UNet has, before anything is drawn. Level d is the side L / d."""
+"""Which levels of attention a mask method reads and which a network has, before anything is drawn. Level d is the side L / d."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import replace
+from math import log2
+from typing import Any
 
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
-
-
-def levels_of(unet: Mapping[str, Any], layers: Literal["all", "up", "down"] = "all") -> tuple[int, ...]:
-    """Divisors of L at which a UNet of this configuration (UNet2DConditionModel's config.json) has attention, finest first.
-
-    Self- and cross-attention come in pairs, so that both have the same. "up" and "down" include the middle block.
-    """
-    down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
-    coarsest = 2 ** (len(down) - 1)
-    found = {coarsest} if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or "") else set()
-    if layers != "up":
-        found |= {2**i for i, block in enumerate(down) if "CrossAttn" in block}
-    if layers != "down":
-        found |= {coarsest // 2**i for i, block in enumerate(up) if "CrossAttn" in block}
-    return tuple(sorted(found))
+from ..models.families.base import Family
+from ..models.families.unet import SD
 
 
 def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
@@ -34,9 +23,14 @@ def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
     return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
 
 
-def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig) -> None:
-    """Raise UserError naming the option and the levels there are, when `mask.method` reads one that this UNet's capture does not give."""
-    there = levels_of(unet, capture.layers)
+def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
+    """Raise UserError naming the option and the levels there are, when `mask.method` reads one that this network's capture does not give.
+
+    unet: the network's config.json. A family whose levels are fitted (`fit_levels`) lacks none.
+    """
+    if family.fitted:
+        return
+    there = family.levels(unet, capture.layers)
     for option, levels in levels_read(mask).items():
         missing = [level for level in levels if level not in there]
         if missing:
@@ -44,6 +38,28 @@ def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConf
             of = "" if capture.layers == "all" else f" in its {capture.layers} layers"
             levels_there = ", ".join(map(str, there)) or "none"
             raise UserError(f"{option} = {value}: the model has no attention at L/{missing[0]}{of}; levels there: {levels_there}")
+
+
+def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> tuple[MaskConfig, list[str]]:
+    """The configuration with levels that the network has, and what was changed, one line each; as it is for a family that is not fitted.
+
+    unet: the network's config.json. Of levels that are equally near, the finer one. Raises UserError when the network has none.
+    """
+    if not family.fitted:
+        return mask, []
+    group = capture.layers if capture.layers in family.groups else "all"
+    there = family.levels(unet, group)
+    if not there:
+        raise UserError(f"layers = {group}: the model has no attention in them")
+    notes = [] if group == capture.layers else [f"layers = {capture.layers}: this model tells no such layers apart; all are read"]
+    fitted: dict[str, Any] = {}
+    for option, levels in levels_read(mask).items():
+        nearest = tuple(sorted({min(there, key=lambda own: (abs(log2(own / level)), own)) for level in levels}, reverse=True))
+        if nearest != levels:
+            fitted[option] = nearest if option == "expand_levels" else nearest[0]
+            wanted, found = (", ".join(level_name(level) for level in some) for some in (levels, nearest))
+            notes.append(f"{option} = {','.join(map(str, levels))} ({wanted}): the nearest that the model has is {found}")
+    return replace(mask, **fitted), notes
 
 
 def level_name(divisor: int) -> str:

@@ -1,4 +1,4 @@
-"""Attention maps of existing images: encoded, noised, and shown to the UNet with their caption."""
+"""Attention maps of existing images: encoded, noised, and shown to the network with their caption."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import torch
 
 from ..config.constants import CaptureConfig
 from ..errors import UserError
+from ..models.families.base import Condition, Layers
 from ..models.registry import Model
-from ..prompts.tokens import locate_words
-from .capture import Kind, Layers, capture_attention
+from ..prompts.tokens import locate_columns
+from .capture import capture_attention
 from .generate import check_side
 from .maps import AttentionMaps
+from .recorder import Kind
 
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Latents (B, 4, L, L) of images (S, S, 3) uint8, on the model's device: the mean, times the scaling factor.
+    """Latents (B, C, h, h) of images (S, S, 3) uint8, on the model's device: the mean, shifted and scaled as the model takes it.
 
     Raises UserError when the images differ in size, are not square RGB, or have a side that the model cannot halve evenly.
     """
@@ -35,11 +37,10 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     check_side(model, images[0].shape[0], "image side")
     vae = model.pipe.vae
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
-    encoded = vae.encode(pixels)
-    latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
+    latents = model.family.latents(model.pipe, pixels)
     if not latents.isfinite().all():
         raise UserError(f"the encoded images are not numbers: {model.dtype} overflowed; use --dtype float32 or bfloat16")
-    return latents * vae.config.scaling_factor
+    return latents
 
 
 def capture_images(
@@ -96,37 +97,36 @@ def capture_noised(
     groups: Sequence[Layers] = (),
     indices: Sequence[int],
 ) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_images` of latents (B, 4, L, L) as `encode_images` gives them: what is looked at several times is encoded once."""
-    signal_of, descending = check_schedule(model, timesteps)
-    pipe = model.pipe
-    words = [locate_words(pipe.tokenizer, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
+    """`capture_images` of latents (B, C, h, h) as `encode_images` gives them: what is looked at several times is encoded once."""
+    descending = check_schedule(model, timesteps)
+    family, pipe = model.family, model.pipe
+    words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    condition = family.encode(pipe, list(prompts), model.device)
     generators = [_generator(seed, index) for index in indices]
     groups = groups or (capture.layers,)
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
-    with capture_attention(pipe.unet, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
+    with capture_attention(model.network, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
         for timestep in descending:
             noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
-            signal = float(signal_of[timestep])
-            noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise  # DDPM eq. 4
-            pipe.unet(noisy, timestep, encoder_hidden_states=embeddings)
+            a, b = family.mix(pipe, timestep)
+            family.denoise(pipe, a * latents + b * noise, timestep, condition)
     return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
 
 
-def check_schedule(model: Model, timesteps: Sequence[int]) -> tuple[torch.Tensor, list[int]]:
-    """How much signal is left at each timestep of the model's schedule (T,), and the timesteps, the noisiest first.
+def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
+    """The timesteps, the noisiest first.
 
     Raises UserError for a scheduler without such a schedule and for timesteps that it does not have.
     """
     scheduler = model.pipe.scheduler
-    signal_of = getattr(scheduler, "alphas_cumprod", None)
-    if signal_of is None:
+    levels = model.family.noise_levels(model.pipe)
+    if levels is None:
         raise UserError(f"model '{model.name}': its scheduler ({type(scheduler).__name__}) has no noise schedule to add noise by")
     descending = sorted(timesteps, reverse=True)
-    if not descending or descending[-1] < 0 or descending[0] >= len(signal_of):
-        raise UserError(f"timesteps {list(timesteps)} must be from 0 to {len(signal_of) - 1}, at least one")
-    return signal_of, descending
+    if not descending or descending[-1] < 0 or descending[0] >= levels:
+        raise UserError(f"timesteps {list(timesteps)} must be from 0 to {levels - 1}, at least one")
+    return descending
 
 
 def capture_classes(
@@ -141,7 +141,7 @@ def capture_classes(
 ) -> list[AttentionMaps]:
     """`capture_images` with as many sentences an image as its classes need: each image's maps have the tokens of all its sentences.
 
-    latents: (B, 4, L, L) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
+    latents: (B, C, h, h) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
     same noise is used for all of them; self-attention is the mean over sentences.
     """
     found: list[list[AttentionMaps]] = [[] for _ in latents]
@@ -184,13 +184,13 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 @torch.no_grad()
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
-    """One UNet call on noise-free latents (B, 4, L, L), without guidance, for what listens to it: DiffSeg's way to look at a photograph.
+    """One call of the network on noise-free latents (B, C, h, h), without guidance, for what listens to it, as DiffSeg looks at
+    photographs.
 
     prompts: one per image; None: the empty prompt for all.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
-    embeddings, _ = model.pipe.encode_prompt(texts, model.device, 1, False)
-    model.pipe.unet(latents, timestep, encoder_hidden_states=embeddings)
+    model.family.denoise(model.pipe, latents, timestep, model.family.encode(model.pipe, texts, model.device))
 
 
 def capture_clean(
@@ -202,44 +202,45 @@ def capture_clean(
     timestep: int,
     kind: Kind,
 ) -> list[AttentionMaps]:
-    """Attention of one kind of `run_clean`: plain means over heads and layers, so that rows are probabilities and sum to 1.
+    """Attention of one kind of `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities and sum to 1:
+    in joint attention, those among the picture's columns. Rows of cross-attention sum to 1 where text is all that is attended to.
 
     classes: those to be found in each prompt; none where not given.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
-    words = [locate_words(model.pipe.tokenizer, text, some) for text, some in zip(texts, names, strict=True)]
-    with capture_attention(model.pipe.unet, CaptureConfig(normalize=False), guidance=False, kinds=(kind,)) as recorder:
+    words = [locate_columns(model.readers, text, some) for text, some in zip(texts, names, strict=True)]
+    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, kinds=(kind,), own=("self",)) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 
 
 @torch.no_grad()
 def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]) -> torch.Tensor:
-    """How far the UNet is off, at every position, when it is to denoise one image with each of several prompts: (P, K, L, L) float32.
+    """How far the network is off, at every position, when it is to denoise one image with each of several prompts: (P, K, h, h) float32.
 
-    latents: of one image (4, L, L), noised at each of K timesteps with noise that follows from the timestep alone, the same for every
+    latents: of one image (C, h, h), noised at each of K timesteps with noise that follows from the timestep alone, the same for every
     prompt and image. Squared errors, mean over channels; in whatever the model predicts, so that only ratios mean something.
     """
-    signal_of, _ = check_schedule(model, timesteps)
-    pipe = model.pipe
-    kind = pipe.scheduler.config.get("prediction_type", "epsilon")
-    embeddings, _ = pipe.encode_prompt(list(prompts), model.device, 1, False)
+    check_schedule(model, timesteps)
+    family, pipe = model.family, model.pipe
+    condition = family.encode(pipe, list(prompts), model.device)
     found = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
     for number, timestep in enumerate(timesteps):
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
-        signal = float(signal_of[timestep])
-        noisy = signal**0.5 * latents + (1 - signal) ** 0.5 * noise
-        target = {"epsilon": noise, "sample": latents, "v_prediction": signal**0.5 * noise - (1 - signal) ** 0.5 * latents}[kind].float()
+        a, b = family.mix(pipe, timestep)
+        noisy = a * latents + b * noise
+        target = family.target(pipe, timestep, latents, noise).float()
         for start in range(0, len(prompts), TOGETHER):
-            part = embeddings[start : start + TOGETHER]
-            predicted = pipe.unet(noisy.expand(len(part), *latents.shape), timestep, encoder_hidden_states=part).sample
-            found[start : start + len(part), number] = (predicted.float() - target).square().mean(1)
+            part: Condition = {name: tensor[start : start + TOGETHER] for name, tensor in condition.items()}
+            count = len(prompts[start : start + TOGETHER])
+            predicted = family.denoise(pipe, noisy.expand(count, *latents.shape), timestep, part)
+            found[start : start + count, number] = (predicted.float() - target).square().mean(1)
     return found
 
 
 TOGETHER = 8
-"""Prompts that go through the UNet together."""
+"""Prompts that go through the network together."""
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

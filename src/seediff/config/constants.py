@@ -19,9 +19,14 @@ class CaptureConfig:
     """Which denoising steps count: all, the second half, or every k-th."""
     layers: Literal["all", "up", "down"] = "all"
     """Which side of the UNet counts (mid belongs to both)."""
+    text_share: Literal["row", "text"] | None = None
+    """Of joint attention (SD 3, FLUX), how much a position attends to a word: as a share of all columns, picture and text together, or of
+    the text's alone; None: of all. Other models have no choice."""
 
     def __post_init__(self) -> None:
         _check_choice(self, "layers")
+        if self.text_share not in (None, "row", "text"):
+            raise UserError(f"text_share = {self.text_share!r} must be 'row' or 'text'")
         if self.steps not in ("all", "second-half") and not _is_whole(self.steps):
             raise UserError(f"steps = {self.steps!r} must be 'all', 'second-half' or a whole number k for every k-th")
         if isinstance(self.steps, int) and self.steps < 1:

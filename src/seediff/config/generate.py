@@ -126,7 +126,7 @@ def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any], preset: bo
     method = next((t["mask"]["method"] for t in tables if "method" in t.get("mask", {})), None)
     known = {f.name for f in fields(kind)}
     # Thresholds are no choice between the paper's constants and the model's: no paper has any.
-    constants = with_method_defaults(model_preset(model, method) if preset else dict(model_thresholds(model)), method)
+    constants = with_method_defaults({**_authors(model), **(model_preset(model, method) if preset else model_thresholds(model))}, method)
     return {name: value for name, value in constants.items() if name in known}
 
 
@@ -150,8 +150,18 @@ def merge_config(
     other_model = line.get("model", own_model) != own_model
     if not other_model and line.get("mask", {}).get("method", own_method) == own_method:
         return build(kind, line, table)
-    chosen = _chosen_by_hand(table, with_method_defaults(model_preset(own_model, own_method), own_method), other_model)
+    chosen = _chosen_by_hand(
+        table, with_method_defaults({**_authors(own_model), **model_preset(own_model, own_method)}, own_method), other_model
+    )
     return build(kind, line, chosen, more, preset_for(kind, line, table, more, preset=preset))
+
+
+def _authors(model: str) -> dict[str, Any]:
+    """`steps` and `guidance_scale` that the authors of the model's family recommend; the package's own are those of the paper's models."""
+    from ..models.about import look_up  # light: loads no model
+
+    about = look_up(model)
+    return about.defaults() if about else {}
 
 
 def _chosen_by_hand(table: Mapping[str, Any], preset_table: Mapping[str, Any], other_model: bool) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from PIL import Image
 from rich.progress import Progress
 from rich.table import Table
 
-from ..attention.capture import Layers
 from ..attention.generate import generate_batch
 from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
@@ -31,6 +30,7 @@ from ..files.outputs import make_writable, write_atomic
 from ..files.terminal import make_console
 from ..metrics.bootstrap import mean_interval
 from ..metrics.masks import auc, auc_rows, psnr
+from ..models.families.base import Layers
 from ..models.registry import Model, load_model, resolve_name
 from ..prompts.specs import SampleSpec
 from ..report.pictures import contact_sheet

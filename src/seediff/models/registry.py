@@ -15,6 +15,9 @@ from ..files.documents import read_json
 from ..files.messages import printable, shown
 from ..files.reading import SETTINGS
 from ..files.schema import fit
+from .families import FAMILIES, pipeline_family, why_not
+from .families.base import Family, Reader
+from .families.unet import SD
 from .refusals import TORCHVISION, blames_torchvision, hub_error, not_fetched, not_loaded
 from .variants import choose_variant, folder_files, hub_files
 from .whole import check_whole, load_text_encoder
@@ -33,17 +36,14 @@ EMBEDDED = Path(__file__).parent / "mini" / "weights"
 LIBRARIES = (None, "diffusers", "transformers")
 """Where the parts of a pipeline may come from, as model_index.json has it; None: the part is left out."""
 
-FAMILIES = {"StableDiffusionPipeline": "Stable Diffusion 1.x and 2.x"}
-"""Pipeline classes whose attention can be captured."""
-
 
 @dataclass(frozen=True)
 class Model:
     """A loaded text-to-image model.
 
-    pipe: diffusers' StableDiffusionPipeline, without safety checker and progress bar.
+    pipe: diffusers' pipeline, without safety checker and progress bar. family: what is known of its kind.
     device: "cuda", "mps" or "cpu", with an index where one was given. dtype: "float32", "float16" or "bfloat16".
-    latent_side: L at the model's own image size. image_side: that size, in pixels.
+    latent_side: L, positions a side of what the network works on, at the model's own image size. image_side: that size, in pixels.
     known_classes: the only classes that the model can draw; None: not known to be limited.
     known_words: the only words that it knows at all, these classes among them; None: not known to be limited.
     """
@@ -56,6 +56,22 @@ class Model:
     image_side: int
     known_classes: tuple[str, ...] | None = None
     known_words: tuple[str, ...] | None = None
+    family: Family = SD
+
+    @property
+    def network(self) -> Any:
+        """The part of the pipeline that has the attention."""
+        return self.family.net(self.pipe)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels a position of L."""
+        return self.family.pixels(self.pipe.vae_scale_factor, self.network.config)
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizers, and where their tokens are among the columns of attention to text."""
+        return self.family.readers(self.pipe)
 
     def check_known(self, classes: Sequence[str]) -> None:
         """Raise UserError, listing what the model knows, when a class is not among it."""
@@ -63,7 +79,7 @@ class Model:
 
 
 def load_model(name: str, *, device: str | None = None, dtype: str | None = None) -> Model:
-    """Load a Stable Diffusion 1.x or 2.x model in diffusers' format, safetensors only, without running anyone's code.
+    """Load a model of one of the families in diffusers' format, safetensors only, without running anyone's code.
 
     Of weights in several number formats, those that suit `dtype` are read, and fetched (`variants.py`).
 
@@ -76,7 +92,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         UserError: no such model, unreadable folder, weights that cannot be had, another family of models, an unusable
             device or dtype, or an installation in which diffusers cannot be imported.
     """
-    torch, pipeline_class = _import_pipeline()
+    torch, diffusers = _import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
     device = check_device(device or default_device())
@@ -86,56 +102,76 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
     folder = source if isinstance(source, Path) else _fetch_index(source)
     index = _read_index(folder)
-    family = index.get("_class_name")
-    if not isinstance(family, str) or family not in FAMILIES:
-        said = printable(family[:100]) if isinstance(family, str) else shown(family)
-        raise UserError(f"model '{name}' is a {said}; supported are {', '.join(FAMILIES.values())} ({', '.join(FAMILIES)})")
-    files = folder_files(folder) if isinstance(source, Path) else hub_files(source, folder, dtype)
+    pipeline = index.get("_class_name")
+    family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
+    if not isinstance(pipeline, str) or family is None:
+        said = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
+        supported = ", ".join(f"{one.title} ({', '.join(one.pipelines)})" for one in FAMILIES)
+        raise UserError(f"model '{name}' is a {said}; supported are {supported}: {why_not(said)}")
+    listed = {part for part, made_of in index.items() if isinstance(made_of, list) and made_of[0]}
+    parts = [part for part in family.weights if part not in family.optional or part in listed]
+    encoders = [part for part in parts if part.startswith("text_encoder")]
+    files = folder_files(folder, parts) if isinstance(source, Path) else hub_files(source, folder, dtype, parts)
     if isinstance(source, Path):
-        check_depth(source)
-    variant = choose_variant(files, dtype)
+        check_depth(source, parts)
+    variant = choose_variant(files, dtype, parts)
     try:
-        pipe = pipeline_class.from_pretrained(
+        pipe = getattr(diffusers, pipeline).from_pretrained(
             str(source),
-            **load_text_encoder(source, files, index, variant, getattr(torch, dtype), name),
+            **{k: v for e in encoders for k, v in load_text_encoder(source, files, index, variant, getattr(torch, dtype), name, e).items()},
             dtype=getattr(torch, dtype),
             variant=variant,
             use_safetensors=True,
-            safety_checker=None,
-            feature_extractor=None,
-            image_encoder=None,
-            requires_safety_checker=False,
+            **family.loading,
+            **{part: None for part in family.optional if part not in listed},
         )
     except UserError:
         raise
     except Exception as error:  # whatever reading a broken folder or a dead connection leads to
         raise not_loaded(source, error) from error
-    check_whole(pipe, folder, variant, name)
-    _check_text_parts(pipe, name)
+    _check_parts(pipe, name, pipeline, family)
+    check_whole(pipe, folder, variant, name, parts)
+    _check_text_parts(pipe, name, family)
     pipe.set_progress_bar_config(disable=True)
     try:
         pipe.to(device)
     except torch.OutOfMemoryError as error:
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use --dtype float16 or --device cpu") from error
-    sample = pipe.unet.config.sample_size
+    config = family.net(pipe).config
+    sample = config.get("sample_size", 1)
     if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
-        raise UserError(f"model '{name}': sample_size of its unet is {shown(sample)}, but must be a whole number")
-    latent_side = sample if isinstance(sample, int) else sample[0]
-    side = latent_side * pipe.vae_scale_factor
-    return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source))
+        raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")
+    side = family.image_side(pipe.vae_scale_factor, config)
+    latent_side = side // family.pixels(pipe.vae_scale_factor, config)
+    return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source), family)
 
 
-def _check_text_parts(pipe: Any, name: str) -> None:
-    """Raise UserError when the tokenizer gives tokens, or as many of them, as the text encoder has no rows or places for."""
-    rows = pipe.text_encoder.get_input_embeddings().num_embeddings
-    ids = pipe.tokenizer.get_vocab()
+def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
+    """Raise UserError naming a part that the pipeline's class needs and the folder does not list."""
+    tokenizers = [part.replace("text_encoder", "tokenizer") for part in family.weights if part.startswith("text_encoder")]
+    for part in (*family.weights, *tokenizers):
+        if getattr(pipe, part, None) is None and part not in family.optional:
+            raise UserError(f"model '{name}': cannot be loaded, it has no {part}, which a {pipeline} needs; get that folder again")
+
+
+def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
+    """Raise UserError when a tokenizer gives tokens, or as many of them, as its text encoder has no rows or places for."""
+    for reader in family.readers(pipe):
+        _check_text_part(reader, getattr(pipe, reader.name.replace("tokenizer", "text_encoder")), name)
+
+
+def _check_text_part(reader: Reader, encoder: Any, name: str) -> None:
+    rows = encoder.get_input_embeddings().num_embeddings
+    ids = reader.tokenizer.get_vocab()
     token = max(ids, key=ids.__getitem__, default="")
     if ids and ids[token] >= rows:
         raise UserError(
             f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder knows the numbers "
             f"0 to {rows - 1} only; they are not of one model"
         )
-    places, longest = pipe.text_encoder.config.max_position_embeddings, pipe.tokenizer.model_max_length
+    if not type(encoder).__name__.startswith("CLIP"):  # others have no table of places
+        return
+    places, longest = encoder.config.max_position_embeddings, reader.tokenizer.model_max_length
     if not isinstance(longest, int) or not 2 < longest <= places:
         raise UserError(
             f"model '{name}': model_max_length of its tokenizer is {shown(longest)}, but must be a whole number from 3 to {places}, "
@@ -226,14 +262,14 @@ def read_list(source: Path | str, key: str) -> tuple[str, ...] | None:
     return None if values is None else fit(values, tuple[str, ...], f"{path}, '{key}'")
 
 
-def _import_pipeline() -> tuple[Any, Any]:
-    """(torch, StableDiffusionPipeline), with the libraries' warnings and loading bars switched off; downloads still show theirs."""
+def _import_diffusers() -> tuple[Any, Any]:
+    """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show theirs."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings come while modules are imported
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     try:
+        import diffusers
         import torch
         import transformers
-        from diffusers import StableDiffusionPipeline
         from diffusers.utils import logging as diffusers_logging
     except Exception as error:  # lazy imports wrap the cause in one of their own
         if blames_torchvision(error):
@@ -244,15 +280,15 @@ def _import_pipeline() -> tuple[Any, Any]:
     transformers.logging.disable_progress_bar()
     diffusers_logging.set_verbosity(logging.CRITICAL)
     diffusers_logging.disable_progress_bar()
-    return torch, StableDiffusionPipeline
+    return torch, diffusers
 
 
-def check_depth(folder: Path) -> None:
+def check_depth(folder: Path, parts: Sequence[str]) -> None:
     """Raise UserError for a part with more layers than any model has: one line, for which libraries would build networks for hours."""
-    for part in ("unet", "vae", "text_encoder"):
+    for part in parts:
         path = folder / part / "config.json"
         about = read_json(path, dict[str, Any]) if path.exists() else {}
-        for key in ("layers_per_block", "transformer_layers_per_block", "num_hidden_layers", "num_layers"):
+        for key in ("layers_per_block", "transformer_layers_per_block", "num_hidden_layers", "num_layers", "num_single_layers", "n_layers"):
             value = about.get(key)
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, int) and number > MOST_LAYERS:

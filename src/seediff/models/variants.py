@@ -4,11 +4,11 @@ much to fetch, and a model that holds only these loads in any number format."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 PARTS = ("unet", "vae", "text_encoder")
-"""What has weights, of what is loaded of a pipeline."""
+"""What has weights, of what is loaded of Stable Diffusion 1 and 2."""
 
 PREFERRED: dict[str, tuple[str | None, ...]] = {
     "float32": (None, "fp16", "bf16"),
@@ -21,47 +21,49 @@ _WEIGHTS = re.compile(r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant
 """`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older naming."""
 
 
-def choose_variant(files: Iterable[str], dtype: str) -> str | None:
+def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> str | None:
     """The `variant` that a pipeline of these files, paths in its folder, is to be loaded with in the number format `dtype`.
 
     With a variant, diffusers takes the files of no variant for a part that has none of it. None also where no choice has weights for
     all parts: then loading says what is missing.
     """
-    held = _variants(files)
+    held = _variants(files, parts)
     for variant in PREFERRED[dtype]:
         if _suffices(held, variant):
             return variant
     return None
 
 
-def is_enough(files: Iterable[str], dtype: str) -> bool:
+def is_enough(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> bool:
     """Whether nothing better could be fetched: weights of all parts in the best variant, or of none, in float32 as a rule, of which any
     half precision can be made. Half precision alone is not enough for float32: what was fetched before would decide about the result."""
-    held = _variants(files)
+    held = _variants(files, parts)
     return _suffices(held, PREFERRED[dtype][0]) or _suffices(held, None)
 
 
-def folder_files(folder: Path) -> list[str]:
+def folder_files(folder: Path, parts: Sequence[str] = PARTS) -> list[str]:
     """The weight files of a local pipeline, as paths in its folder."""
-    return sorted(f"{path.parent.name}/{path.name}" for part in PARTS for path in (folder / part).glob("*.safetensors"))
+    return sorted(f"{path.parent.name}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
 
 
 def part_files(folder: Path, part: str, variant: str | None) -> list[Path]:
     """The weight files of one part that loading with this `variant` takes: those of no variant where there is none of it."""
-    held = [(found["variant"] or found["old"], folder / file) for file in folder_files(folder) if (found := _WEIGHTS.fullmatch(file))]
+    held = [
+        (found["variant"] or found["old"], folder / file) for file in folder_files(folder, (part,)) if (found := _WEIGHTS.fullmatch(file))
+    ]
     own = [(its, path) for its, path in held if path.parent.name == part]
     return [path for its, path in own if its == (variant if any(one == variant for one, _ in own) else None)]
 
 
-def hub_files(hub_id: str, snapshot: Path, dtype: str) -> list[str]:
+def hub_files(hub_id: str, snapshot: Path, dtype: str, parts: Sequence[str] = PARTS) -> list[str]:
     """The weight files of a hub id: those in the cache where they are enough, so that nothing is fetched twice, else the hub's.
 
     snapshot: the model's folder in the cache. Where the hub does not answer, those in the cache: loading says what is missing.
     """
     from huggingface_hub import HfApi
 
-    cached = folder_files(snapshot)
-    if is_enough(cached, dtype):
+    cached = folder_files(snapshot, parts)
+    if is_enough(cached, dtype, parts):
         return cached
     try:
         return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
@@ -69,9 +71,9 @@ def hub_files(hub_id: str, snapshot: Path, dtype: str) -> list[str]:
         return cached
 
 
-def _variants(files: Iterable[str]) -> dict[str, set[str | None]]:
+def _variants(files: Iterable[str], parts: Sequence[str]) -> dict[str, set[str | None]]:
     """Part → the variants that it has weights of."""
-    held: dict[str, set[str | None]] = {part: set() for part in PARTS}
+    held: dict[str, set[str | None]] = {part: set() for part in parts}
     for file in files:
         found = _WEIGHTS.fullmatch(file)
         if found and found["part"] in held:

@@ -22,29 +22,35 @@ RENAMED = (
 
 
 def load_text_encoder(
-    source: Path | str, files: Sequence[str], index: Mapping[str, Any], variant: str | None, dtype: Any, name: str
+    source: Path | str,
+    files: Sequence[str],
+    index: Mapping[str, Any],
+    variant: str | None,
+    dtype: Any,
+    name: str,
+    part: str = "text_encoder",
 ) -> dict[str, Any]:
-    """`text_encoder=`, for a pipeline of a local folder or hub id whose files and model_index.json these are; nothing where it names none.
+    """`{part}=`, for a pipeline of a local folder or hub id with these files and this model_index.json; nothing where it names none.
 
     Loaded on its own because transformers then says which tensors it drew at random: also those that are in the file under names that
     the installed version does not read, as before 5.6 those that later ones write. Raises UserError naming the first.
     """
     import transformers
 
-    library, kind = index.get("text_encoder") or (None, None)
+    library, kind = index.get(part) or (None, None)
     encoder_class = getattr(transformers, str(kind), None)
     if library != "transformers" or encoder_class is None:
         return {}  # loading the pipeline says it better
-    has_variant = any(file.startswith("text_encoder/") and f".{variant}." in file for file in files)
+    has_variant = any(file.startswith(f"{part}/") and f".{variant}." in file for file in files)
     own = variant if has_variant else None  # a part without one is taken as it is
     encoder, info = encoder_class.from_pretrained(
-        str(source), subfolder="text_encoder", variant=own, dtype=dtype, use_safetensors=True, output_loading_info=True
+        str(source), subfolder=part, variant=own, dtype=dtype, use_safetensors=True, output_loading_info=True
     )
     needed = list(encoder.state_dict())
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     if missing:
-        raise UserError(_lacks(name, "text_encoder", missing, needed))
-    return {"text_encoder": encoder}
+        raise UserError(_lacks(name, part, missing, needed))
+    return {part: encoder}
 
 
 def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) -> str:
@@ -52,12 +58,14 @@ def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) 
     return f"model '{name}': {of} are not in its weights, the first {min(missing)}; get that folder again"
 
 
-def check_whole(pipe: Any, folder: Path, variant: str | None, name: str) -> None:
+def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: Sequence[str] = PARTS) -> None:
     """Raise UserError naming the part and the first tensor that none of its weight files holds. folder: with all files of the pipeline."""
-    for part in PARTS:
+    for part in parts:
         held = {_newer(key) for file in part_files(folder, part, variant) for key in read_header(file).tensors}
-        needed = list(getattr(pipe, part).state_dict())
-        missing = [key for key in needed if _newer(key) not in held and not key.endswith("position_ids")]
+        needed = getattr(pipe, part).state_dict()
+        there = {tensor.data_ptr() for key, tensor in needed.items() if _newer(key) in held}  # a tensor of two names is held once
+        absent = [key for key, tensor in needed.items() if _newer(key) not in held and tensor.data_ptr() not in there]
+        missing = [key for key in absent if not key.endswith("position_ids")]
         if missing:
             raise UserError(_lacks(name, part, missing, needed))
 

@@ -8,13 +8,35 @@ from typing import Any
 
 from ..config.names import spoken
 from ..errors import UserError
+from ..models.families.base import Reader
+
+
+def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """`locate_words` for all of a model's tokenizers: class → ascending columns, those of every tokenizer that gives columns.
+
+    A word may be one token of one tokenizer and several of another. Raises UserError as `locate_words`, for each of them.
+    """
+    found: dict[str, set[int]] = {name: set() for name in classes}
+    for reader in readers:
+        if reader.first is None:
+            continue
+        text, start = reader.wrap(prompt) if reader.wrap else (prompt, 0)
+        shifted = [(a - start, b - start) for a, b in token_offsets(reader.tokenizer, text, limit=reader.limit)]
+        for name, columns in _located(shifted, prompt, classes).items():
+            found[name].update(reader.first + column for column in columns)
+    return {name: tuple(sorted(columns)) for name, columns in found.items()}
+
+
+def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
+    """Raise UserError, as `token_offsets`, when a tokenizer that gives columns would cut the prompt off."""
+    locate_columns(readers, prompt, ())
 
 
 def locate_words(tokenizer: Any, prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """The token columns that spell each class in the prompt.
 
     Args:
-        tokenizer: a fast CLIPTokenizer. The start token is column 0.
+        tokenizer: a fast tokenizer, such as CLIPTokenizer. The first token, of CLIP's the start token, is column 0.
         prompt: classes are searched in it as they are spoken (`pottedplant` as `potted plant`), as whole words, in any
             case; where one class contains another (`potted plant`, `plant`), the longer one claims the words.
         classes: names in any order.
@@ -24,7 +46,11 @@ def locate_words(tokenizer: Any, prompt: str, classes: Sequence[str]) -> dict[st
     Raises:
         UserError: a class is not in the prompt, or the prompt is longer than the tokenizer allows.
     """
-    offsets = token_offsets(tokenizer, prompt)
+    return _located(token_offsets(tokenizer, prompt), prompt, classes)
+
+
+def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """`locate_words` by the character spans of the tokens."""
     longest_first = sorted(classes, key=lambda name: len(spoken(name)), reverse=True)
     found: dict[str, list[int]] = {name: [] for name in classes}
     for match in _any_of(longest_first).finditer(prompt) if longest_first else ():
@@ -38,20 +64,21 @@ def locate_words(tokenizer: Any, prompt: str, classes: Sequence[str]) -> dict[st
     return {name: tuple(sorted(set(columns))) for name, columns in found.items()}
 
 
-def token_offsets(tokenizer: Any, prompt: str) -> list[tuple[int, int]]:
+def token_offsets(tokenizer: Any, prompt: str, *, limit: int | None = None) -> list[tuple[int, int]]:
     """Character span (start, end) of each token of the prompt, start and end token included (both empty spans).
 
-    Raises UserError naming the words that would be cut off when there are more tokens than the text encoder has places.
+    limit: how many tokens are read; None: as many as the tokenizer says. Raises UserError naming the words that would be cut off when
+    there are more.
     """
     if not getattr(tokenizer, "is_fast", False):
-        raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a CLIPTokenizer is needed")
+        raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a fast one is needed")
     offsets = tokenizer(prompt, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
-    limit = tokenizer.model_max_length
-    if len(offsets) > limit:
-        first_cut = offsets[limit - 1][0]  # the last place goes to the end token
+    most: int = tokenizer.model_max_length if limit is None else limit
+    if len(offsets) > most:
+        first_cut = offsets[most - 1][0]  # the last place goes to the end token
         word_start = re.search(r"\S*$", prompt[:first_cut]).start()  # type: ignore[union-attr]  # matches at least nothing
         raise UserError(
-            f"the prompt has {len(offsets)} tokens and the model reads {limit}: these words would be cut off: "
+            f"the prompt has {len(offsets)} tokens and the model reads {most}: these words would be cut off: "
             f"'{prompt[word_start:].strip()}'; shorten the prompt '{prompt[:40].strip()}…'"
         )
     return offsets

@@ -13,13 +13,12 @@ from ..attention.levels import check_levels
 from ..config.generate import GenerateConfig
 from ..dataset import native
 from ..dataset.batches import BatchRecord
-from ..errors import UserError
 from ..files.addresses import Out
 from ..models.fingerprint import model_fingerprint
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_files
+from .model_files import check_files, fitted_mask
 from .opening import open_place
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
@@ -60,11 +59,14 @@ class GenerateJob(Job["SampleSpec"]):
         self.writer = SampleWriter(config, out, traced_classes(specs))
         self.folders = self.writer.folders
         self.timer = Timer()
+        self.mask = config.mask
+        """With levels that the model has."""
 
     def load(self) -> str:
         if self.draw is not None:
             return ""
         self.draw = model_draw(self.config, [spec for batch in self.batches for spec in batch], self.device)
+        self.mask = fitted_mask(self.config)[0]
         return model_fingerprint(self.config.model)  # after loading, which may have fetched the weights
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
@@ -85,7 +87,7 @@ class GenerateJob(Job["SampleSpec"]):
             again = []
             for spec, image, attention in zip(todo, images, maps, strict=True):
                 with self.timer("masks"):
-                    result = make_masks(image, attention, spec.classes, self.config.mask, trace=spec.index in self.writer.traced)
+                    result = make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.writer.traced)
                 if self.config.reject and result.flags:
                     row = {
                         "index": spec.index,
@@ -118,21 +120,17 @@ class GenerateJob(Job["SampleSpec"]):
 
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None) -> Draw:
     """Load the configuration's model, check everything that could fail while drawing, and return what draws a batch with it."""
-    from ..attention.generate import check_inputs, generate_batch
+    from ..attention.generate import check_guidance, check_inputs, generate_batch
     from ..models.registry import load_model
-    from ..prompts.tokens import locate_words, token_offsets
+    from ..prompts.tokens import locate_columns
 
     check_files(config)
     model = load_model(config.model, device=device or config.device, dtype=config.dtype)
     check_inputs(model, specs, steps=config.steps, size=config.size)
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-        locate_words(model.pipe.tokenizer, prompt, classes)
-    if config.guidance_scale > 1:  # without guidance nobody reads it
-        try:
-            token_offsets(model.pipe.tokenizer, config.negative_prompt)
-        except UserError as error:
-            raise UserError(f"negative_prompt: {error}") from error
-    check_levels(model.pipe.unet.config, config.mask, config.capture)
+        locate_columns(model.readers, prompt, classes)
+    check_guidance(model, config.guidance_scale, config.negative_prompt)
+    check_levels(model.network.config, config.mask, config.capture, model.family)
 
     def draw(batch: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         images, maps = generate_batch(

@@ -21,7 +21,7 @@ from ..models.fingerprint import model_fingerprint
 from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_files
+from .model_files import check_files, fitted_mask
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .plan import attention_line
@@ -94,6 +94,8 @@ class MaskJob(Job[PhotoSpec]):
         self.folders = self.writer.folders
         self.timer = Timer()
         self.model: Model | None = None
+        self.method = config.mask
+        """With levels that the model has."""
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
         """A photograph with some of its classes as a sample; its prompt is what they are called with."""
@@ -109,9 +111,10 @@ class MaskJob(Job[PhotoSpec]):
         check_files(self.config)
         self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
         self.model.check_known(self.config.classes)
-        check_attention(self.config.size, self.model.pipe.vae_scale_factor)
+        check_attention(self.config.size, self.model.pixels)
         check_side(self.model, self.side(), "size")
-        check_levels(self.model.pipe.unet.config, self.config.mask, self.config.capture)
+        check_levels(self.model.network.config, self.config.mask, self.config.capture, self.model.family)
+        self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.classes for batch in self.batches for spec in batch):
             self.prompts(classes)
         return model_fingerprint(self.config.model)
@@ -126,7 +129,7 @@ class MaskJob(Job[PhotoSpec]):
         from ..segments.naming import split_prompts
 
         assert self.model is not None
-        return split_prompts(self.model.pipe.tokenizer, classes, self.config.prompts[0])
+        return split_prompts(self.model.readers, classes, self.config.prompts[0])
 
     def describe(self, batch: Sequence[PhotoSpec]) -> str:
         return batch[0].photo.name
@@ -197,7 +200,7 @@ class MaskJob(Job[PhotoSpec]):
         from ..masks.make import make_masks
 
         with self.timer("masks"):
-            small = make_masks(square, maps, list(maps.words), self.config.mask, trace=spec.index in self.writer.traced) if maps else None
+            small = make_masks(square, maps, list(maps.words), self.method, trace=spec.index in self.writer.traced) if maps else None
             full = self.enlarged(small, (photo.shape[0], photo.shape[1]))
         with self.timer("writing"):
             more = {
@@ -251,6 +254,7 @@ def describe(config: MaskPhotosConfig, found: Found, out: Path, *, classes_of: M
         f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
+        *(f"Levels: {note}" for note in fitted_mask(config)[1]),
         f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "
         "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
     ]

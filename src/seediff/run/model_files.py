@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from ..attention.levels import check_levels
+from ..attention.levels import check_levels, fit_levels
+from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig
 from ..config.methods import check_capture
-from ..errors import UserError
-from ..files.documents import read_json
-from ..files.reading import SETTINGS
+from ..models.about import look_up
 from ..models.registry import check_known_classes, read_classes, resolve_name
 
 
@@ -25,14 +21,13 @@ def check_files(config: DatasetConfig) -> None:
     if isinstance(source, str):
         return
     check_known_classes(config.model, read_classes(source), config.classes)
-    unet = read_part(source, "unet")
-    if {"down_block_types", "up_block_types"} <= set(unet):
-        check_levels(unet, config.mask, config.capture)
+    about = look_up(config.model)
+    if about and {"down_block_types", "up_block_types"} <= set(about.network):
+        check_levels(about.network, config.mask, config.capture, about.family)
 
 
-def read_part(folder: Path, part: str) -> dict[str, Any]:
-    """config.json of a part of a pipeline, such as "unet"; empty when it cannot be read."""
-    try:
-        return read_json(folder / part / "config.json", dict[str, Any], limit=SETTINGS)
-    except UserError:
-        return {}
+def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
+    """The configuration of the method with levels that the model has, and what was changed, as `levels.fit_levels` says it; as it is where
+    nothing is known of the model yet."""
+    about = look_up(config.model)
+    return fit_levels(about.network, config.mask, config.capture, about.family) if about and about.network else (config.mask, [])

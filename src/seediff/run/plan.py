@@ -9,9 +9,10 @@ from ..config.constants import CaptureConfig
 from ..config.generate import GenerateConfig
 from ..dataset.batches import look_into
 from ..files.space import free_bytes, show_bytes
+from ..models.about import look_up
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
-from .model_files import check_files, read_part
+from .model_files import check_files, fitted_mask
 
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
@@ -28,7 +29,8 @@ def describe(config: GenerateConfig, out: Path) -> str:
     specs = sample_specs(config)
     counts = Counter(name for spec in specs for name in spec.classes)
     prompts = list(dict.fromkeys(spec.prompt for spec in specs))
-    sides = model_sides(source) if isinstance(source, Path) else None
+    about = look_up(config.model)
+    sides = about.sides() if about else None
     image_side, factor = sides or (512, 8)
     side = config.size or image_side
     assumed = " (assumed)" if sides is None and config.size is None else ""
@@ -44,6 +46,7 @@ def describe(config: GenerateConfig, out: Path) -> str:
         f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
+        *(f"Levels: {note}" for note in fitted_mask(config)[1]),
         f"Files in {out}: {', '.join(files(config))}",
         f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(out))}",
     ]
@@ -73,15 +76,6 @@ def files(config: GenerateConfig) -> list[str]:
         "steps/",
         *["rejected.jsonl"] * config.reject,
     ]
-
-
-def model_sides(folder: Path) -> tuple[int, int] | None:
-    """(side of its images in pixels, pixels a position of the latent) of a local model; None when its files do not say."""
-    try:
-        factor = 2 ** (len(read_part(folder, "vae")["block_out_channels"]) - 1)
-        return int(read_part(folder, "unet")["sample_size"]) * factor, factor
-    except (KeyError, TypeError):
-        return None
 
 
 def disk_estimate(config: GenerateConfig, images: int, side: int, latent_side: int) -> int:

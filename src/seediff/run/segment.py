@@ -195,7 +195,7 @@ class SegmentJob(Job[PhotoSpec]):
         from ..segments.make import check_fits
 
         self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
-        check_attention(self.config.size, self.model.pipe.vae_scale_factor)
+        check_attention(self.config.size, self.model.pixels)
         check_fits(self.model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for batch in self.batches for spec in batch if spec.words):
             self.check_words(words)
@@ -247,7 +247,7 @@ class SegmentJob(Job[PhotoSpec]):
         if self.truth is None:
             return ReadPhoto(spec, pixels, 1)
         side = self.model.image_side if self.config.size is None else self.config.size
-        positions = (side // self.model.pipe.vae_scale_factor) ** 2
+        positions = (side // self.model.pixels) ** 2
         return ReadPhoto(spec, pixels, truth_count(self.truth, spec.label, (height, width), self.config.fit, positions))
 
     def check_words(self, words: Sequence[str]) -> None:
@@ -256,7 +256,7 @@ class SegmentJob(Job[PhotoSpec]):
 
         assert self.model is not None
         naming.check_names(self.model, words)
-        naming.split_prompts(self.model.pipe.tokenizer, words)
+        naming.split_prompts(self.model.readers, words)
 
     def names(self, one: ReadPhoto, segments: Segments) -> Sequence[tuple[str | None, float]]:
         """What each segment of a photograph is called, and its score; empty for a photograph without words."""

@@ -75,12 +75,12 @@ def tune(
     from ..segments.naming import check_names, split_prompts
 
     side = check_side(model, model.image_side if size is None else size, "size")
-    check_attention(size, model.pipe.vae_scale_factor)
+    check_attention(size, model.pixels)
     check_fits(model, segment, size)
     known = tuple(dict.fromkeys(classes.values()))
     check_names(model, known)
-    split_prompts(model.pipe.tokenizer, known)
-    positions = (side // model.pipe.vae_scale_factor) ** 2
+    split_prompts(model.readers, known)
+    positions = (side // model.pixels) ** 2
     chosen = [data.samples[i] for i in np.unique(np.linspace(0, len(data.samples) - 1, count).round().astype(int))]
     rows: list[tuple[str, int, int, bool, float]] = []
     names: list[tuple[bool, float]] = []
@@ -98,7 +98,7 @@ def tune(
         shown, unclear = shown_classes(one.truth, classes, positions)
         asked = questions(shown, [name for name in known if name not in unclear], index, seed)
         latents = encode_images(model, [one.square])
-        sentences = [split_prompts(model.pipe.tokenizer, group_names) for _, group_names in asked]
+        sentences = [split_prompts(model.readers, group_names) for _, group_names in asked]
         for (group, group_names), scores in zip(asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True):
             absent = sum(name not in shown for name in group_names)
             rows += [(group, absent, index, name in shown, scores[name]) for name in group_names]

@@ -11,7 +11,6 @@ import torch
 from ..attention.features import capture_features
 from ..attention.fit import Window, cut, paste, windows
 from ..attention.generate import check_side
-from ..attention.levels import levels_of
 from ..attention.maps import AttentionMaps
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..config.constants import SegmentConfig
@@ -110,10 +109,13 @@ def _scores(label_map: np.ndarray, photo_windows: Sequence[Window], found: Seque
 def check_fits(model: Model, config: SegmentConfig, size: int | None) -> None:
     """Raise UserError where dividing photographs could not succeed with this model at this size; needs no computation."""
     side = check_side(model, model.image_side if size is None else size, "size")
-    latent_side = side // model.pipe.vae_scale_factor
+    latent_side = side // model.pixels
     if config.method == "diffcut":
+        if model.family.network != "unet":
+            raise UserError(f"method diffcut cuts features of a UNet's encoder, and model '{model.name}' has none: use diffseg or kmeans")
         return
-    level_weights([latent_side // level for level in levels_of(model.pipe.unet.config)], latent_side, config.weights)
+    levels = model.family.levels(model.network.config)
+    level_weights([latent_side // level for level in levels], latent_side, config.weights)
     if config.method == "diffseg":
         anchor_positions(latent_side, config.num_points)
     elif isinstance(config.k, int) and config.k > latent_side**2:
@@ -126,7 +128,7 @@ def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> 
     latents = encode_images(model, squares)
     timestep = timestep_of(config)
     if config.method == "diffcut":
-        with capture_features(model.pipe.unet) as recorder:
+        with capture_features(model.network) as recorder:
             run_clean(model, latents, timestep=timestep)
         return list(recorder.features())
     return capture_clean(model, latents, timestep=timestep, kind="self")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.normalize import resize
+from ..models.families.base import Reader
 from ..models.registry import check_known_classes
-from ..prompts.tokens import locate_words
+from ..prompts.tokens import locate_columns
 
 if TYPE_CHECKING:
     from ..config.photographs import Fit
@@ -45,8 +46,8 @@ class SegmentName(NamedTuple):
     score: float
 
 
-def split_prompts(tokenizer: Any, names: Sequence[str], template: str = DEFAULT_PROMPTS[0]) -> list[tuple[str, tuple[str, ...]]]:
-    """Sentences that name all of `names`, as few as the text encoder has room for and evenly filled, and the names in each.
+def split_prompts(readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]) -> list[tuple[str, tuple[str, ...]]]:
+    """Sentences that name all of `names`, as few as the text encoders have room for and evenly filled, and the names in each.
 
     Raises UserError when one name alone is too long for a sentence, or the template names them in no place.
     """
@@ -56,7 +57,7 @@ def split_prompts(tokenizer: Any, names: Sequence[str], template: str = DEFAULT_
         sentences = [(template.replace("{class}", join_classes(group)), group) for group in groups]
         try:
             for sentence, group in sentences:
-                locate_words(tokenizer, sentence, group)
+                locate_columns(readers, sentence, group)
         except UserError:
             if count == len(names):
                 raise
@@ -140,7 +141,7 @@ def name_photos(
             continue
         (window,) = windows(photo.shape[0], photo.shape[1], "resize" if fit == "tile" else fit)
         latents = encode_images(model, [cut(photo, window, side)])
-        sentences = split_prompts(model.pipe.tokenizer, photo_words)
+        sentences = split_prompts(model.readers, photo_words)
         maps = join_maps(
             [
                 capture_clean(model, latents, [text], [sentence_words], timestep=timestep, kind="cross")[0]

@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...attention.capture import Layers
 from ...config.constants import MaskConfig
 from ...errors import UserError
 from ...files.schema import checked, fit
+from ...models.families.base import Layers
 
 LAYERS: tuple[Layers, ...] = ("all", "up")
 METHOD_NAMES = ("ca", "ca_sa", "caa", "cre", "ire", "seediff")

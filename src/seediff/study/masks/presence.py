@@ -90,7 +90,7 @@ def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress,
         asked = [
             (index, scene, group, classes) for index, scene in batch for group, classes in questions(scene.classes, CLASSES, index, seed)
         ]
-        sentences = [split_prompts(model.pipe.tokenizer, classes) for *_, classes in asked]
+        sentences = [split_prompts(model.readers, classes) for *_, classes in asked]
         latents = encode_images(model, [scene.image for _, scene in batch])
         found = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
         for (index, scene, group, classes), scores in zip(asked, found, strict=True):

@@ -33,7 +33,7 @@ from ...run.opening import open_place
 from ...workers import Progress
 
 if TYPE_CHECKING:
-    from ...attention.capture import Layers
+    from ...models.families.base import Layers
     from ...models.registry import Model
     from ...prompts.specs import SampleSpec
     from ..masks.contest import Setting
@@ -141,13 +141,13 @@ class SetJob(Job["SampleSpec"]):
     def load(self) -> str:
         from ...attention.generate import check_inputs
         from ...models.registry import load_model
-        from ...prompts.tokens import locate_words
+        from ...prompts.tokens import locate_columns
 
         self.model = load_model(self.config.model, device=self.config.device, dtype=self.config.dtype)
         specs = [spec for batch in self.batches for spec in batch]
         check_inputs(self.model, specs, steps=self.config.steps, size=self.config.size)
         for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-            locate_words(self.model.pipe.tokenizer, prompt, classes)
+            locate_columns(self.model.readers, prompt, classes)
         return model_fingerprint(self.config.model)
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:

@@ -156,7 +156,7 @@ def counted_shape(folder: Path) -> dict[str, Any]:
     """`STABLE_DIFFUSION`'s entries for a local pipeline folder. Raises UserError for configurations that describe none."""
     from ...models.registry import check_depth
 
-    check_depth(folder)
+    check_depth(folder, ("unet", "vae"))
     try:
         return _counted(folder)
     except UserError:

@@ -1,0 +1,75 @@
+"""Hooks of a layer in which picture and text attend to each other in one softmax (`models/families/base.Joint`).
+
+Queries and keys are taken as they enter the product: after their norms, which are modules whose outputs are read, and after the rotation,
+which is done again on what was read, by the model's own function and from what the layer was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..models.families.base import Joint
+from .recorder import AttentionRecorder
+
+
+class JointLayer:
+    """Queries and keys are kept from the modules that make them until the attention module is done."""
+
+    def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder) -> None:
+        self.name = name
+        self.layer = layer
+        self.recorder = recorder
+        self.kept: dict[tuple[str, int], torch.Tensor] = {}
+
+    def hook(self, attention: Any) -> list[Any]:
+        """Register the hooks; their handles."""
+        handles = [
+            attention.get_submodule(path).register_forward_hook(partial(self.keep, (kind, number)))
+            for kind, paths in (("query", self.layer.queries), ("key", self.layer.keys))
+            for number, path in enumerate(paths)
+        ]
+        return [*handles, attention.register_forward_hook(self.record, with_kwargs=True)]
+
+    def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
+        if self.wanted:
+            self.kept[which] = self.recorder.conditional(output.detach())
+
+    @property
+    def wanted(self) -> bool:
+        recorder = self.recorder
+        return recorder.recording and recorder.latent_side is not None and recorder.wants(recorder.latent_side)
+
+    def record(self, _attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
+        """Forward hook of the attention module."""
+        if not self.wanted:
+            return
+        kept, self.kept = self.kept, {}
+        layer, side = self.layer, self.recorder.latent_side
+        assert side is not None
+        if len(kept) != len(layer.queries) + len(layer.keys):
+            raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
+        with torch.no_grad():
+            rotary = kwargs.get(layer.rotary)
+            query, key = (
+                self._turned(torch.cat([self._heads_last(kept[kind, number]) for number in range(len(paths))], 1), rotary)
+                for kind, paths in (("query", layer.queries), ("key", layer.keys))
+            )  # (B, S, H, D)
+            picture, text = layer.parts(key.shape[1], side * side)
+            mask = kwargs.get(layer.mask)
+            visible = None if mask is None else self.recorder.conditional(mask.reshape(len(mask), -1)).bool()
+            query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
+            self.recorder.add_joint(self.name, query, key, (picture, text), visible)
+
+    def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
+        """(B, S, H, D)."""
+        if output.ndim == 3:
+            return output.unflatten(2, (self.layer.heads, -1))
+        return output.transpose(1, 2) if self.layer.heads_dim == 1 else output
+
+    def _turned(self, states: torch.Tensor, rotary: Any) -> torch.Tensor:
+        return states if self.layer.rotate is None or rotary is None else self.layer.rotate(states, rotary)

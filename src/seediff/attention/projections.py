@@ -1,0 +1,59 @@
+"""Hooks of an attention layer whose queries leave `to_q` and whose keys leave `to_k`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from .recorder import AttentionRecorder, Kind
+
+
+class ProjectedLayer:
+    """The hooks of one attention module: queries and keys are kept from `to_q` and `to_k` until the module is done."""
+
+    def __init__(self, name: str, kind: Kind, recorder: AttentionRecorder) -> None:
+        self.name = name
+        self.kind: Kind = kind
+        self.recorder = recorder
+        self.query: torch.Tensor | None = None
+        self.key: torch.Tensor | None = None
+
+    def hook(self, attention: Any) -> list[Any]:
+        """Register the hooks; their handles."""
+        return [
+            attention.to_q.register_forward_hook(self.keep_query),
+            attention.to_k.register_forward_hook(self.keep_key),
+            attention.register_forward_hook(self.record, with_kwargs=True),
+        ]
+
+    def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
+        if self.recorder.recording and self.recorder.wants(math.isqrt(output.shape[1])):
+            self.query = self.recorder.conditional(output.detach())
+
+    def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
+        if self.query is not None:
+            self.key = self.recorder.conditional(output.detach())
+
+    def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
+        """Forward hook of the attention module."""
+        if self.recorder.recording and self.query is None and self.recorder.wants(math.isqrt(output.shape[1])):
+            raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
+        if self.query is None or self.key is None:
+            return
+        query, key = self.query, self.key
+        self.query = self.key = None
+        mask = kwargs.get("attention_mask", args[2] if len(args) > 2 else None)
+        bias = None
+        if mask is not None:
+            batch = output.shape[0]
+            bias = attention.prepare_attention_mask(mask, key.shape[1], batch)
+            bias = self.recorder.conditional(bias.view(batch, attention.heads, -1, bias.shape[-1]))
+        heads = attention.heads
+        with torch.no_grad():
+            query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
+            upcast = attention.upcast_attention or attention.upcast_softmax
+            self.recorder.add(self.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias, upcast=upcast)

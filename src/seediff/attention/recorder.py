@@ -1,0 +1,221 @@
+"""Running maps of attention: what hooks add to while a network runs, and what becomes `AttentionMaps` afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from ..config.constants import CaptureConfig
+from ..errors import UserError
+from ..models.families.base import Family, Layers
+from .maps import AttentionMaps
+from .probabilities import add_joint_probabilities, add_probabilities
+
+Kind = Literal["self", "cross"]
+KINDS: tuple[Kind, Kind] = ("self", "cross")
+
+
+class AttentionRecorder:
+    """Running sums of attention, one (B, N, T) float32 buffer per resolution (or layer) and kind."""
+
+    def __init__(
+        self,
+        config: CaptureConfig,
+        *,
+        family: Family,
+        guidance: bool,
+        total_steps: int | None,
+        levels: Collection[int] | None,
+        per_layer: bool,
+        kinds: Collection[Kind] = KINDS,
+        own: Collection[Kind] = (),
+    ) -> None:
+        if config.steps == "second-half" and total_steps is None:
+            raise ValueError("steps='second-half' needs total_steps")
+        self.config = config
+        self.family = family
+        self.kinds = kinds
+        self.own = own
+        self.guidance = guidance
+        self.total_steps = total_steps
+        self.levels = levels
+        self.per_layer = per_layer
+        self.step = -1
+        self.recording = False
+        self.latent_side: int | None = None
+        self.images: int | None = None
+        self._sums: dict[tuple[Kind, int, str], torch.Tensor] = {}
+        self._counts: dict[tuple[Kind, int, str], int] = {}
+        self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far: NaN as soon as one was
+        self._finished = False
+
+    def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Forward pre-hook of the network: decides whether this call is recorded."""
+        if self._finished:
+            raise RuntimeError("the maps of this capture were already taken: start a new one")
+        batch, height, width = self.family.lattice(network, args, kwargs)
+        images = batch // 2 if self.guidance else batch
+        if height != width:
+            raise UserError(f"attention of square images only: latents are {height} × {width}")
+        if self.guidance and batch % 2:
+            raise ValueError(f"guidance=True needs [unconditional; conditional] halves, but the batch is {batch}")
+        if self.latent_side not in (None, height) or self.images not in (None, images):
+            raise ValueError(f"one capture is of one batch: {self.images} images of {self.latent_side}², then {images} of {height}²")
+        self.latent_side, self.images = height, images
+        self.step += 1
+        match self.config.steps:
+            case "all":
+                self.recording = True
+            case "second-half":
+                assert self.total_steps is not None
+                self.recording = self.step >= self.total_steps // 2
+            case every:
+                self.recording = self.step % every == 0
+
+    def wants(self, side: int) -> bool:
+        """Whether maps of this side are to be recorded."""
+        assert self.latent_side is not None
+        return self.levels is None or any(side * level == self.latent_side for level in self.levels)
+
+    def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The text-conditional part of a batch (first dimension)."""
+        return tensor[tensor.shape[0] // 2 :] if self.guidance else tensor
+
+    def add(
+        self,
+        kind: Kind,
+        side: int,
+        name: str,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scale: float,
+        bias: torch.Tensor | None,
+        *,
+        upcast: bool,
+    ) -> None:
+        """Add the head-mean probabilities of one layer and step; (B, H, N, D), (B, H, T, D) and a bias (B, H, 1 or N, T)."""
+        total = self._total(kind, side, name, query, key.shape[2])
+        peak = add_probabilities(total, query, key, scale, bias, normalize=self.config.normalize, per_column=kind == "cross", upcast=upcast)
+        self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
+
+    def add_joint(
+        self, name: str, query: torch.Tensor, key: torch.Tensor, parts: tuple[slice, slice], visible: torch.Tensor | None
+    ) -> None:
+        """Add one layer and step of joint attention: queries of the picture (B, H, N, D), keys of everything (B, H, S, D).
+
+        parts: the picture's and the text's columns; without text, the layer is one of self-attention. visible: (B, S) bool, False where
+        columns are padding; None: none is.
+        """
+        side = self.latent_side
+        assert side is not None
+        totals: list[tuple[torch.Tensor, slice, bool, bool]] = []
+        for kind, columns in zip(KINDS, parts, strict=True):
+            width = len(range(*columns.indices(key.shape[2])))
+            if kind in self.kinds and width:
+                totals.append((self._total(kind, side, name, query, width), columns, kind == "cross", kind in self.own))
+        if not totals:
+            return
+        peak = add_joint_probabilities(totals, query, key, query.shape[3] ** -0.5, visible, normalize=self.config.normalize)
+        self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
+
+    def _total(self, kind: Kind, side: int, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
+        """The running map to add one layer and step to, which is counted."""
+        where = (kind, side, name if self.per_layer else "")
+        self._counts[where] = self._counts.get(where, 0) + 1
+        if where not in self._sums:
+            with _ordinary_tensors():
+                self._sums[where] = query.new_zeros(query.shape[0], query.shape[2], columns, dtype=torch.float32)
+        return self._sums[where]
+
+    def maps(
+        self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], *, layers: Layers | None = None
+    ) -> list[AttentionMaps]:
+        """The means over layers and steps (eq. 5), one AttentionMaps an image of the batch, on the network's device.
+
+        words, prompts: of each image, as AttentionMaps holds them. layers: the mean of only these of the layers captured, which
+            needs `per_layer=True`.
+        Raises UserError when nothing was recorded or attention was not finite.
+        """
+        if layers is not None and not self.per_layer:
+            raise ValueError("a part of the layers needs capture_attention(..., per_layer=True)")
+        with _ordinary_tensors():
+            return self._maps(words, prompts, layers)
+
+    def _maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], layers: Layers | None) -> list[AttentionMaps]:
+        self._finish()
+        if len(words) != self.images or len(prompts) != self.images:
+            raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
+        means = {
+            kind: {
+                side: next(iter(maps.values())) if len(maps) == 1 else torch.stack(list(maps.values())).mean(0)
+                for side, maps in sides.items()
+            }
+            for kind, sides in (("self", self._by_side("self", layers)), ("cross", self._by_side("cross", layers)))
+        }
+        assert self.latent_side is not None
+        return [
+            AttentionMaps(
+                {side: tensor[image] for side, tensor in means["self"].items()},
+                {side: tensor[image] for side, tensor in means["cross"].items()},
+                self.latent_side,
+                dict(words[image]),
+                prompts[image],
+                self.config.normalize,
+            )
+            for image in range(len(prompts))
+        ]
+
+    def layer_maps(self, kind: Kind, image: int) -> dict[int, dict[str, torch.Tensor]]:
+        """side → layer name → (N, T), the mean over steps of one image. Needs `per_layer=True`."""
+        if not self.per_layer:
+            raise ValueError("layer_maps needs capture_attention(..., per_layer=True)")
+        with _ordinary_tensors():
+            self._finish()
+            return self._layer_maps(kind, image)
+
+    def _layer_maps(self, kind: Kind, image: int) -> dict[int, dict[str, torch.Tensor]]:
+        return {side: {name: tensor[image] for name, tensor in maps.items()} for side, maps in self._by_side(kind).items()}
+
+    def layer_counts(self, kind: Kind) -> dict[int, int]:
+        """side → how many maps (layers × steps) its mean is of, largest side first."""
+        counts: dict[int, int] = {}
+        for (of, side, _), count in self._counts.items():
+            if of == kind:
+                counts[side] = counts.get(side, 0) + count
+        return dict(sorted(counts.items(), reverse=True))
+
+    def _by_side(self, kind: Kind, layers: Layers | None = None) -> dict[int, dict[str, torch.Tensor]]:
+        sides: dict[int, dict[str, torch.Tensor]] = {}
+        for (of, side, name), tensor in self._sums.items():
+            if of == kind and (layers is None or self.family.within(name, layers)):
+                sides.setdefault(side, {})[name] = tensor
+        return dict(sorted(sides.items(), reverse=True))
+
+    def _finish(self) -> None:
+        """Turn sums into means, in place, once; complain about what is not finite."""
+        if self._finished:
+            return
+        if not self._sums:
+            raise UserError("no attention was captured: the network did not run, or no layer matches the chosen levels and steps")
+        names = list(self._peaks)
+        finite = torch.stack([self._peaks[name] for name in names]).isfinite().tolist()
+        if not all(finite):
+            bad = [name for name, fine in zip(names, finite, strict=True) if not fine]
+            raise UserError(
+                f"attention of {bad[0]}" + (f" and {len(bad) - 1} more layers" if len(bad) > 1 else "") + " is not a number: "
+                "half precision overflowed; use --dtype float32 or bfloat16"
+            )
+        for where, tensor in self._sums.items():
+            tensor.div_(self._counts[where])
+        self._finished = True
+
+
+@contextmanager
+def _ordinary_tensors() -> Iterator[None]:
+    """What is made here is no inference tensor, also under `torch.inference_mode()`: these cannot be changed in place outside it, and
+    maps are finished, and used, wherever the caller likes."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield

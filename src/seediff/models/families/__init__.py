@@ -1,0 +1,47 @@
+"""The families of models whose attention can be captured, and why others cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import UserError
+from .base import Family
+from .flux import FLUX
+from .pixart import PIXART
+from .sd3 import SD3
+from .unet import SD
+from .xl import SDXL
+
+FAMILIES: tuple[Family, ...] = (SD, SDXL, SD3, FLUX, PIXART)
+
+REFUSED = {
+    "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
+    "IFPipeline": "it draws pixels in three models, whose attention has added keys; a family file for it would be needed",
+    "SanaPipeline": "its self-attention is linear and has no map; methods that read cross-attention alone would be needed",
+    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped; a reader for it would be needed",
+    "HunyuanDiTPipeline": "its attention is normalised and turned inside another processor; a family file for it would be needed",
+    "Flux2Pipeline": "queries, keys and the feed-forward layer are one fused product; a hook into that processor would be needed",
+    "QwenImagePipeline": "its text encoder is a language model whose template is not mapped; a family file for it would be needed",
+    "ChromaPipeline": "it masks the text's padding in another way than FLUX.1; a family file for it would be needed",
+}
+"""Pipeline class → why it is not supported, and what would be needed."""
+
+
+def pipeline_family(pipeline: str) -> Family | None:
+    """The family of a pipeline class by its name; None: there is none."""
+    return next((family for family in FAMILIES if pipeline in family.pipelines), None)
+
+
+def why_not(pipeline: str) -> str:
+    """The end of a sentence on a pipeline class that is not supported."""
+    return REFUSED.get(pipeline, "no file in models/families says where its attention, its words and its noise levels are")
+
+
+def network_family(network: Any) -> Family:
+    """The family of a loaded network, by its class. Raises UserError where there is none."""
+    names = [kind.__name__ for kind in type(network).__mro__]
+    for family in FAMILIES:
+        if family.class_name in names:
+            return family
+    known = ", ".join(dict.fromkeys(family.class_name for family in FAMILIES))
+    raise UserError(f"attention of a {names[0]} cannot be captured; known are {known}")

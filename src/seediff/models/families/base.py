@@ -1,0 +1,269 @@
+"""What the rest of the package must know of a family of models. Each family is one file beside this one; everything that reads attention
+maps neither knows nor cares which it was.
+
+Shape letters: B images, H heads, L positions a side of the lattice that the network works on, N = L·L, T text columns, D channels a head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+Layers = Literal["all", "up", "down"]
+"""Which layers, as CaptureConfig.layers has it."""
+
+QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
+"""What models are called that were distilled to draw in a few steps, without guidance."""
+
+Condition = Mapping[str, Any]
+"""What a network is told of a batch of prompts: tensors by name, each with the batch as its first dimension."""
+
+
+@dataclass(frozen=True)
+class Projections:
+    """A layer whose queries leave `to_q` and whose keys leave `to_k`, (B, N or T, H·D) each. kind: whether the keys are picture or text."""
+
+    kind: Literal["self", "cross"]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A layer in which picture and text attend to each other in one softmax.
+
+    queries, keys: submodules whose outputs are the queries and keys, behind one another as they are in the product. An output is
+        (B, S, H·D), or has the heads as a dimension of its own, `heads_dim`: 1 is (B, H, S, D), 2 is (B, S, H, D).
+    picture_first: whether the picture's N rows and columns come before the text's; else they come last.
+    multiple: the picture is filled up with padding to a multiple of so many rows, which are neither picture nor text.
+    rotate: (B, S, H, D), what the layer was given as `rotary` → the same, turned; None: nothing is turned.
+    rotary, mask: names of the layer's arguments; the mask (B, S) says which columns are not padding.
+    """
+
+    heads: int
+    queries: tuple[str, ...]
+    keys: tuple[str, ...]
+    heads_dim: Literal[1, 2] = 2
+    picture_first: bool = True
+    multiple: int = 1
+    rotate: Callable[[Any, Any], Any] | None = None
+    rotary: str = ""
+    mask: str = ""
+
+    def parts(self, columns: int, positions: int) -> tuple[slice, slice]:
+        """Where the picture (N = positions) and the text are among all columns."""
+        if self.picture_first:
+            return slice(0, positions), slice(-(-positions // self.multiple) * self.multiple, columns)
+        return slice(columns - positions, columns), slice(0, columns - positions)
+
+
+Layer = Projections | Joint
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One of a model's tokenizers, and where its tokens are among the T text columns.
+
+    name: of the pipeline's part. limit: the most tokens that are read, special ones included. first: the column of its first token; None:
+    its tokens are no columns. wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself.
+    """
+
+    name: str
+    tokenizer: Any
+    limit: int
+    first: int | None = 0
+    wrap: Callable[[str], tuple[str, int]] | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a pipeline is to draw: one image a prompt, all of `side` × `side` pixels."""
+
+    prompts: Sequence[str]
+    negative_prompt: str
+    side: int
+    steps: int
+    guidance_scale: float
+    generators: Sequence[torch.Generator]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family. What is written here fits a pipeline with a UNet's arguments; a family overrides what is different in it.
+
+    title: what people call it. pipelines: diffusers' classes. network, class_name: the part that has the attention, and its class.
+    weights: the parts that have weights. optional: those, and tokenizers, that a pipeline may lack. captured, guidance: for people.
+    steps, guidance_scale: its authors' own; None: the package's. quick_steps: of its models that are distilled to a few steps without
+    guidance. distilled: whether the network is told the guidance instead of being called twice. fitted: whether levels of attention that
+    it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2). loading: arguments of
+    from_pretrained.
+    """
+
+    title: str
+    pipelines: tuple[str, ...]
+    network: str
+    class_name: str
+    weights: tuple[str, ...]
+    captured: str
+    guidance: str
+    steps: int | None = None
+    guidance_scale: float | None = None
+    quick_steps: int = 4
+    optional: tuple[str, ...] = ()
+    distilled: bool = False
+    fitted: bool = True
+    loading: Mapping[str, Any] = field(default_factory=dict)
+
+    # The network, its layers and sides
+
+    def net(self, pipe: Any) -> Any:
+        """The part of the pipeline that has the attention."""
+        return getattr(pipe, self.network)
+
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        """The attention modules that are captured, by name, in the order of their names. Raises UserError where one has another form."""
+        raise NotImplementedError
+
+    def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
+        """Divisors of L at which a network of this configuration (its config.json) has attention, finest first."""
+        return (1,)
+
+    @property
+    def groups(self) -> tuple[Layers, ...]:
+        """The groups of layers that this family tells apart."""
+        return ("all",)
+
+    def within(self, name: str, group: Layers) -> bool:
+        """Whether the attention module of that name is one of a group; of all, where groups are not told apart."""
+        return True
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        """(B, height, width) of a call of the network, in positions of L."""
+        raise NotImplementedError
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        """Pixels a position of L. factor: pixels a position of the autoencoder's latent. config: the network's."""
+        return factor
+
+    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
+        """The model's own side of an image in pixels."""
+        sample = config["sample_size"]
+        return int(sample[0] if isinstance(sample, list | tuple) else sample) * factor
+
+    def multiple(self, pipe: Any) -> int:
+        """Sides of images in pixels are multiples of it."""
+        return self.pixels(pipe.vae_scale_factor, self.net(pipe).config)
+
+    def largest(self, pipe: Any) -> int | None:
+        """The largest side of an image in pixels; None: no rule."""
+        return None
+
+    # Drawing
+
+    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+        """Whether a model is made to draw without guidance. config: the network's; name: the model's, whose last part tells it."""
+        return QUICK.search(re.split(r"[/\\]", name.rstrip("/\\"))[-1]) is not None
+
+    def defaults(self, config: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """`steps` and `guidance_scale` that the authors recommend; empty where the package's own apply."""
+        if self.unguided(config, name):
+            return {"steps": self.quick_steps, "guidance_scale": 0.0}
+        own = {"steps": self.steps, "guidance_scale": self.guidance_scale}
+        return {key: value for key, value in own.items() if value is not None}
+
+    def halves(self, pipe: Any, guidance_scale: float) -> bool:
+        """Whether the network is called with batches [unconditional; conditional]."""
+        return guidance_scale > 1
+
+    def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
+        """Whether a negative prompt has any effect."""
+        return self.halves(pipe, guidance_scale)
+
+    def calls(self, pipe: Any, steps: int) -> int:
+        """How often the network will be called; some schedulers do so more often than they have steps."""
+        pipe.scheduler.set_timesteps(steps)
+        return len(pipe.scheduler.timesteps)
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        """The arguments with which the pipeline draws. A scale of 1 or less is no guidance."""
+        negative = self.reads_negative(pipe, drawing.guidance_scale)
+        return {
+            "prompt": list(drawing.prompts),
+            "height": drawing.side,
+            "width": drawing.side,
+            "num_inference_steps": drawing.steps,
+            "guidance_scale": drawing.guidance_scale,
+            "negative_prompt": [drawing.negative_prompt] * len(drawing.prompts) if negative else None,
+            "generator": list(drawing.generators),
+            "output_type": "np",
+        }
+
+    # Text
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        """The tokenizers, those that give columns first."""
+        return (Reader("tokenizer", pipe.tokenizer, pipe.tokenizer.model_max_length),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        """What the network is told of prompts, without guidance."""
+        raise NotImplementedError
+
+    # Photographs
+
+    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, h, w) as the network takes them, of pixels (B, 3, S, S) in [−1, 1]: the mean, shifted and scaled."""
+        encoded = pipe.vae.encode(pixels)
+        mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
+        shift = getattr(pipe.vae.config, "shift_factor", None)
+        return (mean if shift is None else mean - shift) * pipe.vae.config.scaling_factor
+
+    def noise_levels(self, pipe: Any) -> int | None:
+        """How many noise levels there are, 0 the cleanest; None: the scheduler does not say."""
+        signal = getattr(pipe.scheduler, "alphas_cumprod", None)
+        return None if signal is None else len(signal)
+
+    def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
+        """(a, b): a latent at that noise level is a · clean + b · noise. DDPM, eq. 4."""
+        signal = float(pipe.scheduler.alphas_cumprod[timestep])
+        return signal**0.5, (1 - signal) ** 0.5
+
+    def target(self, pipe: Any, timestep: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """What `denoise` should give for latents mixed with this noise at this level."""
+        a, b = self.mix(pipe, timestep)
+        kind = pipe.scheduler.config.get("prediction_type", "epsilon")
+        return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        """One call of the network on (B, C, h, w), without guidance: its prediction, of the same shape."""
+        raise NotImplementedError
+
+
+class FlowMatching(Family):
+    """Families that are trained on straight lines from picture to noise: level t of 1000 is a share t / 1000 of noise."""
+
+    LEVELS = 1000
+
+    def calls(self, pipe: Any, steps: int) -> int:
+        more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # moves the steps, whose number stays
+        pipe.scheduler.set_timesteps(steps, **more)
+        return len(pipe.scheduler.timesteps)
+
+    def noise_levels(self, pipe: Any) -> int | None:
+        return self.LEVELS if hasattr(pipe.scheduler, "sigmas") else None
+
+    def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
+        return 1 - timestep / self.LEVELS, timestep / self.LEVELS
+
+    def target(self, pipe: Any, timestep: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return noise - latents
+
+
+def refuse_adapters(name: str, attention: Any) -> None:
+    """Raise UserError for an attention module with an IP-Adapter, whose own attention would be missing."""
+    if "IPAdapter" in type(attention.processor).__name__:
+        raise UserError(f"an IP-Adapter is loaded ({name}): its own attention is not captured; call pipe.unload_ip_adapter() first")

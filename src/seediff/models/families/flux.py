@@ -1,0 +1,119 @@
+"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first, turned (rotary).
+
+Text columns are T5's; CLIP's state is pooled, so that its tokens are no columns and it may read less than the whole prompt. Latents are
+packed: a position is 2 × 2 of them. Guidance is told to the network (dev), or there is none (schnell).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isqrt
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, FlowMatching, Joint, Layer, Layers, Reader, refuse_adapters
+
+if TYPE_CHECKING:
+    import torch
+
+T5_TOKENS = 512
+"""That the pipeline reads where it is not told otherwise."""
+PACKED = 2
+"""Latents a side of a position."""
+LATENT_SIDE = 128
+"""Of the pipeline's own size; the network's configuration says none."""
+PHOTOGRAPHS = 1.0
+"""Guidance that the network is told where a photograph is looked at: none."""
+
+
+class Flux(FlowMatching):
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for stream, added in (("transformer_blocks", True), ("single_transformer_blocks", False)):
+            for number, block in enumerate(getattr(network, stream)):
+                name = f"{stream}.{number}.attn"
+                refuse_adapters(name, block.attn)
+                found[name] = Joint(
+                    heads=block.attn.heads,
+                    queries=("norm_added_q", "norm_q") if added else ("norm_q",),
+                    keys=("norm_added_k", "norm_k") if added else ("norm_k",),
+                    picture_first=False,
+                    rotate=_rotate,
+                    rotary="image_rotary_emb",
+                )
+        return found
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
+        side = isqrt(positions)
+        if side * side == positions:
+            return batch, side, side
+        height = int(kwargs["img_ids"][:, 1].max()) + 1
+        return batch, height, positions // height
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * PACKED
+
+    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * LATENT_SIDE
+
+    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+        return not config.get("guidance_embeds", False)
+
+    def halves(self, pipe: Any, guidance_scale: float) -> bool:
+        return False
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        return (
+            Reader("tokenizer_2", pipe.tokenizer_2, T5_TOKENS),
+            Reader("tokenizer", pipe.tokenizer, pipe.tokenizer_max_length, first=None),
+        )
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, pooled, _ = pipe.encode_prompt(list(prompts), device=device)
+        return {"encoder_hidden_states": states, "pooled_projections": pooled}
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        network = pipe.transformer
+        height, width = (side // PACKED for side in latents.shape[-2:])
+        # (B, C, 2h, 2w) → (B, h·w, C·2·2)
+        packed = latents.unflatten(3, (width, PACKED)).unflatten(2, (height, PACKED)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        predicted = network(
+            hidden_states=packed,
+            timestep=latents.new_full((len(latents),), timestep / self.LEVELS),
+            guidance=latents.new_full((len(latents),), PHOTOGRAPHS) if network.config.guidance_embeds else None,
+            txt_ids=latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3),
+            img_ids=_positions(latents, height, width),
+            **condition,
+            return_dict=False,
+        )[0]
+        blocks = predicted.unflatten(2, (-1, PACKED, PACKED)).unflatten(1, (height, width))  # (B, h, w, C, 2, 2)
+        return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
+def _positions(latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(h·w, 3): 0, row, column."""
+    ids = latents.new_zeros(height, width, 3)
+    ids[..., 1] += latents.new_tensor(range(height))[:, None]
+    ids[..., 2] += latents.new_tensor(range(width))
+    return ids.flatten(0, 1)
+
+
+def _rotate(states: Any, rotary: Any) -> Any:
+    from diffusers.models.embeddings import apply_rotary_emb
+
+    return apply_rotary_emb(states, rotary, sequence_dim=1)
+
+
+FLUX = Flux(
+    title="FLUX.1",
+    pipelines=("FluxPipeline",),
+    network="transformer",
+    class_name="FluxTransformer2DModel",
+    weights=("transformer", "vae", "text_encoder", "text_encoder_2"),
+    captured="joint: picture to picture and picture to text, one side",
+    guidance="distilled (dev), none (schnell)",
+    steps=28,
+    guidance_scale=3.5,
+    distilled=True,
+    loading={"feature_extractor": None, "image_encoder": None},
+)

@@ -1,0 +1,78 @@
+"""PixArt-α and -Σ: a transformer with self-attention of the picture and cross-attention to T5's text, on one side; padding is masked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, Drawing, Family, Layer, Layers, Projections, Reader, refuse_adapters
+
+if TYPE_CHECKING:
+    import torch
+
+T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
+"""That each pipeline reads where it is not told otherwise."""
+
+
+class PixArt(Family):
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for number, block in enumerate(network.transformer_blocks):
+            name = f"transformer_blocks.{number}.attn"
+            refuse_adapters(f"{name}2", block.attn2)
+            found |= {f"{name}1": Projections("self"), f"{name}2": Projections("cross")}
+        return found
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
+        return batch, height // network.config.patch_size, width // network.config.patch_size
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * int(config.get("patch_size", 2))
+
+    def multiple(self, pipe: Any) -> int:
+        """Whole patches, and the pipeline itself insists on 8."""
+        return math.lcm(8, super().multiple(pipe))
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        """At the side that was asked for, with the words that were given."""
+        own = super().call(pipe, drawing)
+        negative = own["negative_prompt"] or ""  # it has no None
+        return {**own, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        return (Reader("tokenizer", pipe.tokenizer, T5_TOKENS[type(pipe).__name__], wrap=_as_read),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, mask, *_ = pipe.encode_prompt(list(prompts), do_classifier_free_guidance=False, device=device, clean_caption=False)
+        return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        network = pipe.transformer
+        added: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
+        if network.use_additional_conditions:
+            height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
+            added["resolution"] = latents.new_tensor([[height, width]]).repeat(len(latents), 1)
+            added["aspect_ratio"] = latents.new_tensor([[height / width]]).repeat(len(latents), 1)
+        level = latents.new_full((len(latents),), timestep)
+        predicted = network(latents, timestep=level, added_cond_kwargs=added, **condition, return_dict=False)[0]
+        return predicted[:, : latents.shape[1]]  # behind it, where it was learnt, the variance
+
+
+def _as_read(prompt: str) -> tuple[str, int]:
+    """The pipeline reads prompts in small letters, without blanks around them."""
+    return prompt.lower().strip(), len(prompt.lstrip()) - len(prompt)
+
+
+PIXART = PixArt(
+    title="PixArt-α and -Σ",
+    pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
+    network="transformer",
+    class_name="PixArtTransformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured="self and cross, one side",
+    guidance="two halves",
+    steps=20,
+    guidance_scale=4.5,
+)

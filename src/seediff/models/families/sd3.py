@@ -1,0 +1,79 @@
+"""Stable Diffusion 3 and 3.5: a transformer (MM-DiT) in which picture and text attend to each other, the picture's columns first.
+
+Text columns: 77 of the two CLIP tokenizers, whose states lie side by side in channels, then T5's. Padding is not masked: the model attends
+to it as to words. Some models (3.5 medium) have a second attention of the picture alone in their first blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, FlowMatching, Joint, Layer, Layers, Reader, refuse_adapters
+
+if TYPE_CHECKING:
+    import torch
+
+T5_TOKENS = 256
+"""That the pipeline reads where it is not told otherwise."""
+
+
+class MMDiT(FlowMatching):
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for number, block in enumerate(network.transformer_blocks):
+            name = f"transformer_blocks.{number}.attn"
+            refuse_adapters(name, block.attn)
+            found[name] = _joint(block.attn, text=True)
+            if block.attn2 is not None:
+                found[f"{name}2"] = _joint(block.attn2, text=False)
+        return found
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
+        return batch, height // network.config.patch_size, width // network.config.patch_size
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * int(config.get("patch_size", 2))
+
+    def largest(self, pipe: Any) -> int | None:
+        return pipe.transformer.config.pos_embed_max_size * self.multiple(pipe)
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        clip = pipe.tokenizer_max_length
+        found = [Reader(part, getattr(pipe, part), clip) for part in ("tokenizer", "tokenizer_2")]
+        if pipe.text_encoder_3 is not None:  # it may be left out, for its size: its columns are zeros then
+            found.append(Reader("tokenizer_3", pipe.tokenizer_3, T5_TOKENS, first=clip))
+        return tuple(found)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        texts = list(prompts)
+        states, _, pooled, _ = pipe.encode_prompt(texts, texts, texts, device=device, do_classifier_free_guidance=False)
+        return {"encoder_hidden_states": states, "pooled_projections": pooled}
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        level = latents.new_full((len(latents),), timestep)
+        return pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
+
+
+def _joint(attention: Any, *, text: bool) -> Joint:
+    """queries and keys after their norms, where there are any (3.5)."""
+    own = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
+    added = ("norm_added_q", "norm_added_k") if attention.norm_added_q is not None else ("add_q_proj", "add_k_proj")
+    queries, keys = zip(*((own, added) if text else (own,)), strict=True)
+    return Joint(heads=attention.heads, queries=queries, keys=keys, heads_dim=1)
+
+
+SD3 = MMDiT(
+    title="Stable Diffusion 3 and 3.5",
+    pipelines=("StableDiffusion3Pipeline",),
+    network="transformer",
+    class_name="SD3Transformer2DModel",
+    weights=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+    optional=("text_encoder_3", "tokenizer_3"),
+    captured="joint: picture to picture and picture to text, one side",
+    guidance="two halves",
+    steps=28,
+    guidance_scale=7.0,
+    loading={"feature_extractor": None, "image_encoder": None},
+)

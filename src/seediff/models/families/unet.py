@@ -1,0 +1,104 @@
+"""Stable Diffusion 1.x and 2.x: a UNet with self- and cross-attention at several sides, one tokenizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from .base import Condition, Family, Layer, Layers, Projections, refuse_adapters
+
+if TYPE_CHECKING:
+    import torch
+
+
+class UNet(Family):
+    """What UNet2DConditionModels have in common."""
+
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        return {
+            name: Projections("cross" if attention.is_cross_attention else "self")
+            for name, attention in attention_layers(network, group).items()
+        }
+
+    def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
+        return levels_of(config, group)
+
+    @property
+    def groups(self) -> tuple[Layers, ...]:
+        return ("all", "up", "down")
+
+    def within(self, name: str, group: Layers) -> bool:
+        return in_group(name, group)
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        batch, _, height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape
+        return batch, height, width
+
+    def multiple(self, pipe: Any) -> int:
+        """Every level of the UNet halves the latent evenly, and the pipeline itself insists on 8."""
+        return math.lcm(8, pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1))
+
+    def halves(self, pipe: Any, guidance_scale: float) -> bool:
+        """A UNet that is told the scale (LCM) makes one call of it."""
+        return guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        return {"encoder_hidden_states": pipe.encode_prompt(list(prompts), device, 1, False)[0]}
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        return pipe.unet(latents, timestep, **condition).sample
+
+
+def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
+    """The UNet's attention modules by name, in order of their names; "up" and "down" include the middle block.
+
+    Raises UserError for attention whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`.
+    """
+    found = {}
+    for key in unet.attn_processors:
+        name = key.removesuffix(".processor")
+        if not in_group(name, layers):
+            continue
+        attention = unet.get_submodule(name)
+        if attention.added_kv_proj_dim is not None or attention.norm_q is not None or attention.norm_k is not None:
+            raise UserError(
+                f"attention of {name} has added or normalised queries or keys, which capture does not support; use SD 1.x or 2.x"
+            )
+        refuse_adapters(name, attention)
+        found[name] = attention
+    return found
+
+
+def in_group(name: str, layers: Layers) -> bool:
+    """Whether the attention module of that name is one of `layers`; the middle block is on both sides."""
+    return layers == "all" or name.startswith((layers, "mid"))
+
+
+def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...]:
+    """Divisors of L at which a UNet of this configuration (UNet2DConditionModel's config.json) has attention, finest first.
+
+    Self- and cross-attention come in pairs, so that both have the same. "up" and "down" include the middle block.
+    """
+    down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
+    coarsest = 2 ** (len(down) - 1)
+    found = {coarsest} if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or "") else set()
+    if layers != "up":
+        found |= {2**i for i, block in enumerate(down) if "CrossAttn" in block}
+    if layers != "down":
+        found |= {coarsest // 2**i for i, block in enumerate(up) if "CrossAttn" in block}
+    return tuple(sorted(found))
+
+
+SD = UNet(
+    title="Stable Diffusion 1.x and 2.x",
+    pipelines=("StableDiffusionPipeline",),
+    network="unet",
+    class_name="UNet2DConditionModel",
+    weights=("unet", "vae", "text_encoder"),
+    captured="self and cross at L, L/2, L/4, L/8",
+    guidance="two halves",
+    fitted=False,
+    loading={"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False},
+)

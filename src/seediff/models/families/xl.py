@@ -1,0 +1,62 @@
+"""SDXL: a UNet without attention at L, told two text encoders' states, one's pooled state, and the size of the picture.
+
+Both tokenizers' tokens share columns: the states lie side by side in channels. They have the same vocabulary and differ in what they
+pad with, so that words are where the first has them; each is asked all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, Reader
+from .unet import UNet
+
+if TYPE_CHECKING:
+    import torch
+
+
+class XL(UNet):
+    """SDXL base, and what has its pipeline class: Turbo, Lightning, SSD-1B."""
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        return tuple(Reader(part, getattr(pipe, part), getattr(pipe, part).model_max_length) for part in ("tokenizer", "tokenizer_2"))
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
+        return {"encoder_hidden_states": states, "text_embeds": pooled}
+
+    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """In float32 where half precision overflows in its autoencoder, as when the pipeline decodes."""
+        import torch
+
+        kind = pixels.dtype
+        if kind != torch.float16 or not pipe.vae.config.force_upcast:
+            return super().latents(pipe, pixels)
+        pipe.vae.to(torch.float32)
+        try:
+            return super().latents(pipe, pixels.float()).to(kind)
+        finally:
+            pipe.vae.to(kind)
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        """As a whole picture of its own size: nothing was cropped from it."""
+        height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
+        sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
+        added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
+        states = condition["encoder_hidden_states"]
+        return pipe.unet(latents, timestep, encoder_hidden_states=states, added_cond_kwargs=added).sample
+
+
+SDXL = XL(
+    title="SDXL",
+    pipelines=("StableDiffusionXLPipeline",),
+    network="unet",
+    class_name="UNet2DConditionModel",
+    weights=("unet", "vae", "text_encoder", "text_encoder_2"),
+    captured="self and cross at L/2, L/4",
+    guidance="two halves",
+    steps=50,
+    guidance_scale=5.0,
+    loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
+)

@@ -1,0 +1,94 @@
+"""Attention by the book: float64, eager, everything kept, from what each attention module was given. Written without the package's own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import torch
+
+Probabilities = Callable[[Any, torch.Tensor, dict[str, Any]], torch.Tensor]
+"""(attention module in float64, hidden states, its other arguments) → (B, H, S, S or T), queries and keys in the order of the product."""
+
+
+class Seen(NamedTuple):
+    """One call of one layer."""
+
+    name: str
+    probabilities: torch.Tensor
+
+
+@contextmanager
+def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterator[list[Seen]]:
+    """Probabilities of the layers called so, of every call inside the `with` block."""
+    kept: list[Seen] = []
+    handles = []
+    for name, probabilities in names.items():
+        module = network.get_submodule(name)
+        exact = deepcopy(module).double()
+
+        def keep(_module: Any, args: Any, kwargs: Any, *, name: str = name, exact: Any = exact, way: Probabilities = probabilities) -> None:
+            given = {key: _double(value) for key, value in kwargs.items() if key != "hidden_states"}
+            hidden = _double(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
+            with torch.no_grad():
+                kept.append(Seen(name, way(exact, hidden, given)))
+
+        handles.append(module.register_forward_pre_hook(keep, with_kwargs=True))
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def means(
+    kept: list[Seen], images: int, picture: slice, text: slice, *, normalize: bool = True, share: str = "row"
+) -> dict[tuple[str, int], torch.Tensor]:
+    """Equation 5: (kind, side) → (images, N, columns), of the last `images` of each batch.
+
+    picture, text: columns of joint attention; others are told by their names. share: "text": words' part of what text gets in all.
+    """
+    found = defaultdict(list)
+    for name, probabilities in kept:
+        every = probabilities[-images:]
+        if name.endswith(("attn1", "attn2")):
+            parts = {"self" if every.shape[2] == every.shape[3] else "cross": every}
+        else:
+            rows = every[:, :, picture]
+            words = rows[..., text]
+            parts = {"self": rows[..., picture], "cross": words / words.sum(-1, keepdim=True) if share == "text" else words}
+        for kind, part in parts.items():
+            mean = part.mean(1)
+            if normalize:
+                mean = mean / (mean.amax((1, 2), keepdim=True) if kind == "self" else mean.amax(1, keepdim=True))
+            found[kind, round(mean.shape[1] ** 0.5)].append(mean)
+    return {where: torch.stack(maps).mean(0) for where, maps in found.items()}
+
+
+def heads(states: torch.Tensor, count: int) -> torch.Tensor:
+    """(B, S, H·D) → (B, H, S, D)."""
+    return states.unflatten(2, (count, -1)).transpose(1, 2)
+
+
+def softmax_of(query: torch.Tensor, key: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
+    scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
+    return (scores if visible is None else scores.masked_fill(~visible[:, None, None], -torch.inf)).softmax(-1)
+
+
+def cross_or_self(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+    """A UNet's or PixArt's: keys of the text where there is one, and its padding hidden by a bias."""
+    context = given.get("encoder_hidden_states")
+    query = heads(attention.to_q(hidden), attention.heads)
+    key = heads(attention.to_k(hidden if context is None else context), attention.heads)
+    scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
+    bias = given.get("attention_mask")  # (B, 1, T)
+    return (scores if bias is None else scores + bias[:, None]).softmax(-1)
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().double() if value.is_floating_point() else value.detach()
+    return tuple(map(_double, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,110 @@
+"""What every family must do, checked on its narrow twin by the functions that commands call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from builders.command_line import runner
+from builders.eager import Probabilities, everything_kept, means
+from PIL import Image
+
+from seediff.attention.generate import generate_batch
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import CaptureConfig
+from seediff.models.registry import Model
+from seediff.prompts.specs import SampleSpec
+
+SPECS = (
+    SampleSpec(0, ("dog",), "a photo of a dog", 11),
+    SampleSpec(1, ("cat", "pottedplant"), "a photo of a cat and a potted plant", 12),
+    SampleSpec(2, ("bus",), "a photo of a bus", 13),
+)
+
+
+def generate(model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: Any) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+    defaults = {"steps": 2, "guidance_scale": 3.0, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
+    images, maps = generate_batch(model, specs, **(defaults | options))
+    return images, next(iter(maps.values()))
+
+
+def plain(model: Model, **arguments: Any) -> np.ndarray:
+    """diffusers alone."""
+    result = model.pipe(
+        [spec.prompt for spec in SPECS[:2]],
+        height=64,
+        width=64,
+        num_inference_steps=2,
+        generator=[torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
+        output_type="pil",
+        **arguments,
+    )
+    return np.stack([np.asarray(image) for image in result.images])
+
+
+def largest_difference(
+    model: Model,
+    layers: Mapping[str, Probabilities],
+    picture: slice = slice(0, 0),
+    text: slice = slice(0, 0),
+    *,
+    capture: CaptureConfig = CaptureConfig(),  # noqa: B008
+    **options: Any,
+) -> float:
+    """Between captured maps and those by the book, of two images at once; every layer that there is must have been seen."""
+    with everything_kept(model.network, layers) as kept:
+        _, maps = generate(model, capture=capture, **options)
+    assert {seen.name for seen in kept} == set(layers) == set(model.family.layers(model.network))
+    expected = means(kept, 2, picture, text, normalize=capture.normalize, share=capture.text_share or "row")
+    captured = {("self", side) for side in maps[0].self_attention} | {("cross", side) for side in maps[0].cross_attention}
+    assert captured == set(expected)
+    differences = [0.0]
+    for image, of in enumerate(maps):
+        for (kind, side), tensor in expected.items():
+            found = (of.self_attention if kind == "self" else of.cross_attention)[side]
+            assert found.shape == tensor[image].shape
+            differences.append(float((found.double() - tensor[image]).abs().max()))
+    return max(differences)
+
+
+def assert_same_maps(a: AttentionMaps, b: AttentionMaps, atol: float = 1e-4) -> None:
+    for left, right in ((a.self_attention, b.self_attention), (a.cross_attention, b.cross_attention)):
+        assert list(left) == list(right)
+        for side, tensor in left.items():
+            torch.testing.assert_close(tensor, right[side][:, : tensor.shape[1]], atol=atol, rtol=0)
+
+
+def check_singles(model: Model, **options: Any) -> None:
+    """An image and its maps depend on no other in the batch, whose prompt is longer."""
+    images, maps = generate(model, SPECS[:3], **options)
+    for number in range(3):
+        alone, own = generate(model, SPECS[number : number + 1], **options)
+        assert np.abs(images[number].astype(int) - alone[0].astype(int)).max() <= 1
+        assert_same_maps(own[0], maps[number])
+        assert own[0].words == maps[number].words
+
+
+def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = ()) -> None:
+    """The three commands on a local folder, one after the other."""
+    from seediff.cli.generate import generate as generate_command
+    from seediff.cli.photos import mask, segment
+
+    run = runner(generate_command, mask, segment)
+    common = ("--model", folder, "--device", "cpu", "--size", 64)
+    run("generate", "--classes", "dog,cat", "--per-class", 1, "--steps", 2, *generate_options, *common, "--out", out / "set", "--quiet")
+    rows = [json.loads(line) for line in (out / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
+    assert all(np.asarray(Image.open(out / "set" / row["mask"])).shape == (64, 64) for row in rows)
+    photo = out / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(photo)
+    timesteps = ("--timesteps", "100,400")
+    run("mask", photo, "--classes", "dog,cat", "--presence", 0, *timesteps, *common, "--out", out / "masked", "--quiet")
+    row = json.loads((out / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
+    assert row["classes"] == ["dog", "cat"]
+    assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
+    run("segment", photo, "--names", "dog,cat", "--num-points", 4, *common, "--out", out / "parts", "--quiet")
+    assert json.loads((out / "parts" / "segments.json").read_text(encoding="utf-8"))["images"]

@@ -1,0 +1,180 @@
+"""Stable Diffusion 3's narrow twin: joint attention, the picture first, three tokenizers, guidance as two halves."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from builders.eager import heads, softmax_of
+from builders.families import SPECS, assert_same_maps, check_singles, generate, largest_difference, plain, run_commands
+from builders.twins import save_sd3
+
+from seediff.attention.capture import capture_attention
+from seediff.attention.photograph import capture_clean, denoising_errors, encode_images
+from seediff.config.constants import CaptureConfig, SegmentConfig
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+from seediff.prompts.specs import SampleSpec
+from seediff.segments.make import check_fits
+
+CLIP, T5, N = 77, 256, 16 * 16
+PICTURE, TEXT = slice(0, N), slice(N, N + CLIP + T5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_sd3(tmp_path_factory.mktemp("models") / "sd3")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return load_model(str(folder), device="cpu")
+
+
+def joint(attention, hidden, given):
+    """JointAttnProcessor2_0 by hand: the picture's queries and keys, then the text's, each after its own norm."""
+
+    def states(source, project, norm):
+        projected = heads(getattr(attention, project)(source), attention.heads)
+        own = getattr(attention, norm)
+        return projected if own is None else own(projected)
+
+    text = given.get("encoder_hidden_states")
+    query, key = [states(hidden, "to_q", "norm_q")], [states(hidden, "to_k", "norm_k")]
+    if text is not None:
+        query.append(states(text, "add_q_proj", "norm_added_q"))
+        key.append(states(text, "add_k_proj", "norm_added_k"))
+    return softmax_of(torch.cat(query, 2), torch.cat(key, 2))
+
+
+def book(model):
+    return dict.fromkeys(model.family.layers(model.network), joint)
+
+
+@pytest.mark.parametrize("guidance", [3.0, 0.0])
+@pytest.mark.parametrize("capture", [CaptureConfig(), CaptureConfig(normalize=False), CaptureConfig(text_share="text")])
+def test_maps_are_those_by_the_book(model, guidance, capture):
+    assert largest_difference(model, book(model), PICTURE, TEXT, capture=capture, guidance_scale=guidance) < 1e-5
+
+
+def test_sd_3_has_no_norms_and_may_lack_t5(tmp_path):
+    """SD 3.0's queries and keys leave the projections; without T5 its columns are zeros, which are attended to all the same."""
+    old = load_model(str(save_sd3(tmp_path / "old", qk_norm=None, t5=False)), device="cpu")
+    assert largest_difference(old, book(old), PICTURE, TEXT) < 1e-5
+    assert generate(old)[1][1].words == {"cat": (5,), "pottedplant": (8, 9)}
+
+
+@pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (0.0, "")])
+def test_the_picture_is_that_without_capture(model, guidance, negative):
+    images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
+    more = {"negative_prompt": [negative] * 2} if guidance else {}
+    assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance, **more))
+    assert (list(maps[0].self_attention), maps[0].latent_side) == ([16], 16)
+    assert maps[0].cross_attention[16].shape == (N, CLIP + T5)
+
+
+def test_batch_equals_singles(model):
+    check_singles(model)
+
+
+def test_words_in_three_tokenizers(model):
+    """CLIP has a token for each; T5 has none for `dog` and two for `plant`."""
+    maps = generate(model)[1]
+    assert maps[0].words == {"dog": (5, CLIP + 4, CLIP + 5, CLIP + 6, CLIP + 7)}
+    assert maps[1].words == {"cat": (5, CLIP + 4), "pottedplant": (8, 9, CLIP + 7, CLIP + 8, CLIP + 9)}
+    ids = model.pipe.tokenizer_3("a photo of a dog").input_ids
+    assert model.pipe.tokenizer_3.convert_ids_to_tokens(ids) == ["▁a", "▁photo", "▁of", "▁a", "▁", "d", "o", "g", "</s>"]
+
+
+def test_shares(model):
+    """Of the whole row, picture and text sum to 1; of each block alone, so does each."""
+    images, whole = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False), steps=1)
+    _, text = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False, text_share="text"), steps=1)
+    dual = {name for name in model.family.layers(model.network) if name.endswith("attn2")}
+    assert dual == {"transformer_blocks.0.attn2"}
+    assert float(whole[0].cross_attention[16].sum(1).max()) < 1
+    torch.testing.assert_close(text[0].cross_attention[16].sum(1), torch.ones(N))
+    clean = capture_clean(model, encode_images(model, images), ["a dog"], [["dog"]], timestep=300, kind="self")
+    torch.testing.assert_close(clean[0].self_attention[16].sum(1), torch.ones(N))
+    assert not clean[0].cross_attention
+
+
+def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
+    latents = encode_images(model, generate(model, SPECS[:1])[0])
+    found = []
+    for kinds in (("cross",), ("self", "cross")):
+        with capture_attention(model.network, CaptureConfig(text_share="text"), guidance=False, kinds=kinds) as recorder, torch.no_grad():
+            condition = model.family.encode(model.pipe, ["a dog"], "cpu")
+            model.family.denoise(model.pipe, latents, 200, condition)
+        found.append(recorder.maps([{}], ["a dog"])[0].cross_attention[16])
+    torch.testing.assert_close(*found, atol=1e-6, rtol=0)
+
+
+def test_blocks_of_rows_change_nothing(model, monkeypatch):
+    import seediff.attention.probabilities as probabilities
+
+    whole = generate(model)[1]
+    for size in (1, 100_000):
+        monkeypatch.setitem(probabilities.BLOCK_BYTES, "cpu", size)
+        assert_same_maps(generate(model)[1][1], whole[1], 1e-6)
+
+
+def test_latents_and_noise_are_the_pipelines(model):
+    """Decoding undoes encoding's shift and scale; a level t of 1000 is a share t / 1000 of noise, which is what the network is told."""
+    image = generate(model, SPECS[:1])[0][0]
+    latents = encode_images(model, [image])
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
+    config = model.pipe.vae.config
+    with torch.no_grad():
+        expected = (model.pipe.vae.encode(pixels).latent_dist.mode() - config.shift_factor) * config.scaling_factor
+    torch.testing.assert_close(latents, expected)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    a, b = model.family.mix(model.pipe, 250)
+    by_scheduler = model.pipe.scheduler
+    by_scheduler.sigmas, by_scheduler.timesteps = torch.tensor([0.25, 0.0]), torch.tensor([250.0])
+    torch.testing.assert_close(a * latents + b * noise, by_scheduler.scale_noise(latents, torch.tensor([250.0]), noise))
+    assert denoising_errors(model, latents[0], ["a dog", "a cat"], timesteps=[400, 600]).shape == (2, 2, 32, 32)
+
+
+def test_fused_projections_are_refused(tmp_path):
+    old = load_model(str(save_sd3(tmp_path / "old", qk_norm=None)), device="cpu")
+    old.network.fuse_qkv_projections()
+    with pytest.raises(UserError, match=r"transformer_blocks\.0\.attn computed no queries of its own"):
+        generate(old, SPECS[:1])
+
+
+def test_commands(folder, tmp_path):
+    run_commands(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 50}, "size = 50 must be a multiple of 4"),
+        ({"size": 128}, "size = 128 must be at most 96"),
+        ({"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]}, "the prompt has .* tokens and the model reads 77"),
+        ({"specs": [SampleSpec(0, ("dog",), "a dog and a" + " qqqqqqqqqq" * 30, 0)]}, "model reads (77|256)"),
+    ],
+)
+def test_bad_input(model, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        generate(model, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_transformer_has_not(model):
+    with pytest.raises(UserError, match="method diffcut cuts features of a UNet's encoder"):
+        check_fits(model, SegmentConfig(method="diffcut"), None)
+    up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
+    assert_same_maps(up, generate(model, SPECS[:1])[1][0], 0)
+
+
+def test_a_scheduler_without_noise_levels(model):
+    from types import SimpleNamespace
+
+    pipe = SimpleNamespace(scheduler=SimpleNamespace(), vae_scale_factor=2)
+    other = dataclasses.replace(model, pipe=pipe)
+    from seediff.attention.photograph import check_schedule
+
+    with pytest.raises(UserError, match="has no noise schedule"):
+        check_schedule(other, [100])

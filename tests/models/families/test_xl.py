@@ -1,0 +1,143 @@
+"""SDXL's narrow twin: two tokenizers, pooled state, sizes told, no attention at L."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders.eager import cross_or_self
+from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands
+from builders.twins import save_xl
+
+from seediff.attention.levels import fit_levels
+from seediff.attention.photograph import encode_images, run_clean
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+from seediff.prompts.specs import SampleSpec
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_xl(tmp_path_factory.mktemp("models") / "xl")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return load_model(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("guidance", [3.0, 0.0])
+def test_maps_are_those_by_the_book(model, guidance):
+    layers = dict.fromkeys(model.family.layers(model.network), cross_or_self)
+    assert largest_difference(model, layers, guidance_scale=guidance) < 1e-5
+
+
+@pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (0.0, "")])
+def test_the_picture_is_that_without_capture(model, guidance, negative):
+    images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
+    more = {"negative_prompt": [negative] * 2} if guidance else {}
+    assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance, **more))
+    assert (list(maps[0].self_attention), maps[0].latent_side) == ([4, 2], 8)
+
+
+def test_batch_equals_singles(model):
+    check_singles(model)
+
+
+def test_a_photograph_is_told_its_size_and_pooled_text(model):
+    """The network's call is the pipeline's: the same arguments but for the latents and the step."""
+    image = generate(model, SPECS[:1])[0][0]
+    calls = []
+    handle = model.network.register_forward_pre_hook(lambda _m, _a, kwargs: calls.append(kwargs), with_kwargs=True)
+    plain(model, guidance_scale=0.0)
+    run_clean(model, encode_images(model, [image] * 2), [spec.prompt for spec in SPECS[:2]], timestep=100)
+    handle.remove()
+    theirs, ours = calls[0], calls[-1]
+    torch.testing.assert_close(ours["encoder_hidden_states"], theirs["encoder_hidden_states"])
+    for name in ("text_embeds", "time_ids"):
+        torch.testing.assert_close(ours["added_cond_kwargs"][name], theirs["added_cond_kwargs"][name])
+
+
+def test_the_nearest_level_is_taken_and_said(model):
+    config = model.network.config
+    fitted, notes = fit_levels(config, MaskConfig(), CaptureConfig(), model.family)
+    assert (fitted.seed_level, fitted.expand_levels) == (4, (4, 2))
+    assert notes == ["expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L/4, L/2"]
+    fitted, notes = fit_levels(config, MaskConfig(method="ca_sa", seed_level=1, self_level=8), CaptureConfig(), model.family)
+    assert (fitted.seed_level, fitted.self_level, len(notes)) == (2, 4, 2)
+
+
+def test_commands(folder, tmp_path, capsys):
+    run_commands(folder, tmp_path)
+    steps = [path.name for path in (tmp_path / "set" / "steps").iterdir()]
+    assert steps
+    header = (tmp_path / "set" / "steps" / steps[0]).read_bytes()[:4000]
+    assert b"expansion L/2" in header
+    assert b"expansion L\\" not in header  # the trace names the levels that were read
+
+
+def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
+    from seediff.config.generate import GenerateConfig, merge_config
+    from seediff.run.plan import describe
+
+    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    assert (config.steps, config.guidance_scale) == (50, 5.0)
+    text = describe(config, tmp_path / "set")
+    assert "Levels: expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L/4, L/2" in text
+    assert "images of 128×128 in" in text
+
+
+@pytest.mark.parametrize("name", ["sdxl-turbo", "My-Lightning"])
+def test_turbo_draws_without_guidance(folder, name, tmp_path):
+    from seediff.config.generate import GenerateConfig, merge_config
+
+    (tmp_path / name).symlink_to(folder, target_is_directory=True)
+    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(tmp_path / name)})
+    assert (config.steps, config.guidance_scale) == (4, 0.0)
+    turbo = load_model(str(tmp_path / name), device="cpu")
+    generate(turbo, SPECS[:1], guidance_scale=0.0, steps=1)
+    with pytest.raises(UserError, match=rf"guidance_scale = 7\.5: .*{name}' is made to draw without guidance; use --guidance-scale 0"):
+        generate(turbo, SPECS[:1], guidance_scale=7.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 48}, "size = 48 must be a multiple of 32"),
+        ({"negative_prompt": "no " * 90}, "negative_prompt: the prompt has .* tokens and the model reads 77"),
+        ({"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]}, "cut off: .*so on"),
+    ],
+)
+def test_bad_input(model, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        generate(model, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_its_second_text_encoder(folder, tmp_path):
+    import shutil
+
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps({k: v for k, v in index.items() if k != "text_encoder_2"}))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(copy), device="cpu")
+    shutil.rmtree(copy / "tokenizer_2")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(copy), device="cpu")
+
+
+def test_diffcut_reads_the_encoder(model):
+    from seediff.config.constants import SegmentConfig
+    from seediff.segments.make import make_segments
+
+    image = generate(model, SPECS[:1])[0][0]
+    (found,) = make_segments(model, [image], SegmentConfig(method="diffcut"), size=64)
+    assert found.label_map.shape == (64, 64)
+
+
+def test_groups_of_layers(model):
+    up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
+    assert list(up.self_attention) == [4, 2]
