@@ -61,6 +61,18 @@ def test_every_commands_help_has_an_example(command, capsys):
     assert "seediff " + " ".join(command) in capsys.readouterr().out.split("xample:", 1)[1]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("generate", "mask", "segment", "tune", "train", "predict", "evaluate", "evaluate segments", "export", "import"),
+        *("check", "stats", "filter", "merge", "split", "augment", "study truth", "study segments", "study aggregation", "study main"),
+    ],
+)
+def test_defaults_are_told_in_words(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", " ".join(capsys.readouterr().out.split()))
+
+
 def test_mini_is_mounted(capsys):
     assert main(["mini", "--help"]) == 0
     assert "train" in capsys.readouterr().out

@@ -59,7 +59,7 @@ app.command(predict)
 app.command(augment)
 app.command(merge)
 app.command(split)
-app.command("seediff.cli.study:app", name="study", help="Measure masks: against exact ones, or on generated images.")
+app.command("seediff.cli.study:app", name="study", help="Measure masks and segments against exact ones, and make the paper's tables.")
 app.command("seediff.cli.evaluate:app", name="evaluate", help="Compare predictions with labels.")
 app.command("seediff.cli.mini:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")
 

@@ -35,8 +35,8 @@ def semantic(
         str | None, Parameter(help="Names of PRED's ids from 1 on, or a file of them.", show_default="its classes.txt, else the data's ids")
     ] = None,
     scales: Annotated[str, Parameter(help="MODEL sees each image at these sizes, as in 0.5,1,2, and the mean decides.")] = "1",
-    flip: Annotated[bool, Parameter(help="MODEL sees each image mirrored too.", negative=())] = False,
-    boundary: Annotated[bool, Parameter(help="Boundary IoU too.", negative="--no-boundary")] = True,
+    flip: Annotated[bool, Parameter(help="MODEL sees each image mirrored too.", negative=(), show_default="no")] = False,
+    boundary: Annotated[bool, Parameter(help="Boundary IoU too.", negative="--no-boundary", show_default="yes")] = True,
     device: Annotated[str | None, Parameter(help="Where MODEL runs: cuda, mps or cpu.", show_default="the best there is")] = None,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     out: Annotated[
@@ -44,7 +44,7 @@ def semantic(
     ] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000,
     seed: Annotated[int, SEED, Parameter(help="Of the bootstrap.")] = 0,
-    quiet: Annotated[bool, Parameter(help="No progress.", negative=())] = False,
+    quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
 ) -> None:
     """Compare label maps with classes, or a segmenter's, with truths: mIoU, IoU of each class, pixel accuracy and boundary IoU.
 
@@ -123,28 +123,33 @@ def segments(
     num_classes: Annotated[
         int | None, Parameter(help="Classes of a plain folder.", show_default="as classes.txt there lists, or 27")
     ] = None,
-    split: Annotated[str | None, Parameter(help="Part of a data set that has several.", show_default="val, of CamVid test")] = None,
+    split: Annotated[str | None, Parameter(help="Part of a data set that has several.", show_default="val; test of CamVid")] = None,
     void: Annotated[str | None, Parameter(help="Ids of a plain folder that are no label, as in 0,11.", show_default="255 alone")] = None,
     names: Annotated[
-        Path | None, Parameter(name="--list", help="Text file of the labels to evaluate, one name a line.", show_default="all of them")
+        Path | None, Parameter(name="--list", help="Text file of the labels to evaluate, one name per line.", show_default="all of them")
     ] = None,
-    center_crop: Annotated[bool, Parameter(help="Evaluate the centre square of each image only.", negative=())] = False,
+    center_crop: Annotated[bool, Parameter(help="Evaluate the centre square of each image only.", negative=(), show_default="no")] = False,
     size: Annotated[
         int | None, Parameter(help="Evaluate the centre square at this side: 512 or 320 in the papers.", show_default="its own")
     ] = None,
     resize_predictions: Annotated[
-        bool, Parameter(help="Scale predictions (nearest) that differ in size from their label.", negative=())
+        bool, Parameter(help="Scale predictions (nearest) that differ in size from their label.", negative=(), show_default="no")
     ] = False,
     missing: Annotated[
         Literal["error", "wrong", "skip"], Parameter(help="Labels without prediction: stop, count as wrong, or leave out.")
     ] = "error",
     floors: Annotated[
-        bool, Parameter(help="Also what segments score that never look at the picture, and how far above these are.", negative=())
+        bool,
+        Parameter(
+            help="Also the scores of divisions that never look at the picture, and how far above them the segments are.",
+            negative=(),
+            show_default="no",
+        ),
     ] = False,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000,
     seed: Annotated[int, SEED, Parameter(help="Of the bootstrap.")] = 0,
-    quiet: Annotated[bool, Parameter(help="No progress.", negative=())] = False,
+    quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
 ) -> None:
     """Compare segments without names with labels: each segment is matched with a class, then ACC and mIoU are counted.
 

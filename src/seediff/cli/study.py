@@ -11,7 +11,7 @@ from .places import HERE
 from .seeds import SEED
 from .study_tables import register
 
-app = App(name="study", help="Measure masks on the embedded model: against exact masks, or on generated images.")
+app = App(name="study", help="Measure masks and segments against exact ones, and make the paper's tables.")
 
 
 @app.command
@@ -139,10 +139,10 @@ def aggregation(
     images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
     labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
     count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
-    kl_threshold: Annotated[float | None, Parameter(help="DiffSeg's threshold where it does not change; the model's by default.")] = None,
+    kl_threshold: Annotated[float | None, Parameter(help="DiffSeg's threshold, except where it is swept; the model's by default.")] = None,
     sweep: Annotated[
         list[Literal["kl_threshold", "num_points", "timestep"]],
-        Parameter(help="Constants to change one at a time besides; repeat for several.", negative=()),
+        Parameter(help="Constants to sweep besides, one at a time; repeat for several.", negative=(), show_default="none"),
     ] = [],  # noqa: B006 - cyclopts copies it
     out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("aggregation-study"),
     json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,

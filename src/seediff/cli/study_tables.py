@@ -15,20 +15,20 @@ TABLES = {
     "strategy": "Train on masks of CA, CA·SA and SeeDiff (table 5).",
     "pamr": "Train on masks with and without PAMR (table S4).",
     "zero-shot": "Train with five classes that no exact mask shows (table S1).",
-    "cityscapes": "Human and vehicle, as on Cityscapes (table 3).",
-    "ade20k": "Bus, car and person, as on ADE20K (table S3).",
+    "cityscapes": "Measure on human and vehicle, as on Cityscapes (table 3).",
+    "ade20k": "Measure on bus, car and person, as on ADE20K (table S3).",
     "domain": "Measure one synthetic set on two domains (table S2).",
     "augmentation": "Train with and without DiffuMask's augmentation.",
     "scale": "Train on more and more generated images, with a fitted curve.",
-    "gap": "Part the share of the images from that of the masks in what generated pairs lack.",
-    "selection": "Train on parts of a set: the surest masks, one object an image, objects pasted in front.",
+    "gap": "How much of what generated pairs lack is due to the images, and how much to the masks.",
+    "selection": "Train on parts of a set: the surest masks, one object per image, objects pasted in front.",
     "photographs": "Measure the embedded world's segmenter on photographs, and fine-tune it on some.",
 }
 """By the name of the command and of the file in studies/."""
 
 
 def register(app: App) -> None:
-    """Add a command a table."""
+    """Add a command per table."""
     for table, what in TABLES.items():
         app.command(_command(table, what), name=table)
 
@@ -44,7 +44,7 @@ def _command(table: str, what: str) -> Callable[..., None]:
 
     command.__doc__ = f"""{what}
 
-    Sets are drawn, segmenters trained and measured as far as they are not there yet; stopped at any moment, the same command goes on.
+    What is not there yet is made: sets are drawn, segmenters trained and measured. The same command continues a study that was stopped.
 
     Examples:
 

@@ -31,7 +31,7 @@ def test_help_says_what_epochs_change(capsys):
     register(app)
     app(["main", "--help"], exit_on_error=False, result_action="return_value")
     shown = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
-    assert "Of every row's training, instead of the table's; fine-tuning keeps what the table says in then_settings." in shown
+    assert "Epochs of every row's training, instead of the table's; fine-tuning keeps what the table says in then_settings." in shown
 
 
 def test_every_table_is_a_command():
