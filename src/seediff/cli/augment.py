@@ -10,7 +10,8 @@ from cyclopts import Group, Parameter
 
 from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
 from ..config.base import build, read_table
-from .options import RUN, EngineOptions, chosen_engine, given, numbers, option
+from .derive import option
+from .options import RUN, EngineOptions, chosen_engine, given, numbers
 from .places import parse_place
 from .progress import show_progress
 

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from ..dataset.formats.known import FORMATS, FormatName, exporter, importer
 from ..errors import UserError
-from .options import option
+from .derive import option
 from .places import HERE
 
 if TYPE_CHECKING:

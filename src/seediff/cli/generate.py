@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from ..config.generate import GenerateConfig, merge_config
 from ..config.names import parse_classes, parse_prompts
-from .options import MASKS, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table, option
+from .derive import option
+from .options import MASKS, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table
 from .places import parse_place
 from .progress import show_progress
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from ..config.base import read_table
 from ..config.constants import SegmentConfig
 from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.tuned import Tuned, is_tuned, never_tuned, read_tuned, tuned_table
 from ..errors import UserError
 from ..files.addresses import Out
+from .derive import field_option, option, options_of
 from .options import (
     CAPTURE,
     IMAGES,
     KEPT,
     MASKS,
     MODEL,
+    NUMBERS,
     RUN,
     CaptureOptions,
     EngineOptions,
@@ -32,7 +33,6 @@ from .options import (
     given,
     mask_table,
     numbers,
-    option,
 )
 from .places import parse_place
 from .progress import show_progress
@@ -43,46 +43,44 @@ if TYPE_CHECKING:
 PATHS = Parameter(help="Photographs: files, folders with all below them, or patterns such as 'photos/*.jpg'.", negative=())
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
+@options_of(
+    MaskPhotosConfig,
+    {MODEL: "model size batch_size seed device dtype threads"},
+    batch_size={"text": "Photographs that go through the model together; part of the configuration."},
+    seed={"text": "Of the noise (mask) and of K-Means (segment)."},
+    dtype=NUMBERS,
+)
 class PhotoOptions:
     """Fields of RunConfig, and the model's square."""
 
-    model: Annotated[str | None, option(MODEL, "A name from `seediff models`, a local folder or a hub id.", "mini")] = None
-    size: Annotated[int | None, option(MODEL, "Side in pixels at which the model sees a photograph.", "the model's own")] = None
-    batch_size: Annotated[
-        int | None, option(MODEL, "Photographs that go through the model together; part of the configuration.", MaskPhotosConfig.batch_size)
-    ] = None
-    seed: Annotated[int | None, option(MODEL, "Of the noise (mask) and of K-Means (segment).", 0)] = None
-    device: Annotated[str | None, option(MODEL, "cuda, mps or cpu.", "the best there is")] = None
-    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = (
-        None
-    )
-    threads: Annotated[
-        int | None, option(MODEL, "Threads of the cpu; part of the configuration, since rounding depends on it.", "torch's own choice")
-    ] = None
 
-
-@Parameter(name="*")
-@dataclass(frozen=True)
+@options_of(
+    SegmentConfig,
+    {MASKS: "method kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power"},
+    kl_threshold={"default": "the preset's"},
+    k={"type": str, "name": ["-k", "--k"]},
+)
 class SegmentOptions:
     """Fields of SegmentConfig; lists as texts with commas."""
 
-    method: Annotated[Literal["diffseg", "kmeans", "diffcut"] | None, option(MASKS, "How segments are found.", SegmentConfig.method)] = None
-    kl_threshold: Annotated[
-        str | None, option(MASKS, "DiffSeg: maps closer than this merge; one number, or one a round with commas between.", "the preset's")
-    ] = None
-    rounds: Annotated[int | None, option(MASKS, "DiffSeg: merging rounds.", SegmentConfig.rounds)] = None
-    num_points: Annotated[int | None, option(MASKS, "DiffSeg: anchors on a grid of this many a side.", SegmentConfig.num_points)] = None
-    weights: Annotated[
-        str | None,
-        option(MASKS, "Of resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.", SegmentConfig.weights),
-    ] = None
-    timestep: Annotated[int | None, option(MASKS, "Noise level that the UNet is told.", "300; DiffCut 50")] = None
-    refine: Annotated[bool | None, option(MASKS, "diffseg: K-Means begun at the segments; diffcut: fit them to edges (PAMR).", "no")] = None
-    k: Annotated[str | None, option(MASKS, "kmeans: how many segments, or `truth`: as many as in --labels.", name=["-k", "--k"])] = None
-    cut_threshold: Annotated[float | None, option(MASKS, "diffcut: divides while the cut costs less.", SegmentConfig.cut_threshold)] = None
-    cut_power: Annotated[float | None, option(MASKS, "diffcut: exponent of the similarity.", SegmentConfig.cut_power)] = None
+
+@options_of(SegmentPhotosConfig, {IMAGES: "vote name_threshold"}, name_threshold={"default": "the model's own"})
+class NamingOptions:
+    """Fields of SegmentPhotosConfig about words."""
+
+
+@options_of(
+    MaskPhotosConfig,
+    {IMAGES: "fit", MASKS: "presence", CAPTURE: "timesteps"},
+    presence={"default": "the model's own"},
+)
+class LookOptions:
+    """Fields of MaskPhotosConfig about how photographs are looked at."""
+
+
+@options_of(MaskPhotosConfig, {KEPT: "keep_soft keep_attention"})
+class KeptOptions:
+    """Fields of MaskPhotosConfig about what else is written."""
 
 
 def segment(
@@ -92,10 +90,7 @@ def segment(
     out: Annotated[
         str, option(RUN, "Folder of the results, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
     ] = "segments",
-    fit: Annotated[
-        Literal["resize", "crop", "tile"] | None,
-        option(IMAGES, "Squeeze into the model's square, take the centred square (the paper's), or overlapping squares.", "resize"),
-    ] = None,
+    fit: Annotated[Fit | None, field_option(SegmentPhotosConfig, "fit", IMAGES)] = None,
     names: Annotated[
         str | None,
         option(IMAGES, "Words to call segments by, with commas between, or a file with one per line."),
@@ -104,12 +99,11 @@ def segment(
         Path | None,
         option(IMAGES, "CSV with the columns file and caption, or a folder of NAME.txt: each caption's words are names."),
     ] = None,
-    vote: Annotated[Literal["mean", "majority"] | None, option(IMAGES, "How a segment chooses its word.", "mean")] = None,
-    name_threshold: Annotated[float | None, option(IMAGES, "Segments that score lower stay unnamed.", "the model's own")] = None,
+    naming: NamingOptions | None = None,
     labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, called as the photographs.")] = None,
     segments: SegmentOptions | None = None,
     photos: PhotoOptions | None = None,
-    overlays: Annotated[bool | None, option(KEPT, "Also write overlays/: photographs with their segments.", "yes")] = None,
+    overlays: Annotated[bool | None, field_option(SegmentPhotosConfig, "overlays", KEPT)] = None,
     preset: Annotated[
         str,
         option(
@@ -143,8 +137,8 @@ def segment(
     from ..run.segment import describe, segment_config, segment_photos
     from .summary_photos import show_segments
 
-    line: dict[str, Any] = given(photos or PhotoOptions())
-    chosen = {"fit": fit, "vote": vote, "name_threshold": name_threshold, "overlays": overlays}
+    line: dict[str, Any] = given(photos or PhotoOptions()) | given(naming or NamingOptions())
+    chosen = {"fit": fit, "overlays": overlays}
     line |= {name: value for name, value in chosen.items() if value is not None}
     if names is not None:
         line["names"] = parse_names(names)
@@ -191,19 +185,11 @@ def mask(
         str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
     ],
     prompt: Annotated[str | None, option(IMAGES, "Template with `{class}` that photographs are shown with.", DEFAULT_PROMPTS[0])] = None,
-    fit: Annotated[
-        Literal["resize", "crop"] | None,
-        option(IMAGES, "Squeeze photographs into the model's square, or mask only their centred square.", "resize"),
-    ] = None,
-    presence: Annotated[
-        float | None, option(MASKS, "Classes that score lower are taken to be absent and get no mask; 0: all get one.", "the model's own")
-    ] = None,
-    timesteps: Annotated[str | None, option(CAPTURE, "Noise levels at which attention is captured.", "50,150,250,350,450,550")] = None,
+    look: LookOptions | None = None,
     masks: MaskOptions | None = None,
     capture: CaptureOptions | None = None,
     photos: PhotoOptions | None = None,
-    keep_soft: Annotated[bool | None, option(KEPT, "Keep soft masks: soft/, a grey PNG per class, 255 = 1.", "no")] = None,
-    keep_attention: Annotated[bool | None, option(KEPT, "Keep attention: attention/, for other mask methods later. Large.", "no")] = None,
+    kept: KeptOptions | None = None,
     preset: Annotated[
         str,
         option(
@@ -239,9 +225,7 @@ def mask(
 
     place, workers = parse_place(out), chosen_engine(engine)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
-    line: dict[str, Any] = given(photos or PhotoOptions())
-    chosen = {"fit": fit, "presence": presence, "keep_soft": keep_soft, "keep_attention": keep_attention}
-    line |= {name: value for name, value in chosen.items() if value is not None}
+    line: dict[str, Any] = given(photos or PhotoOptions()) | given(look or LookOptions()) | given(kept or KeptOptions())
     table = classes_file(classes, paths)
     classes_of = read_classes_csv(table, found.photos) if table else {}
     if table and not any(classes_of.values()):
@@ -252,8 +236,8 @@ def mask(
         line["classes"] = parse_classes(classes)
     if prompt is not None:
         line["prompts"] = (prompt,)
-    if timesteps is not None:
-        line["timesteps"] = numbers(timesteps, "--timesteps", int)
+    if "timesteps" in line:
+        line["timesteps"] = numbers(line["timesteps"], "--timesteps", int)
     line |= {"mask": mask_table(masks or MaskOptions()), "capture": given(capture or CaptureOptions())}
     preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
     file = read_table(config, MaskPhotosConfig) if config else {}

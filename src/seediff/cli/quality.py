@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
+from .derive import option
 from .formats import LINK, OUTPUT, QUIET
-from .options import numbers, option
+from .options import numbers
 from .places import HERE
 
 if TYPE_CHECKING:

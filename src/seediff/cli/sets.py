@@ -8,8 +8,8 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
+from .derive import option
 from .formats import LINK, OUTPUT, QUIET
-from .options import option
 from .places import HERE
 from .quality import DATA, followed
 

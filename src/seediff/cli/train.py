@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from ..config.names import parse_classes
+from ..config.train import TrainConfig
 from ..errors import UserError
-from .options import given, numbers, option
+from .derive import option, options_of
+from .options import given, numbers
 from .places import HERE
 from .progress import show_progress
 
@@ -22,45 +23,21 @@ IMAGES = Group("What is shown", sort_key=4)
 RUN = Group("Run", sort_key=5)
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
+@options_of(
+    TrainConfig,
+    {
+        NETWORK: "architecture backbone weights queries",
+        TRAINING: "batch_size accumulate learning_rate backbone_factor weight_decay clip schedule warmup ema seed",
+        IMAGES: "crop scale jitter flip test_side",
+        RUN: "device dtype",
+    },
+    backbone={"type": Literal["r50", "swin-t", "swin-b", "b0", "b2", "b5", "tiny"], "default": "swin-b; segformer: b0"},
+    weights={"default": "pretrained; tiny: scratch"},
+    crop={"default": "512; tiny: 128"},
+    test_side={"default": "512; tiny: 128"},
+)
 class TrainOptions:
     """Fields of TrainConfig; lists as texts with commas. The defaults shown are the paper's; `tiny` brings its own."""
-
-    architecture: Annotated[Literal["mask2former", "segformer"] | None, option(NETWORK, "Of transformers.", "mask2former")] = None
-    backbone: Annotated[
-        Literal["r50", "swin-t", "swin-b", "b0", "b2", "b5", "tiny"] | None,
-        option(NETWORK, "b0, b2, b5: SegFormer's. tiny: either's, for images of 128 pixels on a CPU.", "swin-b; segformer: b0"),
-    ] = None
-    weights: Annotated[
-        str | None,
-        option(NETWORK, "First weights: pretrained (the backbone's), scratch, a local folder or a hub id.", "pretrained; tiny: scratch"),
-    ] = None
-    queries: Annotated[int | None, option(NETWORK, "mask2former: masks that it proposes.", 100)] = None
-
-    batch_size: Annotated[int | None, option(TRAINING, "Images a step.", 16)] = None
-    accumulate: Annotated[int | None, option(TRAINING, "Parts that each batch is divided into, to save memory.", 1)] = None
-    learning_rate: Annotated[float | None, option(TRAINING, "Of AdamW.", 1e-4)] = None
-    backbone_factor: Annotated[float | None, option(TRAINING, "The backbone's share of the rate.", 0.1)] = None
-    weight_decay: Annotated[float | None, option(TRAINING, "Of AdamW.", 0.05)] = None
-    clip: Annotated[float | None, option(TRAINING, "Largest norm of the gradient; 0: any.", 0.01)] = None
-    schedule: Annotated[Literal["poly", "step"] | None, option(TRAINING, "How the rate falls.", "poly")] = None
-    warmup: Annotated[int | None, option(TRAINING, "Steps in which the rate rises.", 0)] = None
-    ema: Annotated[float | None, option(TRAINING, "Decay of an average of the weights, which is kept instead of the last; 0: none.", 0)] = (
-        None
-    )
-    seed: Annotated[int | None, option(TRAINING, "Another seed, another training.", 0)] = None
-
-    crop: Annotated[int | None, option(IMAGES, "Side of the random crops in pixels.", "512; tiny: 128")] = None
-    scale: Annotated[str | None, option(IMAGES, "LOW,HIGH: the shorter side is CROP times a number between these.", "0.5,2")] = None
-    jitter: Annotated[float | None, option(IMAGES, "Strength of random colours; 0: none.", 1)] = None
-    flip: Annotated[bool | None, option(IMAGES, "Mirror every second image.", "yes")] = None
-    test_side: Annotated[int | None, option(IMAGES, "Shorter side at which images are predicted.", "512; tiny: 128")] = None
-
-    device: Annotated[str | None, option(RUN, "cuda, mps or cpu.", "the best there is")] = None
-    dtype: Annotated[
-        Literal["float32", "bfloat16"] | None, option(RUN, "bfloat16: mixed precision.", "bfloat16 on cuda that has it, else float32")
-    ] = None
 
 
 def train(

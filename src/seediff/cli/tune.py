@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..config.names import parse_names
+from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
-from .options import IMAGES, MODEL, RUN, option
+from .derive import field_option, option
+from .options import IMAGES, MODEL, RUN
 from .places import HERE
 
 if TYPE_CHECKING:
@@ -24,15 +26,13 @@ def tune(
     out: Annotated[Path, HERE, option(RUN, "File of the thresholds, for --preset of `mask` and `segment`.", "preset.toml")] = Path(
         "preset.toml"
     ),
-    model: Annotated[str, option(MODEL, "A name from `seediff models`, a local folder or a hub id.", "mini")] = "mini",
+    model: Annotated[str, field_option(MaskPhotosConfig, "model", MODEL)] = "mini",
     classes: Annotated[str | None, option(IMAGES, "Only these classes of the set: names with commas between, or a file.", "all")] = None,
     split: Annotated[str | None, option(IMAGES, "Part of a set that has several.", "val; everything of other folders")] = None,
     count: Annotated[int, option(IMAGES, "Photographs at most, evenly spaced.", 50)] = 50,
-    size: Annotated[int | None, option(MODEL, "Side in pixels at which the model sees a photograph.", "the model's own")] = None,
-    device: Annotated[str | None, option(MODEL, "cuda, mps or cpu.", "the best there is")] = None,
-    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = (
-        None
-    ),
+    size: Annotated[int | None, field_option(MaskPhotosConfig, "size", MODEL)] = None,
+    device: Annotated[str | None, field_option(MaskPhotosConfig, "device", MODEL)] = None,
+    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, field_option(MaskPhotosConfig, "dtype", MODEL)] = (None),
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
     """Find a model's own thresholds on a few labelled photographs: `presence` of `mask` and `name_threshold` of `segment --names`.

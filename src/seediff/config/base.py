@@ -33,17 +33,22 @@ class RunConfig:
     """What is written last of all: an output folder that has it is complete."""
 
     model: str = "mini"
-    """A name that `seediff models` lists, a local folder or a hub id. A relative folder is looked up from where the program runs, now
-    and when the run is continued: name it by its full path to continue from elsewhere."""
+    """A name from `seediff models`, a local folder or a hub id.
+
+    A relative folder is looked up from where the program runs, now and when the run is continued: name it by its full path to continue
+    from elsewhere."""
     batch_size: int = 8
-    """Images that go through the model together. Part of the configuration, because rounding depends on it."""
+    """Images that go through the model together; part of the configuration, since rounding depends on it."""
     seed: int = 0
+    """Another seed, other images."""
     device: str | None = None
-    """cuda, mps or cpu; None: the best one there is."""
+    """cuda, mps or cpu; None: the best there is."""
     dtype: str | None = None
-    """float32, float16 or bfloat16; None: what suits the device."""
+    """Number format; None: float16 on cuda, else float32.
+
+    float32, float16 or bfloat16."""
     threads: int | None = None
-    """Threads of the cpu, when that is the device: another number rounds otherwise. None: as many as torch takes."""
+    """Threads of the cpu; part of the configuration, since rounding depends on it; None: torch's own choice."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "threads"):

@@ -14,11 +14,13 @@ class CaptureConfig:
     """Which attention is averaged. Sides are those of the model; `levels` are divisors of the latent side."""
 
     normalize: bool = True
-    """Divide each layer's and step's map by its maximum before averaging (eq. 5); False: plain means."""
-    steps: Literal["all", "second-half"] | int = "all"
-    """Which denoising steps count: all, the second half, or every k-th."""
+    """Divide each map by its maximum before averaging.
+
+    Each layer's and step's (eq. 5); False: plain means."""
+    steps: int | Literal["all", "second-half"] = "all"
+    """Denoising steps whose attention counts: all, second-half, or a number k for every k-th."""
     layers: Literal["all", "up", "down"] = "all"
-    """Which side of the UNet counts (mid belongs to both)."""
+    """Which side of the UNet counts; its middle belongs to both."""
     text_share: Literal["row", "text"] | None = None
     """Of joint attention (SD 3, FLUX), how much a position attends to a word: as a share of all columns, picture and text together, or of
     the text's alone; None: of all. Other models have no choice."""
@@ -39,28 +41,37 @@ class MaskConfig:
     without background, SeeDiff "iterative" with background."""
 
     method: Method = "seediff"
+    """How masks are made from attention."""
     alpha: float = 0.5
     """Seeds are positions of at least this (eq. 6, 9)."""
     beta: float | Literal["otsu"] = 0.3
-    """Threshold of the final soft mask; "otsu": each image's own."""
+    """Threshold of the soft mask; otsu: each image's own."""
     expansion: Literal["none", "parallel", "iterative"] = "iterative"
-    """Region expansion with self-attention (eq. 7–9)."""
+    """Growing seeds by self-attention (eq. 7–9)."""
     background: bool = True
-    """Refinement with the background's own expansion (eq. 10–11)."""
+    """Refine with the background's own expansion (eq. 10–11)."""
     seed_level: int = 4
-    """Cross-attention at L / seed_level gives the seeds."""
+    """Seeds come from attention at latent side / this."""
     expand_levels: tuple[int, ...] = (4, 2, 1)
-    """Divisors of L, coarse to fine."""
+    """Sides of the expansion, as divisors of the latent side, from coarse to fine."""
     tau: int = 4
-    """Power of the self-attention matrix in CA·SA."""
+    """ca_sa: power of the self-attention."""
     self_level: int = 2
-    """CA·SA uses self-attention at L / self_level, cross-attention at L / seed_level."""
+    """ca_sa: self-attention at latent side / this.
+
+    Its cross-attention is at L / seed_level."""
     ignore_band: tuple[float, float] | None = None
-    """Soft values in [low, high) become 255 and those from high on the class (Dataset Diffusion: 0.5, 0.6); replaces beta."""
+    """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
+
+    Those in [low, high); values from high on are the class. 0.5, 0.6 are Dataset Diffusion's."""
     pamr: bool = True
+    """Fit masks to the image's edges."""
     pamr_iterations: int = 10
+    """How often."""
     pamr_dilations: tuple[int, ...] | None = None
-    """Pixels. None: the paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    """Distances of the neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
+
+    The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
 
     def __post_init__(self) -> None:
         _check_choice(self, "method")
@@ -87,24 +98,41 @@ class SegmentConfig:
     """How a photograph is divided into segments without any class. The defaults are DiffSeg's for COCO-Stuff."""
 
     method: Literal["diffseg", "kmeans", "diffcut"] = "diffseg"
+    """How segments are found."""
     timestep: int | None = None
-    """Noise level at which the noise-free latent is shown to the UNet; None: the method's own (300; DiffCut 50)."""
+    """Noise level that the UNet is told; None: 300; DiffCut 50.
+
+    The latent that it is shown is free of noise."""
     weights: Literal["proportional", "uniform"] | tuple[float, ...] = "proportional"
-    """Of the resolutions in the aggregated self-attention: by their side, all the same, or a number each for L, L/2, L/4, L/8."""
+    """Of resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.
+
+    In the aggregated self-attention; proportional to their side."""
     num_points: int = 16
-    """Anchors lie on a grid of num_points × num_points."""
+    """DiffSeg: anchors on a grid of this many a side."""
     kl_threshold: float | tuple[float, ...] = 1.1
-    """Maps closer than this (symmetric KL divergence) merge: one number, or one a round."""
+    """DiffSeg: maps closer than this merge; one number, or one a round with commas between.
+
+    By symmetric KL divergence."""
     rounds: int = 3
-    """Merging rounds, the first included, when kl_threshold is one number."""
+    """DiffSeg: merging rounds.
+
+    The first included, when kl_threshold is one number."""
     refine: bool = False
-    """DiffSeg: K-Means over all positions, started at the merged proposals. DiffCut: PAMR by the photograph's edges (not with tiles)."""
+    """diffseg: K-Means begun at the segments; diffcut: fit them to edges (PAMR).
+
+    K-Means over all positions; PAMR not with tiles."""
     k: int | Literal["truth"] | None = None
-    """K-Means: how many segments; "truth": as many as the photograph's own label map has (K-Means-S)."""
+    """kmeans: how many segments, or `truth`: as many as in --labels.
+
+    As the photograph's own label map has (K-Means-S)."""
     cut_threshold: float = 0.5
-    """DiffCut: segments are divided as long as their normalised cut costs less."""
+    """diffcut: divides while the cut costs less.
+
+    The normalised cut."""
     cut_power: float = 10.0
-    """DiffCut: exponent of the cosine similarity of features."""
+    """diffcut: exponent of the similarity.
+
+    The cosine similarity of features."""
 
     def __post_init__(self) -> None:
         _check_choice(self, "method")

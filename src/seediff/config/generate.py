@@ -33,9 +33,13 @@ class DatasetConfig(RunConfig):
     prompts: tuple[str, ...] = DEFAULT_PROMPTS
     """Templates with `{class}`, cycled."""
     keep_soft: bool = False
-    """Also keep the soft masks: soft/<sample>_<class id>.png, 8-bit grey, 255 = 1."""
+    """Keep soft masks: soft/, a grey PNG per class, 255 = 1.
+
+    soft/<sample>_<class id>.png, 8-bit."""
     keep_attention: bool = False
-    """Also keep the attention maps: attention/<sample>.safetensors, for AttentionMaps.load."""
+    """Keep attention: attention/, for other mask methods later. Large.
+
+    attention/<sample>.safetensors, for AttentionMaps.load."""
     capture: CaptureConfig = field(default_factory=CaptureConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
 
@@ -76,19 +80,21 @@ class GenerateConfig(DatasetConfig):
     per_class: int = 10
     """Images that show each class."""
     negative_prompt: str = ""
+    """What images should not show."""
     classes_per_image: int = 1
-    """Distinct classes shown together in every image."""
+    """Distinct classes in every image. --per-class counts the images that show a class: classes × per-class ÷ this in all."""
     steps: int = 50
     """Denoising steps."""
     guidance_scale: float = 7.5
+    """How closely images follow the prompt; 1 is no guidance."""
     size: int | None = None
     """Side of the images in pixels; None: the model's own."""
     reject: bool = False
-    """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is flagged."""
+    """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is."""
     attempts: int = 5
-    """How often at most a sample is drawn in all when `reject` is on."""
+    """With --reject: how often at most a sample is drawn."""
     image_format: Literal["png", "jpg"] = "png"
-    """Masks are PNG always."""
+    """Of images; masks are always PNG."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,13 +33,19 @@ class MaskPhotosConfig(DatasetConfig):
     command: ClassVar[str] = "mask"
 
     timesteps: tuple[int, ...] = (50, 150, 250, 350, 450, 550)
-    """Noise levels at which attention is captured and averaged."""
+    """Noise levels at which attention is captured.
+
+    Their maps are averaged."""
     fit: Literal["resize", "crop"] = "resize"
-    """Squeeze the photograph into the model's square, or mask only its centred square; what lies outside is ignored (255)."""
+    """Squeeze photographs into the model's square, or mask only their centred square.
+
+    What lies outside is ignored (255)."""
     size: int | None = None
-    """Side of that square in pixels; None: the model's own."""
+    """Side in pixels at which the model sees a photograph; None: the model's own."""
     presence: float = PRESENCE
-    """A class whose presence score is lower gets no mask; 0: every class gets one. Another one for every model (`seediff tune`)."""
+    """Classes that score lower are taken to be absent and get no mask; 0: all get one.
+
+    Another one for every model (`seediff tune`)."""
     photos: str = ""
     """Which photographs, as `fingerprint_photos` tells them apart."""
 
@@ -65,17 +71,23 @@ class SegmentPhotosConfig(RunConfig):
     last_file: ClassVar[str] = "segments.json"
 
     fit: Fit = "resize"
-    """crop is the paper's: what lies outside the centred square is in no segment (255)."""
+    """Squeeze into the model's square, take the centred square (the paper's), or overlapping squares.
+
+    What lies outside the centred square is in no segment (255)."""
     size: int | None = None
     """Side in pixels at which the model sees a photograph, or a tile of it; None: the model's own."""
     names: tuple[str, ...] = ()
     """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"
-    """A segment is called by the word with the highest mean attention, or that most of its pixels attend to."""
+    """How a segment chooses its word.
+
+    By the highest mean attention, or that most of its pixels attend to."""
     name_threshold: float = NAME_THRESHOLD
-    """Segments whose best word scores lower stay unnamed; ½ is attention as on average. Another one for every model (`seediff tune`)."""
+    """Segments that score lower stay unnamed.
+
+    By their best word; ½ is attention as on average. Another one for every model (`seediff tune`)."""
     overlays: bool = True
-    """Also write overlays/: each photograph with its segments over it."""
+    """Also write overlays/: photographs with their segments."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     photos: str = ""
     """Which photographs, as `fingerprint_photos` tells them apart."""

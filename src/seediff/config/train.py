@@ -31,44 +31,68 @@ class TrainConfig:
     command: ClassVar[str] = "train"
 
     architecture: Architecture = "mask2former"
+    """Of transformers."""
     backbone: str = "swin-b"
-    """mask2former: r50, swin-t, swin-b or tiny; segformer: b0, b2, b5 or tiny. tiny learns 128² images from scratch on a CPU."""
+    """b0, b2, b5: SegFormer's. tiny: either's, for images of 128 pixels on a CPU.
+
+    mask2former: r50, swin-t, swin-b or tiny; segformer: b0, b2, b5 or tiny."""
     weights: str = "pretrained"
-    """The first weights: "pretrained" (the backbone's, from the hub; tiny's come with the package), "scratch", or a local folder or hub
-    id: of a backbone, or of a whole network of the same architecture, whose class head is taken where the number of classes agrees."""
+    """First weights: pretrained (the backbone's), scratch, a local folder or a hub id.
+
+    Pretrained ones are from the hub; tiny's come with the package. Those of a folder or hub id: of a backbone, or of a whole network of
+    the same architecture, whose class head is taken where the number of classes agrees."""
     queries: int = 100
-    """Masks that Mask2Former proposes; at least as many as classes appear in an image."""
+    """mask2former: masks that it proposes.
+
+    At least as many as classes appear in an image."""
 
     crop: int = 512
-    """Side in pixels of what the network is shown; smaller images are padded, with labels that supervise nothing."""
+    """Side of the random crops in pixels.
+
+    Smaller images are padded, with labels that supervise nothing."""
     scale: tuple[float, float] = (0.5, 2.0)
-    """Images are resized so that their shorter side is `crop` times a random number between these."""
+    """LOW,HIGH: the shorter side is CROP times a random number between these."""
     jitter: float = 1.0
-    """Strength of random brightness (±32), contrast (×½ to 1½), saturation (×½ to 1½) and hue (±18°), as SSD has them; 0: none."""
+    """Strength of random colours; 0: none.
+
+    Brightness (±32), contrast (×½ to 1½), saturation (×½ to 1½) and hue (±18°), as SSD has them."""
     flip: bool = True
+    """Mirror every second image."""
     test_side: int = 512
-    """Shorter side in pixels of images that are predicted."""
+    """Shorter side at which images are predicted."""
 
     batch_size: int = 16
-    """Images a step, over all accumulations and processes."""
+    """Images per step.
+
+    Over all accumulations and processes."""
     accumulate: int = 1
-    """Parts that a step's batch is divided into, to save memory. Batch statistics and normalisations are a part's own."""
+    """Parts that each batch is divided into, to save memory.
+
+    Batch statistics and normalisations are a part's own."""
     learning_rate: float = 1e-4
+    """Of AdamW."""
     backbone_factor: float = 0.1
-    """The backbone learns at this times the rate."""
+    """The backbone's share of the rate."""
     weight_decay: float = 0.05
-    """Not of norms, biases of attention positions and embeddings."""
+    """Of AdamW.
+
+    Not of norms, biases of attention positions and embeddings."""
     clip: float = 0.01
     """Largest norm of the gradient; 0: any."""
     schedule: Literal["poly", "step"] = "poly"
+    """How the rate falls."""
     power: float = 0.9
     """poly: the rate falls as (1 − share of the stage's steps done) to this power."""
     drops: tuple[float, ...] = (0.9, 0.95)
     """step: at these shares of the stage's steps the rate falls to a tenth."""
     warmup: int = 0
-    """Steps in which the rate rises evenly, at the start of every stage."""
+    """Steps in which the rate rises.
+
+    Evenly, at the start of every stage."""
     ema: float = 0.0
-    """Decay of an average of the weights that is measured and kept instead of the last ones; 0: none."""
+    """Decay of an average of the weights, which is kept instead of the last; 0: none.
+
+    It is measured, too."""
 
     class_weight: float = 2.0
     mask_weight: float = 5.0
@@ -83,10 +107,13 @@ class TrainConfig:
     afterwards. A backbone that starts from nothing learns classes many times faster with it; a pretrained one does not need it."""
 
     seed: int = 0
+    """Another seed, another training."""
     device: str | None = None
-    """cuda, mps or cpu; None: the best one there is."""
+    """cuda, mps or cpu; None: the best there is."""
     dtype: Literal["float32", "bfloat16"] | None = None
-    """bfloat16: mixed precision. None: that on a cuda device that has it, else float32. tiny takes it on a CPU that has it too."""
+    """bfloat16: mixed precision; None: bfloat16 on cuda that has it, else float32.
+
+    tiny takes it on a CPU that has it too."""
 
     def __post_init__(self) -> None:
         for name in ("architecture", "schedule"):

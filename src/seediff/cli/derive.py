@@ -1,0 +1,54 @@
+"""Options of the command line made from the fields of a configuration: their types, texts and defaults are written there, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import make_dataclass
+from functools import reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from cyclopts import Group, Parameter
+
+from ..config.texts import field_texts
+
+Options = TypeVar("Options")
+
+
+def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
+    """An option with its help and the default that applies when nobody gives it."""
+    return Parameter(group=group, help=text, show_default=str(default) if default not in (None, "") else False, **parameter)
+
+
+def field_option(kind: type, name: str, group: Group, /, **change: Any) -> Parameter:
+    """The option of one field. change: its `text` or `default` in other words, and what else `Parameter` takes."""
+    told = field_texts(kind)[name]
+    return option(group, change.pop("text", told.text), change.pop("default", told.default), **change)
+
+
+def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[str, Any]) -> Callable[[type[Options]], type[Options]]:
+    """A decorator: the class with an option for each of the fields that `layout` names, by group, None where it is not given.
+
+    changes: of a field, its `type` on the command line, and what `field_option` takes. Fields that the class has itself stay as they
+    are; they stand in the layout too, for their place in the help.
+    """
+
+    def decorate(cls: type[Options]) -> type[Options]:
+        hints, own = get_type_hints(kind), get_type_hints(cls, include_extras=True)
+        made = []
+        for group, names in layout.items():
+            for name in names.split():
+                change = dict(changes.get(name, {}))
+                typed = change.pop("type", None) or _typed(hints.get(name, str))
+                made.append((name, own.get(name) or Annotated[typed | None, field_option(kind, name, group, **change)], None))
+        together = make_dataclass(cls.__name__, made, frozen=True, namespace={"__doc__": cls.__doc__, "__module__": cls.__module__})
+        return Parameter(name="*")(together)
+
+    return decorate
+
+
+def _typed(hint: Any) -> Any:
+    """A field's type on the command line: without None, and a text with commas where there may be a tuple."""
+    parts = [part for part in get_args(hint) if part is not NoneType] if get_origin(hint) in (Union, UnionType) else [hint]
+    return str if any(get_origin(part) is tuple for part in parts) else reduce(or_, parts)
