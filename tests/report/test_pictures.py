@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from seediff.files.palette import voc_palette
-from seediff.report.pictures import contact_sheet, heat_colours, heat_map, heat_uri, overlay, to_levels
+from seediff.report.pictures import contact_sheet, heat_colours, heat_uri, overlay, to_levels
 
 
 def test_palette_is_vocs() -> None:
@@ -34,14 +34,6 @@ def test_heat_colours_grow_lighter() -> None:
 def test_levels_clip_and_survive_nan() -> None:
     assert to_levels(np.array([[-1.0, 0.0, 0.5, 1.0, 2.0, np.nan]])).tolist() == [[0, 0, 128, 255, 255, 0]]
     assert to_levels(np.array([[True, False]])).tolist() == [[255, 0]]
-
-
-def test_heat_map_keeps_the_maps_own_resolution() -> None:
-    picture = heat_map(np.array([[0.0, 1.0], [0.5, 0.0]]), 64)
-    assert picture.shape == (64, 64, 3)
-    assert (picture[:32, 32:] == heat_colours()[255]).all()
-    assert (picture[32:, :32] == heat_colours()[128]).all()
-    assert heat_map(np.ones((2, 4), bool), 8).shape == (4, 8, 3)
 
 
 def test_overlay_mixes_inside_and_lightens_edges() -> None:

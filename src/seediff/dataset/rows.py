@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ..files.documents import numbered_lines, parse_json
+from ..files.documents import read_json_lines
 from ..files.reading import ABSENT
 from ..files.schema import fit
 
@@ -64,8 +64,7 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
 
 def numbered_rows(path: Path, absent: str = ABSENT) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line, row) of a file whose lines are JSON objects, their values not yet checked. Raises UserError naming the line."""
-    for number, line in numbered_lines(path, absent=absent):
-        yield number, parse_json(line, dict[str, Any], f"{path}, line {number}")
+    return read_json_lines(path, dict[str, Any], absent=absent)
 
 
 def check_row(row: dict[str, Any], where: str) -> None:

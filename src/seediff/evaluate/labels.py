@@ -146,10 +146,6 @@ def _table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> 
     return table
 
 
-def _first_folder(folder: Path, *below: str) -> Path | None:
-    return next((folder / name for name in below if (folder / name).is_dir()), None)
-
-
 def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> LabelSet:
     where = map_folder(folder)
     files = find_maps(where)

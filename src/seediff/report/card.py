@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from markupsafe import Markup
 
-from .tables import Row, count_classes, flat_config, row_classes, show_reasons, show_value
+from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
 from .templates import render
 
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -43,29 +43,60 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
     facts = [(key.replace("_", " "), show_value(v)) for key, v in summary.items() if isinstance(v, (str, int, float))]
     return render(
         "card.md.j2",
-        title=yaml_text("Generated masks: " + (", ".join(class_names[:5]) + (", …" if len(class_names) > 5 else "") or "empty")),
+        title=_title("Generated masks", class_names),
         size=size_category(len(rows)),
         images=len(rows),
         flagged=sum(bool(row.get("flags")) for row in rows),
         several=any(len(row_classes(row)) > 1 for row in rows),
-        facts=[(markdown_text(k), markdown_text(v)) for k, v in facts],
+        facts=_pairs(facts),
         prompts=[markdown_text(p) for p in prompts],
-        config=[(markdown_text(k), markdown_text(v)) for k, v in flat_config(summary.get("config") or {})],
-        classes=[
-            {
-                "label": c.label,
-                "name": markdown_text(c.name),
-                "made": c.made,
-                "rejected": markdown_text(show_reasons(c.rejected) or "0"),
-                "area": "–" if c.area is None else f"{c.area:.1%}",
-                "flags": markdown_text(show_reasons(c.flags) or "–"),
-            }
-            for c in classes
-        ],
+        config=_pairs(flat_config(summary.get("config") or {})),
+        classes=_class_rows(classes),
         model=markdown_text(model),
         model_note=model_note(model),
         extension=PurePosixPath(rows[0]["file_name"]).suffix if rows and "file_name" in rows[0] else ".png",
     )
+
+
+def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
+    """The text of README.md, as `dataset_card` gives it for generated images, claiming nothing about how these came to be but what the
+    rows' `model` and `about` say. about: name → text, number or list, shown as it is; anything nested is left out."""
+    classes = count_classes(rows, class_names)
+    models = sorted({str(row["model"]) for row in rows if row.get("model")})
+    facts = [(key.replace("_", " "), show_value(v)) for key, v in about.items() if not isinstance(v, Mapping)]
+    return render(
+        "data_card.md.j2",
+        title=_title("Masks", class_names),
+        size=size_category(len(rows)),
+        images=len(rows),
+        facts=_pairs(facts),
+        classes=_class_rows(classes),
+        models=_pairs((name, model_note(name)) for name in models),
+        unmade=sum(not row.get("model") for row in rows),
+    )
+
+
+def _title(what: str, class_names: Sequence[str]) -> Markup:
+    return yaml_text(f"{what}: " + (", ".join(class_names[:5]) + (", …" if len(class_names) > 5 else "") or "empty"))
+
+
+def _class_rows(classes: Iterable[ClassCount]) -> list[dict[str, Any]]:
+    """The table of classes, as both templates draw it."""
+    return [
+        {
+            "label": c.label,
+            "name": markdown_text(c.name),
+            "made": c.made,
+            "rejected": markdown_text(show_reasons(c.rejected) or "0"),
+            "area": "–" if c.area is None else f"{c.area:.1%}",
+            "flags": markdown_text(show_reasons(c.flags) or "–"),
+        }
+        for c in classes
+    ]
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
+    return [(markdown_text(name), markdown_text(value)) for name, value in pairs]
 
 
 def model_note(model: str) -> str:
@@ -92,30 +123,3 @@ def markdown_text(text: str) -> Markup:
 
 def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
-    """The text of README.md, as `dataset_card` gives it for generated images, claiming nothing about how these came to be but what the
-    rows' `model` and `about` say. about: name → text, number or list, shown as it is; anything nested is left out."""
-    classes = count_classes(rows, class_names)
-    models = sorted({str(row["model"]) for row in rows if row.get("model")})
-    facts = [(key.replace("_", " "), show_value(v)) for key, v in about.items() if not isinstance(v, Mapping)]
-    return render(
-        "data_card.md.j2",
-        title=yaml_text("Masks: " + (", ".join(class_names[:5]) + (", …" if len(class_names) > 5 else "") or "empty")),
-        size=size_category(len(rows)),
-        images=len(rows),
-        facts=[(markdown_text(k), markdown_text(v)) for k, v in facts],
-        classes=[
-            {
-                "label": c.label,
-                "name": markdown_text(c.name),
-                "made": c.made,
-                "area": "–" if c.area is None else f"{c.area:.1%}",
-                "flags": markdown_text(show_reasons(c.flags) or "–"),
-            }
-            for c in classes
-        ],
-        models=[(markdown_text(name), markdown_text(model_note(name))) for name in models],
-        unmade=sum(not row.get("model") for row in rows),
-    )

@@ -90,14 +90,6 @@ def _edges(label_map: np.ndarray) -> np.ndarray:
     return edge & (label_map > 0)
 
 
-def heat_map(values: np.ndarray, side: int) -> np.ndarray:
-    """A soft map (R, R) or (H, W) in [0, 1], or bool, in viridis with its longer side `side`; (side, side, 3) uint8.
-
-    Enlarged without smoothing, so that the map's own resolution can be seen.
-    """
-    return fit_side(heat_colours()[to_levels(values)], side, Image.Resampling.NEAREST)
-
-
 def contact_sheet(
     tiles: Sequence[np.ndarray],
     columns: int,

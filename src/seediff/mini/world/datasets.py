@@ -65,8 +65,3 @@ def _rendered(art: Path, split: str, count: int, seed: int) -> Iterator[Scene]:
         raise UserError(f"--count {count}: must be at least 1")
     for index in range(count):
         yield render_scene(art, index, seed=seed, split=split)
-
-
-def scene_items(scenes: Sequence[Scene]) -> list[Item]:
-    """Scenes in memory as samples, named by their position."""
-    return [scene_item(f"{index:06d}", scene) for index, scene in enumerate(scenes)]
