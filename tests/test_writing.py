@@ -26,6 +26,7 @@ ALLOWED = {
     ("mini/training/backbone.py", "save_pretrained"): "transformers writes by name: into a staged folder",
     ("mini/training/denoiser.py", "save"): "into the open new file of `replaced_file`",
     ("mini/training/data.py", "open_memmap"): "numpy maps by name: a new file of `replaced_file`",
+    ("files/arrays.py", "memmap"): "maps for reading",
     ("run/storage.py", "touch"): "in a temporary folder of our own",
     ("run/storage.py", "unlink"): "in a temporary folder of our own",
 }

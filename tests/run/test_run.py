@@ -326,6 +326,18 @@ def test_full_disk_then_continued(tmp_path, monkeypatch, unbroken):
     assert fingerprints(out) == unbroken
 
 
+def test_what_a_lost_worker_wrote_in_part_is_gone_at_the_end(tmp_path, unbroken):
+    half = tmp_path / "out" / "images" / f".{'0' * 16}.part"
+
+    def lost(done, total, what):
+        if done and what != "finishing":
+            half.touch()
+
+    generate(CONFIG, tmp_path / "out", draw=fake_draw, progress=lost)
+    assert not half.exists()
+    assert fingerprints(tmp_path / "out") == unbroken
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_while_attention_is_written(tmp_path, monkeypatch):
     real = outputs._write

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from ..config.base import Config, RunConfig, resolve_device
 from ..dataset import native
 from ..dataset.batches import (
+    DATA,
     BatchRecord,
     check_weights,
     discard_unfinished,
@@ -31,7 +32,7 @@ from ..dataset.batches import (
 )
 from ..devices import cpu_threads
 from ..files.addresses import Out
-from ..files.outputs import write_atomic
+from ..files.outputs import clear_leftovers, write_atomic
 from ..workers import Progress
 from .place import Place
 
@@ -260,6 +261,7 @@ def _run(job: Job[Any], crew: Crew, config: RunConfig, place: Place, new: bool, 
             records[number] = None
             done -= len(job.batches[number])
     say("finishing")
+    clear_leftovers(place.folder, DATA)  # of workers that were lost while they wrote; nothing is under way any more
     finished = [record for record in records if record]
     place.bring(job.read_by_finish(finished))
     job.finish(finished)

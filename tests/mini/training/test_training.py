@@ -123,7 +123,7 @@ def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path)
 
 def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
     out = tmp_path / "out"
-    with pytest.raises(UserError, match=r"empty: not a pipeline of this recipe's shape"):
+    with pytest.raises(UserError, match=r"empty: has no autoencoder of this recipe's shape"):
         train_mini(TINY, art, out, init=tmp_path / "empty", say=lambda _: None)
     assert not out.exists()
     with pytest.raises(UserError, match=r"\.webp is missing: fetch the art"):

@@ -69,5 +69,5 @@ def test_training_learns_and_is_kept(tmp_path: Path) -> None:
         assert set(np.unique(one)) <= {0, CLASS_IDS[scene.classes[0]]}
     with pytest.raises(UserError, match=r"c.safetensors: no trained segmenter"):
         load_segmenter(tmp_path / "c.safetensors")
-    with pytest.raises(UserError, match=r"missing.safetensors: no trained classifier"):
+    with pytest.raises(UserError, match=r"missing.safetensors: there is no trained classifier"):
         load_classifier(tmp_path / "missing.safetensors")
