@@ -125,7 +125,7 @@ filter --agree | 0.5 | filter {native} --agree {*segmenter} --min-agreement 0 OU
 train | 0.5 | train {*native} TRAIN OUT
 train again | 1.25 | train {native} TRAIN --out {+training}
 train complete | 0.25 | train {native} TRAIN --out {+segmenter}
-tune | 0.5 | tune {*native} --model {model} --count 2 --out {work}/preset.toml
+tune | 0.5 | tune {*native} --model {model} --count 2 --size 64 --out {work}/preset.toml
 train --weights | 0.5 | train {native} TRAIN --weights {*segmenter} OUT
 """
 """What loads or trains a network."""
