@@ -1,5 +1,7 @@
 import builtins
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -206,3 +208,12 @@ def test_a_pipe_is_no_parquet_file(tmp_path):
     os.mkfifo(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="is no regular file"):
         import_parquet(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are UTF-8 there")
+def test_folders_whose_names_are_no_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"p\xffq")
+    export_parquet(("cat",), [item("a")], folder)
+    assert [path.name for path in (folder / "data").iterdir()] == ["train-00000.parquet"]
+    with pytest.raises(UserError, match="cannot be read as parquet"):  # pyarrow opens no such name
+        import_parquet(folder)

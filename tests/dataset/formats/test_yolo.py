@@ -212,3 +212,10 @@ def test_real_label_maps():
         labels = one.label_map()
         text = as_yolo(labels, find_objects(labels))
         assert np.array_equal(from_yolo(text, labels.shape, 20, one.name), without_ignored(labels))
+
+
+def test_without_samples_for_training_the_folder_is_there_all_the_same(tmp_path):
+    exported = export_yolo(("cat",), [item("a"), item("b")], tmp_path / "yolo", FolderOptions(split=1.0))
+    assert "no samples for training: images/train is empty" in exported.notes
+    assert (tmp_path / "yolo/images/train").is_dir()
+    assert sorted(found.name for found in import_yolo(tmp_path / "yolo")[1]) == ["a", "b"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
-from ...files.outputs import naming
+from ...files.outputs import naming, open_new
 from ...files.staging import staged
 from ...workers import in_order
 from .. import native
@@ -76,7 +76,14 @@ def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], sc
     pa, parquet = load_extra("pyarrow", "hf"), load_extra("pyarrow.parquet", "hf")
     files = in_file = in_group = 0
     group: list[dict[str, Any]] = []
-    writer, path = None, folder
+    writer, file, path = None, None, folder
+
+    def close() -> None:
+        nonlocal writer
+        full, writer = writer, None
+        if full is not None and file is not None:
+            with naming(path), file:
+                full.close()
 
     def write_group() -> None:
         nonlocal in_group
@@ -90,7 +97,8 @@ def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], sc
         for record in records:
             if writer is None:
                 path = folder / f"{word}-{files:05d}.parquet"
-                writer = parquet.ParquetWriter(path, schema, compression="none", write_statistics=False)
+                file = open_new(path)
+                writer = parquet.ParquetWriter(file, schema, compression="none", write_statistics=False)
                 files += 1
             group.append(record)
             size = len(record["image"]["bytes"]) + len(record["label_map"]["bytes"]) + len(record["metadata"])
@@ -98,14 +106,11 @@ def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], sc
             if len(group) == GROUP or in_group >= GROUP_BYTES or in_file >= shard_size:
                 write_group()
             if in_file >= shard_size:
-                full, writer, in_file = writer, None, 0
-                with naming(path):
-                    full.close()
+                close()
+                in_file = 0
         write_group()
     finally:
-        if writer is not None:
-            with naming(path):
-                writer.close()
+        close()
     return files
 
 
@@ -226,7 +231,7 @@ def _open(file: Path) -> Any:
         raise UserError(f"{file}: {'is no regular file' if file.exists() else 'there is no such file'}")
     try:
         return parquet.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # a name that is no UTF-8 too
         raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
 
 

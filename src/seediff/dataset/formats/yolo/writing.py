@@ -60,6 +60,8 @@ def export_yolo(
             ignored += its.ignored
             pixels += its.pixels
             small += its.small
+        if "train" not in splits:
+            (part / IMAGES / "train").mkdir(parents=True, exist_ok=True)  # data.yaml names it, and readers want it
         put(part / DATA, data_yaml(classes, splits).encode("utf-8"))
     notes = []
     if scores:
@@ -71,6 +73,8 @@ def export_yolo(
         notes.append(f"{ignored / pixels:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
     if small:
         notes.append(f"{small} pieces below {options.min_area} pixels are left out")
+    if "train" not in splits:
+        notes.append(f"no samples for training: {IMAGES}/train is empty")
     if "val" not in splits:
         notes.append(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
     return Exported(len(items), 2 * len(items) + 1, tuple(notes))
