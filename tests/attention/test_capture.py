@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.probabilities import add_probabilities
+from seediff.attention.probabilities import Part, add_probabilities
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.families.unet import attention_layers
@@ -309,20 +309,24 @@ def test_permuting_images_heads_and_positions(images, heads, queries, keys, per_
     query, key = (torch.randn(images, heads, n, 4, generator=generator) for n in (queries, keys))
     i, h, n, t = (torch.randperm(size, generator=generator) for size in (images, heads, queries, keys))
     total, permuted = torch.zeros(images, queries, keys), torch.zeros(images, queries, keys)
-    add_probabilities(total, query, key, 0.5, normalize=True, per_column=per_column)
-    add_probabilities(permuted, query[i][:, h][:, :, n], key[i][:, h][:, :, t], 0.5, normalize=True, per_column=per_column)
+    add_probabilities([Part(total, per_column=per_column)], query, key, 0.5, normalize=True)
+    shuffled = Part(permuted, per_column=per_column)
+    add_probabilities([shuffled], query[i][:, h][:, :, n], key[i][:, h][:, :, t], 0.5, normalize=True)
     torch.testing.assert_close(permuted, total[i][:, n][:, :, t], atol=1e-6, rtol=1e-5)
     assert total.amax((1, 2)).sub(1).abs().max() < 1e-6  # each image's map reaches its own maximum
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_sums_in_float32(dtype):
-    query, key = torch.randn(2, 2, 5, 64, 8).unbind()
-    total, half = torch.zeros(2, 64, 64), torch.zeros(2, 64, 64)
-    add_probabilities(total, query, key, 0.35, normalize=True, per_column=False)
-    add_probabilities(half, query.to(dtype), key.to(dtype), 0.35, normalize=True, per_column=False)
-    assert half.dtype == torch.float32
-    torch.testing.assert_close(half, total, atol=0.05, rtol=0)
+@pytest.mark.parametrize("spread", [1.0, 300.0])
+def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
+    """Scores, their softmax and its sums are float32's, also where half precision could not hold the scores."""
+    query, key = torch.randn(2, 2, 5, 64, 8, generator=torch.Generator().manual_seed(0)).mul(spread).to(dtype).unbind()
+    scores = query.double() @ key.double().transpose(2, 3) * 0.35
+    mean = scores.softmax(-1).mean(1)
+    total = torch.zeros(2, 64, 64)
+    add_probabilities([Part(total)], query, key, 0.35, normalize=True)
+    torch.testing.assert_close(total.double(), mean / mean.amax((1, 2), keepdim=True), atol=1e-5 if spread == 1 else 1e-2, rtol=0)
+    assert spread == 1 or scores.abs().max() > torch.finfo(torch.float16).max
 
 
 @pytest.fixture(scope="module")
@@ -352,8 +356,12 @@ def large_inputs(unet, dtype: torch.dtype) -> dict:
     return {key: value.to(dtype) if torch.is_tensor(value) else value for key, value in inputs(unet, 1, 0, False).items()}
 
 
-def test_scores_beyond_half_precision_where_the_model_asks_for_float32(upcast_unet):
-    """The picture is finite, and so are the maps: those of the same queries and keys in float32."""
+@pytest.mark.parametrize("asked", [True, False])
+def test_scores_beyond_half_precision(upcast_unet, asked):
+    """The picture is finite, and so are the maps, those of the same queries and keys in float32, whether the model asks for them or not:
+    what makes the picture keeps scores in float32 either way."""
+    for attention in attention_layers(upcast_unet).values():
+        attention.upcast_attention = asked
     kept = {}
 
     def keep(name):
@@ -378,19 +386,19 @@ def test_scores_beyond_half_precision_where_the_model_asks_for_float32(upcast_un
     assert largest > torch.finfo(torch.float16).max
 
 
-def test_scores_beyond_half_precision_are_told_where_it_does_not(upcast_unet):
-    """The same scores in a model that computes them in half precision itself."""
-    layers = attention_layers(upcast_unet).values()
-    for attention in layers:
-        attention.upcast_attention = False
+def test_queries_beyond_half_precision_are_told_by_the_name_of_their_layer(upcast_unet):
+    """No number format of the scores helps where the model's own numbers are infinite."""
+    name = next(name for name in attention_layers(upcast_unet) if name.endswith("attn1"))
+    weight = upcast_unet.get_submodule(name).to_q.weight
+    kept = weight.detach().clone()
+    weight.data.copy_(torch.where(torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.5, -60000.0, 60000.0))
     try:
         with torch.no_grad(), capture_attention(upcast_unet, CaptureConfig(), guidance=False) as recorder:
             upcast_unet(**large_inputs(upcast_unet, torch.float16))
-        with pytest.raises(UserError, match="half precision overflowed; use --dtype float32 or bfloat16"):
+        with pytest.raises(UserError, match=rf"attention of {re.escape(name)}.*half precision overflowed; use --dtype float32 or bfloat16"):
             recorder.maps([{}], [""])
     finally:
-        for attention in layers:
-            attention.upcast_attention = True
+        weight.data.copy_(kept)
 
 
 @pytest.mark.parametrize("outside", [False, True])

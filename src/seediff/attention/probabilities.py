@@ -1,5 +1,8 @@
 """Head means of softmax(QKᵀ), added into running maps in blocks that fit the cache.
 
+Queries and keys come in the model's number format; scores and probabilities are float32 whatever that is. So does fused attention make
+the picture: scores are never rounded to half precision there, and some models' are too large for it.
+
 Shape letters: B images, H heads, N queries, T keys, D channels a head.
 """
 
@@ -7,121 +10,71 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 
-def add_probabilities(
-    total: torch.Tensor,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    scale: float,
-    bias: torch.Tensor | None = None,
-    *,
-    normalize: bool,
-    per_column: bool,
-    upcast: bool = False,
-) -> torch.Tensor:
-    """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place.
+class Part(NamedTuple):
+    """Some of the columns of one softmax, and the running map that they are added to.
 
-    Args:
-        total: (B, N, T) float32. query: (B, H, N, D). key: (B, H, T, D). bias: (B, H, 1 or N, T) or None.
-        normalize: divide each image's map by its maximum.
-        per_column: that maximum is of each key's column (cross-attention: over all tokens it would always be the start
-            token's and flatten the others) instead of the whole map.
-        upcast: compute scores and probabilities in float32, for models whose scores are too large for half precision.
-
-    Returns: the sum of the maxima, a scalar tensor that is NaN when any probability is.
+    total: (B, N, width) float32. columns: which, of T. per_column: whether the maximum that a map is divided by is of each column
+    (cross-attention: over all tokens it would always be the start token's and flatten the others) instead of the whole map. alone:
+    whether the softmax is over these columns instead of all.
     """
-    images, heads, queries, _ = query.shape
-    keys = key.shape[2]
-    kind = torch.float32 if upcast else query.dtype
-    limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // kind.itemsize
-    group = max(1, min(images, limit // (heads * queries * keys)))  # images at a time: several small maps, or one large
-    rows = max(1, min(queries, limit // (group * heads * keys)))
-    block = query.new_empty(2, group * heads * rows * keys, dtype=kind)  # scores and probabilities
-    scratch = torch.empty_like(total[:group])  # freed on return: the UNet's own peak is elsewhere, and this one hides under it
-    peaks = query.new_zeros((), dtype=torch.float32)
-    for first in range(0, images, group):
-        some = slice(first, min(first + group, images))
-        head_means = scratch[: some.stop - some.start]
-        transposed_keys = key[some].to(kind).flatten(0, 1).transpose(1, 2)  # (group · H, D, T)
-        for start in range(0, queries, rows):
-            part = slice(start, min(start + rows, queries))
-            shape = (len(transposed_keys), part.stop - part.start, keys)
-            scores, probabilities = (x[: math.prod(shape)].view(shape) for x in block)
-            torch.baddbmm(scores, query[some, :, part].to(kind).flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
-            if bias is not None:
-                scores.unflatten(0, (-1, heads)).add_(bias[some] if bias.shape[2] == 1 else bias[some, :, part])
-            torch.softmax(scores, -1, out=probabilities)
-            torch.mean(probabilities.unflatten(0, (-1, heads)), 1, dtype=torch.float32, out=head_means[:, part])
-        peak = head_means.amax(1 if per_column else (1, 2), keepdim=True)
-        peaks += peak.sum()
-        if normalize:
-            total[some].addcdiv_(head_means, peak.clamp_min_(torch.finfo(torch.float32).tiny))
-        else:
-            total[some] += head_means
-    return peaks
+
+    total: torch.Tensor
+    columns: slice = slice(None)
+    per_column: bool = False
+    alone: bool = False
 
 
-def add_joint_probabilities(
-    totals: Sequence[tuple[torch.Tensor, slice, bool, bool]],
-    query: torch.Tensor,
-    key: torch.Tensor,
-    scale: float,
-    visible: torch.Tensor | None = None,
-    *,
-    normalize: bool,
+def add_probabilities(
+    parts: Sequence[Part], query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None = None, *, normalize: bool
 ) -> torch.Tensor:
-    """The same for parts of the columns of one softmax, in float32.
+    """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place, for every part.
 
     Args:
-        totals: of each part, its running map (B, N, width), its columns, whether the maximum that it is divided by is of each
-            column, and whether the softmax is over this part's columns alone instead of all.
-        query: (B, H, N, D). key: (B, H, T, D), of all columns. visible: (B, T) bool, False where a column is padding, or None.
+        query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column.
         normalize: divide each image's map of each part by its maximum.
 
     Returns: the sum of the maxima, a scalar tensor that is NaN when any probability is.
     """
-    if len(totals) == 1 and totals[0][3]:  # a softmax that needs no other columns
-        total, columns, per_column, _ = totals[0]
-        key, visible = key[:, :, columns], None if visible is None else visible[:, columns]
-        totals = [(total, slice(None), per_column, False)]
+    if len(parts) == 1 and parts[0].alone:  # no other columns are needed
+        ((total, columns, per_column, _),) = parts
+        key, bias = key[:, :, columns], None if bias is None else bias[..., columns]
+        parts = [Part(total, slice(None), per_column)]
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
-    group = max(1, min(images, limit // (heads * queries * keys)))
+    group = max(1, min(images, limit // (heads * queries * keys)))  # images at a time: several small maps, or one large
     rows = max(1, min(queries, limit // (group * heads * keys)))
-    block = query.new_empty(group * heads * rows * keys, dtype=torch.float32)
-    scratch = [torch.empty_like(total[:group]) for total, *_ in totals]
+    block = query.new_empty(2, group * heads * rows * keys, dtype=torch.float32)  # scores and probabilities
+    scratch = [torch.empty_like(part.total[:group]) for part in parts]  # freed on return: the network's own peak is elsewhere
     peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
         some = slice(first, min(first + group, images))
         transposed_keys = key[some].float().flatten(0, 1).transpose(1, 2)  # (group · H, D, T)
-        hidden = None if visible is None else ~visible[some, None, None]
         for start in range(0, queries, rows):
-            part = slice(start, min(start + rows, queries))
-            shape = (len(transposed_keys), part.stop - part.start, keys)
-            scores = block[: math.prod(shape)].view(shape)
-            torch.baddbmm(scores, query[some, :, part].float().flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
-            if hidden is not None:
-                scores.unflatten(0, (-1, heads)).masked_fill_(hidden, -torch.inf)
-            whole = None
-            for (_, columns, _, alone), means in zip(totals, scratch, strict=True):
-                if alone:
-                    found = torch.softmax(scores[:, :, columns], -1)
-                else:
-                    whole = torch.softmax(scores, -1) if whole is None else whole
-                    found = whole[:, :, columns]
-                torch.mean(found.unflatten(0, (-1, heads)), 1, out=means[: some.stop - some.start, part])
-        for (total, _, per_column, _), means in zip(totals, scratch, strict=True):
+            here = slice(start, min(start + rows, queries))
+            shape = (len(transposed_keys), here.stop - here.start, keys)
+            scores, probabilities = (x[: math.prod(shape)].view(shape) for x in block)
+            torch.baddbmm(scores, query[some, :, here].float().flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
+            if bias is not None:
+                scores.unflatten(0, (-1, heads)).add_(bias[some] if bias.shape[2] == 1 else bias[some, :, here])
+            if not all(part.alone for part in parts):
+                torch.softmax(scores, -1, out=probabilities)
+            for part, means in zip(parts, scratch, strict=True):
+                found = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
+                torch.mean(found.unflatten(0, (-1, heads)), 1, out=means[: some.stop - some.start, here])
+        for part, means in zip(parts, scratch, strict=True):
             head_means = means[: some.stop - some.start]
-            peak = head_means.amax(1 if per_column else (1, 2), keepdim=True)
+            peak = head_means.amax(1 if part.per_column else (1, 2), keepdim=True)
             peaks += peak.sum()
             if normalize:
-                total[some].addcdiv_(head_means, peak.clamp_min_(torch.finfo(torch.float32).tiny))
+                part.total[some].addcdiv_(head_means, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
-                total[some] += head_means
+                part.total[some] += head_means
     return peaks
 
 

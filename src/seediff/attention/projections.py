@@ -55,5 +55,4 @@ class ProjectedLayer:
         heads = attention.heads
         with torch.no_grad():
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            upcast = attention.upcast_attention or attention.upcast_softmax
-            self.recorder.add(self.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias, upcast=upcast)
+            self.recorder.add(self.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias)

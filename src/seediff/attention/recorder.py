@@ -12,7 +12,7 @@ from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..models.families.base import Family, Layers
 from .maps import AttentionMaps
-from .probabilities import add_joint_probabilities, add_probabilities
+from .probabilities import Part, add_probabilities
 
 Kind = Literal["self", "cross"]
 KINDS: tuple[Kind, Kind] = ("self", "cross")
@@ -93,13 +93,9 @@ class AttentionRecorder:
         key: torch.Tensor,
         scale: float,
         bias: torch.Tensor | None,
-        *,
-        upcast: bool,
     ) -> None:
         """Add the head-mean probabilities of one layer and step; (B, H, N, D), (B, H, T, D) and a bias (B, H, 1 or N, T)."""
-        total = self._total(kind, side, name, query, key.shape[2])
-        peak = add_probabilities(total, query, key, scale, bias, normalize=self.config.normalize, per_column=kind == "cross", upcast=upcast)
-        self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
+        self._add([Part(self._total(kind, side, name, query, key.shape[2]), per_column=kind == "cross")], name, query, key, scale, bias)
 
     def add_joint(
         self, name: str, query: torch.Tensor, key: torch.Tensor, parts: tuple[slice, slice], visible: torch.Tensor | None
@@ -111,14 +107,20 @@ class AttentionRecorder:
         """
         side = self.latent_side
         assert side is not None
-        totals: list[tuple[torch.Tensor, slice, bool, bool]] = []
+        found: list[Part] = []
         for kind, columns in zip(KINDS, parts, strict=True):
             width = len(range(*columns.indices(key.shape[2])))
             if kind in self.kinds and width:
-                totals.append((self._total(kind, side, name, query, width), columns, kind == "cross", kind in self.own))
-        if not totals:
+                found.append(Part(self._total(kind, side, name, query, width), columns, kind == "cross", kind in self.own))
+        if not found:
             return
-        peak = add_joint_probabilities(totals, query, key, query.shape[3] ** -0.5, visible, normalize=self.config.normalize)
+        bias = None if visible is None else query.new_zeros(visible.shape).masked_fill_(~visible, -torch.inf)[:, None, None]
+        self._add(found, name, query, key, query.shape[3] ** -0.5, bias)
+
+    def _add(
+        self, parts: Sequence[Part], name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
+    ) -> None:
+        peak = add_probabilities(parts, query, key, scale, bias, normalize=self.config.normalize)
         self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
 
     def _total(self, kind: Kind, side: int, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:

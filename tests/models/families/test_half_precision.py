@@ -1,0 +1,48 @@
+"""Every family's twin in half precision: its own numbers are half, scores and probabilities are not, and the picture is untouched."""
+
+import numpy as np
+import pytest
+import torch
+from builders.families import SPECS, generate
+from builders.twins import save_flux, save_pixart, save_sd3, save_xl
+
+from seediff.attention import recorder
+from seediff.models.registry import load_model
+
+SAVE = {"xl": save_xl, "sd3": save_sd3, "flux": save_flux, "pixart": save_pixart}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("family", SAVE)
+def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, tmp_path, monkeypatch):
+    model = load_model(str(SAVE[family](tmp_path / family)), device="cpu", dtype=dtype)
+    added = recorder.add_probabilities
+    checked = 0
+
+    def add(parts, query, key, scale, bias=None, *, normalize):
+        nonlocal checked
+        assert query.dtype == key.dtype == getattr(torch, dtype)
+        before = [part.total.double() for part in parts]
+        peak = added(parts, query, key, scale, bias, normalize=normalize)
+        scores = query.double() @ key.double().transpose(2, 3) * scale
+        scores = scores if bias is None else scores + bias.double()
+        for part, old in zip(parts, before, strict=True):
+            mean = scores.softmax(-1).mean(1)[..., part.columns]
+            expected = old + mean / mean.amax(1 if part.per_column else (1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+            torch.testing.assert_close(part.total.double(), expected, atol=1e-5, rtol=1e-5)
+            checked += 1
+        return peak
+
+    monkeypatch.setattr(recorder, "add_probabilities", add)
+    images, maps = generate(model, SPECS[:1])
+    assert checked >= 2 * len(maps[0].self_attention)
+    monkeypatch.undo()
+    call = model.family.call(model.pipe, drawing(model))
+    assert np.array_equal(images[0], (model.pipe(**call).images[0] * 255).round().astype(np.uint8))
+
+
+def drawing(model):
+    from seediff.models.families.base import Drawing
+
+    noise = [torch.Generator().manual_seed(SPECS[0].seed)]
+    return Drawing(prompts=[SPECS[0].prompt], negative_prompt="", side=64, steps=2, guidance_scale=3.0, generators=noise)
