@@ -24,15 +24,15 @@ def plain_label(proposals: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     st.integers(1, 12),
     st.sampled_from([2, 5, 16]),
     st.tuples(st.integers(1, 70), st.integers(1, 70)),
-    st.sampled_from([20, 1000, suppression.CHUNK]),
-    st.sampled_from([1, 300, suppression.ROWS]),
+    st.sampled_from([20, 1000, suppression.CHUNK["cpu"]]),
+    st.sampled_from([1, 300, suppression.ROWS["cpu"]]),
 )
 @settings(PATIENT, max_examples=60)
 def test_equals_the_plain_reference_in_any_bands(seed: int, count: int, side: int, size: tuple[int, int], chunk: int, rows: int):
     proposals = torch.rand(count, side, side, generator=torch.Generator().manual_seed(seed))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suppression, "CHUNK", chunk)
-        patch.setattr(suppression, "ROWS", rows)
+        patch.setitem(suppression.CHUNK, "cpu", chunk)
+        patch.setitem(suppression.ROWS, "cpu", rows)
         found = label(proposals, size)
     assert found.dtype == torch.int32
     assert (found.numpy() == plain_label(proposals, size)).all()
@@ -48,7 +48,7 @@ def test_the_first_of_equals_wins_and_others_leave_no_gap():
 
 def test_a_photograph_as_wide_as_a_band_is_wide():
     proposals = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
-    size = (3, suppression.CHUNK + 1)
+    size = (3, suppression.CHUNK["cpu"] + 1)
     assert (label(proposals, size).numpy() == plain_label(proposals, size)).mean() > 0.99999
 
 

@@ -218,7 +218,7 @@ def test_bands_and_threads_change_nothing(monkeypatch):
     cover = windows(90, 200, "tile")
     maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
     whole = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
-    monkeypatch.setattr(suppression, "CHUNK", 300)
+    monkeypatch.setitem(suppression.CHUNK, "cpu", 300)
     torch.set_num_threads(2)
     try:
         np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)

@@ -15,6 +15,10 @@ from ..errors import UserError
 
 Weights = Literal["proportional", "uniform"] | Sequence[float]
 
+BAND_BYTES = {"cpu": 0, "cuda": 256 << 20}
+"""Of upsampled rows that are worked on at a time: on a CPU as few as can be, which its cache holds, elsewhere enough to outweigh the
+calls."""
+
 
 def level_weights(sides: Iterable[int], latent_side: int, weights: Weights = "proportional") -> dict[int, float]:
     """Each side's share in the aggregate, {side: weight > 0}, finest first, summing to 1.
@@ -78,32 +82,38 @@ def aggregate(self_attention: Mapping[int, torch.Tensor], latent_side: int, weig
     """
     shares = level_weights(self_attention, latent_side, weights)
     total: torch.Tensor | None = None  # of the levels so far, (R², L²) with R the side of the last
+    sums: list[torch.Tensor] = []
     for side in sorted(shares):
-        total = _add_level(total, self_attention[side], shares[side], latent_side)
+        total = _add_level(total, self_attention[side], shares[side], latent_side, sums)
     assert total is not None  # there is at least one level
+    lowest, highest = torch.stack(torch.cat(sums).aminmax()).tolist()  # once: a GPU is waited for
+    if not 0 < lowest <= highest < float("inf"):
+        raise UserError("attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32")
     return total if len(total) == latent_side**2 else _tile(total, latent_side)
 
 
-def _add_level(coarser: torch.Tensor | None, attention: torch.Tensor, share: float, latent_side: int) -> torch.Tensor:
+def _add_level(
+    coarser: torch.Tensor | None, attention: torch.Tensor, share: float, latent_side: int, row_sums: list[torch.Tensor]
+) -> torch.Tensor:
     """`share · upsampled rows / their sums` of attention (R², R²), plus the coarser levels' total (r², L²), each of its positions
-    for all that it covers: (R², L²).
+    for all that it covers: (R², L²). The sums that were divided by are added to the list `row_sums`.
 
-    Queries that share a row of coarse positions are one band, so that the upsampled rows never leave the cache.
+    Queries that share a row of coarse positions, or several of them, are one band: on a CPU the upsampled rows never leave the cache.
     """
     side = round(len(attention) ** 0.5)
     coarse_side = side if coarser is None else round(len(coarser) ** 0.5)
     tile, keys = side // coarse_side, latent_side**2
     result = attention.new_empty(len(attention), keys)
-    for row, (band, summed) in enumerate(zip(attention.split(tile * side), result.split(tile * side), strict=True)):
+    together = max(1, BAND_BYTES.get(attention.device.type, BAND_BYTES["cuda"]) // (tile * side * keys * attention.itemsize))
+    rows = together * tile * side
+    for number, (band, summed) in enumerate(zip(attention.split(rows), result.split(rows), strict=True)):
         maps = upsample(band.view(-1, side, side), latent_side // side).view(-1, keys)
         sums = maps.sum(1, keepdim=True)
-        lowest, highest = (float(v) for v in sums.aminmax())
-        if not 0 < lowest <= highest < float("inf"):
-            raise UserError("attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32")
+        row_sums.append(sums)
         torch.mul(maps, share / sums, out=summed)
         if coarser is not None:
-            covering = coarser[row * coarse_side : (row + 1) * coarse_side]
-            summed.view(tile, coarse_side, tile, keys).add_(covering.view(1, coarse_side, 1, keys))
+            covering = coarser[number * together * coarse_side : (number + 1) * together * coarse_side]
+            summed.view(-1, tile, coarse_side, tile, keys).add_(covering.view(-1, 1, coarse_side, 1, keys))
     return result
 
 

@@ -46,7 +46,7 @@ def proposals(rows: torch.Tensor, num_points: int, kl_thresholds: Sequence[float
     rows: (N, N) float32. Means are exact to float64's last digits but for rounding rows to multiples of about 1e-12.
     """
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
-    anchors = rows[anchor_positions(math.isqrt(len(rows)), num_points).to(rows.device)]
+    anchors = rows[anchor_positions(math.isqrt(len(rows)), num_points, rows.device)]
     members = closer_than(anchors, rows, kl_thresholds[0])
     found = sums_of_members(rows, members) / members.sum(1, keepdim=True)
 
@@ -56,7 +56,7 @@ def proposals(rows: torch.Tensor, num_points: int, kl_thresholds: Sequence[float
     return found
 
 
-def anchor_positions(latent_side: int, num_points: int) -> torch.Tensor:
+def anchor_positions(latent_side: int, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """Flat indexes (num_points²,) of the anchors: an even grid, centred (16 points on 64: 1, 5, …, 61).
 
     Raises UserError when num_points is not from 2 to latent_side.
@@ -65,7 +65,7 @@ def anchor_positions(latent_side: int, num_points: int) -> torch.Tensor:
         raise UserError(f"num_points = {num_points} must be from 2 to {latent_side}, the side of the latents")
     step = (latent_side - 1) // (num_points - 1)
     start = (latent_side - 1 - step * (num_points - 1)) // 2
-    line = start + step * torch.arange(num_points)
+    line = start + step * torch.arange(num_points, device=device)
     return (line[:, None] * latent_side + line).flatten()
 
 
@@ -76,12 +76,13 @@ def merge(found: torch.Tensor, threshold: float) -> torch.Tensor:
     """
     closer = closer_than(found, found, threshold).cpu()
     absorbed = torch.zeros(len(found), dtype=torch.bool)
-    merged = []
+    merged: list[torch.Tensor] = []  # which proposals each is the mean of
     for index, near in enumerate(closer):
         if not absorbed[index]:
             absorbed |= near
-            merged.append(found[near.to(found.device)].mean(0))
-    return torch.stack(merged)
+            merged.append(near.nonzero().squeeze(1))
+    members = torch.cat(merged).to(found.device).split([len(one) for one in merged])
+    return torch.stack([found[one].mean(0) for one in members])
 
 
 def refined(rows: torch.Tensor, found: torch.Tensor) -> torch.Tensor:

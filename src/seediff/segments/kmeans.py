@@ -7,11 +7,12 @@ are exact, so the result does not depend on threads; it depends on `seed` alone.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 from ..errors import UserError
+from .kmeans_device import lloyd, means, plus_plus
 from .sums import BAND, add_product, in_units, product_error, whole_unit
 
 CHUNK = 2**18
@@ -27,7 +28,7 @@ def kmeans_proposals(rows: torch.Tensor, k: int, *, seed: int = 0) -> torch.Tens
         rows = rows.cpu()  # it has no float64
     labels, _ = kmeans(rows, k, seed=seed)
     side = math.isqrt(len(labels))
-    return F.one_hot(labels, k).T.unflatten(1, (side, side)).float()
+    return (labels == torch.arange(k, device=labels.device)[:, None]).unflatten(1, (side, side)).float()
 
 
 def kmeans(
@@ -57,8 +58,12 @@ def kmeans(
         raise UserError(f"k = {k} must be from 1 to {len(rows)}, the number of positions")
     if initial is not None and initial.shape != (k, rows.shape[1]):
         raise ValueError(f"initial must be ({k}, {rows.shape[1]}), not {tuple(initial.shape)}")
-    unit = whole_unit(rows)
     squares = _squares(rows)
+    if rows.device.type != "cpu":
+        centres = (rows[plus_plus(rows, k, seed)] if initial is None else initial).double()
+        careful = partial(_nearest_filled, rows, squares)
+        return lloyd(rows, squares, centres, careful, max_iterations=max_iterations, tolerance=tolerance)
+    unit = whole_unit(rows)
     centres = (rows[_plus_plus(rows, k, seed)] if initial is None else initial).double()
 
     # 1. Every row to its nearest centre; totals of all.
@@ -72,9 +77,8 @@ def kmeans(
 
     # 2. Centres to the means of their rows; rows that change sides take their part of the totals along.
     for _ in range(max_iterations):
-        means = _means(totals, labels, unit, centres)
-        movements = (means - centres).square().sum(1)
-        centres = means
+        before, centres = centres, means(totals, labels, unit, centres)
+        movements = (centres - before).square().sum(1)
         # Another centre can be nearer now only where the centres moved by more than it was farther (Hamerly 2010).
         slack -= movements.sqrt()[labels] + movements.max().sqrt()
         unsure = (slack <= 0).nonzero().squeeze(1)
@@ -88,13 +92,12 @@ def kmeans(
         labels = nearest
         if not len(changed) or float(movements.sum()) <= enough:
             break
-    return labels, _means(totals, labels, unit, centres)
+    return labels, means(totals, labels, unit, centres)
 
 
-def _means(totals: torch.Tensor, labels: torch.Tensor, unit: float, centres: torch.Tensor) -> torch.Tensor:
-    """Means (k, M) of clusters from their totals; an empty cluster keeps its centre."""
-    counts = labels.bincount(minlength=len(totals)).double()[:, None]
-    return torch.where(counts > 0, totals * unit / counts.clamp_min(1), centres)
+def _nearest_filled(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Every row's cluster, none of them empty where it can be helped."""
+    return _fill_empty(rows, centres, *_nearest(rows, squares, centres, torch.arange(len(rows), device=rows.device)))[0]
 
 
 def _nearest(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,6 +17,9 @@ BLOCK = 256
 BAND = 128
 """Rows worked on at a time: few enough for a cache, enough for BLAS."""
 
+LARGE_BAND = 4096
+"""The same on a GPU: few enough for its memory, enough to outweigh the call."""
+
 
 def add_product(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """`out += left · rightᵀ` in place, for out (A, M), left (A, K), right (M, K), in blocks of columns."""
@@ -36,7 +39,7 @@ def whole_unit(rows: torch.Tensor) -> float:
 
     At most 2^(⌈log2 N⌉ − 51) of the largest value, 2^-39 for 4096 rows: float32 loses nothing down to 2^-15 of the largest value.
     """
-    low, high = (float(v) for v in rows.aminmax())
+    low, high = torch.stack(rows.aminmax()).tolist()
     exponent = math.frexp(max(-low, high))[1]  # |x| < 2^exponent
     room = 52 - math.ceil(math.log2(len(rows)))
     return 2.0 ** (exponent - room)
@@ -51,11 +54,15 @@ def sums_of_members(rows: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
     """`Σ_{i: members[a, i]} rows[i]` for every a, (A, M) float64, from rows (N, M) and members (A, N) bool; exact but for rounding
     each row to `whole_unit`.
 
-    Rows with the same first member set lie in one region and mostly belong to the same sets; taken in that order, a band of
-    rows concerns few sets, and only these are multiplied.
+    On a CPU: rows with the same first member set lie in one region and mostly belong to the same sets; taken in that order, a band of
+    rows concerns few sets, and only these are multiplied. Elsewhere whole products are faster than finding out.
     """
     unit = whole_unit(rows)
     totals = torch.zeros(len(members), rows.shape[1], dtype=torch.float64, device=rows.device)
+    if rows.device.type != "cpu":
+        for band, of in zip(rows.split(LARGE_BAND), members.split(LARGE_BAND, 1), strict=True):
+            totals.addmm_(of.double(), in_units(band, unit))
+        return totals.mul_(unit)
     order = members.to(torch.uint8).argmax(0).argsort(stable=True)
     for band in order.split(BAND):
         concerned = members[:, band].any(1).nonzero().squeeze(1)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-CHUNK = 2**18
-"""Pixels (1 MiB) worked on at a time: few enough for a cache, and no more memory for 200 megapixels than for one."""
+CHUNK = {"cpu": 2**18, "cuda": 2**24}
+"""Pixels worked on at a time, 1 MiB: few enough for a cache, and no more memory for 200 megapixels than for one. On a GPU, which is waited
+for after each, 64 MiB."""
 
-ROWS = 2**22
-"""Elements (16 MiB) of proposals at a band's rows: where many meet a narrow photograph, these are more than its pixels."""
+ROWS = {"cpu": 2**22, "cuda": 2**28}
+"""Elements (16 MiB; 1 GiB) of proposals at a band's rows: where many meet a narrow photograph, these are more than its pixels."""
 
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
@@ -22,10 +23,12 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     height, width = size
     maps = proposals.float()
     labels = torch.empty(height, width, dtype=torch.int32)
-    above, below, down = (t.to(maps.device) for t in taps(maps.shape[1], height))
-    left, right, across = (t.to(maps.device) for t in taps(maps.shape[2], width))
+    if maps.device.type == "mps":
+        maps = maps.cpu()  # it has no float64
+    above, below, down = taps(maps.shape[1], height, device=maps.device)
+    left, right, across = taps(maps.shape[2], width, device=maps.device)
     down, across = down[:, None], across[:, None]
-    rows = band_rows(width, len(maps) * maps.shape[2])
+    rows = band_rows(width, len(maps) * maps.shape[2], maps.device.type)
     bands = [slice(top, top + rows) for top in range(0, height, rows)]
     wins = torch.zeros(len(maps), dtype=torch.int64)
     for here in bands:
@@ -48,14 +51,17 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return labels
 
 
-def band_rows(width: int, elements: int) -> int:
+def band_rows(width: int, elements: int, device: str = "cpu") -> int:
     """How many rows of a map `width` pixels wide are worked on at a time; elements: that all proposals have at one row."""
-    return max(1, min(CHUNK // width, ROWS // elements))
+    chunk, rows = (limits.get(device, limits["cuda"]) for limits in (CHUNK, ROWS))
+    return max(1, min(chunk // width, rows // elements))
 
 
-def taps(positions: int, pixels: int, start: int = 0, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def taps(
+    positions: int, pixels: int, start: int = 0, count: int | None = None, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """For `count` (all) of `pixels` pixels from `start` on: the positions before and after each, and the weight of the latter."""
-    along = torch.arange(start, pixels if count is None else start + count, dtype=torch.float64)
+    along = torch.arange(start, pixels if count is None else start + count, dtype=torch.float64, device=device)
     points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
     before = points.long()
     return before, (before + 1).clamp_max(positions - 1), (points - before).float()

@@ -1,0 +1,111 @@
+"""A pretended accelerator on a CPU: tensors that say they are on another device, and a count of what would make the host wait for it.
+
+    with Pretended() as device:
+        maps = {side: device.put(tensor) for side, tensor in on_cpu.items()}
+        rows = aggregate(maps, 64)
+    assert device.waits <= 10
+
+Arithmetic is the CPU's. What real devices do differently is the rest: an operation on tensors of two devices fails (a number without
+dimensions from the CPU is allowed), and the host waits where it needs to know what is in a tensor, or how large a result is: a value
+read, a copy to or from the CPU, positions of what is not zero (also by indexing with a mask), unique values, counts of values.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+DEVICE = torch.device("lazy")
+"""The only kind that torch lets be asked for and copied to where nobody has it."""
+
+WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "equal", "histc")
+"""Operations whose result, or its size, the host needs."""
+BY_MASK = ("index", "index_put", "index_put_", "_unsafe_index")
+
+
+class _There(torch.Tensor):
+    """A tensor of the pretended device; `held` has its values."""
+
+    held: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, held: torch.Tensor) -> _There:
+        there = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype, device=DEVICE
+        )
+        there.held = held
+        return there
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise AssertionError(f"{func} outside the block of its device")
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def __repr__(self, **_: Any) -> str:
+        return f"there({self.held!r})"
+
+
+class Pretended(TorchDispatchMode):
+    """The device. waits: how often the host waited; operations: how many there were, both by name too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+
+    @property
+    def waits(self) -> int:
+        return self.waited.total()
+
+    @property
+    def operations(self) -> int:
+        return self.done.total()
+
+    def put(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The same values on the device, uncounted."""
+        return _There(tensor.clone())
+
+    def take(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The values of a tensor wherever it is, uncounted."""
+        return tensor.held if isinstance(tensor, _There) else tensor
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        flat, _ = tree_flatten((args, kwargs))
+        tensors = [one for one in flat if isinstance(one, torch.Tensor)]
+        there = [one for one in tensors if isinstance(one, _There)]
+        asked = kwargs.get("device")
+        name = func._schema.name.partition("::")[2]
+        onto = torch.device(asked) == DEVICE if asked is not None else bool(there)
+        if not there and not onto:
+            return func(*args, **kwargs)
+        if name in ("_to_copy", "copy_"):
+            if name == "copy_":
+                onto = isinstance(args[0], _There)
+            if onto != bool(there) or len(there) not in (0, len(tensors)):
+                self.waited[f"{name} {'to' if onto else 'from'} the device"] += 1
+        elif foreign := [one for one in tensors if not isinstance(one, _There) and one.ndim]:
+            raise AssertionError(f"{name}: tensors of two devices, one of them {tuple(foreign[0].shape)} on the CPU")
+        self.done[name] += 1
+        if name in WAITING or (name in BY_MASK and any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in args[1])):
+            self.waited[name] += 1
+        if name == "repeat_interleave" and kwargs.get("output_size") is None:
+            self.waited[name] += 1
+        given = {**kwargs, "device": torch.device("cpu")} if "device" in kwargs else kwargs
+        found = func(*tree_map(self.take, args), **tree_map(self.take, given))
+        if not onto:
+            return found
+        written = {id(self.take(one)): one for one in there}  # what was changed in place, or given as `out`, stays what it was
+
+        def back(one: Any) -> Any:
+            if not isinstance(one, torch.Tensor) or isinstance(one, _There):
+                return one
+            return written.get(id(one)) if id(one) in written else _There(one)
+
+        return tree_map(back, found)
