@@ -45,15 +45,15 @@ def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterato
 
 
 def means(
-    kept: list[Seen], images: int, picture: slice, text: slice, *, normalize: bool = True, share: str = "row"
+    kept: list[Seen], images: int, picture: slice, text: slice, *, normalize: bool = True, share: str = "row", first: bool = False
 ) -> dict[tuple[str, int], torch.Tensor]:
-    """Equation 5: (kind, side) → (images, N, columns), of the last `images` of each batch.
+    """Equation 5: (kind, side) → (images, N, columns), of the last `images` of each batch; of the first ones with `first`.
 
     picture, text: columns of joint attention; others are told by their names. share: "text": words' part of what text gets in all.
     """
     found = defaultdict(list)
     for name, probabilities in kept:
-        every = probabilities[-images:]
+        every = probabilities[:images] if first else probabilities[-images:]
         if name.endswith(("attn1", "attn2")):
             parts = {"self" if every.shape[2] == every.shape[3] else "cross": every}
         else:
@@ -61,6 +61,8 @@ def means(
             words = rows[..., text]
             parts = {"self": rows[..., picture], "cross": words / words.sum(-1, keepdim=True) if share == "text" else words}
         for kind, part in parts.items():
+            if not part.shape[3]:  # a layer of the picture alone
+                continue
             mean = part.mean(1)
             if normalize:
                 mean = mean / (mean.amax((1, 2), keepdim=True) if kind == "self" else mean.amax(1, keepdim=True))
@@ -73,9 +75,12 @@ def heads(states: torch.Tensor, count: int) -> torch.Tensor:
     return states.unflatten(2, (count, -1)).transpose(1, 2)
 
 
-def softmax_of(query: torch.Tensor, key: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
+def softmax_of(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """mask: (B, S) bool, False is hidden, or what is added to the scores (B, 1, S, S)."""
     scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
-    return (scores if visible is None else scores.masked_fill(~visible[:, None, None], -torch.inf)).softmax(-1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None, None], -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return scores.softmax(-1)
 
 
 def cross_or_self(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
@@ -90,5 +95,7 @@ def cross_or_self(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -
 
 def _double(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            return value.detach().to(torch.complex128)
         return value.detach().double() if value.is_floating_point() else value.detach()
     return tuple(map(_double, value)) if isinstance(value, tuple) else value

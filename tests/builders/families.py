@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,23 @@ def largest_difference(
     text: slice = slice(0, 0),
     *,
     capture: CaptureConfig = CaptureConfig(),  # noqa: B008
+    first: bool = False,
+    calls: int = 1,
     **options: Any,
 ) -> float:
-    """Between captured maps and those by the book, of two images at once; every layer that there is must have been seen."""
+    """Between captured maps and those by the book, of two images at once; every layer that there is must have been seen.
+
+    first: a guided batch has the prompts in its first half, not the second. calls: 2: it is two calls, with the prompt and without.
+    """
     with everything_kept(model.network, layers) as kept:
         _, maps = generate(model, capture=capture, **options)
     assert {seen.name for seen in kept} == set(layers) == set(model.family.layers(model.network))
-    expected = means(kept, 2, picture, text, normalize=capture.normalize, share=capture.text_share or "row")
+    guided = options.get("guidance_scale", 3.0) > 1
+    if guided and calls == 2:  # those with the prompt come first
+        turns = Counter[str]()
+        kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]
+    shared: Any = {"normalize": capture.normalize, "share": capture.text_share or "row"}
+    expected = means(kept, 2, picture, text, first=first, **shared)
     captured = {("self", side) for side in maps[0].self_attention} | {("cross", side) for side in maps[0].cross_attention}
     assert captured == set(expected)
     differences = [0.0]
@@ -88,8 +99,24 @@ def check_singles(model: Model, **options: Any) -> None:
         assert own[0].words == maps[number].words
 
 
-def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = ()) -> None:
-    """The three commands on a local folder, one after the other."""
+def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: Any) -> list[dict[str, str]]:
+    """What the tokens in the columns of each image's classes say, of the numbers that the text encoder was given; cut: of these, how many
+    come before column 0."""
+    seen: list[torch.Tensor] = []
+    hook = model.pipe.text_encoder.register_forward_pre_hook(
+        lambda _m, args, kwargs: seen.append(kwargs["input_ids"] if "input_ids" in kwargs else args[0]), with_kwargs=True
+    )
+    maps = generate(model, specs, **options)[1]
+    hook.remove()
+    decode = model.pipe.tokenizer.decode
+    return [
+        {name: decode([int(ids[cut + column]) for column in columns]).strip() for name, columns in of.words.items()}
+        for of, ids in zip(maps, seen[0], strict=True)
+    ]
+
+
+def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = (), segments: bool = True) -> None:
+    """The three commands on a local folder, one after the other; segments False: the third is none of this family's."""
     from seediff.cli.generate import generate as generate_command
     from seediff.cli.photos import mask, segment
 
@@ -106,5 +133,7 @@ def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = (
     row = json.loads((out / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
     assert row["classes"] == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
+    if not segments:
+        return
     run("segment", photo, "--names", "dog,cat", "--num-points", 4, *common, "--out", out / "parts", "--quiet")
     assert json.loads((out / "parts" / "segments.json").read_text(encoding="utf-8"))["images"]

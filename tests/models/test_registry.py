@@ -103,7 +103,7 @@ def test_broken_model_index(folder, content):
 @pytest.mark.parametrize(
     ("family", "reason"),
     [
-        ("SanaPipeline", "its self-attention is linear and has no map; .* would be needed"),
+        ("KolorsPipeline", "its text encoder is a language model .* whose tokens are not mapped; .* would be needed"),
         ("Flux2Pipeline", "queries, keys and .* are one fused product; .* would be needed"),
         ("WanPipeline", "no file in models/families says where its attention"),
     ],

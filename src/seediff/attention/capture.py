@@ -52,9 +52,9 @@ def capture_attention(
         unet: a UNet2DConditionModel, or a transformer of a family in `models/families`, with any attention processors that call
             the modules that make its queries and keys.
         config: normalisation, which steps, which layers.
-        guidance: whether batches are `[unconditional; conditional]` halves, as under classifier-free guidance; only the
-            conditional half is recorded. False: all of the batch is conditional.
-        total_steps: how many calls there will be; needed for `steps="second-half"`.
+        guidance: whether the network predicts with the prompt and without, as under classifier-free guidance, in two halves of a batch or
+            in two calls, as its family has it; only what has the prompt is recorded. False: everything has it.
+        total_steps: how many calls with the prompt there will be; needed for `steps="second-half"`.
         levels: record only the sides L / level, for example (4, 2, 1); None: all there are.
         per_layer: keep one running map per layer instead of one a resolution (`AttentionRecorder.layer_maps`).
         kinds: record only this kind of attention.
@@ -88,7 +88,7 @@ def capture_attention(
             if isinstance(layer, Joint):
                 handles += JointLayer(name, layer, recorder).hook(attention)
             elif layer.kind in kinds:
-                handles += ProjectedLayer(name, layer.kind, recorder).hook(attention)
+                handles += ProjectedLayer(name, layer, recorder).hook(attention)
         yield recorder
     finally:
         for handle in handles:

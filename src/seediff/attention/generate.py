@@ -50,7 +50,7 @@ def generate_batch(
     side = check_inputs(model, specs, steps=steps, size=size)
     pipe, family = model.pipe, model.family
     check_guidance(model, guidance_scale, negative_prompt)
-    guidance = family.halves(pipe, guidance_scale)
+    guidance = family.guided(pipe, guidance_scale)
     prompts = [spec.prompt for spec in specs]
     words = [locate_columns(model.readers, spec.prompt, spec.classes) for spec in specs]
 

@@ -55,15 +55,17 @@ class JointLayer:
             raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
         with torch.no_grad():
             rotary = kwargs.get(layer.rotary)
+            if layer.each_rotary and rotary is not None:
+                rotary = self.recorder.conditional(rotary)
             query, key = (
                 self._turned(torch.cat([self._heads_last(kept[kind, number]) for number in range(len(paths))], 1), rotary)
                 for kind, paths in (("query", layer.queries), ("key", layer.keys))
             )  # (B, S, H, D)
             picture, text = layer.parts(key.shape[1], side * side)
             mask = kwargs.get(layer.mask)
-            visible = None if mask is None else self.recorder.conditional(mask.reshape(len(mask), -1)).bool()
+            bias = None if mask is None else _bias(self.recorder.conditional(mask), key.shape[1], picture, text)
             query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
-            self.recorder.add_joint(self.name, query, key, (picture, text), visible)
+            self.recorder.add_joint(self.name, query, key, (picture, text), bias)
 
     def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
         """(B, S, H, D)."""
@@ -73,3 +75,16 @@ class JointLayer:
 
     def _turned(self, states: torch.Tensor, rotary: Any) -> torch.Tensor:
         return states if self.layer.rotate is None or rotary is None else self.layer.rotate(states, rotary)
+
+
+def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torch.Tensor:
+    """(B, 1, 1, S) float32, what is added to the scores of the picture's rows, of a mask as `Joint` has it."""
+    if mask.ndim == 4:
+        mask = mask[:, 0, picture.start]
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
+    if mask.shape[1] == columns:
+        return mask.float()[:, None, None]
+    whole = mask.new_zeros(len(mask), columns, dtype=torch.float32)
+    whole[:, text] = mask.float()
+    return whole[:, None, None]

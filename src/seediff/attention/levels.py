@@ -23,11 +23,27 @@ def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
     return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
 
 
+def reads_self_attention(mask: MaskConfig) -> bool:
+    """Whether the method needs maps of self-attention."""
+    facts = METHOD_FACTS[mask.method]
+    ablated = facts.levels_in_parallel is not None and mask.expansion == "none" and not mask.background
+    return facts.self_attention and not ablated
+
+
+def check_kinds(family: Family, mask: MaskConfig) -> None:
+    """Raise UserError for a method that needs self-attention, where a family has no maps of it."""
+    if family.no_self_attention and reads_self_attention(mask):
+        raise UserError(
+            f"method {mask.method} needs maps of self-attention, which {family.title} lacks: {family.no_self_attention}; use method ca"
+        )
+
+
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
     """Raise UserError naming the option and the levels there are, when `mask.method` reads one that this network's capture does not give.
 
-    unet: the network's config.json. A family whose levels are fitted (`fit_levels`) lacks none.
+    unet: the network's config.json. A family whose levels are fitted (`fit_levels`) lacks none, but self-attention as such may be missing.
     """
+    check_kinds(family, mask)
     if family.fitted:
         return
     there = family.levels(unet, capture.layers)

@@ -1,4 +1,4 @@
-"""Hooks of an attention layer whose queries leave `to_q` and whose keys leave `to_k`."""
+"""Hooks of a layer of self- or of cross-attention (`models/families/base.Projections`)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from .recorder import AttentionRecorder, Kind
+from ..models.families.base import Projections
+from .recorder import AttentionRecorder
 
 
 class ProjectedLayer:
-    """The hooks of one attention module: queries and keys are kept from `to_q` and `to_k` until the module is done."""
+    """Queries and keys are kept from the modules that make them until the attention module is done."""
 
-    def __init__(self, name: str, kind: Kind, recorder: AttentionRecorder) -> None:
+    def __init__(self, name: str, layer: Projections, recorder: AttentionRecorder) -> None:
         self.name = name
-        self.kind: Kind = kind
+        self.layer = layer
         self.recorder = recorder
         self.query: torch.Tensor | None = None
         self.key: torch.Tensor | None = None
@@ -25,8 +26,8 @@ class ProjectedLayer:
     def hook(self, attention: Any) -> list[Any]:
         """Register the hooks; their handles."""
         return [
-            attention.to_q.register_forward_hook(self.keep_query),
-            attention.to_k.register_forward_hook(self.keep_key),
+            attention.get_submodule(self.layer.query).register_forward_hook(self.keep_query),
+            attention.get_submodule(self.layer.key).register_forward_hook(self.keep_key),
             attention.register_forward_hook(self.record, with_kwargs=True),
         ]
 
@@ -55,4 +56,4 @@ class ProjectedLayer:
         heads = attention.heads
         with torch.no_grad():
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            self.recorder.add(self.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias)
+            self.recorder.add(self.layer.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias)

@@ -43,6 +43,7 @@ class AttentionRecorder:
         self.total_steps = total_steps
         self.levels = levels
         self.per_layer = per_layer
+        self.calls = 0
         self.step = -1
         self.recording = False
         self.latent_side: int | None = None
@@ -57,14 +58,18 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         batch, height, width = self.family.lattice(network, args, kwargs)
-        images = batch // 2 if self.guidance else batch
+        images = batch // 2 if self.halved else batch
         if height != width:
             raise UserError(f"attention of square images only: latents are {height} × {width}")
-        if self.guidance and batch % 2:
-            raise ValueError(f"guidance=True needs [unconditional; conditional] halves, but the batch is {batch}")
+        if self.halved and batch % 2:
+            raise ValueError(f"guidance=True needs halves with the prompt and without, but the batch is {batch}")
         if self.latent_side not in (None, height) or self.images not in (None, images):
             raise ValueError(f"one capture is of one batch: {self.images} images of {self.latent_side}², then {images} of {height}²")
         self.latent_side, self.images = height, images
+        self.calls += 1
+        if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
+            self.recording = False
+            return
         self.step += 1
         match self.config.steps:
             case "all":
@@ -80,9 +85,17 @@ class AttentionRecorder:
         assert self.latent_side is not None
         return self.levels is None or any(side * level == self.latent_side for level in self.levels)
 
+    @property
+    def halved(self) -> bool:
+        """Whether half of every batch is without the prompt."""
+        return self.guidance and self.family.conditional != "first call"
+
     def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
         """The text-conditional part of a batch (first dimension)."""
-        return tensor[tensor.shape[0] // 2 :] if self.guidance else tensor
+        if not self.halved:
+            return tensor
+        half = tensor.shape[0] // 2
+        return tensor[:half] if self.family.conditional == "first half" else tensor[half:]
 
     def add(
         self,
@@ -97,13 +110,11 @@ class AttentionRecorder:
         """Add the head-mean probabilities of one layer and step; (B, H, N, D), (B, H, T, D) and a bias (B, H, 1 or N, T)."""
         self._add([Part(self._total(kind, side, name, query, key.shape[2]), per_column=kind == "cross")], name, query, key, scale, bias)
 
-    def add_joint(
-        self, name: str, query: torch.Tensor, key: torch.Tensor, parts: tuple[slice, slice], visible: torch.Tensor | None
-    ) -> None:
+    def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: tuple[slice, slice], bias: torch.Tensor | None) -> None:
         """Add one layer and step of joint attention: queries of the picture (B, H, N, D), keys of everything (B, H, S, D).
 
-        parts: the picture's and the text's columns; without text, the layer is one of self-attention. visible: (B, S) bool, False where
-        columns are padding; None: none is.
+        parts: the picture's and the text's columns; without text, the layer is one of self-attention. bias: (B, 1, 1, S), added to
+        the scores, −inf where columns are padding; None: nothing is.
         """
         side = self.latent_side
         assert side is not None
@@ -114,7 +125,6 @@ class AttentionRecorder:
                 found.append(Part(self._total(kind, side, name, query, width), columns, kind == "cross", kind in self.own))
         if not found:
             return
-        bias = None if visible is None else query.new_zeros(visible.shape).masked_fill_(~visible, -torch.inf)[:, None, None]
         self._add(found, name, query, key, query.shape[3] ** -0.5, bias)
 
     def _add(

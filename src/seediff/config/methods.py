@@ -19,19 +19,20 @@ Method = Literal["seediff", "ca", "ca_sa", "reference"]
 @dataclass(frozen=True)
 class MethodFacts:
     """levels: the options of MaskConfig that name levels of attention which the method reads. levels_in_parallel: the same where
-    `expansion` is "none" or "parallel"; None: no other. plain_means: it is defined on plain means of attention.
-    defaults: a table as `build` takes it, of constants other than the dataclasses'.
+    `expansion` is "none" or "parallel"; None: no other. self_attention: whether it reads maps of self-attention. plain_means: it is
+    defined on plain means of attention. defaults: a table as `build` takes it, of constants other than the dataclasses'.
     """
 
     levels: tuple[str, ...]
     levels_in_parallel: tuple[str, ...] | None = None
+    self_attention: bool = True
     plain_means: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 METHOD_FACTS: dict[str, MethodFacts] = {
     "seediff": MethodFacts(("seed_level", "expand_levels"), levels_in_parallel=("expand_levels",)),
-    "ca": MethodFacts(("expand_levels",)),
+    "ca": MethodFacts(("expand_levels",), self_attention=False),
     "ca_sa": MethodFacts(("seed_level", "self_level")),
     "reference": MethodFacts(
         ("seed_level", "expand_levels"),

@@ -31,7 +31,7 @@ class About:
     def sides(self) -> tuple[int, int] | None:
         """(side of its images in pixels, pixels a position of L); None when its files do not say."""
         try:
-            factor = 2 ** (len(self.vae["block_out_channels"]) - 1)
+            factor = self.family.factor(self.vae)
             return self.family.image_side(factor, self.network), self.family.pixels(factor, self.network)
         except (KeyError, TypeError, ValueError, IndexError):
             return None

@@ -13,12 +13,14 @@ from .variants import PARTS, part_files
 
 RENAMED = (
     (re.compile(r"^text_model\."), ""),
+    (re.compile(r"^(model\.)?(language_model\.)?"), ""),
     (re.compile(r"\.query\."), ".to_q."),
     (re.compile(r"\.key\."), ".to_k."),
     (re.compile(r"\.value\."), ".to_v."),
     (re.compile(r"\.proj_attn\."), ".to_out.0."),
 )
-"""Names in older files, which diffusers and transformers read as newer ones: of the autoencoder's attention, and of text encoders."""
+"""Names in older files, which diffusers and transformers read as newer ones: of the autoencoder's attention, and of text
+encoders, language models among them, whose files name the whole or the part that is read."""
 
 
 def load_text_encoder(

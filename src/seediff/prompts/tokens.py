@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config.names import spoken
@@ -20,8 +20,7 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     for reader in readers:
         if reader.first is None:
             continue
-        text, start = reader.wrap(prompt) if reader.wrap else (prompt, 0)
-        shifted = [(a - start, b - start) for a, b in token_offsets(reader.tokenizer, text, limit=reader.limit)]
+        shifted = token_offsets(reader.tokenizer, prompt, limit=reader.limit, wrap=reader.wrap)
         for name, columns in _located(shifted, prompt, classes).items():
             found[name].update(reader.first + column for column in columns)
     return {name: tuple(sorted(columns)) for name, columns in found.items()}
@@ -64,18 +63,23 @@ def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[
     return {name: tuple(sorted(set(columns))) for name, columns in found.items()}
 
 
-def token_offsets(tokenizer: Any, prompt: str, *, limit: int | None = None) -> list[tuple[int, int]]:
-    """Character span (start, end) of each token of the prompt, start and end token included (both empty spans).
+def token_offsets(
+    tokenizer: Any, prompt: str, *, limit: int | None = None, wrap: Callable[[str], tuple[str, int]] | None = None
+) -> list[tuple[int, int]]:
+    """Character span (start, end) in the prompt of each token that is read, start and end token included (both empty spans).
 
-    limit: how many tokens are read; None: as many as the tokenizer says. Raises UserError naming the words that would be cut off when
-    there are more.
+    limit: how many tokens are read; None: as many as the tokenizer says. wrap: as `Reader` has it; spans of what stands around the prompt
+    lie outside it. Raises UserError naming the words that would be cut off when there are more.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a fast one is needed")
-    offsets = tokenizer(prompt, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
+    text, begin = wrap(prompt) if wrap else (prompt, 0)
+    spans = tokenizer(text, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
+    offsets = [(start - begin, end - begin) for start, end in spans]
     most: int = tokenizer.model_max_length if limit is None else limit
     if len(offsets) > most:
-        first_cut = offsets[most - 1][0]  # the last place goes to the end token
+        # The last place goes to the end token; with a template, its end may be all that would be cut off.
+        first_cut = min(max(offsets[most - 1][0], 0), max(len(prompt.rstrip()) - 1, 0))
         word_start = re.search(r"\S*$", prompt[:first_cut]).start()  # type: ignore[union-attr]  # matches at least nothing
         raise UserError(
             f"the prompt has {len(offsets)} tokens and the model reads {most}: these words would be cut off: "

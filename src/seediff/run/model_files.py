@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..attention.levels import check_levels, fit_levels
+from ..attention.levels import check_kinds, check_levels, fit_levels
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig
 from ..config.methods import check_capture
@@ -18,10 +18,12 @@ def check_files(config: DatasetConfig) -> None:
     """
     check_capture(config.mask.method, config.capture.normalize)
     source = resolve_name(config.model)
+    about = look_up(config.model)
+    if about:
+        check_kinds(about.family, config.mask)
     if isinstance(source, str):
         return
     check_known_classes(config.model, read_classes(source), config.classes)
-    about = look_up(config.model)
     if about and {"down_block_types", "up_block_types"} <= set(about.network):
         check_levels(about.network, config.mask, config.capture, about.family)
 

@@ -110,6 +110,8 @@ def check_fits(model: Model, config: SegmentConfig, size: int | None) -> None:
     """Raise UserError where dividing photographs could not succeed with this model at this size; needs no computation."""
     side = check_side(model, model.image_side if size is None else size, "size")
     latent_side = side // model.pixels
+    if why := model.family.no_self_attention:
+        raise UserError(f"segments are made of self-attention, of which {model.family.title} has no maps: {why}; use another model")
     if config.method == "diffcut":
         if model.family.network != "unet":
             raise UserError(f"method diffcut cuts features of a UNet's encoder, and model '{model.name}' has none: use diffseg or kmeans")

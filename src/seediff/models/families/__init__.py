@@ -6,23 +6,24 @@ from typing import Any
 
 from ...errors import UserError
 from .base import Family
+from .chroma import CHROMA
 from .flux import FLUX
 from .pixart import PIXART
+from .qwen_image import QWEN_IMAGE
+from .sana import SANA
 from .sd3 import SD3
 from .unet import SD
 from .xl import SDXL
+from .z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (SD, SDXL, SD3, FLUX, PIXART)
+FAMILIES: tuple[Family, ...] = (SD, SDXL, SD3, FLUX, PIXART, Z_IMAGE, CHROMA, QWEN_IMAGE, SANA)
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
     "IFPipeline": "it draws pixels in three models, whose attention has added keys; a family file for it would be needed",
-    "SanaPipeline": "its self-attention is linear and has no map; methods that read cross-attention alone would be needed",
     "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped; a reader for it would be needed",
     "HunyuanDiTPipeline": "its attention is normalised and turned inside another processor; a family file for it would be needed",
     "Flux2Pipeline": "queries, keys and the feed-forward layer are one fused product; a hook into that processor would be needed",
-    "QwenImagePipeline": "its text encoder is a language model whose template is not mapped; a family file for it would be needed",
-    "ChromaPipeline": "it masks the text's padding in another way than FLUX.1; a family file for it would be needed",
 }
 """Pipeline class → why it is not supported, and what would be needed."""
 

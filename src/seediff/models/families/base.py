@@ -28,9 +28,12 @@ Condition = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Projections:
-    """A layer whose queries leave `to_q` and whose keys leave `to_k`, (B, N or T, H·D) each. kind: whether the keys are picture or text."""
+    """A layer of self- or of cross-attention. kind: whether the keys are picture or text. query, key: the submodules whose outputs are
+    the queries (B, N, H·D) and the keys (B, N or T, H·D) as they enter the product."""
 
     kind: Literal["self", "cross"]
+    query: str = "to_q"
+    key: str = "to_k"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Joint:
     picture_first: whether the picture's N rows and columns come before the text's; else they come last.
     multiple: the picture is filled up with padding to a multiple of so many rows, which are neither picture nor text.
     rotate: (B, S, H, D), what the layer was given as `rotary` → the same, turned; None: nothing is turned.
-    rotary, mask: names of the layer's arguments; the mask (B, S) says which columns are not padding.
+    rotary, mask: names of the layer's arguments. each_rotary: whether images have their own, as its first dimension. The mask is (B, S), or
+    (B, T) of the text's columns alone, or (B, 1, S, S), where all rows of the picture are alike: False where a column is padding; or
+    numbers that are added to the scores.
     """
 
     heads: int
@@ -53,6 +58,7 @@ class Joint:
     multiple: int = 1
     rotate: Callable[[Any, Any], Any] | None = None
     rotary: str = ""
+    each_rotary: bool = False
     mask: str = ""
 
     def parts(self, columns: int, positions: int) -> tuple[slice, slice]:
@@ -99,9 +105,10 @@ class Family:
     title: what people call it. pipelines: diffusers' classes. network, class_name: the part that has the attention, and its class.
     weights: the parts that have weights. optional: those, and tokenizers, that a pipeline may lack. captured, guidance: for people.
     steps, guidance_scale: its authors' own; None: the package's. quick_steps: of its models that are distilled to a few steps without
-    guidance. distilled: whether the network is told the guidance instead of being called twice. fitted: whether levels of attention that
-    it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2). loading: arguments of
-    from_pretrained.
+    guidance. conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first
+    of two calls. distilled: whether the network is told the guidance instead of predicting twice. fitted: whether levels of attention that
+    it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2). no_self_attention: why
+    there are no maps of it; empty: there are. loading: arguments of from_pretrained.
     """
 
     title: str
@@ -115,8 +122,10 @@ class Family:
     guidance_scale: float | None = None
     quick_steps: int = 4
     optional: tuple[str, ...] = ()
+    conditional: Literal["second half", "first half", "first call"] = "second half"
     distilled: bool = False
     fitted: bool = True
+    no_self_attention: str = ""
     loading: Mapping[str, Any] = field(default_factory=dict)
 
     # The network, its layers and sides
@@ -146,6 +155,10 @@ class Family:
         """(B, height, width) of a call of the network, in positions of L."""
         raise NotImplementedError
 
+    def factor(self, vae: Mapping[str, Any]) -> int:
+        """Pixels a position of the latent of an autoencoder of this configuration."""
+        return 2 ** (len(vae["block_out_channels"]) - 1)
+
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
         """Pixels a position of L. factor: pixels a position of the autoencoder's latent. config: the network's."""
         return factor
@@ -170,22 +183,25 @@ class Family:
         return QUICK.search(re.split(r"[/\\]", name.rstrip("/\\"))[-1]) is not None
 
     def defaults(self, config: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """`steps` and `guidance_scale` that the authors recommend; empty where the package's own apply."""
+        """`steps` and `guidance_scale` that the authors recommend, and a method of masks that needs no self-attention where there is none,
+        as `config.base.build` takes them; empty where the package's own apply."""
+        own: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
         if self.unguided(config, name):
-            return {"steps": self.quick_steps, "guidance_scale": 0.0}
-        own = {"steps": self.steps, "guidance_scale": self.guidance_scale}
+            own = {"steps": self.quick_steps, "guidance_scale": 0.0}
+        if self.no_self_attention:
+            own["mask"] = {"method": "ca"}
         return {key: value for key, value in own.items() if value is not None}
 
-    def halves(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network is called with batches [unconditional; conditional]."""
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
+        """Whether the network predicts twice a step, with the prompt and without (`conditional`)."""
         return guidance_scale > 1
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt has any effect."""
-        return self.halves(pipe, guidance_scale)
+        return self.guided(pipe, guidance_scale)
 
     def calls(self, pipe: Any, steps: int) -> int:
-        """How often the network will be called; some schedulers do so more often than they have steps."""
+        """How often the network will predict with the prompt; some schedulers have it do so more often than they have steps."""
         pipe.scheduler.set_timesteps(steps)
         return len(pipe.scheduler.timesteps)
 
@@ -261,6 +277,13 @@ class FlowMatching(Family):
 
     def target(self, pipe: Any, timestep: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         return noise - latents
+
+
+def chat_prompt(render: Callable[[list[dict[str, str]]], str], prompt: str) -> tuple[str, int]:
+    """`Reader.wrap` for a language model that is asked by a chat: `render` makes a text of messages."""
+    mark = "\ue000"  # in no template and no prompt
+    start = render([{"role": "user", "content": mark}]).index(mark)
+    return render([{"role": "user", "content": prompt}]), start
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

@@ -59,7 +59,7 @@ class Flux(FlowMatching):
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
         return not config.get("guidance_embeds", False)
 
-    def halves(self, pipe: Any, guidance_scale: float) -> bool:
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return False
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -74,23 +74,33 @@ class Flux(FlowMatching):
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
         network = pipe.transformer
-        height, width = (side // PACKED for side in latents.shape[-2:])
-        # (B, C, 2h, 2w) → (B, h·w, C·2·2)
-        packed = latents.unflatten(3, (width, PACKED)).unflatten(2, (height, PACKED)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        packed, (height, width) = pack(latents)
         predicted = network(
             hidden_states=packed,
             timestep=latents.new_full((len(latents),), timestep / self.LEVELS),
             guidance=latents.new_full((len(latents),), PHOTOGRAPHS) if network.config.guidance_embeds else None,
             txt_ids=latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3),
-            img_ids=_positions(latents, height, width),
+            img_ids=positions(latents, height, width),
             **condition,
             return_dict=False,
         )[0]
-        blocks = predicted.unflatten(2, (-1, PACKED, PACKED)).unflatten(1, (height, width))  # (B, h, w, C, 2, 2)
-        return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        return unpack(predicted, height, width)
 
 
-def _positions(latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def pack(latents: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+    """(B, C, 2h, 2w) → (B, h·w, C·2·2), and (h, w)."""
+    height, width = (side // PACKED for side in latents.shape[-2:])
+    blocks = latents.unflatten(3, (width, PACKED)).unflatten(2, (height, PACKED))  # (B, C, h, 2, w, 2)
+    return blocks.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), (height, width)
+
+
+def unpack(packed: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(B, h·w, C·2·2) → (B, C, 2h, 2w)."""
+    blocks = packed.unflatten(2, (-1, PACKED, PACKED)).unflatten(1, (height, width))  # (B, h, w, C, 2, 2)
+    return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
+def positions(latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """(h·w, 3): 0, row, column."""
     ids = latents.new_zeros(height, width, 3)
     ids[..., 1] += latents.new_tensor(range(height))[:, None]

@@ -40,7 +40,7 @@ class UNet(Family):
         """Every level of the UNet halves the latent evenly, and the pipeline itself insists on 8."""
         return math.lcm(8, pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1))
 
-    def halves(self, pipe: Any, guidance_scale: float) -> bool:
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """A UNet that is told the scale (LCM) makes one call of it."""
         return guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
 

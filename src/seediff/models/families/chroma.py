@@ -1,0 +1,68 @@
+"""Chroma: FLUX.1's blocks with T5's text alone, pruned of what told the network its guidance: it predicts in two calls instead.
+
+All of the text's padding but its first token is meant to be hidden. The mask comes as numbers that are added to the scores, 1 for what is
+seen and 0 for padding, so that padding gets e⁻¹ of the weight that it would have without: diffusers 0.42 has it so, and maps show what
+made the picture. Where the mask is one of truth values, padding is hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, Family, Joint, Layer, Layers, Reader
+from .flux import T5_TOKENS, Flux, pack, positions, unpack
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ChromaFamily(Flux):
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        found = super().layers(network, group)
+        return {name: replace(layer, mask="attention_mask") if isinstance(layer, Joint) else layer for name, layer in found.items()}
+
+    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+        return Family.unguided(self, config, name)
+
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
+        return guidance_scale > 1
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        return (Reader("tokenizer", pipe.tokenizer, T5_TOKENS),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, _, mask, *_ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
+        return {"encoder_hidden_states": states, "attention_mask": mask}
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        import torch
+
+        states, mask = condition["encoder_hidden_states"], condition["attention_mask"]
+        packed, (height, width) = pack(latents)
+        predicted = pipe.transformer(
+            hidden_states=packed,
+            timestep=latents.new_full((len(latents),), timestep / self.LEVELS),
+            encoder_hidden_states=states,
+            txt_ids=latents.new_zeros(states.shape[1], 3),
+            img_ids=positions(latents, height, width),
+            attention_mask=torch.cat([mask, mask.new_ones(len(mask), packed.shape[1])], 1),
+            return_dict=False,
+        )[0]
+        return unpack(predicted, height, width)
+
+
+CHROMA = ChromaFamily(
+    title="Chroma",
+    pipelines=("ChromaPipeline",),
+    network="transformer",
+    class_name="ChromaTransformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured="joint: picture to picture and picture to text, one side",
+    guidance="two calls",
+    steps=35,
+    guidance_scale=5.0,
+    conditional="first call",
+    loading={"feature_extractor": None, "image_encoder": None},
+)

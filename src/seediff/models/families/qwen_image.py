@@ -1,0 +1,115 @@
+"""Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first, turned (rotary).
+
+Text is read by a language model within a template, whose beginning is cut off: columns are counted from the template's `start_idx`, and
+hold its end, too. What fills shorter prompts up to the longest of the batch is masked. Guidance is two calls. Latents are packed as
+FLUX.1's; each channel has a mean and a deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, Drawing, FlowMatching, Joint, Layer, Layers, Reader, refuse_adapters
+from .flux import PACKED, pack, unpack
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT_TOKENS = 512
+"""That the pipeline hands to the network where it is not told otherwise, behind the template's beginning."""
+LATENT_SIDE = 128
+"""Of the pipeline's own size; the network's configuration says none."""
+
+
+class QwenImage(FlowMatching):
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for number, block in enumerate(network.transformer_blocks):
+            name = f"transformer_blocks.{number}.attn"
+            refuse_adapters(name, block.attn)
+            found[name] = Joint(
+                heads=block.attn.heads,
+                queries=("norm_added_q", "norm_q"),
+                keys=("norm_added_k", "norm_k"),
+                picture_first=False,
+                rotate=_rotate,
+                rotary="image_rotary_emb",
+                mask="encoder_hidden_states_mask",
+            )
+        return found
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        ((_, height, width),) = kwargs["img_shapes"][0]
+        return len(kwargs["hidden_states"]), height, width
+
+    def factor(self, vae: Mapping[str, Any]) -> int:
+        return 2 ** len(vae["temperal_downsample"])
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * PACKED
+
+    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * LATENT_SIDE
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        """The scale that is told to a network is for models that there are none of yet."""
+        own = super().call(pipe, drawing)
+        return {**own, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        cut = pipe.prompt_template_encode_start_idx
+        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=partial(_templated, pipe.prompt_template_encode)),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        import torch
+
+        states, mask = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
+        whole = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)  # the pipeline's None: nothing is padding
+        return {"encoder_hidden_states": states, "encoder_hidden_states_mask": whole if mask is None else mask}
+
+    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """A picture is a video of one frame to the autoencoder."""
+        config = pipe.vae.config
+        found = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
+        mean, deviation = (found.new_tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
+        return ((found - mean) / deviation).squeeze(2)
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        packed, (height, width) = pack(latents)
+        predicted = pipe.transformer(
+            hidden_states=packed,
+            timestep=latents.new_full((len(latents),), timestep / self.LEVELS),
+            img_shapes=[[(1, height, width)]] * len(latents),
+            **condition,
+            return_dict=False,
+        )[0]
+        return unpack(predicted, height, width)
+
+
+def _templated(template: str, prompt: str) -> tuple[str, int]:
+    return template.format(prompt), template.index("{}")
+
+
+def _rotate(states: Any, rotary: Any) -> Any:
+    """rotary: of the picture (N, D/2) and of the text (T, D/2), complex; the text's come first among the states."""
+    import torch
+    from diffusers.models.transformers.transformer_qwenimage import apply_rotary_emb_qwen
+
+    picture, text = rotary
+    return apply_rotary_emb_qwen(states, torch.cat([text, picture]), use_real=False)
+
+
+QWEN_IMAGE = QwenImage(
+    title="Qwen-Image",
+    pipelines=("QwenImagePipeline",),
+    network="transformer",
+    class_name="QwenImageTransformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured="joint: picture to picture and picture to text, one side",
+    guidance="two calls",
+    steps=50,
+    guidance_scale=4.0,
+    conditional="first call",
+)

@@ -1,0 +1,98 @@
+"""Sana: a transformer whose self-attention is linear, so that there is no map of it, and whose cross-attention reads Gemma's text.
+
+The text is an instruction to a language model with the prompt at its end. Of its tokens the first and the last 299 are columns: the
+prompt, a little of the instruction, and padding, which is masked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, Drawing, FlowMatching, Layer, Layers, Projections, Reader
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT_TOKENS = 300
+"""Columns of the text where the pipeline is not told otherwise."""
+
+
+class SanaFamily(FlowMatching):
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for number, block in enumerate(network.transformer_blocks):
+            query, key = ("to_q", "to_k") if block.attn2.norm_q is None else ("norm_q", "norm_k")
+            found[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
+        return found
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
+        return batch, height // network.config.patch_size, width // network.config.patch_size
+
+    def factor(self, vae: Mapping[str, Any]) -> int:
+        return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * int(config.get("patch_size", 1))
+
+    def multiple(self, pipe: Any) -> int:
+        """Whole patches, and the pipeline itself insists on 32."""
+        return math.lcm(32, super().multiple(pipe))
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        """At the side that was asked for, with the words that were given."""
+        own = super().call(pipe, drawing)
+        return {**own, "negative_prompt": own["negative_prompt"] or "", "clean_caption": False, "use_resolution_binning": False}
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        text = "\n".join(_instruction(pipe))
+        cut = len(pipe.tokenizer.encode(text)) - 2  # so has the pipeline it: the start, and a blank that joins the prompt's first token
+        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=partial(_as_read, text)),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, mask, *_ = pipe.encode_prompt(
+            list(prompts),
+            do_classifier_free_guidance=False,
+            device=device,
+            clean_caption=False,
+            max_sequence_length=TEXT_TOKENS,
+            complex_human_instruction=_instruction(pipe),
+        )
+        return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
+
+    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        return pipe.vae.encode(pixels).latent * pipe.vae.config.scaling_factor
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        network = pipe.transformer
+        level = latents.new_full((len(latents),), timestep * network.config.timestep_scale)
+        predicted = network(latents, timestep=level, **condition, return_dict=False)[0]
+        return predicted[:, : latents.shape[1]]  # behind it, where it was learnt, the variance
+
+
+def _instruction(pipe: Any) -> list[str]:
+    """The pipeline's own."""
+    return list(inspect.signature(type(pipe).__call__).parameters["complex_human_instruction"].default)
+
+
+def _as_read(instruction: str, prompt: str) -> tuple[str, int]:
+    """The pipeline reads prompts in small letters, without blanks around them."""
+    return instruction + prompt.lower().strip(), len(instruction) + len(prompt.lstrip()) - len(prompt)
+
+
+SANA = SanaFamily(
+    title="Sana",
+    pipelines=("SanaPipeline",),
+    network="transformer",
+    class_name="SanaTransformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured="cross, one side",
+    guidance="two halves",
+    steps=20,
+    guidance_scale=4.5,
+    no_self_attention="its self-attention is linear, which has no map",
+)

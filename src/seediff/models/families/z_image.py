@@ -1,0 +1,102 @@
+"""Z-Image: one stream of picture and caption that attend to each other, the picture first, turned (rotary).
+
+Picture and caption are each filled up to a multiple of 32 with a learnt padding that is attended to; what fills shorter captions up to the
+longest of the batch is masked. The first blocks see the picture alone. Under guidance a batch has the prompts first. The pipeline's scale
+counts from 0: `uncond + (1 + scale) (cond − uncond)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, Drawing, FlowMatching, Joint, Layer, Layers, Reader, chat_prompt
+
+if TYPE_CHECKING:
+    import torch
+
+CAPTION_TOKENS = 512
+"""That the pipeline reads where it is not told otherwise, its template among them."""
+FILLED = 32
+"""Picture and caption are filled up to a multiple of so many positions."""
+PATCH = 2
+"""Latents a side of a position."""
+IMAGE_SIDE = 1024
+"""The pipeline's own; the network's configuration says none."""
+
+
+class ZImage(FlowMatching):
+    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for stream in ("noise_refiner", "layers"):  # the blocks of the context refiner see no picture
+            for number, block in enumerate(getattr(network, stream)):
+                attention = block.attention
+                found[f"{stream}.{number}.attention"] = Joint(
+                    heads=attention.heads,
+                    queries=("norm_q" if attention.norm_q is not None else "to_q",),
+                    keys=("norm_k" if attention.norm_k is not None else "to_k",),
+                    multiple=FILLED,
+                    rotate=_rotate,
+                    rotary="freqs_cis",
+                    each_rotary=True,
+                    mask="attention_mask",
+                )
+        return found
+
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        pictures = kwargs["x"] if "x" in kwargs else args[0]  # of (C, 1, h, w) each
+        height, width = pictures[0].shape[-2:]
+        return len(pictures), height // PATCH, width // PATCH
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * PATCH
+
+    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
+        return IMAGE_SIDE
+
+    def largest(self, pipe: Any) -> int | None:
+        return min(pipe.transformer.config.axes_lens[1:]) * self.multiple(pipe)
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        """A scale of 1 or less, which is no guidance, is 0 to the pipeline."""
+        return {**super().call(pipe, drawing), "guidance_scale": drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0}
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        render = partial(pipe.tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, enable_thinking=True)
+        return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, render)),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
+        return {"cap_feats": states}
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        """The network is told the share of picture, and predicts picture less noise."""
+        import torch
+
+        level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
+        found = pipe.transformer(list(latents.unsqueeze(2)), level, list(condition["cap_feats"]), return_dict=False)[0]
+        return -torch.stack(found).squeeze(2)
+
+
+def _rotate(states: Any, rotary: Any) -> Any:
+    """Pairs of channels as complex numbers, times `rotary` (B, S, D/2), as the model's processor has it."""
+    import torch
+
+    pairs = torch.view_as_complex(states.float().unflatten(3, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * rotary.unsqueeze(2)).flatten(3).type_as(states)
+
+
+Z_IMAGE = ZImage(
+    title="Z-Image",
+    pipelines=("ZImagePipeline",),
+    network="transformer",
+    class_name="ZImageTransformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured="joint: picture to picture and picture to text, one side",
+    guidance="two halves, the prompt first; none (Turbo)",
+    steps=50,
+    guidance_scale=5.0,
+    quick_steps=8,
+    conditional="first half",
+)
