@@ -1,12 +1,16 @@
+import inspect
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 from command_line import runner
+from formats import EVERY, EXACT, needs
 
-from seediff.cli.formats import export_, import_
+from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
+from seediff.dataset.formats.known import FORMATS, importer
 from seediff.dataset.store import Item, image_bytes, open_native
 from seediff.errors import UserError
 from seediff.run.collect import write_native
@@ -26,11 +30,10 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-@pytest.mark.parametrize("name", ["voc", "coco", "parquet", "webdataset"])
+@pytest.mark.parametrize("name", EXACT)
 def test_there_and_back(pets, tmp_path, capsys, name):
-    if name == "parquet":
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    link = ["--link"] if name in ("voc", "coco") else []
+    needs(name)
+    link = ["--link"] if hasattr(FORMATS[name].options, "link") else []
     run("export", pets, "--to", name, "--out", tmp_path / "other", *link)
     assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
     run("import", tmp_path / "other", "--from", name, "--out", tmp_path / "back")
@@ -43,20 +46,19 @@ def test_there_and_back(pets, tmp_path, capsys, name):
         assert image_bytes(a) == image_bytes(b)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("voc", ["--objects", "--boxes", "--jpeg", "--min-area", 70]),
-        ("coco", ["--polygons", "--min-area", 70]),
-        ("yolo", ["--split", 0.5]),
-        ("parquet", ["--split", 0.5]),
-        ("webdataset", []),
-    ],
-)
-def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name, options):
-    for module in {"coco": ["pycocotools"], "parquet": ["pyarrow"]}.get(name, []):
-        pytest.importorskip(module, reason=f"{module} is not installed")
-    made, said = [], []
+OPTIONS = {
+    "voc": ["--objects", "--boxes", "--jpeg", "--min-area", 70],
+    "coco": ["--polygons", "--min-area", 70],
+    "yolo": ["--split", 0.5],
+    "parquet": ["--split", 0.5],
+}
+"""Those that have the most to look at."""
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
+    needs(name)
+    made, said, options = [], [], OPTIONS.get(name, [])
     for workers in (1, 2):
         out = tmp_path / f"by{workers}" / name
         out.parent.mkdir()
@@ -86,6 +88,15 @@ def test_options_of_a_format(pets, tmp_path, capsys):
     run("import", tmp_path / "voc", "--from", "voc", "--out", tmp_path / "val", "--split", "val", "--classes", "a,b", "--quiet")
     assert open_native(tmp_path / "val")[0] == ("a", "b")
     assert capsys.readouterr().out == ""
+
+
+def test_the_help_names_the_formats_that_have_an_option(capsys):
+    """And no others, at the beginning of its text."""
+    known = {name: inspect.signature(importer(name)).parameters for name in EVERY}
+    for name, hint in get_type_hints(import_, include_extras=True).items():
+        parameter = next((one for one in getattr(hint, "__metadata__", ()) if CHOICE in (one.group or ())), None)
+        if parameter:
+            assert parameter.help.startswith(", ".join(one for one in EVERY if name in known[one]) + ": "), name
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
@@ -118,8 +129,9 @@ def test_options_that_cannot_be(pets, tmp_path, words, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["voc", "coco", "yolo", "parquet", "webdataset"])
+@pytest.mark.parametrize("name", EVERY)
 def test_a_picture_that_is_cut_off_is_not_copied(pets, tmp_path, name):
+    needs(name)
     picture = next((pets / "images").rglob("*.png"))
     picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
     with pytest.raises(UserError, match=rf"{picture.name}: cannot be read as a picture"):

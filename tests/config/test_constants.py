@@ -1,13 +1,16 @@
+from typing import get_args
+
 import pytest
 
 from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.methods import Method
 from seediff.errors import UserError
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (MaskConfig, {"method": "magic"}, "method = 'magic' must be one of 'seediff', 'ca', 'ca_sa', 'reference'"),
+        (MaskConfig, {"method": "magic"}, f"method = 'magic' must be one of {', '.join(map(repr, get_args(Method)))}"),
         (MaskConfig, {"expansion": "wide"}, "expansion = 'wide' must be one of 'none', 'parallel', 'iterative'"),
         (MaskConfig, {"beta": "best"}, "beta = best must be in"),
         (MaskConfig, {"beta": float("nan")}, "beta = nan"),

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_engine import fake_draw
+from formats import EVERY, needs
 from interrupted import contents
 from photo_set import write_photos
 from shapes import CLASSES as SHAPES
@@ -239,7 +240,7 @@ def test_leftovers_of_killed_runs_vanish(finished, run, tmp_path):
 # --- Commands that make a new folder
 
 
-STAGED = ("filter", "merge", "split", "predict", "import", *(f"export {kind}" for kind in ("voc", "coco", "yolo", "parquet", "webdataset")))
+STAGED = ("filter", "merge", "split", "predict", "import", *(f"export {kind}" for kind in EVERY))
 
 
 @pytest.fixture(scope="module")
@@ -272,8 +273,7 @@ def words(source: Path, photos: Path, segmenter: Path, tmp_path_factory: pytest.
 @pytest.mark.parametrize("command", STAGED)
 def test_links_beside_a_new_folder(command, words, victim, tmp_path):
     """Under the hidden names that a new folder has while it is written: of now, and of earlier versions."""
-    if command == "export parquet":
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    needs(command.removeprefix("export "))
     hidden = (".out.part", ".out.0123456789abcdef.part")
     for name in hidden:
         (tmp_path / name).symlink_to(victim)

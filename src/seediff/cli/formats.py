@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from cyclopts import Group, Parameter
 
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 OUTPUT = Group("Output", sort_key=1)
 CHOICE = Group("Format", sort_key=2)
-LINK = option(OUTPUT, "Hard links to pictures, where the file system allows them, instead of copies.", "no", negative=())
+LINK = "hard links to pictures, where the file system allows them, instead of copies."
 QUIET = option(OUTPUT, "Print nothing but errors.", negative=())
+
+
+def own(name: str, text: str, default: object = "no", group: Group = CHOICE) -> Parameter:
+    """An option of some formats; its help begins with those whose exporter has it."""
+    having = [kind for kind in get_args(FormatName) if hasattr(FORMATS[kind].options, name)]
+    return option(group, f"{', '.join(having)}: {text}", default, **({"negative": ()} if default == "no" else {}))
 
 
 def export_(
@@ -30,21 +36,19 @@ def export_(
     *,
     to: Annotated[FormatName, option(OUTPUT, "The format.")],
     out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
-    link: Annotated[bool | None, LINK] = None,
+    link: Annotated[bool | None, own("link", LINK, group=OUTPUT)] = None,
     workers: Annotated[int, option(OUTPUT, "Processes that look at the samples; the result is the same.", 1)] = 1,
     split: Annotated[
         float | None,
-        option(CHOICE, "Not webdataset: share of the samples for validation, from 0 to 1.", "as `split` in metadata.jsonl says, else 0"),
+        own("split", "share of the samples for validation, from 0 to 1.", "as `split` in metadata.jsonl says, else 0"),
     ] = None,
     seed: Annotated[int | None, option(CHOICE, "With --split: another seed, another choice.", 0)] = None,
-    min_area: Annotated[int | None, option(CHOICE, "voc, coco, yolo: smaller pieces, in pixels, are no objects.", 1)] = None,
-    polygons: Annotated[
-        bool | None, option(CHOICE, "coco: objects as polygons, not as exact run lengths; prints what they lose.", "no", negative=())
-    ] = None,
-    objects: Annotated[bool | None, option(CHOICE, "voc: also SegmentationObject.", "no", negative=())] = None,
-    boxes: Annotated[bool | None, option(CHOICE, "voc: also Annotations, with a box an object.", "no", negative=())] = None,
-    jpeg: Annotated[bool | None, option(CHOICE, "voc: write PNG pictures anew as JPEG of quality 95.", "no", negative=())] = None,
-    shard_size: Annotated[float | None, option(CHOICE, "parquet, webdataset: about how large a file is, in MB.", 500)] = None,
+    min_area: Annotated[int | None, own("min_area", "smaller pieces, in pixels, are no objects.", 1)] = None,
+    polygons: Annotated[bool | None, own("polygons", "objects as polygons, not as exact run lengths; prints what they lose.")] = None,
+    objects: Annotated[bool | None, own("objects", "also SegmentationObject.")] = None,
+    boxes: Annotated[bool | None, own("boxes", "also Annotations, with a box per object.")] = None,
+    jpeg: Annotated[bool | None, own("jpeg", "write PNG pictures anew as JPEG of quality 95.")] = None,
+    shard_size: Annotated[float | None, own("shard_size", "about how large a file is, in MB.", 500)] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Write a dataset in another format. Label maps come back exactly from all but yolo; pictures are never encoded anew unless asked.
@@ -82,13 +86,13 @@ def import_(
     *,
     from_: Annotated[FormatName, option(OUTPUT, "The format.", name="--from")],
     out: Annotated[Path, HERE, option(OUTPUT, "Folder of the dataset to make; it appears when it is complete.")],
-    link: Annotated[bool | None, LINK] = None,
+    link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
     split: Annotated[str | None, option(CHOICE, "voc, yolo, parquet: only this part, such as train.", "all")] = None,
     classes: Annotated[
         str | None,
         option(CHOICE, "voc, webdataset: names with commas between, a file of them, or `voc`.", "classes.txt; voc: else its twenty"),
     ] = None,
-    images: Annotated[Path | None, option(CHOICE, "coco, yolo, voc: folder of the pictures.", "found in the set")] = None,
+    images: Annotated[Path | None, option(CHOICE, "voc, coco, yolo: folder of the pictures.", "found in the set")] = None,
     annotations: Annotated[Path | None, option(CHOICE, "coco: JSON file.", "annotations/semantic*.json, else instances*.json")] = None,
     crowds: Annotated[
         Literal["ignored", "objects"] | None,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from builders.eager import softmax_of
-from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands
+from builders.families import SPECS, generate, largest_difference, plain
 from builders.twins import save_flux
 
 from seediff.attention.photograph import capture_clean, encode_images, run_clean
@@ -72,10 +72,6 @@ def test_guidance_is_told_to_the_network(model):
     assert not np.array_equal(weak[0], strong[0])
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
-
-
 def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
     """CLIP's tokens are no columns: its pooled state may read less."""
     assert generate(model)[1][1].words == {"cat": (4,), "pottedplant": (7, 8, 9)}
@@ -109,10 +105,6 @@ def test_rows_of_a_clean_capture(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, timestep=300, kind="self")[0]
     torch.testing.assert_close(maps.self_attention[16].sum(1), torch.ones(N))
-
-
-def test_commands(folder, tmp_path):
-    run_commands(folder, tmp_path)
 
 
 def test_the_authors_steps_and_guidance(folder, schnell):

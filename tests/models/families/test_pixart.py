@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from builders.eager import cross_or_self
-from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands
+from builders.families import SPECS, generate, largest_difference, plain
 from builders.twins import save_pixart
 
 from seediff.attention.photograph import capture_clean, denoising_errors, encode_images, run_clean
@@ -46,10 +46,6 @@ def test_the_picture_is_that_without_capture(model, sigma, guidance, negative):
         assert np.array_equal(np.stack(images), expected)
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
-
-
 def test_padding_is_not_attended_to(model, sigma):
     """`a photo of a dog` has nine tokens, the last of which ends it; the words are found in small letters."""
     for one, tokens in ((model, 120), (sigma, 300)):
@@ -75,10 +71,6 @@ def test_photographs(model):
     assert denoising_errors(model, latents[0], ["a dog", "a cat"], timesteps=[400]).shape == (2, 1, 32, 32)
     clean = capture_clean(model, latents[:1], timestep=300, kind="self")[0]
     torch.testing.assert_close(clean.self_attention[16].sum(1), torch.ones(256))
-
-
-def test_commands(folder, tmp_path):
-    run_commands(folder, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from builders.eager import heads, softmax_of
-from builders.families import SPECS, assert_same_maps, check_singles, generate, largest_difference, plain, run_commands
+from builders.families import SPECS, assert_same_maps, generate, largest_difference, plain
 from builders.twins import save_sd3
 
 from seediff.attention.capture import capture_attention
@@ -73,10 +73,6 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     assert maps[0].cross_attention[16].shape == (N, CLIP + T5)
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
-
-
 def test_words_in_three_tokenizers(model):
     """CLIP has a token for each; T5 has none for `dog` and two for `plant`."""
     maps = generate(model)[1]
@@ -141,10 +137,6 @@ def test_fused_projections_are_refused(tmp_path):
     old.network.fuse_qkv_projections()
     with pytest.raises(UserError, match=r"transformer_blocks\.0\.attn computed no queries of its own"):
         generate(old, SPECS[:1])
-
-
-def test_commands(folder, tmp_path):
-    run_commands(folder, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from builders.eager import cross_or_self
-from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands
+from builders.families import SPECS, generate, largest_difference, plain
 from builders.twins import save_xl
 
 from seediff.attention.levels import fit_levels
 from seediff.attention.photograph import encode_images, run_clean
+from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.errors import UserError
 from seediff.models.registry import load_model
@@ -42,10 +43,6 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     assert (list(maps[0].self_attention), maps[0].latent_side) == ([4, 2], 8)
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
-
-
 def test_a_photograph_is_told_its_size_and_pooled_text(model):
     """The network's call is the pipeline's: the same arguments but for the latents and the step."""
     image = generate(model, SPECS[:1])[0][0]
@@ -69,13 +66,13 @@ def test_the_nearest_level_is_taken_and_said(model):
     assert (fitted.seed_level, fitted.self_level, len(notes)) == (2, 4, 2)
 
 
-def test_commands(folder, tmp_path, capsys):
-    run_commands(folder, tmp_path)
-    steps = [path.name for path in (tmp_path / "set" / "steps").iterdir()]
-    assert steps
-    header = (tmp_path / "set" / "steps" / steps[0]).read_bytes()[:4000]
+def test_the_trace_names_the_levels_that_were_read(folder, tmp_path):
+    options = ("--steps", "2", "--size", "64", "--device", "cpu", "--quiet")
+    assert main(["generate", "--classes", "dog", "--per-class", "1", "--model", str(folder), *options, "--out", str(tmp_path / "set")]) == 0
+    (steps,) = (tmp_path / "set" / "steps").iterdir()
+    header = steps.read_bytes()[:4000]
     assert b"expansion L/2" in header
-    assert b"expansion L\\" not in header  # the trace names the levels that were read
+    assert b"expansion L\\" not in header
 
 
 def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
