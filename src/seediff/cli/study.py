@@ -13,23 +13,33 @@ from .study_tables import register
 
 app = App(name="study", help="Measure masks and segments against exact ones, and make the paper's tables.")
 
+Scenes = Annotated[int, Parameter(help="Held-out scenes to measure on.")]
+SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")]
+TuneScenes = Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")]
+Constants = Annotated[Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")]
+Pictures = Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")]
+Tables = Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")]
+Json = Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")]
+WorldModel = Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")]
+AnyModel = Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")]
+Device = Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")]
+Images = Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")]
+Labels = Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")]
+Count = Annotated[int | None, Parameter(help="Only the first so many photographs.")]
+
 
 @app.command
 def truth(
     *,
-    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
-    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("truth"),
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
-    scene_set: Annotated[
-        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
-    ] = "truth",
-    tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
-    constants: Annotated[
-        Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
-    ] = None,
-    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    scenes: Scenes = 500,
+    out: Pictures = Path("truth"),
+    json: Json = None,
+    scene_set: SceneSet = "truth",
+    tune_scenes: TuneScenes = 200,
+    constants: Constants = None,
+    model: WorldModel = "mini",
     seed: Annotated[int, SEED] = 0,
-    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+    device: Device = None,
 ) -> None:
     """Compare every method's masks with exact ones on held-out scenes.
 
@@ -57,17 +67,15 @@ def truth(
 def generated(
     *,
     images: Annotated[int, Parameter(help="Images to generate.")] = 190,
-    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("generated"),
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
-    tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
-    constants: Annotated[
-        Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
-    ] = None,
-    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    out: Pictures = Path("generated"),
+    json: Json = None,
+    tune_scenes: TuneScenes = 200,
+    constants: Constants = None,
+    model: WorldModel = "mini",
     steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
     guidance_scale: float = 5.0,
     seed: Annotated[int, SEED] = 0,
-    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+    device: Device = None,
 ) -> None:
     """Compare every method's masks of generated images with a segmenter trained on exact masks.
 
@@ -94,22 +102,18 @@ def generated(
 @app.command
 def segments(
     *,
-    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
-    tune_scenes: Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")] = 200,
-    scene_set: Annotated[
-        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
-    ] = "truth",
-    images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
-    labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
-    count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
-    constants: Annotated[
-        Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")
-    ] = None,
-    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("segments-study"),
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
-    model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
+    scenes: Scenes = 500,
+    tune_scenes: TuneScenes = 200,
+    scene_set: SceneSet = "truth",
+    images: Images = None,
+    labels: Labels = None,
+    count: Count = None,
+    constants: Constants = None,
+    out: Pictures = Path("segments-study"),
+    json: Json = None,
+    model: AnyModel = "mini",
     seed: Annotated[int, SEED, Parameter(help="Of K-Means.")] = 0,
-    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+    device: Device = None,
 ) -> None:
     """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
 
@@ -135,20 +139,20 @@ def segments(
 @app.command
 def aggregation(
     *,
-    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 200,
-    images: Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")] = None,
-    labels: Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")] = None,
-    count: Annotated[int | None, Parameter(help="Only the first so many photographs.")] = None,
+    scenes: Scenes = 200,
+    images: Images = None,
+    labels: Labels = None,
+    count: Count = None,
     kl_threshold: Annotated[float | None, Parameter(help="DiffSeg's threshold, except where it is swept; the model's by default.")] = None,
     sweep: Annotated[
         list[Literal["kl_threshold", "num_points", "timestep"]],
         Parameter(help="Constants to sweep besides, one at a time; repeat for several.", negative=(), show_default="none"),
     ] = [],  # noqa: B006 - cyclopts copies it
-    out: Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")] = Path("aggregation-study"),
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
-    model: Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")] = "mini",
+    out: Pictures = Path("aggregation-study"),
+    json: Json = None,
+    model: AnyModel = "mini",
     seed: Annotated[int, SEED] = 0,
-    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+    device: Device = None,
 ) -> None:
     """Weigh DiffSeg's resolutions of self-attention in each of the paper's ways, and sweep its constants.
 
@@ -178,16 +182,14 @@ def aggregation(
 @app.command
 def presence(
     *,
-    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
-    out: Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")] = Path("presence-study"),
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
-    scene_set: Annotated[
-        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
-    ] = "truth",
+    scenes: Scenes = 500,
+    out: Tables = Path("presence-study"),
+    json: Json = None,
+    scene_set: SceneSet = "truth",
     tune_scenes: Annotated[int, Parameter(help="Scenes on which the best threshold is sought.")] = 200,
-    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    model: WorldModel = "mini",
     seed: Annotated[int, SEED, Parameter(help="Of the classes that scenes are asked about.")] = 0,
-    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+    device: Device = None,
 ) -> None:
     """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
 
@@ -195,16 +197,7 @@ def presence(
     """
     from ..study.masks.presence import run_presence, show
 
-    result = run_presence(
-        scenes,
-        out,
-        model=model,
-        scene_set=scene_set,
-        tune_scenes=tune_scenes,
-        json_path=json,
-        seed=seed,
-        device=device,
-    )
+    result = run_presence(scenes, out, model=model, scene_set=scene_set, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
     show(result, out)
 
 
@@ -214,15 +207,13 @@ register(app)
 @app.command
 def confidence(
     *,
-    scenes: Annotated[int, Parameter(help="Held-out scenes to measure on.")] = 500,
-    out: Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")] = Path("confidence-study"),
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")] = None,
-    scene_set: Annotated[
-        Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")
-    ] = "truth",
-    model: Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")] = "mini",
+    scenes: Scenes = 500,
+    out: Tables = Path("confidence-study"),
+    json: Json = None,
+    scene_set: SceneSet = "truth",
+    model: WorldModel = "mini",
     seed: Annotated[int, SEED, Parameter(help="Of the noise and the bootstrap.")] = 0,
-    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None,
+    device: Device = None,
 ) -> None:
     """Measure whether the confidence of `filter` ranks masks, and what dropping the least certain pictures gains.
 

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 Protocol = Literal["diffseg", "dataset", "strict"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
@@ -94,6 +93,8 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
     """(P,) int64: the class that each segment id takes, −1 for those left over; one matching for the sum of the tables."""
+    from scipy.optimize import linear_sum_assignment  # half of what an export to COCO loads; scores and exports never match
+
     num_classes = len(tables[0].unpredicted)
     table = np.zeros((num_classes, max(num_classes, *(t.num_segments for t in tables))), np.int64)
     for one in tables:
