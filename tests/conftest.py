@@ -6,13 +6,16 @@ Each keeps the block types, layers, projections and heads of its original; only 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-torch.set_num_threads(1)  # these models are so small that threads only wait for each other
+# These models are so small that threads only wait for each other: here, and in every process that a test starts.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _save(folder: Path, *, unet: Any, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> Path:
