@@ -17,6 +17,7 @@ from PIL import Image
 from seediff.attention.generate import generate_batch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
+from seediff.models.about import look_up
 from seediff.models.registry import Model
 from seediff.prompts.specs import SampleSpec
 
@@ -115,8 +116,8 @@ def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: 
     ]
 
 
-def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = (), segments: bool = True) -> None:
-    """The three commands on a local folder, one after the other; segments False: the third is none of this family's."""
+def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = ()) -> None:
+    """The three commands on a local folder, one after the other; the third only where the family has maps of self-attention."""
     from seediff.cli.generate import generate as generate_command
     from seediff.cli.photos import mask, segment
 
@@ -133,7 +134,9 @@ def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = (
     row = json.loads((out / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
     assert row["classes"] == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
-    if not segments:
+    about = look_up(str(folder))
+    assert about is not None
+    if about.family.no_self_attention:
         return
     run("segment", photo, "--names", "dog,cat", "--num-points", 4, *common, "--out", out / "parts", "--quiet")
     assert json.loads((out / "parts" / "segments.json").read_text(encoding="utf-8"))["images"]

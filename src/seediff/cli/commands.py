@@ -91,7 +91,7 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
 
 @app.command
 def models() -> None:
-    """List the models that can be named, and which of them are on this machine.
+    """List the models that can be named: what is captured of each, what it takes, and which of them are on this machine.
 
     For example: `seediff models`
     """
@@ -101,12 +101,18 @@ def models() -> None:
     from ..files.terminal import make_console
     from ..models.listing import list_models
 
-    table = Table("--model", "what it is", "on this machine")
-    for column in table.columns:
-        column.overflow = "fold"
-    for row in list_models():
-        table.add_row(*map(Text, row))
-    make_console().print(table)
+    console = make_console()
+    for family, rows in list_models():
+        console.print(Text(f"{family.title} (captured: {family.captured}; guidance: {family.guidance})", style="bold"))
+        table = Table.grid("", "", "", "", "", "", padding=(0, 2, 0, 0), pad_edge=True)
+        for column in table.columns:
+            column.overflow = "fold"
+        table.columns[0].no_wrap = True
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    print("Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.")
+    print("Fetched on first use; or before, for a machine without a network: hf download HUB-ID --local-dir FOLDER, then --model FOLDER.")
     print("Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras")
 
 

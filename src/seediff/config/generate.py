@@ -166,7 +166,7 @@ def _authors(model: str) -> dict[str, Any]:
     """`steps` and `guidance_scale` that the authors of the model's family recommend; the package's own are those of the paper's models."""
     from ..models.about import look_up  # light: loads no model
 
-    about = look_up(model)
+    about = look_up(model, fetch=True)  # the same on a hub id's first run as on later ones
     return about.defaults() if about else {}
 
 

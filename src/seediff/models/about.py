@@ -1,9 +1,10 @@
-"""What a model's small files say of it before anything is loaded: its family, and the configurations of its parts. Asks no network."""
+"""What a model's small files say of it before anything is loaded: its family, and the configurations of its parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,19 @@ from ..files.documents import read_json
 from ..files.reading import SETTINGS
 from .families import pipeline_family
 from .families.base import Family
-from .registry import resolve_name
+from .known import known_model
+from .refusals import hub_error
+from .registry import cached_folder, fetch_file, resolve_name
 
 
 @dataclass(frozen=True)
 class About:
-    """family: of the model. network, vae: config.json of the part that has the attention, and of the autoencoder."""
+    """family, pipeline: of the model, and its class in diffusers. network, vae: config.json of the part that has the attention, and of the
+    autoencoder; empty before a model is fetched."""
 
     name: str
     family: Family
+    pipeline: str
     network: Mapping[str, Any]
     vae: Mapping[str, Any]
 
@@ -37,21 +42,44 @@ class About:
             return None
 
 
-def look_up(name: str) -> About | None:
-    """What is known of a local model, or of one in the hub's cache; None where there is neither, or no family has its pipeline.
+def look_up(name: str, *, fetch: bool = False) -> About | None:
+    """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None where there is none of
+    these, or no family has its pipeline.
 
-    What is wrong with the files, loading says better.
+    fetch: ask the hub, once, for the small files of any other hub id. What is wrong with the files, loading says better.
     """
     try:
         source = resolve_name(name)
     except UserError:
         return None
-    folder = source if isinstance(source, Path) else _cached(source)
+    folder = source if isinstance(source, Path) else cached_folder(source)
+    known = known_model(name)
+    if folder is None and known is not None:
+        family = pipeline_family(known.pipeline)
+        return About(name, family, known.pipeline, known.network, {}) if family else None
+    if folder is None and fetch:
+        folder = _fetched(str(source))
     pipeline = read_settings(folder, "model_index.json").get("_class_name") if folder else None
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
     if folder is None or family is None:
         return None
-    return About(name, family, read_settings(folder, f"{family.network}/config.json"), read_settings(folder, "vae/config.json"))
+    network, vae = (read_settings(folder, f"{part}/config.json") for part in (family.network, "vae"))
+    return About(name, family, str(pipeline), network, vae)
+
+
+@lru_cache
+def _fetched(hub_id: str) -> Path | None:
+    """The folder in the cache with a hub id's small files, which are fetched; None where the hub does not give them."""
+    if hub_error(hub_id) is not None:
+        return None
+    try:
+        folder = fetch_file(hub_id, "model_index.json").parent
+        family = pipeline_family(str(read_settings(folder, "model_index.json").get("_class_name")))
+        for part in (family.network, "vae") if family else ():
+            fetch_file(hub_id, f"{part}/config.json")
+    except UserError:
+        return None
+    return folder
 
 
 def read_settings(folder: Path, file: str) -> dict[str, Any]:
@@ -60,10 +88,3 @@ def read_settings(folder: Path, file: str) -> dict[str, Any]:
         return read_json(folder / file, dict[str, Any], limit=SETTINGS)
     except UserError:
         return {}
-
-
-def _cached(hub_id: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(hub_id, "model_index.json")
-    return Path(found).parent if isinstance(found, str) else None

@@ -1,20 +1,43 @@
-"""Which models can be named, and which of them are on this machine."""
+"""Which models can be named: what is captured of each, what it takes, under which terms, and which of them are on this machine."""
 
 from __future__ import annotations
 
-from .registry import ALIASES, EMBEDDED
+from typing import NamedTuple
 
-FAMILIES = {"sd1": "Stable Diffusion 1, 512²", "sd2": "Stable Diffusion 2, 512²"}
-"""What a short name's first three letters say."""
+from ..files.space import show_bytes
+from .families import FAMILIES, pipeline_family
+from .families.base import Family
+from .families.unet import SD
+from .known import KNOWN, Known, hub_ids
+from .registry import EMBEDDED, cached_folder
 
 
-def list_models() -> list[tuple[str, str, str]]:
-    """(name, what it is, whether and where it was found) of the embedded model and every short name. Asks no network."""
-    from huggingface_hub import try_to_load_from_cache
+class Row(NamedTuple):
+    """name: for `--model`. what: it is. memory: of its weights in half precision. licence: and whether it must be accepted first.
+    here: where it is on this machine, "no" where it is not. hub_id: where it is fetched from."""
 
-    found = "in the package" if (EMBEDDED / "model_index.json").is_file() else "no: the package lacks its weights"
-    rows = [("mini", "the embedded model: small, 128², 19 of Pascal VOC's classes", found)]
-    for name, hub_id in ALIASES.items():
-        cached = isinstance(try_to_load_from_cache(hub_id, "model_index.json"), str)
-        rows.append((name, FAMILIES.get(name[:3], hub_id), "in the hub's cache" if cached else f"no: hf download {hub_id}"))
-    return rows
+    name: str
+    what: str
+    memory: str
+    licence: str
+    here: str
+    hub_id: str
+
+
+def list_models() -> list[tuple[Family, list[Row]]]:
+    """Every family, and its models that have a short name; the embedded one first. Asks no network."""
+    return [(family, _embedded(family) + [_row(one) for one in KNOWN if pipeline_family(one.pipeline) is family]) for family in FAMILIES]
+
+
+def _embedded(family: Family) -> list[Row]:
+    if family is not SD:
+        return []
+    size = show_bytes(sum(path.stat().st_size for path in EMBEDDED.rglob("*.safetensors")))  # they are in half precision
+    here = "in the package" if (EMBEDDED / "model_index.json").is_file() else "no: the package lacks its weights"
+    return [Row("mini", "128², 19 of Pascal VOC's classes", size, "Apache-2.0", here, "")]
+
+
+def _row(known: Known) -> Row:
+    here = "in the hub's cache" if any(map(cached_folder, hub_ids(known.name))) else "no"
+    licence = known.licence + (", to be accepted on the hub" if known.gated else "")
+    return Row(known.name, known.what, show_bytes(known.half_bytes), licence, here, known.ids[0])

@@ -34,6 +34,13 @@ def hub_error(hub_id: str) -> Exception | None:
     return None
 
 
+def is_gone(error: Exception) -> bool:
+    """Whether the hub says that there is no such model, or none that anybody may see."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    return isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
+
+
 def not_fetched(hub_id: str, error: Exception) -> UserError:
     """What to tell of a hub id whose weights are not all in the cache, and what would help."""
     from huggingface_hub.constants import HF_HUB_CACHE

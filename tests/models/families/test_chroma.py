@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from builders.eager import everything_kept, means, softmax_of
-from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands, spelled
+from builders.families import SPECS, generate, largest_difference, plain, spelled
 from builders.language_twins import save_chroma
 
 from seediff.attention.joint import _bias
@@ -86,10 +86,6 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     assert (list(maps[0].self_attention), maps[0].cross_attention[16].shape) == ([16], (N, T5))
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
-
-
 def test_words(model):
     assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
 
@@ -117,10 +113,6 @@ def test_rows_of_a_clean_capture(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, timestep=300, kind="self")[0]
     torch.testing.assert_close(maps.self_attention[16].sum(1), torch.ones(N))
-
-
-def test_commands(folder, tmp_path):
-    run_commands(folder, tmp_path)
 
 
 @pytest.mark.parametrize(

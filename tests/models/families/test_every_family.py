@@ -1,10 +1,11 @@
-"""What holds for every family of FAMILIES, each tried on its twin: `save_NAME` of builders/twins.py for the family of families/NAME.py."""
+"""What holds for every family of FAMILIES, each tried on its twin: `save_NAME` of builders/twins.py, or of language_twins.py, for that of
+families/NAME.py."""
 
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-from builders import twins
+from builders import language_twins, twins
 from builders.families import check_singles, run_commands
 
 from seediff.models.families import FAMILIES, REFUSED
@@ -18,7 +19,8 @@ PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text(encoding="utf-8"
 
 @pytest.fixture(scope="module", params=sorted(set(FILES) - OWN_TWINS))
 def folder(request, tmp_path_factory):
-    return getattr(twins, f"save_{request.param}")(tmp_path_factory.mktemp("models") / request.param)
+    save = getattr(twins, f"save_{request.param}", None) or getattr(language_twins, f"save_{request.param}")
+    return save(tmp_path_factory.mktemp("models") / request.param)
 
 
 def test_an_image_does_not_depend_on_the_batch(folder):

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from builders.families import SPECS, generate
+from builders.language_twins import save_chroma, save_qwen_image, save_sana, save_z_image
 from builders.twins import save_flux, save_pixart, save_sd3, save_xl
 
 from seediff.attention import recorder
 from seediff.models.registry import load_model
 
 SAVE = {"xl": save_xl, "sd3": save_sd3, "flux": save_flux, "pixart": save_pixart}
+SAVE |= {"z_image": save_z_image, "chroma": save_chroma, "qwen_image": save_qwen_image, "sana": save_sana}
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -35,7 +37,7 @@ def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, tmp
 
     monkeypatch.setattr(recorder, "add_probabilities", add)
     images, maps = generate(model, SPECS[:1])
-    assert checked >= 2 * len(maps[0].self_attention)
+    assert checked >= 2 * len(maps[0].cross_attention)
     monkeypatch.undo()
     call = model.family.call(model.pipe, drawing(model))
     assert np.array_equal(images[0], (model.pipe(**call).images[0] * 255).round().astype(np.uint8))

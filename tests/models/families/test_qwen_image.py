@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from builders.eager import softmax_of
-from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands, spelled
+from builders.families import SPECS, generate, largest_difference, plain, spelled
 from builders.language_twins import save_qwen_image
 
 from seediff.attention.photograph import capture_clean, encode_images, run_clean
@@ -88,10 +88,6 @@ def test_padding_is_not_attended_to(model):
     torch.testing.assert_close(first.cross_attention[16].sum(1) + first.self_attention[16].sum(1), torch.ones(N))
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
-
-
 def test_a_photograph_is_told_what_the_pipeline_tells(model):
     image = generate(model, SPECS[:1])[0][0]
     calls = []
@@ -125,10 +121,6 @@ def test_one_prompt_alone_has_no_padding(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, ["a dog"], [["dog"]], timestep=300, kind="cross")[0]
     assert float(maps.cross_attention[16].min()) > 0
-
-
-def test_commands(folder, tmp_path):
-    run_commands(folder, tmp_path)
 
 
 @pytest.mark.parametrize(

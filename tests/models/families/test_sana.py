@@ -7,7 +7,7 @@ import pytest
 import torch
 from builders.command_line import runner
 from builders.eager import heads
-from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands, spelled
+from builders.families import SPECS, generate, largest_difference, plain, run_commands, spelled
 from builders.language_twins import save_sana
 
 from seediff.attention.photograph import encode_images, run_clean
@@ -61,10 +61,6 @@ def test_the_picture_is_that_without_capture(model, newer, guidance, negative):
         assert (maps[0].self_attention, maps[0].cross_attention[16].shape) == ({}, (256, 300))
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
-
-
 def test_words_at_the_end_of_an_instruction(model):
     (reader,) = model.readers
     specs = [SampleSpec(0, ("dog",), " A photo of a Dog", 1), SPECS[1]]
@@ -104,7 +100,7 @@ def test_noise_is_the_schedulers(model):
 
 def test_commands(folder, tmp_path):
     """Masks are made of cross-attention alone where no method is named."""
-    run_commands(folder, tmp_path, segments=False)
+    run_commands(folder, tmp_path)
     assert 'method = "ca"' in (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
     row = json.loads((tmp_path / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
     assert set(row["presence"]) == {"dog", "cat"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from builders.eager import softmax_of
-from builders.families import SPECS, check_singles, generate, largest_difference, plain, run_commands, spelled
+from builders.families import SPECS, check_singles, generate, largest_difference, plain, spelled
 from builders.language_twins import save_z_image
 
 from seediff.attention.photograph import capture_clean, encode_images, run_clean
@@ -73,8 +73,7 @@ def test_what_fills_up_a_batch_is_not_attended_to(model):
     assert float(maps[1].cross_attention[16][:, 32:].min()) > 0
 
 
-def test_batch_equals_singles(model):
-    check_singles(model)
+def test_an_image_does_not_depend_on_the_batch_without_guidance(model):
     check_singles(model, guidance_scale=0.0)
 
 
@@ -111,10 +110,6 @@ def test_rows_of_a_clean_capture(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, timestep=300, kind="self")[0]
     torch.testing.assert_close(maps.self_attention[16].sum(1), torch.ones(N))
-
-
-def test_commands(folder, tmp_path):
-    run_commands(folder, tmp_path)
 
 
 def test_turbo(folder, tmp_path):

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Layers = Literal["all", "up", "down"]
 """Which layers, as CaptureConfig.layers has it."""
 
+LayerKind = Literal["self", "cross", "joint"]
+
+CLIP_TOKENS = 77
+
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
 """What models are called that were distilled to draw in a few steps, without guidance."""
 
@@ -141,6 +145,15 @@ class Family:
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         """Divisors of L at which a network of this configuration (its config.json) has attention, finest first."""
         return (1,)
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        """How many layers of each kind `layers` finds in a network of this configuration (its config.json). Raises KeyError where the
+        configuration does not say."""
+        raise NotImplementedError
+
+    def columns(self, pipeline: str) -> int:
+        """The most text columns that this pipeline class gives its network."""
+        return CLIP_TOKENS
 
     @property
     def groups(self) -> tuple[Layers, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, FlowMatching, Joint, Layer, Layers, Reader, refuse_adapters
+from .base import Condition, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,12 @@ class Flux(FlowMatching):
                     rotary="image_rotary_emb",
                 )
         return found
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        return {"joint": config["num_layers"] + config["num_single_layers"]}
+
+    def columns(self, pipeline: str) -> int:
+        return T5_TOKENS
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape

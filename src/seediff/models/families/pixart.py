@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, Family, Layer, Layers, Projections, Reader, refuse_adapters
+from .base import Condition, Drawing, Family, Layer, LayerKind, Layers, Projections, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +23,12 @@ class PixArt(Family):
             refuse_adapters(f"{name}2", block.attn2)
             found |= {f"{name}1": Projections("self"), f"{name}2": Projections("cross")}
         return found
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        return {"self": config["num_layers"], "cross": config["num_layers"]}
+
+    def columns(self, pipeline: str) -> int:
+        return T5_TOKENS[pipeline]
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape

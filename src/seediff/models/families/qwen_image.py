@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Joint, Layer, Layers, Reader, refuse_adapters
+from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, refuse_adapters
 from .flux import PACKED, pack, unpack
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ class QwenImage(FlowMatching):
                 mask="encoder_hidden_states_mask",
             )
         return found
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        return {"joint": config["num_layers"]}
+
+    def columns(self, pipeline: str) -> int:
+        return TEXT_TOKENS
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         ((_, height, width),) = kwargs["img_shapes"][0]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Layer, Layers, Projections, Reader
+from .base import Condition, Drawing, FlowMatching, Layer, LayerKind, Layers, Projections, Reader
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,12 @@ class SanaFamily(FlowMatching):
             query, key = ("to_q", "to_k") if block.attn2.norm_q is None else ("norm_q", "norm_k")
             found[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
         return found
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        return {"cross": config["num_layers"]}
+
+    def columns(self, pipeline: str) -> int:
+        return TEXT_TOKENS
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape

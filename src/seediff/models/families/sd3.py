@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, FlowMatching, Joint, Layer, Layers, Reader, refuse_adapters
+from .base import CLIP_TOKENS, Condition, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,12 @@ class MMDiT(FlowMatching):
             if block.attn2 is not None:
                 found[f"{name}2"] = _joint(block.attn2, text=False)
         return found
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        return {"joint": config["num_layers"], "self": len(config.get("dual_attention_layers", ()))}
+
+    def columns(self, pipeline: str) -> int:
+        return CLIP_TOKENS + T5_TOKENS
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import Condition, Family, Layer, Layers, Projections, refuse_adapters
+from .base import Condition, Family, Layer, LayerKind, Layers, Projections, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,11 @@ class UNet(Family):
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         return levels_of(config, group)
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        """Every transformer layer of a block has one of each kind."""
+        count = transformer_layers(config, group)
+        return {"self": count, "cross": count}
 
     @property
     def groups(self) -> tuple[Layers, ...]:
@@ -89,6 +94,30 @@ def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...
     if layers != "down":
         found |= {coarsest // 2**i for i, block in enumerate(up) if "CrossAttn" in block}
     return tuple(sorted(found))
+
+
+def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> int:
+    """How many transformer layers a UNet of this configuration has, each of one self- and one cross-attention; the middle block's are on
+    both sides. A block on the way down has as many of them `layers_per_block` times, one on the way up once more."""
+    down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
+
+    def each(value: Any, count: int) -> list[Any]:
+        return list(value) if isinstance(value, list | tuple) else [value] * count
+
+    def all_of(depth: Any, times: int) -> int:
+        return sum(depth) if isinstance(depth, list | tuple) else depth * times
+
+    times = each(unet["layers_per_block"], len(down))
+    depths = each(unet.get("transformer_layers_per_block", 1), len(down))
+    backwards = unet.get("reverse_transformer_layers_per_block") or depths[::-1]
+    found = 0
+    if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or ""):
+        found += depths[-1] if isinstance(depths[-1], int) else depths[-1][0]
+    if layers != "up":
+        found += sum(all_of(depth, time) for block, depth, time in zip(down, depths, times, strict=True) if "CrossAttn" in block)
+    if layers != "down":
+        found += sum(all_of(d, time + 1) for block, d, time in zip(up, backwards, times[::-1], strict=True) if "CrossAttn" in block)
+    return found
 
 
 SD = UNet(

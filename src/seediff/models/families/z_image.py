@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Joint, Layer, Layers, Reader, chat_prompt
+from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, chat_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,12 @@ class ZImage(FlowMatching):
                     mask="attention_mask",
                 )
         return found
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        return {"joint": config["n_layers"], "self": config["n_refiner_layers"]}
+
+    def columns(self, pipeline: str) -> int:
+        return CAPTION_TOKENS
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         pictures = kwargs["x"] if "x" in kwargs else args[0]  # of (C, 1, h, w) each

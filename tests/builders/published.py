@@ -1,0 +1,161 @@
+"""Configurations that were published with weights: the numbers in which each differs from what diffusers and transformers have as defaults,
+from the models' papers and diffusers' own conversion scripts. Networks of them are made on torch's meta device, without any memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+UNET_1 = {
+    "sample_size": 64,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+    "cross_attention_dim": 768,
+    "attention_head_dim": 8,
+}
+UNET_2 = {**UNET_1, "cross_attention_dim": 1024, "attention_head_dim": [5, 10, 20, 20], "use_linear_projection": True}
+UNET_XL = {
+    "sample_size": 128,
+    "block_out_channels": [320, 640, 1280],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "transformer_layers_per_block": [1, 2, 10],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+PIXART = {"sample_size": 128, "use_additional_conditions": False, "caption_channels": 4096, "norm_elementwise_affine": False}
+SD3 = {"caption_projection_dim": 1536, "pooled_projection_dim": 2048, "joint_attention_dim": 4096, "out_channels": 16, "num_layers": 24}
+SD3 |= {"num_attention_heads": 24, "pos_embed_max_size": 192}
+
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sd1.4": ("UNet2DConditionModel", UNET_1),
+    "sd1.5": ("UNet2DConditionModel", UNET_1),
+    "sd2-base": ("UNet2DConditionModel", UNET_2),
+    "sd2.1-base": ("UNet2DConditionModel", UNET_2),
+    "sd2.1": ("UNet2DConditionModel", {**UNET_2, "sample_size": 96, "upcast_attention": True}),
+    "sdxl": ("UNet2DConditionModel", UNET_XL),
+    "sdxl-turbo": ("UNet2DConditionModel", {**UNET_XL, "sample_size": 64}),
+    "sd3": ("SD3Transformer2DModel", SD3),
+    "sd3.5-medium": (
+        "SD3Transformer2DModel",
+        {**SD3, "pos_embed_max_size": 384, "qk_norm": "rms_norm", "dual_attention_layers": list(range(13))},
+    ),
+    "sd3.5-large": (
+        "SD3Transformer2DModel",
+        {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432, "qk_norm": "rms_norm"},
+    ),
+    "flux-dev": ("FluxTransformer2DModel", {"guidance_embeds": True}),
+    "flux-schnell": ("FluxTransformer2DModel", {}),
+    "pixart-alpha": ("PixArtTransformer2DModel", {**PIXART, "use_additional_conditions": True}),
+    "pixart-sigma": ("PixArtTransformer2DModel", PIXART),
+    "z-image": ("ZImageTransformer2DModel", {}),
+    "z-image-turbo": ("ZImageTransformer2DModel", {}),
+    "chroma": ("ChromaTransformer2DModel", {}),
+    "qwen-image": ("QwenImageTransformer2DModel", {}),
+    "sana": ("SanaTransformer2DModel", {}),
+}
+"""Short name → (class, its configuration). SSD-1B's, which was pruned layer by layer, is not at hand."""
+
+KL = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "layers_per_block": 2,
+}
+KL_16 = {**KL, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+DC = {
+    "latent_channels": 32,
+    "encoder_block_types": ["ResBlock"] * 3 + ["EfficientViTBlock"] * 3,
+    "decoder_block_types": ["ResBlock"] * 3 + ["EfficientViTBlock"] * 3,
+    "encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024],
+    "decoder_block_out_channels": [128, 256, 512, 512, 1024, 1024],
+    "encoder_layers_per_block": [2, 2, 2, 3, 3, 3],
+    "decoder_layers_per_block": [3, 3, 3, 3, 3, 3],
+    "encoder_qkv_multiscales": [[], [], [], [5], [5], [5]],
+    "decoder_qkv_multiscales": [[], [], [], [5], [5], [5]],
+    "downsample_block_type": "conv",
+    "upsample_block_type": "interpolate",
+}
+AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    **dict.fromkeys(("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "sdxl", "sdxl-turbo"), ("AutoencoderKL", KL)),
+    **dict.fromkeys(("pixart-alpha", "pixart-sigma"), ("AutoencoderKL", KL)),
+    **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "flux-dev", "flux-schnell"), ("AutoencoderKL", KL_16)),
+    **dict.fromkeys(("z-image", "z-image-turbo", "chroma"), ("AutoencoderKL", KL_16)),
+    "qwen-image": ("AutoencoderKLQwenImage", {"temperal_downsample": [False, True, True]}),
+    "sana": ("AutoencoderDC", DC),
+}
+
+CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "projection_dim": 768}
+CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20, "projection_dim": 1280}
+CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16, "projection_dim": 512}
+T5 = {"vocab_size": 32128, "d_model": 4096, "d_ff": 10240, "num_layers": 24, "num_heads": 64, "d_kv": 64, "feed_forward_proj": "gated-gelu"}
+QWEN_3 = {"vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32}
+QWEN_3 |= {"num_key_value_heads": 8, "head_dim": 128}
+QWEN_VL = {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28}
+QWEN_VL |= {"num_key_value_heads": 4}
+VISION = {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "num_heads": 16, "out_hidden_size": 3584}
+GEMMA = {"vocab_size": 256000, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "num_attention_heads": 8}
+GEMMA |= {"num_key_value_heads": 4, "head_dim": 256}
+L, G, H = ("CLIPTextModel", CLIP_L), ("CLIPTextModelWithProjection", CLIP_G), ("CLIPTextModel", CLIP_H)
+TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
+    **dict.fromkeys(("sd1.4", "sd1.5"), (L,)),
+    **dict.fromkeys(("sd2-base", "sd2.1-base", "sd2.1"), (H,)),
+    **dict.fromkeys(("sdxl", "sdxl-turbo"), (L, G)),
+    **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large"), (("CLIPTextModelWithProjection", CLIP_L), G, ("T5EncoderModel", T5))),
+    **dict.fromkeys(("flux-dev", "flux-schnell"), (L, ("T5EncoderModel", T5))),
+    **dict.fromkeys(("pixart-alpha", "pixart-sigma", "chroma"), (("T5EncoderModel", T5),)),
+    **dict.fromkeys(("z-image", "z-image-turbo"), (("Qwen3Model", QWEN_3),)),
+    "qwen-image": (("Qwen2_5_VLForConditionalGeneration", {"text_config": QWEN_VL, "vision_config": VISION}),),
+    "sana": (("Gemma2Model", GEMMA),),
+}
+
+
+def network(name: str) -> Any:
+    """The part that has the attention, on the meta device."""
+    return _diffusers(*NETWORKS[name])
+
+
+def parameters(name: str) -> int:
+    """Numbers in the weights of all parts: parameters, and what else is stored, such as Stable Diffusion 3's table of positions."""
+    parts = [_diffusers(*NETWORKS[name]), _diffusers(*AUTOENCODERS[name]), *(_transformers(*one) for one in TEXT_ENCODERS[name])]
+    stored = [
+        buffer
+        for part in parts
+        for module in part.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name not in module._non_persistent_buffers_set
+    ]
+    return sum(weight.numel() for weight in (*stored, *(weight for part in parts for weight in part.parameters())))
+
+
+def _diffusers(kind: str, config: Mapping[str, Any]) -> Any:
+    import diffusers
+
+    return _made(getattr(diffusers, kind), config)
+
+
+def _transformers(kind: str, config: Mapping[str, Any]) -> Any:
+    import transformers
+
+    model: Any = getattr(transformers, kind)
+    with torch.device("meta"):
+        return model(model.config_class(**config))
+
+
+def _made(kind: Any, config: Mapping[str, Any]) -> Any:
+    with torch.device("meta"):
+        return kind.from_config(config)
+
+
+@lru_cache
+def saved_config(name: str) -> dict[str, Any]:
+    """What config.json of the network says: all values, defaults among them."""
+    return dict(network(name).config)

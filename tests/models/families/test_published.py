@@ -1,0 +1,86 @@
+"""Published configurations on the meta device: layers, levels and memory of capture as `--dry-run` says them, and the models' sizes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders.published import AUTOENCODERS, NETWORKS, network, parameters, saved_config
+
+from seediff.attention.expected import expect_capture
+from seediff.config.constants import MaskConfig
+from seediff.config.generate import GenerateConfig
+from seediff.models.families import pipeline_family
+from seediff.models.families.base import Joint
+from seediff.models.known import BY_NAME, KNOWN
+from seediff.run.plan import describe
+
+CA = MaskConfig(method="ca")
+
+EXPECTED = {
+    "sd1.5": "16 layers of self-attention, 16 layers of cross-attention, at L, L/2, L/4, L/8 of 64×64; maps of 73.3 MB an image",
+    "sd2.1": "16 layers of self-attention, 16 layers of cross-attention, at L, L/2, L/4, L/8 of 96×96; maps of 366.2 MB an image",
+    "sdxl": "70 layers of self-attention, 70 layers of cross-attention, at L/2, L/4 of 128×128; maps of 72.9 MB an image",
+    "sdxl-turbo": "70 layers of self-attention, 70 layers of cross-attention, at L/2, L/4 of 64×64; maps of 4.9 MB an image",
+    "sd3": "24 layers of joint attention, at L of 64×64; maps of 72.6 MB an image",
+    "sd3.5-medium": "24 layers of joint attention, 13 layers of self-attention, at L of 64×64; maps of 72.6 MB an image",
+    "sd3.5-large": "38 layers of joint attention, at L of 64×64; maps of 72.6 MB an image",
+    "flux-dev": "57 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
+    "pixart-alpha": "28 layers of self-attention, 28 layers of cross-attention, at L of 64×64; maps of 69.1 MB an image",
+    "pixart-sigma": "28 layers of self-attention, 28 layers of cross-attention, at L of 64×64; maps of 72.0 MB an image",
+    "z-image": "30 layers of joint attention, 2 layers of self-attention, at L of 64×64; maps of 75.5 MB an image",
+    "chroma": "57 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
+    "qwen-image": "60 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
+    "sana": "20 layers of cross-attention, at L of 32×32; maps of 1.2 MB an image",
+}
+
+
+def written(name: str, folder: Path) -> Path:
+    """The small files of a model, as a hub's cache holds them before the weights are there."""
+    known = BY_NAME[name]
+    family = pipeline_family(known.pipeline)
+    assert family is not None
+    files = {"model_index.json": {"_class_name": known.pipeline}, f"{family.network}/config.json": saved_config(name)}
+    for path, content in (files | {"vae/config.json": AUTOENCODERS[name][1]}).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_is_expected_is_what_the_network_has(name, tmp_path):
+    known = BY_NAME[name]
+    family = pipeline_family(known.pipeline)
+    assert family is not None
+    made = network(name)
+    for group in family.groups:
+        layers = family.layers(made, group).items()
+        counts = {"joint": 0, "self": 0, "cross": 0}
+        for _, layer in layers:
+            joined = isinstance(layer, Joint)
+            alone = joined and not any("add" in path for path in layer.queries) and not layer.rotate and not layer.picture_first
+            counts["joint" if joined and not alone else "self" if joined else layer.kind] += 1
+        found = {kind: count for kind, count in family.layer_counts(made.config, group).items() if count}
+        assert sum(found.values()) == len(layers)
+        if family.network == "unet":
+            assert found == {kind: count for kind, count in counts.items() if count}
+    config = GenerateConfig(("dog",), model=str(written(name, tmp_path / name)), **({} if name != "sana" else {"mask": CA}))
+    lines = describe(config, tmp_path / "out").splitlines()
+    assert f"Capture: {EXPECTED[name]}" in lines
+    side = {"sd1.5": 512, "sd2.1": 768, "sdxl-turbo": 512}.get(name, 1024)
+    assert f"of {side}×{side} in" in lines[0]
+
+
+def test_memory_does_not_grow_with_layers_and_steps():
+    family = pipeline_family("FluxPipeline")
+    assert family is not None
+    small = expect_capture(family, {"num_layers": 1, "num_single_layers": 0}, "FluxPipeline", (64, 64))
+    large = expect_capture(family, {"num_layers": 19, "num_single_layers": 38}, "FluxPipeline", (64, 64))
+    assert small is not None
+    assert large is not None
+    assert small.map_bytes == large.map_bytes == 4 * 4096 * (4096 + 512)
+    assert expect_capture(family, {}, "FluxPipeline", (64, 64)) is None
+
+
+@pytest.mark.parametrize("name", [known.name for known in KNOWN if known.name in NETWORKS])
+def test_sizes_in_the_list_of_models(name):
+    assert parameters(name) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)

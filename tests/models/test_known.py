@@ -1,0 +1,178 @@
+"""Models by short names: where they are looked for, what is known of them before anything is fetched, and what `seediff models` says."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+from seediff.cli.commands import main
+from seediff.config.generate import GenerateConfig, merge_config
+from seediff.errors import UserError
+from seediff.models import about, registry
+from seediff.models.about import look_up
+from seediff.models.families import FAMILIES, pipeline_family
+from seediff.models.known import KNOWN, hub_ids, known_model
+from seediff.models.listing import list_models
+from seediff.models.variants import choose_variant, is_enough
+
+FIRST, SECOND = hub_ids("sd2-base")
+ANSWER: Any = SimpleNamespace(status_code=404, headers={}, request=None)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub whose answers a test chooses: hub id → why it gives nothing, or None: it gives `tmp_path / id`; and what was asked."""
+    answers: dict[str, Exception | None] = {}
+    asked: list[str] = []
+
+    def error(hub_id):
+        asked.append(hub_id)
+        return answers[hub_id]
+
+    for module in (registry, about):
+        monkeypatch.setattr(module, "hub_error", error)
+        monkeypatch.setattr(module, "cached_folder", lambda hub_id: None)
+        monkeypatch.setattr(module, "fetch_file", lambda hub_id, name: asked.append(name) or tmp_path / hub_id / name)
+    about._fetched.cache_clear()
+    yield answers, asked
+    about._fetched.cache_clear()
+
+
+def test_every_name_is_of_a_family_and_every_family_has_one():
+    families = [pipeline_family(known.pipeline) for known in KNOWN]
+    assert {family.title for family in families if family} == {family.title for family in FAMILIES}
+    names = [name for known in KNOWN for name in (known.name, *known.ids)]
+    assert len(names) == len(set(names))
+
+
+def test_a_repository_that_has_gone_is_looked_for_elsewhere(hub, tmp_path):
+    answers, asked = hub
+    answers |= {FIRST: RepositoryNotFoundError("gone", response=ANSWER), SECOND: None}
+    assert registry._fetch_index("sd2-base") == (SECOND, tmp_path / SECOND)
+    assert asked == [FIRST, SECOND, "model_index.json"]
+    asked.clear()
+    answers |= {SECOND: RepositoryNotFoundError("gone", response=ANSWER), FIRST: None}
+    assert registry._fetch_index(SECOND) == (FIRST, tmp_path / FIRST)  # an old name that people still write
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [(GatedRepoError("closed", response=ANSWER), "wants its licence accepted first"), (ConnectionError("no network"), "cannot be reached")],
+)
+def test_another_refusal_is_told_at_once(hub, refusal, message):
+    answers, asked = hub
+    answers[FIRST] = refusal
+    with pytest.raises(UserError, match=f"'{FIRST}' are not all in .*{message}"):
+        registry._fetch_index("sd2-base")
+    assert asked == [FIRST]
+
+
+def test_when_all_have_gone_the_first_is_named(hub):
+    answers, _ = hub
+    answers |= dict.fromkeys((FIRST, SECOND), RepositoryNotFoundError("gone", response=ANSWER))
+    with pytest.raises(UserError, match=f"'{FIRST}' are not all in .*the hub has no such model"):
+        registry._fetch_index("sd2-base")
+
+
+def test_what_is_in_the_cache_goes_first(monkeypatch):
+    monkeypatch.setattr(registry, "cached_folder", lambda hub_id: Path("/cache") if hub_id == SECOND else None)
+    assert registry.resolve_name("sd2-base") == registry.resolve_name(FIRST) == SECOND
+    assert registry._fetch_index("sd2-base") == (SECOND, Path("/cache"))
+    assert registry.resolve_name("sdxl") == "stabilityai/stable-diffusion-xl-base-1.0"
+
+
+@pytest.mark.parametrize(
+    ("model", "steps", "guidance"),
+    [
+        ("sd2-base", 50, 7.5),
+        ("sdxl", 50, 5.0),
+        ("sdxl-turbo", 4, 0.0),
+        ("stabilityai/sdxl-turbo", 4, 0.0),
+        ("flux-dev", 28, 3.5),
+        ("black-forest-labs/FLUX.1-dev", 28, 3.5),
+        ("flux-schnell", 4, 0.0),
+        ("z-image-turbo", 8, 0.0),
+        ("sd3.5-large-turbo", 4, 0.0),
+        ("qwen-image", 50, 4.0),
+    ],
+)
+def test_a_known_model_has_its_authors_defaults_before_it_is_fetched(hub, model, steps, guidance):
+    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": model})
+    assert (config.steps, config.guidance_scale, config.mask.method) == (steps, guidance, "seediff")
+    assert hub[1] == []  # nothing was asked for
+
+
+def test_a_family_without_self_attention_has_its_method_before_it_is_fetched(hub):
+    assert merge_config(GenerateConfig, {"classes": ("dog",), "model": "sana"}).mask.method == "ca"
+    line = {"classes": ("dog",), "model": "sana", "mask": {"method": "seediff"}}
+    assert merge_config(GenerateConfig, line).mask.method == "seediff"  # which is refused when it is to run
+
+
+def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
+    answers, asked = hub
+    answers["owner/my-flux"] = None
+    files = {"model_index.json": {"_class_name": "FluxPipeline"}, "transformer/config.json": {"guidance_embeds": True}}
+    for name, content in files.items():
+        path = tmp_path / "owner/my-flux" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    for _ in range(2):
+        config = merge_config(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
+        assert (config.steps, config.guidance_scale) == (28, 3.5)
+    assert asked == ["owner/my-flux", "model_index.json", "transformer/config.json", "vae/config.json"]
+    assert look_up("owner/other") is None  # without being asked to fetch
+
+
+def test_without_a_network_another_hub_id_has_the_packages_defaults(hub):
+    answers, _ = hub
+    answers["owner/my-flux"] = ConnectionError("no network")
+    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
+    assert (config.steps, config.guidance_scale) == (50, 7.5)
+
+
+def test_the_list_says_what_each_takes(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("seediff.models.listing.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None)
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    for family, rows in list_models():
+        assert f"{family.title} (captured: {family.captured}; guidance: {family.guidance})" in shown
+        for row in rows:
+            line = next(line for line in shown.splitlines() if line.startswith(f"{row.name} "))
+            assert [part for part in row if part not in line] == []
+    of = {row.name: row for _, rows in list_models() for row in rows}
+    assert (of["mini"].here, of["qwen-image"].here, of["sd1.5"].here) == ("in the package", "in the hub's cache", "no")
+    assert (of["sdxl"].memory, of["flux-dev"].memory) == ("6.9 GB", "33.7 GB")
+    assert "to be accepted on the hub" in of["sd3"].licence
+    assert "to be accepted" not in of["z-image"].licence
+
+
+TRANSFORMER, ENCODER = "transformer/diffusion_pytorch_model", "text_encoder/model"
+SHARDS = [f"{ENCODER}-0000{i}-of-00002.safetensors" for i in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [  # Sana's repository, one with bfloat16 beside, Qwen-Image's in bfloat16 without a name for it, and one of half precision alone
+        ([f"{TRANSFORMER}{v}.safetensors" for v in ("-00001-of-00002", ".fp16")], {"float32": None, "float16": "fp16"}),
+        ([f"{TRANSFORMER}{v}.safetensors" for v in ("", ".bf16")], {"float32": None, "bfloat16": "bf16"}),
+        ([f"{TRANSFORMER}-00001-of-00009.safetensors"], {"float32": None, "float16": None, "bfloat16": None}),
+        ([f"{TRANSFORMER}.fp16.safetensors"], {"float32": "fp16", "float16": "fp16", "bfloat16": "fp16"}),
+    ],
+)
+def test_weights_of_transformers(files, expected):
+    family = pipeline_family("QwenImagePipeline")
+    assert family is not None
+    files = [*files, *SHARDS, "vae/diffusion_pytorch_model.safetensors"]
+    assert {dtype: choose_variant(files, dtype, family.weights) for dtype in expected} == expected
+    assert is_enough(files, "bfloat16", family.weights) or "fp16" in files[0]
+
+
+def test_known_by_any_of_its_names():
+    assert known_model("sd1.5") is known_model("runwayml/stable-diffusion-v1-5") is not None
+    assert known_model("owner/name") is None
+    assert hub_ids("owner/name") == ("owner/name",)
+    assert hub_ids("runwayml/stable-diffusion-v1-5") == ("runwayml/stable-diffusion-v1-5", "stable-diffusion-v1-5/stable-diffusion-v1-5")
