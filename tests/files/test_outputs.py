@@ -63,7 +63,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     write_tensors(path, {"a": torch.zeros(3)})
     before, write = path.read_bytes(), outputs._write
 
-    def to_full_disk(fd: int, data: bytes) -> None:
+    def to_full_disk(fd: int, data: bytes, durable: bool = False) -> None:
         os.dup2(os.open("/dev/full", os.O_WRONLY), fd)
         write(fd, data)
 
@@ -85,3 +85,15 @@ def test_a_folder_is_not_copied_as_a_file_and_does_not_stay_open(tmp_path: Path)
         outputs.copy_new(tmp_path / "folder", tmp_path / "copy")
     assert len(os.listdir("/proc/self/fd")) == before
     assert not (tmp_path / "copy").exists()
+
+
+def test_a_line_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.jsonl"
+    outputs.append_line(path, b"one")
+    real = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: real(fd, data[:2]))
+        with pytest.raises(OSError, match=r"No space left on device.*log\.jsonl"):
+            outputs.append_line(path, b"two")
+    outputs.append_line(path, b"three")
+    assert path.read_bytes() == b"one\nthree\n"

@@ -25,6 +25,7 @@ from ..files.terminal import shown
 from .augment import augment
 from .formats import export_, import_
 from .generate import generate
+from .look import look
 from .photos import mask, segment
 from .progress import InterruptedRun
 from .quality import check, filter_, stats
@@ -51,6 +52,7 @@ app.command(segment)
 app.command(tune)
 app.command(export_, name="export")
 app.command(import_, name="import")
+app.command(look)
 app.command(check)
 app.command(stats)
 app.command(filter_, name="filter")

@@ -78,6 +78,7 @@ def export_(
     done = export(classes, shown(items, quiet), out, kind(workers=workers, **chosen))
     if not quiet:
         print(f"{done.samples} samples in {out} ({done.files} files)")
+        say_reviewed(items)
         print(*(f"note: {note}\n" for note in done.notes), sep="", end="")
 
 
@@ -124,6 +125,14 @@ def import_(
     if not quiet:
         print(f"{count} samples of {len(found)} classes in {out}")
         print(*(f"note: {note}\n" for note in notes), sep="", end="")
+
+
+def say_reviewed(items: Iterable[Item]) -> None:
+    """Tell how many masks are a person's, and of rejected samples; nothing where nobody reviewed any."""
+    from ..dataset.reviews import told
+
+    if line := told(item.row for item in items):
+        print(f"Reviewed: {line}")
 
 
 def some(items: Iterable[Item], source: Path) -> Iterator[Item]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from .derive import option
-from .formats import LINK, OUTPUT, QUIET
+from .formats import LINK, OUTPUT, QUIET, say_reviewed
 from .options import numbers
 from .places import HERE
 
@@ -122,6 +122,10 @@ def filter_(
     min_agreement: Annotated[
         float | None, option(CRITERIA, "With --agree: IoU of its prediction and the mask, of each class, is at least this.", 0.5)
     ] = None,
+    reviewed: Annotated[
+        Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None,
+        option(CRITERIA, "What a person said of it in `seediff look`.", "anything"),
+    ] = None,
     link: Annotated[bool | None, LINK] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
@@ -132,6 +136,8 @@ def filter_(
     - `seediff filter pets --out good --drop-flags all --max-components 3`
 
     - `seediff filter pets --out best --best 100 --ignore-band 0.5,0.6`
+
+    - `seediff filter pets --out reviewed --reviewed accepted`
 
     - `seediff filter pets --out agreed --agree model --min-agreement 0.5`
     """
@@ -149,7 +155,7 @@ def filter_(
         raise UserError("--min-agreement: needs --agree MODEL, which it is measured with")
     if agree is not None and min_agreement is None:
         min_agreement = 0.5
-    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, min_agreement)
+    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, min_agreement, reviewed)
     selected = select_samples(data, criteria, followed(quiet), load_judge(agree, data) if agree is not None else None)
     if not selected.items:
         raise UserError(f"{data}: no sample meets the criteria ({counts(selected.dropped) or 'it has none'}); nothing was written")
@@ -157,6 +163,7 @@ def filter_(
     write_native(out, selected.classes, followed(quiet)(selected.items), about=about, link=bool(link))
     if not quiet:
         print(f"{len(selected.items)} samples in {out}; dropped: {counts(selected.dropped) or 'none'}")
+        say_reviewed(selected.items)
 
 
 def read_flags(text: str, data: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..config.names import parse_classes
 from ..config.train import TrainConfig
 from ..errors import UserError
 from .derive import option, options_of
+from .formats import say_reviewed
 from .options import given, numbers
 from .places import HERE
 from .progress import show_progress
@@ -106,6 +107,9 @@ def train(
     if workers is not None and workers < 0:
         raise UserError(f"--workers {workers}: must be at least 0")
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first one speaks
+    seen = [item for stage in plan.stages for item in stage.items] + list(plan.validation)
+    if not quiet:
+        say_reviewed(seen)
     if dry_run:
         from ..train.describe import describe
 

@@ -34,6 +34,7 @@ from ..files.outputs import CONFIG as CONFIG  # names of this format, too
 from ..files.palette import voc_palette
 from ..files.pictures import read_pixels
 from ..files.reading import LIST, read_lines
+from .reviews import in_effect, is_corrected, reviewed_row
 from .rows import checked_rows
 
 CARD, CLASSES, METADATA, REJECTED, PREVIEW = (
@@ -167,6 +168,17 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
     return list(checked_rows(Path(out) / name, ABSENT))
 
 
+def reviewed_rows(out: Path | str, classes: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The rows of metadata.jsonl with what people decided about them and corrected (reviews.py). classes: None: those of classes.txt.
+    Raises UserError as `read_rows`."""
+    out = Path(out)
+    rows, actions = read_rows(out), in_effect(out)
+    if not actions:
+        return rows
+    classes = read_classes(out) if classes is None else classes
+    return [reviewed_row(row, actions.get(sample_name(row.get("file_name") or "")), classes) for row in rows]
+
+
 def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Path:
     """The file that a row names, which must lie inside `out`, also after following links: rows may come from anybody.
 
@@ -193,19 +205,20 @@ def leads_out(out: Path, path: Path) -> bool:
 
 
 def read_dataset(out: Path | str) -> Iterator[Sample]:
-    """The samples of a finished dataset, one after the other; soft (C, H, W) float32 where the dataset keeps it.
+    """The samples of a finished dataset, one after the other; soft (C, H, W) float32 where the dataset keeps it, but not of a sample whose
+    mask a person corrected, which it says nothing of. Corrected masks stand for the originals.
 
     Raises UserError naming the file that is missing, unreadable, of another size than its image or outside the folder.
     """
     out = Path(out)
-    for number, row in enumerate(read_rows(out), 1):
+    for number, row in enumerate(reviewed_rows(out), 1):
         where = f"{out / METADATA}, row {number}"
         image_file, mask_file = path_inside(out, row, "file_name", where), path_inside(out, row, "mask", where)
         image, label_map = read_pixels(image_file, "RGB")[0], read_label_map(mask_file)
         if label_map.shape != image.shape[:2]:
             raise UserError(f"{mask_file}: {label_map.shape}, but its image is {image.shape[:2]}; both are (height, width)")
         soft = None
-        if (out / SOFT).is_dir():
+        if (out / SOFT).is_dir() and not is_corrected(row):
             soft = [read_label_map(out / name) for name in _soft_names(row)]
             if any(one.shape != label_map.shape for one in soft):
                 raise UserError(f"{where}: its soft masks must be {label_map.shape} (height, width) like its image")

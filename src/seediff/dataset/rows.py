@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -28,6 +28,13 @@ class Step(msgspec.Struct, frozen=True):
 
 class Recipe(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...] = ()
+
+
+class Review(msgspec.Struct, frozen=True):
+    """What people said of a sample: `review` of a row."""
+
+    verdict: Literal["accepted", "rejected"] | None = None
+    corrected: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -51,6 +58,7 @@ class Row(msgspec.Struct, frozen=True):
     method: str | None = None
     version: str | None = None
     recipe: Recipe = Recipe()
+    review: Review = Review()
     photo: str | None = None
     reason: str | None = None
 

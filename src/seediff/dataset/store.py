@@ -25,6 +25,7 @@ from ..files.staging import put
 from ..workers import Result, in_order
 from . import native
 from .native import read_label_map
+from .reviews import is_corrected
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
@@ -77,7 +78,8 @@ class Exported:
 
 
 def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
-    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl.
+    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl; with the masks that
+    people corrected in place of the originals, and what they decided in their rows' `review`.
 
     Raises UserError naming the file and row of what is not there, leads out of the folder or is there twice.
     """
@@ -86,7 +88,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
     items: list[Item] = []
     names: set[str] = set()
     extras = find_extras(folder)
-    for number, row in enumerate(native.read_rows(folder), 1):
+    for number, row in enumerate(native.reviewed_rows(folder, classes), 1):
         where = f"{folder / native.METADATA}, row {number}"
         image, mask = native.path_inside(folder, row, "file_name", where), native.path_inside(folder, row, "mask", where)
         for path in (image, mask):
@@ -98,7 +100,10 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
         names.add(name)
         if unknown := [one for one in row.get("classes") or () if one not in classes]:
             raise UserError(f"{where}: class {shown(unknown[0])} is not in {native.CLASSES}")
-        items.append(Item(name, image, picture_suffix(image), MaskFile(mask), row, extras.get(name, {})))
+        kept = extras.get(name, {})
+        if is_corrected(row):  # soft masks say nothing of a mask that a person made
+            kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
+        items.append(Item(name, image, picture_suffix(image), MaskFile(mask), row, kept))
     return classes, items
 
 

@@ -168,20 +168,21 @@ def write_atomic(path: Path, data: bytes) -> None:
     write_inside(path.parent, path.name, data)
 
 
-def write_inside(root: Path, name: str, data: bytes) -> None:
+def write_inside(root: Path, name: str, data: bytes, *, durable: bool = False) -> None:
     """Write root/name as `write_atomic` does, through no link below `root`. name: with `/` between; folders on the way must be there.
 
-    What is there by that name, a link too, is replaced. Raises OSError naming the file, UserError naming a link on the way.
+    What is there by that name, a link too, is replaced. durable: it is on the disk when this returns. Raises OSError naming the file,
+    UserError naming a link on the way.
     """
     below, last = _split(root, name)
     with naming(root / name), _opened(root, below) as folder:
-        _commit(folder, last, data)
+        _commit(folder, last, data, durable)
 
 
-def _commit(folder: _Folder, name: str, data: bytes) -> None:
+def _commit(folder: _Folder, name: str, data: bytes, durable: bool = False) -> None:
     fresh = fresh_name()
     try:
-        _write(folder.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL), data)
+        _write(folder.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL), data, durable)
         folder.replace(fresh, folder, name)
     except BaseException:
         with suppress(OSError):
@@ -204,6 +205,21 @@ def append(path: Path, data: bytes, *, make: bool = False) -> None:
     """Append to a file that is no link. make: it need not be there. Raises OSError naming the file."""
     with naming(path):
         _write(os.open(path, os.O_WRONLY | os.O_APPEND | NOFOLLOW | (os.O_CREAT if make else 0), 0o666), data)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line, its end added, to a file that is no link and that may not be there yet: in one write, and on the disk when this
+    returns. Of a line that did not fit nothing stays. Raises OSError naming the file."""
+    with naming(path):
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NOFOLLOW, 0o666)
+        try:
+            before, data = os.fstat(fd).st_size, line + b"\n"
+            if os.write(fd, data) < len(data):
+                os.ftruncate(fd, before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 @contextmanager
@@ -236,11 +252,13 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write(fd: int, data: bytes, durable: bool = False) -> None:
     with open(fd, "wb", buffering=0) as file:
         left = memoryview(data)
         while left:
             left = left[file.write(left) :]
+        if durable:
+            os.fsync(file.fileno())
 
 
 def write_tensors(

@@ -13,11 +13,11 @@ from ..errors import UserError
 from .methods import METHODS, soft_mask
 from .normalize import min_max, resize
 from .otsu import otsu
-from .pamr import pamr, scaled_dilations
+from .pamr import affinity, pamr, scaled_dilations
 from .results import MaskResult
 from .trace import BEFORE_PAMR
 
-__all__ = ["enlarge", "label_pixels", "make_masks", "refine", "scaled_dilations"]
+__all__ = ["enlarge", "label_pixels", "make_masks", "pamr_weights", "refine", "scaled_dilations"]
 
 IGNORE = 255
 
@@ -79,17 +79,35 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
     return soft if finish.cut is None else (soft > finish.cut).float()
 
 
-def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig) -> torch.Tensor:
-    """PAMR of soft masks (C, H, W) by the image (H, W, 3) uint8, with the configuration's or the method's own constants."""
+def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """PAMR of soft masks (C, H, W) by the image (H, W, 3) uint8, with the configuration's or the method's own constants.
+
+    weights: what `pamr_weights` gave for the same image and configuration; they are most of the work, and the same for any soft masks.
+    """
     finish = METHODS[config.method].finish
     refined = pamr(
-        torch.tensor(image, device=soft.device).float() / 255,
+        _scaled(image, soft.device),
         soft,
         iterations=finish.iterations or config.pamr_iterations,
-        dilations=finish.dilations or config.pamr_dilations or scaled_dilations(soft.shape[1:]),
+        dilations=_dilations(image, config),
         bandwidth=finish.bandwidth,
+        weights=weights,
     )
     return refined.clamp_(0, 1)  # weights sum to 1 but for rounding
+
+
+def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
+    """How alike each pixel's neighbours are to it (`pamr.affinity`), on the CPU: for several calls of `refine`."""
+    bandwidth = METHODS[config.method].finish.bandwidth
+    return affinity(_scaled(image, "cpu").permute(2, 0, 1), _dilations(image, config), bandwidth)
+
+
+def _scaled(image: np.ndarray, device: torch.device | str) -> torch.Tensor:
+    return torch.tensor(image, device=device).float() / 255
+
+
+def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
+    return METHODS[config.method].finish.dilations or config.pamr_dilations or scaled_dilations(image.shape[:2])
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:

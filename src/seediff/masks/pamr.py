@@ -28,16 +28,25 @@ def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS)
     return tuple(dict.fromkeys(max(1, round(d * min(size) / 512)) for d in base))
 
 
-def pamr(image: torch.Tensor, masks: torch.Tensor, *, iterations: int, dilations: Sequence[int], bandwidth: float = 0.1) -> torch.Tensor:
+def pamr(
+    image: torch.Tensor,
+    masks: torch.Tensor,
+    *,
+    iterations: int,
+    dilations: Sequence[int],
+    bandwidth: float = 0.1,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """`m_i ← Σ_j w_ij m_j`, `iterations` times, all masks at once. Gives (C, H, W).
 
     image: (H, W, 3) float in [0, 1]. masks: (C, H, W) float32. j runs over the 8 neighbours at every dilation (pixels;
     beyond the border the nearest pixel counts); w is `affinity` of the image. Each step is an average, so values stay within
-    those of the mask.
+    those of the mask. weights: the image's `affinity`, where it is at hand.
     """
     if image.shape[:2] != masks.shape[1:]:
         raise ValueError(f"image {tuple(image.shape)} and masks {tuple(masks.shape)} must have the same height and width")
-    weights = affinity(image.permute(2, 0, 1), dilations, bandwidth)
+    if weights is None:
+        weights = affinity(image.permute(2, 0, 1), dilations, bandwidth)
     for _ in range(iterations):
         masks = _step(masks, weights, dilations)
     return masks

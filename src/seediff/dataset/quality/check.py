@@ -22,10 +22,12 @@ from ...files.pictures import open_picture
 from ...files.reading import PICTURE, read_bytes
 from ...files.tensors import read_header
 from .. import native
+from ..reviews import is_corrected
 from ..rows import check_row, numbered_rows
 from ..store import check_class_list, picture_suffix, read_label_map
 from .duplicates import difference_hash, near_groups, same_groups
-from .rebuild import LARGEST, SMALLEST
+from .flags import LARGEST, SMALLEST
+from .reviewed import check_reviews
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 DAMAGED = ("missing", "picture", "mask", "soft", "tensors")
@@ -106,6 +108,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     findings += [found for sample in samples for found in sample.findings]
     findings += _links_out(folder)
     findings += _broken_tensors(folder)
+    findings += [Finding(*one) for one in check_reviews(folder, rows)]
     findings += _names_twice(rows)
     findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows)]
     findings += _duplicates(samples, rows)
@@ -250,7 +253,7 @@ def _has_palette(path: Path, ids: np.ndarray) -> bool:
 def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> Iterator[Finding]:
     """Soft masks that are not there, where the dataset keeps them, or cannot be used."""
     name, ids = _name(row), row.get("class_ids")
-    if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir():
+    if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir() or is_corrected(row):
         return
     for class_id in ids:
         file = f"{native.SOFT}/{name}_{class_id}.png"

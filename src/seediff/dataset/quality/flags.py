@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import UserError
 
@@ -14,6 +14,15 @@ OF_CLASSES = {
 }
 FLAGS = {**OF_CLASSES, "no_class": "none of the classes was found in the photograph"}
 """Kind → what it means, without a full stop: all that this package gives."""
+
+
+SMALLEST, LARGEST = 0.01, 0.95
+"""Of a picture's area: masks beyond are flagged `degenerate`, as seediff.masks.make has it (not imported: torch takes seconds)."""
+
+
+def degenerate(area: Mapping[str, float]) -> list[str]:
+    """The flags of classes whose masks have too little or too much of the picture. area: shares in [0, 1]."""
+    return [f"degenerate:{name}" for name, share in area.items() if not SMALLEST <= share <= LARGEST]
 
 
 def flag_kind(flag: str) -> str:

@@ -7,7 +7,7 @@ attention are lost. Of other datasets, only what the files show is known.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,7 @@ from ...files.documents import read_toml
 from .. import native
 from ..batches import BATCHES
 from ..store import Item, MaskFile, check_class_list, image_size, picture_suffix
-
-SMALLEST, LARGEST = 0.01, 0.95
-"""Of a picture's area: masks beyond are flagged `degenerate`, as seediff.masks.make has it (not imported: torch takes seconds)."""
-
+from .flags import degenerate
 
 Maker = Callable[[str, np.ndarray], dict[str, Any]]
 """What makes a row, but for its paths, of a sample's name and pixels of each id."""
@@ -131,7 +128,7 @@ def _generated(folder: Path, classes: Sequence[str]) -> tuple[Maker, list[str]]:
             "classes": shown["classes"],
             "class_ids": shown["class_ids"],
             **({} if lost else {"seed": sample_seed(config.seed, spec.index, attempt), "attempt": attempt}),
-            "flags": [] if config.reject else _degenerate(shown["area"]),
+            "flags": [] if config.reject else degenerate(shown["area"]),
             "area": shown["area"],
             "model": config.model_label,
             "method": config.mask.method,
@@ -157,7 +154,7 @@ def _masked(folder: Path, classes: Sequence[str]) -> tuple[Maker, list[str]]:
             "prompt": config.prompts[0].replace("{class}", join_classes(found)) if found else "",
             "classes": shown["classes"],
             "class_ids": shown["class_ids"],
-            "flags": _degenerate(shown["area"]) if found else ["no_class"],
+            "flags": degenerate(shown["area"]) if found else ["no_class"],
             "area": shown["area"],
             "model": config.model_label,
             "method": config.mask.method,
@@ -171,7 +168,3 @@ def _shown(found: Sequence[str], classes: Sequence[str], counts: np.ndarray) -> 
     ids = [list(classes).index(name) + 1 for name in found]
     area = {name: round(float(counts[i]) / int(counts.sum()), 6) for name, i in zip(found, ids, strict=True)}
     return {"classes": list(found), "class_ids": ids, "area": area}
-
-
-def _degenerate(area: Mapping[str, float]) -> list[str]:
-    return [f"degenerate:{name}" for name, share in area.items() if not SMALLEST <= share <= LARGEST]

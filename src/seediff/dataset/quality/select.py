@@ -11,17 +11,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ...errors import UserError
 from .. import native
+from ..reviews import is_corrected
 from ..store import Item, labels_of, open_native, read_label_map
 from .agreement import Segmenter, agreement
-from .check import LARGEST, SMALLEST
+from .flags import degenerate
 from .stats import Measured, measure, row_flags
 
+Reviewed = Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"]
+REVIEWED_AS: dict[str, Callable[[str | None, bool], bool]] = {
+    "accepted": lambda verdict, corrected: verdict == "accepted",
+    "rejected": lambda verdict, corrected: verdict == "rejected",
+    "not-rejected": lambda verdict, corrected: verdict != "rejected",
+    "unreviewed": lambda verdict, corrected: verdict is None and not corrected,
+    "corrected": lambda verdict, corrected: corrected,
+}
+"""What a sample's verdict, and whether its mask is a corrected one, must be like."""
 ROUNDING = 1e-6
 """0.6 × 255 is 153, whatever floating point makes of it."""
 
@@ -35,7 +45,8 @@ class Criteria:
     min_confidence: of the least certain class. best: of each class, the so many pictures in which it is most certain; a picture stays
     that is among the best of any of its classes. ignore_band: (low, high) of soft values that become 255; from `high` on, they are the
     class; all other criteria are about the label map that comes of it. min_agreement: IoU of a segmenter's prediction and the label map,
-    of the class where it is lowest; only the samples that meet all criteria but `best` are shown to the segmenter.
+    of the class where it is lowest; only the samples that meet all criteria but `best` are shown to the segmenter. reviewed: what a person
+    said of it in `seediff look`.
     """
 
     drop_flags: tuple[str, ...] = ()
@@ -47,6 +58,7 @@ class Criteria:
     best: int | None = None
     ignore_band: tuple[float, float] | None = None
     min_agreement: float | None = None
+    reviewed: Reviewed | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_area <= self.max_area <= 1:
@@ -116,7 +128,10 @@ def select_samples(
 def why_drop(
     row: Mapping[str, Any], measured: Measured, confidences: Mapping[str, float], classes: Sequence[str], criteria: Criteria
 ) -> str | None:
-    """The first criterion that a sample does not meet: "flags", "area", "components" or "confidence"; None when it meets them all."""
+    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components" or "confidence"; None: it meets all."""
+    review = row.get("review", {})
+    if criteria.reviewed and not REVIEWED_AS[criteria.reviewed](review.get("verdict"), bool(review.get("corrected"))):
+        return "reviewed"
     if any(
         flag in criteria.drop_flags or flag.partition(":")[0] in criteria.drop_flags or "all" in criteria.drop_flags
         for flag in measured.flags
@@ -177,6 +192,10 @@ def _measure(
 ) -> tuple[Item, Measured, Mapping[str, float] | None]:
     """An item as it would be written, its measures and the confidence of each of its classes, None where nothing says it."""
     labels = labels_of(item, len(classes))
+    if is_corrected(item.row):  # made or changed by a person: certain, and not to be made anew from soft masks
+        sure = {str(name): 1.0 for name in item.row.get("classes") or ()}
+        own = replace(item, row={**item.row, "confidence": sure}) if has_soft else item
+        return own, measure(labels, row_flags(item.row), criteria.min_piece), sure
     if not has_soft:
         return item, measure(labels, row_flags(item.row), criteria.min_piece), _said_before(item.row)
     soft = _read_soft(folder, item, classes, labels.shape)
@@ -204,7 +223,7 @@ def _flags_again(measured: Measured, shown: Sequence[str], classes: Sequence[str
     """The flags with `degenerate` as the changed label map has it."""
     shares = {name: measured.area(classes.index(name) + 1) for name in shown}
     others = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"]
-    return [*others, *(f"degenerate:{name}" for name, share in shares.items() if not SMALLEST <= share <= LARGEST)]
+    return [*others, *degenerate(shares)]
 
 
 def _read_soft(folder: Path, item: Item, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:

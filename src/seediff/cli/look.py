@@ -1,0 +1,93 @@
+"""`seediff look`: a page in the browser, to look at a set and to correct it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from ..errors import UserError
+from .derive import option
+from .progress import InterruptedRun
+
+if TYPE_CHECKING:
+    from ..look.serve import Opened
+
+PAGE = Group("The page", sort_key=1)
+
+
+def look(
+    path: Annotated[Path, Parameter(help="Folder of a dataset, or of what `segment` or `predict` made.")],
+    /,
+    *,
+    photos: Annotated[
+        list[Path] | None,
+        option(PAGE, "Of `segment` and `predict`: where the photographs lie; else their overlays are shown.", negative=()),
+    ] = None,
+    port: Annotated[int, option(PAGE, "Port to listen at.", "a free one")] = 0,
+    host: Annotated[str, option(PAGE, "Address to listen at; others than this machine's own need --i-know.", "127.0.0.1")] = "127.0.0.1",
+    i_know: Annotated[
+        bool,
+        option(
+            PAGE, "Let other machines in, over a connection that anybody on the way can read. They are asked for the token.", negative=()
+        ),
+    ] = False,
+    browser: Annotated[bool, option(PAGE, "Open the page in the browser.", "yes")] = True,
+    by: Annotated[str | None, option(PAGE, "Who reviews, for review.jsonl.", "your user name")] = None,
+) -> None:
+    """Look at a set in the browser, see why its masks are as they are, and correct them. Ends with Ctrl-C.
+
+    What is decided is in review.jsonl, corrected masks are in reviewed/; the set's own files stay as they are. `filter --reviewed`,
+    `export` and `train` use both.
+
+    For example:
+
+    - `seediff look pets`
+
+    - `seediff look predicted --photos photos`
+
+    - `seediff look pets --no-browser --port 8765`
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UserError('look: needs packages that are not installed: pip install "seediff[look]"') from error
+    from ..look.gate import is_loopback
+    from ..look.serve import look as run
+
+    if not is_loopback(host) and not i_know:
+        raise UserError(
+            f"--host {host}: other machines could then see and change the set, over a connection that is not encrypted; "
+            "give --i-know as well if that is meant, or use a tunnel: ssh -L 8765:localhost:8765"
+        )
+    if not 0 <= port < 65536:
+        raise UserError(f"--port {port}: must be from 1 to 65535, or 0 for a free one")
+
+    def ready(opened: Opened) -> None:
+        print(f"{path}: {len(opened.session.subject.samples)} samples at {opened.url} (Ctrl-C ends it)", flush=True)
+        if not is_loopback(host):
+            print(f"The token that is asked for: {opened.token}", flush=True)
+        if opened.session.read_only:
+            print(f"seediff: {path}: {opened.session.read_only}", file=sys.stderr)
+        if browser and is_loopback(host) and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
+            webbrowser.open_new_tab(opened.once)  # where there is no screen, it would be a browser of texts in this terminal
+
+    acted, interrupted = run(path, by=by or _user(), photos=photos or (), host=host, port=port, ready=ready)
+    saved = f"{acted} action{'s' * (acted != 1)} saved" + (f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else "")
+    if interrupted:
+        raise InterruptedRun(f"ended; {saved}")
+    print(f"Ended; {saved}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name for this number
+        return ""

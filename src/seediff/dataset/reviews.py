@@ -1,0 +1,161 @@
+"""review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
+
+    set/  review.jsonl               one line per action, only ever appended to
+          reviewed/000003.2.png      the mask that the second action about sample 000003 made; masks/000003.png stays as it is
+
+Every line says in full how its sample stands after it, so that the last line about a sample is all that a reader needs:
+
+    sample    its name                                       version   1 for the first action about it, then 2, 3, …
+    action    accept, brush, undo, …                         verdict   "accepted", "rejected" or null
+    from      SHA-256 of the mask that it was made of        mask      the corrected mask's path in the set; null: the original
+    hash      SHA-256 of the mask that it left               classes, area   of a corrected mask, as in metadata.jsonl
+    by, time  who, and when (UTC)                            detail    what the action was made with
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ..errors import UserError
+from ..files.documents import parse_json
+from ..files.label_maps import IGNORE
+from ..files.messages import printable
+from ..files.outputs import append_line, write_atomic
+from ..files.reading import ANNOTATIONS, read_bytes
+from .quality.flags import degenerate
+
+REVIEWS, REVIEWED = "review.jsonl", "reviewed"
+Verdict = Literal["accepted", "rejected"]
+_Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of review.jsonl."""
+
+    sample: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    action: str
+    verdict: Verdict | None = None
+    made_of: _Hash | None = msgspec.field(default=None, name="from")
+    mask: str | None = None
+    hash: _Hash | None = None
+    classes: tuple[str, ...] = ()
+    area: dict[str, _Share] = {}
+    by: str = ""
+    time: str = ""
+    detail: dict[str, Any] = {}
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """How it left its sample: what undoing brings back."""
+        return self.verdict, self.mask, self.hash, self.classes, self.area
+
+
+def read_actions(folder: Path) -> list[Action]:
+    """All actions, the oldest first; none where nobody reviewed anything.
+
+    The last line may be one that a killed server wrote in part: it is passed over. Raises UserError naming any other line that is no
+    action.
+    """
+    path = folder / REVIEWS
+    if not path.exists():
+        return []
+    found = []
+    lines = read_bytes(path, ANNOTATIONS).split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(parse_json(line, Action, f"{path}, line {number}"))
+            except UserError:
+                if number < len(lines):
+                    raise
+    return found
+
+
+def in_effect(folder: Path) -> dict[str, Action]:
+    """Sample name → the last action about it."""
+    return {action.sample: action for action in read_actions(folder)}
+
+
+def mend(folder: Path) -> None:
+    """Cut off a last line that a killed server wrote in part, and end one that lacks only its end, so that the next line begins anew.
+
+    Only for whoever holds the folder's lock.
+    """
+    path = folder / REVIEWS
+    if not path.exists():
+        return
+    data = read_bytes(path, ANNOTATIONS)
+    whole, last = data[: data.rfind(b"\n") + 1], data[data.rfind(b"\n") + 1 :]
+    if last:
+        try:
+            parse_json(last, Action, str(path))
+        except UserError:
+            write_atomic(path, whole)
+        else:
+            write_atomic(path, data + b"\n")
+
+
+def append_action(folder: Path, action: Action) -> None:
+    """Append a line, at once and for good: it is on the disk when this returns. Raises OSError naming the file."""
+    line = {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
+    append_line(folder / REVIEWS, json.dumps(line, ensure_ascii=False).encode("utf-8"))
+
+
+def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequence[str]) -> dict[str, Any]:
+    """A row of metadata.jsonl as the last action about its sample leaves it; the same without one.
+
+    `review` says the verdict and whether the mask is a corrected one. Of a corrected mask, `mask`, `classes`, `class_ids`, `area` and
+    `flags` are its own: flags about attention no longer say anything. Raises UserError for a class that the set does not have.
+    """
+    if action is None:
+        return dict(row)
+    review = {"verdict": action.verdict, "corrected": action.mask is not None, "by": action.by}
+    if action.mask is None:
+        return {**row, "review": review}
+    if unknown := [name for name in action.classes if name not in classes]:
+        raise UserError(f"{REVIEWS}: sample '{printable(action.sample)}': class '{printable(unknown[0])}' is none of the set's")
+    ids = [list(classes).index(name) + 1 for name in action.classes]
+    own = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
+    own["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    return {**row, **own, "review": review}
+
+
+def is_corrected(row: Mapping[str, Any]) -> bool:
+    """Whether a person's mask is what a row is about."""
+    return bool(row.get("review", {}).get("corrected"))
+
+
+def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many of the rows were accepted, rejected and corrected."""
+    counts = {"accepted": 0, "rejected": 0, "corrected": 0}
+    for row in rows:
+        verdict = row.get("review", {}).get("verdict")
+        if verdict in counts:
+            counts[verdict] += 1
+        counts["corrected"] += is_corrected(row)
+    return counts
+
+
+def told(rows: Iterable[Mapping[str, Any]]) -> str:
+    """`12 corrected masks are used; 3 rejected samples are among them`; empty where nobody reviewed anything."""
+    counts = count_reviews(rows)
+    parts = []
+    if count := counts["corrected"]:
+        parts.append(f"{count} corrected mask{'s are' if count != 1 else ' is'} used")
+    if count := counts["rejected"]:
+        parts.append(f"{count} sample{'s' if count != 1 else ''} that a person rejected {'are' if count != 1 else 'is'} among them")
+    return "; ".join(parts)
+
+
+def measured(counts: Sequence[int], classes: Sequence[str]) -> tuple[tuple[str, ...], dict[str, float]]:
+    """The classes in a label map with these pixels of each of 256 ids, and their areas: shares in [0, 1], six digits."""
+    total = sum(counts)
+    shown = tuple(name for i, name in enumerate(classes, 1) if i < IGNORE and counts[i])
+    return shown, {name: round(counts[list(classes).index(name) + 1] / total, 6) for name in shown}

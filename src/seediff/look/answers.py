@@ -1,0 +1,244 @@
+"""What the page asks for and does: answers about a set and its samples, which are named by their number alone."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
+
+import anyio
+import msgspec
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from ..dataset.quality.flags import explain_flag
+from ..errors import UserError
+from ..files.documents import parse_json
+from ..files.palette import voc_palette
+from ..report.pictures import heat_colours
+from .events import Events
+from .index import Query
+from .pictures import Cache, image_bytes, thumbnail
+from .session import Session, Stale, about
+from .worker import Worker
+
+MASK = 32 << 20
+"""Bytes of a packed label map that is sent back: a hundred megapixels of painted shapes have less than a tenth of that."""
+VIEWS = 16
+"""Lists of samples that are kept for windows."""
+PAGE = 500
+"""Samples of a list that are told at once."""
+T = TypeVar("T")
+_Number = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A judgement, a step back, or a class that becomes another."""
+
+    version: _Number
+    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original"]
+    window: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    old: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+
+
+class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """About a label map that was painted; its bytes are the body."""
+
+    version: _Number
+    tool: Literal["brush", "eraser", "polygon", "fill", "segment", "joined"]
+    window: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
+
+
+class Look:
+    """The answers about one session."""
+
+    def __init__(self, session: Session, events: Events) -> None:
+        self.session, self.events = session, events
+        self.soon: Callable[[], None] = lambda: None
+        """Is called when a window opens."""
+        self.worker = Worker()
+        self.views: OrderedDict[str, np.ndarray] = OrderedDict()
+        self.thumbs: Cache[tuple[bytes, str]] = Cache(64 << 20, lambda value: len(value[0]))
+        self.decoding = anyio.CapacityLimiter(4)
+
+    # The set as a whole.
+
+    async def set_(self, request: Request) -> Response:
+        return JSONResponse({**about(self.session), "palette": voc_palette(), "heat": heat_colours().ravel().tolist()})
+
+    async def listen(self, request: Request) -> Response:
+        self.soon()
+        return StreamingResponse(self.events.listen(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def view(self, request: Request) -> Response:
+        """A list of samples: its name, by which parts of it are asked for, and counts."""
+        query = parse_json(await request.body(), Query, "the filter")
+
+        def select() -> tuple[np.ndarray, dict[str, Any]]:
+            with self.session.lock:
+                return self.session.index.select(query)
+
+        shown, counts = await run_in_threadpool(select)
+        name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
+        self.views[name] = shown
+        self.views.move_to_end(name)
+        while len(self.views) > VIEWS:
+            self.views.popitem(last=False)
+        return JSONResponse({"view": name, "count": len(shown), "counts": counts})
+
+    async def page(self, request: Request) -> Response:
+        """Some samples of a list: number, name, state."""
+        shown = self.shown(request.path_params["view"])
+        begin, count = _whole(request, "from", 0, len(shown)), _whole(request, "count", 0, PAGE)
+        with self.session.lock:
+            rows = [{"name": self.session.subject.samples[i].name, **self.session.state(i)} for i in shown[begin : begin + count].tolist()]
+        return JSONResponse({"from": begin, "samples": rows})
+
+    async def place(self, request: Request) -> Response:
+        """Where in a list a sample stands; -1 where it is not in it."""
+        found = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
+        return JSONResponse({"place": int(found[0]) if len(found) else -1})
+
+    def shown(self, name: str) -> np.ndarray:
+        if name not in self.views:
+            raise HTTPException(410, "the list is gone; ask for it again")
+        return self.views[name]
+
+    # One sample.
+
+    def number(self, request: Request) -> int:
+        number = request.path_params["number"]
+        if not 0 <= number < len(self.session.subject.samples):
+            raise HTTPException(404, f"there is no sample {number}")
+        return number
+
+    async def sample(self, request: Request) -> Response:
+        number = self.number(request)
+        sample, row = self.session.subject.samples[number], self.session.row(number)
+        shown = ("seed", "model", "method", "source", "split", "confidence", "presence", "segments")
+        return JSONResponse(
+            {
+                "name": sample.name,
+                "prompt": str(row.get("prompt") or ""),
+                "picture": sample.image is not None,
+                "drawn": sample.drawn,
+                "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
+                "about": {key: row[key] for key in shown if row.get(key) is not None},
+                **self.session.state(number),
+            }
+        )
+
+    async def thumb(self, request: Request) -> Response:
+        number = self.number(request)
+        labels = request.query_params.get("labels", "1") != "0"
+        key = (number, self.session.mask(number), labels)
+        held = self.thumbs.get(key)
+        if held is None:
+            subject = self.session.subject
+            make = partial(thumbnail, subject, subject.samples[number], key[1], labels=labels)
+            data = await anyio.to_thread.run_sync(make, limiter=self.decoding)
+            held = self.thumbs.put(key, (data, f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'))
+        data, tag = held
+        headers = {"etag": tag, "cache-control": "private, no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(data, media_type="image/jpeg", headers=headers)
+
+    async def image(self, request: Request) -> Response:
+        subject = self.session.subject
+        make = partial(image_bytes, subject, subject.samples[self.number(request)])
+        data, kind = await anyio.to_thread.run_sync(make, limiter=self.decoding)
+        return Response(data, media_type=kind, headers={"cache-control": "private, max-age=300"})
+
+    async def labels(self, request: Request) -> Response:
+        """The label map in effect: one byte a pixel, row by row, packed by gzip on its way."""
+        number = self.number(request)
+        labels = await anyio.to_thread.run_sync(self.session.labels, number, limiter=self.decoding)
+        return packed(labels, {"x-version": str(self.session.history(number).version)})
+
+    # What is done to it.
+
+    async def act(self, request: Request) -> Response:
+        number, body = self.number(request), parse_json(await request.body(), Act, "the action")
+        options: dict[str, Any] = {"by": body.by, "window": body.window}
+        if body.action in VERDICTS:
+            options["verdict"] = VERDICTS[body.action]
+        elif body.action == "relabel":
+            options["labels"] = lambda present: np.where(present == body.old, np.uint8(body.new), present)
+            options["detail"] = {"old": body.old, "new": body.new}
+        elif body.action == "original":
+            original = self.session.subject.samples[number].mask
+            options["labels"] = lambda present: self.session.subject.read_labels(original)
+        return await self.answer(number, partial(self.session.act, number, body.version, body.action, **options))
+
+    async def paint(self, request: Request) -> Response:
+        """A label map that was painted: its bytes, row by row, packed by zlib, as the body; what it is, in the address."""
+        number = self.number(request)
+        params: dict[str, Any] = dict(request.query_params)
+        told = parse_json(msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address")
+        data = await request.body()
+
+        def read(present: np.ndarray) -> np.ndarray:
+            return unpacked(data, present.shape)
+
+        make = partial(
+            self.session.act, number, told.version, told.tool, labels=read, by=told.by, window=told.window, detail={"tool": told.tool}
+        )
+        return await self.answer(number, make)
+
+    async def answer(self, number: int, act: Callable[[], dict[str, Any]]) -> Response:
+        """A sample's new state; 409 with the present one when somebody else was faster."""
+        try:
+            return JSONResponse(await run_in_threadpool(act))
+        except Stale:
+            return JSONResponse({"error": "somebody else changed it meanwhile", **self.session.state(number)}, 409)
+
+
+def packed(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
+    """(H, W) uint8 or uint16, little-endian, as bytes that the browser unpacks itself, and their height and width."""
+    height, width = labels.shape
+    data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
+    return Response(
+        data,
+        media_type="application/octet-stream",
+        headers={
+            "content-encoding": "gzip",
+            "cache-control": "no-store",
+            "x-height": str(height),
+            "x-width": str(width),
+            **(headers or {}),
+        },
+    )
+
+
+def unpacked(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) uint8 of bytes packed by zlib. Raises UserError for any other number of pixels; no more than these is ever unpacked."""
+    height, width = shape
+    try:
+        unpack = zlib.decompressobj()
+        pixels = unpack.decompress(data, height * width + 1)
+    except zlib.error as error:
+        raise UserError(f"the label map's bytes are not packed by zlib ({error})") from error
+    if len(pixels) != height * width or not unpack.eof:
+        raise UserError(f"the label map must have {height} × {width} bytes, one a pixel")
+    return np.frombuffer(pixels, np.uint8).reshape(height, width)
+
+
+def _whole(request: Request, name: str, least: int, most: int) -> int:
+    text = request.query_params.get(name, "0")
+    if not text.isascii() or not text.isdigit() or len(text) > 15 or not least <= int(text) <= most:
+        raise HTTPException(400, f"{name} must be a whole number from {least} to {most}")
+    return int(text)

@@ -1,0 +1,273 @@
+"""The attention behind a sample's mask: as the dataset kept it, or captured again with its model; and where pixels and words attend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..attention.fit import Window, cut, windows
+from ..attention.levels import level_name
+from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
+from ..config.names import spoken
+from ..config.photographs import MaskPhotosConfig
+from ..dataset import native
+from ..devices import check_device, default_device
+from ..errors import UserError
+from ..models.about import look_up
+from ..models.registry import resolve_name
+from ..prompts.tokens import locate_columns
+from ..run.model_files import fitted_mask
+from .pictures import read_image
+from .subject import Sample, Subject
+
+PIXELS = 8
+"""A position of L in pixels, where nothing tells: Stable Diffusion's."""
+MAX_WORDS = 100
+"""Words of a prompt that can be pointed at; text encoders read fewer."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model saw of one sample, and how it attended.
+
+    image (h, w, 3) uint8: as the model saw it. size: (H, W) of the sample. part: of it, what the model saw. maps: at least one class.
+    whole: masks are made at the size of `image` and stand as they are; False: they are enlarged to `part`, as those of photographs.
+    """
+
+    maps: AttentionMaps
+    image: np.ndarray
+    size: tuple[int, int]
+    part: Window
+    config: MaskConfig
+    whole: bool
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self.maps.words)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a prompt: where it stands in it, and its columns of cross-attention."""
+
+    start: int
+    end: int
+    columns: tuple[int, ...]
+
+
+def read_config(folder: Path) -> DatasetConfig | None:
+    """What made a dataset; None where `generate` or `mask` did not, or not as this version could read it."""
+    try:
+        return load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
+    except UserError:
+        return None
+
+
+def kept_path(subject: Subject, sample: Sample) -> Path | None:
+    """The file of a sample's attention, where the dataset kept it."""
+    if subject.kind != "dataset":
+        return None
+    path = subject.folder / native.ATTENTION / f"{sample.name}.safetensors"
+    return path if path.is_file() and not native.leads_out(subject.folder, path) else None
+
+
+def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | None) -> str:
+    """Why a sample's attention cannot be captured again; empty where it can."""
+    if config is None:
+        return "what made this set says no model that could be asked again"
+    if not sample.row.get("classes"):
+        return "no class was found in this picture"
+    try:
+        source = resolve_name(config.model)
+    except UserError:
+        source = ""
+    if not isinstance(source, Path) and look_up(config.model) is None:
+        return f"its model, {config.model_label}, is not on this machine"
+    if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
+        return "its row says no seed, by which it could be drawn again"
+    return ""
+
+
+def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
+    """A sample with its maps, as masks are made of them. Raises UserError for a picture that cannot be read."""
+    image = read_image(subject, sample)
+    if image is None:
+        raise UserError(f"sample '{sample.name}' has no picture")
+    size = (image.shape[0], image.shape[1])
+    if not maps.words:
+        raise UserError(f"the attention of sample '{sample.name}' names no class")
+    mask = fitted_mask(config)[0] if config else MaskConfig()
+    if not isinstance(config, MaskPhotosConfig):
+        return Seen(maps, image, size, Window(0, 0, *size), mask, True)
+    (part,) = windows(*size, config.fit)
+    about = look_up(config.model)
+    sides = about.sides() if about else None
+    pixels = sides[1] if sides else PIXELS
+    height, width = maps.latent_side * pixels, maps.latent_side * pixels
+    assert height == width
+    return Seen(maps, cut(image, part, height), size, part, mask, False)
+
+
+def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
+    """Divisor of L → (h, w) of the self-attention there, the finest first."""
+    return {maps.latent_side // side: (side, side) for side in sorted(maps.self_attention, reverse=True)}
+
+
+def pixel_maps(found: Seen, x: int, y: int) -> list[dict[str, Any]]:
+    """Where the position under pixel (x, y) of the sample attends, at each level: {name, height, width, values}, uint8 levels of a map that
+    goes from its least to its most. Raises UserError for a pixel that the model did not see."""
+    part = found.part
+    if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
+        raise UserError("the model did not see this pixel")
+    maps = []
+    for divisor, (height, width) in grids(found.maps).items():
+        row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
+        values = found.maps.self_at(divisor)[row * width + column].reshape(height, width)
+        maps.append(_told(divisor, values))
+    return maps
+
+
+def word_maps(found: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
+    """How much each position attends to some columns of the text, their mean, at each level; as `pixel_maps`."""
+    maps = []
+    for divisor, (height, width) in grids(found.maps).items():
+        crossed = found.maps.cross_attention.get(found.maps.latent_side // divisor)
+        if crossed is None:
+            continue
+        if not columns or max(columns) >= crossed.shape[1]:
+            raise UserError(f"the text has columns 0 to {crossed.shape[1] - 1}")
+        maps.append(_told(divisor, crossed[:, list(columns)].mean(1).reshape(height, width)))
+    return maps
+
+
+def _told(divisor: int, values: torch.Tensor) -> dict[str, Any]:
+    low, high = (float(v) for v in values.aminmax())
+    levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
+    return {"name": level_name(divisor), "height": values.shape[0], "width": values.shape[1], "values": levels.cpu().numpy(), "most": high}
+
+
+def find_words(maps: AttentionMaps, model: str | None) -> list[Word]:
+    """The words of the prompt with columns of their own: classes, and, where the model's tokenizers are on this machine, the others."""
+    found: dict[tuple[int, int], tuple[int, ...]] = {}
+    for name, columns in sorted(maps.words.items(), key=lambda item: -len(item[0])):
+        pattern = r"\s+".join(map(re.escape, spoken(name).split()))
+        for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", maps.prompt, re.IGNORECASE):
+            if not any(start < match.end() and match.start() < end for start, end in found):
+                found[match.span()] = columns
+    readers = _readers(model) if model and " | " not in maps.prompt else ()
+    for match in re.finditer(r"\w[\w'’-]*", maps.prompt):
+        if len(found) >= MAX_WORDS or not readers:
+            break
+        if not any(start < match.end() and match.start() < end for start, end in found):
+            try:
+                found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
+            except UserError:  # too long for the model, or no token of its own
+                continue
+    return [Word(start, end, columns) for (start, end), columns in sorted(found.items())]
+
+
+_READERS: dict[str, Any] = {}
+
+
+def _readers(model: str) -> Any:
+    """A local model's tokenizers, without its weights; none where they cannot be had so."""
+    if model not in _READERS:
+        try:
+            _READERS[model] = _load_readers(model)
+        except Exception:  # other people's files: then there are only the classes
+            _READERS[model] = ()
+    return _READERS[model]
+
+
+def _load_readers(model: str) -> Any:
+    from transformers import AutoTokenizer
+
+    folder, about = resolve_name(model), look_up(model)
+    if not isinstance(folder, Path) or about is None:
+        return ()
+    parts = {path.name: AutoTokenizer.from_pretrained(path) for path in folder.glob("tokenizer*") if path.is_dir()}
+    return about.family.readers(SimpleNamespace(**parts))
+
+
+class Capturer:
+    """Asks the models of samples again, one at a time; the last model stays loaded."""
+
+    def __init__(self) -> None:
+        self._job: Any = None
+        self._of: str | None = None
+
+    def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
+        """A sample's attention, drawn or looked at once more. Raises UserError."""
+        row, number = sample.row, _number(sample)
+        config = _here(config)
+        if isinstance(config, GenerateConfig):
+            from ..prompts.specs import SampleSpec
+            from ..run.generate import model_draw
+
+            spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
+            draw = self._loaded(config, lambda: model_draw(config, [spec], config.device))
+            return _on_cpu(draw([spec])[1][0])
+        assert isinstance(config, MaskPhotosConfig)
+        from ..attention.photograph import capture_classes, encode_images
+        from ..files.photographs import Photo
+        from ..run.mask import MaskJob, PhotoSpec
+
+        image = read_image(subject, sample)
+        assert image is not None
+        spec = PhotoSpec(number, Photo(Path(sample.name), sample.name), tuple(row["classes"]))
+
+        def load() -> MaskJob:
+            job = MaskJob(config, subject.folder, [spec], None)
+            job.load()
+            return job
+
+        job = self._loaded(config, load)
+        assert job.model is not None
+        (part,) = windows(image.shape[0], image.shape[1], config.fit)
+        latents = encode_images(job.model, [cut(image, part, job.side())])
+        sentences = [job.prompts(spec.classes)]
+        common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture}
+        return _on_cpu(capture_classes(job.model, latents, sentences, indices=[number], **common)[0])
+
+    def _loaded(self, config: DatasetConfig, load: Any) -> Any:
+        key = repr(replace(config, classes=("any",)))
+        if self._of != key:
+            self._job = self._of = None  # one model at a time
+            self._job, self._of = load(), key
+        return self._job
+
+
+def _here(config: DatasetConfig) -> DatasetConfig:
+    """The configuration on a device that this machine has."""
+    try:
+        check_device(config.device or default_device())
+    except UserError:
+        return replace(config, device=None, dtype=None)
+    return config
+
+
+def _number(sample: Sample) -> int:
+    """The sample's number in its run, which its noise follows from."""
+    last = sample.name.rpartition("/")[2]
+    return int(last) if last.isdecimal() and len(last) < 12 else 0
+
+
+def _on_cpu(maps: AttentionMaps) -> AttentionMaps:
+    def moved(some: Mapping[Any, torch.Tensor]) -> dict[Any, torch.Tensor]:
+        return {key: values.cpu() for key, values in some.items()}
+
+    return replace(maps, self_attention=moved(maps.self_attention), cross_attention=moved(maps.cross_attention))
+
+
+def size_of(maps: AttentionMaps) -> int:
+    """Bytes."""
+    return sum(values.nbytes for some in (maps.self_attention, maps.cross_attention) for values in some.values())

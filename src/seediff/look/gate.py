@@ -1,0 +1,191 @@
+"""Who may talk to the page's server: whoever has the token, from a page of this server, by a name of this machine, with little to say.
+
+Around the application (ASGI). The token comes once, in the address or in a form, and is then a cookie that scripts cannot read and other
+sites' pages do not send. Names of the server other than this machine's are refused, so that no other site's name can be made to lead here
+(DNS rebinding); what changes something must say that it comes from a page of this very server.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PACKAGE = "seediff.look"
+"""Where the page's files are."""
+HEADERS = {
+    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+"""On every answer."""
+SMALL = 64 << 10
+"""Bytes of a request's body, where its path allows no more."""
+SOON = 60.0
+"""Seconds that a browser may take to start."""
+OPEN = ("/static/look.css", "/static/icon.svg")
+"""What the form that asks for the token needs."""
+
+
+CLOSE = {"connection": "close"}
+
+
+class Ticket:
+    """Lets in once, and only within SOON: for the address that a browser is started with, which everybody on the machine can read."""
+
+    def __init__(self) -> None:
+        self.text, self._until = secrets.token_urlsafe(24), time.monotonic() + SOON
+
+    def used(self, given: str) -> bool:
+        """Whether it is the ticket, which it is no more."""
+        if self._until < time.monotonic() or not hmac.compare_digest(given.encode("utf-8", "replace"), self.text.encode()):
+            return False
+        self._until = 0.0
+        return True
+
+
+class TooLarge(HTTPException):
+    """A body had more bytes than its path allows."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"More than the {limit} bytes that are read here.", CLOSE)
+
+
+class Gate:
+    """limit: bytes that the body of a request may have, by its path. host: the address that the server listens at."""
+
+    def __init__(self, app: ASGIApp, *, token: str, host: str, port: int, limit: Callable[[str], int] = lambda path: SMALL) -> None:
+        self.app, self.token, self.host, self.limit = app, token, host, limit
+        self.ticket = Ticket()
+        self.cookie = f"seediff_look_{port}"  # cookies are a host's, whatever the port: two servers have one each
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            return None
+        headers, body = Headers(scope=scope), _Body(receive, self.limit(scope["path"]))
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update({**HEADERS, **(CLOSE if scope["method"] == "POST" and not body.whole else {})})
+            await send(message)
+
+        if refused := self._refused(scope, headers):
+            return await refused(scope, receive, sending)
+        try:
+            if answer := await self._entering(scope, headers, body):
+                return await answer(scope, receive, sending)
+        except TooLarge as error:
+            return await PlainTextResponse(error.detail, error.status_code)(scope, receive, sending)
+        await self.app(scope, body, sending)
+
+    def _refused(self, scope: Scope, headers: Headers) -> Response | None:
+        """The answer to a request that is not for us, or none of ours."""
+        if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
+            return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
+        length = headers.get("content-length", "0")
+        if not re.fullmatch(r"\d{1,15}", length) or int(length) > self.limit(scope["path"]):
+            return PlainTextResponse(TooLarge(self.limit(scope["path"])).detail, 413)
+        if scope["method"] not in ("GET", "HEAD", "POST"):
+            return PlainTextResponse("Only GET and POST are answered.", 405)
+        own = headers.get("origin") == f"{scope['scheme']}://{headers['host']}"
+        if scope["method"] == "POST" and not (own and headers.get("sec-fetch-site", "same-origin") == "same-origin"):
+            return PlainTextResponse("This request comes from another page.", 403)
+        return None
+
+    async def _entering(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
+        """The answer to somebody who is not in yet; None for who is, or asks for what everybody may have."""
+        request = Request(scope, receive)
+        given = request.cookies.get(self.cookie, "")
+        if self._right(given) or scope["path"] in OPEN:
+            if scope["path"] == "/" and "token" in request.query_params:
+                return RedirectResponse("/", 303)
+            return None
+        if scope["path"] == "/" and scope["method"] == "GET":
+            given = request.query_params.get("token", "")
+            if self._right(given) or self.ticket.used(given):
+                return self._enter()
+            return _form("" if "token" not in request.query_params else "That was not the token.", 401)
+        if scope["path"] == "/token" and scope["method"] == "POST":
+            asked = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+            return self._enter() if self._right(asked.get("token", [""])[0].strip()) else _form("That was not the token.", 401)
+        return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
+
+    def _enter(self) -> Response:
+        # No redirect: a browser that came from elsewhere would follow it without the cookie.
+        answer = HTMLResponse(
+            '<!doctype html><title>seediff look</title><meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a>'
+        )
+        answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
+        return answer
+
+    def _right(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
+
+
+def allowed_host(header: str, host: str) -> bool:
+    """Whether a Host header names this machine: by any port, for tunnels have their own. host: the address listened at.
+
+    On the loopback only its names; elsewhere addresses in numbers and the machine's own name, but no name that others could give it.
+    """
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
+    if not found:
+        return False
+    name = found[1].strip("[]").lower()
+    if name in ("localhost", "127.0.0.1", "::1"):
+        return True
+    if is_loopback(host):
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name in {one.lower() for one in (host, socket.gethostname(), socket.getfqdn())}
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own, which no other reaches."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Body:
+    """A request's body on its way in; TooLarge is raised when it is longer than allowed. whole: all of it was read. What was not read when
+    it is answered is not read any more: the connection ends."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self.receive, self.limit, self.got, self.whole = receive, limit, 0, False
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        if message["type"] == "http.request":
+            self.got += len(message.get("body", b""))
+            self.whole = not message.get("more_body", False)
+            if self.got > self.limit:
+                raise TooLarge(self.limit)
+        return message
+
+
+def _form(message: str, status: int) -> Response:
+    page = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
+    return HTMLResponse(page.replace("{message}", message), status)

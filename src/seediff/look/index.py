@@ -1,0 +1,174 @@
+"""Which samples of a set are shown, in which order, and how many there would be: filters on columns of numbers, all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from ..dataset.quality.flags import flag_kind
+
+VERDICTS = ("unreviewed", "accepted", "rejected")
+"""By the number that stands for each."""
+Sort = Literal["order", "name", "area", "confidence", "flags", "recent"]
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be shown. classes: ids, any of them; flags: kinds, any of them, or "none". area, confidence: closed ranges; of an area,
+    the share of the chosen classes together, of all where none is chosen. text: in the prompt or the name, in any case."""
+
+    classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
+    flags: tuple[str, ...] = ()
+    states: tuple[Literal["unreviewed", "accepted", "rejected", "corrected"], ...] = ()
+    area: tuple[float, float] | None = None
+    confidence: tuple[float, float] | None = None
+    text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    sort: Sort = "order"
+    descending: bool = False
+
+
+class Index:
+    """Columns over the samples of a set; `update` brings one sample's up to date."""
+
+    def __init__(self, classes: Sequence[str], names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        self.ids = {name: i for i, name in enumerate(classes, 1)}
+        self.names = names
+        self.rows = rows
+        count = len(rows)
+        self.verdict = np.zeros(count, np.int8)
+        self.corrected = np.zeros(count, bool)
+        self.changed = np.zeros(count, np.int64)
+        """When each was last acted on, as a number that grows."""
+        self.confidence = np.full(count, np.nan, np.float32)
+        self.kinds: dict[str, int] = {}
+        self._texts: list[str] | None = None
+        self._clock = 0
+        self.recount()
+
+    def recount(self) -> None:
+        """Count the rows' own classes, areas, flags and confidences anew, after `rows` themselves changed."""
+        self._changed_pairs: dict[int, list[tuple[int, float]]] = {}
+        pairs: list[tuple[int, int, float]] = []
+        flags: list[tuple[int, int]] = []
+        for number, row in enumerate(self.rows):
+            pairs += [(number, one, share) for one, share in self._pairs(row)]
+            for kind in {flag_kind(flag) for flag in row.get("flags") or ()}:
+                flags.append((number, self.kinds.setdefault(kind, len(self.kinds))))
+            if values := row.get("confidence"):
+                self.confidence[number] = min(values.values())
+        self.pair_sample = np.array([p[0] for p in pairs], np.int32)
+        self.pair_class = np.array([p[1] for p in pairs], np.uint8)
+        self.pair_area = np.array([p[2] for p in pairs], np.float32)
+        self.flag_sample = np.array([f[0] for f in flags], np.int32)
+        self.flag_kind = np.array([f[1] for f in flags], np.int16)
+
+    def _pairs(self, row: Mapping[str, Any]) -> list[tuple[int, float]]:
+        area = row.get("area") or {}
+        return [(self.ids[name], float(area.get(name, 0.0))) for name in row.get("classes") or () if name in self.ids]
+
+    def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
+        """A sample's row as it is now. acted: somebody did something, so that it is the most recent."""
+        review = row.get("review", {})
+        self.verdict[number] = VERDICTS.index(review.get("verdict") or "unreviewed")
+        self.corrected[number] = bool(review.get("corrected"))
+        if acted:
+            self._clock += 1
+            self.changed[number] = self._clock
+        if self.corrected[number] or number in self._changed_pairs:
+            self._changed_pairs[number] = self._pairs(row)
+            at = slice(*np.searchsorted(self.pair_sample, (number, number + 1)))
+            self.pair_class[at] = 0  # those of the original count no more
+            known = [(self.kinds.setdefault(kind, len(self.kinds))) for kind in {flag_kind(flag) for flag in row.get("flags") or ()}]
+            keep = self.flag_sample != number
+            self.flag_sample = np.concatenate([self.flag_sample[keep], np.full(len(known), number, np.int32)])
+            self.flag_kind = np.concatenate([self.flag_kind[keep], np.array(known, np.int16)])
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(sample, class id, area) of every class in every sample."""
+        more = [(number, one, share) for number, pairs in self._changed_pairs.items() for one, share in pairs]
+        valid = self.pair_class > 0
+        columns = self.pair_sample[valid], self.pair_class[valid], self.pair_area[valid]
+        if not more:
+            return columns
+        return tuple(np.concatenate([column, np.array([one[i] for one in more], column.dtype)]) for i, column in enumerate(columns))  # type: ignore[return-value]
+
+    def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any]]:
+        """The numbers of the samples that meet the query, in its order, and counts: of each class, flag and state, how many samples there
+        would be with it, everything else as asked for."""
+        count = len(self.rows)
+        sample, class_id, area = self.pairs()
+        everything = np.ones(count, bool)
+        of_class = _members(count, sample[np.isin(class_id, query.classes)]) if query.classes else everything
+        wanted = [self.kinds[kind] for kind in query.flags if kind in self.kinds]
+        of_flag = everything
+        if query.flags:
+            of_flag = _members(count, self.flag_sample[np.isin(self.flag_kind, wanted)])
+            if "none" in query.flags:
+                of_flag = of_flag | ~_members(count, self.flag_sample)
+        of_state = everything
+        if query.states:
+            of_state = np.isin(self.verdict, [VERDICTS.index(one) for one in query.states if one != "corrected"])
+            if "corrected" in query.states:
+                of_state = of_state | self.corrected
+        counted = np.isin(class_id, query.classes) if query.classes else slice(None)
+        shares = np.bincount(sample[counted], area[counted], minlength=count) if len(sample) else np.zeros(count)
+        rest = self._with_text(query.text)
+        if query.area is not None:
+            rest &= (shares >= query.area[0] - 1e-6) & (shares <= query.area[1] + 1e-6)
+        if query.confidence is not None:
+            rest &= (self.confidence >= query.confidence[0] - 1e-6) & (self.confidence <= query.confidence[1] + 1e-6)
+
+        shown = rest & of_class & of_flag & of_state
+        but_class, but_flag, but_state = rest & of_flag & of_state, rest & of_class & of_state, rest & of_class & of_flag
+        by_class = np.bincount(class_id[but_class[sample]], minlength=256)
+        by_flag = np.bincount(self.flag_kind[but_flag[self.flag_sample]], minlength=len(self.kinds))
+        by_verdict = np.bincount(self.verdict[but_state], minlength=3)
+        counts = {
+            "classes": {str(i): int(by_class[i]) for i in self.ids.values()},
+            "flags": {
+                **{kind: int(by_flag[number]) for kind, number in sorted(self.kinds.items())},
+                "none": int((but_flag & ~_members(count, self.flag_sample)).sum()),
+            },
+            "states": {
+                **{name: int(by_verdict[i]) for i, name in enumerate(VERDICTS)},
+                "corrected": int((but_state & self.corrected).sum()),
+            },
+            "all": count,
+        }
+        return self._sorted(np.flatnonzero(shown), query, shares), counts
+
+    def _with_text(self, text: str) -> np.ndarray:
+        found = np.ones(len(self.rows), bool)
+        if wanted := text.casefold().strip():
+            if self._texts is None:
+                pairs = zip(self.names, self.rows, strict=True)
+                self._texts = [f"{row.get('prompt') or ''}\n{row.get('source') or ''}\n{name}".casefold() for name, row in pairs]
+            found = np.fromiter((wanted in one for one in self._texts), bool, len(self._texts))
+        return found
+
+    def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
+        match query.sort:
+            case "order":
+                return shown[::-1] if query.descending else shown
+            case "name":
+                names = sorted(shown.tolist(), key=self.names.__getitem__, reverse=query.descending)
+                return np.array(names, np.int64)
+            case "area":
+                by = shares
+            case "confidence":
+                by = np.where(np.isnan(self.confidence), np.inf if not query.descending else -np.inf, self.confidence)
+            case "flags":
+                by = np.bincount(self.flag_sample, minlength=len(self.rows))
+            case _:
+                by = self.changed
+        values = by[shown]
+        return shown[np.argsort(-values if query.descending else values, kind="stable")]
+
+
+def _members(count: int, numbers: np.ndarray) -> np.ndarray:
+    """(count,) bool: whether each number is among those given."""
+    found = np.zeros(count, bool)
+    found[numbers] = True
+    return found

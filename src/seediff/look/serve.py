@@ -1,0 +1,135 @@
+"""The server of `seediff look`: a socket, the application behind its gate, and an end at once when Ctrl-C is pressed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from ..errors import UserError
+from .app import body_limit, make_app
+from .events import Events
+from .gate import Gate, is_loopback
+from .session import Session
+from .subject import open_subject
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Where a set can be looked at. url: with the token in it on the loopback, without elsewhere, where it is asked for."""
+
+    session: Session
+    url: str
+    token: str
+    once: str
+    """As `url`, for the browser that is started; it lets in once."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at an address. port: 0 takes a free one. Raises UserError naming the option that is no use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--host {host}: is no address of this machine ({error})") from error
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(128)
+    except OSError as error:
+        found.close()
+        raise UserError(f"--port {port}: {host} cannot be listened at there ({error.strerror}); name another port, or none") from error
+    return found
+
+
+def _unless_cancelled(record: logging.LogRecord) -> bool:
+    """Windows that still listen when the server ends are no fault that anybody needs to read of."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class Server(uvicorn.Server):
+    """Ends at the first SIGINT or SIGTERM, whoever is still connected. interrupted: it was SIGINT."""
+
+    interrupted = False
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        logging.getLogger("uvicorn.error").addFilter(_unless_cancelled)
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def end(number: int, frame: Any) -> None:
+            self.interrupted = number == signal.SIGINT
+            self.should_exit = self.force_exit = True
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def served(
+    path: Path,
+    *,
+    by: str,
+    photos: Sequence[Path] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str | None = None,
+) -> Iterator[tuple[Opened, Server, socket.socket]]:
+    """A server that is ready to run on a set, and where it will be found. Raises UserError."""
+    subject = open_subject(path, photos)
+    events = Events()
+    session = Session(subject, by=by, tell=events.tell)
+    try:
+        with listen(host, port) as listening:
+            token = token or secrets.token_urlsafe(24)
+            at = listening.getsockname()[1]
+            app = Gate(make_app(session, events), token=token, host=host, port=at, limit=body_limit)
+            config = uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=1,
+            )
+            shown = f"[{host}]" if ":" in host else host
+            url = f"http://{shown}:{at}/" + (f"?token={token}" if is_loopback(host) else "")
+            once = f"http://{shown}:{at}/?token={app.ticket.text}"
+            yield Opened(session, url, token, once), Server(config), listening
+    finally:
+        session.close()
+
+
+def look(
+    path: Path,
+    *,
+    by: str,
+    photos: Sequence[Path] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[Opened], None] = lambda opened: None,
+) -> tuple[int, bool]:
+    """Serve a set until somebody ends it; how many actions were saved, and whether it was Ctrl-C. ready: is called once it can be asked."""
+    with served(path, by=by, photos=photos, host=host, port=port) as (opened, server, listening):
+        ready(opened)
+        server.run(sockets=[listening])
+        return opened.session.acted, server.interrupted

@@ -1,0 +1,255 @@
+"""What people do to the samples of a set while it is looked at: each action is saved before it is answered, and told to every window.
+
+Each sample has a version, the number of its actions. An action says which version it was made on; when somebody else was faster
+it is refused (`Stale`), and nothing is lost or overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+import numpy as np
+
+from ..dataset.native import METADATA, encode_mask
+from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, measured, mend, read_actions, reviewed_row
+from ..errors import UserError
+from ..files.locking import open_folder
+from ..files.outputs import make_folders, write_inside
+from ..files.reading import PICTURE, read_bytes
+from .index import Index
+from .subject import Subject
+
+KEEP: Literal["keep"] = "keep"
+"""The verdict stays as it is."""
+MEASURED = 5.0
+"""Seconds between reports of what label maps hold, while they are read."""
+
+
+class Stale(Exception):
+    """Somebody else acted on the sample meanwhile."""
+
+
+@dataclass
+class History:
+    """The states that a sample went through; `at` is the one in effect, those behind it were undone. The first is the original, None."""
+
+    states: list[Action | None] = field(default_factory=lambda: [None])
+    at: int = 0
+    version: int = 0
+
+    @property
+    def now(self) -> Action | None:
+        return self.states[self.at]
+
+    def follow(self, action: Action) -> None:
+        """Go on with an action, also one that was read from the file."""
+        self.version = action.version
+        step = {"undo": -1, "redo": 1}.get(action.action, 0)
+        if step and 0 <= self.at + step < len(self.states) and _state(self.states[self.at + step]) == action.state:
+            self.at += step
+            return
+        del self.states[self.at + 1 :]
+        self.states.append(action)
+        self.at += 1
+
+
+def _state(action: Action | None) -> tuple[Any, ...]:
+    """As `Action.state`; of the original, that of nothing."""
+    return action.state if action else (None, None, None, (), {})
+
+
+class Session:
+    """A set that is being looked at. tell: is called with every action's report, from whatever thread acted.
+
+    Raises UserError, when it is opened, where another process reviews the set.
+    """
+
+    def __init__(self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None) -> None:
+        self.subject, self.by, self.tell = subject, by, tell
+        self.acted = 0
+        self.lock = threading.Lock()
+        self.read_only = ""
+        """Why nothing can be saved; empty where it can."""
+        self.histories: dict[int, History] = {}
+        self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
+        self._stack = ExitStack()
+        try:
+            self._stack.enter_context(open_folder(subject.folder, (REVIEWED,)))
+        except UserError as error:
+            if "in use by another" in str(error):
+                raise UserError(str(error).replace("--out ", "", 1).replace("choose another folder", "use its window")) from error
+            self.read_only = "the folder cannot be written to: nothing can be saved"
+        try:
+            if not self.read_only:
+                mend(subject.folder)
+            self.index = Index(subject.classes, [one.name for one in subject.samples], [one.row for one in subject.samples])
+            for action in read_actions(subject.folder):
+                if (number := self.numbers.get(action.sample)) is not None:
+                    self.histories.setdefault(number, History()).follow(action)
+            for number in self.histories:
+                self.index.update(number, self.row(number))
+            if subject.kind == "predictions":
+                threading.Thread(target=self._measure, daemon=True, name="look measures").start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _measure(self) -> None:
+        """What label maps of predictions hold, which no row says: it is known a little later than the set is shown."""
+        said = time.monotonic()
+        for number, sample in enumerate(self.subject.samples):
+            try:
+                counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
+            except UserError:  # its picture will say it
+                continue
+            classes, area = measured(counts.tolist(), self.subject.classes)
+            sample.row.update(classes=list(classes), area=area)  # type: ignore[attr-defined]  # a table of our own
+            last = number == len(self.subject.samples) - 1
+            if last or time.monotonic() - said > MEASURED:
+                with self.lock:
+                    self.index.recount()
+                    for changed in self.histories:
+                        self.index.update(changed, self.row(changed), acted=False)
+                self.tell({"kind": "behind"})
+                said = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        with suppress(OSError):
+            self._stack.close()
+
+    def history(self, number: int) -> History:
+        return self.histories.get(number) or History()
+
+    def now(self, number: int) -> Action | None:
+        """The action that a sample stands by; None: the original, with no verdict."""
+        return self.history(number).now
+
+    def row(self, number: int) -> dict[str, Any]:
+        """A sample's row as it stands."""
+        now = self.now(number)
+        row = reviewed_row(self.subject.samples[number].row, now, self.subject.classes)
+        return row if now else {name: value for name, value in row.items() if name != "review"}
+
+    def mask(self, number: int) -> str:
+        """The path, in the set, of the label map in effect."""
+        now = self.now(number)
+        return now.mask if now and now.mask else self.subject.samples[number].mask
+
+    def labels(self, number: int) -> np.ndarray:
+        """(H, W) uint8 of the label map in effect. Raises UserError."""
+        return self.subject.read_labels(self.mask(number))
+
+    def state(self, number: int) -> dict[str, Any]:
+        """What a window needs to know of a sample's state."""
+        history, row = self.history(number), self.row(number)
+        now = history.now
+        return {
+            "index": number,
+            "version": history.version,
+            "verdict": now.verdict if now else None,
+            "corrected": bool(now and now.mask),
+            "classes": [self.index.ids[name] for name in row.get("classes") or () if name in self.index.ids],
+            "flags": list(row.get("flags") or ()),
+            "area": row.get("area") or {},
+            "by": now.by if now else "",
+            "time": now.time if now else "",
+            "undo": history.at > 0,
+            "redo": history.at + 1 < len(history.states),
+        }
+
+    def act(
+        self,
+        number: int,
+        version: int,
+        name: str,
+        *,
+        verdict: Verdict | Literal["keep"] | None = KEEP,
+        labels: np.ndarray | Callable[[np.ndarray], np.ndarray] | None = None,
+        by: str = "",
+        window: str = "",
+        detail: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Do something to a sample, save it and tell everybody; its new state.
+
+        version: that the action was made on. name: what is done; "undo" and "redo" go along the states so far. labels: a corrected label
+        map (H, W) uint8, or what makes it of the present one. Raises Stale, and UserError for what cannot be done or saved.
+        """
+        with self.lock:
+            history = self.histories.get(number) or History()
+            if version != history.version:
+                raise Stale
+            if self.read_only:
+                raise UserError(self.read_only)
+            action = self._action(number, history, name, verdict, labels, by or self.by, dict(detail or {}))
+            append_action(self.subject.folder, action)
+            history.follow(action)
+            self.histories[number] = history
+            self.acted += 1
+            self.index.update(number, self.row(number))
+            state = self.state(number)
+        self.tell({"kind": "state", "window": window, "action": name, **state})
+        return state
+
+    def _action(self, number: int, history: History, name: str, verdict: Any, labels: Any, by: str, detail: dict[str, Any]) -> Action:
+        sample, now = self.subject.samples[number], history.now
+        before = read_bytes(self.subject.mask_path(now.mask if now and now.mask else sample.mask), PICTURE)
+        common: dict[str, Any] = {
+            "sample": sample.name,
+            "version": history.version + 1,
+            "action": name,
+            "made_of": hashlib.sha256(before).hexdigest(),
+            "by": by,
+            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "detail": detail,
+        }
+        if step := {"undo": -1, "redo": 1}.get(name):
+            if not 0 <= history.at + step < len(history.states):
+                raise UserError(f"there is nothing to {name}")
+            other = history.states[history.at + step]
+            verdict_, mask, hash_, classes, area = _state(other)
+            return Action(verdict=verdict_, mask=mask, hash=hash_, classes=classes, area=area, **common)
+        kept = now.verdict if now else None
+        verdict = kept if verdict == KEEP else verdict
+        if labels is None:
+            mask, hash_, classes, area = (now.mask, now.hash, now.classes, now.area) if now else (None, None, (), {})
+            return Action(verdict=verdict, mask=mask, hash=hash_, classes=classes, area=area, **common)
+        if not self.subject.editable:
+            raise UserError("the label maps here number segments and name no class: they cannot be corrected")
+        present = self.labels(number)
+        corrected = labels if isinstance(labels, np.ndarray) else labels(present)
+        if corrected.shape != present.shape or corrected.dtype != np.uint8:
+            raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
+        counts = np.bincount(corrected.ravel(), minlength=256)
+        if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
+            raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
+        if now is not None and np.array_equal(corrected, present):
+            return Action(verdict=verdict, mask=now.mask, hash=now.hash, classes=now.classes, area=now.area, **common)
+        data = encode_mask(corrected)
+        path = f"{REVIEWED}/{sample.name}.{history.version + 1}.png"
+        make_folders(self.subject.folder, path.rpartition("/")[0])
+        write_inside(self.subject.folder, path, data, durable=True)
+        shown, area = measured(counts.tolist(), self.subject.classes)
+        return Action(verdict=verdict, mask=path, hash=hashlib.sha256(data).hexdigest(), classes=shown, area=area, **common)
+
+
+def about(session: Session) -> dict[str, Any]:
+    """What the page says of the set as a whole."""
+    subject = session.subject
+    return {
+        "name": subject.folder.resolve().name,
+        "kind": subject.kind,
+        "classes": list(subject.classes),
+        "count": len(subject.samples),
+        "editable": subject.editable,
+        "readOnly": session.read_only,
+        "by": session.by,
+        "metadata": METADATA,
+    }

@@ -1,0 +1,63 @@
+// What the page asks of its server, and what it hears from it.
+
+export const WINDOW = crypto.randomUUID().slice(0, 8);
+
+export class Refused extends Error {
+  constructor(status, told) {
+    super(told.error || `The server answered ${status}`);
+    this.status = status;
+    this.told = told;
+  }
+}
+
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, { error: "The server does not answer. What is shown may not be saved; start seediff look again." });
+  }
+  if (answer.ok) return answer;
+  const text = await answer.text();
+  let told = { error: text };
+  try { told = JSON.parse(text); } catch { /* plain text */ }
+  throw new Refused(answer.status, told);
+}
+
+export const get = async (path, options) => (await ask(path, options)).json();
+
+export const post = async (path, body) =>
+  (await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
+
+// A map of one or two bytes a value: { values, height, width, version }.
+export async function pixels(path, options) {
+  const answer = await ask(path, options);
+  const bytes = await answer.arrayBuffer();
+  const [height, width] = [Number(answer.headers.get("x-height")), Number(answer.headers.get("x-width"))];
+  const values = bytes.byteLength === height * width ? new Uint8Array(bytes) : new Uint16Array(bytes);
+  return { values, height, width, version: Number(answer.headers.get("x-version") || 0), headers: answer.headers };
+}
+
+export const picture = async (path, options) =>
+  createImageBitmap(await (await ask(path, options)).blob(), { imageOrientation: "none" });
+
+// Send a label map, packed: { tool, version } say what it is.
+export async function sendLabels(number, labels, about) {
+  const packed = await new Response(new Blob([labels]).stream().pipeThrough(new CompressionStream("deflate"))).arrayBuffer();
+  const query = new URLSearchParams({ ...about, window: WINDOW });
+  return (await ask(`/api/samples/${number}/labels?${query}`, { method: "POST", body: packed })).json();
+}
+
+export const act = (number, body) => post(`/api/samples/${number}/act`, { ...body, window: WINDOW });
+
+// Hear what happens in this and other windows. hear(report); lost(isLost) when the connection goes and comes.
+export function listen(hear, lost) {
+  const source = new EventSource("/api/events");
+  source.onmessage = (event) => hear(JSON.parse(event.data));
+  source.onopen = () => lost(false);
+  source.onerror = () => lost(true);
+  return source;
+}
+
+export const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

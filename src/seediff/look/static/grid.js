@@ -1,0 +1,204 @@
+// A grid of any number of samples: only the tiles that are seen exist, and only their pictures are asked for.
+
+import { get } from "./api.js";
+
+const GAP = 8, CAPTION = 42, LEAST = 148, CHUNK = 100, SETTLED = 70;
+const MARK = { accepted: "✓ accepted", rejected: "✗ rejected" };
+
+export class Grid {
+  // open(place): a sample is to be seen. names: class names by id. failed(error): something could not be asked for.
+  constructor(box, inner, { open, act, names, failed }) {
+    Object.assign(this, { box, inner, open, act, names, failed });
+    this.view = null;
+    this.count = 0;
+    this.active = 0;
+    this.labels = true;
+    this.chunks = new Map();
+    this.tiles = new Map();
+    this.free = [];
+    this.columns = 1;
+    box.addEventListener("scroll", () => this.soon());
+    box.addEventListener("keydown", (event) => this.key(event));
+    inner.addEventListener("click", (event) => {
+      const tile = event.target.closest(".tile");
+      if (tile) this.open(Number(tile.dataset.place));
+    });
+    new ResizeObserver(() => this.measure()).observe(box);
+  }
+
+  // Show a list; keep: the place stays where it is.
+  show(view, count, { keep = false } = {}) {
+    this.view = view;
+    this.count = count;
+    this.chunks.clear();
+    this.releaseAll();
+    if (!keep) { this.active = 0; this.box.scrollTop = 0; }
+    this.active = Math.max(0, Math.min(this.active, count - 1));
+    this.measure();
+  }
+
+  measure() {
+    const width = this.box.clientWidth - GAP;
+    if (width <= 0) return;
+    this.columns = Math.max(1, Math.floor(width / (LEAST + GAP)));
+    this.side = Math.floor(width / this.columns) - GAP;
+    this.step = this.side + CAPTION + GAP;
+    this.inner.style.height = `${Math.ceil(this.count / this.columns) * this.step + GAP}px`;
+    this.releaseAll();
+    this.draw();
+  }
+
+  soon() {
+    if (this.waiting) return;
+    this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.draw(); });
+  }
+
+  draw() {
+    if (!this.view || !this.step) return;
+    const top = this.box.scrollTop, first = Math.max(0, Math.floor(top / this.step) - 1) * this.columns;
+    const last = Math.min(this.count, (Math.ceil((top + this.box.clientHeight) / this.step) + 1) * this.columns);
+    for (const [place, tile] of this.tiles) {
+      if (place < first || place >= last) { this.tiles.delete(place); this.release(tile); }
+    }
+    for (let place = first; place < last; place++) {
+      if (!this.tiles.has(place)) this.put(place);
+    }
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.fill(), SETTLED);
+  }
+
+  // Scrolling has come to rest for a moment: names, states and pictures of what is seen.
+  async fill() {
+    const wanted = new Set([...this.tiles.keys()].map((place) => Math.floor(place / CHUNK)));
+    const view = this.view;
+    for (const number of wanted) {
+      if (!this.chunks.has(number)) {
+        const asked = get(`/api/views/${view}?from=${number * CHUNK}&count=${CHUNK}`);
+        this.chunks.set(number, null);
+        try {
+          const { samples } = await asked;
+          if (view !== this.view) return;
+          this.chunks.set(number, samples);
+        } catch (error) {
+          this.chunks.delete(number);
+          this.failed(error);
+          return;
+        }
+      }
+    }
+    for (const [place, tile] of this.tiles) this.write(place, tile);
+  }
+
+  at(place) {
+    return this.chunks.get(Math.floor(place / CHUNK))?.[place % CHUNK];
+  }
+
+  async sampleAt(place) {
+    const number = Math.floor(place / CHUNK);
+    if (!this.chunks.get(number)) {
+      const { samples } = await get(`/api/views/${this.view}?from=${number * CHUNK}&count=${CHUNK}`);
+      this.chunks.set(number, samples);
+    }
+    return this.at(place);
+  }
+
+  // What happened to a sample, wherever it is in the list.
+  hear(state) {
+    for (const samples of this.chunks.values()) {
+      const found = samples?.find((one) => one.index === state.index);
+      if (found) Object.assign(found, state);
+    }
+    for (const [place, tile] of this.tiles) {
+      if (this.at(place)?.index === state.index) this.write(place, tile);
+    }
+  }
+
+  put(place) {
+    const tile = this.free.pop() || this.make();
+    tile.hidden = false;
+    tile.style.width = `${this.side}px`;
+    tile.style.height = `${this.side + CAPTION}px`;
+    tile.firstChild.style.height = `${this.side}px`;
+    const [row, column] = [Math.floor(place / this.columns), place % this.columns];
+    tile.style.transform = `translate(${GAP / 2 + column * (this.side + GAP)}px, ${row * this.step + GAP / 2}px)`;
+    tile.dataset.place = place;
+    tile.id = `tile-${place}`;
+    tile.setAttribute("aria-posinset", place + 1);
+    tile.setAttribute("aria-setsize", this.count);
+    tile.setAttribute("aria-selected", place === this.active);
+    this.tiles.set(place, tile);
+    if (place === this.active) this.box.setAttribute("aria-activedescendant", tile.id);
+    this.write(place, tile, { pictures: false });
+  }
+
+  make() {
+    const tile = document.createElement("div");
+    tile.className = "tile";
+    tile.setAttribute("role", "option");
+    const picture = document.createElement("img");
+    picture.alt = "";
+    picture.decoding = "async";
+    const name = document.createElement("div");
+    name.className = "name";
+    name.append(document.createElement("bdi"));
+    const more = document.createElement("div");
+    more.className = "more";
+    tile.append(picture, name, more);
+    this.inner.append(tile);
+    return tile;
+  }
+
+  write(place, tile, { pictures = true } = {}) {
+    const sample = this.at(place), [picture, name, more] = tile.children;
+    const classes = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "";
+    const marks = sample ? [MARK[sample.verdict], sample.corrected && "✎ corrected", sample.flags.length && `⚑ ${sample.flags.length}`] : [];
+    const told = marks.filter(Boolean).join(" ");
+    name.firstChild.textContent = sample ? sample.name : "…";
+    more.textContent = [told, classes].filter(Boolean).join(" · ");
+    tile.dataset.verdict = sample?.verdict || "";
+    tile.setAttribute("aria-label", sample ? [sample.name, classes, told].filter(Boolean).join(", ") : `sample ${place + 1}`);
+    const wanted = sample && pictures ? `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=${Number(this.labels)}` : "";
+    if (picture.dataset.wanted !== wanted && (wanted || !sample || picture.dataset.index !== String(sample.index))) {
+      picture.dataset.wanted = wanted;
+      picture.dataset.index = sample ? sample.index : "";
+      if (wanted) picture.src = wanted;
+      else picture.removeAttribute("src"); // a picture on its way is not waited for
+    }
+  }
+
+  release(tile) {
+    tile.hidden = true;
+    tile.removeAttribute("id");
+    const picture = tile.firstChild;
+    picture.removeAttribute("src");
+    picture.dataset.wanted = picture.dataset.index = "";
+    this.free.push(tile);
+  }
+
+  releaseAll() {
+    for (const tile of this.tiles.values()) this.release(tile);
+    this.tiles.clear();
+  }
+
+  select(place) {
+    this.active = Math.max(0, Math.min(place, this.count - 1));
+    const row = Math.floor(this.active / this.columns), top = row * this.step;
+    if (top < this.box.scrollTop) this.box.scrollTop = top;
+    else if (top + this.step > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = top + this.step - this.box.clientHeight;
+    this.draw();
+    for (const [at, tile] of this.tiles) tile.setAttribute("aria-selected", at === this.active);
+    if (this.tiles.has(this.active)) this.box.setAttribute("aria-activedescendant", `tile-${this.active}`);
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.count) return;
+    const rows = Math.max(1, Math.floor(this.box.clientHeight / this.step)) * this.columns;
+    const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -rows, PageDown: rows, Home: -this.count, End: this.count };
+    if (event.key in moves) this.select(this.active + moves[event.key]);
+    else if (event.key === "Enter") this.open(this.active);
+    else if (["a", "x", "r", "z", "y"].includes(event.key.toLowerCase())) this.act(event.key.toLowerCase(), this.active);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}

@@ -1,0 +1,137 @@
+"""What is looked at: a native dataset, the output of `segment`, or that of `predict`, as one list of samples whose files are read late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..config.photographs import SegmentPhotosConfig
+from ..dataset import native
+from ..dataset.batches import LABELS, NAMED, OVERLAYS
+from ..dataset.store import JPEG_SUFFIXES
+from ..errors import UserError
+from ..files.label_maps import find_maps, read_segment_ids
+from ..files.photographs import find_photos
+
+Kind = Literal["dataset", "segments", "predictions"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with a label map. name: unique. mask: its path in the folder. image: the picture's, or of what shows it; None where
+    there is none. row: as in metadata.jsonl, as far as it is known. drawn: `image` has the labels drawn over it already."""
+
+    name: str
+    mask: str
+    image: Path | None
+    row: Mapping[str, Any] = field(default_factory=dict)
+    drawn: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A set. classes: without the background; none where label maps number segments without a name."""
+
+    folder: Path
+    kind: Kind
+    classes: tuple[str, ...]
+    samples: Sequence[Sample]
+
+    @property
+    def editable(self) -> bool:
+        """Whether masks can be corrected: their ids are classes."""
+        return bool(self.classes)
+
+    def image_path(self, sample: Sample) -> Path | None:
+        """The file of a sample's picture. Raises UserError for one outside the folder."""
+        if sample.image is None or self.kind != "dataset":
+            return sample.image
+        return native.path_inside(self.folder, sample.row, "file_name", f"sample '{sample.name}'")
+
+    def mask_path(self, name: str) -> Path:
+        """A label map's file by its path in the folder. Raises UserError for one outside of it."""
+        return native.path_inside(self.folder, {"mask": name}, "mask", "a label map")
+
+    def read_labels(self, name: str) -> np.ndarray:
+        """(H, W) uint8 of a label map of this set: class ids, or numbers of segments from 1 on, repeated beyond 254. Raises UserError."""
+        path = self.mask_path(name)
+        if self.editable:
+            labels = native.read_label_map(path)
+            if (highest := int((labels + np.uint8(1)).max()) - 1) > len(self.classes):
+                raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
+            return labels
+        ids = read_segment_ids(path)
+        return np.where(ids < 0, native.IGNORE, ids % 254 + 1).astype(np.uint8)
+
+
+def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
+    """The set in a folder. photos: where the photographs lie of what `segment` or `predict` made, which hold no copies of them.
+
+    Files of single samples are not looked at yet. Raises UserError for a folder that is none of the three.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: {'is a file; name the folder that it lies in' if folder.exists() else 'there is no such folder'}")
+    if (folder / native.METADATA).is_file():
+        if photos:
+            raise UserError(f"--photos: {folder} is a dataset, which holds its pictures")
+        return _dataset(folder)
+    pictures = {photo.name: photo.path for photo in find_photos(photos).photos} if photos else {}
+    if (folder / SegmentPhotosConfig.last_file).is_file():
+        return _segments(folder, pictures)
+    if (folder / LABELS).is_dir() and (folder / native.CLASSES).is_file():
+        return _predictions(folder, pictures)
+    held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+    raise UserError(
+        f"{folder}: is neither a finished dataset of SeeDiff nor what `segment` or `predict` made (it holds {held}); "
+        "sets of other formats come in by: seediff import"
+    )
+
+
+def _dataset(folder: Path) -> Subject:
+    samples: list[Sample] = []
+    names: set[str] = set()
+    for number, row in enumerate(native.read_rows(folder), 1):
+        for key in ("file_name", "mask"):
+            if not row.get(key):
+                raise UserError(f"{folder / native.METADATA}, row {number}: '{key}' must be the path of a picture inside the dataset")
+        name = native.sample_name(row["file_name"])
+        if name in names:
+            raise UserError(f"{folder / native.METADATA}, row {number}: a sample '{name}' is there already")
+        names.add(name)
+        samples.append(Sample(name, row["mask"], folder / row["file_name"], row))
+    return Subject(folder, "dataset", native.read_classes(folder), samples)
+
+
+def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
+    from ..run.segment_files import read_segments  # imports scipy
+
+    rows = read_segments(folder)
+    named = (folder / NAMED).is_dir() and (folder / native.CLASSES).is_file()
+    samples = []
+    for row in rows:
+        name = str(row["photo"])
+        found = list(dict.fromkeys(one["name"] for one in row["segments"] if one.get("name")))
+        pixels = max(1, int(row["width"]) * int(row["height"]))
+        area = {word: round(min(1.0, sum(one["area"] for one in row["segments"] if one.get("name") == word) / pixels), 6) for word in found}
+        about = {"classes": found, "area": area, "segments": len(row["segments"])}
+        samples.append(_sample(folder, name, f"{NAMED if named else LABELS}/{name}.png", pictures, about))
+    return Subject(folder, "segments", native.read_classes(folder) if named else (), samples)
+
+
+def _predictions(folder: Path, pictures: Mapping[str, Path]) -> Subject:
+    names = find_maps(folder / LABELS)
+    samples = [_sample(folder, name, f"{LABELS}/{name}.png", pictures, {}) for name in names]
+    return Subject(folder, "predictions", native.read_classes(folder), samples)
+
+
+def _sample(folder: Path, name: str, mask: str, pictures: Mapping[str, Path], row: Mapping[str, Any]) -> Sample:
+    """A sample whose picture lies elsewhere, or is only there with its labels drawn over it."""
+    if name in pictures:
+        return Sample(name, mask, pictures[name], row)
+    drawn = folder / OVERLAYS / f"{name}.{JPEG_SUFFIXES[0]}"
+    return Sample(name, mask, drawn if drawn.is_file() else None, row, drawn=True)

@@ -1,0 +1,141 @@
+"""A sample's masks with other constants, quickly: what does not change with a constant is kept from one try to the next.
+
+The steps are those of `masks.make`, so that what is shown is what `generate` and `mask` would write with these constants.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image
+
+from ..config.constants import MaskConfig
+from ..config.methods import METHOD_FACTS, Method
+from ..dataset.native import IGNORE, dataset_labels
+from ..errors import UserError
+from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine
+from ..masks.methods import METHODS, soft_mask
+from ..masks.trace import BEFORE_PAMR
+from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
+from ..report.pictures import shrink, to_levels
+from .attention import Seen
+
+SHOWN_SIDE = 256
+"""Pixels of the largest map that is drawn as a step."""
+KEPT = 3
+"""Soft masks and weights of PAMR that are kept."""
+
+
+class Constants(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be tried."""
+
+    method: Method
+    alpha: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    beta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    pamr: bool
+
+    def of(self, config: MaskConfig) -> MaskConfig:
+        """The configuration with these in place of its own. What a method was described with otherwise comes along, and a band of ignored
+        values stays only where β does."""
+        if self == shown(config):
+            return config
+        own: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None}
+        if self.method != config.method:
+            own |= dict(METHOD_FACTS[self.method].defaults.get("mask", {}))
+        return replace(config, **own)
+
+
+def shown(config: MaskConfig) -> Constants:
+    """A configuration's own; for a threshold of each image's own, the usual one."""
+    return Constants(method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr)
+
+
+def usable_methods(found: Seen) -> list[str]:
+    """The methods that the maps have all that they need for."""
+    return [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and found.maps.normalized)]
+
+
+class Tuner:
+    """Masks of one sample. Not to be used by two threads at once; `lock` is for whoever has several."""
+
+    def __init__(self, found: Seen) -> None:
+        self.found = found
+        self.lock = threading.Lock()
+        self._soft: dict[Any, torch.Tensor] = {}
+        self._refined: dict[Any, torch.Tensor] = {}
+        self._weights: dict[Any, torch.Tensor] = {}
+
+    def labels(self, constants: Constants, ids: Mapping[str, int]) -> np.ndarray:
+        """(H, W) uint8 of the set's class ids. ids: class → id. Raises UserError, for example for a level that was not captured."""
+        found, config = self.found, constants.of(self.found.config)
+        if unknown := [name for name in found.classes if name not in ids]:
+            raise UserError(f"class '{unknown[0]}' is none of the set's")
+        soft = self._last(config)
+        class_ids = [ids[name] for name in found.classes]
+        if found.whole:
+            return dataset_labels(label_pixels(soft, config).numpy(), class_ids)
+        whole = np.full(found.size, IGNORE, np.uint8)
+        whole[found.part.slices] = label_pixels(soft, config, (found.part.height, found.part.width)).numpy()
+        return dataset_labels(whole, class_ids)
+
+    def _last(self, config: MaskConfig) -> torch.Tensor:
+        """(C, h, w): the soft masks that are thresholded."""
+        found, size = self.found, self.found.image.shape[:2]
+        key = (config.method, config.alpha)
+        if not config.pamr:
+            return _kept(self._soft, key, lambda: self._enlarged(config, size))
+        finish = METHODS[config.method].finish
+        of_image = (finish.bandwidth, finish.dilations)
+
+        def refined() -> torch.Tensor:
+            soft = _kept(self._soft, key, lambda: self._enlarged(config, size))
+            return refine(found.image, soft, config, _kept(self._weights, of_image, lambda: pamr_weights(found.image, config)))
+
+        return _kept(self._refined, key, refined)
+
+    def _enlarged(self, config: MaskConfig, size: tuple[int, ...]) -> torch.Tensor:
+        return enlarge(torch.stack([soft_mask(self.found.maps, name, config).soft for name in self.found.classes]), size, config)
+
+    def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
+        """Every step of one class's mask, as preview.html has them: {name, text, equation, height, width, data}, `data` uint8 levels."""
+        found, config = self.found, constants.of(self.found.config)
+        if name not in found.classes:
+            raise UserError(f"there is no class '{name}' here")
+        result = make_masks(found.image, found.maps, found.classes, config)
+        trace = dict(result.trace[name])
+        before = trace.pop(BEFORE_PAMR, None)
+        steps, done = [], []
+        for step, values in trace.items():
+            steps.append(_drawn(str(step), values, explain_step(step, before=done, method=config.method)))
+            done.append(step)
+        soft = result.soft[found.classes.index(name)]
+        if before is not None:
+            steps += [_drawn("before PAMR", before, explain_before_pamr(config.method)), _drawn("after PAMR", soft, AFTER_PAMR)]
+        return steps
+
+
+def _kept(held: dict[Any, torch.Tensor], key: Any, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+    if key not in held:
+        made = make()
+        while len(held) >= KEPT:
+            del held[next(iter(held))]
+        held[key] = made
+    return held[key]
+
+
+def _drawn(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:
+    levels = shrink(to_levels(values.cpu().numpy()), SHOWN_SIDE, Image.Resampling.BOX)
+    height, width = levels.shape
+    return {"name": name, "text": why.text, "equation": why.equation, "height": height, "width": width, "data": encoded(levels)}
+
+
+def encoded(levels: np.ndarray) -> str:
+    """uint8 levels as text, row by row."""
+    return base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii")

@@ -1,0 +1,284 @@
+"""What the page asks about a sample's attention: where pixels and words attend, masks with other constants, steps, segments."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..attention.levels import level_name
+from ..attention.maps import AttentionMaps
+from ..errors import UserError
+from ..files.documents import parse_json
+from ..files.schema import fit
+from ..segments.aggregate import aggregate
+from ..segments.diffseg import diffseg
+from ..segments.suppression import label
+from .answers import Look, packed
+from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
+from .pictures import Cache
+from .tuning import Constants, Tuner, encoded, shown, usable_methods
+
+MEMORY = 1 << 30
+"""Bytes of attention that are kept, or one sample's."""
+THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
+"""DiffSeg's, for the segments that are clicked, from coarse to fine: the paper's, and lower ones, for maps that were divided by their
+maxima are flatter than those that it was found on."""
+FEW = 6
+"""Segments that there are at least, where nobody says how fine they should be."""
+MOST_POINTS = 16
+
+
+class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Constants, and the sample's version that they are to change."""
+
+    version: Annotated[int, msgspec.Meta(ge=0)]
+    window: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Constants for the samples of a list, of those the ones with a class where one is named."""
+
+    view: Annotated[str, msgspec.Meta(max_length=64)]
+    class_id: Annotated[int, msgspec.Meta(ge=0, le=254)] = 0
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+class Why:
+    """The answers about attention."""
+
+    def __init__(self, look: Look) -> None:
+        self.look, self.session = look, look.session
+        self.config = read_config(self.session.subject.folder) if self.session.subject.kind == "dataset" else None
+        self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: size_of(tuner.found.maps))
+        self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
+        self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
+        self.capturer = Capturer()
+        self.loading = threading.Lock()
+        self.stop = threading.Event()
+        self.busy = False
+
+    def tuner(self, number: int) -> Tuner | None:
+        """A sample's, with its attention in memory; None where there is none. Raises UserError for a file that cannot be used."""
+        with self.loading:  # two threads would read the same file
+            if (held := self.tuners.get(number)) is not None:
+                return held
+            subject = self.session.subject
+            sample = subject.samples[number]
+            path = kept_path(subject, sample)
+            maps = self.captured.get(number) or (AttentionMaps.load(path) if path else None)
+            return None if maps is None else self.tuners.put(number, Tuner(seen(subject, sample, maps, self.config)))
+
+    def needed(self, number: int) -> Tuner:
+        tuner = self.tuner(number)
+        if tuner is None:
+            raise UserError("the attention of this sample was not kept; capture it again first")
+        return tuner
+
+    def told(self, number: int) -> dict[str, Any]:
+        """What the page needs to know before it asks for anything."""
+        subject = self.session.subject
+        sample = subject.samples[number]
+        refused = cannot_capture(subject, sample, self.config) if subject.kind == "dataset" else "only datasets know their model"
+        tuner = self.tuner(number)
+        if tuner is None:
+            kept = "Its attention was not kept (--keep-attention keeps it)"
+            text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
+            return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
+        found = tuner.found
+        again = self.captured.get(number) is not None
+        return {
+            "told": "Its attention, captured again." if again else "Its attention, as it was kept.",
+            "canCapture": False,
+            "levels": [{"name": level_name(level), "height": grid[0], "width": grid[1]} for level, grid in grids(found.maps).items()],
+            "prompt": found.maps.prompt,
+            "words": _words(found, None),
+            "classes": found.classes,
+            "part": [found.part.top, found.part.left, found.part.height, found.part.width],
+            "methods": usable_methods(found),
+            "constants": msgspec.to_builtins(shown(found.config)),
+        }
+
+    async def words(self, request: Request) -> Response:
+        """All words of the prompt that the model's tokenizers tell apart, which take seconds to load the first time."""
+        number, model = self.look.number(request), self.config.model if self.config else None
+        return JSONResponse({"words": await self.look.worker.do(lambda: _words(self.needed(number).found, model))})
+
+    async def about(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self.told, self.look.number(request)))
+
+    async def attends(self, request: Request) -> Response:
+        number, params = self.look.number(request), request.query_params
+
+        def maps() -> list[dict[str, Any]]:
+            found = self.needed(number).found
+            if "columns" in params:
+                return word_maps(found, tuple(_wholes(params["columns"])))
+            x, y = (_wholes(params.get(name, ""))[0] for name in "xy")
+            return pixel_maps(found, x, y)
+
+        told = await run_in_threadpool(maps)
+        return JSONResponse({"maps": [{**one, "values": None, "data": encoded(one["values"])} for one in told]})
+
+    async def steps(self, request: Request) -> Response:
+        number, name = self.look.number(request), request.query_params.get("name", "")
+        constants = _constants(request)
+        return JSONResponse({"steps": await self.look.worker.do(lambda: self.needed(number).steps(constants, name))})
+
+    async def tuned(self, request: Request) -> Response:
+        """A label map with other constants, not saved."""
+        number, constants = self.look.number(request), _constants(request)
+        return packed(await run_in_threadpool(self.made, number, constants))
+
+    def made(self, number: int, constants: Constants) -> np.ndarray:
+        tuner = self.needed(number)
+        with tuner.lock:
+            return tuner.labels(constants, self.session.index.ids)
+
+    async def apply(self, request: Request) -> Response:
+        """The same, saved."""
+        number, body = self.look.number(request), parse_json(await request.body(), Apply, "the constants")
+        detail = _detail(body)
+
+        def act() -> dict[str, Any]:
+            labels = self.made(number, body)
+            return self.session.act(number, body.version, "made", labels=labels, by=body.by, window=body.window, detail=detail)
+
+        return await self.look.answer(number, act)
+
+    async def capture(self, request: Request) -> Response:
+        """Ask the model again, which takes as long as drawing does, and keep its maps in memory."""
+        number = self.look.number(request)
+        subject = self.session.subject
+        sample = subject.samples[number]
+        if self.config is None or (refused := cannot_capture(subject, sample, self.config)):
+            raise UserError(f"the attention of this sample cannot be captured again: {refused if self.config else 'no model is known'}")
+        maps = await self.look.worker.do(partial(self.capturer.capture, subject, sample, self.config))
+        self.captured.put(number, maps)
+        return JSONResponse(await run_in_threadpool(self.told, number))
+
+    async def segments(self, request: Request) -> Response:
+        """(H, W) uint16: the segment of each pixel, DiffSeg's of the sample's attention."""
+        number, text = self.look.number(request), request.query_params.get("fine", "")
+        fine = _wholes(text)[0] if text else None
+        if fine is not None and fine >= len(THRESHOLDS):
+            raise UserError(f"fine must be from 0 to {len(THRESHOLDS) - 1}")
+
+        if fine is not None:
+            return packed(await self.look.worker.do(lambda: self.held(number, fine)), {"x-fine": str(fine)})
+        labels, at = await self.look.worker.do(lambda: self.usual(number))
+        return packed(labels, {"x-fine": str(at)})
+
+    def held(self, number: int, fine: int) -> np.ndarray:
+        """A sample's segments at one of THRESHOLDS."""
+        held = self.segmented.get((number, fine))
+        return self.segmented.put((number, fine), divided(self.needed(number), THRESHOLDS[fine])) if held is None else held
+
+    def usual(self, number: int) -> tuple[np.ndarray, int]:
+        """The coarsest segments that are FEW at least, and which of THRESHOLDS that is."""
+        for fine in range(len(THRESHOLDS)):
+            if (labels := self.held(number, fine)).max() >= FEW:
+                break
+        return labels, fine
+
+    # Many at once.
+
+    async def begin(self, request: Request) -> Response:
+        """Make new masks of many samples, one after the other; how far it came is told to all windows."""
+        body = parse_json(await request.body(), ApplyToMany, "the constants")
+        numbers = self.look.shown(body.view).tolist()
+        if self.session.read_only:
+            raise UserError(self.session.read_only)
+        if self.busy:
+            raise HTTPException(409, "masks of many samples are being made already")
+        if body.class_id:
+            name = next((name for name, i in self.session.index.ids.items() if i == body.class_id), None)
+            numbers = [i for i in numbers if name in (self.session.row(i).get("classes") or ())]
+        self.busy = True
+        self.stop.clear()
+        self.look.worker.start(partial(self.make_many, numbers, body))
+        return JSONResponse({"samples": len(numbers)}, 202)
+
+    async def end(self, request: Request) -> Response:
+        self.stop.set()
+        return JSONResponse({})
+
+    def make_many(self, numbers: Sequence[int], body: ApplyToMany) -> None:
+        counts = {"made": 0, "without attention": 0, "reviewed by somebody": 0, "that cannot be made": 0}
+        done = 0
+
+        def tell(text: str, *, ended: bool = False) -> None:
+            self.session.tell({"kind": "job", "text": text, "done": done, "total": len(numbers), "ended": ended})
+
+        try:
+            for number in numbers:
+                if self.stop.is_set():
+                    break
+                tell(f"New masks: {done} of {len(numbers)}")
+                counts[self._make_one(number, body)] += 1
+                done += 1
+        except OSError as error:
+            counts[f"left when saving failed ({error.strerror})"] = len(numbers) - done
+        finally:
+            self.busy = False
+            rest = ", ".join(f"{count} {what}" for what, count in counts.items() if count and what != "made")
+            tell(f"{counts['made']} new masks" + (f"; {rest}" if rest else ""), ended=True)
+
+    def _make_one(self, number: int, body: ApplyToMany) -> str:
+        """Under which of the counts it comes."""
+        history = self.session.history(number)
+        if history.now is not None and (history.now.verdict or history.now.action not in ("made", "undo")):
+            return "reviewed by somebody"
+        try:
+            if self.tuner(number) is None:
+                return "without attention"
+            labels = self.made(number, body)
+            self.session.act(number, history.version, "made", labels=labels, by=body.by, detail=_detail(body))
+        except UserError:
+            return "that cannot be made"
+        return "made"
+
+
+def divided(tuner: Tuner, threshold: float) -> np.ndarray:
+    """(H, W) uint16: DiffSeg's segments of a sample's attention, numbered from 1; 0 where the model did not look."""
+    found = tuner.found
+    rows = aggregate(found.maps.self_attention, found.maps.latent_side)
+    points = min(MOST_POINTS, found.maps.latent_side)
+    ids = label(diffseg(rows, num_points=points, kl_thresholds=(threshold,) * 3), (found.part.height, found.part.width)).numpy()
+    whole = np.zeros(found.size, np.uint16)
+    whole[found.part.slices] = ids + 1
+    return whole
+
+
+def _words(found: Seen, model: str | None) -> list[dict[str, Any]]:
+    return [{"start": word.start, "end": word.end, "columns": word.columns} for word in find_words(found.maps, model)]
+
+
+def _constants(request: Request) -> Constants:
+    """From the address."""
+    params: dict[str, Any] = {name: request.query_params.get(name, "") for name in ("method", "alpha", "beta", "pamr")}
+    try:
+        params |= {"alpha": float(params["alpha"]), "beta": float(params["beta"]), "pamr": {"true": True, "false": False}[params["pamr"]]}
+    except (ValueError, KeyError) as error:
+        raise UserError("alpha and beta must be numbers, pamr true or false") from error
+    return fit(params, Constants, "the constants")
+
+
+def _detail(constants: Constants) -> dict[str, Any]:
+    return {"method": constants.method, "alpha": constants.alpha, "beta": constants.beta, "pamr": constants.pamr}
+
+
+def _wholes(text: str) -> list[int]:
+    parts = text.split(",")
+    if len(parts) > 512 or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+        raise UserError("whole numbers are needed")
+    return [int(part) for part in parts]

@@ -1,0 +1,128 @@
+"""A small set to look at, and a server that shows it, with somebody who asks it over a real connection."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from random_maps import random_maps
+from synthetic import write_dataset
+
+from seediff.attention.maps import AttentionMaps
+from seediff.dataset import native
+
+CLASSES = ("dog", "cat", "potted plant")
+
+
+def write_set(
+    out: Path, count: int = 6, classes: tuple[str, ...] = CLASSES, *, side: int = 64, changes: Sequence[dict[str, Any]] = ()
+) -> Path:
+    """A finished native dataset of discs. changes: what the first rows say otherwise."""
+    rows = write_dataset(out, count, classes, side)
+    for row in rows:
+        row["class_ids"] = [classes.index(name) + 1 for name in row["classes"]]
+        row["area"] = {name: round(share, 6) for name, share in row["area"].items()}
+    for row, change in zip(rows, changes, strict=False):
+        row.update(change)
+    (out / native.CLASSES).write_bytes(native.classes_text(classes))
+    (out / native.METADATA).write_bytes(native.jsonl(rows))
+    return out
+
+
+def keep_attention(out: Path, names: Sequence[str], latent_side: int = 16, words: dict[str, tuple[int, ...]] | None = None) -> None:
+    """Attention of random values for some samples: of a dog, which is one token, and a cat, which is two."""
+    (out / native.ATTENTION).mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        maps = random_maps(latent_side, seed=number)
+        found = AttentionMaps(maps.self_attention, maps.cross_attention, latent_side, words or maps.words, maps.prompt, maps.normalized)
+        found.save(out / native.ATTENTION / f"{name}.safetensors")
+
+
+@dataclass
+class Asked:
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(H, W) of a packed label map."""
+        import gzip
+
+        data = gzip.decompress(self.body)
+        shape = int(self.headers["x-height"]), int(self.headers["x-width"])
+        return np.frombuffer(data, np.uint8 if len(data) == shape[0] * shape[1] else np.uint16).reshape(shape)
+
+
+@dataclass
+class Client:
+    """Somebody who has the token, unless `cookie` is emptied."""
+
+    port: int
+    token: str
+    cookie: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Asked:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        own = {"Cookie": self.cookie} if self.cookie else {}
+        if method == "POST":
+            own["Origin"] = f"http://127.0.0.1:{self.port}"
+        merged = {**own, **self.headers, **(headers or {})}
+        try:
+            connection.request(method, path, body, {name: value for name, value in merged.items() if value})
+            answer = connection.getresponse()
+            return Asked(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Any:
+        answer = self.ask("GET", path)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def post(self, path: str, body: dict[str, Any]) -> Asked:
+        return self.ask("POST", path, json.dumps(body).encode())
+
+    def act(self, number: int, action: str, version: int, **more: Any) -> Asked:
+        return self.post(f"/api/samples/{number}/act", {"action": action, "version": version, **more})
+
+    def paint(self, number: int, labels: np.ndarray, version: int, tool: str = "brush") -> Asked:
+        return self.ask("POST", f"/api/samples/{number}/labels?tool={tool}&version={version}", zlib.compress(labels.tobytes()))
+
+    def labels(self, number: int) -> np.ndarray:
+        return self.ask("GET", f"/api/samples/{number}/labels").labels
+
+    def numbers(self, **query: Any) -> list[int]:
+        """The numbers of what a filter shows."""
+        found = self.post("/api/views", query).json
+        return [one["index"] for one in self.get(f"/api/views/{found['view']}?from=0&count=500")["samples"]]
+
+
+@contextmanager
+def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
+    """A server on a set in a thread of this process, somebody who is in, and what is open."""
+    from seediff.look.serve import served
+
+    with served(path, by="ann", **options) as (opened, server, listening):
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield Client(listening.getsockname()[1], opened.token, f"seediff_look_{listening.getsockname()[1]}={opened.token}"), opened
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join(10)

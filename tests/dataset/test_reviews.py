@@ -1,0 +1,133 @@
+"""What a person corrected and decided is what filter, export and train use; check knows what is wrong with it."""
+
+import json
+
+import numpy as np
+import pytest
+from command_line import runner
+from looked import write_set
+
+from seediff.cli.formats import export_
+from seediff.cli.quality import filter_
+from seediff.dataset import native
+from seediff.dataset.opening import open_dataset
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.quality.fix import fix_dataset
+from seediff.dataset.reviews import REVIEWS, count_reviews, told
+from seediff.dataset.store import open_native
+from seediff.look.session import Session
+from seediff.look.subject import open_subject
+
+run = runner(export_, filter_)
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Six samples: 0 and 3 accepted, 1 rejected, 3 corrected: its dog became a cat; soft masks are kept."""
+    out = write_set(tmp_path / "pets")
+    (out / "soft").mkdir()
+    for row in native.read_rows(out):
+        labels = native.read_label_map(out / row["mask"])
+        (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(native.encode_soft((labels > 0) * 0.8))
+    session = Session(open_subject(out), by="ann")
+    session.act(0, 0, "accept", verdict="accepted")
+    session.act(1, 0, "reject", verdict="rejected")
+    session.act(3, 0, "relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present))
+    session.act(3, 1, "accept", verdict="accepted")
+    session.close()
+    return out
+
+
+def test_opened_anywhere_it_is_the_corrected_set(pets):
+    classes, items = open_native(pets)
+    assert open_dataset(pets)[1] == items
+    assert items[3].row["classes"] == ["cat"]
+    assert items[3].row["class_ids"] == [2]
+    assert items[3].row["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
+    assert np.unique(items[3].label_map()).tolist() == [0, 2]
+    assert ("soft", 1) not in items[3].extras
+    assert ("soft", 1) in items[0].extras
+    assert "review" not in items[2].row
+    sample = list(native.read_dataset(pets))[3]
+    assert np.unique(sample.label_map).tolist() == [0, 2]
+    assert count_reviews(item.row for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1}
+    assert told(item.row for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
+    assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
+    assert len(classes) == 3
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "names"),
+    [
+        ("accepted", ["000000", "000003"]),
+        ("rejected", ["000001"]),
+        ("not-rejected", ["000000", "000002", "000003", "000004", "000005"]),
+        ("unreviewed", ["000002", "000004", "000005"]),
+        ("corrected", ["000003"]),
+    ],
+)
+def test_filter_by_review(pets, tmp_path, reviewed, names, capsys):
+    run("filter", pets, "--out", tmp_path / "out", "--reviewed", reviewed)
+    _, items = open_native(tmp_path / "out")
+    assert [item.name for item in items] == names
+    assert ("1 corrected mask is used" in capsys.readouterr().out) == ("000003" in names)
+    assert not check_dataset(tmp_path / "out").errors
+    if reviewed == "accepted":  # what was said of it goes along, and can be asked for again
+        run("filter", tmp_path / "out", "--out", tmp_path / "again", "--reviewed", "accepted")
+        assert len(open_native(tmp_path / "again")[1]) == 2
+        assert np.unique(items[1].label_map()).tolist() == [0, 2]
+
+
+def test_a_corrected_mask_is_certain_and_not_made_anew(pets, tmp_path):
+    run("filter", pets, "--out", tmp_path / "out", "--ignore-band", "0.5,0.9", "--min-confidence", "0.1")
+    rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(tmp_path / "out")}
+    assert rows["000003"]["confidence"] == {"cat": 1.0}
+    labels = {name: np.unique(native.read_label_map(tmp_path / "out" / row["mask"])).tolist() for name, row in rows.items()}
+    assert labels == {"000003": [0, 2]}  # 0.8 is inside the band: of the others nothing is certain
+
+
+def test_export_uses_them_and_says_how_many(pets, tmp_path, capsys):
+    run("export", pets, "--to", "webdataset", "--out", tmp_path / "tar")
+    assert "Reviewed: 1 corrected mask is used; 1 sample that a person rejected is among them" in capsys.readouterr().out
+    _, items = open_dataset(tmp_path / "tar")
+    assert [np.unique(item.label_map()).tolist() for item in items][3] == [0, 2]
+
+
+def test_train_sees_them(pets):
+    from seediff.train.sets import plan_training
+
+    plan = plan_training([pets])
+    assert np.unique(plan.stages[0].items[3].label_map()).tolist() == [0, 2]
+
+
+def found(folder):
+    return [(one.kind, one.level, one.where) for one in check_dataset(folder).findings if one.kind not in ("palette", "alike", "flag")]
+
+
+def test_check_finds_what_is_wrong_with_reviews(pets):
+    assert found(pets) == []
+    mask = pets / "reviewed/000003.1.png"
+    data = mask.read_bytes()
+    mask.write_bytes(native.encode_mask(np.zeros((64, 64), np.uint8)))
+    assert found(pets) == [("review", "error", "reviewed/000003.1.png")]
+    mask.unlink()
+    assert found(pets) == [("review", "error", "reviewed/000003.1.png")]
+    mask.write_bytes(data)
+    (pets / "reviewed/000004.1.png").write_bytes(data)  # its server was killed before it wrote the line
+    assert found(pets) == [("orphan", "warning", "reviewed/000004.1.png")]
+    fix_dataset(pets, check_dataset(pets).findings)
+    assert found(pets) == []
+    lines = (pets / REVIEWS).read_text().splitlines()
+    (pets / REVIEWS).write_text("\n".join([*lines, lines[0].replace("000000", "ghost")]) + "\n")
+    assert found(pets) == [("review", "warning", REVIEWS)]
+    (pets / REVIEWS).write_text("{}\n" + "\n".join(lines))
+    assert found(pets) == [("structure", "error", REVIEWS)]
+
+
+def test_a_mask_outside_the_set_is_refused(pets, tmp_path):
+    (tmp_path / "secret.png").write_bytes((pets / "masks/000000.png").read_bytes())
+    line = json.loads((pets / REVIEWS).read_text().splitlines()[2]) | {"mask": "../secret.png"}
+    (pets / REVIEWS).write_text(json.dumps(line) + "\n")
+    with pytest.raises(Exception, match="leads out of the dataset folder"):
+        open_native(pets)
+    assert ("review", "error", REVIEWS) in found(pets)

@@ -1,0 +1,176 @@
+"""Who is let in, and who is not: by token, by name, by page, by size."""
+
+import socket
+import urllib.parse
+
+import pytest
+from looked import running, write_set
+
+from seediff.look.answers import MASK
+from seediff.look.gate import HEADERS, SMALL, allowed_host, is_loopback
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    with running(write_set(tmp_path_factory.mktemp("gate") / "pets")) as (client, opened):
+        yield client, opened
+
+
+PATHS = [
+    "/api/set",
+    "/api/samples/0",
+    "/api/samples/0/thumb",
+    "/api/samples/0/image",
+    "/api/samples/0/labels",
+    "/api/events",
+    "/static/main.js",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("cookie", ["", "seediff_look_{port}=wrong", "seediff_look_{port}=", "other={token}", "seediff_look_1={token}"])
+def test_nothing_without_the_token(asked, path, cookie):
+    client, opened = asked
+    headers = {"Cookie": cookie.format(port=client.port, token=opened.token)}
+    assert client.ask("GET", path, headers=headers).status == 401
+    assert client.ask("GET", f"{path}?token={opened.token}", headers=headers).status == 401  # only at the door
+
+
+def test_the_token_becomes_a_cookie_that_scripts_and_other_pages_do_not_have(asked):
+    client, opened = asked
+    answer = client.ask("GET", f"/?token={opened.token}", headers={"Cookie": ""})
+    assert answer.status == 200
+    assert answer.headers["set-cookie"] == f"seediff_look_{client.port}={opened.token}; HttpOnly; Path=/; SameSite=strict"
+    assert opened.token.encode() not in answer.body
+    assert client.ask("GET", f"/?token={opened.token}").headers["location"] == "/"  # who is in gets it out of the address
+    for wrong in ("", "x", opened.token[:-1], opened.token + "x", "é"):
+        refused = client.ask("GET", "/?token=" + urllib.parse.quote(wrong), headers={"Cookie": ""})
+        assert (refused.status, "set-cookie" in refused.headers) == (401, False)
+        assert b"<form" in refused.body
+
+
+def test_the_form_asks_for_the_token(asked):
+    client, opened = asked
+    wrong = client.ask("POST", "/token", b"token=wrong", {"Cookie": ""})
+    assert (wrong.status, b"not the token" in wrong.body) == (401, True)
+    right = client.ask("POST", "/token", f"token={opened.token}".encode(), {"Cookie": ""})
+    assert (right.status, opened.token in right.headers["set-cookie"]) == (200, True)
+    assert client.ask("POST", "/token", f"token={opened.token}".encode(), {"Cookie": "", "Origin": "http://evil.example"}).status == 403
+
+
+def test_the_address_that_a_browser_is_started_with_lets_in_once(tmp_path):
+    with running(write_set(tmp_path / "pets")) as (client, opened):
+        path = opened.once.partition(str(client.port))[2]
+        assert opened.token not in opened.once
+        assert "set-cookie" in client.ask("GET", path, headers={"Cookie": ""}).headers
+        assert client.ask("GET", path, headers={"Cookie": ""}).status == 401
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1:{port}", "a b", ""]
+)
+def test_other_names_of_the_server_are_refused(asked, host):
+    client, _ = asked
+    connection = socket.create_connection(("127.0.0.1", client.port), 10)
+    with connection:
+        name = host.format(port=client.port)
+        connection.sendall(f"GET /api/set HTTP/1.1\r\nHost: {name}\r\nCookie: {client.cookie}\r\nConnection: close\r\n\r\n".encode())
+        line = connection.makefile("rb").readline()
+    assert line.split()[1] in (b"421", b"400")
+
+
+def test_names_of_this_machine():
+    for name in ("127.0.0.1:80", "localhost", "LOCALHOST:9", "[::1]:8765"):
+        assert allowed_host(name, "127.0.0.1")
+    assert not allowed_host("192.168.1.5:80", "127.0.0.1")
+    assert not allowed_host(f"{socket.gethostname()}:80", "127.0.0.1") or socket.gethostname() == "localhost"
+    assert allowed_host("192.168.1.5:80", "0.0.0.0")
+    assert allowed_host(socket.gethostname(), "0.0.0.0") or "_" in socket.gethostname()
+    assert not allowed_host("evil.example", "0.0.0.0")
+    assert is_loopback("127.9.9.9")
+    assert is_loopback("::1")
+    assert not is_loopback("0.0.0.0")
+    assert not is_loopback("example.com")
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}", ""])
+def test_pages_of_others_change_nothing(asked, origin):
+    client, opened = asked
+    body = b'{"action": "accept", "version": 0}'
+    answer = client.ask("POST", "/api/samples/0/act", body, {"Origin": origin.format(port=client.port)})
+    assert answer.status == 403
+    assert client.ask("POST", "/api/samples/0/act", body, {"Sec-Fetch-Site": "cross-site"}).status == 403
+    assert opened.session.acted == 0
+
+
+def test_other_methods_are_refused(asked):
+    client, _ = asked
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert client.ask(method, "/api/samples/0").status == 405
+
+
+@pytest.mark.parametrize("path", ["/api/samples/0/act", "/api/samples/0/labels?tool=brush&version=0", "/api/views", "/token", "/"])
+def test_a_hundred_megabytes_are_not_read(asked, path):
+    client, _ = asked
+    limit = MASK if "labels" in path else SMALL
+    with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nCookie: {client.cookie}\r\n"
+        connection.sendall(f"{head}Content-Length: {100 << 20}\r\n\r\n".encode())  # and no byte of it: the answer comes at once
+        assert connection.makefile("rb").readline().split()[1] == b"413"
+    with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())  # of a length that is not told
+        sent = 0
+        try:
+            for _ in range(800):
+                connection.sendall(b"20000\r\n" + b"x" * (1 << 17) + b"\r\n")
+                sent += 1 << 17
+        except OSError:  # closed while we were talking
+            pass
+        else:
+            pytest.fail("all was taken")
+    assert sent < limit + (16 << 20)  # but for what lies in buffers on the way
+
+
+def test_unpacked_it_is_no_larger_than_the_picture(asked):
+    import zlib
+
+    client, opened = asked
+    bomb = zlib.compress(bytes(64 << 20))
+    assert len(bomb) < SMALL * 2
+    answer = client.ask("POST", "/api/samples/0/labels?tool=brush&version=0", bomb)
+    assert (answer.status, opened.session.acted) == (400, 0)
+    assert "must have 64 × 64 bytes" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/samples/6",
+        "/api/samples/-1",
+        "/api/samples/99999999999999999999",
+        "/api/samples/..%2f..%2fetc%2fpasswd/image",
+        "/api/samples/0/../../../etc/passwd",
+        "/static/../gate.py",
+        "/static/..%2fgate.py",
+        "/static/%2e%2e/gate.py",
+        "/static//etc/passwd",
+        "/static/token.html/../../app.py",
+        "/images/000000.png",
+        "/api/views/none",
+    ],
+)
+def test_no_path_leads_anywhere(asked, path):
+    client, _ = asked
+    assert client.ask("GET", path).status in (404, 410)
+
+
+def test_every_answer_says_what_the_page_may_do(asked):
+    client, _ = asked
+    for path in ("/", "/api/set", "/api/samples/0/image", "/none", "/static/main.js"):
+        answer = client.ask("GET", path)
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value
+    assert "unsafe" not in HEADERS["content-security-policy"]
+    page = client.ask("GET", "/").body.decode()
+    assert "style=" not in page
+    assert " on" + "click" not in page

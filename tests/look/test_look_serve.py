@@ -1,0 +1,138 @@
+"""The command: where it listens, how it ends, and what is left when it is killed."""
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from looked import Client, write_set
+
+from seediff.cli import main
+from seediff.dataset.reviews import REVIEWS, read_actions
+
+
+@pytest.fixture
+def pets(tmp_path):
+    return write_set(tmp_path / "pets", 40)
+
+
+def start(folder, *more):
+    """The command in a process of its own, and somebody who is in."""
+    command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser", *more]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = run.stdout.readline()
+    found = re.search(r"40 samples at http://127\.0\.0\.1:(\d+)/\?token=(\S+) \(Ctrl-C ends it\)", line)
+    assert found, line + run.stderr.read()
+    return run, Client(int(found[1]), found[2], f"seediff_look_{found[1]}={found[2]}")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_it_ends_at_once_whoever_listens(pets, number, code):
+    run, client = start(pets)
+    client.act(0, "accept", 0)
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
+    connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
+    connection.getresponse().readline()
+    run.send_signal(number)
+    out, error = run.communicate(timeout=20)
+    connection.close()
+    assert run.returncode == code
+    assert f"ended; 1 action saved in {pets / REVIEWS}" in (out + error).lower().replace(str(pets).lower(), str(pets))
+    assert "Traceback" not in error
+    assert not (pets / ".lock").exists()
+
+
+def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
+    """Four kills while somebody reviews as fast as can be: every action that was answered is there, and no file is half-written."""
+    answered: dict[int, int] = {}
+    for kill in range(4):
+        run, client = start(pets)
+
+        done: list[int] = []
+
+        def review(client=client, kill=kill, done=done):
+            try:
+                for number in range(40):
+                    version = client.get(f"/api/samples/{number}")["version"]
+                    kind = "relabel" if number % 3 else "accept"
+                    answer = client.act(number, kind, version, old=1 + kill % 3, new=1 + (kill + 1) % 3)
+                    if answer.status == 200:
+                        answered[number] = answer.json["version"]
+                        done.append(number)
+            except (OSError, http.client.HTTPException):  # killed
+                pass
+
+        thread = threading.Thread(target=review)
+        thread.start()
+        until = time.monotonic() + 60
+        while len(done) < 2 + 3 * kill and time.monotonic() < until:
+            time.sleep(0.001)
+        time.sleep(0.004 * kill)
+        run.kill()
+        thread.join(30)
+        run.communicate()
+        last = {action.sample: action for action in read_actions(pets)}
+        for number, version in answered.items():
+            assert last[f"{number:06d}"].version >= version
+        for action in last.values():
+            assert action.version <= answered.get(int(action.sample), 0) + 1 + kill
+    assert len(answered) > 5
+    with subprocess.Popen([sys.executable, "-m", "seediff", "check", str(pets), "--quiet"], stderr=subprocess.PIPE, text=True) as check:
+        assert "0 errors" in (said := check.communicate()[1]) or not said, said
+    run, client = start(pets)
+    assert client.get("/api/samples/0")["version"] == answered[0]
+    run.kill()
+    run.communicate()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.com"])
+def test_other_addresses_need_to_be_meant(pets, host, capsys):
+    assert main(["look", str(pets), "--host", host]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"seediff: --host {host}: other machines could then see and change the set")
+    assert "--i-know" in said
+
+
+def test_with_i_know_the_token_is_asked_for(pets):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "seediff", "look", str(pets), "--host", "0.0.0.0", "--i-know"], stdout=subprocess.PIPE, text=True
+    )
+    first, second = run.stdout.readline(), run.stdout.readline()
+    port = re.search(r"at http://0\.0\.0\.0:(\d+)/ ", first)
+    token = re.search(r"The token that is asked for: (\S+)", second)
+    assert port
+    assert token
+    client = Client(int(port[1]), token[1])
+    assert b"<form" in client.ask("GET", "/").body
+    assert "set-cookie" in client.ask("POST", "/token", f"token={token[1]}".encode()).headers
+    run.kill()
+    run.communicate()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--port", "70000"], "--port 70000: must be from 1 to 65535"),
+        (["--host", "127.0.0.1", "--photos", "x"], "is a dataset, which holds its pictures"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):
+    assert main(["look", str(pets), "--no-browser", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(pets, capsys):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["look", str(pets), "--no-browser", "--port", str(port)]) == 2
+    assert f"--port {port}: 127.0.0.1 cannot be listened at there" in capsys.readouterr().err
+    assert not os.path.exists(pets / ".lock")

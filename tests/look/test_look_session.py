@@ -1,0 +1,184 @@
+"""What people do to samples: saved before it is answered, found again after a kill, refused when somebody else was faster."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from looked import CLASSES, write_set
+
+from seediff.dataset import native
+from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
+from seediff.errors import UserError
+from seediff.look.session import Session, Stale
+from seediff.look.subject import open_subject
+
+
+@pytest.fixture
+def pets(tmp_path):
+    return write_set(tmp_path / "pets")
+
+
+def opened(folder, **options):
+    return Session(open_subject(folder), by="ann", **options)
+
+
+def painted(session, number, value=2):
+    labels = session.labels(number).copy()
+    labels[:9, :7] = value
+    return labels
+
+
+def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
+    before = (pets / "masks/000001.png").read_bytes()
+    told = []
+    session = opened(pets, tell=told.append)
+    labels = painted(session, 1, 255)
+    state = session.act(1, 0, "brush", labels=labels, by="bob", window="w", detail={"tool": "brush"})
+    session.act(1, 1, "accept", verdict="accepted")
+    session.close()
+    assert (pets / "masks/000001.png").read_bytes() == before
+    first, second = [json.loads(line) for line in (pets / REVIEWS).read_text().splitlines()]
+    file = pets / first["mask"]
+    assert first["mask"] == "reviewed/000001.1.png"
+    np.testing.assert_array_equal(native.read_label_map(file), labels)
+    assert first["from"] == hashlib.sha256(before).hexdigest()
+    assert first["hash"] == hashlib.sha256(file.read_bytes()).hexdigest() == second["from"] == second["hash"]
+    assert (first["sample"], first["by"], first["action"], first["version"], first["verdict"]) == ("000001", "bob", "brush", 1, None)
+    assert first["classes"] == ["cat"]
+    assert first["area"] == {"cat": round(float((labels == 2).mean()), 6)}
+    assert (second["verdict"], second["by"], second["mask"]) == ("accepted", "ann", first["mask"])
+    assert (state["version"], state["corrected"], state["undo"], state["redo"]) == (1, True, True, False)
+    assert [(one["kind"], one["window"], one["action"]) for one in told] == [("state", "w", "brush"), ("state", "", "accept")]
+
+
+def test_undo_and_redo_go_on_after_the_server_was_started_again(pets):
+    session = opened(pets)
+    original = session.labels(0)
+    one, two = painted(session, 0, 2), painted(session, 0, 3)
+    session.act(0, 0, "brush", labels=one)
+    session.act(0, 1, "brush", labels=two)
+    session.act(0, 2, "undo")
+    session.close()
+    session = opened(pets)
+    np.testing.assert_array_equal(session.labels(0), one)
+    assert session.state(0)["redo"]
+    session.act(0, 3, "undo")
+    np.testing.assert_array_equal(session.labels(0), original)
+    with pytest.raises(UserError, match="nothing to undo"):
+        session.act(0, 4, "undo")
+    session.act(0, 4, "redo")
+    session.act(0, 5, "redo")
+    np.testing.assert_array_equal(session.labels(0), two)
+    session.act(0, 6, "undo")
+    session.act(0, 7, "accept", verdict="accepted")  # what was undone is gone for good
+    assert not session.state(0)["redo"]
+    session.close()
+    assert in_effect(pets)["000000"].mask == "reviewed/000000.1.png"
+
+
+def test_whoever_is_late_is_refused_and_nothing_is_written(pets):
+    session = opened(pets)
+    session.act(2, 0, "accept", verdict="accepted")
+    size = (pets / REVIEWS).stat().st_size
+    with pytest.raises(Stale):
+        session.act(2, 0, "brush", labels=painted(session, 2))
+    session.close()
+    assert (pets / REVIEWS).stat().st_size == size
+    assert not (pets / "reviewed").exists()
+
+
+def test_every_place_where_a_kill_can_cut_the_log(pets):
+    """Whatever is left of the last line: the actions before it are there, the next ones too, and the file is whole again."""
+    session = opened(pets)
+    session.act(0, 0, "accept", verdict="accepted")
+    session.act(1, 0, "brush", labels=painted(session, 1))
+    session.close()
+    data = (pets / REVIEWS).read_bytes()
+    begin = data.index(b"\n") + 1
+    for end in (begin, begin + 1, begin + 40, len(data) - 2, len(data) - 1, len(data)):
+        (pets / REVIEWS).write_bytes(data[:end])
+        whole = end >= len(data) - 1
+        assert len(read_actions(pets)) == 1 + whole
+        session = opened(pets)
+        assert session.state(0)["verdict"] == "accepted"
+        assert session.state(1)["corrected"] is whole
+        session.act(3, 0, "reject", verdict="rejected")
+        session.close()
+        lines = (pets / REVIEWS).read_bytes().splitlines()
+        assert len(lines) == 2 + whole
+        assert all(json.loads(line) for line in lines)
+
+
+def test_damage_elsewhere_than_in_the_last_line_is_told(pets):
+    session = opened(pets)
+    for number in range(3):
+        session.act(number, 0, "accept", verdict="accepted")
+    session.close()
+    lines = (pets / REVIEWS).read_bytes().splitlines(keepends=True)
+    (pets / REVIEWS).write_bytes(lines[0] + lines[1][:30] + b"\n" + lines[2])
+    with pytest.raises(UserError, match=r"review.jsonl, line 2: is not JSON"):
+        opened(pets)
+    (pets / REVIEWS).write_bytes(lines[0].replace(b'"accepted"', b'"perhaps"') + lines[1])
+    with pytest.raises(UserError, match=r"review.jsonl, line 1: verdict = \"perhaps\" must be"):
+        opened(pets)
+
+
+def test_a_second_server_is_told_who_has_the_set(pets):
+    session = opened(pets)
+    with pytest.raises(UserError, match="in use by another run"):
+        opened(pets)
+    session.close()
+    opened(pets).close()
+
+
+def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
+    import os
+
+    real = os.open
+
+    def refused(path, flags, *rest, **options):
+        if flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    session = opened(pets)
+    assert "cannot be written" in session.read_only
+    with pytest.raises(UserError, match="nothing can be saved"):
+        session.act(0, 0, "accept", verdict="accepted")
+    assert session.labels(0).shape == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.zeros((64, 63), np.uint8), r"is \(64, 63\), but the sample's is \(64, 64\)"),
+        (np.full((64, 64), len(CLASSES) + 1, np.uint8), "has id 4, but there are 3 classes"),
+        (np.zeros((64, 64), np.int32), "the label map is"),
+    ],
+)
+def test_what_is_no_label_map_of_the_sample_is_refused(pets, labels, said):
+    session = opened(pets)
+    with pytest.raises(UserError, match=said):
+        session.act(0, 0, "brush", labels=labels)
+    session.close()
+    assert not (pets / REVIEWS).exists()
+
+
+def test_a_link_in_the_place_of_the_log_or_the_folder_is_not_followed(pets, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (pets / "reviewed").symlink_to(elsewhere)
+    session = opened(pets)
+    with pytest.raises(UserError, match="is a link"):
+        session.act(0, 0, "brush", labels=painted(session, 0))
+    session.close()
+    assert not list(elsewhere.iterdir())
+    (tmp_path / "other").write_text("")
+    (pets / REVIEWS).symlink_to(tmp_path / "other")
+    session = opened(pets)
+    with pytest.raises(OSError, match=r"review\.jsonl"):
+        session.act(0, 0, "accept", verdict="accepted")
+    session.close()
+    assert (tmp_path / "other").read_text() == ""

@@ -1,0 +1,176 @@
+"""Where attention goes, and masks with other constants: what is shown is what the commands would write."""
+
+import base64
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_engine import fake_draw
+from looked import keep_attention, running, write_set
+from random_maps import random_maps
+
+from seediff.config.generate import GenerateConfig
+from seediff.dataset import native
+from seediff.dataset.reviews import read_actions
+from seediff.run.generate import generate
+
+CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, keep_attention=True)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A dataset of `generate` that kept its attention."""
+    out = tmp_path_factory.mktemp("why") / "drawn"
+    generate(CONFIG, out, draw=fake_draw)
+    return out
+
+
+@pytest.fixture
+def copied(drawn, tmp_path):
+    import shutil
+
+    return shutil.copytree(drawn, tmp_path / "drawn")
+
+
+def address(constants):
+    return "&".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in constants.items())
+
+
+def test_its_own_constants_make_its_own_mask(copied):
+    with running(copied) as (client, opened):
+        for number, sample in enumerate(opened.session.subject.samples):
+            about = client.get(f"/api/samples/{number}/attention")
+            assert about["told"] == "Its attention, as it was kept."
+            made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
+            np.testing.assert_array_equal(made.labels, native.read_label_map(copied / sample.mask))
+
+
+@pytest.mark.parametrize("change", [{"beta": 0.6}, {"alpha": 0.8}, {"method": "ca_sa"}, {"pamr": False}, {"method": "ca", "beta": 0.45}])
+def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
+    mask = replace(CONFIG.mask, **change)
+    generate(replace(CONFIG, mask=mask), tmp_path / "other", draw=fake_draw)
+    with running(copied) as (client, opened):
+        constants = {**client.get("/api/samples/0/attention")["constants"], **change}
+        for number, sample in enumerate(opened.session.subject.samples):
+            made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
+            np.testing.assert_array_equal(made.labels, native.read_label_map(tmp_path / "other" / sample.mask))
+
+
+def test_masks_of_photographs_are_made_as_mask_makes_them(tmp_path, mini_folder):
+    from PIL import Image
+
+    from seediff.config.photographs import MaskPhotosConfig
+    from seediff.files.photographs import find_photos
+    from seediff.run.mask import mask_photos
+
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for number, size in enumerate([(90, 60), (50, 80), (64, 64)]):
+        Image.fromarray(rng.integers(0, 255, (*size, 3)).astype(np.uint8)).save(tmp_path / f"photos/{number}.png")
+    for fit in ("resize", "crop"):
+        config = MaskPhotosConfig(
+            classes=("dog", "cat"), model=str(mini_folder), presence=0.0, fit=fit, keep_attention=True, timesteps=(300,)
+        )
+        out = tmp_path / fit
+        mask_photos(config, find_photos(tmp_path / "photos").photos, out)
+        with running(out) as (client, opened):
+            for number, sample in enumerate(opened.session.subject.samples):
+                about = client.get(f"/api/samples/{number}/attention")
+                made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
+                np.testing.assert_array_equal(made.labels, native.read_label_map(out / sample.mask))
+
+
+def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
+    out = write_set(tmp_path / "pets", 2, ("dog", "cat"))
+    keep_attention(out, ["000000"])
+    maps = random_maps(16)
+    with running(out) as (client, _):
+        found = client.get("/api/samples/0/attends?x=33&y=10")["maps"]
+        assert [(one["name"], one["height"], one["width"]) for one in found] == [("L", 16, 16), ("L/2", 8, 8), ("L/4", 4, 4)]
+        for one, side in zip(found, (16, 8, 4), strict=True):
+            row = maps.self_attention[side][(10 * side // 64) * side + 33 * side // 64].numpy()
+            levels = np.frombuffer(base64.b64decode(one["data"]), np.uint8)
+            np.testing.assert_allclose(levels / 255, (row - row.min()) / (row.max() - row.min()), atol=0.5 / 255 + 1e-6)
+        word = client.get("/api/samples/0/attends?columns=2,3")["maps"][1]
+        mean = maps.cross_attention[8][:, [2, 3]].mean(1).numpy()
+        levels = np.frombuffer(base64.b64decode(word["data"]), np.uint8)
+        np.testing.assert_allclose(levels / 255, (mean - mean.min()) / (mean.max() - mean.min()), atol=0.5 / 255 + 1e-6)
+        about = client.get("/api/samples/0/attention")
+        assert [about["prompt"][one["start"] : one["end"]] for one in about["words"]] == ["cat", "dog"]
+        assert [one["columns"] for one in about["words"]] == [[2, 3], [5]]
+        for wrong in ("x=64&y=0", "x=-1&y=0", "x=1", "columns=8", "columns=a", "columns="):
+            assert client.ask("GET", f"/api/samples/0/attends?{wrong}").status == 400
+        assert client.get("/api/samples/1/attention")["levels"] == []
+        assert "not kept" in client.ask("GET", "/api/samples/1/attends?x=0&y=0").json["error"]
+
+
+def test_words_of_the_embedded_model(tmp_path):
+    from seediff.look.attention import find_words
+
+    maps = random_maps(8)
+    found = find_words(replace(maps, prompt="a photo of a cat and a dog", words={"dog": (8,), "cat": (5,)}), "mini")
+    assert [("a photo of a cat and a dog"[one.start : one.end]) for one in found] == ["a", "photo", "of", "a", "cat", "and", "a", "dog"]
+    assert found[1].columns == (2,)  # after the start token and the article
+
+
+def test_every_step_is_told_as_in_the_preview(copied):
+    with running(copied) as (client, _):
+        about = client.get("/api/samples/1/attention")
+        steps = client.get(f"/api/samples/1/steps?name={about['classes'][0]}&{address(about['constants'])}")["steps"]
+        assert next(step["name"] for step in steps) == "cross_attention"
+        assert [step["name"] for step in steps][-2:] == ["before PAMR", "after PAMR"]
+        for step in steps:
+            assert step["text"]
+            assert len(base64.b64decode(step["data"])) == step["height"] * step["width"]
+        assert client.ask("GET", f"/api/samples/1/steps?name=whale&{address(about['constants'])}").status == 400
+
+
+def test_segments_are_whole_and_as_fine_as_asked_for(copied):
+    with running(copied) as (client, _):
+        found = [client.ask("GET", f"/api/samples/1/segments?fine={fine}").labels for fine in (0, 9)]
+        assert all(labels.shape == (32, 32) and labels.min() == 1 for labels in found)
+        assert found[0].max() <= found[1].max()
+        assert client.ask("GET", "/api/samples/1/segments").headers["x-fine"] in "0123456789"
+        assert client.ask("GET", "/api/samples/1/segments?fine=10").status == 400
+
+
+def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
+    with running(copied) as (client, opened):
+        constants = {**client.get("/api/samples/0/attention")["constants"], "beta": 0.7}
+        assert client.post("/api/samples/0/tuned", {**constants, "version": 0}).json["corrected"]
+        assert client.post("/api/samples/0/tuned", {**constants, "version": 0}).status == 409
+        client.act(1, "accept", 0)
+        view = client.post("/api/views", {}).json["view"]
+        assert client.post("/api/job", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}
+        until = time.monotonic() + 60
+        while opened.session.acted < 4:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    made = {action.sample: action.detail for action in read_actions(copied)}
+    assert {name: detail.get("beta") for name, detail in made.items()} == {"000000": 0.8, "000001": None, "000002": 0.8}
+
+
+def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
+    config = GenerateConfig(classes=("dog", "cat"), per_class=1, batch_size=1, model=str(mini_folder), steps=2, guidance_scale=1.0)
+    kept = replace(config, keep_attention=True)
+    generate(config, tmp_path / "without")
+    generate(kept, tmp_path / "with")
+    with running(tmp_path / "without") as (client, _), running(tmp_path / "with") as (other, _):
+        about = client.get("/api/samples/1/attention")
+        assert (about["levels"], about["canCapture"]) == ([], True)
+        assert "its model is here" in about["told"]
+        captured = client.post("/api/samples/1/capture", {}).json
+        assert captured["told"] == "Its attention, captured again."
+        assert captured["levels"] == other.get("/api/samples/1/attention")["levels"]
+        assert client.get("/api/samples/1/attends?x=3&y=9") == other.get("/api/samples/1/attends?x=3&y=9")
+        assert client.get("/api/samples/1/words")["words"]
+
+
+def test_what_cannot_be_captured_is_told(tmp_path):
+    out = write_set(tmp_path / "pets", 1)
+    with running(out) as (client, _):
+        about = client.get("/api/samples/0/attention")
+        assert "what made this set says no model" in about["told"]
+        assert client.post("/api/samples/0/capture", {}).status == 400
