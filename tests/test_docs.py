@@ -267,6 +267,12 @@ def test_links_lead_somewhere(page):
             assert not anchor or anchor in anchors(target), f"{page}: {link}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_repository_that_a_page_names_are_there(page):
+    named = re.findall(r"(?<![\w/])(?:src|tests|benchmarks)/[\w/.-]*\w", (ROOT / page).read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_decision_is_in_the_index_once():
     folder = ROOT / "docs" / "decisions"
     linked = re.findall(r"\]\((0[^)]*)\)", (folder / "README.md").read_text(encoding="utf-8"))

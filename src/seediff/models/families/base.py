@@ -110,9 +110,10 @@ class Family:
     weights: the parts that have weights. optional: those, and tokenizers, that a pipeline may lack. captured, guidance: for people.
     steps, guidance_scale: its authors' own; None: the package's. quick_steps: of its models that are distilled to a few steps without
     guidance. conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first
-    of two calls. distilled: whether the network is told the guidance instead of predicting twice. fitted: whether levels of attention that
-    it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2). no_self_attention: why
-    there are no maps of it; empty: there are. loading: arguments of from_pretrained.
+    of two calls. distilled: whether the network is told the guidance instead of predicting twice. patch: latents a side of a position,
+    where the network's configuration has no `patch_size`. fitted: whether levels of attention that it lacks are replaced by the nearest
+    that it has (the paper's constants are those of Stable Diffusion 1 and 2). no_self_attention: why there are no maps of it; empty: there
+    are. loading: arguments of from_pretrained.
     """
 
     title: str
@@ -128,6 +129,7 @@ class Family:
     optional: tuple[str, ...] = ()
     conditional: Literal["second half", "first half", "first call"] = "second half"
     distilled: bool = False
+    patch: int = 1
     fitted: bool = True
     no_self_attention: str = ""
     loading: Mapping[str, Any] = field(default_factory=dict)
@@ -165,8 +167,10 @@ class Family:
         return True
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """(B, height, width) of a call of the network, in positions of L."""
-        raise NotImplementedError
+        """(B, height, width) of a call of the network, in positions of L. Here: of latents (B, C, h, w), cut into patches."""
+        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
+        patch = self.pixels(1, network.config)
+        return batch, height // patch, width // patch
 
     def factor(self, vae: Mapping[str, Any]) -> int:
         """Pixels a position of the latent of an autoencoder of this configuration."""
@@ -174,7 +178,7 @@ class Family:
 
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
         """Pixels a position of L. factor: pixels a position of the autoencoder's latent. config: the network's."""
-        return factor
+        return factor * int(config.get("patch_size", self.patch))
 
     def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
         """The model's own side of an image in pixels."""

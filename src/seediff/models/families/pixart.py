@@ -30,13 +30,6 @@ class PixArt(Family):
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS[pipeline]
 
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        return batch, height // network.config.patch_size, width // network.config.patch_size
-
-    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * int(config.get("patch_size", 2))
-
     def multiple(self, pipe: Any) -> int:
         """Whole patches, and the pipeline itself insists on 8."""
         return math.lcm(8, super().multiple(pipe))
@@ -79,6 +72,7 @@ PIXART = PixArt(
     weights=("transformer", "vae", "text_encoder"),
     captured="self and cross, one side",
     guidance="two halves",
+    patch=2,
     steps=20,
     guidance_scale=4.5,
 )

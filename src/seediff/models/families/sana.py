@@ -35,15 +35,8 @@ class SanaFamily(FlowMatching):
     def columns(self, pipeline: str) -> int:
         return TEXT_TOKENS
 
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        return batch, height // network.config.patch_size, width // network.config.patch_size
-
     def factor(self, vae: Mapping[str, Any]) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
-
-    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * int(config.get("patch_size", 1))
 
     def multiple(self, pipe: Any) -> int:
         """Whole patches, and the pipeline itself insists on 32."""

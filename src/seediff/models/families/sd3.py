@@ -35,13 +35,6 @@ class MMDiT(FlowMatching):
     def columns(self, pipeline: str) -> int:
         return CLIP_TOKENS + T5_TOKENS
 
-    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        return batch, height // network.config.patch_size, width // network.config.patch_size
-
-    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * int(config.get("patch_size", 2))
-
     def largest(self, pipe: Any) -> int | None:
         return pipe.transformer.config.pos_embed_max_size * self.multiple(pipe)
 
@@ -79,6 +72,7 @@ SD3 = MMDiT(
     optional=("text_encoder_3", "tokenizer_3"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two halves",
+    patch=2,
     steps=28,
     guidance_scale=7.0,
     loading={"feature_extractor": None, "image_encoder": None},
