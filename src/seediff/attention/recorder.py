@@ -11,8 +11,9 @@ import torch
 from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..models.families.base import Family, Layers
+from .fused import add_fast
 from .maps import AttentionMaps
-from .probabilities import Part, add_probabilities
+from .probabilities import Part
 
 Kind = Literal["self", "cross"]
 KINDS: tuple[Kind, Kind] = ("self", "cross")
@@ -130,7 +131,7 @@ class AttentionRecorder:
     def _add(
         self, parts: Sequence[Part], name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
     ) -> None:
-        peak = add_probabilities(parts, query, key, scale, bias, normalize=self.config.normalize)
+        peak = add_fast(parts, query, key, scale, bias, normalize=self.config.normalize)
         self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
 
     def _total(self, kind: Kind, side: int, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ SAVE |= {"z_image": save_z_image, "chroma": save_chroma, "qwen_image": save_qwen
 @pytest.mark.parametrize("family", SAVE)
 def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, tmp_path, monkeypatch):
     model = load_model(str(SAVE[family](tmp_path / family)), device="cpu", dtype=dtype)
-    added = recorder.add_probabilities
+    added = recorder.add_fast
     checked = 0
 
     def add(parts, query, key, scale, bias=None, *, normalize):
@@ -35,7 +35,7 @@ def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, tmp
             checked += 1
         return peak
 
-    monkeypatch.setattr(recorder, "add_probabilities", add)
+    monkeypatch.setattr(recorder, "add_fast", add)
     images, maps = generate(model, SPECS[:1])
     assert checked >= 2 * len(maps[0].cross_attention)
     monkeypatch.undo()

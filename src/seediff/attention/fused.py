@@ -1,0 +1,140 @@
+"""`add_probabilities` on a GPU: scores are recomputed in tiles and never in memory (`kernels.py`).
+
+Queries and keys go through three times (normalised maps) or twice: for the log-sum-exps, for the maxima, for the maps. What is held
+besides is a number a head and query, and one a column.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import torch
+
+from .probabilities import Part, add_probabilities
+
+LARGEST_WIDTH = 256
+"""Channels a head: what fits a tile."""
+
+
+class Blocks(NamedTuple):
+    """A tile: queries and keys at a time, and how many warps work on it."""
+
+    rows: int
+    columns: int
+    warps: int
+
+
+TILES = (Blocks(128, 128, 8), Blocks(128, 64, 4), Blocks(64, 64, 4), Blocks(64, 32, 4), Blocks(32, 32, 2), Blocks(16, 16, 1))
+"""The largest that fits is used."""
+
+STAGES = 2
+"""Tiles of keys that are under way at a time."""
+
+SPARE = 1.7
+"""Times the bytes of its queries and keys that a compiled tile takes at most (`benchmarks/kernels.py` for capabilities 7.5 to 9.0)."""
+
+SWITCH = "SEEDIFF_FUSED"
+"""Environment variable: 0 says that plain torch is to compute what the kernels would."""
+
+
+def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
+    """The tile for heads of `width` channels (a power of two) of `itemsize` bytes on a device with `shared` bytes of memory a block.
+
+    Products of float32 use no tensor cores: larger tiles than 64 × 64 spill registers there.
+    """
+    for tile in TILES:
+        needed = (tile.rows + STAGES * tile.columns) * width * itemsize
+        if SPARE * needed <= shared and (itemsize < 4 or tile.rows * tile.columns <= 64 * 64):
+            return tile
+    return TILES[-1]
+
+
+@lru_cache
+def has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def add_fast(
+    parts: Sequence[Part], query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None = None, *, normalize: bool
+) -> torch.Tensor:
+    """`add_probabilities` by the kernels where they can, else by plain torch."""
+    add = add_probabilities_fused if can_fuse(query) else add_probabilities
+    return add(parts, query, key, scale, bias, normalize=normalize)
+
+
+def can_fuse(query: torch.Tensor) -> bool:
+    """Whether the kernels take queries (B, H, N, D)."""
+    return (
+        os.environ.get(SWITCH) != "0"
+        and query.device.type == "cuda"
+        and query.shape[3] <= LARGEST_WIDTH
+        and query.dtype != torch.float64
+        and has_triton()
+    )
+
+
+def add_probabilities_fused(
+    parts: Sequence[Part], query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None = None, *, normalize: bool
+) -> torch.Tensor:
+    """As `add_probabilities`, to float32's rounding."""
+    kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
+    images, heads, queries, width = query.shape
+    channels = max(16, 1 << (width - 1).bit_length())
+    tile = choose_blocks(channels, query.element_size(), _shared_memory(query.device))
+    constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
+    # Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers.
+    widen = query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    constants |= {"EXACT": widen or query.dtype == torch.float32, "WIDEN": widen}
+    constants |= {"HAS_BIAS": bias is not None, "num_warps": tile.warps, "num_stages": STAGES}
+    finite = query.new_zeros((), dtype=torch.float32)
+
+    def sums_of(some: torch.Tensor, own: torch.Tensor | None) -> torch.Tensor:
+        nonlocal finite
+        found = query.new_empty(images, heads, queries, dtype=torch.float32)
+        biases, strides = _strided(own, (images, heads, queries, some.shape[2]), query)
+        grid = (-(-queries // tile.rows), images * heads)
+        kernels.log_sum_exps[grid](
+            query, some, biases, found, scale, heads, queries, some.shape[2], width, *query.stride(), *some.stride(), *strides, **constants
+        )
+        finite = finite + 0 * found.sum()  # NaN where one is no number
+        return found
+
+    whole = None
+    peaks = query.new_zeros((), dtype=torch.float32)
+    for part in parts:
+        some, own = key[:, :, part.columns], None if bias is None else bias[..., part.columns]
+        if part.alone:
+            sums = sums_of(some, own)
+        else:
+            sums = whole = sums_of(key, bias) if whole is None else whole
+        columns = some.shape[2]
+        biases, strides = _strided(own, (images, heads, queries, columns), query)
+        highest = query.new_zeros(images, columns if part.per_column else 1, dtype=torch.float32)
+        where = (highest.stride(0), 1 if part.per_column else 0)
+        grid = (-(-queries // tile.rows), -(-columns // tile.columns), images)
+        given = (query, some, biases, sums, part.total, highest, scale, heads, queries, columns, width, *query.stride(), *some.stride())
+        given = (*given, *strides, *part.total.stride(), *where)
+        if normalize:
+            kernels.head_means[grid](*given, FIND=True, ADD=False, DIVIDE=False, **constants)
+        kernels.head_means[grid](*given, FIND=not normalize, ADD=True, DIVIDE=normalize, **constants)
+        peaks = peaks + highest.sum()
+    return peaks + finite
+
+
+def _strided(bias: torch.Tensor | None, shape: tuple[int, int, int, int], instead: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """A bias as if it had the whole shape, without a copy; any tensor where there is none."""
+    return (instead, (0, 0, 0, 0)) if bias is None else (bias, bias.expand(shape).stride())
+
+
+@lru_cache
+def _shared_memory(device: torch.device) -> int:
+    """Bytes that one block may have, at the most that is asked for."""
+    if device.type != "cuda":
+        return 96 << 10
+    about = torch.cuda.get_device_properties(device)
+    return int(getattr(about, "shared_memory_per_block_optin", 0) or getattr(about, "shared_memory_per_block", 48 << 10))

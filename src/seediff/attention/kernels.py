@@ -1,0 +1,182 @@
+"""Two Triton kernels: log-sum-exps of scores, and head means of probabilities that are recomputed from them, tile by tile.
+
+Scores are never in memory: not the N × T of a head, and not their mean over heads either but in the running map that it is added to.
+`fused.py` calls them. Imported only where Triton is; with TRITON_INTERPRET=1, set before, they run on a CPU.
+
+Shape letters: B images, H heads, N queries, T keys, D channels a head, W columns of a part.
+"""
+
+from __future__ import annotations
+
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
+
+# Annotations are texts here; what is a constant of a kernel says so by `tl.constexpr`, which Triton reads from them.
+
+
+@triton.jit
+def _scores(
+    query,
+    key,
+    bias,
+    scale,
+    rows,
+    columns,
+    queries,
+    keys,
+    width,
+    query_row,
+    query_channel,
+    key_row,
+    key_channel,
+    bias_row,
+    bias_column,
+    HAS_BIAS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    EXACT: tl.constexpr,
+    WIDEN: tl.constexpr,
+):
+    """scale · QKᵀ + bias of some rows and columns, float32; −inf beyond the last key. EXACT: products of float32 as they are.
+    WIDEN: of float32 instead of what queries and keys are."""
+    channels = tl.arange(0, CHANNELS)
+    inside = channels < width
+    q = tl.load(
+        query + rows[:, None] * query_row + channels[None, :] * query_channel, mask=(rows < queries)[:, None] & inside[None, :], other=0.0
+    )
+    k = tl.load(
+        key + columns[:, None] * key_row + channels[None, :] * key_channel, mask=(columns < keys)[:, None] & inside[None, :], other=0.0
+    )
+    if WIDEN:
+        q, k = q.to(tl.float32), k.to(tl.float32)
+    scores = tl.dot(q, tl.trans(k), input_precision="ieee" if EXACT else "tf32") * scale
+    if HAS_BIAS:
+        seen = (rows < queries)[:, None] & (columns < keys)[None, :]
+        scores += tl.load(bias + rows[:, None] * bias_row + columns[None, :] * bias_column, mask=seen, other=0.0).to(tl.float32)
+    return tl.where((columns < keys)[None, :], scores, float("-inf"))
+
+
+@triton.jit
+def log_sum_exps(
+    query,
+    key,
+    bias,
+    found,
+    scale,
+    heads,
+    queries,
+    keys,
+    width,
+    query_image,
+    query_head,
+    query_row,
+    query_channel,
+    key_image,
+    key_head,
+    key_row,
+    key_channel,
+    bias_image,
+    bias_head,
+    bias_row,
+    bias_column,
+    HAS_BIAS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    EXACT: tl.constexpr,
+    WIDEN: tl.constexpr,
+):
+    """found (B, H, N) = log Σ_t exp(score), NaN where a score is NaN or +inf. A program: ROWS queries of one head of one image."""
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    image = (tl.program_id(1) // heads).to(tl.int64)
+    head = (tl.program_id(1) % heads).to(tl.int64)
+    query += image * query_image + head * query_head
+    key += image * key_image + head * key_head
+    bias += image * bias_image + head * bias_head
+    highest = tl.full((ROWS,), float("-inf"), tl.float32)
+    total = tl.zeros((ROWS,), tl.float32)
+    for start in range(0, keys, COLUMNS):
+        columns = start + tl.arange(0, COLUMNS)
+        scores = _scores(
+            query, key, bias, scale, rows, columns, queries, keys, width, query_row, query_channel, key_row, key_channel, bias_row,
+            bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
+        )  # fmt: skip
+        higher = tl.maximum(highest, tl.max(scores, 1))
+        base = tl.where(higher == float("-inf"), 0.0, higher)  # a row of which nothing has been seen yet
+        total = total * tl.exp(highest - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
+        highest = higher
+    tl.store(found + (image * heads + head) * queries + rows, highest + tl.log(total), mask=rows < queries)
+
+
+@triton.jit
+def head_means(
+    query,
+    key,
+    bias,
+    sums,
+    total,
+    peaks,
+    scale,
+    heads,
+    queries,
+    keys,
+    width,
+    query_image,
+    query_head,
+    query_row,
+    query_channel,
+    key_image,
+    key_head,
+    key_row,
+    key_channel,
+    bias_image,
+    bias_head,
+    bias_row,
+    bias_column,
+    total_image,
+    total_row,
+    total_column,
+    peak_image,
+    peak_column,
+    HAS_BIAS: tl.constexpr,
+    FIND: tl.constexpr,
+    ADD: tl.constexpr,
+    DIVIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    EXACT: tl.constexpr,
+    WIDEN: tl.constexpr,
+):
+    """Of a tile of the mean over heads of exp(score − sums): its maxima into `peaks` (FIND), itself onto `total` (ADD), divided by
+    what is in `peaks` (DIVIDE). A program: ROWS × COLUMNS of one image.
+
+    keys: of these columns, W. sums: (B, H, N). peaks: (B, 1) or (B, W), 0 before; a maximum does not depend on who comes first.
+    """
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    image = tl.program_id(2).to(tl.int64)
+    query += image * query_image
+    key += image * key_image
+    bias += image * bias_image
+    sums += image * heads * queries
+    mean = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for head in range(heads):
+        scores = _scores(
+            query + head * query_head, key + head * key_head, bias + head * bias_head, scale, rows, columns, queries, keys, width,
+            query_row, query_channel, key_row, key_channel, bias_row, bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
+        )  # fmt: skip
+        mean += tl.exp(scores - tl.load(sums + head * queries + rows, mask=rows < queries, other=0.0)[:, None])
+    inside = (rows < queries)[:, None] & (columns < keys)[None, :]
+    mean = tl.where(inside, mean / heads, 0.0)
+    if FIND:
+        where = peaks + image * peak_image + columns * peak_column
+        if peak_column == 0:
+            tl.atomic_max(peaks + image * peak_image, tl.max(tl.max(mean, 1), 0))
+        else:
+            tl.atomic_max(where, tl.max(mean, 0), mask=columns < keys)
+    if ADD:
+        if DIVIDE:
+            peak = tl.load(peaks + image * peak_image + columns * peak_column, mask=columns < keys, other=1.0)
+            mean = mean / tl.maximum(peak, 1.1754943508222875e-38)[None, :]
+        place = total + image * total_image + rows.to(tl.int64)[:, None] * total_row + columns[None, :] * total_column
+        tl.store(place, tl.load(place, mask=inside, other=0.0) + mean, mask=inside)

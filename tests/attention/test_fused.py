@@ -1,0 +1,139 @@
+"""The fused kernels by Triton's interpreter, against float64 and against plain torch."""
+
+import os
+
+import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
+pytest.importorskip("triton")
+
+from seediff.attention import fused
+from seediff.attention.fused import Blocks, add_probabilities_fused, choose_blocks
+from seediff.attention.probabilities import Part, add_probabilities
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+TILE = Blocks(16, 32, 1)
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch):
+    """So that there are several each way, and a part of one, in a map that an interpreter gets through."""
+    monkeypatch.setattr(fused, "choose_blocks", lambda *_: TILE)
+
+
+def states(images=2, heads=2, queries=40, keys=50, width=10, spread=1.0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((images, queries, heads, width), (images, keys, heads, width))  # as they leave a projection: heads are no outer dimension
+    query, key = (torch.randn(shape, generator=generator).mul(spread).to(DEVICE, dtype).transpose(1, 2) for shape in shapes)
+    return query, key
+
+
+def by_the_book(part: Part, before, query, key, scale, bias, normalize):
+    scores = query.double() @ key.double().transpose(2, 3) * scale
+    scores = scores if bias is None else scores + bias.double()
+    mean = (scores[..., part.columns].softmax(-1) if part.alone else scores.softmax(-1)[..., part.columns]).mean(1)
+    peak = mean.amax(1 if part.per_column else (1, 2), keepdim=True)
+    return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean), float(peak.sum())
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("biased", [None, "mask", "every head and query"])
+def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
+    query, key = states(dtype=dtype, spread=1.5)
+    bias = None
+    if biased == "mask":
+        bias = torch.zeros(2, 1, 1, 50, device=DEVICE)
+        bias[0, ..., 45:] = -torch.inf
+        bias[1, ..., :33] = -torch.inf  # nothing to be seen in the first tile
+    elif biased:
+        bias = torch.randn(2, 2, 40, 50, generator=torch.Generator().manual_seed(1)).to(DEVICE)
+    cuts = [(slice(0, 40), False, False), (slice(40, 50), True, False), (slice(40, 50), True, True), (slice(None), True, False)]
+    begun = torch.rand(2, 40, 50, generator=torch.Generator().manual_seed(2)).to(DEVICE)
+    if biased == "mask":
+        cuts = [cut for cut in cuts if not cut[2]]
+    parts, plain = ([Part(begun[..., columns].clone(), columns, *how) for columns, *how in cuts] for _ in range(2))
+    peak = add_probabilities_fused(parts, query, key, 0.3, bias, normalize=normalize)
+    expected = add_probabilities(plain, query, key, 0.3, bias, normalize=normalize)
+    torch.testing.assert_close(peak, expected, atol=1e-5, rtol=1e-5)
+    in_all = 0.0
+    for part, other in zip(parts, plain, strict=True):
+        book, highest = by_the_book(part, begun[..., part.columns], query, key, 0.3, bias, normalize)
+        in_all += highest
+        torch.testing.assert_close(part.total.double(), book, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(part.total, other.total, atol=1e-5, rtol=1e-5)
+    assert float(peak) == pytest.approx(in_all, rel=1e-4)
+
+
+@pytest.mark.parametrize(("images", "heads", "queries", "keys", "width"), [(1, 1, 1, 1, 1), (1, 3, 16, 32, 16), (3, 1, 17, 33, 40)])
+def test_shapes_that_fill_tiles_and_do_not(images, heads, queries, keys, width):
+    query, key = states(images, heads, queries, keys, width)
+    total = torch.zeros(images, queries, keys, device=DEVICE)
+    add_probabilities_fused([Part(total)], query, key, width**-0.5, normalize=True)
+    book, _ = by_the_book(Part(total), torch.zeros_like(total), query, key, width**-0.5, None, True)
+    torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
+
+
+def test_scores_beyond_half_precision():
+    query, key = states(spread=400.0, dtype=torch.float16)
+    total = torch.zeros(2, 40, 50, device=DEVICE)
+    assert add_probabilities_fused([Part(total)], query, key, 0.3, normalize=False).isfinite()
+    scores = query.double() @ key.double().transpose(2, 3) * 0.3
+    assert scores.abs().max() > torch.finfo(torch.float16).max
+    torch.testing.assert_close(total.double(), scores.softmax(-1).mean(1), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_a_number_is_told(value):
+    query, key = states()
+    query[1, 0, 3, 2] = value
+    assert not add_probabilities_fused([Part(torch.zeros(2, 40, 50, device=DEVICE))], query, key, 0.3, normalize=True).isfinite()
+
+
+def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
+    """Every layer of a UNet, chosen as on a GPU: the maps of plain torch."""
+    from seediff.attention.capture import capture_attention
+    from seediff.config.constants import CaptureConfig
+
+    def maps():
+        unet = sd1_model.pipe.unet
+        latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad(), capture_attention(unet, CaptureConfig(), guidance=False, levels=(4, 8)) as recorder:
+            unet(latents, 300, encoder_hidden_states=torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(1)))
+        return recorder.maps([{}], [""])[0]
+
+    plain = maps()
+    monkeypatch.setattr(fused, "can_fuse", lambda _: True)
+    kernels = maps()
+    for side in (4, 2):
+        torch.testing.assert_close(kernels.self_attention[side], plain.self_attention[side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(kernels.cross_attention[side], plain.cross_attention[side], atol=1e-5, rtol=0)
+
+
+def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
+    query = torch.zeros(1, 1, 4, 8)
+    assert not fused.can_fuse(query)
+    on_gpu = type("Query", (), {"device": torch.device("cuda"), "shape": query.shape, "dtype": torch.float16})()
+    assert fused.can_fuse(on_gpu)
+    monkeypatch.setenv("SEEDIFF_FUSED", "0")
+    assert not fused.can_fuse(on_gpu)
+    monkeypatch.delenv("SEEDIFF_FUSED")
+    monkeypatch.setattr(fused, "has_triton", lambda: False)
+    assert not fused.can_fuse(on_gpu)
+
+
+def test_blocks_are_the_devices():
+    """An H100 has 227 KiB a block, a T4 64; float32 takes smaller tiles, wide heads, too."""
+    hopper, turing = 227 << 10, 64 << 10
+    assert choose_blocks(64, 2, hopper) == (128, 128, 8)
+    assert choose_blocks(64, 2, turing) == (128, 64, 4)
+    assert choose_blocks(128, 2, turing) == (64, 32, 4)
+    assert choose_blocks(64, 4, hopper) == (64, 64, 4)
+    assert choose_blocks(256, 4, turing) == (16, 16, 1)
+    for width in (16, 32, 64, 128, 256):
+        for itemsize in (2, 4):
+            for shared in (48 << 10, turing, 99 << 10, 163 << 10, hopper):
+                tile = choose_blocks(width, itemsize, shared)
+                assert (tile.rows + fused.STAGES * tile.columns) * width * itemsize <= shared
