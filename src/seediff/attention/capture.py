@@ -25,9 +25,11 @@ from weakref import WeakSet
 import torch
 
 from ..config.constants import CaptureConfig
+from ..errors import UserError
 from ..models.families import network_family
 from ..models.families.base import Joint
 from .joint import JointLayer
+from .outputs import OutputLayer
 from .projections import ProjectedLayer
 from .recorder import KINDS, AttentionRecorder, Kind
 
@@ -45,6 +47,7 @@ def capture_attention(
     per_layer: bool = False,
     kinds: Collection[Kind] = KINDS,
     own: Collection[Kind] = (),
+    outputs: Collection[str] = (),
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every call of a network inside the `with` block; it is left as it was, whatever happens there.
 
@@ -60,6 +63,7 @@ def capture_attention(
         kinds: record only this kind of attention.
         own: in joint attention, the kinds whose probabilities are a softmax over the picture's ("self") or the text's columns
             ("cross") alone, instead of the whole row; `config.text_share` says it of "cross", too.
+        outputs: names of layers whose output vectors are kept beside (`AttentionRecorder.outputs`), of those that the family captures.
 
     Raises:
         RuntimeError: this network is already being captured.
@@ -83,6 +87,11 @@ def capture_attention(
     _captured.add(unet)
     try:
         handles.append(unet.register_forward_pre_hook(recorder.start_step, with_kwargs=True))
+        everything = family.layers(unet)
+        for name in outputs:
+            if name not in everything:
+                raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
+            handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name))
         for name, layer in family.layers(unet, config.layers if config.layers in family.groups else "all").items():
             attention = unet.get_submodule(name)
             if isinstance(layer, Joint):

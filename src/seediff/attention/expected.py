@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..config.levels import level_name
 from ..files.space import show_bytes
 from ..models.families.base import Family, LayerKind, Layers
-from .levels import level_name
 
 BYTES = 4
 """Of a number in a running map."""
@@ -28,7 +28,7 @@ class Expected:
         return BYTES * sum(rows * columns for rows, columns in self.maps.values())
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{count} layers of {_called(kind)}" for kind, count in self.layers.items())
+        kinds = ", ".join(f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
         levels = ", ".join(level_name(level) for level in sorted({level for _, level in self.maps}))
         height, width = self.size
         return f"{kinds}, at {levels} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"
@@ -40,7 +40,7 @@ def expect_capture(
     """Of a network with this config.json on a lattice L of `size`; None where the configuration does not say."""
     own: Layers = group if group in family.groups else "all"
     try:
-        layers = {kind: count for kind, count in family.layer_counts(config, own).items() if count}
+        layers: dict[LayerKind, int] = {kind: count for kind, count in family.layer_counts(config, own).items() if count}
         levels = family.levels(config, own)
     except (KeyError, TypeError, ValueError, IndexError):
         return None

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from ..attention.levels import level_name
+from ..config.levels import level_name
 from ..errors import UserError
 from ..models.families.unet import attention_layers
 

@@ -52,6 +52,8 @@ class AttentionRecorder:
         self._sums: dict[tuple[Kind, int, str], torch.Tensor] = {}
         self._counts: dict[tuple[Kind, int, str], int] = {}
         self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far: NaN as soon as one was
+        self._outputs: dict[str, torch.Tensor] = {}
+        self._output_counts: dict[str, int] = {}
         self._finished = False
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -133,6 +135,25 @@ class AttentionRecorder:
     ) -> None:
         peak = add_fast(parts, query, key, scale, bias, normalize=self.config.normalize)
         self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
+
+    @property
+    def positions(self) -> int:
+        """N at L."""
+        assert self.latent_side is not None
+        return self.latent_side**2
+
+    def add_output(self, name: str, states: torch.Tensor) -> None:
+        """Add one layer's and step's output vectors (B, N, D)."""
+        if name not in self._outputs:
+            with _ordinary_tensors():
+                self._outputs[name] = states.new_zeros(states.shape, dtype=torch.float32)
+        self._outputs[name] += states
+        self._output_counts[name] = self._output_counts.get(name, 0) + 1
+
+    def outputs(self, image: int) -> dict[str, torch.Tensor]:
+        """layer name → (N, D) float32, its output vectors at the picture's positions, the mean over steps of one image."""
+        with _ordinary_tensors():
+            return {name: total[image] / self._output_counts[name] for name, total in self._outputs.items()}
 
     def _total(self, kind: Kind, side: int, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map to add one layer and step to, which is counted."""

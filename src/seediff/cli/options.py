@@ -66,10 +66,11 @@ class MaskOptions:
 
 @options_of(
     CaptureConfig,
-    {CAPTURE: "normalize steps layers"},
+    {CAPTURE: "normalize steps layers text_share"},
     normalize={"name": "--capture-normalize", "negative": "--no-capture-normalize"},
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
+    text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:
     """Fields of CaptureConfig."""

@@ -22,8 +22,9 @@ class CaptureConfig:
     layers: Literal["all", "up", "down"] = "all"
     """Which side of the UNet counts; its middle belongs to both."""
     text_share: Literal["row", "text"] | None = None
-    """Of joint attention (SD 3, FLUX), how much a position attends to a word: as a share of all columns, picture and text together, or of
-    the text's alone; None: of all. Other models have no choice."""
+    """Of joint attention (SD 3, FLUX), a word's share of the whole row, picture and text together, or of the text alone; None: row.
+
+    How much a position attends to a word. Other models have no choice."""
 
     def __post_init__(self) -> None:
         _check_choice(self, "layers")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from ..attention.levels import level_name
+from ..config.levels import level_name
 
 Kind = Literal[
     "cross_attention",

@@ -21,10 +21,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ..attention.generate import generate_batch
-from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
 from ..attention.photograph import capture_images, encode_images
 from ..config.constants import CaptureConfig
+from ..config.levels import level_name
 from ..errors import UserError
 from ..files.outputs import make_writable, write_atomic
 from ..files.terminal import make_console

@@ -96,9 +96,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     source = resolve_name(name)
     if dtype not in ("float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
-    folder = source
-    if not isinstance(source, Path):
-        source, folder = _fetch_index(name)
+    source, folder = (source, source) if isinstance(source, Path) else _fetch_index(name)
     index = _read_index(folder)
     pipeline = index.get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..attention.levels import check_levels
 from ..config.generate import GenerateConfig
+from ..config.levels import check_levels
 from ..dataset import native
 from ..dataset.batches import BatchRecord
 from ..files.addresses import Out

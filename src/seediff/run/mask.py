@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..attention.levels import check_levels
+from ..config.levels import check_levels
 from ..config.names import join_classes
 from ..config.photographs import MaskPhotosConfig, check_attention
 from ..dataset.batches import BatchRecord, look_into
@@ -21,7 +21,7 @@ from ..models.fingerprint import model_fingerprint
 from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_files, fitted_mask
+from .model_files import check_files, fitted_mask, untuned_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .plan import attention_line
@@ -255,6 +255,7 @@ def describe(config: MaskPhotosConfig, found: Found, out: Path, *, classes_of: M
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
+        *untuned_line(config),
         f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "
         "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
     ]

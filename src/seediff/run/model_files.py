@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..attention.expected import Expected, expect_capture
-from ..attention.levels import check_kinds, check_levels, fit_levels
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig
+from ..config.levels import check_kinds, check_levels, fit_levels
 from ..config.methods import check_capture
+from ..config.recommended import is_tuned_for
 from ..models.about import look_up
 from ..models.registry import check_known_classes, read_classes, resolve_name
 
@@ -40,3 +41,11 @@ def expected_capture(config: DatasetConfig, size: tuple[int, int]) -> Expected |
     """What capture will hold of images of size (height, width) in positions of L; None where nothing is known of the model yet."""
     about = look_up(config.model)
     return expect_capture(about.family, about.network, about.pipeline, size, config.capture.layers) if about else None
+
+
+def untuned_line(config: DatasetConfig) -> list[str]:
+    """A line for a model whose constants of masks nobody sought; none where they were, or nothing is known of the model yet."""
+    about = look_up(config.model)
+    if about is None or is_tuned_for(about, config.mask.method):
+        return []
+    return [f"Constants: those of masks were never tuned for {about.family.title}; they are the papers', of Stable Diffusion 1 and 2"]

@@ -12,7 +12,7 @@ from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
-from .model_files import check_files, expected_capture, fitted_mask
+from .model_files import check_files, expected_capture, fitted_mask, untuned_line
 
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
@@ -48,6 +48,7 @@ def describe(config: GenerateConfig, out: Path) -> str:
         attention_line(config.capture),
         *([f"Capture: {expected}"] if (expected := expected_capture(config, (side // factor, side // factor))) else []),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
+        *untuned_line(config),
         f"Files in {out}: {', '.join(files(config))}",
         f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(out))}",
     ]
@@ -60,7 +61,8 @@ def attention_line(capture: CaptureConfig) -> str:
     """Which attention the masks will be made of."""
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
-    return f"Attention: {means}, {capture.layers} layers, {steps}"
+    share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    return f"Attention: {means}, {capture.layers} layers, {steps}{share}"
 
 
 def files(config: GenerateConfig) -> list[str]:

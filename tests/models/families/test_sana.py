@@ -123,7 +123,7 @@ def test_methods_that_need_self_attention_say_so(folder, model, tmp_path):
 
 
 def test_what_ablates_self_attention_works():
-    from seediff.attention.levels import reads_self_attention
+    from seediff.config.levels import reads_self_attention
 
     assert not reads_self_attention(MaskConfig(expansion="none", background=False))
     assert reads_self_attention(MaskConfig(expansion="none"))

@@ -170,3 +170,17 @@ def test_a_scheduler_without_noise_levels(model):
 
     with pytest.raises(UserError, match="has no noise schedule"):
         check_schedule(other, [100])
+
+
+def test_text_share_is_an_option(folder, tmp_path, capsys):
+    from seediff.cli.commands import main
+
+    line = ["generate", "--model", str(folder), "--classes", "dog", "--out", str(tmp_path / "set"), "--dry-run"]
+    assert main([*line, "--text-share", "text"]) == 0
+    shown = capsys.readouterr().out
+    assert "Attention: maps divided by their maxima, all layers, all steps, a word's share of the text alone" in shown
+    assert "Capture: 3 layers of joint attention, 1 layer of self-attention, at L of 16×16" in shown
+    assert "Constants: those of masks were never tuned for Stable Diffusion 3 and 3.5; they are the papers'" in shown
+    assert main(line) == 0
+    assert "share of the text" not in capsys.readouterr().out
+    assert main([*line, "--text-share", "words"]) == 2

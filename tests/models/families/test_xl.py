@@ -10,10 +10,10 @@ from builders.eager import cross_or_self
 from builders.families import SPECS, generate, largest_difference, plain
 from builders.twins import save_xl
 
-from seediff.attention.levels import fit_levels
 from seediff.attention.photograph import encode_images, run_clean
 from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.levels import fit_levels
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 from rich.progress import Progress
 
-from ...attention.levels import level_name
+from ...config.levels import level_name
 from ...errors import UserError
 from ...files.documents import read_json
 from ...files.schema import fit

@@ -1,7 +1,7 @@
 import pytest
 
-from seediff.attention.levels import check_levels, levels_read
 from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.levels import check_levels, levels_read
 from seediff.errors import UserError
 from seediff.models.families.unet import attention_layers, levels_of
 

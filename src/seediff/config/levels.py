@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import log2
 from typing import Any
 
-from ..config.constants import CaptureConfig, MaskConfig
-from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.families.unet import SD
+from .constants import CaptureConfig, MaskConfig
+from .methods import METHOD_FACTS
 
 
 def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
