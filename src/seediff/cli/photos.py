@@ -45,7 +45,7 @@ PATHS = Parameter(help="Photographs: files, folders with all below them, or patt
 
 @options_of(
     MaskPhotosConfig,
-    {MODEL: "model size batch_size seed device dtype threads"},
+    {MODEL: "model lora lora_scale embedding size batch_size seed device dtype threads"},
     batch_size={"text": "Photographs that go through the model together; part of the configuration."},
     seed={"text": "Of the noise (mask) and of K-Means (segment)."},
     dtype=NUMBERS,

@@ -37,6 +37,12 @@ class RunConfig:
 
     A relative folder is looked up from where the program runs, now and when the run is continued: name it by its full path to continue
     from elsewhere."""
+    lora: str | None = None
+    """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id; None: none."""
+    lora_scale: float | None = None
+    """How much of the LoRA; None: 1."""
+    embedding: str | None = None
+    """Textual inversion: a .safetensors file, a folder with one, or a hub id. Prompts use its token; None: none."""
     batch_size: int = 8
     """Images that go through the model together; part of the configuration, since rounding depends on it."""
     seed: int = 0
@@ -54,8 +60,22 @@ class RunConfig:
         for name in ("batch_size", "threads"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{name} = {value} must be at least 1")
+        if self.lora_scale is not None and self.lora is None:
+            raise UserError(f"lora_scale = {self.lora_scale}: there is no lora that it could be of; give both or none")
+        if self.lora_scale is not None and not abs(self.lora_scale) < float("inf"):
+            raise UserError(f"lora_scale = {self.lora_scale} must be a number")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"seed = {self.seed} must be in [0, 2^63)")
+
+    @property
+    def adapters(self) -> dict[str, Any]:
+        """What is loaded on top of the model, as `load_model` takes it."""
+        return {"lora": self.lora, "lora_scale": self.lora_scale, "embedding": self.embedding}
+
+    @property
+    def weight_sources(self) -> tuple[str, str | None, str | None]:
+        """All that the model's numbers come from."""
+        return (self.model, self.lora, self.embedding)
 
     @property
     def model_label(self) -> str:

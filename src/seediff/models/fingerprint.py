@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.reading import SETTINGS
+from .adapters import weight_file
 from .registry import resolve_name
 
 WHOLE = 1 << 20
@@ -34,6 +35,12 @@ def model_fingerprint(model: str) -> str:
         return _fingerprint(source, _pipeline_files(source))
     except (OSError, ValueError) as error:
         raise UserError(f"model folder {source}: cannot be read ({first_line(error)})") from error
+
+
+def weights_fingerprint(model: str, *adapters: str | None) -> str:
+    """`model_fingerprint`, and of what is loaded on top of it, in this order; as it is where there is nothing."""
+    own = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
+    return "+".join([model_fingerprint(model), *own])
 
 
 def content_fingerprint(path: Path) -> str:

@@ -15,6 +15,7 @@ from ..files.documents import read_json
 from ..files.messages import printable, shown
 from ..files.reading import SETTINGS
 from ..files.schema import fit
+from .adapters import load_embedding, load_lora
 from .families import FAMILIES, pipeline_family, why_not
 from .families.base import Family, Reader
 from .families.unet import SD
@@ -74,7 +75,15 @@ class Model:
         check_known_classes(self.name, self.known_classes, classes)
 
 
-def load_model(name: str, *, device: str | None = None, dtype: str | None = None) -> Model:
+def load_model(
+    name: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    lora: str | None = None,
+    lora_scale: float | None = None,
+    embedding: str | None = None,
+) -> Model:
     """Load a model of one of the families in diffusers' format, safetensors only, without running anyone's code.
 
     Of weights in several number formats, those that suit `dtype` are read, and fetched (`variants.py`).
@@ -83,6 +92,7 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
         name: "mini", one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: float16 on cuda, float32 elsewhere.
+        lora, lora_scale, embedding: as `RunConfig` has them.
 
     Raises:
         UserError: no such model, unreadable folder, weights that cannot be had, another family of models, an unusable
@@ -128,6 +138,10 @@ def load_model(name: str, *, device: str | None = None, dtype: str | None = None
     _check_parts(pipe, name, pipeline, family)
     check_whole(pipe, folder, variant, name, parts)
     _check_text_parts(pipe, name, family)
+    if lora is not None:
+        load_lora(pipe, family, lora, 1.0 if lora_scale is None else lora_scale, name)
+    if embedding is not None:
+        load_embedding(pipe, family, embedding, name)
     pipe.set_progress_bar_config(disable=True)
     try:
         pipe.to(device)

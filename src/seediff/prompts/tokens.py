@@ -20,8 +20,9 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     for reader in readers:
         if reader.first is None:
             continue
-        shifted = token_offsets(reader.tokenizer, prompt, limit=reader.limit, wrap=reader.wrap)
-        for name, columns in _located(shifted, prompt, classes).items():
+        text = reader.convert(prompt) if reader.convert else prompt
+        shifted = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap)
+        for name, columns in _located(shifted, text, classes).items():
             found[name].update(reader.first + column for column in columns)
     return {name: tuple(sorted(columns)) for name, columns in found.items()}
 

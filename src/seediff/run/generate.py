@@ -14,7 +14,7 @@ from ..config.levels import check_levels
 from ..dataset import native
 from ..dataset.batches import BatchRecord
 from ..files.addresses import Out
-from ..models.fingerprint import model_fingerprint
+from ..models.fingerprint import weights_fingerprint
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
@@ -67,7 +67,9 @@ class GenerateJob(Job["SampleSpec"]):
             return ""
         self.draw = model_draw(self.config, [spec for batch in self.batches for spec in batch], self.device)
         self.mask = fitted_mask(self.config)[0]
-        return model_fingerprint(self.config.model)  # after loading, which may have fetched the weights
+        return weights_fingerprint(
+            self.config.model, self.config.lora, self.config.embedding
+        )  # after loading, which may have fetched the weights
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
@@ -125,7 +127,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
     from ..prompts.tokens import locate_columns
 
     check_files(config)
-    model = load_model(config.model, device=device or config.device, dtype=config.dtype)
+    model = load_model(config.model, device=device or config.device, dtype=config.dtype, **config.adapters)
     check_inputs(model, specs, steps=config.steps, size=config.size)
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         locate_columns(model.readers, prompt, classes)

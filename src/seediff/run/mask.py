@@ -17,7 +17,7 @@ from ..dataset.batches import BatchRecord, look_into
 from ..errors import UserError
 from ..files.addresses import Out
 from ..files.photographs import Found, Photo, read_photo
-from ..models.fingerprint import model_fingerprint
+from ..models.fingerprint import weights_fingerprint
 from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
@@ -109,7 +109,9 @@ class MaskJob(Job[PhotoSpec]):
         from ..models.registry import load_model
 
         check_files(self.config)
-        self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
+        self.model = load_model(
+            self.config.model, device=self.device or self.config.device, dtype=self.config.dtype, **self.config.adapters
+        )
         self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pixels)
         check_side(self.model, self.side(), "size")
@@ -117,7 +119,7 @@ class MaskJob(Job[PhotoSpec]):
         self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.classes for batch in self.batches for spec in batch):
             self.prompts(classes)
-        return model_fingerprint(self.config.model)
+        return weights_fingerprint(*self.config.weight_sources)
 
     def side(self) -> int:
         """Of the square that the model sees, in pixels."""

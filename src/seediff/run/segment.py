@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..files.addresses import Out
 from ..files.outputs import make_folders, write_atomic
 from ..files.photographs import Found, Photo, read_photo
-from ..models.fingerprint import model_fingerprint
+from ..models.fingerprint import weights_fingerprint
 from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
@@ -194,12 +194,14 @@ class SegmentJob(Job[PhotoSpec]):
         from ..models.registry import load_model
         from ..segments.make import check_fits
 
-        self.model = load_model(self.config.model, device=self.device or self.config.device, dtype=self.config.dtype)
+        self.model = load_model(
+            self.config.model, device=self.device or self.config.device, dtype=self.config.dtype, **self.config.adapters
+        )
         check_attention(self.config.size, self.model.pixels)
         check_fits(self.model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for batch in self.batches for spec in batch if spec.words):
             self.check_words(words)
-        return model_fingerprint(self.config.model)
+        return weights_fingerprint(*self.config.weight_sources)
 
     def describe(self, batch: Sequence[PhotoSpec]) -> str:
         return batch[0].photo.name

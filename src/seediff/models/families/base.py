@@ -81,6 +81,7 @@ class Reader:
 
     name: of the pipeline's part. limit: the most tokens that are read, special ones included. first: the column of its first token; None:
     its tokens are no columns. wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself.
+    convert: prompt → the same with every token of a textual inversion written out, one for each of its vectors; None: it has none.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Reader:
     limit: int
     first: int | None = 0
     wrap: Callable[[str], tuple[str, int]] | None = None
+    convert: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True)

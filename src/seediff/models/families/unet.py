@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import Condition, Family, Layer, LayerKind, Layers, Projections, refuse_adapters
+from .base import Condition, Family, Layer, LayerKind, Layers, Projections, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,15 @@ class UNet(Family):
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """A UNet that is told the scale (LCM) makes one call of it."""
         return guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        return (Reader("tokenizer", pipe.tokenizer, pipe.tokenizer.model_max_length, convert=self.convert(pipe)),)
+
+    def convert(self, pipe: Any) -> Callable[[str], str] | None:
+        """Tokens that were added to CLIP's own are a textual inversion's."""
+        if len(pipe.tokenizer.get_added_vocab()) <= len(set(pipe.tokenizer.all_special_tokens)):
+            return None
+        return partial(pipe.maybe_convert_prompt, tokenizer=pipe.tokenizer)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         return {"encoder_hidden_states": pipe.encode_prompt(list(prompts), device, 1, False)[0]}

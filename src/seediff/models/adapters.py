@@ -1,0 +1,121 @@
+"""What is loaded on top of a model: LoRA, where diffusers loads it, and textual inversion. Safetensors only.
+
+Capture reads queries and keys as they leave the modules that make them, which a LoRA is part of.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, first_line
+from ..files.messages import printable
+from ..files.tensors import read_header
+from .families.base import Family
+from .refusals import hub_error, not_fetched
+
+USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
+"""What diffusers calls these files."""
+NAME = "seediff"
+"""Of the adapter within the pipeline."""
+
+
+def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
+    """Load a LoRA from a file, a folder or a hub id into a pipeline, at `scale`. model: its name, for messages.
+
+    Raises UserError: there is no such file, it is something else, it does not fit the model, or diffusers loads none into its family.
+    """
+    if not hasattr(pipe, "load_lora_weights"):
+        raise UserError(f"lora {source}: diffusers loads no LoRA into {family.title}")
+    path = weight_file("lora", source)
+    keys = list(read_header(path).tensors)
+    if any(key.startswith(("ip_adapter.", "image_proj.")) for key in keys):
+        raise UserError(f"lora {source}: is an IP-Adapter, whose own attention is not captured; name a LoRA")
+    wanted = {re.split(r"[._]lora[._]?|\.(?:hada|lokr)_", key, maxsplit=1)[0] for key in keys if "lora" in key}
+    if not wanted:
+        first = printable(keys[0][:80]) if keys else "none"
+        raise UserError(f"lora {source}: is no LoRA: none of its tensors is called so, the first is {first}")
+    if importlib.util.find_spec("peft") is None:
+        raise UserError(f"lora {source}: needs peft: pip install 'seediff[lora]'")
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    own = f"model '{model}' ({family.title})"
+    parts = [part for name in family.weights if (part := getattr(pipe, name, None)) is not None]
+    try:
+        pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
+    except Exception as error:  # sizes that do not fit, names that are not there
+        raise UserError(f"lora {source}: does not fit {own}: {printable(first_line(error))[:200]}") from error
+    found = sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
+    if found < len(wanted):
+        lacking = f"{len(wanted) - found} of the {len(wanted)} layers that it is for are not there"
+        raise UserError(f"lora {source}: does not fit {own}: {lacking}")
+    pipe.set_adapters([NAME], adapter_weights=[scale])
+    for part in parts:
+        part.to(part.dtype)  # a LoRA may be in another number format
+
+
+def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
+    """Load a textual inversion, one token of one or more vectors, from a file, a folder or a hub id.
+
+    The token is called as in the file, or, where that has no name for it, as the file: `<name>`. Raises UserError as `load_lora`.
+    """
+    if not hasattr(pipe, "load_textual_inversion") or len([part for part in family.weights if part.startswith("text_encoder")]) > 1:
+        why = f"textual inversion is loaded into models of one CLIP text encoder, and {family.title} has others"
+        raise UserError(f"embedding {source}: {why}")
+    path = weight_file("embedding", source)
+    file = read_header(path)
+    if len(file.tensors) != 1:
+        raise UserError(f"embedding {source}: is no textual inversion of one token: it has {len(file.tensors)} tensors")
+    ((key, values),) = file.load("pt").items()
+    token = f"<{path.stem}>" if key == "emb_params" else key
+    width = pipe.text_encoder.get_input_embeddings().embedding_dim
+    if values.ndim not in (1, 2) or values.shape[-1] != width:
+        needed = f"model '{model}' ({family.title}), which needs {width}"
+        raise UserError(f"embedding {source}: vectors of {tuple(values.shape)} do not fit {needed}")
+    try:
+        pipe.load_textual_inversion({token: values}, token=token)
+    except ValueError as error:
+        raise UserError(f"embedding {source}: {printable(first_line(error))[:200]}") from error
+
+
+def weight_file(what: str, source: str) -> Path:
+    """The one safetensors file that a path or a hub id means. what: for messages. Raises UserError."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _one(what, source, path, sorted(found.name for found in path.glob("*.safetensors")))
+    if path.exists():
+        if path.suffix != ".safetensors":
+            raise UserError(f"{what} {source}: must be a .safetensors file, or a folder or hub id with one")
+        return path
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source):
+        raise UserError(f"{what} {source}: there is no such file or folder, and it is no hub id `owner/name`")
+    return _of_hub(what, source)
+
+
+def _one(what: str, source: str, folder: Path, names: list[str]) -> Path:
+    usual = [name for name in names if name in USUAL]
+    if len(usual or names) != 1:
+        raise UserError(f"{what} {source}: has {len(names)} .safetensors files; name the one that is meant by its path")
+    return folder / (usual or names)[0]
+
+
+def _of_hub(what: str, hub_id: str) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+
+    for name in USUAL:
+        cached = try_to_load_from_cache(hub_id, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    refusal = hub_error(hub_id)
+    if refusal is not None:
+        raise not_fetched(hub_id, refusal) from refusal
+    try:
+        names = [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
+        name = _one(what, hub_id, Path(), [name for name in names if name.endswith(".safetensors")]).name
+        return Path(hf_hub_download(hub_id, name))
+    except UserError:
+        raise
+    except Exception as error:
+        raise not_fetched(hub_id, error) from error

@@ -1,0 +1,193 @@
+"""LoRA and textual inversion on twins: what diffusers makes of them, captured undisturbed; what does not fit, in one line."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from builders.command_line import runner
+from builders.eager import cross_or_self
+from builders.families import SPECS, assert_same_maps, generate, largest_difference, plain
+from builders.twins import save_flux, save_pixart, save_sd3, save_xl
+from safetensors.torch import save_file
+
+from seediff.config.generate import GenerateConfig
+from seediff.config.photographs import MaskPhotosConfig
+from seediff.errors import UserError
+from seediff.models import adapters
+from seediff.models.fingerprint import weights_fingerprint
+from seediff.models.registry import load_model
+from seediff.prompts.specs import SampleSpec
+
+
+def lora_of(model, path, part="unet", strength=0.5):
+    """A LoRA of rank 2 on the queries and keys of every captured layer."""
+    noise = torch.Generator().manual_seed(1)
+    tensors = {}
+    for name in model.family.layers(model.network):
+        for which in ("to_q", "to_k"):
+            weight = model.network.get_submodule(f"{name}.{which}").weight
+            for side, shape in (("A", (2, weight.shape[1])), ("B", (weight.shape[0], 2))):
+                tensors[f"{part}.{name}.{which}.lora_{side}.weight"] = strength * torch.randn(shape, generator=noise)
+    save_file(tensors, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def xl_folder(tmp_path_factory):
+    return str(save_xl(tmp_path_factory.mktemp("models") / "xl"))
+
+
+@pytest.fixture(scope="module")
+def xl(xl_folder):
+    return load_model(xl_folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def xl_lora(xl, tmp_path_factory):
+    return lora_of(xl, tmp_path_factory.mktemp("loras") / "style.safetensors")
+
+
+@pytest.fixture(scope="module")
+def flux_folder(tmp_path_factory):
+    return str(save_flux(tmp_path_factory.mktemp("models") / "flux"))
+
+
+def test_maps_and_pictures_are_those_with_the_lora(xl, xl_folder, xl_lora):
+    adapted = load_model(xl_folder, device="cpu", lora=xl_lora, lora_scale=0.7)
+    layers = dict.fromkeys(adapted.family.layers(adapted.network), cross_or_self)
+    assert largest_difference(adapted, layers) < 1e-5
+    images, maps = generate(adapted)
+    theirs = load_model(xl_folder, device="cpu")
+    theirs.pipe.load_lora_weights(xl_lora, adapter_name="own")
+    theirs.pipe.set_adapters(["own"], adapter_weights=[0.7])
+    assert np.array_equal(np.stack(images), plain(theirs, guidance_scale=3.0, negative_prompt=[""] * 2))
+    without, own = generate(xl)
+    assert not np.array_equal(images[0], without[0])
+    assert not torch.allclose(maps[0].cross_attention[4], own[0].cross_attention[4], atol=1e-3)
+
+
+def test_a_scale_of_nothing_is_none(xl, xl_folder, xl_lora):
+    images, maps = generate(load_model(xl_folder, device="cpu", lora=xl_lora, lora_scale=0.0))
+    without, own = generate(xl)
+    assert np.array_equal(images[0], without[0])
+    assert_same_maps(maps[0], own[0], 1e-6)
+
+
+def test_joint_attention_with_a_lora_in_half_precision(flux_folder, tmp_path):
+    model = load_model(flux_folder, device="cpu")
+    lora = lora_of(model, tmp_path / "lora.safetensors", "transformer")
+    adapted = load_model(flux_folder, device="cpu", dtype="bfloat16", lora=lora)
+    generate(adapted, SPECS[:1])
+    assert {weight.dtype for weight in adapted.network.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("other", ["flux", "sd3"])
+def test_a_lora_of_another_family(other, xl_folder, flux_folder, tmp_path):
+    """SD 3 has layers of the same names as FLUX.1, but more of them."""
+    folder = flux_folder if other == "flux" else str(save_sd3(tmp_path / "sd3"))
+    lora = lora_of(load_model(folder, device="cpu"), tmp_path / "lora.safetensors", "transformer")
+    onto = xl_folder if other == "flux" else flux_folder
+    with pytest.raises(UserError, match=rf"^lora {re.escape(lora)}: does not fit model '{re.escape(onto)}' \((SDXL|FLUX\.1)\): ") as error:
+        load_model(onto, device="cpu", lora=lora)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_lora(xl, xl_folder, tmp_path, monkeypatch):
+    files = {
+        "ip": {"ip_adapter.1.to_k_ip.weight": torch.zeros(2, 2), "image_proj.proj.weight": torch.zeros(2, 2)},
+        "other": {"model.weight": torch.zeros(2, 2)},
+    }
+    for name, tensors in files.items():
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+    (tmp_path / "pickled.bin").touch()
+    messages = {
+        "ip.safetensors": "is an IP-Adapter, whose own attention is not captured; name a LoRA",
+        "other.safetensors": "is no LoRA: none of its tensors is called so, the first is model.weight",
+        "pickled.bin": "must be a .safetensors file, or a folder or hub id with one",
+        "nothing.safetensors": "there is no such file or folder, and it is no hub id `owner/name`",
+        "": "has 2 .safetensors files; name the one that is meant by its path",
+    }
+    for name, message in messages.items():
+        path = str(tmp_path / name)
+        with pytest.raises(UserError, match=rf"^lora {re.escape(path)}: {re.escape(message)}$"):
+            load_model(xl_folder, device="cpu", lora=path)
+    lora = lora_of(xl, tmp_path / "lora.safetensors")
+    with pytest.raises(UserError, match="diffusers loads no LoRA into PixArt"):
+        load_model(str(save_pixart(tmp_path / "pixart")), device="cpu", lora=lora)
+    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs peft: pip install 'seediff\[lora\]'$"):
+        load_model(xl_folder, device="cpu", lora=lora)
+
+
+def test_a_folder_has_its_usual_file(xl, tmp_path):
+    (tmp_path / "own").mkdir()
+    lora_of(xl, tmp_path / "own" / "pytorch_lora_weights.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "own" / "other.safetensors")
+    assert adapters.weight_file("lora", str(tmp_path / "own")).name == "pytorch_lora_weights.safetensors"
+
+
+def test_a_scale_of_no_lora():
+    for kind in (GenerateConfig, MaskPhotosConfig):
+        with pytest.raises(UserError, match=r"lora_scale = 0\.5: there is no lora that it could be of"):
+            kind(("dog",), lora_scale=0.5)
+
+
+def test_an_ip_adapter_is_refused_by_name(flux_folder):
+    model = load_model(flux_folder, device="cpu")
+
+    class FluxIPAdapterAttnProcessor:
+        pass
+
+    model.network.transformer_blocks[1].attn.processor = FluxIPAdapterAttnProcessor()
+    with pytest.raises(UserError, match=r"an IP-Adapter is loaded \(transformer_blocks\.1\.attn\): its own attention is not captured"):
+        generate(model)
+
+
+@pytest.fixture(scope="module")
+def embedding(sd1_folder, tmp_path_factory):
+    """A token of two vectors."""
+    width = load_model(str(sd1_folder), device="cpu").pipe.text_encoder.config.hidden_size
+    path = tmp_path_factory.mktemp("embeddings") / "learned_embeds.safetensors"
+    save_file({"<toy>": torch.randn(2, width, generator=torch.Generator().manual_seed(0))}, path)
+    return str(path)
+
+
+def test_textual_inversion(sd1_folder, embedding):
+    """Two vectors are two columns, so that the class behind them is one further on."""
+    prompt = "a photo of <toy> and a dog"
+    spec = SampleSpec(0, ("dog",), prompt, 3)
+    model = load_model(str(sd1_folder), device="cpu", embedding=embedding)
+    images, maps = generate(model, [spec])
+    ids = model.pipe.tokenizer(model.pipe.maybe_convert_prompt(prompt, model.pipe.tokenizer)).input_ids
+    tokens = model.pipe.tokenizer.convert_ids_to_tokens(ids)
+    assert tokens[4:6] == ["<toy>", "<toy>_1"]
+    assert [tokens[column] for column in maps[0].words["dog"]] == ["dog</w>"]
+    theirs = load_model(str(sd1_folder), device="cpu")
+    theirs.pipe.load_textual_inversion(embedding)
+    call = {"height": 64, "width": 64, "num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "pil"}
+    expected = theirs.pipe([prompt], generator=[torch.Generator().manual_seed(3)], **call).images[0]
+    assert np.array_equal(images[0], np.asarray(expected))
+
+
+def test_textual_inversion_that_does_not_fit(sd1_folder, xl_folder, embedding, tmp_path):
+    with pytest.raises(UserError, match=r"is loaded into models of one CLIP text encoder, and SDXL has others$"):
+        load_model(xl_folder, device="cpu", embedding=embedding)
+    save_file({"<toy>": torch.zeros(5)}, tmp_path / "narrow.safetensors")
+    with pytest.raises(UserError, match=r"vectors of \(5,\) do not fit model .* which needs \d+$"):
+        load_model(str(sd1_folder), device="cpu", embedding=str(tmp_path / "narrow.safetensors"))
+    save_file({"a": torch.zeros(5), "b": torch.zeros(5)}, tmp_path / "two.safetensors")
+    with pytest.raises(UserError, match=r"is no textual inversion of one token: it has 2 tensors$"):
+        load_model(str(sd1_folder), device="cpu", embedding=str(tmp_path / "two.safetensors"))
+
+
+def test_the_command(xl_folder, xl_lora, tmp_path):
+    from seediff.cli.generate import generate as command
+
+    run = runner(command)
+    options = ("--classes", "dog", "--per-class", 1, "--steps", 1, "--size", 64, "--device", "cpu", "--quiet", "--model", xl_folder)
+    run("generate", *options, "--lora", xl_lora, "--lora-scale", 0.5, "--out", tmp_path / "set")
+    written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
+    assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written
+    assert f'weights = "{weights_fingerprint(xl_folder, xl_lora)}"' in written
+    assert weights_fingerprint(xl_folder, xl_lora, None).startswith(weights_fingerprint(xl_folder) + "+sha256:")
