@@ -220,10 +220,10 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
 
     def fails(specs):
         images, maps = fake_draw(specs)
-        return images[:2], maps  # two of three are written before it is found out
+        return [*images[:2], images[2].astype(float)], maps  # two of three are written before it is found out
 
     wrong = replace(CONFIG, seed=9, image_format="jpg", keep_soft=True, device="cuda")
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(UserError, match="must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
     assert run_folder.look_into(out, CONFIG) == ("new", CONFIG)
@@ -445,7 +445,7 @@ def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> N
     class Stopped(Exception):
         pass
 
-    real = run_module.GenerateJob.do
+    real = run_module.GenerateJob.begin
 
     def batch(self, specs):
         if specs[0].index:
@@ -453,7 +453,7 @@ def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> N
         return real(self, specs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module.GenerateJob, "do", batch)
+        patch.setattr(run_module.GenerateJob, "begin", batch)
         with pytest.raises(Stopped):
             generate(config, out)
 
@@ -463,8 +463,8 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
     before = torch.get_num_threads()
     used = []
-    real = run_module.GenerateJob.do
-    monkeypatch.setattr(run_module.GenerateJob, "do", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    real = run_module.GenerateJob.begin
+    monkeypatch.setattr(run_module.GenerateJob, "begin", lambda *a: used.append(torch.get_num_threads()) or real(*a))
     stopped_after_one_batch(monkeypatch, replace(config, threads=before + 1), tmp_path / "out")
     generate(config, tmp_path / "out")
     assert used == [before + 1] * 2

@@ -139,14 +139,14 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     assert main([*line, "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("Would do: 6 photographs")
     assert not out.exists()
-    real = MaskJob.do
+    real = MaskJob.begin
 
     def second_fails(self, batch):
         if batch[0].index:
             raise UserError("stopped")
         return real(self, batch)
 
-    monkeypatch.setattr(MaskJob, "do", second_fails)
+    monkeypatch.setattr(MaskJob, "begin", second_fails)
     assert main(line) == 2
     monkeypatch.undo()
     before = contents(out)

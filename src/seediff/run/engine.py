@@ -7,10 +7,11 @@ write to the output, which batches are finished already, what is loaded, committ
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -34,6 +35,7 @@ from ..devices import cpu_threads
 from ..files.addresses import Out
 from ..files.outputs import clear_leftovers, write_atomic
 from ..workers import Progress
+from .beside import Beside
 from .place import Place
 
 Item = TypeVar("Item")
@@ -41,9 +43,10 @@ Item = TypeVar("Item")
 
 @dataclass
 class Timer:
-    """Seconds that the parts of a run took, by their names."""
+    """Seconds that the parts of a run took, by their names; of several threads together, if they are."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
@@ -54,8 +57,15 @@ class Timer:
             self.add({what: time.perf_counter() - start})
 
     def add(self, seconds: Mapping[str, float]) -> None:
-        for what, more in seconds.items():
-            self.seconds[what] = self.seconds.get(what, 0.0) + more
+        with self.lock:
+            for what, more in seconds.items():
+                self.seconds[what] = self.seconds.get(what, 0.0) + more
+
+    def take(self) -> dict[str, float]:
+        """The seconds so far; it begins anew."""
+        with self.lock:
+            taken, self.seconds = self.seconds, {}
+        return taken
 
 
 class Job(ABC, Generic[Item]):
@@ -82,6 +92,12 @@ class Job(ABC, Generic[Item]):
     @abstractmethod
     def do(self, batch: Sequence[Item]) -> BatchRecord:
         """Do a batch: write its files, noted in the record that is returned; `run_job` commits it."""
+
+    def begin(self, batch: Sequence[Item]) -> Callable[[], BatchRecord]:
+        """Do what of a batch needs the model, and return what does the rest of it: `do` in two steps, of which the second may be taken in
+        another thread while the next batch is begun."""
+        record = self.do(batch)
+        return lambda: record
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         """The files of batches that `finish` reads: they may lie elsewhere by then, and are brought back."""
@@ -120,11 +136,19 @@ class Worker:
         return self.job.load()
 
     def do(self, number: int) -> Done:
-        record = self.job.do(self.job.batches[number])
-        with self.job.timer("writing"):
-            self.place.send(record.files)
-        seconds, self.job.timer.seconds = self.job.timer.seconds, {}
-        return Done(number, record, seconds)
+        return self.begin(number)()
+
+    def begin(self, number: int) -> Callable[[], Done]:
+        """`Job.begin` of a batch."""
+        rest = self.job.begin(self.job.batches[number])
+
+        def finish() -> Done:
+            record = rest()
+            with self.job.timer("writing"):
+                self.place.send(record.files)
+            return Done(number, record, self.job.timer.take())
+
+        return finish
 
 
 class Crew(ABC):
@@ -135,7 +159,7 @@ class Crew(ABC):
         """Be ready for batches. Returns the fingerprint of the model's weights."""
 
     @abstractmethod
-    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Iterator[Done]:
+    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Generator[Done, None, None]:
         """Do batches, and give them back as they are done. say: is told what is going on."""
 
 
@@ -154,29 +178,41 @@ class Engine(AbstractContextManager["Engine"]):
         """Those who do the batches of `task`. job, place: this process's own."""
 
 
+@dataclass(frozen=True)
 class Local(Engine):
-    """This process does all batches, one after the other."""
+    """This process does all batches, one after the other.
+
+    ahead: how many batches may wait for their masks and files, made beside, while the next is drawn; each keeps its maps. None: one on a
+    GPU, which then never waits for a disk; on a CPU none, where drawing and masks are done by the same cores.
+    """
+
+    ahead: int | None = None
 
     def resolve(self, config: Config) -> Config:
         return resolve_device(config)
 
     @contextmanager
     def crew(self, task: Task[Any], job: Job[Any], place: Place) -> Iterator[Crew]:
+        device = task.config.device or "cpu"
+        ahead = self.ahead if self.ahead is not None else int(device != "cpu")
         with cpu_threads(task.config.threads):
-            yield _Alone(Worker(job, place))
+            yield _Alone(Worker(job, place), ahead, device)
 
 
 class _Alone(Crew):
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
+    def __init__(self, worker: Worker, ahead: int, device: str) -> None:
+        self.worker, self.ahead, self.device = worker, ahead, device
 
     def load(self) -> str:
         return self.worker.load()
 
-    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Iterator[Done]:
-        for number in numbers:
-            say(self.worker.job.describe(self.worker.job.batches[number]))
-            yield self.worker.do(number)
+    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Generator[Done, None, None]:
+        with Beside(self.ahead, self.device) as beside:
+            for number in numbers:
+                say(self.worker.job.describe(self.worker.job.batches[number]))
+                beside.check()
+                yield from beside.give(self.worker.begin(number))
+            yield from beside.rest()
 
 
 def run_job(
@@ -249,14 +285,15 @@ def _run(job: Job[Any], crew: Crew, config: RunConfig, place: Place, new: bool, 
 
     say("")
     while todo := [number for number, record in enumerate(records) if record is None]:
-        for one in crew.do(todo, say):
-            records[one.number] = one.record
-            timer.add(one.seconds)
-            with timer("writing"):
-                write_record(place.folder, one.number, one.record)
-                place.send([record_path(one.number)])
-            done += len(job.batches[one.number])
-            say("")
+        with closing(crew.do(todo, say)) as results:  # whatever happens, nobody writes any more when the output is unlocked
+            for one in results:
+                records[one.number] = one.record
+                timer.add(one.seconds)
+                with timer("writing"):
+                    write_record(place.folder, one.number, one.record)
+                    place.send([record_path(one.number)])
+                done += len(job.batches[one.number])
+                say("")
         for number in place.lost(records):
             records[number] = None
             done -= len(job.batches[number])

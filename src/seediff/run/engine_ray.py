@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -209,7 +209,7 @@ class _Actors(Crew):
             self.wait()
         return self.weights
 
-    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Iterator[Done]:
+    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Generator[Done, None, None]:
         self.queue, said = deque(numbers), None
         while self.queue or any(member.given for member in self.members):
             ready = [member for member in self.members if member.loading is None]

@@ -25,6 +25,7 @@ from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, re
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
+    from ..masks.results import MaskResult
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
@@ -75,12 +76,14 @@ class GenerateJob(Job["SampleSpec"]):
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
     def do(self, batch: Sequence[SampleSpec]) -> BatchRecord:
-        """With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
-        up: who is in which follows from the configuration alone."""
-        from ..masks.make import make_masks
+        return self.begin(batch)()
 
+    def begin(self, batch: Sequence[SampleSpec]) -> Callable[[], BatchRecord]:
+        """With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
+        up: who is in which follows from the configuration alone. Then their masks are made here, else with the files."""
         assert self.draw is not None
         record, todo = BatchRecord(), list(batch)
+        kept: list[Callable[[], None]] = []
         for attempt in range(self.config.attempts if self.config.reject else 1):
             if attempt:
                 todo = [redraw(spec, self.config.seed, attempt) for spec in todo]
@@ -88,9 +91,8 @@ class GenerateJob(Job["SampleSpec"]):
                 images, maps = self.draw(todo)
             again = []
             for spec, image, attention in zip(todo, images, maps, strict=True):
-                with self.timer("masks"):
-                    result = make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.writer.traced)
-                if self.config.reject and result.flags:
+                result = self.masks(spec, image, attention) if self.config.reject else None
+                if result and result.flags:
                     row = {
                         "index": spec.index,
                         "attempt": attempt,
@@ -101,15 +103,33 @@ class GenerateJob(Job["SampleSpec"]):
                     record.rejected.append(row)
                     again.append(spec)
                     continue
-                with self.timer("writing"):
-                    picture = self.config.image_format, native.encode_image(image, self.config.image_format)
-                    more = {"seed": spec.seed, "attempt": attempt}
-                    self.writer.write(record, spec, picture, result, attention, more=more, seen=(image, result))
+                kept.append(partial(self.write, record, spec, attempt, image, attention, result))
             todo = again
             if not todo:
                 break
-        record.rows.sort(key=lambda row: row["file_name"])
-        return record
+
+        def rest() -> BatchRecord:
+            for write in kept:
+                write()
+            record.rows.sort(key=lambda row: row["file_name"])
+            return record
+
+        return rest
+
+    def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
+        from ..masks.make import make_masks
+
+        with self.timer("masks"):
+            return make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.writer.traced)
+
+    def write(
+        self, record: BatchRecord, spec: SampleSpec, attempt: int, image: np.ndarray, attention: AttentionMaps, result: MaskResult | None
+    ) -> None:
+        result = result or self.masks(spec, image, attention)
+        with self.timer("writing"):
+            picture = self.config.image_format, native.encode_image(image, self.config.image_format)
+            more = {"seed": spec.seed, "attempt": attempt}
+            self.writer.write(record, spec, picture, result, attention, more=more, seen=(image, result))
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         return read_by_finish(records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -137,6 +137,9 @@ class MaskJob(Job[PhotoSpec]):
         return batch[0].photo.name
 
     def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
+        return self.begin(batch)()
+
+    def begin(self, batch: Sequence[PhotoSpec]) -> Callable[[], BatchRecord]:
         from ..attention.fit import cut, windows
 
         assert self.model is not None
@@ -153,9 +156,13 @@ class MaskJob(Job[PhotoSpec]):
                 readable.append((spec, photo, cut(photo, window, side)))
         with self.timer("drawing"):
             scores, maps = self.capture([(spec, square) for spec, _, square in readable])
-        for (spec, photo, square), found, attention in zip(readable, scores, maps, strict=True):
-            self.mask(record, spec, photo, square, found, attention)
-        return record
+
+        def rest() -> BatchRecord:
+            for (spec, photo, square), found, attention in zip(readable, scores, maps, strict=True):
+                self.mask(record, spec, photo, square, found, attention)
+            return record
+
+        return rest
 
     def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[dict[str, float]], list[AttentionMaps | None]]:
         """Of every photograph as the model sees it: the presence score of each class asked for, and the attention to those that are

@@ -46,7 +46,7 @@ def test_masks_of_the_yardstick_and_of_attention(places, monkeypatch):
     assert mean_iou("yardstick", places) > 0.7
     assert mean_iou("main.ca", places, 2) > 0.4
     monkeypatch.setattr(segmenter, "load_segmenter", None)
-    monkeypatch.setattr(MaskJob, "do", None)
+    monkeypatch.setattr(MaskJob, "begin", None)
     assert mean_iou("yardstick", places) > 0.7  # there already
     assert mean_iou("main.ca", places, 2) > 0.4
 

@@ -1,0 +1,161 @@
+"""Masks and files made beside the drawing: the same bytes, also when it is stopped or fails, and never more in the queue than allowed."""
+
+import shutil
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_engine import fake_draw
+from interrupted import contents, replace_writes
+
+from seediff.config.generate import GenerateConfig
+from seediff.errors import UserError
+from seediff.run import generate as run_module
+from seediff.run.beside import Beside
+from seediff.run.engine import Local
+from seediff.run.generate import generate
+
+CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory):
+    out = tmp_path_factory.mktemp("inline") / "out"
+    generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=0))
+    return contents(out)
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_the_same_bytes(tmp_path, inline, ahead):
+    result = generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=ahead))
+    assert contents(tmp_path / "out") == inline
+    assert result.drawn == 10
+    assert {"drawing", "masks", "writing"} <= set(result.seconds)
+
+
+def test_the_same_bytes_with_samples_drawn_again(tmp_path):
+    config = replace(CONFIG, reject=True, attempts=2)
+    for ahead in (0, 1):
+        generate(config, tmp_path / f"{ahead}", draw=fake_draw, engine=Local(ahead=ahead))
+    assert contents(tmp_path / "0") == contents(tmp_path / "1")
+
+
+def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
+    class Stopped(BaseException):
+        pass
+
+    left = [0]
+
+    def write(commit):
+        if left[0] <= 0:
+            raise Stopped
+        left[0] -= 1
+        commit()
+
+    replace_writes(monkeypatch, write)
+    for writes in (0, 1, 2, 4, 7, 12, 20):
+        out = tmp_path / f"{writes}"
+        left[0] = writes
+        with pytest.raises(Stopped):
+            generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1))
+        left[0] = 10**6
+        generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1))
+        assert contents(out) == inline, writes
+        shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_interrupted_while_drawing(tmp_path, inline, error):
+    """What is being written meanwhile is finished before the folder is given free, and the run continues."""
+    calls = [0]
+
+    def draw(specs):
+        calls[0] += 1
+        if calls[0] == 3:
+            raise error
+        return fake_draw(specs)
+
+    with pytest.raises(error):
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Local(ahead=1))
+    assert not [one for one in threading.enumerate() if one.name.startswith("beside")]
+    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=1))
+    assert contents(tmp_path / "out") == inline
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, monkeypatch, ahead):
+    drawn = [0]
+
+    def draw(specs):
+        drawn[0] += 1
+        time.sleep(0.02)
+        return fake_draw(specs)
+
+    def encode(*_):
+        raise UserError("images/000000.png: the disk is full")
+
+    monkeypatch.setattr(run_module.native, "encode_image", encode)
+    with pytest.raises(UserError, match=r"^images/000000.png: the disk is full$"):
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Local(ahead=ahead))
+    assert drawn[0] <= 1 + 2 * ahead < 5  # of five batches
+
+
+def test_the_queue_is_bounded_and_in_order():
+    begun, most, running = [], 0, threading.Event()
+
+    def work(number):
+        begun.append(number)
+        running.wait(5)
+        return number
+
+    results = []
+    with Beside(2) as beside:
+        for number in range(6):
+            if number == 2:
+                running.set()
+            results += beside.give(lambda number=number: work(number))
+            most = max(most, len(beside.waiting))
+        results += beside.rest()
+    assert results == begun == list(range(6))
+    assert most == 2
+
+
+def test_what_waited_is_not_begun_when_the_block_fails():
+    begun, first = [], threading.Event()
+
+    def work(number):
+        begun.append(number)
+        first.set()
+        time.sleep(0.2)
+
+    def give_three():
+        with Beside(3) as beside:
+            for number in range(3):
+                list(beside.give(lambda number=number: work(number)))
+            first.wait(5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        give_three()
+    assert begun == [0]
+
+
+def test_nothing_runs_beside_on_a_cpu(tmp_path):
+    """There the same cores would do both."""
+    threads = set()
+
+    def draw(specs):
+        threads.update(one.name for one in threading.enumerate())
+        return fake_draw(specs)
+
+    generate(replace(CONFIG, device="cpu"), tmp_path / "out", draw=draw)
+    assert not any(name.startswith("beside") for name in threads)
+
+
+def test_random_delays_change_nothing(tmp_path, monkeypatch, inline):
+    random = np.random.default_rng(0)
+    replace_writes(monkeypatch, lambda commit: (time.sleep(random.random() * 0.01), commit())[1])
+    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=2))
+    assert contents(tmp_path / "out") == inline
