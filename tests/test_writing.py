@@ -24,7 +24,7 @@ ALLOWED = {
     ("mini/world/art.py", "extractall"): "into a temporary folder, by tarfile's filter for data",
     ("mini/training/assemble.py", "save_pretrained"): "diffusers writes by name: into a new folder of `replaced_folder`",
     ("mini/training/backbone.py", "save_pretrained"): "transformers writes by name: into a staged folder",
-    ("mini/training/denoiser.py", "save"): "into the open new file of `replaced_file`",
+    ("mini/training/loop.py", "save"): "into the open new file of `replaced_file`",
     ("mini/training/data.py", "open_memmap"): "numpy maps by name: a new file of `replaced_file`",
     ("files/arrays.py", "memmap"): "maps for reading",
     ("run/storage.py", "touch"): "in a temporary folder of our own",

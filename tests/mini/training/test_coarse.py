@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from seediff.mini.training.coarse import pooled, predict_coarse
-from seediff.mini.training.denoiser import Denoiser, build_scheduler, draw_timesteps, timestep_weights
+from seediff.mini.training.denoiser import Denoiser, build_scheduler, timestep_weights
+from seediff.mini.training.loop import draw_timesteps
 from seediff.mini.training.recipe import Denoiser as DenoiserRecipe
 from seediff.mini.training.recipe import Recipe
 

@@ -14,6 +14,7 @@ from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.messages import shown
 from ...files.pictures import open_picture
+from ..rows import check_row
 from ..store import Item, check_class_list, check_name, labels_of, mask_bytes
 
 SUFFIXES = {"PNG": "png", "JPEG": "jpg"}
@@ -34,6 +35,7 @@ def unpack(name: str, image: bytes, mask: bytes, row: Mapping[str, Any], where: 
         suffix = _picture_kind(image)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+    check_row(dict(row), f"{where}, metadata")
     return Item(name, image, suffix, lambda: decode_label_map(mask, where), row)
 
 

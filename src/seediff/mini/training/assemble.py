@@ -6,29 +6,20 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL
 
 from ...files.outputs import replaced_folder, write_new
 from ..world.scene import CLASSES, PLACE_WORDS
-from .denoiser import Denoiser, build_scheduler
+from .loop import Student
 
 
-def assemble(vae: AutoencoderKL, denoiser: Denoiser, scaling: float, folder: Path, about: dict) -> Path:
+def assemble(vae: AutoencoderKL, student: Student, scaling: float, folder: Path, about: dict) -> Path:
     """Write the pipeline to `folder` (replaced when it exists), fp16 safetensors, with what it knows in `seediff.json`.
 
     `about` is kept there too: samples seen, the recipe, whatever says how these weights came to be.
     """
     vae.register_to_config(scaling_factor=scaling)
-    pipe = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=denoiser.text_encoder,
-        tokenizer=denoiser.tokenizer,
-        unet=denoiser.unet,
-        scheduler=build_scheduler(),  # type: ignore[arg-type]
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
-        requires_safety_checker=False,
-    )
+    pipe = student.pipeline(vae)
     text = json.dumps(
         {"classes": list(CLASSES), "words": list(PLACE_WORDS), "licence": "MIT (art: Fluent Emoji, Microsoft)", **about}, indent=2
     )

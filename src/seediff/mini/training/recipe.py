@@ -13,6 +13,8 @@ CROP = 64
 """Side of the crops, in pixels, that the autoencoder is trained on."""
 SIDE_MULTIPLE = 16
 """Of an image's side: the latents are a quarter of it, and the denoiser halves them twice."""
+NETWORKS = {"unet": "denoiser", "transformer": "transformer"}
+"""What may be trained, and its table."""
 AUTOENCODER_GROUPS, DENOISER_GROUPS = 8, 16
 """Groups that the group norms divide channels into."""
 
@@ -33,12 +35,9 @@ class Autoencoder:
 
 
 @dataclass(frozen=True)
-class Denoiser:
-    """UNet2DConditionModel with attention at 32, 16 and 8 and a text encoder without layers, so that words keep their meaning."""
+class Schedule:
+    """How a network is trained."""
 
-    channels: tuple[int, ...] = (64, 96, 160)
-    heads: tuple[int, ...] = (1, 2, 4)
-    text_width: int = 96
     samples: int = 300_000  # in all; a run may end before and be continued
     batch: int = 32
     learning_rate: float = 3e-3
@@ -46,6 +45,20 @@ class Denoiser:
     ema_decay: float = 0.9995
     caption_dropout: float = 0.1
     middle_share: float = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
+
+    def __post_init__(self) -> None:
+        for name in ("ema_decay", "caption_dropout", "middle_share"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise UserError(f"{name} = {value} must be from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Denoiser(Schedule):
+    """UNet2DConditionModel with attention at 32, 16 and 8 and a text encoder without layers, so that words keep their meaning."""
+
+    channels: tuple[int, ...] = (64, 96, 160)
+    heads: tuple[int, ...] = (1, 2, 4)
+    text_width: int = 96
     min_snr_gamma: float = 0.0  # weights of the loss; 0: the same for every timestep
     coarse_samples: int = 100_000  # of `samples`, the first that train the inner levels alone, on latents of half the side
     grouping_weight: float = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
@@ -54,19 +67,27 @@ class Denoiser:
     grouping_words_full: int = 30_000
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_channels(self.channels, DENOISER_GROUPS)
         for count, heads in zip(self.channels, self.heads, strict=True):
             if count % heads:
                 raise UserError(
                     f"heads = {list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and {count}"
                 )
-        for name in ("ema_decay", "caption_dropout", "middle_share"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise UserError(f"{name} = {value} must be from 0 to 1")
         if self.grouping_words_full <= self.grouping_words_from:
             raise UserError(
                 f"grouping_words_full = {self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}"
             )
+
+
+@dataclass(frozen=True)
+class Transformer(Schedule):
+    """SD3Transformer2DModel, as Stable Diffusion 3.5 has it without T5: tokens of 2 × 2 latents, two text encoders side by side."""
+
+    layers: int = 6
+    heads: int = 6
+    head_width: int = 32
+    text_widths: tuple[int, ...] = (96, 32)  # of the two text encoders
 
 
 @dataclass(frozen=True)
@@ -79,14 +100,28 @@ class Recipe:
     describe: bool = True  # captions tell mirrored scenes and, half of the time, which drawing is shown (see render_scene)
     workers: int = 0  # processes that share each batch of the denoiser; 0: one per core on a CPU, one on a GPU
     checkpoint_minutes: float = 5.0
+    network: str = "unet"  # or "transformer": which of the two tables below is trained
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
     denoiser: Denoiser = field(default_factory=Denoiser)
+    transformer: Transformer = field(default_factory=Transformer)
 
     def __post_init__(self) -> None:
         if self.side < CROP or self.side % SIDE_MULTIPLE:
             raise UserError(f"side = {self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
-        if self.workers > self.denoiser.batch:
-            raise UserError(f"workers = {self.workers} must be at most the denoiser's batch of {self.denoiser.batch}, which they share")
+        if self.network not in NETWORKS:
+            raise UserError(f"network = {self.network!r} must be {' or '.join(map(repr, NETWORKS))}")
+        if self.workers > self.schedule.batch:
+            raise UserError(f"workers = {self.workers} must be at most the {self.table}'s batch of {self.schedule.batch}, which they share")
+
+    @property
+    def table(self) -> str:
+        """The table of the network that is trained."""
+        return NETWORKS[self.network]
+
+    @property
+    def schedule(self) -> Schedule:
+        """How it is trained."""
+        return getattr(self, self.table)
 
     @classmethod
     def from_toml(cls, path: Path) -> Recipe:

@@ -23,12 +23,14 @@ from ...errors import UserError
 from ...files.arrays import map_array
 from ...files.documents import read_json
 from ...files.outputs import append, make_writable, write_atomic
+from ...models.registry import load_model
 from ..world.scene import CLASSES, caption
 from .assemble import assemble
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
-from .denoiser import encode_scenes, load_denoiser, train_denoiser
-from .recipe import Recipe
+from .loop import encode_scenes, load_student, train_student
+from .recipe import NETWORKS, Recipe
+from .students import new_student
 from .warmstart import read_autoencoder, read_start, write_autoencoder, write_start
 
 RECIPE = "recipe.json"
@@ -75,17 +77,18 @@ def train_mini(
     say("Encoding scenes …")
     latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
     minutes -= (time.monotonic() - started) / 60
-    workers = recipe.workers or (1 if torch.cuda.is_available() else min(cores, recipe.denoiser.batch))
+    workers = recipe.workers or (1 if torch.cuda.is_available() else min(cores, recipe.schedule.batch))
     if workers == 1:
-        train_denoiser(recipe, latents, scaling, captions, folder, report, minutes)
+        _train_network(recipe, latents, scaling, captions, folder, report, minutes)
     else:
         del latents  # every process maps them for itself
         with tempfile.TemporaryDirectory() as meeting:
-            mp.spawn(_share_denoiser, (workers, meeting, recipe, scaling, captions, folder, minutes), workers)  # type: ignore[attr-defined]
-    denoiser, seen = load_denoiser(recipe, folder)
-    complete = seen + recipe.denoiser.batch > recipe.denoiser.samples
+            mp.spawn(_share_training, (workers, meeting, recipe, scaling, captions, folder, minutes), workers)  # type: ignore[attr-defined]
+    student = new_student(recipe)
+    seen = load_student(student, folder)
+    complete = seen + recipe.schedule.batch > recipe.schedule.samples
     about = {"samples": seen, "recipe": asdict(recipe)}
-    pipeline = assemble(vae, denoiser, scaling, folder / "pipeline", about)
+    pipeline = assemble(vae, student, scaling, folder / "pipeline", about)
     draw_samples(pipeline, folder / "samples.png")
     return pipeline, complete
 
@@ -103,7 +106,24 @@ class Reporter:
             self.say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
 
 
-def _share_denoiser(
+def _train_network(
+    recipe: Recipe, latents: np.ndarray, scaling: float, captions: list[str], folder: Path, report: Reporter, minutes: float
+) -> None:
+    torch.manual_seed(recipe.seed)  # of the first weights
+    train_student(
+        new_student(recipe),
+        latents,
+        scaling,
+        captions,
+        folder,
+        report,
+        seed=recipe.seed,
+        minutes=minutes,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+    )
+
+
+def _share_training(
     rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
 ) -> None:
     """One of `world` processes with one thread each: less waiting for one another than threads on small matrices."""
@@ -111,7 +131,7 @@ def _share_denoiser(
     dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
     try:
         latents = map_array(folder / "latents.npy", np.float16, (len(captions), 4, None, None))
-        train_denoiser(recipe, latents, scaling, captions, folder, Reporter(folder / "losses.jsonl", print), minutes)
+        _train_network(recipe, latents, scaling, captions, folder, Reporter(folder / "losses.jsonl", print), minutes)
     finally:
         dist.destroy_process_group()
 
@@ -126,18 +146,18 @@ def _check_recipe(recipe: Recipe, folder: Path) -> None:
 def _lasting(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe may not change within a training, in JSON's types: a longer training of the same one is the same."""
     table = json.loads(json.dumps(asdict(recipe)))
-    for length in (table["denoiser"], table):
+    for length in (table[recipe.table], table):
         for key in ("samples", "workers", "checkpoint_minutes"):  # not "crops": the latents are of one autoencoder
             length.pop(key, None)
+    for name in NETWORKS.values():
+        if name != recipe.table:
+            del table[name]
     return table
 
 
 def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: float = 5.0) -> None:
     """Two images of every class, one row per seed, as one picture."""
-    from diffusers import StableDiffusionPipeline
-
-    pipe = StableDiffusionPipeline.from_pretrained(pipeline, torch_dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
+    pipe = load_model(str(pipeline)).pipe
     rows = []
     for seed in range(SHEET_SEEDS):
         result = pipe(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextModel
+from diffusers import AutoencoderKL
 
 from ...errors import UserError, first_line
 from .autoencoder import CHECKPOINT as AUTOENCODER
 from .autoencoder import build_autoencoder
 from .checkpoint import save_checkpoint
-from .denoiser import CHECKPOINT as DENOISER
-from .denoiser import Denoiser
+from .loop import CHECKPOINT as DENOISER
+from .loop import Student
 from .recipe import Recipe
+from .students import new_student
 
 
-def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Denoiser]:
+def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Student]:
     """The pipeline's weights in the recipe's networks. Nothing is written.
 
     For the case that only the weights are left of an earlier training; its optimizers' state is not in them. Raises UserError when
@@ -24,13 +25,14 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
     """
     if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
-    vae, denoiser = _autoencoder_of(pipeline, recipe), Denoiser(recipe)
+    vae, student = _autoencoder_of(pipeline, recipe), new_student(recipe)
     try:
-        denoiser.unet.load_state_dict(UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet").float().state_dict())
-        denoiser.text_encoder.load_state_dict(CLIPTextModel.from_pretrained(pipeline, subfolder="text_encoder").float().state_dict())
+        for name, part in student.parts().items():
+            kind: Any = type(part)
+            part.load_state_dict(kind.from_pretrained(pipeline, subfolder=name).float().state_dict())
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{pipeline}: not a pipeline of this recipe's shape ({first_line(error)})") from error
-    return vae, denoiser
+    return vae, student
 
 
 def read_autoencoder(pipeline: Path, recipe: Recipe, folder: Path) -> AutoencoderKL:
@@ -54,8 +56,8 @@ def write_autoencoder(vae: AutoencoderKL, recipe: Recipe, folder: Path) -> None:
     save_checkpoint(folder / AUTOENCODER, vae, {}, recipe.autoencoder.crops // recipe.autoencoder.batch)
 
 
-def write_start(vae: AutoencoderKL, denoiser: Denoiser, recipe: Recipe, folder: Path) -> None:
-    """Write checkpoints into `folder` that hold these weights: a complete autoencoder, a denoiser at step 0."""
+def write_start(vae: AutoencoderKL, student: Student, recipe: Recipe, folder: Path) -> None:
+    """Write checkpoints into `folder` that hold these weights: a complete autoencoder, a network at step 0."""
     write_autoencoder(vae, recipe, folder)
-    average = {k: v.detach() for k, v in denoiser.named_parameters()}
-    save_checkpoint(folder / DENOISER, denoiser, {}, 0, **average)
+    average = {k: v.detach() for k, v in student.named_parameters()}
+    save_checkpoint(folder / DENOISER, student, {}, 0, **average)

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ....errors import UserError
+from ....files.messages import printable
 from ... import native
+from ...rows import check_row
 from ...shapes.rle import fill
 from ...store import Item, check_name, image_size, no_note, picture_suffix
 from .document import Annotation, Document, Image, Panoptic, Rle, Segments, classes_of, load, parse
@@ -71,6 +73,7 @@ def import_coco(
                 check_name(name, taken)
             except UserError as error:
                 raise UserError(f"{path}: {error}") from error
+            check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
             row = {**image.metadata, **({"split": split} if split else {})}
             read = _reader(path, image, its[image.id], segments, ids, crowds == "objects")
             items.append(Item(name, picture, picture_suffix(picture), partial(_labels, picture, image, read), row))
