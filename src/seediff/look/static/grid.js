@@ -44,7 +44,7 @@ export class Grid {
     this.side = Math.floor(width / this.columns) - GAP;
     this.step = this.side + CAPTION + GAP;
     this.inner.style.height = `${Math.ceil(this.count / this.columns) * this.step + GAP}px`;
-    this.releaseAll();
+    for (const [place, tile] of this.tiles) this.move(place, tile);
     this.draw();
   }
 
@@ -116,11 +116,7 @@ export class Grid {
   put(place) {
     const tile = this.free.pop() || this.make();
     tile.hidden = false;
-    tile.style.width = `${this.side}px`;
-    tile.style.height = `${this.side + CAPTION}px`;
-    tile.firstChild.style.height = `${this.side}px`;
-    const [row, column] = [Math.floor(place / this.columns), place % this.columns];
-    tile.style.transform = `translate(${GAP / 2 + column * (this.side + GAP)}px, ${row * this.step + GAP / 2}px)`;
+    this.move(place, tile);
     tile.dataset.place = place;
     tile.id = `tile-${place}`;
     tile.setAttribute("aria-posinset", place + 1);
@@ -129,6 +125,15 @@ export class Grid {
     this.tiles.set(place, tile);
     if (place === this.active) this.box.setAttribute("aria-activedescendant", tile.id);
     this.write(place, tile, { pictures: false });
+  }
+
+  // Where a tile stands, and how large it is.
+  move(place, tile) {
+    tile.style.width = `${this.side}px`;
+    tile.style.height = `${this.side + CAPTION}px`;
+    tile.firstChild.style.height = `${this.side}px`;
+    const [row, column] = [Math.floor(place / this.columns), place % this.columns];
+    tile.style.transform = `translate(${GAP / 2 + column * (this.side + GAP)}px, ${row * this.step + GAP / 2}px)`;
   }
 
   make() {

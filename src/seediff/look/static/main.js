@@ -41,7 +41,7 @@ document.title = `${set.name}: seediff look`;
 fillHelp($("help-rows"));
 if (set.readOnly) notice(`Read only: ${set.readOnly}.`);
 
-const grid = new Grid($("grid"), $("grid-inner"), { open, names: { ...["", ...set.classes] }, act: judge, failed: (error) => notice(error.message) });
+const grid = new Grid($("grid"), $("grid-inner"), { open, names: { ...["", ...set.classes] }, act: judge, failed: (error) => (error.status === 410 ? refresh({ keep: true }) : notice(error.message)) });
 const filters = new Filters($("filters"), set, css, () => refresh());
 page.why = new Why(page);
 page.view = new SampleView(page);

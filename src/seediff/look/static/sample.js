@@ -1,6 +1,7 @@
 // One sample: its picture, its mask and what is done to them. Every change is saved before the next one is sent.
 
 import { act, get, picture, pixels, sendLabels, Refused } from "./api.js";
+import { long, radio } from "./page.js";
 import * as paint from "./paint.js";
 import { Stage } from "./stage.js";
 
@@ -9,31 +10,6 @@ const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 const IGNORED = 255;
 const SHADES = Uint32Array.from({ length: 256 }, (_, i) => i * 0x010101);
 const $ = (id) => document.getElementById(id);
-
-const radio = (group, value, text, key, colour) => {
-  const label = document.createElement("label");
-  label.className = "inline";
-  const box = document.createElement("input");
-  box.type = "radio";
-  box.name = group;
-  box.value = value;
-  label.append(box);
-  if (colour !== undefined) {
-    const swatch = document.createElement("i");
-    swatch.className = "swatch";
-    swatch.style.background = colour;
-    label.append(swatch);
-  }
-  const name = document.createElement("bdi");
-  name.textContent = text;
-  label.append(name);
-  if (key) {
-    const shown = document.createElement("kbd");
-    shown.textContent = key;
-    label.append(shown);
-  }
-  return { label, box };
-};
 
 export class SampleView {
   // page: { set, colours, css, notice(text), move(by), shown() → {place, count}, why }
@@ -191,6 +167,7 @@ export class SampleView {
       const [term, text] = [document.createElement("dt"), document.createElement("dd")];
       term.textContent = name;
       text.textContent = value;
+      long(text);
       return [term, text];
     }));
   }

@@ -1,6 +1,7 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
 import { decode, get, pixels, post } from "./api.js";
+import { long } from "./page.js";
 import { paintHeat } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
@@ -41,6 +42,7 @@ export class Why {
   async enter(number, about) {
     this.number = number;
     $("prompt").textContent = about.prompt;
+    long($("prompt"));
     let info;
     try {
       info = await get(`/api/samples/${number}/attention`);

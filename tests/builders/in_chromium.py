@@ -1,0 +1,106 @@
+"""A real Chromium, Debian's or whichever is on the machine, and pages in it that tell what went wrong in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BINARY = next((path for name in NAMES if (path := shutil.which(name))), None)
+WAIT = 30_000
+"""Milliseconds that anything may take on a machine with much else to do."""
+
+needs_chromium = pytest.mark.skipif(BINARY is None, reason=f"needs one of {', '.join(NAMES)} (apt-get install chromium)")
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BINARY, args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def window(browser: Any, url: str, *, faults: bool = False, size: tuple[int, int] = (1280, 860), **options: Any) -> Iterator[Any]:
+    """A window of its own on a page, with nothing of other windows. faults: errors are expected. Raises AssertionError at the end when
+    the page's console had an error, or it asked anybody else for anything."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    wrong: list[str] = []
+    base = url.partition("/?")[0]
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(base + "/") else wrong.append(f"asked {request.url}"))
+    page.on("dialog", lambda dialog: dialog.accept())
+    try:
+        page.goto(url)
+        page.wait_for_selector(".tile img[src]")
+        yield page
+    finally:
+        context.close()
+    if wrong and not faults:
+        raise AssertionError("\n".join(wrong))
+
+
+def open_sample(page: Any, name: str) -> None:
+    """Open a sample by its name, as somebody would who types it."""
+    if page.locator("#sample").is_visible():
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#browse:not([hidden])")
+    page.fill("#text", name)
+    page.wait_for_function("name => document.querySelector('.tile:not([hidden]) .name')?.textContent === name", arg=name)
+    page.press("#text", "Escape")  # to the grid
+    page.keyboard.press("Enter")
+    page.wait_for_function("name => document.querySelector('#sample-name').textContent === name", arg=name)
+
+
+def shown_mask(page: Any) -> np.ndarray:
+    """(H, W) uint8: which class is drawn over the picture, 0 where nothing is, by its colour."""
+    from seediff.files.palette import voc_palette
+
+    found = page.evaluate(
+        """() => { const canvas = document.querySelector('#mask');
+        return [canvas.height, canvas.width, [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]]; }"""
+    )
+    pixels = np.array(found[2], np.int16).reshape(found[0], found[1], 4)
+    table = np.array(voc_palette(), np.int16).reshape(256, 3)[[0, 1, 2, 3, 4, 5, 255]]
+    nearest = np.abs(pixels[:, :, None, :3] - table).sum(3).argmin(2)
+    return np.where(pixels[..., 3] == 0, 0, np.array([0, 1, 2, 3, 4, 5, 255])[nearest]).astype(np.uint8)
+
+
+def until(page: Any, condition: str, argument: Any = None) -> None:
+    """Wait until an expression of the page is true."""
+    page.wait_for_function(condition, arg=argument)
+
+
+def saved(page: Any) -> None:
+    """Wait until everything is saved."""
+    until(page, "() => document.querySelector('#saving').textContent === 'Saved'")
+
+
+def at(page: Any, x: float, y: float) -> tuple[float, float]:
+    """Where the middle of a pixel of the picture is in the window."""
+    box = page.locator("#layers").bounding_box()
+    width, height = page.evaluate("() => [document.querySelector('#mask').width, document.querySelector('#mask').height]")
+    return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box["height"]
+
+
+def violations(page: Any) -> list[str]:
+    """What axe finds wrong with the page as it is: labels, contrast, roles."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]]

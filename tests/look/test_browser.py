@@ -1,0 +1,318 @@
+"""The page as somebody uses it, in a real Chromium: every view and tool, two windows, a killed server, the keyboard alone, a telephone."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, until, violations, window
+from looked import keep_attention, running, write_set
+from test_look_serve import start
+
+from seediff.dataset import native
+from seediff.dataset.reviews import in_effect, read_actions
+
+pytestmark = needs_chromium
+NAMES = [f"{number:06d}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """Forty samples, all of which show a dog or a cat for their attention, and the address of the page that shows them."""
+    out = write_set(tmp_path_factory.mktemp("browser") / "pets", 40, ("dog", "cat", "bus"), changes=[{"prompt": "a cat and a dog"}] * 40)
+    keep_attention(out, NAMES[:4])
+    with running(out) as (client, opened):
+        yield out, client, opened
+
+
+@pytest.fixture
+def page(browser, pets):
+    with window(browser, pets[2].url) as found:
+        yield found
+
+
+def labels_of(pets, name):
+    action = in_effect(pets[0]).get(name)
+    return native.read_label_map(pets[0] / (action.mask if action and action.mask else f"masks/{name}.png"))
+
+
+def test_all_samples_and_filters(page):
+    assert page.text_content("#set-name") == "pets"
+    assert page.text_content("#shown") == "40 of 40 shown"
+    count = page.locator("#classes .choice").nth(1).locator(".count").text_content()
+    assert count == "13"
+    page.locator("#classes input").nth(1).check()
+    until(page, "() => document.querySelector('#shown').textContent === '13 of 40 shown'")
+    until(page, "() => [...document.querySelectorAll('.tile:not([hidden]) .more')].every((one) => one.textContent.endsWith('cat'))")
+    page.click("#reset-filters")
+    page.select_option("#sort", "-order")
+    until(page, "() => document.querySelector('.tile[data-place=\"0\"] .name')?.textContent === '000039'")
+    page.fill("#area-low", "99")
+    until(page, "() => document.querySelector('#shown').textContent === '0 of 40 shown'")
+
+
+def test_a_brush_paints_what_is_under_it(page, pets):
+    open_sample(page, "000010")
+    before = labels_of(pets, "000010")
+    page.keyboard.press("b")
+    page.keyboard.press("3")
+    page.mouse.move(*at(page, 10, 12))
+    page.mouse.down()
+    page.mouse.move(*at(page, 40, 30), steps=8)
+    page.mouse.up()
+    saved(page)
+    ys, xs = np.mgrid[:64, :64] + 0.5
+    start_, end = np.array([10.5, 12.5]), np.array([40.5, 30.5])
+    along = np.clip(((xs - start_[0]) * 30 + (ys - start_[1]) * 18) / (30**2 + 18**2), 0, 1)
+    far = np.hypot(xs - start_[0] - along * 30, ys - start_[1] - along * 18)
+    found = labels_of(pets, "000010")
+    assert (found[far < 7.5] == 3).all()
+    np.testing.assert_array_equal(found[far > 8.5], before[far > 8.5])
+    np.testing.assert_array_equal(shown_mask(page), found)
+    page.keyboard.press("z")
+    until(page, "() => !document.querySelector('#redo').disabled")
+    np.testing.assert_array_equal(shown_mask(page), before)
+    page.keyboard.press("y")
+    until(page, "() => document.querySelector('#redo').disabled")
+    np.testing.assert_array_equal(shown_mask(page), found)
+    assert [one.action for one in read_actions(pets[0]) if one.sample == "000010"] == ["brush", "undo", "redo"]
+
+
+def test_polygon_fill_and_eraser(page, pets):
+    open_sample(page, "000011")
+    before = labels_of(pets, "000011")
+    page.keyboard.press("p")
+    page.keyboard.press("i")
+    for x, y in [(4, 4), (20, 4), (20, 24), (4, 24)]:
+        page.mouse.click(*at(page, x, y))
+    page.keyboard.press("Enter")
+    saved(page)
+    found = labels_of(pets, "000011")
+    assert (found[5:24, 5:20] == 255).all()
+    np.testing.assert_array_equal(found[26:], before[26:])
+    page.keyboard.press("f")
+    page.keyboard.press("2")
+    page.mouse.click(*at(page, 10, 10))
+    saved(page)
+    filled = labels_of(pets, "000011")
+    np.testing.assert_array_equal(filled, np.where(found == 255, 2, found))
+    page.keyboard.press("e")
+    page.mouse.click(*at(page, 12, 12))
+    saved(page)
+    assert (labels_of(pets, "000011")[8:17, 8:17] == 0).all()
+    page.click("#original")
+    saved(page)
+    np.testing.assert_array_equal(labels_of(pets, "000011"), before)
+
+
+def test_a_pixel_and_a_word_show_where_they_attend(page):
+    open_sample(page, "000000")
+    page.wait_for_selector("#attention:not([hidden])")
+    page.mouse.click(*at(page, 30, 30))
+    until(page, "() => document.querySelectorAll('#levels canvas').length === 3")
+    assert page.locator("#heat").is_visible()
+    assert page.inner_text("#levels").split("\n") == ["L, 16 × 16", "L/2, 8 × 8", "L/4, 4 × 4"]
+    first = page.evaluate("() => document.querySelector('#heat').toDataURL()")
+    page.keyboard.press("w")
+    until(page, "() => document.querySelector('#prompt button[aria-pressed=\"true\"]')?.textContent === 'cat'")
+    until(page, "(before) => document.querySelector('#heat').toDataURL() !== before", first)
+    page.click("#show-steps")
+    until(page, "() => document.querySelectorAll('#steps canvas').length > 5")
+
+
+def test_beta_is_dragged_and_used(page, pets):
+    open_sample(page, "000001")
+    page.wait_for_selector("#attention:not([hidden])")
+    before = shown_mask(page)
+    slider = page.locator("#beta").bounding_box()
+    page.mouse.move(slider["x"] + slider["width"] * 0.3, slider["y"] + slider["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(slider["x"] + slider["width"] * 0.7, slider["y"] + slider["height"] / 2, steps=15)
+    page.mouse.up()
+    until(page, "() => document.querySelector('#tuned-shown').textContent.startsWith('tried, not saved')")
+    page.wait_for_timeout(300)
+    constants = page.evaluate("() => Object.fromEntries(['alpha', 'beta', 'method'].map((id) => [id, document.getElementById(id).value]))")
+    assert 0.6 < float(constants["beta"]) < 0.8
+    address = "&".join(f"{name}={value}" for name, value in constants.items())
+    wanted = pets[1].ask("GET", f"/api/samples/1/tuned?{address}&pamr=true").labels
+    np.testing.assert_array_equal(shown_mask(page), wanted)
+    assert "000001" not in in_effect(pets[0])
+    page.click("#untune")
+    np.testing.assert_array_equal(shown_mask(page), before)
+    page.focus("#beta")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    page.click("#apply")
+    until(page, "() => document.querySelector('#sample-state').textContent.includes('corrected')")
+    np.testing.assert_array_equal(labels_of(pets, "000001"), wanted)
+
+
+def test_a_segment_is_given_and_taken_away(page, pets):
+    open_sample(page, "000002")
+    page.wait_for_selector("#attention:not([hidden])")
+    page.keyboard.press("s")
+    until(page, "() => document.querySelector('#notice').hidden")
+    fine = page.evaluate("() => fetch('/api/samples/2/segments').then((answer) => answer.headers.get('x-fine'))")
+    segments = pets[1].ask("GET", f"/api/samples/2/segments?fine={fine}").labels
+    before = labels_of(pets, "000002")
+    page.keyboard.press("3")
+    page.mouse.click(*at(page, 40, 20))
+    saved(page)
+    inside = segments == segments[20, 40]
+    np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(inside, 3, before))
+    page.mouse.click(*at(page, 40, 20))
+    until(page, "() => document.querySelector('#undo') && !document.querySelector('#saving').textContent.includes('…')")
+    page.wait_for_timeout(200)
+    np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(inside, 0, before))
+
+
+def test_constants_for_many(page, pets):
+    open_sample(page, "000003")
+    page.wait_for_selector("#attention:not([hidden])")
+    page.click("#apply-shown")  # the filter shows this one alone
+    until(page, "() => /^1 new masks/.test(document.querySelector('#notice').textContent)")
+    assert in_effect(pets[0])["000003"].action == "made"
+
+
+def test_two_windows_see_each_other(browser, pets):
+    with window(browser, pets[2].url) as one, window(browser, pets[2].url) as two:
+        open_sample(one, "000020")
+        open_sample(two, "000020")
+        one.uncheck("#onward")
+        one.keyboard.press("a")
+        until(two, "() => document.querySelector('#sample-state').textContent.includes('accepted')")
+        assert "another window" in two.text_content("#notice")
+        two.uncheck("#onward")
+        two.keyboard.press("x")
+        until(one, "() => document.querySelector('#sample-state').textContent.includes('rejected')")
+        assert in_effect(pets[0])["000020"].verdict == "rejected"
+
+
+def test_a_window_that_did_not_hear_of_it_is_refused_and_shows_the_newer(browser, pets):
+    with window(browser, pets[2].url, faults=True) as page:
+        page.route("**/api/events", lambda route: route.abort())
+        page.reload()
+        page.wait_for_selector(".tile img[src]")
+        open_sample(page, "000021")
+        before = labels_of(pets, "000021")
+        pets[1].act(21, "relabel", 0, old=0, new=255)
+        page.keyboard.press("b")
+        page.mouse.click(*at(page, 5, 5))
+        until(page, "() => document.querySelector('#notice').textContent.includes('was not saved')")
+        until(page, "() => document.querySelector('#sample-state').textContent.includes('corrected')")
+        np.testing.assert_array_equal(shown_mask(page), np.where(before == 0, 255, before))
+        page.mouse.click(*at(page, 5, 5))  # now it is made of the newer one
+        until(page, "() => document.querySelector('#saving').textContent === 'Saved'")
+        assert in_effect(pets[0])["000021"].action == "brush"
+
+
+def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
+    folder = write_set(tmp_path / "pets", 40)
+    run, client = start(folder)
+    with window(browser, f"http://127.0.0.1:{client.port}/?token={client.token}", faults=True) as page:
+        open_sample(page, "000004")
+        page.keyboard.press("b")
+        page.mouse.click(*at(page, 30, 8))
+        saved(page)
+        painted = shown_mask(page)
+        run.kill()
+        run.communicate()
+        until(page, "() => document.querySelector('#notice').textContent.includes('does not answer')")
+        page.mouse.click(*at(page, 5, 50))
+        until(page, "() => document.querySelector('#notice').textContent.startsWith('Not saved')")
+    run, client = start(folder)
+    with window(browser, f"http://127.0.0.1:{client.port}/?token={client.token}") as page:
+        open_sample(page, "000004")
+        np.testing.assert_array_equal(shown_mask(page), painted)
+        page.keyboard.press("z")
+        until(page, "() => !document.querySelector('#redo').disabled")
+        np.testing.assert_array_equal(shown_mask(page), native.read_label_map(folder / "masks/000004.png"))
+    run.kill()
+    run.communicate()
+
+
+def test_the_keyboard_alone(browser, tmp_path):
+    """Forty samples: judged, some of them corrected, without a pointer; two hundred in ten minutes are three seconds each."""
+    out = write_set(tmp_path / "pets", 40)
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        keys = page.keyboard
+        keys.press("ArrowRight")
+        keys.press("ArrowLeft")
+        keys.press("Enter")
+        begun = time.monotonic()
+        for number in range(40):
+            until(page, "name => document.querySelector('#sample-name').textContent === name", f"{number:06d}")
+            if number % 5 == 4:
+                for key in ("f", "2", "Space"):  # the class at the middle becomes a cat
+                    keys.press(key)
+            keys.press("x" if number % 4 == 3 else "a")
+        saved(page)
+        took = time.monotonic() - begun
+        keys.press("Escape")
+        until(page, "() => !document.querySelector('#browse').hidden")
+        last = in_effect(out)
+        assert [last[name].verdict for name in NAMES] == ["rejected" if i % 4 == 3 else "accepted" for i in range(40)]
+        assert [i for i, name in enumerate(NAMES) if last[name].mask] == [i for i in range(4, 40, 5) if i % 3 != 1 or last[NAMES[i]].mask]
+        assert took < 40 * 3
+        keys.press("?")
+        assert page.locator("#help").is_visible()
+        keys.press("Escape")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_labels_and_contrast(browser, pets, scheme):
+    with window(browser, pets[2].url, color_scheme=scheme) as page:
+        page.wait_for_timeout(200)
+        assert violations(page) == []
+        open_sample(page, "000000")
+        page.wait_for_selector("#attention:not([hidden])")
+        page.keyboard.press("w")
+        until(page, "() => document.querySelectorAll('#levels canvas').length === 3")
+        page.click("#show-steps")
+        until(page, "() => document.querySelectorAll('#steps canvas').length > 5")
+        assert violations(page) == []
+        page.keyboard.press("?")
+        assert violations(page) == []
+
+
+def test_on_a_telephone(browser, pets):
+    with window(browser, pets[2].url, size=(360, 740), has_touch=True) as page:
+        wide = "() => document.documentElement.scrollWidth"
+        assert page.evaluate(wide) <= 360
+        page.click("#filters-toggle")
+        assert page.locator("#sort").is_visible()
+        page.click("#filters-toggle")
+        page.locator("#tile-0").tap()
+        until(page, "() => document.querySelector('#sample-name').textContent === '000000'")
+        page.wait_for_selector("#attention:not([hidden])")
+        assert page.evaluate(wide) <= 360
+        assert page.locator("#stage").bounding_box()["width"] > 300
+        assert violations(page) == []
+
+
+def test_a_picture_of_the_page(browser, pets, tmp_path):
+    """With SEEDIFF_PICTURES, a folder, the pictures of docs/: of a set that the embedded model made."""
+    folder = os.environ.get("SEEDIFF_PICTURES")
+    out = tmp_path / "pets"
+    if folder:
+        from seediff.config.generate import GenerateConfig
+        from seediff.run.generate import generate
+
+        generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=4, steps=20, keep_attention=True), out)
+    else:
+        write_set(out, 12)
+        keep_attention(out, NAMES[:12])
+    with running(out) as (_, opened), window(browser, opened.url, size=(1180, 760)) as page:
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#attention:not([hidden])")
+        page.mouse.click(*at(page, *page.evaluate("() => ['width', 'height'].map((side) => document.querySelector('#mask')[side] / 2)")))
+        until(page, "() => document.querySelectorAll('#levels canvas').length > 0")
+        page.wait_for_timeout(300)
+        picture = page.screenshot(path=os.path.join(folder or tmp_path, "look.png"))
+    assert picture.startswith(b"\x89PNG")
