@@ -68,9 +68,8 @@ def test_a_brush_paints_what_is_under_it(page, pets):
     page.mouse.up()
     saved(page)
     ys, xs = np.mgrid[:64, :64] + 0.5
-    start_, end = np.array([10.5, 12.5]), np.array([40.5, 30.5])
-    along = np.clip(((xs - start_[0]) * 30 + (ys - start_[1]) * 18) / (30**2 + 18**2), 0, 1)
-    far = np.hypot(xs - start_[0] - along * 30, ys - start_[1] - along * 18)
+    along = np.clip(((xs - 10.5) * 30 + (ys - 12.5) * 18) / (30**2 + 18**2), 0, 1)
+    far = np.hypot(xs - 10.5 - along * 30, ys - 12.5 - along * 18)
     found = labels_of(pets, "000010")
     assert (found[far < 7.5] == 3).all()
     np.testing.assert_array_equal(found[far > 8.5], before[far > 8.5])

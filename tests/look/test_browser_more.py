@@ -38,7 +38,7 @@ def browser():
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """Classes, prompts, flags and values of rows are text that would be something else in another place; and one name is 5,000 letters."""
-    classes = HOSTILE[:5] + ("x" * 5000,)
+    classes = (*HOSTILE[:5], "x" * 5000)
     rows = [
         {
             "prompt": text * (5000 // len(text)) if number == 3 else f"a photo of {text}",
@@ -151,9 +151,8 @@ def test_a_hundred_thousand_samples(browser, tmp_path):
         begun = time.monotonic()
         assert client.post("/api/views", {"text": "cat", "sort": "area", "descending": True, "classes": [2]}).json["count"] == 33_000
         filtering = time.monotonic() - begun
-    print(
-        f"opened in {opening:.1f} s, a frame every {np.median(frames):.0f} ms (95 %: {np.quantile(frames, 0.95):.0f}), filtered in {filtering:.2f} s"
-    )
-    assert np.median(frames) < 70  # on a machine with much else to do; 17 is every frame
+    often, seldom = np.quantile(frames, [0.5, 0.95])
+    print(f"opened in {opening:.1f} s, a frame every {often:.0f} ms (95 %: {seldom:.0f}), filtered in {filtering:.2f} s")
+    assert often < 70  # on a machine with much else to do; 17 is every frame
     assert opening < 60
     assert filtering < 5

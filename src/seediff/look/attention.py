@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ..attention.fit import Window, cut, windows
-from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
+from ..config.levels import level_name
 from ..config.names import spoken
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
@@ -118,8 +118,8 @@ def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetC
 
 
 def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
-    """Divisor of L → (h, w) of the self-attention there, the finest first."""
-    return {maps.latent_side // side: (side, side) for side in sorted(maps.self_attention, reverse=True)}
+    """Divisor of L → (h, w) of the attention there, the finest first."""
+    return {maps.latent_side // side: (side, side) for side in sorted({*maps.self_attention, *maps.cross_attention}, reverse=True)}
 
 
 def pixel_maps(found: Seen, x: int, y: int) -> list[dict[str, Any]]:
@@ -130,6 +130,8 @@ def pixel_maps(found: Seen, x: int, y: int) -> list[dict[str, Any]]:
         raise UserError("the model did not see this pixel")
     maps = []
     for divisor, (height, width) in grids(found.maps).items():
+        if height not in found.maps.self_attention:  # some models have none
+            continue
         row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
         values = found.maps.self_at(divisor)[row * width + column].reshape(height, width)
         maps.append(_told(divisor, values))

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..attention.levels import level_name
 from ..attention.maps import AttentionMaps
+from ..config.levels import level_name
 from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.schema import fit
