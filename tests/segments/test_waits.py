@@ -72,6 +72,17 @@ def test_kmeans_stops_where_it_should(rows: torch.Tensor, iterations: int):
     torch.testing.assert_close(found[1], centres, atol=0, rtol=0)
 
 
+def test_many_iterations_wait_no_more():
+    """Rows without clusters, for which Lloyd takes long: the host looks on after 4 iterations, 8 more, 16 more, …"""
+    noise = torch.rand(1024, 64, generator=torch.Generator().manual_seed(0))
+    labels, centres = kmeans(noise, 20, tolerance=0)
+    with Pretended() as device:
+        found = [device.take(one) for one in kmeans(device.put(noise), 20, tolerance=0)]
+    assert torch.equal(found[0], labels)
+    torch.testing.assert_close(found[1], centres, atol=0, rtol=0)
+    assert 5 < device.waits <= MOST
+
+
 def test_ties_and_empty_clusters_are_the_cpus(monkeypatch: pytest.MonkeyPatch):
     """Rows of few kinds, more clusters than kinds, and more rows in doubt than are decided at once."""
     kinds = torch.eye(8)[[0, 0, 1, 2, 2, 2, 3] * 30]
