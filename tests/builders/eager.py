@@ -65,7 +65,8 @@ def means(
                 continue
             mean = part.mean(1)
             if normalize:
-                mean = mean / (mean.amax((1, 2), keepdim=True) if kind == "self" else mean.amax(1, keepdim=True))
+                peak = mean.amax((1, 2), keepdim=True) if kind == "self" else mean.amax(1, keepdim=True)
+                mean = mean / peak.clamp_min(torch.finfo(torch.float32).tiny)  # a column of padding stays 0
             found[kind, round(mean.shape[1] ** 0.5)].append(mean)
     return {where: torch.stack(maps).mean(0) for where, maps in found.items()}
 
