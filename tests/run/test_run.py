@@ -310,12 +310,12 @@ def test_full_disk_then_continued(tmp_path, monkeypatch, unbroken):
     out = tmp_path / "out"
     real, written = outputs._write, []
 
-    def write(fd, data):
+    def write(fd, data, durable):
         written.append(fd)
         if len(written) == 9:
-            real(fd, data[: len(data) // 2])
+            real(fd, data[: len(data) // 2], durable)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(fd, data)
+        return real(fd, data, durable)
 
     with monkeypatch.context() as patch:
         patch.setattr(outputs, "_write", write)
@@ -342,10 +342,10 @@ def test_what_a_lost_worker_wrote_in_part_is_gone_at_the_end(tmp_path, unbroken)
 def test_full_disk_while_attention_is_written(tmp_path, monkeypatch):
     real = outputs._write
 
-    def write(fd, data):
+    def write(fd, data, durable):
         if b'"self.' in data[:500]:  # a header of attention
             os.dup2(os.open("/dev/full", os.O_WRONLY), fd)
-        real(fd, data)
+        real(fd, data, durable)
 
     monkeypatch.setattr(outputs, "_write", write)
     with pytest.raises(OSError, match=r"No space left.*attention/000000\.safetensors"):
