@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OUTPUT = Group("Output", sort_key=1)
 CHOICE = Group("Format", sort_key=2)
 LINK = "hard links to pictures, where the file system allows them, instead of copies."
+IMAGES = "images"
 QUIET = option(OUTPUT, "Print nothing but errors.", negative=())
 
 
@@ -44,8 +45,9 @@ def export_(
     ] = None,
     seed: Annotated[int | None, option(CHOICE, "With --split: another seed, another choice.", 0)] = None,
     min_area: Annotated[int | None, own("min_area", "smaller pieces, in pixels, are no objects.", 1)] = None,
+    panoptic: Annotated[bool | None, own("panoptic", "also panoptic.json, with a PNG of each picture's segments.")] = None,
     polygons: Annotated[bool | None, own("polygons", "objects as polygons, not as exact run lengths; prints what they lose.")] = None,
-    objects: Annotated[bool | None, own("objects", "also SegmentationObject.")] = None,
+    objects: Annotated[bool | None, own("objects", "also SegmentationObject; cvat: a mask per connected piece, not per class.")] = None,
     boxes: Annotated[bool | None, own("boxes", "also Annotations, with a box per object.")] = None,
     jpeg: Annotated[bool | None, own("jpeg", "write PNG pictures anew as JPEG of quality 95.")] = None,
     shard_size: Annotated[float | None, own("shard_size", "about how large a file is, in MB.", 500)] = None,
@@ -71,7 +73,8 @@ def export_(
     if seed is not None and split is None:
         raise UserError("--seed: needs --split SHARE, whose samples it chooses")
     size = round(shard_size * 1e6) if shard_size is not None else None
-    options = {"split": split, "seed": seed, "min_area": min_area, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
+    objective = {"min_area": min_area, "panoptic": panoptic, "polygons": polygons, "objects": objects, "boxes": boxes}
+    options = {"split": split, "seed": seed, **objective, "jpeg": jpeg}
     kind = FORMATS[to].options
     chosen = fitting([f.name for f in fields(kind)], {"link": link, **options, "shard_size": size}, f"--to {to}")
     classes, items = open_native(data)
@@ -88,13 +91,24 @@ def import_(
     from_: Annotated[FormatName, option(OUTPUT, "The format.", name="--from")],
     out: Annotated[Path, HERE, option(OUTPUT, "Folder of the dataset to make; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
-    split: Annotated[str | None, option(CHOICE, "voc, yolo, parquet: only this part, such as train.", "all")] = None,
+    split: Annotated[str | None, option(CHOICE, "voc, yolo, parquet, ultralytics, cvat-masks: only this part, such as val.", "all")] = None,
     classes: Annotated[
         str | None,
-        option(CHOICE, "voc, webdataset: names with commas between, a file of them, or `voc`.", "classes.txt; voc: else its twenty"),
+        option(
+            CHOICE,
+            "voc, webdataset, cvat-masks, labelstudio, fiftyone: names with commas between, a file of them, or `voc`.",
+            "what the set says; voc: else its twenty",
+        ),
     ] = None,
-    images: Annotated[Path | None, option(CHOICE, "voc, coco, yolo: folder of the pictures.", "found in the set")] = None,
+    images: Annotated[
+        Path | None,
+        option(CHOICE, "voc, coco, yolo, ultralytics, cvat, cvat-masks, labelstudio: folder of the pictures.", "found in the set"),
+    ] = None,
     annotations: Annotated[Path | None, option(CHOICE, "coco: JSON file.", "annotations/semantic*.json, else instances*.json")] = None,
+    corrects: Annotated[
+        Path | None,
+        option(OUTPUT, "Dataset whose masks were corrected: it keeps pictures and rows, and what changed is counted.", "a set by itself"),
+    ] = None,
     crowds: Annotated[
         Literal["ignored", "objects"] | None,
         option(CHOICE, "coco: what annotations with iscrowd 1 are.", "ignored, unless there is nothing else, which is an error"),
@@ -108,22 +122,38 @@ def import_(
     - `seediff import VOCdevkit/VOC2012 --from voc --out voc --split val`
 
     - `seediff import pets-coco --from coco --out pets`
+
+    - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
     from ..config.names import parse_classes
     from ..files.apart import check_apart
     from ..run.collect import write_native
 
-    check_apart(out, [source])
+    check_apart(out, [source, *([corrects] if corrects else [])])
     read = importer(from_)
     names = parse_classes(classes) if classes is not None else None
     notes: list[str] = []
     given = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds}
     known = inspect.signature(read).parameters
     told = {"note": notes.append} if "note" in known else {}
+    if corrects is not None and images is None and "images" in known and not _has_pictures(source):
+        given["images"] = corrects / IMAGES
     found, items = read(source, **fitting(known, given, f"--from {from_}"), **told)
-    count = write_native(out, found, some(shown(items, quiet), source), about={"command": "import", "format": from_}, link=bool(link))
+    about, changes = {"command": "import", "format": from_}, []
+    items = some(items, source)
+    if corrects is not None:
+        from ..dataset.corrections import correct
+
+        found, items = correct(corrects, found, items, by=from_, tell=changes.append)
+    count = write_native(out, found, shown(items, quiet), about=about, link=bool(link))
     if not quiet:
         print(f"{count} samples of {len(found)} classes in {out}")
+        if corrects is not None:
+            from ..dataset.corrections import summed
+
+            print(*summed(changes), sep="\n")
+            if left := count - len(changes):
+                print(f"{left} samples of {corrects} did not come back: they stay as they were")
         print(*(f"note: {note}\n" for note in notes), sep="", end="")
 
 
@@ -133,6 +163,12 @@ def say_reviewed(items: Iterable[Item]) -> None:
 
     if line := told(item.row for item in items):
         print(f"Reviewed: {line}")
+
+
+def _has_pictures(source: Path) -> bool:
+    """Whether what was exported brought its pictures along."""
+    folder = source if source.is_dir() else source.parent
+    return any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))
 
 
 def some(items: Iterable[Item], source: Path) -> Iterator[Item]:

@@ -38,9 +38,9 @@ def format_of(path: Path) -> FormatName | Literal["native"]:
     """The format of a folder or file. Raises UserError for anything else."""
     if path.is_file():
         for name, known in FORMATS.items():
-            if path.suffix.lower() in known.suffixes:
+            if path.suffix.lower() in known.suffixes and known.is_file(path):
                 return name
-        raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar or .json file or a data.yaml")
+        raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml")
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder or file")
     if (path / native.METADATA).is_file():

@@ -25,11 +25,17 @@ class SplitOptions(ExportOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderOptions(SplitOptions):
-    """Of formats that are a folder of pictures with objects. YOLO has no others."""
+class LinkOptions(SplitOptions):
+    """Of formats whose pictures are files. Those of label maps and masks, without objects, have no others."""
 
     link: bool = False
     """Hard links to pictures instead of copies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions(LinkOptions):
+    """Of formats that are a folder of pictures with objects. YOLO has no others."""
+
     min_area: int = 1
     """Connected pieces of fewer pixels are no objects."""
 
@@ -45,9 +51,17 @@ class VocOptions(FolderOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CvatOptions(LinkOptions):
+    objects: bool = False
+    """A mask per connected piece instead of one per class; of CVAT's segmentation masks, also SegmentationObject."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CocoOptions(FolderOptions):
     polygons: bool = False
     """Objects as polygons instead of RLE; a note says what they lose."""
+    panoptic: bool = False
+    """Also panoptic.json, with a PNG of each picture's segments."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.messages import shown
@@ -55,6 +56,12 @@ def decode_label_map(data: bytes, where: str) -> np.ndarray:
     if kind != "PNG" or mode not in ("P", "L"):
         raise UserError(f"{where}: its label map is {kind} {mode}; it must be an 8-bit palette or grey PNG, whose pixels are ids")
     return array
+
+
+def class_list(classes: Sequence[str]) -> str:
+    """Lines of `id: name` for the card of a set, the background's among them. YAML reads JSON's texts, and nothing in those is a line break
+    or a fence of Markdown's."""
+    return "".join(f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *classes]))
 
 
 def row_text(row: Mapping[str, Any]) -> str:

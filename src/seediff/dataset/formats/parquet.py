@@ -22,7 +22,7 @@ from ...workers import in_order
 from .. import native
 from ..store import CHUNK, Exported, Item, assign_splits, check_class_list, check_name, image_bytes, put
 from .options import ParquetOptions
-from .packed import checked_classes, load_extra, pack_mask, parse_row, row_text, unpack
+from .packed import checked_classes, class_list, load_extra, pack_mask, parse_row, row_text, unpack
 
 FEATURES = {
     "image": {"_type": "Image"},
@@ -139,15 +139,13 @@ def _card(classes: Sequence[str], words: Sequence[str]) -> str:
     features = "".join(
         f"  - name: {name}\n    dtype: {'image' if kind['_type'] == 'Image' else 'string'}\n" for name, kind in FEATURES.items()
     )
-    # YAML reads JSON's texts, and nothing in JSON's texts is a line break or a fence of Markdown's.
-    names = "".join(f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(["background", *classes]))
     return (
         "---\ntask_categories:\n- image-segmentation\n"
         + ("configs:\n- config_name: default\n  data_files:\n" + files if files else "")
         + f"dataset_info:\n  features:\n{features}---\n\n# Images with segmentation masks\n\n"
         '`label_map` is a palette picture whose pixels are class ids, 255 where ignored: `numpy.array(row["label_map"])`. '
         "`metadata` is JSON. Class ids:\n\n"
-        f"```yaml\n{names}```\n"
+        f"```yaml\n{class_list(classes)}```\n"
     )
 
 

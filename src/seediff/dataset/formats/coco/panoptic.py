@@ -11,9 +11,7 @@ from ....errors import UserError
 from ....files.pictures import open_picture
 from ... import native
 from .document import Image, Segments
-
-SHIFTS = np.array([1, 256, 65536], np.uint32)
-"""An id is red + 256 · green + 65536 · blue; 0 is no segment."""
+from .segments import SHIFTS
 
 
 def mask_folder(path: Path) -> Path:

@@ -3,6 +3,7 @@
     out/  images/NAME.png                  pictures, as they are
           annotations/instances.json       an annotation an object (a connected piece of a class): RLE, or polygons when asked for
           annotations/semantic.json        an annotation a class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
+          annotations/panoptic.json        optional: the segments of each image, whose ids are the colours of annotations/panoptic/NAME.png
 
 Category ids are class ids, from 1. With validation samples there are `instances_train.json`, `instances_val.json`, and so on. An image's
 `metadata` in semantic.json is its row of metadata.jsonl.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,10 @@ from ...shapes.runs import Masks, column_runs, masks_of_ids
 from ...store import SPLITS, Exported, Item, assign_splits, check_class_list, check_name, labels_of, put, put_image, worked_on
 from ..options import CocoOptions
 from .masks import polygon_runs
+from .segments import panoptic_categories, panoptic_segments
 
 IMAGES, ANNOTATIONS = "images", "annotations"
-INSTANCES, SEMANTIC = "instances", "semantic"
+INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category that 255 is in the semantic variant."""
 WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
@@ -125,25 +127,26 @@ def export_coco(
     """
     options = options or CocoOptions()
     check_class_list(classes)
-    names: list[str] = []
-    rows: list[Mapping[str, Any]] = []
+    items = list(items)
+    rows = [item.row for item in items]
+    splits = assign_splits([item.name for item in items], rows, options.split, options.seed)
+    several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
     found: list[tuple[dict[str, Any], Annotated]] = []
     taken: set[str] = set()
     ious: list[float] = []
     small = 0
-    annotate_ = partial(annotate, classes=len(classes), min_area=options.min_area, polygons=options.polygons)
+    annotate_ = partial(annotate, classes=len(classes), min_area=options.min_area, polygons=options.polygons, panoptic=options.panoptic)
     with staged(out) as part, worked_on(items, annotate_, options.workers) as annotated:
-        for item, its in annotated:
+        for split, (item, its) in zip(splits, annotated, strict=True):
             check_name(item.name, taken)
-            names.append(item.name)
-            rows.append(item.row)
             file_name = f"{item.name}.{item.suffix}"
             put_image(item, part / IMAGES / file_name, link=options.link)
             small += its.small
             ious += its.ious
+            if its.panoptic is not None:
+                put(part / ANNOTATIONS / (f"{PANOPTIC}_{split}" if several != [""] else PANOPTIC) / f"{item.name}.png", its.panoptic[0])
+                its = replace(its, panoptic=(b"", its.panoptic[1]))  # one picture at a time
             found.append(({"file_name": file_name, "width": its.width, "height": its.height}, its))
-        splits = assign_splits(names, rows, options.split, options.seed)
-        several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
         for one in several:
             endings, kinds = f"_{one}" if one else "", (Part(), Part())
             for (image, its), row, own in zip(found, rows, splits, strict=True):
@@ -154,6 +157,10 @@ def export_coco(
             for kind, name in zip(kinds, (INSTANCES, SEMANTIC), strict=True):
                 document = kind.document(categories(classes, ignore=name == SEMANTIC))
                 put(part / ANNOTATIONS / f"{name}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
+            if options.panoptic:
+                chosen = [its.panoptic[1] for (_, its), own in zip(found, splits, strict=True) if its.panoptic and one in ("", own)]
+                document = _panoptic(kinds[0], chosen).document(panoptic_categories(classes))
+                put(part / ANNOTATIONS / f"{PANOPTIC}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
     notes = []
     if small:
         notes.append(f"{small} pieces below {options.min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
@@ -161,12 +168,23 @@ def export_coco(
         notes.append(
             f"polygons, filled by pycocotools, against the masks: IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest; RLE loses nothing"
         )
-    return Exported(len(names), len(names) + 2 * len(several), tuple(notes))
+    files = (1 + options.panoptic) * len(items) + (2 + options.panoptic) * len(several)
+    return Exported(len(items), files, tuple(notes))
+
+
+def _panoptic(part: Part, segments: Sequence[list[dict[str, Any]]]) -> Part:
+    """A part's images with the segments of each."""
+    named = [f"{image['file_name'].rpartition('.')[0]}.png" for image in part.images]
+    entries = zip(part.images, named, segments, strict=True)
+    return Part(part.images, [{"image_id": image["id"], "file_name": name, "segments_info": its} for image, name, its in entries])
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """What is exported of a sample. small: pieces that are no instances. ious: of each instance's polygons, if they are such."""
+    """What is exported of a sample. small: pieces that are no instances. ious: of each instance's polygons, if they are such.
+
+    panoptic: the PNG of its segments and what they are; None: not asked for.
+    """
 
     height: int
     width: int
@@ -174,14 +192,16 @@ class Annotated:
     semantic: list[dict[str, Any]]
     small: int
     ious: list[float]
+    panoptic: tuple[bytes, list[dict[str, Any]]] | None
 
 
-def annotate(item: Item, *, classes: int, min_area: int, polygons: bool) -> Annotated:
+def annotate(item: Item, *, classes: int, min_area: int, polygons: bool, panoptic: bool) -> Annotated:
     labels = labels_of(item, classes)
     pieces, small = instances(labels, min_area=min_area, polygons=polygons)
     height, width = labels.shape
     ious = polygon_ious(labels, pieces, min_area) if polygons else []
-    return Annotated(height, width, pieces, semantic(labels), small, ious)
+    segments = panoptic_segments(labels, min_area) if panoptic else None
+    return Annotated(height, width, pieces, semantic(labels), small, ious, segments)
 
 
 def polygon_ious(labels: np.ndarray, pieces: Sequence[Mapping[str, Any]], min_area: int) -> list[float]:

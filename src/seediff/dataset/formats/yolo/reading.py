@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,13 @@ def import_yolo(
     source = Path(source)
     file = find_yaml(source) if source.is_dir() else source
     data = read_yaml(file, dict[str, Any])
-    numbers, classes = _class_names(data.get("names"), file)
+    numbers, classes = class_names(data.get("names"), file)
+    place, found = find_pictures(file, data, split, images)
+    return classes, _items(found, numbers, place, note)
+
+
+def find_pictures(file: Path, data: Mapping[str, Any], split: str | None, images: Path | str | None) -> tuple[Place, list[Found]]:
+    """Where a set is, and the pictures that its YAML, which is `data`, names in a split, or in all. Raises UserError."""
     if split is not None and split not in SPLITS:
         raise UserError(f"split '{split}': must be one of {', '.join(SPLITS)}")
     wanted = [name for name in SPLITS if data.get(name) and split in (None, name)]
@@ -81,7 +87,7 @@ def import_yolo(
         for entry in data[one] if isinstance(data[one], list) else [data[one]]:
             for picture in _pictures(place, one, entry):
                 found.setdefault(picture.path, picture)
-    return classes, _items(list(found.values()), numbers, place, note)
+    return place, list(found.values())
 
 
 def find_yaml(folder: Path) -> Path:
@@ -97,19 +103,34 @@ def find_yaml(folder: Path) -> Path:
     return chosen[0]
 
 
-def label_file(picture: Path) -> Path:
-    """Where a picture's labels are: the last `images` in its path becomes `labels`; without one, beside it."""
-    parts = list(picture.with_suffix(".txt").parts)
+def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
+    """Where a picture's labels are: the last `images` in its path becomes `folder`; without one, beside it."""
+    parts = list(picture.with_suffix(suffix).parts)
     if IMAGES in parts:
-        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = LABELS
+        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = folder
     return Path(*parts)
 
 
 def _items(found: Sequence[Found], numbers: Sequence[int], place: Place, note: Callable[[str], None]) -> list[Item]:
-    counts = Counter(one.name for one in found)
     items: list[Item] = []
-    taken: set[str] = set()
     without = 0
+    for name, one in named(found, place):
+        label = label_file(one.labels)
+        exists = label.exists()
+        without += not exists
+        items.append(_item(name, one, label if exists else None, numbers))
+    if items and without == len(items):
+        raise UserError(f"{found[0].path}: has no label file {label_file(found[0].labels)}, and no other picture has one")
+    if without:
+        note(f"{without} of {len(items)} pictures have no label file: they show background alone")
+    return items
+
+
+def named(found: Sequence[Found], place: Place) -> Iterator[tuple[str, Found]]:
+    """The pictures with the names of their samples: where two splits have a name, with the split in front. Raises UserError for a name that
+    cannot be, and for a picture outside of the set."""
+    counts = Counter(one.name for one in found)
+    taken: set[str] = set()
     for one in found:
         name = f"{one.split}/{one.name}" if counts[one.name] > 1 else one.name
         try:
@@ -120,15 +141,7 @@ def _items(found: Sequence[Found], numbers: Sequence[int], place: Place, note: C
             raise UserError(
                 f"{one.path}: is a link that leads out of {place.file.parent}; --images names a folder elsewhere that may be read"
             )
-        label = label_file(one.labels)
-        exists = label.exists()
-        without += not exists
-        items.append(_item(name, one, label if exists else None, numbers))
-    if items and without == len(items):
-        raise UserError(f"{found[0].path}: has no label file {label_file(found[0].labels)}, and no other picture has one")
-    if without:
-        note(f"{without} of {len(items)} pictures have no label file: they show background alone")
-    return items
+        yield name, one
 
 
 def _item(name: str, found: Found, label: Path | None, numbers: Sequence[int]) -> Item:
@@ -202,8 +215,18 @@ def _listed(place: Place, split: str, file: Path) -> list[Found]:
     return [Found(path, split, path.relative_to(common).with_suffix("").as_posix(), path) for path in paths]
 
 
-def _class_names(names: Any, file: Path) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def class_names(names: Any, file: Path) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The numbers of the classes in label files, rising, and their names."""
+    numbered = numbered_names(names, file)
+    try:
+        check_class_list(tuple(numbered.values()))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    return tuple(numbered), tuple(numbered.values())
+
+
+def numbered_names(names: Any, file: Path) -> dict[int, str]:
+    """What a YAML's `names` calls its classes, by their numbers, rising. Raises UserError."""
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, Mapping) or not names:
@@ -216,10 +239,4 @@ def _class_names(names: Any, file: Path) -> tuple[tuple[int, ...], tuple[str, ..
         if isinstance(name, (dict, list)):
             raise UserError(f"{file}: 'names' must give class {number} a name, not {shown(name)}")
         numbered[number] = str(name)
-    numbers = tuple(sorted(numbered))
-    classes = tuple(numbered[number] for number in numbers)
-    try:
-        check_class_list(classes)
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from error
-    return numbers, classes
+    return dict(sorted(numbered.items()))

@@ -1,0 +1,119 @@
+"""Masks that people corrected in another tool, brought back to the set that they were made of, and what changed counted.
+
+A sample of the set keeps its picture and its row. `review` of a row that came back says the verdict, whether the mask is another one, and
+how many pixels each class gained and lost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..config.names import BACKGROUND
+from ..errors import UserError
+from . import native
+from .store import Item, check_class_list, flat_name, labels_of, open_native
+
+IGNORED = "ignored"
+"""What 255 is called among the classes that gained and lost pixels."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A sample's mask before and after. gained, lost: pixels by class, with `background` and `ignored`; none where nothing changed."""
+
+    name: str
+    pixels: int
+    gained: Mapping[str, int]
+    lost: Mapping[str, int]
+
+
+def changed(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> Change:
+    """What makes `after` of `before`, both (H, W) uint8 of the ids of `classes`."""
+    names = {0: BACKGROUND, native.IGNORE: IGNORED, **dict(enumerate(classes, 1))}
+    other = before != after
+
+    def counted(labels: np.ndarray) -> dict[str, int]:
+        counts = np.bincount(labels[other], minlength=256)
+        return {names[number]: int(counts[number]) for number in np.flatnonzero(counts).tolist()}
+
+    return Change(name, int(other.sum()), counted(after), counted(before))
+
+
+def correct(
+    folder: Path | str, classes: Sequence[str], items: Iterable[Item], *, by: str, tell: Callable[[Change], None] = lambda change: None
+) -> tuple[tuple[str, ...], Iterator[Item]]:
+    """The samples of a native set with the masks of `items`, whose ids are of `classes`, in place of theirs, in the set's order.
+
+    Samples are matched by name, also where a format has made it flat; those that are not among the items stay as they are. Classes are
+    matched by name, and new ones come after the set's. by: who corrected, for `review`. tell: is told of each sample that came back, as
+    it is asked for. Raises UserError for an item that is none of the set's, and for a mask of another size than its picture.
+    """
+    folder = Path(folder)
+    own, originals = open_native(folder)
+    names = (*own, *(name for name in classes if name not in own))
+    check_class_list(names)
+    table = np.arange(256, dtype=np.uint8)
+    table[1 : len(classes) + 1] = [names.index(name) + 1 for name in classes]
+    found = _matched(items, [item.name for item in originals], folder)
+
+    def corrected() -> Iterator[Item]:
+        for original in originals:
+            item = found.get(original.name)
+            yield original if item is None else _corrected(original, item, table, len(classes), names, by, tell)
+
+    return names, corrected()
+
+
+def _matched(items: Iterable[Item], names: Sequence[str], folder: Path) -> dict[str, Item]:
+    """The item of each sample that has one."""
+    flat = Counter(flat_name(name) for name in names)
+    known = {**{flat_name(name): name for name in names if flat[flat_name(name)] == 1}, **{name: name for name in names}}
+    found: dict[str, Item] = {}
+    for item in items:
+        if item.name not in known:
+            raise UserError(f"sample '{item.name}': is none of {folder}, whose masks are said to be corrected")
+        if known[item.name] in found:
+            raise UserError(f"sample '{item.name}': is there twice, once as '{found[known[item.name]].name}'")
+        found[known[item.name]] = item
+    return found
+
+
+def _corrected(
+    original: Item, item: Item, table: np.ndarray, count: int, names: Sequence[str], by: str, tell: Callable[[Change], None]
+) -> Item:
+    """The original with the item's mask, and what was said of the old one taken out of its row where it is another one."""
+    before = labels_of(original, len(names))
+    after = table[labels_of(replace(item, image=original.image), count)]
+    change = changed(original.name, before, after, names)
+    tell(change)
+    counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
+    review = {"verdict": "accepted", "corrected": bool(change.pixels), "by": by, **counts}
+    if not change.pixels:
+        return replace(original, row={**original.row, "review": review})
+    row = {key: value for key, value in original.row.items() if key not in ("classes", "class_ids", "area", "confidence")}
+    extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # which say nothing of a person's mask
+    return replace(original, label_map=lambda: after, row={**row, "flags": [], "review": review}, extras=extras)
+
+
+def summed(changes: Iterable[Change]) -> list[str]:
+    """What came back, in lines for people: how many samples, which of them changed, and how many pixels of each class."""
+    changes = list(changes)
+    other = [change for change in changes if change.pixels]
+    if not other:
+        return [f"{len(changes)} samples reviewed, none changed"]
+    gained, lost = Counter[str](), Counter[str]()
+    for change in other:
+        gained.update(change.gained)
+        lost.update(change.lost)
+    listed = ", ".join(change.name for change in other[:SHOWN]) + (f" and {len(other) - SHOWN} more" if len(other) > SHOWN else "")
+    pixels = [f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost])]
+    return [f"{len(changes)} samples reviewed, {len(other)} changed: {listed}", f"pixels: {', '.join(pixels)}"]
+
+
+SHOWN = 10
+"""Names of samples in a line."""

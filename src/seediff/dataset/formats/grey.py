@@ -1,0 +1,111 @@
+"""What formats share that are folders of pictures and label maps: grey PNG files, for readers that make colours of a palette."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...errors import UserError
+from .. import native
+from ..store import Item, MaskFile, assign_splits, check_name, flat_name, labels_of, picture_suffix, put, put_image, worked_on
+from .options import LinkOptions
+
+
+def as_grey(item: Item, *, classes: int) -> bytes:
+    """The bytes of an item's label map as an 8-bit grey PNG, after a look at it."""
+    buffer = io.BytesIO()
+    Image.fromarray(labels_of(item, classes)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A label map that is a file whose values mean ids, by `ids`; 255 is what it says there, else ignored. `label_map` of an item.
+
+    named: what says which values there are, for messages.
+    """
+
+    path: Path
+    ids: Mapping[int, int]
+    named: str
+
+    def __call__(self) -> np.ndarray:
+        """(H, W) uint8. Raises UserError naming the file and a value that means nothing."""
+        values = native.read_label_map(self.path)
+        table = np.full(256, -1, np.int16)
+        table[native.IGNORE] = native.IGNORE
+        for value, number in self.ids.items():
+            table[value] = number
+        labels = table[values]
+        if (labels < 0).any():
+            raise UserError(f"{self.path}: has the value {int(values[labels < 0][0])}, which is no class of {self.named}")
+        return labels.astype(np.uint8)
+
+
+def put_pairs(
+    part: Path,
+    classes: Sequence[str],
+    items: Iterable[Item],
+    options: LinkOptions,
+    place: Callable[[str, str, str], tuple[str, str]],
+    *,
+    encode: Callable[..., bytes] = as_grey,
+    flat: bool = False,
+) -> list[Placed]:
+    """Write every item's picture and label map below `part`. place: (name, split, suffix) → both files' paths. flat: names without folders.
+
+    Raises UserError naming the sample that cannot be used.
+    """
+    items = list(items)
+    names = [flat_name(item.name) if flat else item.name for item in items]
+    splits = assign_splits(names, [item.row for item in items], options.split, options.seed)
+    placed: list[Placed] = []
+    taken: set[str] = set()
+    with worked_on(items, partial(encode, classes=len(classes)), options.workers) as encoded:
+        for name, split, (item, mask) in zip(names, splits, encoded, strict=True):
+            check_name(name, taken)
+            picture, label_map = place(name, split, item.suffix)
+            put_image(item, part / picture, link=options.link)
+            put(part / label_map, mask)
+            placed.append(Placed(name, split, item, picture, label_map))
+    return placed
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A sample that was written. picture, label_map: paths in the folder."""
+
+    name: str
+    split: str
+    item: Item
+    picture: str
+    label_map: str
+
+
+def read_pair(folder: Path, name: str, picture: Path, label_map: Callable[[], np.ndarray], row: Mapping[str, Any], taken: set[str]) -> Item:
+    """The item of a picture and a label map, files below `folder`, whose name is added to those taken. Raises UserError for a name that
+    cannot be, and for links that lead out of the folder."""
+    try:
+        check_name(name, taken)
+    except UserError as error:
+        raise UserError(f"{picture}: {error}") from error
+    for path in (picture, *([label_map.path] if isinstance(label_map, (Mapped, MaskFile)) else [])):
+        if native.leads_out(folder, path):
+            raise UserError(f"{path}: is a link that leads out of {folder}; what is outside of it is not read")
+    return Item(name, picture, picture_suffix(picture), label_map, row)
+
+
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """PNG and JPEG files at any depth of a folder, hidden ones apart, in the order of their paths."""
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()]
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
