@@ -8,6 +8,7 @@ out/  annotations.xml            an <image> a sample with a <mask> a class (or a
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -213,8 +214,9 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:
     labels = np.zeros(shape, np.uint8)
     for one in (one for one in node.children if one.tag in BOXES):
         corners = [_number(one, name) for name in ("xtl", "ytl", "xbr", "ybr")]
-        left, top, right, bottom = (int(np.clip(corner, 0, 1 << 20)) for corner in corners)
-        labels[top : max(top, int(np.ceil(bottom))), left : max(left, int(np.ceil(right)))] = native.IGNORE
+        left, top = (max(0, math.floor(corner)) for corner in corners[:2])
+        right, bottom = (max(0, math.ceil(corner)) for corner in corners[2:])
+        labels[top:bottom, left:right] = native.IGNORE
     drawn = [one for one in node.children if one.tag in MASKS]
     for one in sorted(drawn, key=lambda one: one.whole("z_order", 0)):
         if (label := one.get("label")) not in ids:

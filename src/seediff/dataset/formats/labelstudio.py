@@ -104,8 +104,8 @@ def _results(item: Item, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     labels = labels_of(item, len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     found = []
-    for number in (one for one in np.unique(labels).tolist() if one):
-        name = IGNORE if number == native.IGNORE else classes[number - 1]
+    for number in (int(one) for one in np.unique(labels) if one):
+        name: str = IGNORE if number == native.IGNORE else classes[number - 1]
         value = {"format": "rle", "rle": list(encode_brush(labels == number)), "brushlabels": [name]}
         tags = {"id": f"{OWN}-{number}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE, "origin": "prediction"}
         score = None if number == native.IGNORE else _score(item.row, name)

@@ -17,13 +17,14 @@ SHIFTS = np.array([1, 256, 65536], np.uint32)
 
 
 def panoptic_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The background as stuff, of id 0, and the classes as things."""
-    return [{"id": 0, "name": BACKGROUND, "isthing": 0}, *({"id": i, "name": name, "isthing": 1} for i, name in enumerate(classes, 1))]
+    """The classes as things, whose ids are theirs, and the background as stuff, of the id after them: readers take 0 for none."""
+    things = [{"id": i, "name": name, "isthing": 1} for i, name in enumerate(classes, 1)]
+    return [*things, {"id": len(classes) + 1, "name": BACKGROUND, "isthing": 0}]
 
 
-def panoptic_segments(labels: np.ndarray, min_area: int) -> tuple[bytes, list[dict[str, Any]]]:
+def panoptic_segments(labels: np.ndarray, classes: int, min_area: int) -> tuple[bytes, list[dict[str, Any]]]:
     """The PNG of labels (H, W) uint8, and its segments_info: connected pieces of at least `min_area` pixels by class, then a crowd of each
-    class's smaller ones, then the background. What is ignored is in no segment."""
+    class's smaller ones, then the background. classes: how many. What is ignored is in no segment."""
     found = find_objects(labels, min_area)
     ids = (found.index + 1).astype(np.uint32)
     of = dict(enumerate(found.class_ids, 1))
@@ -39,6 +40,7 @@ def panoptic_segments(labels: np.ndarray, min_area: int) -> tuple[bytes, list[di
     for number, area, (x, y, right, bottom) in zip(numbers.tolist(), masks.areas.tolist(), masks.boxes_xyxy.tolist(), strict=True):
         if number:
             box = [x, y, right - x, bottom - y]
-            infos.append({"id": number, "category_id": of[number], "area": area, "bbox": box, "iscrowd": int(number in crowds)})
+            category = of[number] or classes + 1
+            infos.append({"id": number, "category_id": category, "area": area, "bbox": box, "iscrowd": int(number in crowds)})
     colours = (ids[..., None] // SHIFTS % 256).astype(np.uint8)
     return native.encode_image(colours, "png"), infos

@@ -200,7 +200,7 @@ def annotate(item: Item, *, classes: int, min_area: int, polygons: bool, panopti
     pieces, small = instances(labels, min_area=min_area, polygons=polygons)
     height, width = labels.shape
     ious = polygon_ious(labels, pieces, min_area) if polygons else []
-    segments = panoptic_segments(labels, min_area) if panoptic else None
+    segments = panoptic_segments(labels, classes, min_area) if panoptic else None
     return Annotated(height, width, pieces, semantic(labels), small, ious, segments)
 
 

@@ -1,0 +1,176 @@
+"""Exported sets in the hands of the tools that they are for: what each tool's own reader makes of the label maps, pixel by pixel.
+
+    PYTHONPATH=src python benchmarks/readers.py --install /tmp/tools     # makes an environment a tool there: gigabytes, minutes
+    PYTHONPATH=src SEEDIFF_TOOLS=/tmp/tools python benchmarks/readers.py --json docs/readers.json
+
+The tools' pins disagree with each other and with ours. So each has an environment of its own, `TOOL/` in the folder that SEEDIFF_TOOLS
+names, and a program in readers/ that runs there without SeeDiff. A tool that is in none, and not beside SeeDiff, is left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from seediff.config.names import VOC_CLASSES
+from seediff.dataset.formats.known import FormatName, exporter
+from seediff.dataset.formats.options import CocoOptions, CvatOptions, ExportOptions
+from seediff.dataset.native import encode_image
+from seediff.dataset.store import Item
+
+PROGRAMS = Path(__file__).parent / "readers"
+CLASSES = ("cat", "dog", "bus")
+TOOLS = ("datumaro", "ultralytics", "fiftyone", "datasets")
+MODULES = {"labelstudio": "label_studio_sdk", **{name: name for name in TOOLS}}
+"""Tool → the module by which it is known to be there."""
+PACKAGES = {
+    "datumaro": ("datumaro",),
+    "labelstudio": ("label-studio-sdk", "label-studio-converter"),
+    "ultralytics": ("ultralytics",),
+    "fiftyone": ("fiftyone",),
+}
+"""Tool → what is installed for it. `datasets` is a dependency of our own tests."""
+QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+"""What keeps tools from looking for the network and their databases."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A format, what is asked of its exporter, and the tool that reads it. kind: what the tool calls the format. lost: said in words."""
+
+    format: FormatName
+    tool: str
+    kind: str
+    options: ExportOptions | None = None
+    label: str = ""
+    lost: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.label or self.format} by {self.tool}"
+
+
+NO_NAMES = "names of classes: without a labelmap.txt Datumaro takes VOC's (`cvat-masks` has one)"
+NO_IGNORE = "255: objects have no such thing, and it is background"
+READINGS = (
+    Reading("ultralytics", "ultralytics", "semantic"),
+    Reading("cvat", "datumaro", "cvat"),
+    Reading("cvat", "datumaro", "cvat", CvatOptions(objects=True), "cvat --objects"),
+    Reading("cvat-masks", "datumaro", "voc_segmentation"),
+    Reading("labelstudio", "labelstudio", "brush"),
+    Reading("fiftyone", "fiftyone", "segmentation"),
+    Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
+    Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
+    Reading("coco", "datumaro", "coco_panoptic", CocoOptions(panoptic=True), "coco --panoptic"),
+    Reading("parquet", "datasets", "parquet"),
+    Reading("imagefolder", "datasets", "imagefolder"),
+)
+
+
+def interpreter(tool: str) -> str | None:
+    """The Python that has a tool: of its environment below SEEDIFF_TOOLS, else this one. None: it is in neither."""
+    if folder := os.environ.get("SEEDIFF_TOOLS"):
+        python = Path(folder, tool, "bin", "python")
+        if python.is_file():
+            return str(python)
+    return sys.executable if importlib.util.find_spec(MODULES[tool]) else None
+
+
+def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Item]:
+    """PNG and JPEG pictures in two folders and two splits, with label maps of every class, holes and 255."""
+    rng = np.random.default_rng(0)
+    items = []
+    for number in range(count):
+        small = rng.choice(np.array([0, 0, 1, 2, 3, 255], np.uint8), (shape[0] // 4, shape[1] // 4))
+        labels = np.kron(small, np.ones((4, 4), np.uint8))
+        labels[rng.integers(0, shape[0], 40), rng.integers(0, shape[1], 40)] = rng.integers(0, 4, 40)  # pieces of a pixel
+        suffix = ("png", "jpg")[number % 2]
+        picture = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize(shape[::-1]))
+        name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
+        items.append(Item(name, encode_image(picture, suffix), suffix, lambda labels=labels: labels, {"split": split}))
+    return items
+
+
+def read(reading: Reading, items: Sequence[Item], folder: Path) -> dict[str, np.ndarray]:
+    """What the tool makes of the items' label maps, by name. Raises RuntimeError with what it said."""
+    python = interpreter(reading.tool)
+    assert python is not None
+    out = folder / "read.npz"
+    exporter(reading.format)(CLASSES, items, folder / "set", *([reading.options] if reading.options else []))
+    classes = VOC_CLASSES[: len(CLASSES)] if reading.lost == NO_NAMES else CLASSES
+    words = [python, str(PROGRAMS / f"read_{reading.tool}.py"), reading.kind, str(folder / "set"), json.dumps(classes), str(out)]
+    home = {"HOME": str(folder), "YOLO_CONFIG_DIR": str(folder), "FIFTYONE_DATABASE_DIR": str(folder / "db"), "HF_HOME": str(folder / "hf")}
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(words, env={**kept, **QUIET, **home}, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        raise RuntimeError(f"{reading.name}: {done.stderr.strip()[-2000:]}")
+    with np.load(out) as maps:
+        return {name: maps[name] for name in maps.files}
+
+
+def compare(reading: Reading, items: Sequence[Item], maps: dict[str, np.ndarray]) -> tuple[int, int]:
+    """How many pixels differ, and of how many. A picture that was not read differs everywhere."""
+    differing = pixels = 0
+    for item in items:
+        truth = item.label_map()
+        if reading.lost == NO_IGNORE:
+            truth = np.where(truth == 255, np.uint8(0), truth)
+        name = item.name.replace("/", "_") if reading.format == "voc" else item.name
+        found = maps.get(name)
+        pixels += truth.size
+        differing += truth.size if found is None or found.shape != truth.shape else int((found != truth).sum())
+    return differing, pixels
+
+
+def version(tool: str) -> str:
+    python = interpreter(tool)
+    package = PACKAGES.get(tool, (tool,))[0]
+    done = subprocess.run(
+        [str(python), "-c", f"import importlib.metadata as m; print(m.version({package!r}))"], capture_output=True, text=True, check=True
+    )
+    return f"{package} {done.stdout.strip()}"
+
+
+def install(folder: Path) -> None:
+    for tool, packages in PACKAGES.items():
+        subprocess.run([sys.executable, "-m", "venv", str(folder / tool)], check=True)
+        subprocess.run([str(folder / tool / "bin" / "pip"), "install", "--quiet", *packages], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--install", type=Path, metavar="DIR", help="make the tools' environments there, and end")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    if given.install:
+        return install(given.install)
+    rows: list[dict[str, Any]] = []
+    items = samples(12)
+    print("| format | reader | pixels | differing | lost |\n|---|---|---|---|---|")
+    for reading in READINGS:
+        if interpreter(reading.tool) is None:
+            print(f"{reading.name}: left out: no {MODULES[reading.tool]} here, nor in {os.environ.get('SEEDIFF_TOOLS', 'SEEDIFF_TOOLS')}")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            differing, pixels = compare(reading, items, read(reading, items, Path(folder)))
+        shown = {"format": reading.label or reading.format, "reader": f"{version(reading.tool)}, {reading.kind}"}
+        rows.append({**shown, "pixels": pixels, "differing": differing, "lost": reading.lost})
+        print(f"| `{shown['format']}` | {shown['reader']} | {pixels:,} | {differing} | {reading.lost or 'nothing'} |", flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

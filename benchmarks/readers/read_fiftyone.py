@@ -1,0 +1,25 @@
+"""What FiftyOne's importer reads of an exported set, without its database. Runs in an environment that has fiftyone: see ../readers.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from fiftyone.utils.data.importers import ImageSegmentationDirectoryImporter  # type: ignore
+
+
+def main(kind: str, folder: str, classes: list[str], out: str) -> None:
+    folders = [Path(folder), *(Path(folder, split) for split in ("train", "val", "test"))]
+    read: dict[str, np.ndarray] = {}
+    for base in (one for one in folders if (one / "data").is_dir()):
+        with ImageSegmentationDirectoryImporter(dataset_dir=str(base), compute_metadata=True, load_masks=True) as importer:
+            for path, _, segmentation in importer:
+                name = Path(path).resolve().relative_to((base / "data").resolve()).with_suffix("").as_posix()
+                read[name] = np.asarray(segmentation.mask)
+    np.savez(out, allow_pickle=False, **read)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), sys.argv[4])

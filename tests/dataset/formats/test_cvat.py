@@ -1,0 +1,170 @@
+import json
+import re
+import shutil
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from blocks import some
+from items import item, names
+
+from seediff.dataset.formats.cvat import export_cvat, import_cvat
+from seediff.dataset.formats.options import CvatOptions
+from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.store import image_bytes
+from seediff.errors import UserError
+
+CLASSES = ("cat", "dog <b>", 'a "cow" & co')
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_there_and_back(tmp_path, objects):
+    done = export_cvat(CLASSES, some(), tmp_path / "set", CvatOptions(objects=objects))
+    assert (done.samples, done.files, done.notes) == (4, 6, ())
+    assert names(tmp_path / "set") == [
+        "annotations.xml",
+        *(f"images/trip/{i}.{('png', 'jpg')[i % 2]}" for i in range(4)),
+        "labels.json",
+    ]
+    classes, items = import_cvat(tmp_path / "set")
+    assert classes == CLASSES
+    assert [one.name for one in items] == [f"trip/{i}" for i in range(4)]
+    for one, truth in zip(items, some(), strict=True):
+        assert np.array_equal(one.label_map(), truth.label_map())
+        assert image_bytes(one) == image_bytes(truth)
+
+
+def test_what_the_file_says(tmp_path):
+    """By ElementTree, as CVAT's documentation has it."""
+    export_cvat(CLASSES, some(), tmp_path / "set", CvatOptions(objects=True))
+    root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
+    named = [label.findtext("name") for label in root.find("meta/task/labels")]
+    assert named == [*CLASSES, "ignore"] == [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]
+    for number, (image, truth) in enumerate(zip(root.findall("image"), some(), strict=True)):
+        labels = truth.label_map()
+        assert image.attrib == {"id": str(number), "name": f"{truth.name}.{truth.suffix}", "width": "30", "height": "20"}
+        assert len(image.findall("mask")) == len(find_objects(labels).class_ids) + bool((labels == 255).any())
+        for mask in image.findall("mask"):
+            counts = [int(count) for count in mask.get("rle").split(", ")]
+            box = [int(mask.get(name)) for name in ("left", "top", "width", "height")]
+            assert sum(counts) == box[2] * box[3]
+            inside = np.repeat(np.arange(len(counts)) % 2, counts).reshape(box[3], box[2]) > 0
+            value = {"ignore": 255, **{name: i for i, name in enumerate(CLASSES, 1)}}[mask.get("label")]
+            assert (labels[box[1] : box[1] + box[3], box[0] : box[0] + box[2]][inside] == value).all()
+            assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))  # the box is no larger than the mask
+
+
+def test_splits_are_subsets(tmp_path):
+    items = [item(f"{i}", np.full((4, 6), i, np.uint8), {"split": ("train", "val", "test")[i]}) for i in range(3)]
+    export_cvat(CLASSES, items, tmp_path / "set")
+    root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
+    assert [one.text for one in root.find("meta/project/subsets")] == ["train", "val", "test"]
+    assert [one.row for one in import_cvat(tmp_path / "set")[1]] == [{"split": part} for part in ("train", "val", "test")]
+
+
+XML = """<annotations><version>1.1</version><meta><job><labels>
+<label><name>Background</name></label><label><name>cat</name></label><label><name>dog</name></label><label><name>void</name></label>
+</labels></job></meta>
+<image id="0" name="a.png" width="6" height="4">{}</image></annotations>"""
+
+
+def one_image(tmp_path, shapes):
+    export_cvat(("cat",), [item("a")], tmp_path / "set")
+    (tmp_path / "set/annotations.xml").write_text(XML.format(shapes))
+    return tmp_path / "set"
+
+
+def mask(label="cat", rle="0,4", box=(1, 1, 2, 2), **more):
+    shown = "".join(f' {name}="{value}"' for name, value in more.items())
+    return '<mask label="{}" rle="{}" left="{}" top="{}" width="{}" height="{}"{}/>'.format(label, rle, *box, shown)
+
+
+def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
+    shapes = mask("dog", "0,24", (0, 0, 6, 4), z_order=1) + mask("cat") + mask("Background", "1, 1, 2", (3, 0, 2, 2), z_order=2)
+    notes = []
+    classes, (read,) = import_cvat(one_image(tmp_path, shapes + mask("void", "0,1", (5, 3, 1, 1), z_order=3)), note=notes.append)
+    labels = np.full((4, 6), 2)
+    labels[0, 4], labels[3, 5] = 0, 255
+    assert classes == ("cat", "dog")
+    assert np.array_equal(read.label_map(), labels)
+    assert notes == []
+
+
+def test_polygons_boxes_and_others(tmp_path):
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    notes = []
+    shapes = (
+        '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog" points="1.0,1.0;5.0,1.0;5.0,4.0;1.0,4.0"/>'
+        '<ellipse label="cat" cx="1" cy="1" rx="1" ry="1"/><tag label="cat"/>'
+    )
+    (read,) = import_cvat(one_image(tmp_path, shapes), note=notes.append)[1]
+    labels = np.zeros((4, 6))
+    labels[:2, :3] = 255
+    labels[1:, 1:5] = 2
+    assert np.array_equal(read.label_map(), labels)
+    assert notes == [
+        "1 boxes are no masks; what is in them and in no mask is ignored (255)",
+        "1 ellipses, lines, points or cuboids are no masks: they are left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (mask("bird"), 'is of the label "bird", which <meta> does not name'),
+        (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
+        (mask(rle="-1,5"), "'rle' must be whole numbers with commas between"),
+        (mask(rle="0,4,"), "'rle' must be whole numbers"),
+        (mask(rle="9" * 30), "'rle' must be whole numbers"),
+        (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),
+        (mask(box=(-1, 1, 2, 2)), "is not inside the picture"),
+        (mask(box=(1, 1, 0, 2)), "is not inside the picture"),
+        (mask(box=("x", 1, 2, 2)), "'left' of <mask> must be a whole number"),
+        ('<mask label="cat"/>', "<mask> must have 'left'"),
+        (mask(z_order="high"), "'z_order' of <mask> must be a whole number"),
+        ('<box label="cat" xtl="nan" ytl="0" xbr="2" ybr="2"/>', "'xtl' of <box> must be a number"),
+        ('<polygon label="cat" points="1,1;2"/>', "'points' must be x,y;x,y;…"),
+        ('<polygon label="cat" points="1,1;2,2;1e300,4"/>', "far outside its image"),
+    ],
+)
+def test_damage(tmp_path, shapes, message):
+    folder = one_image(tmp_path, shapes)
+    with pytest.raises(UserError, match=r"annotations\.xml, line 4: .*") as error:
+        import_cvat(folder)[1][0].label_map()
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace('name="a.png"', 'name="../../a.png"'), "'name' leads out of the dataset folder"),
+        (lambda text: text.replace('name="a.png"', 'name="b.png"'), 'there is no picture "b.png" in'),
+        (lambda text: text.replace('width="6"', 'width="60"'), r"is \(4, 60\), but its picture"),
+        (lambda text: text.replace('width="6"', 'width="600000000"'), r"but its picture"),
+        (lambda text: text.replace("<label>", "<lable>").replace("</label>", "</lable>"), "names no labels"),
+        (lambda text: text.replace("<image", "<track/><image"), "has tracks, which are of a video"),
+        (lambda text: text.replace("dog", "cat"), "class 'cat' is there twice"),
+        (lambda text: re.sub("(<image .*</image>)", r"\1\1", text), "two samples are called 'a'"),
+        (lambda text: "<!DOCTYPE annotations>" + text, "declares a document type"),
+        (lambda text: text.replace("annotations>", "notes>"), "is a <notes>, not <annotations>"),
+    ],
+)
+def test_damage_of_the_rest(tmp_path, change, message):
+    folder = one_image(tmp_path, mask())
+    file = folder / "annotations.xml"
+    file.write_text(change(file.read_text()))
+    with pytest.raises(UserError, match=message):
+        [one.label_map() for one in import_cvat(folder)[1]]
+
+
+def test_the_file_alone_with_pictures_elsewhere(tmp_path):
+    export_cvat(CLASSES, some(), tmp_path / "set")
+    shutil.move(tmp_path / "set/images", tmp_path / "pictures")
+    _, items = import_cvat(tmp_path / "set/annotations.xml", images=tmp_path / "pictures")
+    assert np.array_equal(items[1].label_map(), some()[1].label_map())
+
+
+def test_a_class_that_would_be_ignored(tmp_path):
+    with pytest.raises(UserError, match="class 'Void': means pixels that are ignored in this format"):
+        export_cvat(("Void",), some(), tmp_path / "set")
+    assert not (tmp_path / "set").exists()

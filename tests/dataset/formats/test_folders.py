@@ -1,0 +1,208 @@
+"""Formats that are folders of pictures and label maps: Ultralytics' semantic, FiftyOne's, Roboflow's, imagefolder's."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from blocks import blocks, some
+from items import item, names
+from layouts import save_map, save_picture
+from PIL import Image
+
+from seediff.dataset.formats.fiftyone import export_fiftyone, import_fiftyone
+from seediff.dataset.formats.imagefolder import export_imagefolder, import_imagefolder
+from seediff.dataset.formats.known import exporter, importer
+from seediff.dataset.formats.options import LinkOptions
+from seediff.dataset.formats.roboflow import export_roboflow, import_roboflow
+from seediff.dataset.formats.ultralytics import export_ultralytics, import_ultralytics
+from seediff.dataset.store import image_bytes
+from seediff.errors import UserError
+
+CLASSES = ("cat", "dog, or wolf", 'a "cow"')
+FOLDERS = ("ultralytics", "fiftyone", "roboflow", "imagefolder")
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("split", [None, 0.5])
+def test_there_and_back(tmp_path, name, split):
+    done = exporter(name)(CLASSES, some(), tmp_path / "set", LinkOptions(split=split))
+    assert done.files == len(names(tmp_path / "set"))
+    classes, items = importer(name)(tmp_path / "set")
+    assert classes == CLASSES
+    truths = {one.name.replace("/", "_") if name == "roboflow" else one.name: one for one in some()}
+    assert {one.name for one in items} == set(truths)
+    assert sorted(one.row.get("split", "train") for one in items) == (["train"] * 4 if split is None else ["train"] * 2 + ["val"] * 2)
+    for one in items:
+        assert np.array_equal(one.label_map(), truths[one.name].label_map())
+        assert image_bytes(one) == image_bytes(truths[one.name])
+
+
+@pytest.mark.parametrize("name", FOLDERS[:3])
+def test_label_maps_are_grey(tmp_path, name):
+    """Readers that take a palette picture for its colours get ids."""
+    exporter(name)(CLASSES, some(), tmp_path / "set")
+    truths = {one.name.rpartition("/")[2]: one.label_map() for one in some()}
+    maps = [path for path in (tmp_path / "set").rglob("*.png") if {"masks", "labels"} & {*path.parts} or path.stem.endswith("_mask")]
+    assert len(maps) == 4
+    for path in maps:
+        with Image.open(path) as picture:
+            assert picture.mode == "L"
+            assert np.array_equal(np.asarray(picture), truths[path.stem.removesuffix("_mask").removeprefix("trip_")])
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_links_that_lead_out_are_refused(tmp_path, name):
+    for what in ("picture", "mask"):
+        folder = tmp_path / what
+        exporter(name)(CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder)
+        path = next(folder.rglob("*.jpg" if what == "picture" else "*.png"))
+        shutil.move(path, tmp_path / f"outside{what}")
+        path.symlink_to(tmp_path / f"outside{what}")
+        with pytest.raises(UserError, match=r"leads? out of"):
+            importer(name)(folder)
+
+
+def test_ultralytics_yaml(tmp_path):
+    export_ultralytics(CLASSES, some(), tmp_path / "set")
+    data = yaml.safe_load((tmp_path / "set/data.yaml").read_text())
+    assert data == {
+        "train": "images/train",
+        "val": "images/train",
+        "masks_dir": "masks",
+        "names": dict(enumerate(["background", *CLASSES])),
+    }
+
+
+def ultralytics(root, data, **maps):
+    """A set as others have it, with a mask of (name → values)."""
+    for name, values in maps.items():
+        save_picture(root / f"images/train/{name}.png", np.shape(values))
+        save_map(root / f"annotations/train/{name}.png", values, palette=False)
+    (root / "set.yaml").write_text(yaml.safe_dump({"path": "elsewhere", "train": "images/train", "masks_dir": "annotations", **data}))
+    return root
+
+
+def test_ultralytics_of_others(tmp_path):
+    """Without a background every number is a class; with one it is 0 whatever its number; one name alone is a mask of 0 and 1."""
+    values = [[0, 1, 2, 255]]
+    for number, (given, classes, ids) in enumerate(
+        [
+            ({"names": ["road", "sky", "car"]}, ("road", "sky", "car"), [[1, 2, 3, 255]]),
+            ({"names": {0: "road", 1: "Background", 2: "car"}}, ("road", "car"), [[1, 0, 2, 255]]),
+            ({"names": ["road", "sky"], "label_mapping": {-1: "ignore_label", 2: 0, 0: 1, 1: None}}, ("road", "sky"), [[2, 255, 1, 255]]),
+            ({"names": ["crack"], "label_mapping": {2: 1}}, ("crack",), [[0, 1, 1, 255]]),
+        ]
+    ):
+        found, (one,) = import_ultralytics(ultralytics(tmp_path / f"{number}", given, a=values))
+        assert found == classes
+        assert np.array_equal(one.label_map(), ids)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"names": ["road"], "masks_dir": "../masks"}, "'masks_dir' must be the name of the masks' folder"),
+        ({"names": ["road"], "masks_dir": 5}, "'masks_dir' must be"),
+        ({"names": ["road"], "masks_dir": "elsewhere"}, r"a\.png: has no mask .*elsewhere/train/a\.png"),
+        ({"names": {300: "road", 1: "sky"}}, "'names' numbers a class 300; masks hold 0 to 254"),
+        ({"names": ["road", "road"]}, "class 'road' is there twice"),
+        ({"names": []}, "'names' must list the classes"),
+        ({"names": ["a", "b"], "label_mapping": [1]}, "'label_mapping' must give values"),
+        ({"names": ["a", "b"], "label_mapping": {1: 7}}, "label_mapping: 1: must be the number of a class or ignore_label, not 7"),
+        ({"names": ["a", "b"], "label_mapping": {"x": 1}}, 'label_mapping: "x": must be'),
+        ({"names": ["a", "b"]}, r"train/a\.png: has the value 7, which is no class of .*set\.yaml"),
+    ],
+)
+def test_ultralytics_damage(tmp_path, given, message):
+    with pytest.raises(UserError, match=message):
+        import_ultralytics(ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].label_map()
+
+
+def test_fiftyone_needs_names_and_maps(tmp_path):
+    export_fiftyone(CLASSES, some(), tmp_path / "set")
+    (tmp_path / "set/classes.txt").unlink()
+    with pytest.raises(UserError, match=r"classes\.txt: there is no such file; --classes names the ids"):
+        import_fiftyone(tmp_path / "set")
+    assert import_fiftyone(tmp_path / "set", classes=["a", "b", "c"])[0] == ("a", "b", "c")
+    with pytest.raises(UserError, match=r"trip/\d\.png: has the value 3, which is no class of"):
+        [one.label_map() for one in import_fiftyone(tmp_path / "set", classes=["a", "b"])[1]]
+    (tmp_path / "set/labels/trip/2.png").unlink()
+    with pytest.raises(UserError, match=r"data/trip/2\.png: has no label map"):
+        import_fiftyone(tmp_path / "set", classes=["a", "b", "c"])
+    with pytest.raises(UserError, match=r"has no data/ and labels/"):
+        import_fiftyone(tmp_path)
+
+
+def roboflow(root, text, values=((0, 1),)):
+    save_picture(root / "train/a.jpg", np.shape(values))
+    save_map(root / "train/a_mask.png", values, palette=False)
+    (root / "train/_classes.csv").write_text(text)
+    return root
+
+
+def test_roboflow_of_others(tmp_path):
+    """Pixel values are what the list says, and 255 is ignored, unless the list names it."""
+    values = [[0, 1, 5, 255]]
+    classes, (one,) = import_roboflow(roboflow(tmp_path / "1", "Pixel Value, Class\n0, road\n1, Background\n5, car\n", values))
+    assert classes == ("road", "car")
+    assert np.array_equal(one.label_map(), [[1, 0, 2, 255]])
+    classes, (one,) = import_roboflow(roboflow(tmp_path / "2", "Pixel Value, Class\n0,background\n1,a\n5,b\n255,c\n", values) / "train")
+    assert classes == ("a", "b", "c")
+    assert np.array_equal(one.label_map(), [[0, 1, 2, 3]])
+    assert one.row == {"split": "train"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Pixel Value, Class\n", "names no classes"),
+        ("Pixel Value, Class\n0\n", "line 2: must be a pixel value from 0 to 255 and the class"),
+        ("Pixel Value, Class\n256, a\n", "line 2: must be a pixel value"),
+        ("Pixel Value, Class\n1, a\n1, b\n", "line 3: names the pixel value 1 once more"),
+        ("Pixel Value, Class\n0, background\n7, a\n", r"a_mask\.png: has the value 1, which is no class of .*_classes\.csv"),
+        ('Pixel Value, Class\n0,"background\n', "is not CSV"),
+    ],
+)
+def test_roboflow_damage(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        import_roboflow(roboflow(tmp_path, text))[1][0].label_map()
+
+
+def test_roboflow_names_that_end_like_masks(tmp_path):
+    export_roboflow(CLASSES, [item("a_mask", blocks(0), {}, (20, 30)), item("b", blocks(1), {}, (20, 30))], tmp_path / "set")
+    items = import_roboflow(tmp_path / "set")[1]
+    assert [one.name for one in items] == ["a_mask", "b"]
+    assert np.array_equal(items[0].label_map(), blocks(0))
+    (tmp_path / "set/train/b.png").unlink()
+    with pytest.raises(UserError, match=r"b_mask\.png: is the mask of a picture that is not there"):
+        import_roboflow(tmp_path / "set")
+    with pytest.raises(UserError, match="two files would have this name"):
+        export_roboflow(CLASSES, [item("a_mask"), item("a")], tmp_path / "both")
+
+
+def test_imagefolder_rows(tmp_path):
+    rows = [{"prompt": "x", "flags": ["a:b"]}, {"split": "val", "seed": 5}]
+    export_imagefolder(CLASSES, [item(f"{i}", None, row) for i, row in enumerate(rows)], tmp_path / "set")
+    assert [one.row for one in import_imagefolder(tmp_path / "set")[1]] == rows
+    assert 'a "cow"' in json.loads((tmp_path / "set/README.md").read_text().split("3: ")[1].splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"file_name": "../../a.png"}, "line 1: 'file_name' leads out of the dataset folder"),
+        ({"label_map_file_name": "/etc/passwd"}, "line 1: 'label_map_file_name' leads out"),
+        ({"file_name": "images/b.png"}, "there is no such file"),
+        ({"file_name": 5}, "file_name = 5 must be a text"),
+        ({"metadata": "["}, "is not JSON"),
+        ({"name": "../b"}, "cannot be a file's"),
+    ],
+)
+def test_imagefolder_damage(tmp_path, line, message):
+    export_imagefolder(CLASSES, [item("a")], tmp_path / "set")
+    file = tmp_path / "set/train/metadata.jsonl"
+    file.write_text(json.dumps(json.loads(file.read_text()) | line))
+    with pytest.raises(UserError, match=message):
+        import_imagefolder(tmp_path / "set")

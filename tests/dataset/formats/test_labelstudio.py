@@ -1,0 +1,179 @@
+import json
+import shutil
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from blocks import blocks, some
+from items import item, names
+
+from seediff.dataset.formats.labelstudio import export_labelstudio, import_labelstudio
+from seediff.dataset.formats.options import LinkOptions
+from seediff.dataset.shapes.brush import encode_brush
+from seediff.dataset.store import image_bytes
+from seediff.errors import UserError
+
+CLASSES = ("cat", "dog <b>", 'a "cow" & co')
+
+
+def exported(tmp_path, items=None, classes=CLASSES):
+    export_labelstudio(classes, items or some(), tmp_path / "set")
+    return tmp_path / "set"
+
+
+def tasks_of(folder):
+    return json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
+
+
+def save(folder, tasks):
+    (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+
+
+def test_there_and_back(tmp_path):
+    items = [*some(), item("a ü%#?&/x y", blocks(9), {"classes": ["cat"]}, (20, 30))]
+    folder = exported(tmp_path, items)
+    assert {"label_config.xml", "tasks.json"} < set(names(folder))
+    classes, read = import_labelstudio(folder)
+    assert classes == CLASSES
+    for one, truth in zip(read, items, strict=True):
+        assert (one.name, one.row) == (truth.name, truth.row)
+        assert np.array_equal(one.label_map(), truth.label_map())
+        assert image_bytes(one) == image_bytes(truth)
+
+
+def test_predictions_have_scores(tmp_path):
+    labels = np.array([[1, 2], [0, 255]], np.uint8)
+    rows = [{"presence": {"cat": 0.8, "dog": 0.6}}, {"confidence": {"cat": -0.2, "dog": 0.9}, "presence": {"cat": 1.0}}, {}]
+    items = [item(f"{i}", labels, {**row, "model": "m", "method": "seediff"}, (2, 2)) for i, row in enumerate(rows)]
+    predictions = [task["predictions"][0] for task in tasks_of(exported(tmp_path, items, ("cat", "dog")))]
+    assert [one.get("score") for one in predictions] == [0.6, 0.0, None]
+    assert [[result.get("score") for result in one["result"]] for one in predictions] == [[0.8, 0.6, None], [0.0, 0.9, None], [None] * 3]
+    assert [result["value"]["brushlabels"] for result in predictions[0]["result"]] == [["cat"], ["dog"], ["ignore"]]
+    assert predictions[0]["model_version"] == "m seediff"
+
+
+def test_pictures_are_served_from_the_folder(tmp_path):
+    folder = exported(tmp_path)
+    for task, truth in zip(tasks_of(folder), some(), strict=True):
+        address = task["data"]["image"]
+        assert address.startswith("/data/local-files/?d=")
+        assert (folder / unquote(address.partition("?d=")[2])).read_bytes() == image_bytes(truth)
+
+
+def test_splits_are_kept_in_the_rows(tmp_path):
+    export_labelstudio(CLASSES, some(), tmp_path / "set", LinkOptions(split=0.5))
+    assert sorted(one.row.get("split", "train") for one in import_labelstudio(tmp_path / "set")[1]) == ["train", "train", "val", "val"]
+
+
+def annotation(label, inside, **more):
+    value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [label]}
+    sides = {"original_width": inside.shape[1], "original_height": inside.shape[0], "image_rotation": 0}
+    return {"result": [{"type": "brushlabels", "value": value, "from_name": "label", "to_name": "image", **sides}], **more}
+
+
+def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
+    folder = exported(tmp_path)
+    tasks, whole, left = tasks_of(folder), np.ones((20, 30), bool), np.arange(30) < np.full((20, 1), 7)
+    tasks[0]["annotations"] = [
+        annotation(CLASSES[1], left, updated_at="2026-11-02T00:00:00Z"),
+        annotation(CLASSES[0], whole, updated_at="2026-11-01T00:00:00Z"),
+        annotation(CLASSES[0], whole, was_cancelled=True, updated_at="2026-11-03T00:00:00Z"),
+    ]
+    tasks[1]["annotations"] = [annotation(CLASSES[0], whole, was_cancelled=True)]
+    tasks[2]["annotations"] = [{"result": []}]  # a person took everything away
+    tasks[2]["predictions"] = [17]  # some exports have only their numbers
+    save(folder, tasks)
+    notes = []
+    items = import_labelstudio(folder, note=notes.append)[1]
+    assert [one.name for one in items] == ["trip/0", "trip/2"]
+    assert np.array_equal(items[0].label_map(), np.where(left, 2, 0))
+    assert not items[1].label_map().any()
+    assert notes == ["2 of 4 tasks have no annotation, or were skipped: they are left out"]
+
+
+def test_polygons_and_other_results(tmp_path):
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
+    tasks = tasks_of(folder)
+    points = [[25, 10], [75, 10], [75, 50], [25, 50]]
+    sides = {"original_width": 40, "original_height": 20}
+    polygon = {"type": "polygonlabels", "value": {"points": points, "closed": True, "polygonlabels": ["Cat"]}, **sides}
+    tasks[0]["annotations"] = [{"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}]}]
+    save(folder, tasks)
+    (folder / "label_config.xml").unlink()
+    notes = []
+    classes, (read,) = import_labelstudio(folder, note=notes.append)
+    labels = np.zeros((20, 40))
+    labels[2:10, 10:30] = 1
+    assert classes == ("Cat",)
+    assert np.array_equal(read.label_map(), labels)
+    assert notes == ["1 results are neither brush masks nor polygons: they are left out"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/data/upload/3/0a1b2c3d-1.jpg", "https://host/files/trip/1.jpg?token=a", "/data/local-files/?d=set/images/trip/1.jpg", "1.jpg"],
+)
+def test_pictures_are_found_by_the_end_of_their_address(tmp_path, address):
+    folder = exported(tmp_path)
+    shutil.copy(folder / "images/trip/1.jpg", folder / "images/1.jpg")
+    task = tasks_of(folder)[1]
+    task["data"] = {"picture": address} if address == "1.jpg" else {"image": address}
+    save(folder, [task])
+    (one,) = import_labelstudio(folder)[1]
+    assert one.name in ("1", "trip/1", "images/trip/1")
+    assert np.array_equal(one.label_map(), some()[1].label_map())
+
+
+def changed(task, **result):
+    task["predictions"][0]["result"][0] |= result
+    return task
+
+
+def value(task, **parts):
+    task["predictions"][0]["result"][0]["value"] |= parts
+    return task
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda task: value(task, brushlabels=["bird"]), 'must have one label, of cat, dog <b>, a "cow" & co, not ["bird"]'),
+        (lambda task: value(task, brushlabels=[]), "must have one label"),
+        (lambda task: value(task, rle=[1, 2, 3]), "its 'rle' is no mask: it ends in the middle"),
+        (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "must be a whole number from 0 to 255"),
+        (lambda task: value(task, rle="0"), "a list of whole numbers"),
+        (lambda task: changed(task, original_width=31), "is of a picture of (20, 31), but"),
+        (lambda task: changed(task, original_width=10**9), "original_width = 1000000000 must be"),
+        (lambda task: changed(task, image_rotation=90), "was drawn on a picture that is turned by 90°"),
+        (lambda task: task | {"data": {"image": "../../secret.png"}}, "'image' leads out of the dataset folder"),
+        (lambda task: task | {"data": {"image": "/data/local-files/?d=..%2F..%2Fsecret.png"}}, "'image' leads out of the dataset folder"),
+        (lambda task: task | {"data": {"image": "http://[host/a.png"}}, "'image' is no path or address"),
+        (lambda task: task | {"data": {"image": "nowhere.png"}}, 'there is no picture "nowhere.png"'),
+        (lambda task: task | {"data": {"image": 5}}, "'data' must have the picture's path as 'image', not 5"),
+        (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file's"),
+        (lambda task: task | {"data": task["data"] | {"seediff": {"name": 5}}}, "'name' must be a text"),
+        (lambda task: {"id": 1}, "'[0].data' is missing"),
+        (lambda task: task | {"predictions": [{"result": 5}]}, "must be a list"),
+    ],
+)
+def test_damage(tmp_path, change, message):
+    folder = exported(tmp_path)
+    save(folder, [change(tasks_of(folder)[0])])
+    with pytest.raises(UserError, match=r"tasks\.json") as error:
+        [one.label_map() for one in import_labelstudio(folder)[1]]
+    assert message in str(error.value)
+
+
+def test_a_link_as_a_picture(tmp_path):
+    folder = exported(tmp_path)
+    picture = folder / "images/trip/0.png"
+    shutil.move(picture, tmp_path / "outside.png")
+    picture.symlink_to(tmp_path / "outside.png")
+    with pytest.raises(UserError, match="'image' leads out of the dataset folder"):
+        import_labelstudio(folder)
+
+
+def test_a_class_that_would_be_ignored(tmp_path):
+    with pytest.raises(UserError, match="class 'ignore': means pixels that are ignored"):
+        exported(tmp_path, classes=("cat", "ignore", "cow"))

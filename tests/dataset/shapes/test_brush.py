@@ -1,0 +1,67 @@
+"""Label Studio's stream against the book: bits as text, one value after the other."""
+
+import numpy as np
+import pytest
+
+from seediff.dataset.shapes.brush import CHANNELS, SIZES, decode_brush, encode_brush
+
+
+def spelled(values) -> bytes:
+    """The stream of values (N,) as the format's description has it, as `label_studio_sdk.converter.brush.encode_rle` does."""
+    text = f"{len(values):032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in SIZES)
+    at = 0
+    while at < len(values):
+        end = at
+        while end < len(values) and values[end] == values[at]:
+            end += 1
+        left = end - at
+        kind = next((i for i, size in enumerate(SIZES[:-1]) if left <= 1 << size), 3)
+        while left:
+            part = min(left, 1 << SIZES[kind])
+            text += f"1{kind:02b}{part - 1:0{SIZES[kind]}b}{values[at]:08b}"
+            left -= part
+        at = end
+    text += "0" * (8 - len(text) % 8)
+    return bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
+
+
+def masks():
+    rng = np.random.default_rng(0)
+    for number, share in enumerate((0.5, 0.01, 0.99, 0.0, 1.0, 0.3)):
+        yield rng.random(rng.integers(1, 60, 2)) < share
+        yield np.kron(rng.random((3, number + 1)) < 0.5, np.ones((20, 30))) > 0
+    yield np.ones((200, 300), bool)  # runs of more than 65,536 values
+
+
+@pytest.mark.parametrize("inside", masks(), ids=lambda mask: f"{mask.shape}")
+def test_there_and_back(inside):
+    stream = encode_brush(inside)
+    assert stream == spelled(np.repeat(inside.ravel() * 255, CHANNELS))
+    assert np.array_equal(decode_brush(stream, inside.shape), inside)
+
+
+def test_values_one_by_one_as_the_browser_writes_them():
+    """A drawn mask has colours: its four channels differ, and blocks hold many values. Where the fourth is not 0, it is."""
+    pixels = np.array([[[255, 0, 0, 200], [0, 0, 0, 0]], [[1, 2, 3, 0], [9, 9, 9, 1]]], np.uint8)
+    text = f"{16:032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in SIZES)
+    text += "000" + "111" + "".join(f"{value:08b}" for value in pixels.ravel()[:8])  # not the same, of the first size, 8 values
+    text += "001" + "0111" + "".join(f"{value:08b}" for value in pixels.ravel()[8:])
+    text += "0" * (-len(text) % 8)
+    stream = bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
+    assert np.array_equal(decode_brush(stream, (2, 2)), [[True, False], [False, True]])
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (b"", "ends in the middle"),
+        (encode_brush(np.ones((2, 3), bool))[:8], "ends in the middle"),
+        (encode_brush(np.ones((3, 3), bool)), "has 36 values, not 4 for each of 2 × 3 pixels"),
+        (bytes([0, 0, 0, 24, 0xFF]) + bytes(20), "values have 32 bits, not 8"),
+        (spelled(np.zeros(24, int))[:7] + b"\xff" * 9, "more than the 24 values"),
+        (b"\xff" * 40, "has 4294967295 values"),
+    ],
+)
+def test_damage(stream, message):
+    with pytest.raises(ValueError, match=message):
+        decode_brush(stream, (2, 3))

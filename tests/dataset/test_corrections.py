@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from blocks import blocks, some
+from items import item
+
+from seediff.dataset import native
+from seediff.dataset.corrections import changed, correct, summed
+from seediff.dataset.store import image_bytes, open_native
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+CLASSES = ("cat", "dog", "cow")
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """The samples of `some`, a soft mask of the first among its extras."""
+    items = some()
+    (tmp_path / "soft.png").write_bytes(native.encode_soft(np.ones((20, 30))))
+    items[0].extras["soft", 1] = tmp_path / "soft.png"
+    write_native(tmp_path / "pets", CLASSES, items, about={})
+    return tmp_path / "pets"
+
+
+def brought(folder, items, classes=CLASSES, by="cvat"):
+    changes = []
+    names, found = correct(folder, classes, items, by=by, tell=changes.append)
+    return names, list(found), changes
+
+
+def test_counts_are_those_of_a_table_of_pairs():
+    before, after = blocks(1), blocks(2)
+    change = changed("a", before, after, CLASSES)
+    names = {0: "background", 1: "cat", 2: "dog", 3: "cow", 255: "ignored"}
+    pairs = [(int(b), int(a)) for b, a in zip(before.ravel(), after.ravel(), strict=True) if a != b]
+    assert change.pixels == len(pairs) > 0
+    for value, name in names.items():
+        assert change.gained.get(name, 0) == sum(a == value for _, a in pairs)
+        assert change.lost.get(name, 0) == sum(b == value for b, _ in pairs)
+    assert changed("a", before, before, CLASSES).pixels == 0
+
+
+def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
+    after = some()[0].label_map().copy()
+    after[:5, :7] = 3
+    mended = [item("trip/0", after, {"junk": 1}, (20, 30)), item("trip/2", some()[2].label_map(), {}, (20, 30))]
+    names, found, changes = brought(pets, mended)
+    assert names == CLASSES
+    before = open_native(pets)[1]
+    assert [one.name for one in found] == [one.name for one in before]
+    assert [image_bytes(one) for one in found] == [image_bytes(one) for one in before]
+    assert [(change.name, change.pixels > 0) for change in changes] == [("trip/0", True), ("trip/2", False)]
+    assert np.array_equal(found[0].label_map(), after)
+    first, second, third, _ = (one.row for one in found)
+    assert first["review"] == {
+        "verdict": "accepted",
+        "corrected": True,
+        "by": "cvat",
+        "gained": dict(changes[0].gained),
+        "lost": dict(changes[0].lost),
+    }
+    assert (first["prompt"], first["flags"], "area" in first, "junk" in first) == ("p", [], False, False)
+    assert third["review"] == {"verdict": "accepted", "corrected": False, "by": "cvat"}
+    assert second == before[1].row
+    assert before[0].extras
+    assert not found[0].extras  # a soft mask says nothing of a person's mask
+    write_native(tmp_path / "corrected", names, found, about={})
+    row = native.read_rows(tmp_path / "corrected")[0]
+    assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
+
+
+def test_classes_are_matched_by_name(pets):
+    labels = np.where(blocks(0) == 255, 0, blocks(0))
+    names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))
+    assert names == (*CLASSES, "bird")
+    assert np.array_equal(found[0].label_map(), np.array([0, 2, 4, 1], np.uint8)[labels])
+
+
+def test_names_that_a_format_made_flat(pets):
+    _, found, changes = brought(pets, [item("trip_3", np.zeros((20, 30), np.uint8), {}, (20, 30))])
+    assert [change.name for change in changes] == ["trip/3"]
+    assert not found[3].label_map().any()
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([item("other")], "sample 'other': is none of .*pets, whose masks are said to be corrected"),
+        ([item("trip/0"), item("trip_0")], "sample 'trip_0': is there twice, once as 'trip/0'"),
+        ([item("trip/0", np.zeros((4, 6), np.uint8))], r"sample 'trip/0': label map is \(4, 6\), but its picture is \(20, 30\)"),
+    ],
+)
+def test_what_cannot_be(pets, items, message):
+    with pytest.raises(UserError, match=message):
+        brought(pets, items)
+
+
+def test_lines_for_people():
+    nothing = changed("a", blocks(1), blocks(1), CLASSES)
+    assert summed([nothing, nothing]) == ["2 samples reviewed, none changed"]
+    labels = np.zeros((2, 3), np.uint8)
+    other = labels.copy()
+    other[0, :2], other[1, 0] = 1, 255
+    lines = summed([nothing, *(changed(f"{i}", labels, other, CLASSES) for i in range(12))])
+    assert lines == [
+        "13 samples reviewed, 12 changed: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
+        "pixels: cat +24 −0, ignored +12 −0, background +0 −36",
+    ]

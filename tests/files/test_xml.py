@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from seediff.errors import UserError
+from seediff.files.xml import read_xml
+
+HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
+
+
+def save(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "a.xml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    return path
+
+
+def test_nodes(tmp_path):
+    path = save(tmp_path, HEAD + '<a>\n <b n="1 &lt; 2"><c>x</c><c>ä\n</c></b>\n <b n="-7"/>\n</a>')
+    root = read_xml(path, "a")
+    assert [one.text for one in root.all("b", "c")] == ["x", "ä\n"]
+    first, second = root.all("b")
+    assert first.get("n") == "1 < 2"
+    assert (second.whole("n"), second.whole("m", 5), second.where) == (-7, 5, f"{path}, line 5")
+    with pytest.raises(UserError, match=r"a\.xml, line 3: 'n' of <b> must be a whole number, not \"1 < 2\""):
+        first.whole("n")
+    with pytest.raises(UserError, match=r"a\.xml, line 5: <b> must have 'm'"):
+        second.whole("m")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: is not XML: no element found"),
+        ("<a><b></a>", "line 1: is not XML: mismatched tag"),
+        ("<a>\n&unknown;</a>", "line 2: is not XML: undefined entity"),
+        ("<b/>", "line 1: the document is a <b>, not <a>"),
+        ('<!DOCTYPE a [<!ENTITY x "y">]>\n<a>&x;</a>', "line 1: declares a document type, whose entities are not read"),
+        ('<!DOCTYPE a SYSTEM "file:///etc/passwd">\n<a/>', "line 1: declares a document type"),
+        ("<a>" + "<b>" * 70 + "</b>" * 70 + "</a>", "more than 64 levels deep"),
+        ('<?xml version="1.0" encoding="nothing"?><a/>', "is not XML"),
+        (b"\xff\xfe\x00", "is not XML"),
+        ("<a>" * 100_000, "more than 64 levels deep"),
+    ],
+)
+def test_what_is_refused(tmp_path, text, message):
+    with pytest.raises(UserError) as error:
+        read_xml(save(tmp_path, text), "a")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_whole_numbers_are_of_a_size_that_computers_reckon_with(tmp_path):
+    root = read_xml(save(tmp_path, f'<a big="{"9" * 5000}" text="1_0" odd="²" none=""/>'), "a")
+    for name in ("big", "text", "odd", "none"):
+        with pytest.raises(UserError, match="must be a whole number"):
+            root.whole(name)
