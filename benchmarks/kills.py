@@ -26,10 +26,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from fuzzing import runner, seeds
 from fuzzing.signals import CODES, Plan, Report, measure
 from fuzzing.warm import warm_up
+
+from seediff.dataset.formats.known import FormatName
 
 COMMAND = [
     *("generate", "--classes", "dog,cat,car", "--classes-per-image", "2", "--per-class", "12", "--batch-size", "2", "--steps", "8"),
@@ -44,6 +47,7 @@ def changed(words: Sequence[object], option: str, value: str) -> tuple[str, ...]
     return tuple(texts)
 
 
+KINDS = get_args(FormatName)
 SIX_STEPS = changed(seeds.TRAIN, "--steps", "6")
 ALL = {
     "generate": ("generate", *changed(seeds.GENERATE, "--per-class", "6"), "--model", seeds.MODEL),
@@ -63,9 +67,9 @@ ALL = {
     "filter": ("filter", "{in}/more"),
     "merge": ("merge", "{in}/more", "{in}/generated"),
     "split": ("split", "{in}/more", "--val", "0.3"),
-    **{f"export --to {kind}": ("export", "{in}/more", "--to", kind) for kind in ("voc", "coco", "yolo", "parquet", "webdataset")},
+    **{f"export --to {kind}": ("export", "{in}/more", "--to", kind) for kind in KINDS},
     "export --workers 2": ("export", "{in}/more", "--to", "voc", "--workers", "2"),
-    **{f"import {kind}": ("import", f"{{in}}/{kind}", "--from", kind) for kind in ("voc", "coco", "yolo", "parquet", "webdataset")},
+    **{f"import {kind}": ("import", f"{{in}}/{kind.replace('-', '_')}", "--from", kind) for kind in KINDS},
     "mini scenes": ("mini", "scenes", "--count", "30"),
 }
 """Every command that makes a folder: its line without --out."""

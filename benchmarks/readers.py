@@ -97,7 +97,7 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Item]:
         labels = np.kron(small, np.ones((4, 4), np.uint8))
         labels[rng.integers(0, shape[0], 40), rng.integers(0, shape[1], 40)] = rng.integers(0, 4, 40)  # pieces of a pixel
         suffix = ("png", "jpg")[number % 2]
-        picture = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize(shape[::-1]))
+        picture = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
         name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
         items.append(Item(name, encode_image(picture, suffix), suffix, lambda labels=labels: labels, {"split": split}))
     return items

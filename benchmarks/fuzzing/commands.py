@@ -57,6 +57,16 @@ import polygons | 3 | import {*polygons} --from coco OUT
 import yolo | 3 | import {*yolo} --from yolo OUT
 import parquet | 3 | import {*parquet} --from parquet OUT
 import webdataset | 3 | import {*webdataset} --from webdataset OUT
+import panoptic | 2 | import {*panoptic} --annotations {*panoptic}/annotations/panoptic_train.json --from coco OUT
+import ultralytics | 3 | import {*ultralytics} --from ultralytics OUT
+import cvat | 3 | import {*cvat} --from cvat OUT
+import cvat-masks | 2 | import {*cvat_masks} --from cvat-masks OUT
+import labelstudio | 3 | import {*labelstudio} --from labelstudio OUT
+import fiftyone | 2 | import {*fiftyone} --from fiftyone OUT
+import roboflow | 2 | import {*roboflow} --from roboflow OUT
+import imagefolder | 2 | import {*imagefolder} --from imagefolder OUT
+import --corrects cvat | 2 | import {*cvat} --from cvat --corrects {*native} OUT
+import --corrects labelstudio | 2 | import {*labelstudio} --from labelstudio --corrects {native} OUT
 import instances | 2 | import {*polygons} --annotations {*polygons}/annotations/instances_train.json --from coco OUT
 import --classes | 1 | import {voc} --from voc --classes {*files}/classes.txt OUT
 """
@@ -67,6 +77,14 @@ export --to voc --jpeg | 1.2 | export {*native} --to voc --jpeg OUT
 export --to coco | 1.2 | export {*native} --to coco OUT
 export --to coco --polygons | 1.2 | export {*native} --to coco --polygons OUT
 export --to yolo | 1.2 | export {*native} --to yolo OUT
+export --to coco --panoptic | 0.7 | export {*native} --to coco --panoptic OUT
+export --to ultralytics | 0.7 | export {*native} --to ultralytics OUT
+export --to cvat | 0.7 | export {*native} --to cvat --objects OUT
+export --to cvat-masks | 0.7 | export {*native} --to cvat-masks OUT
+export --to labelstudio | 0.7 | export {*native} --to labelstudio OUT
+export --to fiftyone | 0.7 | export {*native} --to fiftyone OUT
+export --to roboflow | 0.7 | export {*native} --to roboflow OUT
+export --to imagefolder | 0.7 | export {*native} --to imagefolder OUT
 export --to parquet | 1.2 | export {*native} --to parquet OUT
 export --to webdataset | 1.2 | export {*native} --to webdataset OUT
 split | 1.5 | split {*native} --val 0.5 OUT

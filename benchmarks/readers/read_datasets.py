@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 from datasets import Image, load_dataset
 
 
 def main(kind: str, folder: str, classes: list[str], out: str) -> None:
-    loaded = load_dataset(folder) if kind == "parquet" else load_dataset(kind, data_dir=folder)
+    loaded: Any = load_dataset(folder) if kind == "parquet" else load_dataset(kind, data_dir=folder)
     read: dict[str, np.ndarray] = {}
     for part in loaded.values():
         assert isinstance(part.features["image"], Image)
