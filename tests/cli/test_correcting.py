@@ -107,6 +107,8 @@ def test_there_corrected_and_back(masked, tmp_path, capsys, tool, edit, back):
     if back < 3:
         assert f"1 samples of {masked} did not come back: they stay as they were" in said
     assert main(["check", str(tmp_path / "corrected")]) == 0
+    run(capsys, "filter", tmp_path / "corrected", "--reviewed", "corrected", "--out", tmp_path / "kept", "--quiet")
+    assert [one.row["source"] for one in open_native(tmp_path / "kept")[1]] == [one.row["source"] for one in before if one.name in changed]
 
 
 def test_what_is_not_of_the_set(masked, tmp_path, capsys):

@@ -59,7 +59,9 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
         "gained": dict(changes[0].gained),
         "lost": dict(changes[0].lost),
     }
-    assert (first["prompt"], first["flags"], "area" in first, "junk" in first) == ("p", [], False, False)
+    assert (first["prompt"], "area" in first, "junk" in first) == ("p", False, False)
+    shares = {name: float((after == number).mean()) for number, name in enumerate(CLASSES, 1)}
+    assert first["flags"] == [f"degenerate:{name}" for name, share in shares.items() if share and not 0.01 <= share <= 0.95]
     assert third["review"] == {"verdict": "accepted", "corrected": False, "by": "cvat"}
     assert second == before[1].row
     assert before[0].extras
@@ -67,6 +69,13 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     write_native(tmp_path / "corrected", names, found, about={})
     row = native.read_rows(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
+
+
+def test_what_the_viewer_corrected_stays_corrected(tmp_path):
+    row = {"review": {"verdict": None, "corrected": True, "by": "a"}}
+    write_native(tmp_path / "pets", CLASSES, [item("a", blocks(0), row, (20, 30))], about={})
+    _, (one,), _ = brought(tmp_path / "pets", [item("a", blocks(0), {}, (20, 30))])
+    assert one.row["review"] == {"verdict": "accepted", "corrected": True, "by": "cvat"}
 
 
 def test_classes_are_matched_by_name(pets):

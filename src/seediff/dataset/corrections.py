@@ -16,6 +16,8 @@ import numpy as np
 from ..config.names import BACKGROUND
 from ..errors import UserError
 from . import native
+from .quality.flags import degenerate
+from .reviews import is_corrected
 from .store import Item, check_class_list, flat_name, labels_of, open_native
 
 IGNORED = "ignored"
@@ -92,12 +94,14 @@ def _corrected(
     change = changed(original.name, before, after, names)
     tell(change)
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
-    review = {"verdict": "accepted", "corrected": bool(change.pixels), "by": by, **counts}
+    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.row), "by": by, **counts}
     if not change.pixels:
         return replace(original, row={**original.row, "review": review})
+    area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size
+    flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
     row = {key: value for key, value in original.row.items() if key not in ("classes", "class_ids", "area", "confidence")}
     extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # which say nothing of a person's mask
-    return replace(original, label_map=lambda: after, row={**row, "flags": [], "review": review}, extras=extras)
+    return replace(original, label_map=lambda: after, row={**row, "flags": flags, "review": review}, extras=extras)
 
 
 def summed(changes: Iterable[Change]) -> list[str]:
