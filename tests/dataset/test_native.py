@@ -1,8 +1,11 @@
 import io
 import json
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from seediff.dataset import native
@@ -165,3 +168,12 @@ def test_masks_are_palette_pngs_with_every_id(shape):
             assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
             assert np.array_equal(np.asarray(picture), labels)
         assert native.is_own_mask(data)
+
+
+@given(st.text(alphabet="a./ images", min_size=1).map(lambda text: f"images/{text}"))
+def test_names_of_samples_are_those_of_their_paths(file_name):
+    try:
+        wanted = PurePosixPath(file_name).with_suffix("").as_posix().removeprefix("images/")
+    except ValueError:
+        return
+    assert native.sample_name(file_name) == wanted

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,8 +61,13 @@ class Sample:
     soft: np.ndarray | None = None
 
 
+_PLAIN = re.compile(rf"{IMAGES}/(?:[^./][^/]*/)*[^./][^/]*\.[^./]+")
+
+
 def sample_name(file_name: str) -> str:
     """A sample's name by its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
+    if _PLAIN.fullmatch(file_name):  # nearly all are, and a path takes ten times as long: a second for 100,000
+        return file_name[len(IMAGES) + 1 : file_name.rindex(".")]
     return PurePosixPath(file_name).with_suffix("").as_posix().removeprefix(f"{IMAGES}/")
 
 

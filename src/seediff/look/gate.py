@@ -36,6 +36,10 @@ HEADERS = {
 """On every answer."""
 SMALL = 64 << 10
 """Bytes of a request's body, where its path allows no more."""
+ENTERED = (
+    '<!doctype html><html lang="en"><title>seediff look</title><link rel="icon" href="/static/icon.svg">'
+    '<meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a></html>'
+)
 SOON = 60.0
 """Seconds that a browser may take to start."""
 OPEN = ("/static/look.css", "/static/icon.svg")
@@ -129,9 +133,7 @@ class Gate:
 
     def _enter(self) -> Response:
         # No redirect: a browser that came from elsewhere would follow it without the cookie.
-        answer = HTMLResponse(
-            '<!doctype html><title>seediff look</title><meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a>'
-        )
+        answer = HTMLResponse(ENTERED)
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer
 

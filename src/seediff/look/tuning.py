@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..attention.fit import Window
 from ..config.constants import MaskConfig
 from ..config.methods import METHOD_FACTS, Method
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
+from ..files.label_maps import resize_nearest
 from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine
 from ..masks.methods import METHODS, soft_mask
 from ..masks.trace import BEFORE_PAMR
@@ -29,6 +31,8 @@ from .attention import Seen
 
 SHOWN_SIDE = 256
 """Pixels of the largest map that is drawn as a step."""
+FAST_SIDE = 256
+"""Pixels of the picture that PAMR works on while a constant is dragged."""
 KEPT = 3
 """Soft masks and weights of PAMR that are kept."""
 
@@ -68,12 +72,22 @@ class Tuner:
     def __init__(self, found: Seen) -> None:
         self.found = found
         self.lock = threading.Lock()
+        self._maps: dict[Any, torch.Tensor] = {}
         self._soft: dict[Any, torch.Tensor] = {}
         self._refined: dict[Any, torch.Tensor] = {}
         self._weights: dict[Any, torch.Tensor] = {}
+        self._small: Tuner | None = None
 
-    def labels(self, constants: Constants, ids: Mapping[str, int]) -> np.ndarray:
-        """(H, W) uint8 of the set's class ids. ids: class → id. Raises UserError, for example for a level that was not captured."""
+    def labels(self, constants: Constants, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
+        """(H, W) uint8 of the set's class ids. ids: class → id. fast: while a constant is dragged, PAMR may work on a smaller picture,
+        of FAST_SIDE, whose label map is enlarged. Raises UserError, for example for a level that was not captured."""
+        if (
+            fast
+            and constants.pamr
+            and max(self.found.image.shape) > FAST_SIDE
+            and self._key(constants.of(self.found.config)) not in self._refined
+        ):
+            return resize_nearest(self._smaller().labels(constants, ids), *self.found.size)
         found, config = self.found, constants.of(self.found.config)
         if unknown := [name for name in found.classes if name not in ids]:
             raise UserError(f"class '{unknown[0]}' is none of the set's")
@@ -88,7 +102,7 @@ class Tuner:
     def _last(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks that are thresholded."""
         found, size = self.found, self.found.image.shape[:2]
-        key = (config.method, config.alpha)
+        key = self._key(config)
         if not config.pamr:
             return _kept(self._soft, key, lambda: self._enlarged(config, size))
         finish = METHODS[config.method].finish
@@ -101,7 +115,24 @@ class Tuner:
         return _kept(self._refined, key, refined)
 
     def _enlarged(self, config: MaskConfig, size: tuple[int, ...]) -> torch.Tensor:
-        return enlarge(torch.stack([soft_mask(self.found.maps, name, config).soft for name in self.found.classes]), size, config)
+        def maps() -> torch.Tensor:
+            return torch.stack([soft_mask(self.found.maps, name, config).soft for name in self.found.classes])
+
+        return enlarge(_kept(self._maps, self._key(config), maps), size, config)
+
+    def _key(self, config: MaskConfig) -> tuple[Any, ...]:
+        """What soft masks follow from, of all that can be tried."""
+        return config.method, config.alpha
+
+    def _smaller(self) -> Tuner:
+        """The same of a smaller picture; soft maps are made once for both."""
+        if self._small is None:
+            image = shrink(self.found.image, FAST_SIDE, Image.Resampling.BOX)
+            # Masks of photographs are brought to their own size from any.
+            size, part = (image.shape[:2], Window(0, 0, *image.shape[:2])) if self.found.whole else (self.found.size, self.found.part)
+            self._small = Tuner(replace(self.found, image=image, size=size, part=part))
+            self._small._maps = self._maps
+        return self._small
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
         """Every step of one class's mask, as preview.html has them: {name, text, equation, height, width, data}, `data` uint8 levels."""

@@ -137,12 +137,13 @@ class Why:
     async def tuned(self, request: Request) -> Response:
         """A label map with other constants, not saved."""
         number, constants = self.look.number(request), _constants(request)
-        return packed(await run_in_threadpool(self.made, number, constants))
+        fast = request.query_params.get("fast") == "1"
+        return packed(await run_in_threadpool(self.made, number, constants, fast=fast))
 
-    def made(self, number: int, constants: Constants) -> np.ndarray:
+    def made(self, number: int, constants: Constants, *, fast: bool = False) -> np.ndarray:
         tuner = self.needed(number)
         with tuner.lock:
-            return tuner.labels(constants, self.session.index.ids)
+            return tuner.labels(constants, self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
         """The same, saved."""

@@ -169,10 +169,11 @@ export class Why {
   }
 
   // Show what other constants make; while one is on its way only the last that was asked for waits.
-  async try() {
+  // exact: as it would be saved; else it may be a coarser one, which the exact one follows.
+  async try(exact = false) {
     this.say();
     if (!this.info) return;
-    this.trial = this.constants();
+    this.trial = { ...this.constants(), exact };
     this.page.view.stage.drawHeat(null);
     if (this.trying) return;
     this.trying = true;
@@ -180,11 +181,12 @@ export class Why {
       while (this.trial) {
         const asked = this.trial, number = this.number, begun = performance.now();
         this.trial = null;
-        const made = await pixels(`/api/samples/${number}/tuned?${new URLSearchParams(asked)}`);
+        const exact = asked.exact, made = await pixels(`/api/samples/${number}/tuned?${new URLSearchParams({ ...asked, fast: exact ? 0 : 1 })}`);
         if (number !== this.number) return;
+        if (!exact) this.settle(); // once it rests, PAMR on the whole picture
         this.page.view.shownLabels = made.values;
         this.page.view.draw();
-        $("tuned-shown").textContent = `tried, not saved (${Math.round(performance.now() - begun)} ms)`;
+        $("tuned-shown").textContent = `tried, not saved (${Math.round(performance.now() - begun)} ms${exact ? "" : " …"})`;
       }
     } catch (error) {
       this.page.notice(error.message);
@@ -193,10 +195,16 @@ export class Why {
     }
   }
 
+  settle() {
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => { if (this.page.view.shownLabels && !this.trial) this.try(true); }, 120);
+  }
+
   // Back to the mask as it is; whether anything was tried.
   endTrial() {
     const view = this.page.view;
     this.trial = null;
+    clearTimeout(this.resting);
     this.fixed = false;
     if (!view?.shownLabels) return false;
     view.shownLabels = null;
