@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -126,3 +129,14 @@ def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
         finally:
             server.should_exit = server.force_exit = True
             thread.join(10)
+
+
+def start(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Client]:
+    """The command in a process of its own, and somebody who is in."""
+    command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser", *more]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    line = run.stdout.readline()
+    found = re.search(r"\d+ samples at http://127\.0\.0\.1:(\d+)/\?token=(\S+) \(Ctrl-C ends it\)", line)
+    assert found, line
+    return run, Client(int(found[1]), found[2], f"seediff_look_{found[1]}={found[2]}")

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, until, violations, window
-from looked import keep_attention, running, write_set
+from looked import keep_attention, running, start, write_set
 from PIL import Image
-from test_look_serve import start
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions

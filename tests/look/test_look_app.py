@@ -54,6 +54,28 @@ def test_a_corrected_sample_is_counted_by_its_new_class(pets):
     assert client.numbers(states=["corrected"]) == []
 
 
+def test_confidence_is_measured_when_it_is_asked_for(tmp_path):
+    from seediff.dataset.quality.select import confidence
+
+    out = write_set(tmp_path / "pets", 5)
+    (out / "soft").mkdir()
+    rng, wanted = np.random.default_rng(0), []
+    for row in native.read_rows(out):
+        labels, class_id = native.read_label_map(out / row["mask"]), row["class_ids"][0]
+        soft = rng.random(labels.shape) * rng.random()
+        (out / f"soft/{native.sample_name(row['file_name'])}_{class_id}.png").write_bytes(native.encode_soft(soft))
+        wanted.append(confidence(labels, (soft * 255).round().astype(np.uint8), class_id))
+    order = sorted(range(5), key=lambda number: wanted[number])
+    with running(out) as (client, opened):
+        assert np.isnan(opened.session.index.confidence).all()
+        until = time.monotonic() + 30
+        while client.numbers(sort="confidence") != order:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        np.testing.assert_allclose(opened.session.index.confidence, wanted, atol=1e-6)
+        assert client.numbers(confidence=[wanted[order[1]], wanted[order[3]]]) == sorted(order[1:4])
+
+
 def test_pictures_are_made_once_and_asked_for_by_tag(pets):
     client, _ = pets
     first = client.ask("GET", "/api/samples/3/thumb")

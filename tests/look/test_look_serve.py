@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from looked import Client, write_set
+from looked import Client, start, write_set
 
 from seediff.cli import main
 from seediff.dataset.reviews import REVIEWS, read_actions
@@ -19,16 +19,6 @@ from seediff.dataset.reviews import REVIEWS, read_actions
 @pytest.fixture
 def pets(tmp_path):
     return write_set(tmp_path / "pets", 40)
-
-
-def start(folder, *more):
-    """The command in a process of its own, and somebody who is in."""
-    command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser", *more]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    line = run.stdout.readline()
-    found = re.search(r"40 samples at http://127\.0\.0\.1:(\d+)/\?token=(\S+) \(Ctrl-C ends it\)", line)
-    assert found, line + run.stderr.read()
-    return run, Client(int(found[1]), found[2], f"seediff_look_{found[1]}={found[2]}")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])

@@ -87,6 +87,9 @@ class Look:
         """A list of samples: its name, by which parts of it are asked for, and counts."""
         query = parse_json(await request.body(), Query, "the filter")
 
+        if query.confidence is not None or query.sort == "confidence":
+            self.session.need_confidence()
+
         def select() -> tuple[np.ndarray, dict[str, Any]]:
             with self.session.lock:
                 return self.session.index.select(query)

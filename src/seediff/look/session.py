@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..dataset.native import METADATA, encode_mask
+from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, measured, mend, read_actions, reviewed_row
 from ..errors import UserError
 from ..files.locking import open_folder
@@ -74,6 +74,7 @@ class Session:
     def __init__(self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None) -> None:
         self.subject, self.by, self.tell = subject, by, tell
         self.acted = 0
+        self._confidence = False
         self.lock = threading.Lock()
         self.read_only = ""
         """Why nothing can be saved; empty where it can."""
@@ -117,6 +118,30 @@ class Session:
                     self.index.recount()
                     for changed in self.histories:
                         self.index.update(changed, self.row(changed), acted=False)
+                self.tell({"kind": "behind"})
+                said = time.monotonic()
+
+    def need_confidence(self) -> None:
+        """Somebody asks for confidence: measure it from soft masks, where the set keeps them and its rows do not say it. The first time it
+        is known a little later."""
+        with self.lock:
+            begun, self._confidence = self._confidence, True
+        if not begun and self.subject.kind == "dataset" and (self.subject.folder / SOFT).is_dir():
+            threading.Thread(target=self._measure_confidence, daemon=True, name="look measures").start()
+
+    def _measure_confidence(self) -> None:
+        from ..dataset.quality.select import confidence  # imports scipy
+
+        said = time.monotonic()
+        for number, sample in enumerate(self.subject.samples):
+            if np.isnan(self.index.confidence[number]):
+                with suppress(UserError, ValueError):  # of a sample whose files are damaged nothing is known
+                    labels = self.subject.read_labels(sample.mask)
+                    ids = [self.index.ids[name] for name in sample.row.get("classes") or () if name in self.index.ids]
+                    paths = {i: self.subject.mask_path(f"{SOFT}/{sample.name}_{i}.png") for i in ids}
+                    found = [confidence(labels, read_label_map(path), i) for i, path in paths.items()]
+                    self.index.confidence[number] = min(found, default=np.nan)
+            if number == len(self.subject.samples) - 1 or time.monotonic() - said > MEASURED:
                 self.tell({"kind": "behind"})
                 said = time.monotonic()
 
