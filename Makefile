@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test setup lint clean
+.PHONY: demo test setup lint readers clean
 setup: $(VENV)/.installed-test
 
 # The package alone: the first image does not wait for what only tests and other formats need.
@@ -30,6 +30,11 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# Exported sets by the tools' own readers, each in an environment of its own: gigabytes, once.
+readers: setup
+	test -d .tools || $(BIN)/python benchmarks/readers.py --install .tools
+	SEEDIFF_TOOLS=.tools $(BIN)/python -m pytest tests/dataset/formats/test_tools.py
 
 clean:
 	rm -rf $(VENV) demo

@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from seediff.dataset.formats.coco import instances, semantic
 from seediff.dataset.formats.known import FORMATS, exporter
-from seediff.dataset.formats.options import FolderOptions
+from seediff.dataset.formats.options import LinkOptions
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.shapes.rle import label_map_rles
 from seediff.dataset.store import Item, labels_of, open_native
@@ -143,7 +143,7 @@ def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
         print(f"decoding    of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time", flush=True)
         for name, known in FORMATS.items():
             export = exporter(name)
-            link = {"link": True} if issubclass(known.options, FolderOptions) else {}
+            link = {"link": True} if issubclass(known.options, LinkOptions) else {}
             wall, cpu = took(partial(export, classes, found, Path(folder) / name, known.options(**link)))
             _, left = took(partial(export, classes, found, Path(folder) / f"{name}-2", known.options(workers=2, **link)))
             shown = f"{name:11} of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time"

@@ -37,7 +37,7 @@ MODULES = {"labelstudio": "label_studio_sdk", **{name: name for name in TOOLS}}
 """Tool → the module by which it is known to be there."""
 PACKAGES = {
     "datumaro": ("datumaro",),
-    "labelstudio": ("label-studio-sdk", "label-studio-converter"),
+    "labelstudio": ("label-studio-sdk",),
     "ultralytics": ("ultralytics",),
     "fiftyone": ("fiftyone",),
 }

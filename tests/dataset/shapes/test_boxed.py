@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.dataset.shapes.boxed import boxed
+from seediff.dataset.shapes.boxed import boxed, boxed_at
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -26,4 +26,4 @@ def test_a_mask_that_fills_its_box_begins_with_nothing_outside():
     inside = np.zeros((4, 4), bool)
     inside[1:3, 2:4] = True
     assert boxed(inside).counts.tolist() == [0, 4]
-    assert boxed(inside, (1, 1, 4, 3)).counts.tolist() == [1, 2, 1, 2]
+    assert boxed_at(inside[1:3, 1:], 1, 1).counts.tolist() == [1, 2, 1, 2]

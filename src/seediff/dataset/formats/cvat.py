@@ -26,7 +26,7 @@ from ...files.pictures import check_pixels
 from ...files.staging import staged
 from ...files.xml import Node, read_xml
 from .. import native
-from ..shapes.boxed import Boxed, boxed
+from ..shapes.boxed import Boxed, boxed, boxed_at
 from ..shapes.objects import find_objects
 from ..shapes.rle import fill
 from ..store import (
@@ -124,8 +124,8 @@ def _masks(item: Item, *, classes: Sequence[str], objects: bool) -> tuple[tuple[
     drawn: list[tuple[int, Boxed]] = []
     if objects:
         found = find_objects(labels)
-        for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True)):
-            drawn.append((class_id, boxed(found.index == number, box)))
+        for number, (class_id, (left, top, right, bottom)) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True)):
+            drawn.append((class_id, boxed_at(found.index[top:bottom, left:right] == number, left, top)))
     whole = [native.IGNORE] if objects else [number for number in np.unique(labels).tolist() if number]
     drawn += [(number, boxed(labels == number)) for number in whole if (labels == number).any()]
     return labels.shape, "".join(_mask(names[class_id], one) for class_id, one in drawn)

@@ -23,13 +23,17 @@ class Boxed:
         labels[self.top : self.top + self.height, self.left : self.left + self.width][inside] = value
 
 
-def boxed(inside: np.ndarray, box_xyxy: tuple[int, int, int, int] | None = None) -> Boxed:
-    """The mask (H, W) bool, which must not be empty. box_xyxy: around it, where it is known."""
-    if box_xyxy is None:
-        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-        box_xyxy = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    left, top, right, bottom = box_xyxy
-    flat = inside[top:bottom, left:right].ravel()
+def boxed(inside: np.ndarray) -> Boxed:
+    """The mask (H, W) bool, which must not be empty."""
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return boxed_at(inside[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1], left, top)
+
+
+def boxed_at(inside: np.ndarray, left: int, top: int) -> Boxed:
+    """The mask whose box, with this corner, shows `inside` (h, w) bool."""
+    height, width = inside.shape
+    flat = inside.ravel()
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     counts = np.diff(edges, prepend=0, append=flat.size)
-    return Boxed(left, top, right - left, bottom - top, np.concatenate([[0], counts]) if flat[0] else counts)
+    return Boxed(left, top, width, height, np.concatenate([[0], counts]) if flat[0] else counts)
