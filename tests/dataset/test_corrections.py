@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from blocks import blocks, some
@@ -14,7 +16,7 @@ CLASSES = ("cat", "dog", "cow")
 
 @pytest.fixture
 def pets(tmp_path):
-    """The samples of `some`, a soft mask of the first among its extras."""
+    """The samples of `some`, one soft mask of the first among its extras."""
     items = some()
     (tmp_path / "soft.png").write_bytes(native.encode_soft(np.ones((20, 30))))
     items[0].extras["soft", 1] = tmp_path / "soft.png"
@@ -64,11 +66,25 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     assert first["flags"] == [f"degenerate:{name}" for name, share in shares.items() if share and not 0.01 <= share <= 0.95]
     assert third["review"] == {"verdict": "accepted", "corrected": False, "by": "cvat"}
     assert second == before[1].row
-    assert before[0].extras
-    assert not found[0].extras  # a soft mask says nothing of a person's mask
     write_native(tmp_path / "corrected", names, found, about={})
     row = native.read_rows(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
+
+
+def test_soft_masks_stay_but_of_masks_that_changed(tmp_path):
+    labels = np.zeros((4, 6), np.uint8)
+    labels[0] = 1
+    (tmp_path / "soft.png").write_bytes(native.encode_soft(np.ones((4, 6))))
+    items = [replace(item(name, labels), extras={("soft", 1): tmp_path / "soft.png"}) for name in "abc"]
+    write_native(tmp_path / "pets", CLASSES, items, about={})
+    _, found, _ = brought(tmp_path / "pets", [item("a", labels), item("b", labels * 2)])
+    assert [{key for key, _ in one.extras} for one in found] == [{"soft"}, set(), {"soft"}]
+
+
+def test_soft_masks_of_all_or_of_none(pets):
+    """The set has a soft mask of one class alone: what comes out would lack the others'."""
+    _, found, _ = brought(pets, [item("trip/1", some()[1].label_map(), {}, (20, 30))])
+    assert not any(one.extras for one in found)
 
 
 def test_what_the_viewer_corrected_stays_corrected(tmp_path):

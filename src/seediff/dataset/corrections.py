@@ -56,7 +56,7 @@ def correct(
     it is asked for. Raises UserError for an item that is none of the set's, and for a mask of another size than its picture.
     """
     folder = Path(folder)
-    own, originals = open_native(folder)
+    own, originals = _opened(folder)
     names = (*own, *(name for name in classes if name not in own))
     check_class_list(names)
     table = np.arange(256, dtype=np.uint8)
@@ -69,6 +69,16 @@ def correct(
             yield original if item is None else _corrected(original, item, table, len(classes), names, by, tell)
 
     return names, corrected()
+
+
+def _opened(folder: Path) -> tuple[tuple[str, ...], list[Item]]:
+    """A set's classes and samples, without soft masks where some have lost theirs: a set keeps those of all classes or of none."""
+    classes, items = open_native(folder)
+    if all(
+        (native.SOFT, number) in item.extras for item in items if not is_corrected(item.row) for number in item.row.get("class_ids", ())
+    ):
+        return classes, items
+    return classes, [replace(item, extras={key: path for key, path in item.extras.items() if key[0] != native.SOFT}) for item in items]
 
 
 def _matched(items: Iterable[Item], names: Sequence[str], folder: Path) -> dict[str, Item]:
