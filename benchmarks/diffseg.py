@@ -45,7 +45,7 @@ ORIGINAL_ANCHORS = 4
 BLOCK = 2**17
 """Elements of one block of the blocked broadcast (512 KiB): the fastest here."""
 
-Maps = dict[int, torch.Tensor]
+Maps = dict[tuple[int, int], torch.Tensor]
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
             "gflop_s": product_speed(device, clock),
         }
         print(", ".join(f"{k} {v:.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in report.items()))
-        rows = aggregate(maps, given.side)
+        rows = aggregate(maps, (given.side, given.side))
         report["aggregation"] = measure_aggregation(maps, given.side, given.rounds, clock, report["bandwidth_gib_s"])
         report["merging"] = measure_merging(rows, given.threshold, given.rounds, given.slow_rounds, clock, report["gflop_s"])
         report["kmeans"] = measure_kmeans(rows, given.threshold, given.rounds, clock, report["bandwidth_gib_s"])
@@ -89,24 +89,24 @@ def main() -> None:
 
 def measure_aggregation(maps: Maps, side: int, rounds: int, clock: Clock, gib_s: float) -> dict[str, Any]:
     """Ours, from the means that capture holds, and with the averaging of 16 maps counted too, against one map after the other."""
-    layers = [(at, maps[at].clone()) for at, count in zip(maps, LAYERS, strict=True) for _ in range(count)]
+    layers = [(at, maps[at, at].clone()) for (at, _), count in zip(maps, LAYERS, strict=True) for _ in range(count)]
     slow, tuned = partial(one_by_one, layers, side), partial(one_by_one_tuned, layers, side)
-    fast = partial(aggregate, maps, side)
+    fast = partial(aggregate, maps, (side, side))
 
     def averaged() -> torch.Tensor:
         means: Maps = {}
-        counts = dict(zip(maps, LAYERS, strict=True))
+        counts = dict(zip((at for at, _ in maps), LAYERS, strict=True))
         for at, layer in layers:
-            if at in means:
-                means[at].add_(layer, alpha=1 / counts[at])
+            if (at, at) in means:
+                means[at, at].add_(layer, alpha=1 / counts[at])
             else:
-                means[at] = layer / counts[at]
-        return aggregate(means, side)
+                means[at, at] = layer / counts[at]
+        return aggregate(means, (side, side))
 
     difference = max(float((run() - fast()).abs().max()) for run in (slow, tuned))
     assert difference < 1e-5, f"aggregation differs from the plain one by {difference}"
     variants = {"one by one": slow, "one by one, tuned": tuned, "ours": fast, "averaging and ours": averaged}
-    times = interleave(variants, rounds, maps[side].device, clock)
+    times = interleave(variants, rounds, maps[side, side].device, clock)
     moved = 4 * (sum(m.numel() for m in maps.values()) + side**4)
     found = {
         **medians(times),
@@ -157,11 +157,12 @@ def layer_shares(layers: list[tuple[int, torch.Tensor]]) -> list[float]:
 def measure_merging(rows: torch.Tensor, threshold: float, rounds: int, slow_rounds: int, clock: Clock, gflop_s: float) -> dict[str, Any]:
     """All three rounds of merging, ours against the blocked broadcast; the first round's divergences against the original's."""
     device = rows.device
-    ours, blocked = partial(proposals, rows, POINTS, [threshold] * ROUNDS), partial(blocked_proposals, rows, threshold)
+    size = square_of(rows)
+    ours, blocked = partial(proposals, rows, size, POINTS, [threshold] * ROUNDS), partial(blocked_proposals, rows, threshold)
     mine, theirs = ours(), blocked()
     difference = float((mine - theirs).abs().max()) if mine.shape == theirs.shape else float("inf")
     times = interleave({"blocked broadcast": blocked, "ours": ours}, rounds, device, clock)
-    anchors = rows[anchor_positions(round(len(rows) ** 0.5), POINTS).to(device)]
+    anchors = rows[anchor_positions(size, POINTS).to(device)]
     few = anchors[:: len(anchors) // ORIGINAL_ANCHORS]
     scale = len(anchors) / len(few)
     slow = {f"original {kind}": partial(original_kl, few.to(kind), rows.to(kind)) for kind in (torch.float16, torch.float32)}
@@ -198,9 +199,15 @@ def measure_merging(rows: torch.Tensor, threshold: float, rounds: int, slow_roun
     return found
 
 
+def square_of(rows: torch.Tensor) -> tuple[int, int]:
+    """(h, w) of the square that rows (h·w, h·w) are of."""
+    side = round(len(rows) ** 0.5)
+    return side, side
+
+
 def blocked_proposals(rows: torch.Tensor, threshold: float) -> torch.Tensor:
     """The same merging in float32 with broadcast divergences and BLAS's means."""
-    anchors = rows[anchor_positions(round(len(rows) ** 0.5), POINTS).to(rows.device)]
+    anchors = rows[anchor_positions(square_of(rows), POINTS).to(rows.device)]
     members = (blocked_kl(anchors, rows) < threshold).float()
     found = (members @ rows) / members.sum(1, keepdim=True)
     for _ in range(1, ROUNDS):
@@ -269,15 +276,15 @@ def measure_kmeans(rows: torch.Tensor, threshold: float, rounds: int, clock: Clo
 
 def measure_photograph(maps: Maps, side: int, threshold: float, rounds: int, clock: Clock) -> dict[str, Any]:
     """From captured maps to the label map at the image's size, and its parts."""
-    rows = aggregate(maps, side)
-    first = closer_than(rows[anchor_positions(side, POINTS).to(rows.device)], rows, threshold)
-    found_proposals = proposals(rows, POINTS, [threshold] * ROUNDS)
+    rows = aggregate(maps, (side, side))
+    first = closer_than(rows[anchor_positions((side, side), POINTS).to(rows.device)], rows, threshold)
+    found_proposals = proposals(rows, (side, side), POINTS, [threshold] * ROUNDS)
     variants: dict[str, Callable[[], Any]] = {
         "everything": partial(everything, maps, side, threshold, refine=False),
         "everything, refined": partial(everything, maps, side, threshold, refine=True),
-        "aggregation": partial(aggregate, maps, side),
-        "merging": partial(proposals, rows, POINTS, [threshold] * ROUNDS),
-        "its later rounds": partial(merge, proposals(rows, POINTS, [threshold]), threshold),
+        "aggregation": partial(aggregate, maps, (side, side)),
+        "merging": partial(proposals, rows, (side, side), POINTS, [threshold] * ROUNDS),
+        "its later rounds": partial(merge, proposals(rows, (side, side), POINTS, [threshold]), threshold),
         "suppression": partial(label, found_proposals.view(-1, side, side), (8 * side, 8 * side)),
     }
     times = interleave(variants, rounds, rows.device, clock)
@@ -291,12 +298,12 @@ def measure_photograph(maps: Maps, side: int, threshold: float, rounds: int, clo
 
 
 def everything(maps: Maps, side: int, threshold: float, *, refine: bool) -> torch.Tensor:
-    rows = aggregate(maps, side)
+    rows = aggregate(maps, (side, side))
     return label(diffseg(rows, num_points=POINTS, kl_thresholds=[threshold] * ROUNDS, refine=refine), (8 * side, 8 * side))
 
 
 def attention(latent_side: int, device: torch.device) -> Maps:
-    """{R: (R², R²)} at L, L/2, L/4, L/8: positions attend to those of like colour nearby, in a smooth picture with noise."""
+    """{(h, w): (h·w, h·w)} at L, L/2, L/4, L/8: positions attend to those of like colour nearby, in a smooth picture with noise."""
     torch.manual_seed(0)
     picture = F.interpolate(torch.rand(1, 3, 4, 4), (latent_side, latent_side), mode="bicubic")
     maps = {}
@@ -306,7 +313,7 @@ def attention(latent_side: int, device: torch.device) -> Maps:
         line = torch.linspace(0, 1, side)
         feature = torch.cat([6 * colour, 2 * torch.cartesian_prod(line, line)], 1) + 0.15 * torch.randn(side**2, 5)
         scores = -1.5 * torch.cdist(feature, feature).square()
-        maps[side] = (0.9 * scores.softmax(1) + 0.1 / side**2).to(device)
+        maps[side, side] = (0.9 * scores.softmax(1) + 0.1 / side**2).to(device)
     return maps
 
 

@@ -130,7 +130,7 @@ def original_pamr(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def measure_seed_rows(maps: AttentionMaps, share: float, repeats: int, clock: Clock, gib_s: float) -> dict[str, Any]:
     """Mean of the seeds' rows of the largest self-attention against gathering them first, and against a full product."""
     attention = maps.self_at(1)
-    seeds = torch.rand(maps.latent_side, maps.latent_side, device=attention.device) < share
+    seeds = torch.rand(maps.latent_size, device=attention.device) < share
     count = int(seeds.sum())
 
     def gather() -> torch.Tensor:
@@ -175,7 +175,7 @@ def measure_after_capture(maps: AttentionMaps, side: int, repeats: int, clock: C
     for name, figures in found.items():
         share = f", {figures['median_s'] / generation:.2%} of generation" if generation else ""
         print(
-            f"after capture, {side}² (L = {maps.latent_side}): {name} {figures['median_s'] * 1e3:.1f} ms "
+            f"after capture, {side}² (L = {maps.latent_size[0]}): {name} {figures['median_s'] * 1e3:.1f} ms "
             f"[{figures['min_s'] * 1e3:.1f}–{figures['max_s'] * 1e3:.1f}]{share}"
         )
     found["peak_mib"] = peak(variants["seediff"], device)[1]
@@ -203,9 +203,9 @@ def random_maps(latent_side: int, device: torch.device) -> AttentionMaps:
         position = torch.cartesian_prod(grid, grid)
         rows = (torch.randn(side**2, side**2, device=device) - 20 * torch.cdist(position, position)).softmax(1)
         blob = torch.exp(-20 * (position - 0.4).square().sum(1)) + 0.1 * torch.rand(side**2, device=device)
-        self_attention[side] = rows / rows.max()
-        cross_attention[side] = torch.stack([torch.rand_like(blob), blob / blob.max()], 1)
-    return AttentionMaps(self_attention, cross_attention, latent_side, {"dog": (1,)}, "dog")
+        self_attention[side, side] = rows / rows.max()
+        cross_attention[side, side] = torch.stack([torch.rand_like(blob), blob / blob.max()], 1)
+    return AttentionMaps(self_attention, cross_attention, (latent_side, latent_side), {"dog": (1,)}, "dog")
 
 
 def interleave(variants: dict[str, Callable[[], Any]], repeats: int, device: torch.device, clock: Clock) -> dict[str, list[float]]:

@@ -33,6 +33,7 @@ import torch
 from seediff.attention.generate import generate_batch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.generate import GenerateConfig
+from seediff.config.sizes import pixels
 from seediff.dataset import native
 from seediff.dataset.batches import BatchRecord, make_room, record_file, write_record
 from seediff.files.outputs import make_writable, write_atomic
@@ -89,10 +90,11 @@ class Stopwatch:
 def draw_plain(model: Model, config: GenerateConfig, specs: list[SampleSpec]) -> None:
     """What `generate_batch` draws, without capture."""
     guidance = config.guidance_scale > 1
+    height, width = pixels(config.size or model.image_side)
     model.pipe(
         [spec.prompt for spec in specs],
-        height=config.size or model.image_side,
-        width=config.size or model.image_side,
+        height=height,
+        width=width,
         num_inference_steps=config.steps,
         guidance_scale=config.guidance_scale,
         negative_prompt=[config.negative_prompt] * len(specs) if guidance else None,

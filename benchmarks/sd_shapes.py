@@ -163,13 +163,13 @@ def main() -> None:
     figures |= {"captured_s": time.perf_counter() - started, "captured_cpu_s": time.process_time() - cpu}
     figures["peak_gib_captured"] = peak_bytes(model.device) / 2**30
     figures["images_equal"] = bool(np.array_equal((plain * 255).round().astype(np.uint8), np.stack(images)))
-    figures["self_attention"] = {side: list(tensor.shape) for side, tensor in maps[0].self_attention.items()}
+    figures["self_attention"] = {side: list(tensor.shape) for (side, _), tensor in maps[0].self_attention.items()}
     figures["map_mib_per_image"] = sum(t.nbytes for m in (maps[0].self_attention, maps[0].cross_attention) for t in m.values()) / 2**20
 
     with torch.no_grad(), capture_attention(model.pipe.unet, CaptureConfig(), guidance=False) as recorder:
         latents = torch.zeros(1, 4, 32, 32, device=model.device, dtype=model.pipe.unet.dtype)  # half the side: quick
         model.pipe.unet(latents, 1, encoder_hidden_states=latents.new_zeros(1, 77, model.pipe.unet.config.cross_attention_dim))
-    figures["layers"] = {side * 2: count for side, count in recorder.layer_counts("self").items()}
+    figures["layers"] = {side * 2: count for (side, _), count in recorder.layer_counts("self").items()}
 
     for name, value in figures.items():
         print(f"{name:20} {round(value, 3) if isinstance(value, float) else value}")

@@ -41,6 +41,7 @@ SMALL = {
     "study truth": {"--scenes": "2", "--tune-scenes": "2"},
     "study segments": {"--scenes": "2", "--tune-scenes": "2"},
     "study aggregation": {"--scenes": "2"},
+    "study fit": {"--scenes": "2"},
     "train": {"--steps": "2"},
     "split": {"--val": "0.5"},
 }

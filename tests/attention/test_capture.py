@@ -13,9 +13,10 @@ import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
-from seediff.models.families.unet import attention_layers
+from seediff.models.families.unet import SD, attention_layers
 
 STEPS = 3
 CONTEXT = 7
@@ -39,21 +40,21 @@ class KeepEverything:
 
 
 def naive_maps(kept: list, images: int, normalize: bool = True) -> dict[tuple[str, int], torch.Tensor]:
-    """Equation 5 in float64: (kind, side) → (images, N, T), of the last `images` of each batch."""
-    by_side = defaultdict(list)
+    """Equation 5 in float64: (kind, N) → (images, N, T), of the last `images` of each batch."""
+    by_size = defaultdict(list)
     for name, probabilities in kept:
         mean = probabilities[-images:].mean(1)
         kind = "self" if "attn1" in name else "cross"
         if normalize:
             mean = mean / (mean.amax((1, 2), keepdim=True) if kind == "self" else mean.amax(1, keepdim=True))
-        by_side[kind, round(mean.shape[1] ** 0.5)].append(mean)
-    return {where: torch.stack(maps).mean(0) for where, maps in by_side.items()}
+        by_size[kind, mean.shape[1]].append(mean)
+    return {where: torch.stack(maps).mean(0) for where, maps in by_size.items()}
 
 
-def inputs(unet, images: int, step: int, guidance: bool, only: slice = slice(None)):
+def inputs(unet, images: int, step: int, guidance: bool, only: slice = slice(None), size: tuple[int, int] = (16, 16)):
     """Latents, timestep and context of one UNet call; the same for both halves of the batch but for the context."""
-    side, width = unet.config.sample_size, unet.config.cross_attention_dim
-    latents = torch.randn(images, 4, side, side, generator=torch.Generator().manual_seed(100 + step))[only]
+    width = unet.config.cross_attention_dim
+    latents = torch.randn(images, 4, *size, generator=torch.Generator().manual_seed(100 + step))[only]
     context = torch.randn(images, CONTEXT, width, generator=torch.Generator().manual_seed(1))[only]
     if guidance:
         latents, context = torch.cat([latents, latents]), torch.cat([torch.zeros_like(context), context])
@@ -61,13 +62,23 @@ def inputs(unet, images: int, step: int, guidance: bool, only: slice = slice(Non
 
 
 @torch.no_grad()
-def run(unet, *, images=2, steps=STEPS, guidance=True, only=slice(None), **more):
-    return [unet(**inputs(unet, images, step, guidance, only), **more).sample for step in range(steps)]
+def run(unet, *, images=2, steps=STEPS, guidance=True, only=slice(None), size=(16, 16), **more):
+    return [unet(**inputs(unet, images, step, guidance, only, size), **more).sample for step in range(steps)]
 
 
-def captured(unet, config=CaptureConfig(), *, images=2, guidance=True, only=slice(None), steps=STEPS, **options) -> list[AttentionMaps]:  # noqa: B008
+def captured(
+    unet,
+    config=CaptureConfig(),  # noqa: B008
+    *,
+    images=2,
+    guidance=True,
+    only=slice(None),
+    steps=STEPS,
+    size=(16, 16),
+    **options,
+) -> list[AttentionMaps]:
     with capture_attention(unet, config, guidance=guidance, total_steps=steps, **options) as recorder:
-        run(unet, images=images, guidance=guidance, only=only, steps=steps)
+        run(unet, images=images, guidance=guidance, only=only, steps=steps, size=size)
     count = recorder.images or 0
     return recorder.maps([{"dog": (2,)}] * count, ["a dog"] * count)
 
@@ -85,21 +96,59 @@ def unet(request):
     return request.getfixturevalue(request.param).pipe.unet
 
 
-@pytest.mark.parametrize("guidance", [True, False])
-@pytest.mark.parametrize("normalize", [True, False])
-def test_equals_naive_eager_capture(unet, guidance, normalize):
-    maps = captured(unet, CaptureConfig(normalize=normalize), guidance=guidance)
+@pytest.mark.parametrize(
+    ("guidance", "normalize", "size"),
+    [(g, n, (16, 16)) for g in (True, False) for n in (True, False)] + [(True, True, (16, 24)), (False, False, (32, 8))],
+)
+def test_equals_naive_eager_capture(unet, guidance, normalize, size):
+    maps = captured(unet, CaptureConfig(normalize=normalize), guidance=guidance, size=size)
     found, kept = unet.attn_processors, []
     unet.set_attn_processor({key: KeepEverything(key, kept) for key in found})
-    run(unet, guidance=guidance)
+    run(unet, guidance=guidance, size=size)
     unet.set_attn_processor(dict(found))
     expected = naive_maps(kept, 2, normalize)
-    assert {("self", s) for s in maps[0].self_attention} | {("cross", s) for s in maps[0].cross_attention} == set(expected)
+    levels = [level for level in (1, 2, 4, 8) if ("self", size[0] * size[1] // level**2) in expected]
     for image, of in enumerate(maps):
-        assert of.latent_side == 16
-        for side in of.self_attention:
-            torch.testing.assert_close(of.self_attention[side].double(), expected["self", side][image], atol=1e-5, rtol=0)
-            torch.testing.assert_close(of.cross_attention[side].double(), expected["cross", side][image], atol=1e-5, rtol=0)
+        assert of.latent_size == size
+        assert list(of.self_attention) == list(of.cross_attention) == [(size[0] // level, size[1] // level) for level in levels]
+        for grid in of.self_attention:
+            positions = grid[0] * grid[1]
+            torch.testing.assert_close(of.self_attention[grid].double(), expected["self", positions][image], atol=1e-5, rtol=0)
+            torch.testing.assert_close(of.cross_attention[grid].double(), expected["cross", positions][image], atol=1e-5, rtol=0)
+
+
+def test_maps_of_a_rectangle_are_the_right_way_round(mini_model):
+    """What changes in one place of the latent changes the class's map there most."""
+    maps = []
+    for value in (0, 9):
+        latents = torch.zeros(1, 4, 16, 24)
+        latents[0, :, 3, 19] = value
+        with torch.no_grad(), capture_attention(mini_model.pipe.unet, CaptureConfig(normalize=False), guidance=False) as recorder:
+            context = torch.randn(1, CONTEXT, 16, generator=torch.Generator().manual_seed(1))
+            mini_model.pipe.unet(latents, 1, encoder_hidden_states=context)
+        maps.append(recorder.maps([{"dog": (2,)}], ["a dog"])[0])
+    for level in (1, 2, 4):
+        change = (maps[1].cross_at(level, "dog") - maps[0].cross_at(level, "dog")).abs()
+        assert change.shape == (16 // level, 24 // level)
+        y, x = divmod(int(change.argmax()), 24 // level)
+        assert abs(y - 3 / level) < 3
+        assert abs(x - 19 / level) < 3
+
+
+@pytest.mark.parametrize("size", [(9, 13), (5, 16)])
+def test_sides_that_cannot_be_halved_evenly(mini_model, size):
+    maps = captured(mini_model.pipe.unet, size=size, guidance=False)[0]
+    assert list(maps.self_attention) == [tuple(-(-side // level) for side in size) for level in (1, 2, 4)]
+    with pytest.raises(UserError, match="was not captured"):
+        maps.self_at(2)
+
+
+def test_positions_of_no_level():
+    recorder = AttentionRecorder(CaptureConfig(), family=SD, guidance=False, total_steps=None, levels=None, per_layer=False)
+    recorder.latent_size = (16, 24)
+    assert [recorder.grid(n) for n in (384, 96, 24)] == [(16, 24), (8, 12), (4, 6)]
+    with pytest.raises(UserError, match="attention over 100 positions is of no level of latents of 16 × 24"):
+        recorder.grid(100)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +159,7 @@ def test_layer_counts(model, counts, request):
     unet = request.getfixturevalue(model).pipe.unet
     with capture_attention(unet, CaptureConfig(), guidance=False) as recorder:
         run(unet, images=1, steps=1, guidance=False)
-    assert recorder.layer_counts("self") == recorder.layer_counts("cross") == counts
+    assert recorder.layer_counts("self") == recorder.layer_counts("cross") == {(side, side): count for side, count in counts.items()}
 
 
 def test_output_is_bit_identical_and_the_unet_is_left_as_it_was(unet):
@@ -175,21 +224,21 @@ def test_attention_mask(sd1_model):
     visible[:, 4:] = 0
     with capture_attention(unet, CaptureConfig(normalize=False), guidance=True) as recorder:
         run(unet, encoder_attention_mask=visible)
-    cross = recorder.maps([{}] * 2, [""] * 2)[1].cross_attention[16]
+    cross = recorder.maps([{}] * 2, [""] * 2)[1].cross_attention[16, 16]
     assert cross[:, 4:].max() == 0
     torch.testing.assert_close(cross.sum(1), torch.ones(256))
 
 
 def test_levels(sd1_model):
     maps = captured(sd1_model.pipe.unet, levels=(1, 4))[0]
-    assert list(maps.self_attention) == list(maps.cross_attention) == [16, 4]
+    assert list(maps.self_attention) == list(maps.cross_attention) == [(16, 16), (4, 4)]
 
 
 @pytest.mark.parametrize(("layers", "counts"), [("up", {16: 3, 8: 3, 4: 3, 2: 1}), ("down", {16: 2, 8: 2, 4: 2, 2: 1})])
 def test_layers(sd2_model, layers, counts):
     with capture_attention(sd2_model.pipe.unet, CaptureConfig(layers=layers), guidance=True) as recorder:
         run(sd2_model.pipe.unet, steps=1)
-    assert recorder.layer_counts("self") == counts
+    assert recorder.layer_counts("self") == {(side, side): count for side, count in counts.items()}
 
 
 @pytest.mark.parametrize(
@@ -202,8 +251,8 @@ def test_steps(sd1_model, chosen, steps, recorded):
     for step in recorded:
         with capture_attention(unet, CaptureConfig(), guidance=True) as recorder, torch.no_grad():
             unet(**inputs(unet, 2, step, True))
-        one_by_one.append(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16])
-    torch.testing.assert_close(maps[0].self_attention[16], torch.stack(one_by_one).mean(0), atol=1e-5, rtol=0)
+        one_by_one.append(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16, 16])
+    torch.testing.assert_close(maps[0].self_attention[16, 16], torch.stack(one_by_one).mean(0), atol=1e-5, rtol=0)
 
 
 def test_per_layer(sd1_model):
@@ -211,11 +260,11 @@ def test_per_layer(sd1_model):
     with capture_attention(unet, CaptureConfig(), guidance=True, per_layer=True) as recorder:
         run(unet)
     by_layer = recorder.layer_maps("self", image=1)
-    assert {side: len(maps) for side, maps in by_layer.items()} == {16: 5, 8: 5, 4: 5, 2: 1}
+    assert {side: len(maps) for (side, _), maps in by_layer.items()} == {16: 5, 8: 5, 4: 5, 2: 1}
     assert all(re.fullmatch(r"(down|up|mid)_block.*\.attn1", name) for maps in by_layer.values() for name in maps)
     maps = recorder.maps([{}] * 2, [""] * 2)[1]
     assert_equal_maps(maps, captured(unet)[1], 1e-5)
-    torch.testing.assert_close(torch.stack(list(by_layer[8].values())).mean(0), maps.self_attention[8])
+    torch.testing.assert_close(torch.stack(list(by_layer[8, 8].values())).mean(0), maps.self_attention[8, 8])
 
 
 def test_saved_maps_equal_fresh_ones(sd1_model, tmp_path):
@@ -225,15 +274,15 @@ def test_saved_maps_equal_fresh_ones(sd1_model, tmp_path):
     assert set(saved.self_attention) == set(fresh.self_attention)
     assert all(torch.equal(saved.self_attention[s], fresh.self_attention[s]) for s in fresh.self_attention)
     assert all(torch.equal(saved.cross_attention[s], fresh.cross_attention[s]) for s in fresh.cross_attention)
-    assert (saved.words, saved.prompt, saved.latent_side, saved.normalized) == (fresh.words, fresh.prompt, 16, True)
+    assert (saved.words, saved.prompt, saved.latent_size, saved.normalized) == (fresh.words, fresh.prompt, (16, 16), True)
 
 
 def test_maps_can_be_asked_for_twice_but_not_added_to(sd1_model):
     unet = sd1_model.pipe.unet
     with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
         run(unet)
-        first = recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16].clone()
-        assert torch.equal(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16], first)
+        first = recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16, 16].clone()
+        assert torch.equal(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16, 16], first)
         with pytest.raises(RuntimeError, match="already taken"):
             run(unet)
 
@@ -263,8 +312,8 @@ def test_bad_use(sd1_model):
         run(unet, images=1, steps=1)
         with pytest.raises(ValueError, match="one batch"):
             run(unet, images=2, steps=1)
-    with pytest.raises(UserError, match="square images only"), capture_attention(unet, CaptureConfig(), guidance=False):
-        unet(torch.zeros(1, 4, 16, 32), 1, encoder_hidden_states=torch.zeros(1, CONTEXT, 32))
+        with pytest.raises(ValueError, match="1 images of 16, then 1 of 16 × 32"):
+            run(unet, images=1, steps=1, size=(16, 32))
     with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
         run(unet)
     with pytest.raises(ValueError, match="2 images"):
@@ -412,7 +461,7 @@ def test_maps_under_inference_mode(sd1_model, outside):
             recorder.maps([{}] * 2, [""] * 2)
     maps = recorder.maps([{}] * 2, [""] * 2)[0]
     layers = recorder.layer_maps("self", 0)
-    for tensor in (*maps.self_attention.values(), *maps.cross_attention.values(), *layers[16].values()):
+    for tensor in (*maps.self_attention.values(), *maps.cross_attention.values(), *layers[16, 16].values()):
         assert not tensor.is_inference()
         tensor.mul_(1)
     for side, tensor in expected.self_attention.items():

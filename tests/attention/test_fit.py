@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from PIL import Image
 
-from seediff.attention.fit import Window, cut, paste, window_count, windows
+from seediff.attention.fit import Window, batches_by_shape, cut, paste, seen_shape, window_count, windows
+from seediff.errors import UserError
 from seediff.files.photographs import read_photo
 
 SIDES = st.integers(8, 700)
@@ -60,7 +61,7 @@ def test_number_of_tiles():
     assert {shape: window_count(*shape, "tile") for shape in counts} == counts
     assert window_count(100, 2000, "crop") == window_count(100, 2000, "resize") == 1
     assert windows(300, 200, "resize") == [Window(0, 0, 300, 200)]
-    with pytest.raises(ValueError, match="'crop', 'resize' or 'tile'"):
+    with pytest.raises(ValueError, match="'keep', 'resize', 'crop' or 'tile'"):
         windows(300, 200, "stretch")  # type: ignore[arg-type]
 
 
@@ -71,7 +72,7 @@ def test_cut_follows_the_bilinear_filter(fit, shape, side):
     """As PyTorch's: plain when enlarging, antialiased when reducing."""
     image = noise(*shape)
     for window in windows(shape[0], shape[1], fit):
-        square = cut(image, window, side)
+        square = cut(image, window, (side, side))
         assert square.shape == (side, side, 3)
         assert square.dtype == np.uint8
         part = torch.from_numpy(image[window.slices]).permute(2, 0, 1)[None].float()
@@ -85,13 +86,13 @@ def test_cut_follows_the_bilinear_filter(fit, shape, side):
 def test_a_square_of_the_models_size_is_untouched():
     image = noise(32, 50)
     window = windows(32, 50, "crop")[0]
-    np.testing.assert_array_equal(cut(image, window, 32), image[:, 9:41])
+    np.testing.assert_array_equal(cut(image, window, (32, 32)), image[:, 9:41])
 
 
 def test_reducing_averages():
     """A checkerboard of single pixels becomes grey, where four pixels a point would make black or white of it."""
     board = np.repeat(((np.indices((96, 96)).sum(0) % 2) * 255).astype(np.uint8)[..., None], 3, 2)
-    assert np.abs(cut(board, Window(0, 0, 96, 96), 24)[2:-2, 2:-2].astype(int) - 127).max() <= 2
+    assert np.abs(cut(board, Window(0, 0, 96, 96), (24, 24))[2:-2, 2:-2].astype(int) - 127).max() <= 2
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize", "tile"])
@@ -109,6 +110,49 @@ def test_pasted_labels_are_where_they_were_cut(fit, shape):
     inside = back >= 0
     np.testing.assert_array_equal(back[inside], numbers[inside])
     assert inside.all() == (fit != "crop" or shape[0] == shape[1])
+
+
+@PATIENT
+@given(st.integers(8, 700), st.integers(8, 700))
+def test_a_kept_photograph_has_its_shape_within_half_a_step(mini_model, height: int, width: int):
+    """The longer side is the model's; the shorter is off by at most half of what sides are multiples of (16), and never nothing."""
+    if max(height, width) > 8 * min(height, width):
+        with pytest.raises(UserError, match="keeps no shape that a model could see"):
+            seen_shape(mini_model, (height, width), "keep", None)
+        return
+    h, w = seen_shape(mini_model, (height, width, 3), "keep", None)
+    assert max(h, w) == mini_model.image_side == 64
+    assert h % 16 == w % 16 == 0
+    long, short = max(height, width), min(height, width)
+    assert abs(min(h, w) - 64 * short / long) <= 8
+    assert seen_shape(mini_model, (width, height), "keep", None) == (w, h)
+    assert windows(height, width, "keep") == [Window(0, 0, height, width)]
+
+
+def test_at_which_size_a_photograph_is_seen(mini_model):
+    assert seen_shape(mini_model, (300, 400), "keep", None) == (48, 64)
+    assert seen_shape(mini_model, (300, 400), "keep", 128) == (96, 128)
+    assert seen_shape(mini_model, (77, 77), "keep", 128) == (128, 128)
+    assert seen_shape(mini_model, (300, 400), "resize", None) == (64, 64)
+    assert seen_shape(mini_model, (300, 400), "resize", "128x64") == (64, 128)
+    assert seen_shape(mini_model, (300, 400), "crop", 32) == seen_shape(mini_model, (300, 4000), "tile", 32) == (32, 32)
+    with pytest.raises(
+        UserError, match=r"^4000 × 80 pixels: one side is 50 times the other, and a photograph of more than 8 times keeps no"
+    ):
+        seen_shape(mini_model, (80, 4000), "keep", None)
+
+
+def test_batches_by_shape():
+    wide, tall = (48, 64), (64, 48)
+    assert batches_by_shape([wide, tall, wide, wide, tall], 2) == [[0, 2], [3], [1, 4]]
+    assert batches_by_shape([wide] * 5, 3) == [[0, 1, 2], [3, 4]]
+    assert batches_by_shape([], 3) == []
+
+
+def test_a_photograph_is_cut_to_any_shape():
+    image = noise(30, 40)
+    assert cut(image, Window(0, 0, 30, 40), (48, 64)).shape == (48, 64, 3)
+    np.testing.assert_array_equal(cut(image, Window(0, 0, 30, 40), (30, 40)), image)
 
 
 def test_paste_takes_soft_maps_and_masks():
@@ -134,7 +178,7 @@ def test_a_rotated_photograph_is_cut_upright(tmp_path):
     photo = read_photo(tmp_path / "a.png")
     window = windows(photo.shape[0], photo.shape[1], "crop")[0]
     assert window == Window(12, 0, 16, 16)
-    assert (cut(photo, window, 16) == 255).all()
+    assert (cut(photo, window, (16, 16)) == 255).all()
     labels = paste(np.zeros((16, 16), np.int32), window, photo.shape[:2])
     assert (labels[12:28] == 0).all()
     assert (labels[:12] == -1).all()

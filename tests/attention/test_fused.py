@@ -108,8 +108,8 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
     monkeypatch.setattr(fused, "can_fuse", lambda _: True)
     kernels = maps()
     for side in (4, 2):
-        torch.testing.assert_close(kernels.self_attention[side], plain.self_attention[side], atol=1e-5, rtol=0)
-        torch.testing.assert_close(kernels.cross_attention[side], plain.cross_attention[side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(kernels.self_attention[side, side], plain.self_attention[side, side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(kernels.cross_attention[side, side], plain.cross_attention[side, side], atol=1e-5, rtol=0)
 
 
 def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):

@@ -92,8 +92,8 @@ def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
 def test_another_size(sd1_model):
     images, maps = generate(sd1_model, SPECS[:1], size=64)
     assert images[0].shape == (64, 64, 3)
-    assert maps[0].latent_side == 8
-    assert list(maps[0].self_attention) == [8, 4, 2, 1]
+    assert maps[0].latent_size == (8, 8)
+    assert list(maps[0].self_attention) == [(side, side) for side in (8, 4, 2, 1)]
 
 
 def test_autoencoder_tiny(sd1_model):
@@ -127,6 +127,33 @@ def test_bad_input(sd1_model, options, message):
     with pytest.raises(UserError, match=message) as error:
         generate(sd1_model, **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("size", "near"), [("100x64", "128x64"), ("128x100", "128"), ("65x130", "64x128"), ("8x8", "64")])
+def test_sizes_out_of_rule_name_the_nearest_that_work(sd1_model, size, near):
+    with pytest.raises(UserError, match=rf"must be (a multiple|multiples) of 64 for model .*, for example {near}$"):
+        check_inputs(sd1_model, SPECS[:1], steps=1, size=size)
+
+
+@pytest.mark.parametrize("size", ["64x128", "128x64"])
+def test_images_of_any_shape(sd1_model, size):
+    """The image is the pipeline's own at that size, and maps are of its shape."""
+    width, height = map(int, size.split("x"))
+    images, maps = generate(sd1_model, SPECS[:1], size=size)
+    plain = sd1_model.pipe(
+        SPECS[0].prompt,
+        height=height,
+        width=width,
+        num_inference_steps=3,
+        guidance_scale=5.0,
+        generator=[torch.Generator().manual_seed(SPECS[0].seed)],
+        output_type="pil",
+    ).images[0]
+    np.testing.assert_array_equal(images[0], np.asarray(plain))
+    assert images[0].shape == (height, width, 3)
+    assert maps[0].latent_size == (height // 8, width // 8)
+    assert list(maps[0].self_attention) == [(height // d, width // d) for d in (8, 16, 32, 64)]
+    assert maps[0].cross_at(4, "dog").shape == (height // 32, width // 32)
 
 
 def test_class_unknown_to_the_model(mini_model):

@@ -2,6 +2,8 @@ import json
 
 import pytest
 import torch
+from random_maps import random_maps
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from seediff.attention.maps import AttentionMaps
@@ -24,3 +26,38 @@ def test_foreign_files_are_named(tmp_path, tensors, about):
     save_file(tensors, path, metadata={"seediff": about if isinstance(about, str) else json.dumps(about)} if about else None)
     with pytest.raises(UserError, match=r"a\.safetensors(:|, 'seediff')"):
         AttentionMaps.load(path)
+
+
+def test_saved_maps_are_loaded_again(tmp_path):
+    """Of a square as ever, so that the bytes stay; of a rectangle with height and width."""
+    for size, names, side in (((8, 8), ("self.8", "self.4", "self.2"), 8), ((8, 12), ("self.8,12", "self.4,6", "self.2,3"), [8, 12])):
+        maps = random_maps(size)
+        maps.save(tmp_path / "a.safetensors")
+        with safe_open(tmp_path / "a.safetensors", "pt") as file:
+            assert {name for name in file.keys() if name.startswith("self")} == set(names)  # noqa: SIM118
+            assert json.loads(file.metadata()["seediff"])["latent_side"] == side
+        back = AttentionMaps.load(tmp_path / "a.safetensors")
+        assert (back.latent_size, back.words, back.prompt) == (maps.latent_size, maps.words, maps.prompt)
+        for kind in ("self_attention", "cross_attention"):
+            assert set(getattr(back, kind)) == set(getattr(maps, kind))
+            assert all(torch.equal(tensor, getattr(maps, kind)[grid]) for grid, tensor in getattr(back, kind).items())
+
+
+@pytest.mark.parametrize("side", [[4], [4, 4, 4], [0, 4], [], "4", None])
+def test_sizes_that_are_none(tmp_path, side):
+    about = {"latent_side": side, "words": {}, "prompt": "", "normalized": True}
+    save_file({"self.2": torch.zeros(4, 4)}, tmp_path / "a.safetensors", metadata={"seediff": json.dumps(about)})
+    with pytest.raises(UserError, match=r"a\.safetensors.*latent_side") as error:
+        AttentionMaps.load(tmp_path / "a.safetensors")
+    assert "\n" not in str(error.value)
+
+
+def test_levels_of_a_rectangle():
+    maps = random_maps((8, 12))
+    assert [maps.grid(level) for level in (1, 2, 4)] == [(8, 12), (4, 6), (2, 3)]
+    assert [maps.level(grid) for grid in maps.self_attention] == [1, 2, 4]
+    assert maps.cross_at(2, "cat").shape == (4, 6)
+    with pytest.raises(UserError, match=r"self-attention at L/8 \(1\) was not captured; captured: L/1, L/2, L/4"):
+        maps.self_at(8)
+    with pytest.raises(ValueError, match=r"self_attention\[\(3, 4\)\] must be float32 \(12, …\)"):
+        AttentionMaps({(3, 4): torch.zeros(9, 9)}, {}, (3, 4))

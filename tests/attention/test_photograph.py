@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seediff.attention.capture import capture_attention
-from seediff.attention.photograph import capture_classes, capture_clean, capture_images, encode_images, join_maps
+from seediff.attention.photograph import capture_classes, capture_clean, capture_images, denoising_errors, encode_images, join_maps
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 
@@ -60,8 +60,8 @@ def test_maps_are_those_of_noised_latents(mini_model, images):
             pipe.unet(pipe.scheduler.add_noise(clean, noise, torch.tensor([timestep])), timestep, text)
     expected = recorder.maps([{}], [PROMPTS[1]])[0]
     for side in (16, 8, 4):
-        torch.testing.assert_close(maps[1].self_attention[side], expected.self_attention[side], atol=1e-5, rtol=0)
-        torch.testing.assert_close(maps[1].cross_attention[side], expected.cross_attention[side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(maps[1].self_attention[side, side], expected.self_attention[side, side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(maps[1].cross_attention[side, side], expected.cross_attention[side, side], atol=1e-5, rtol=0)
     assert maps[1].words == {"cat": (5,), "pottedplant": (8, 9)}
 
 
@@ -93,7 +93,12 @@ def test_order_of_timesteps_does_not_matter_and_the_seed_does(mini_model, images
 
 
 @pytest.mark.parametrize(
-    ("shape", "message"), [((64, 80, 3), "80 × 64 pixels"), ((60, 60, 3), "image side = 60 must be a multiple of 16"), ((64, 64), "uint8")]
+    ("shape", "message"),
+    [
+        ((60, 80, 3), "image size = 80x60 must be multiples of 16 for model '.*', for example 80x64"),
+        ((60, 60, 3), "image size = 60 must be a multiple of 16"),
+        ((64, 64), "uint8"),
+    ],
 )
 def test_bad_image(mini_model, shape, message):
     with pytest.raises(UserError, match=message):
@@ -123,10 +128,25 @@ def test_clean_capture_is_one_call_without_noise(mini_model, images, kind):
         pipe.unet(latents[:1], 300, pipe.text_encoder(empty).last_hidden_state)
     expected = recorder.maps([{}], [""])[0]
     for side in (16, 8, 4):
-        found = getattr(maps[0], f"{kind}_attention")[side]
-        torch.testing.assert_close(found, getattr(expected, f"{kind}_attention")[side], atol=1e-6, rtol=1e-4)
+        found = getattr(maps[0], f"{kind}_attention")[side, side]
+        torch.testing.assert_close(found, getattr(expected, f"{kind}_attention")[side, side], atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(found.sum(1), torch.ones(side * side))
     assert not getattr(maps[0], f"{'cross' if kind == 'self' else 'self'}_attention")
+
+
+def test_a_photograph_of_any_shape(mini_model):
+    """Latents and maps are of its shape; looking at it beside others or alone is the same."""
+    wide = list(np.random.default_rng(1).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8))
+    latents = encode_images(mini_model, wide)
+    assert latents.shape == (2, 4, 12, 16)
+    maps = capture(mini_model, wide, PROMPTS[:2], CLASSES[:2], indices=[0, 1])
+    for one in maps:
+        assert one.latent_size == (12, 16)
+        assert list(one.self_attention) == [(12, 16), (6, 8), (3, 4)]
+    assert maps[1].cross_at(2, "cat").shape == (6, 8)
+    alone = capture(mini_model, wide[1:], PROMPTS[1:2], CLASSES[1:2], indices=[1])[0]
+    torch.testing.assert_close(alone.self_at(1), maps[1].self_at(1), atol=1e-5, rtol=0)
+    assert denoising_errors(mini_model, latents[0], ["", "a photo of a dog"], timesteps=(100,)).shape == (2, 1, 12, 16)
 
 
 def test_classes_in_several_sentences(mini_model, images):

@@ -47,7 +47,7 @@ def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterato
 def means(
     kept: list[Seen], images: int, picture: slice, text: slice, *, normalize: bool = True, share: str = "row", first: bool = False
 ) -> dict[tuple[str, int], torch.Tensor]:
-    """Equation 5: (kind, side) → (images, N, columns), of the last `images` of each batch; of the first ones with `first`.
+    """Equation 5: (kind, N) → (images, N, columns), of the last `images` of each batch; of the first ones with `first`.
 
     picture, text: columns of joint attention; others are told by their names. share: "text": words' part of what text gets in all.
     """
@@ -67,7 +67,7 @@ def means(
             if normalize:
                 peak = mean.amax((1, 2), keepdim=True) if kind == "self" else mean.amax(1, keepdim=True)
                 mean = mean / peak.clamp_min(torch.finfo(torch.float32).tiny)  # a column of padding stays 0
-            found[kind, round(mean.shape[1] ** 0.5)].append(mean)
+            found[kind, mean.shape[1]].append(mean)
     return {where: torch.stack(maps).mean(0) for where, maps in found.items()}
 
 

@@ -38,12 +38,12 @@ def fake_maps(spec: SampleSpec) -> AttentionMaps:
         masks = [torch.from_numpy(disc.reshape(-1)) for disc in discs(spec, side)]
         label = sum(((n + 1) * mask.long() for n, mask in enumerate(masks)), torch.zeros(side * side, dtype=torch.long))
         alike = (label[:, None] == label[None]).float() + 0.01
-        selves[side] = alike / alike.sum(1, keepdim=True)
+        selves[side, side] = alike / alike.sum(1, keepdim=True)
         cross = torch.full((side * side, len(masks) + 2), 0.05)
         for number, mask in enumerate(masks):
             cross[:, number + 1] += 0.5 * mask
-        crosses[side] = cross
-    return AttentionMaps(selves, crosses, LATENT_SIDE, words, spec.prompt)
+        crosses[side, side] = cross
+    return AttentionMaps(selves, crosses, (LATENT_SIDE, LATENT_SIDE), words, spec.prompt)
 
 
 def discs(spec: SampleSpec, side: int) -> list[np.ndarray]:

@@ -73,12 +73,15 @@ def largest_difference(
         kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]
     shared: Any = {"normalize": capture.normalize, "share": capture.text_share or "row"}
     expected = means(kept, 2, picture, text, first=first, **shared)
-    captured = {("self", side) for side in maps[0].self_attention} | {("cross", side) for side in maps[0].cross_attention}
-    assert captured == set(expected)
+    by_size = [
+        {(kind, grid[0] * grid[1]): tensor for kind in ("self", "cross") for grid, tensor in getattr(of, f"{kind}_attention").items()}
+        for of in maps
+    ]
+    assert set(by_size[0]) == set(expected)
     differences = [0.0]
-    for image, of in enumerate(maps):
-        for (kind, side), tensor in expected.items():
-            found = (of.self_attention if kind == "self" else of.cross_attention)[side]
+    for image, captured in enumerate(by_size):
+        for where, tensor in expected.items():
+            found = captured[where]
             assert found.shape == tensor[image].shape
             differences.append(float((found.double() - tensor[image]).abs().max()))
     assert all(map(isfinite, differences))  # Python's max passes over what is not a number

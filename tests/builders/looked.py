@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import numpy as np
 from random_maps import random_maps
 from synthetic import write_dataset
 
-from seediff.attention.maps import AttentionMaps
 from seediff.dataset import native
 
 CLASSES = ("dog", "cat", "potted plant")
@@ -45,7 +44,7 @@ def keep_attention(out: Path, names: Sequence[str], latent_side: int = 16, words
     (out / native.ATTENTION).mkdir(exist_ok=True)
     for number, name in enumerate(names):
         maps = random_maps(latent_side, seed=number)
-        found = AttentionMaps(maps.self_attention, maps.cross_attention, latent_side, words or maps.words, maps.prompt, maps.normalized)
+        found = replace(maps, words=words or maps.words)
         found.save(out / native.ATTENTION / f"{name}.safetensors")
 
 

@@ -9,20 +9,23 @@ from seediff.attention.maps import AttentionMaps
 CLASSES = ("dog", "cat")
 
 
-def random_maps(latent_side: int = 16, seed: int = 0, normalized: bool = True) -> AttentionMaps:
-    """Self- and cross-attention at L, L/2 and L/4 for "dog" (one token) and "cat" (two tokens)."""
+def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normalized: bool = True) -> AttentionMaps:
+    """Self- and cross-attention at L, L/2 and L/4 for "dog" (one token) and "cat" (two tokens). latent_size: a side, or (height, width)."""
+    height, width = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
     self_attention, cross_attention = {}, {}
-    for side in (latent_side, latent_side // 2, latent_side // 4):
-        rows = torch.randn(side**2, side**2, generator=generator).mul(2).softmax(1)
-        tokens = torch.randn(side**2, 8, generator=generator).softmax(1)
-        self_attention[side] = rows / rows.max() if normalized else rows
-        cross_attention[side] = tokens / tokens.amax(0) if normalized else tokens
-    return AttentionMaps(self_attention, cross_attention, latent_side, {"dog": (5,), "cat": (2, 3)}, "a cat and a dog", normalized)
+    for level in (1, 2, 4):
+        grid = height // level, width // level
+        positions = grid[0] * grid[1]
+        rows = torch.randn(positions, positions, generator=generator).mul(2).softmax(1)
+        tokens = torch.randn(positions, 8, generator=generator).softmax(1)
+        self_attention[grid] = rows / rows.max() if normalized else rows
+        cross_attention[grid] = tokens / tokens.amax(0) if normalized else tokens
+    return AttentionMaps(self_attention, cross_attention, (height, width), {"dog": (5,), "cat": (2, 3)}, "a cat and a dog", normalized)
 
 
 def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None) -> AttentionMaps:
     """The maps with all of self- or cross-attention set to one value."""
     self_attention = {s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()}
     cross_attention = {s: t if cross_value is None else torch.full_like(t, cross_value) for s, t in maps.cross_attention.items()}
-    return AttentionMaps(self_attention, cross_attention, maps.latent_side, maps.words, maps.prompt, maps.normalized)
+    return AttentionMaps(self_attention, cross_attention, maps.latent_size, maps.words, maps.prompt, maps.normalized)

@@ -6,6 +6,7 @@ from seediff import __version__
 from seediff.config.base import build, differences, load_config, read_table
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
+from seediff.config.sizes import pixels
 from seediff.errors import UserError
 
 FULL = GenerateConfig(
@@ -76,7 +77,15 @@ def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
         ({"classes_per_image": 2}, "only 1 classes"),
         ({"prompts": ("a dog",)}, "does not contain"),
         ({"prompts": ()}, "empty"),
-        ({"size": 100}, "multiple of 8"),
+        ({"size": 100}, "size = 100 must be a positive multiple of 8"),
+        ({"size": "100x64"}, "size = 100x64 must be multiples of 8"),
+        ({"size": "0x5"}, "size = 0x5: sides must be from 1 to 65536 pixels"),
+        ({"size": "1024×768×3"}, "size = '1024×768×3' must be a side in pixels, or width x height such as 1024x768"),
+        ({"size": "large"}, "size = 'large' must be a side"),
+        ({"size": -8}, "size = -8: sides must be from 1 to 65536"),
+        ({"size": True}, "size = True must be a side"),
+        ({"size": "3200x64"}, "size = 3200x64: one side is 50 times the other; at most 8 times"),
+        ({"size": "99999999x64"}, "size = 99999999x64: sides must be from 1 to 65536"),
         ({"seed": -1}, "seed"),
         ({"guidance_scale": float("nan")}, "guidance_scale"),
         ({"image_format": "gif"}, "image_format"),
@@ -87,6 +96,20 @@ def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
 def test_impossible_values(values, message):
     with pytest.raises(UserError, match=message):
         GenerateConfig(**{"classes": ("dog",), **values})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("1024x768", "1024x768"), ("1024X768", "1024x768"), (" 1024 × 768 ", "1024x768"), ("512x512", 512), ("512", 512), (512, 512)],
+)
+def test_a_size_has_one_form(given, kept, tmp_path):
+    """So that a square is the same configuration, and the same seediff.toml, however it was written."""
+    config = GenerateConfig(classes=("dog",), size=given)
+    assert config.size == kept
+    assert f"\nsize = {kept!r}".replace("'", '"') in config.to_toml()
+    (tmp_path / "c.toml").write_text(config.to_toml(), encoding="utf-8")
+    assert load_config(tmp_path / "c.toml", GenerateConfig) == config
+    assert pixels("1024x768") == (768, 1024)
 
 
 def test_no_classes_at_all():

@@ -105,11 +105,11 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
         found = client.get("/api/samples/0/attends?x=33&y=10")["maps"]
         assert [(one["name"], one["height"], one["width"]) for one in found] == [("L", 16, 16), ("L/2", 8, 8), ("L/4", 4, 4)]
         for one, side in zip(found, (16, 8, 4), strict=True):
-            row = maps.self_attention[side][(10 * side // 64) * side + 33 * side // 64].numpy()
+            row = maps.self_attention[side, side][(10 * side // 64) * side + 33 * side // 64].numpy()
             levels = np.frombuffer(base64.b64decode(one["data"]), np.uint8)
             np.testing.assert_allclose(levels / 255, (row - row.min()) / (row.max() - row.min()), atol=0.5 / 255 + 1e-6)
         word = client.get("/api/samples/0/attends?columns=2,3")["maps"][1]
-        mean = maps.cross_attention[8][:, [2, 3]].mean(1).numpy()
+        mean = maps.cross_attention[8, 8][:, [2, 3]].mean(1).numpy()
         levels = np.frombuffer(base64.b64decode(word["data"]), np.uint8)
         np.testing.assert_allclose(levels / 255, (mean - mean.min()) / (mean.max() - mean.min()), atol=0.5 / 255 + 1e-6)
         about = client.get("/api/samples/0/attention")

@@ -20,7 +20,7 @@ def stretch(x: np.ndarray) -> np.ndarray:
 
 
 def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.ndarray:
-    columns = maps.cross_attention[side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
+    columns = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
     return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
@@ -38,7 +38,7 @@ def test_ca_is_the_mean_over_levels(class_name: str, levels: tuple[int, ...]):
 @settings(PATIENT, max_examples=20)
 def test_ca_does_not_depend_on_the_scale_of_attention(seed: int, scale: float):
     maps = random_maps(seed=seed)
-    scaled = AttentionMaps(maps.self_attention, {s: t * scale for s, t in maps.cross_attention.items()}, 16, maps.words)
+    scaled = AttentionMaps(maps.self_attention, {s: t * scale for s, t in maps.cross_attention.items()}, (16, 16), maps.words)
     config = MaskConfig(method="ca")
     torch.testing.assert_close(cross_attention(scaled, "cat", config).soft, cross_attention(maps, "cat", config).soft, atol=1e-5, rtol=0)
 
@@ -47,7 +47,7 @@ def test_ca_does_not_depend_on_the_scale_of_attention(seed: int, scale: float):
 @pytest.mark.parametrize(("tau", "self_level", "seed_level"), [(1, 2, 4), (4, 2, 4), (8, 1, 2), (2, 4, 4), (2, 4, 1)])
 def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(tau: int, self_level: int, seed_level: int, normalized: bool):
     maps, side = random_maps(normalized=normalized), 16 // self_level
-    transition = maps.self_attention[side].double().numpy()
+    transition = maps.self_attention[side, side].double().numpy()
     transition = transition / transition.sum(1, keepdims=True)
     if seed_level >= self_level:
         cross = class_map(maps, 16 // seed_level, "cat", side)
@@ -62,7 +62,7 @@ def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(tau: int, se
 
 def test_ca_sa_is_the_same_for_maps_divided_by_their_maximum():
     normalized, plain = random_maps(normalized=True), random_maps(normalized=False)
-    same_cross = AttentionMaps(plain.self_attention, normalized.cross_attention, 16, plain.words, normalized=False)
+    same_cross = AttentionMaps(plain.self_attention, normalized.cross_attention, (16, 16), plain.words, normalized=False)
     config = MaskConfig(method="ca_sa")
     torch.testing.assert_close(
         cross_times_self(normalized, "dog", config).soft, cross_times_self(same_cross, "dog", config).soft, atol=1e-4, rtol=0
@@ -71,7 +71,7 @@ def test_ca_sa_is_the_same_for_maps_divided_by_their_maximum():
 
 def test_ca_sa_spreads_nothing_when_positions_attend_to_themselves():
     maps = random_maps()
-    identity = AttentionMaps({s: torch.eye(s * s) for s in maps.self_attention}, maps.cross_attention, 16, maps.words)
+    identity = AttentionMaps({s: torch.eye(s[0] ** 2) for s in maps.self_attention}, maps.cross_attention, (16, 16), maps.words)
     result = cross_times_self(identity, "dog", MaskConfig(method="ca_sa"))
     torch.testing.assert_close(result.soft, result.trace[Step("cross_attention")])
 

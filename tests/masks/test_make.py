@@ -123,7 +123,7 @@ def test_flags_name_the_class():
 @pytest.mark.parametrize(("beta", "degenerate"), [(0.3, False), (1e-6, True), (0.99999, True)])
 def test_masks_of_nearly_nothing_or_nearly_everything_are_degenerate(beta: float, degenerate: bool):
     """Of a map that rises evenly from 0 to 1 over 32² positions, β keeps the share 1 − β."""
-    ramp = AttentionMaps({}, {32: torch.linspace(0, 1, 1024)[:, None]}, 32, {"dog": (0,)})
+    ramp = AttentionMaps({}, {(32, 32): torch.linspace(0, 1, 1024)[:, None]}, (32, 32), {"dog": (0,)})
     config = MaskConfig(method="ca", pamr=False, beta=beta, expand_levels=(1,))
     flags = make_masks(None, ramp, ["dog"], config, size=(32, 32)).flags
     assert flags == (("degenerate:dog",) if degenerate else ())
@@ -131,7 +131,7 @@ def test_masks_of_nearly_nothing_or_nearly_everything_are_degenerate(beta: float
 
 def test_a_class_that_loses_all_its_pixels_is_degenerate():
     columns = torch.rand(256, 1) * 0.5
-    maps = AttentionMaps({}, {16: torch.cat([columns, columns], 1)}, 16, {"dog": (0,), "cat": (1,)})
+    maps = AttentionMaps({}, {(16, 16): torch.cat([columns, columns], 1)}, (16, 16), {"dog": (0,), "cat": (1,)})
     result = make_masks(None, maps, ["dog", "cat"], MaskConfig(method="ca", pamr=False, expand_levels=(1,)), size=(16, 16))
     assert result.flags == ("degenerate:cat",)  # equal everywhere: the first has it all
 

@@ -24,8 +24,8 @@ WORDS = {"dog": (5,), "pottedplant": (8, 9)}  # start, a, photo, of, a, dog, and
 def cross_maps(seed: int = 0, words: dict[str, tuple[int, ...]] = WORDS) -> AttentionMaps:
     """Plain cross-attention of three levels to twelve tokens."""
     generator = torch.Generator().manual_seed(seed)
-    cross = {s: torch.randn(s * s, 12, generator=generator).mul(2).softmax(1) for s in (SIDE, SIDE // 2, SIDE // 4)}
-    return AttentionMaps({}, cross, SIDE, words, "a photo of a dog and a potted plant", normalized=False)
+    cross = {(s, s): torch.randn(s * s, 12, generator=generator).mul(2).softmax(1) for s in (SIDE, SIDE // 2, SIDE // 4)}
+    return AttentionMaps({}, cross, (SIDE, SIDE), words, "a photo of a dog and a potted plant", normalized=False)
 
 
 def changed(maps: AttentionMaps, column: int, factor: float) -> AttentionMaps:
@@ -48,7 +48,7 @@ def bilinear(values: np.ndarray, side: int) -> np.ndarray:
 def test_equals_plain_arithmetic(name: str) -> None:
     maps = cross_maps()
     logs = []
-    for side, attention in maps.cross_attention.items():
+    for (side, _), attention in maps.cross_attention.items():
         plain = attention.double().numpy()
         ratio = plain[:, list(WORDS[name])].mean(1) / plain[:, 1:5].mean(1)
         logs.append(bilinear(np.log(ratio).reshape(side, side), SIDE))
@@ -57,8 +57,8 @@ def test_equals_plain_arithmetic(name: str) -> None:
 
 
 def test_as_much_as_nothing_is_a_half() -> None:
-    cross = {side: torch.full((side * side, 12), 1 / 12) for side in (SIDE, SIDE // 2)}
-    assert presence(AttentionMaps({}, cross, SIDE, {"dog": (5,)}, "a photo of a dog", normalized=False), "dog") == 0.5
+    cross = {(side, side): torch.full((side * side, 12), 1 / 12) for side in (SIDE, SIDE // 2)}
+    assert presence(AttentionMaps({}, cross, (SIDE, SIDE), {"dog": (5,)}, "a photo of a dog", normalized=False), "dog") == 0.5
 
 
 @given(st.floats(0.05, 20), st.integers(0, 5))
@@ -79,15 +79,15 @@ def test_more_attention_is_a_higher_score(factor: float, seed: int) -> None:
 
 def test_a_sentence_that_begins_with_a_class_is_measured_against_the_start() -> None:
     maps = cross_maps(words={"dog": (1,)})
-    expected = torch.log(maps.cross_attention[SIDE][:, 1] / maps.cross_attention[SIDE][:, 0]).reshape(SIDE, SIDE)
-    only = replace(maps, cross_attention={SIDE: maps.cross_attention[SIDE]})
+    expected = torch.log(maps.cross_attention[SIDE, SIDE][:, 1] / maps.cross_attention[SIDE, SIDE][:, 0]).reshape(SIDE, SIDE)
+    only = replace(maps, cross_attention={(SIDE, SIDE): maps.cross_attention[SIDE, SIDE]})
     torch.testing.assert_close(log_ratio(only, "dog"), expected)
 
 
 def test_attention_that_half_precision_rounded_to_zero() -> None:
     maps = cross_maps()
     assert 0 < presence(changed(maps, 5, 0.0), "dog") < 0.5
-    nothing = replace(maps, cross_attention={SIDE: torch.zeros(SIDE * SIDE, 12)}, words={"dog": (5,)})
+    nothing = replace(maps, cross_attention={(SIDE, SIDE): torch.zeros(SIDE * SIDE, 12)}, words={"dog": (5,)})
     assert presence(nothing, "dog") == 0.5
 
 

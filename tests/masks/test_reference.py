@@ -27,7 +27,7 @@ def cosines(rows: np.ndarray, seeds: list[int]) -> np.ndarray:
 
 @pytest.mark.parametrize("seeds", [[5], [0, 3, 7, 11], list(range(16))])
 def test_similarity_is_the_sum_of_cosines(seeds: list[int]):
-    rows = random_maps().self_attention[4]
+    rows = random_maps().self_attention[4, 4]
     chosen = torch.zeros(16, dtype=torch.bool)
     chosen[seeds] = True
     np.testing.assert_allclose(similarity(rows, chosen.view(4, 4)).numpy(), cosines(rows.double().numpy(), seeds), rtol=1e-5)
@@ -38,11 +38,11 @@ def test_equals_the_description_in_float64(class_name: str):
     maps = random_maps(8, seed=1)
     rows = {s: t.double().numpy() for s, t in maps.self_attention.items()}
     cross = stretch(maps.cross_at(4, class_name).double().numpy())
-    soft = cosines(rows[2], [i for i, v in enumerate((cross**2).ravel()) if v >= otsu(torch.tensor(cross**2))])
+    soft = cosines(rows[2, 2], [i for i, v in enumerate((cross**2).ravel()) if v >= otsu(torch.tensor(cross**2))])
     for side in (4, 8):
         soft = F.interpolate(torch.tensor(soft)[None, None], (side, side), mode="bicubic", align_corners=False)[0, 0].numpy()
         split = otsu(torch.tensor(soft**2))
-        behind = cosines(rows[side], [i for i, v in enumerate((soft**2).ravel()) if v < split])
+        behind = cosines(rows[side, side], [i for i, v in enumerate((soft**2).ravel()) if v < split])
         soft = stretch((1 - stretch(behind)) * stretch(soft))
     result = reference(maps, class_name, MaskConfig(method="reference"))
     np.testing.assert_allclose(result.soft.numpy(), soft, atol=1e-4)

@@ -26,20 +26,20 @@ def up(x: np.ndarray, side: int) -> np.ndarray:
 
 def class_map(maps: AttentionMaps, side: int, class_name: str) -> np.ndarray:
     """Mean of the class's token maps, (R, R) float64."""
-    return sum(maps.cross_attention[side][:, c].double().numpy() for c in maps.words[class_name]).reshape(side, side)
+    return sum(maps.cross_attention[side, side][:, c].double().numpy() for c in maps.words[class_name]).reshape(side, side)
 
 
 def grow(maps: AttentionMaps, soft: np.ndarray, alpha: float) -> np.ndarray:
     """Eq. 7 with a loop over seeds, then min-max."""
     side = len(soft)
-    rows = maps.self_attention[side].double().numpy()
+    rows = maps.self_attention[side, side].double().numpy()
     seeds = [i * side + j for i in range(side) for j in range(side) if soft[i, j] >= alpha]
     return stretch(sum(rows[i] for i in seeds).reshape(side, side) / len(seeds))
 
 
 def paper(maps: AttentionMaps, class_name: str, alpha: float, expansion: str, background: bool) -> np.ndarray:
     """Section 1 of the description in float64, for levels L/4, L/2, L."""
-    sides = [maps.latent_side // d for d in (4, 2, 1)]
+    sides = [maps.latent_size[0] // d for d in (4, 2, 1)]
     if expansion == "none":
         soft = stretch(np.mean([up(class_map(maps, s, class_name), sides[-1]) for s in sides], 0))
     elif expansion == "parallel":
@@ -124,7 +124,7 @@ def test_one_seed_and_all_but_the_lowest(alpha: float, count: int):
 
 def test_a_level_that_was_not_captured_is_named():
     maps = random_maps()
-    without = AttentionMaps({16: maps.self_attention[16]}, maps.cross_attention, 16, maps.words, maps.prompt)
+    without = AttentionMaps({(16, 16): maps.self_attention[16, 16]}, maps.cross_attention, (16, 16), maps.words, maps.prompt)
     with pytest.raises(UserError, match="self-attention at L/4"):
         seediff(without, "dog", MaskConfig())
 
@@ -139,7 +139,10 @@ def test_a_class_that_is_not_in_the_prompt_is_named():
 def test_scales_of_the_maps_do_not_matter(seed: int, scale: float):
     maps = random_maps(seed=seed)
     scaled = AttentionMaps(
-        {s: t * scale for s, t in maps.self_attention.items()}, {s: t * scale for s, t in maps.cross_attention.items()}, 16, maps.words
+        {s: t * scale for s, t in maps.self_attention.items()},
+        {s: t * scale for s, t in maps.cross_attention.items()},
+        (16, 16),
+        maps.words,
     )
     plain, other = seediff(maps, "dog", MaskConfig()), seediff(scaled, "dog", MaskConfig())
     seeds = [step for step in plain.trace if "seeds" in step.kind]

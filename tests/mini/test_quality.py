@@ -19,21 +19,21 @@ def test_perfect_attention_scores_one() -> None:
     labels = np.zeros((32, 32), np.uint8)
     labels[8:24, 4:20] = CLASS_IDS["dog"]
     scene = Scene(np.zeros((32, 32, 3), np.uint8), labels, ("dog",), "a photo of a dog")
-    sides = (16, 8)
-    inside = {s: torch.from_numpy(quality.mask_at(labels > 0, s)).flatten().float() for s in sides}
-    cross = {s: torch.stack([1 - inside[s], inside[s]], 1) for s in sides}
-    same = {s: (inside[s][:, None] == inside[s][None]).float() for s in sides}
-    found = quality.scene_auc(scene, AttentionMaps(same, cross, 16, {"dog": (1,)}), np.random.default_rng(0))
+    grids = ((16, 16), (8, 8))
+    inside = {s: torch.from_numpy(quality.mask_at(labels > 0, s)).flatten().float() for s in grids}
+    cross = {s: torch.stack([1 - inside[s], inside[s]], 1) for s in grids}
+    same = {s: (inside[s][:, None] == inside[s][None]).float() for s in grids}
+    found = quality.scene_auc(scene, AttentionMaps(same, cross, (16, 16), {"dog": (1,)}), np.random.default_rng(0))
     assert set(found) == {(kind, level) for kind in ("cross", "self_object", "self_background") for level in ("L", "L/2")}
     assert all(value == 1 for values in found.values() for value in values)
-    backwards = quality.scene_auc(scene, AttentionMaps(same, cross, 16, {"dog": (0,)}), np.random.default_rng(0))
+    backwards = quality.scene_auc(scene, AttentionMaps(same, cross, (16, 16), {"dog": (0,)}), np.random.default_rng(0))
     assert backwards["cross", "L"] == [0]
 
 
 def test_mask_at_a_position_needs_half_of_it() -> None:
-    mask = np.zeros((4, 4), bool)
+    mask = np.zeros((4, 6), bool)
     mask[0, :3] = mask[1, 0] = True
-    assert quality.mask_at(mask, 2).tolist() == [[True, False], [False, False]]
+    assert quality.mask_at(mask, (2, 3)).tolist() == [[True, False, False], [False, False, False]]
 
 
 def test_prompts_cover_the_classes_with_and_without_places() -> None:

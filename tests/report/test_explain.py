@@ -16,8 +16,8 @@ UNKNOWN = explain_step(Step.parse("something"))
 
 def maps() -> AttentionMaps:
     generator = torch.Generator().manual_seed(0)
-    rows = {s: torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in (16, 8, 4)}
-    return AttentionMaps(rows, {s: torch.rand(s * s, 8, generator=generator) for s in rows}, 16, {"dog": (4,)}, normalized=False)
+    rows = {(s, s): torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in (16, 8, 4)}
+    return AttentionMaps(rows, {s: torch.rand(s[0] ** 2, 8, generator=generator) for s in rows}, (16, 16), {"dog": (4,)}, normalized=False)
 
 
 def said(config: MaskConfig) -> dict[str, str]:

@@ -7,11 +7,13 @@ from interrupted import check_interrupted, contents
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
+from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo
+from seediff.report.trace import load_trace
 from seediff.run.mask import MaskJob, mask_photos
 from seediff.run.photo_files import read_classes_csv
 
@@ -26,7 +28,7 @@ def config(mini_folder, **values) -> MaskPhotosConfig:
     return MaskPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
 
 
-@pytest.mark.parametrize("fit", ["resize", "crop"])
+@pytest.mark.parametrize("fit", ["keep", "resize", "crop"])
 def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_folder, fit):
     found = find_photos([photos]).photos
     result = mask_photos(config(mini_folder, fit=fit, keep_soft=True), found, tmp_path / "out")
@@ -44,6 +46,50 @@ def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_fo
         assert sample.soft.shape == (2, height, width)
     assert (tmp_path / "out" / "images" / "000001.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
     assert (tmp_path / "out" / "preview.html").is_file()
+
+
+def test_photographs_are_seen_in_their_own_shape(tmp_path, photos, mini_folder):
+    """Attention is of the photograph's shape, in what is kept and in the steps that the preview draws."""
+    found = find_photos([photos]).photos
+    mask_photos(config(mini_folder, keep_attention=True), found, tmp_path / "out")
+    shapes = [AttentionMaps.load(tmp_path / "out" / f"attention/{index:06d}.safetensors").latent_size for index in range(6)]
+    assert shapes == [(12, 16), (16, 12), (16, 16), (8, 16), (12, 16), (12, 16)]  # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
+    traced = load_trace(tmp_path / "out" / "steps/000000_1.safetensors")
+    assert traced.image.shape == (48, 64, 3)
+    assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}
+
+
+def test_a_square_photograph_is_as_ever(tmp_path, photos, mini_folder):
+    """keep is squeezing where there is nothing to squeeze, byte for byte but for the option's own line."""
+    found = find_photos([photos / "2.png"]).photos
+    for fit in ("keep", "resize"):
+        mask_photos(config(mini_folder, fit=fit, keep_soft=True, keep_attention=True), found, tmp_path / fit)
+    kept, squeezed = (contents(tmp_path / fit) for fit in ("keep", "resize"))
+    assert kept.keys() == squeezed.keys()
+    assert {name for name in kept if kept[name] != squeezed[name]} <= {"seediff.toml", "preview.html", "README.md"}
+    assert kept["seediff.toml"].replace(b'fit = "keep"', b'fit = "resize"') == squeezed["seediff.toml"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 6])
+def test_which_photographs_go_together_changes_no_mask(tmp_path, photos, mini_folder, batch_size):
+    """Those alike in shape do; the dataset has them in their own order."""
+    found = find_photos([photos]).photos
+    for number in (2, batch_size):
+        mask_photos(replace(config(mini_folder), batch_size=number), found, tmp_path / f"{number}")
+    pairs = zip(native.read_dataset(tmp_path / "2"), native.read_dataset(tmp_path / f"{batch_size}"), strict=True)
+    for (one, other), photo in zip(pairs, found, strict=True):
+        assert one.metadata["source"] == other.metadata["source"] == photo.name
+        assert (one.label_map != other.label_map).mean() < 0.001  # a value within rounding of the threshold
+
+
+def test_a_strip_does_not_stop_the_others(tmp_path, mini_folder, capsys):
+    folder = write_photos(tmp_path / "in", 1)
+    Image.fromarray(scene_photo(0, 20, 1000)).save(folder / "strip.png")
+    line = ["mask", str(folder), "--classes", "dog", "--model", str(mini_folder), "--timesteps", "100", "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    error = capsys.readouterr().err
+    assert "1 of 3 photographs could not be used (strip.png: 1000 × 20 pixels: one side is 50 times the other" in error
+    assert len(list(native.read_dataset(tmp_path / "out"))) == 2
 
 
 def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
@@ -178,6 +224,15 @@ BAD = [
     (["--classes", "dog", "--timesteps", "50,50"], "timesteps = (50, 50): each can be named only once"),
     (["--classes", "dog", "--size", "0"], "size = 0 must be at least 8 pixels"),
     (["--classes", "dog", "--size", "2048"], "attention grows with the fourth power"),
+    (["--classes", "dog", "--fit", "resize", "--size", "2048x256"], "size = 2048x256 must be at most 512x512 in area"),
+    (["--classes", "dog", "--size", "0x5"], "size = 0x5 must be at least 8 pixels"),
+    (["--classes", "dog", "--size", "64×48×3"], "size = '64×48×3' must be a side in pixels, or width x height"),
+    (["--classes", "dog", "--fit", "resize", "--size", "64x50"], "size = 64x50 must be multiples of 16 for model '"),
+    (
+        ["--classes", "dog", "--size", "64x48"],
+        "size = 64x48: width x height squeezes every photograph into that shape and needs fit resize",
+    ),
+    (["--classes", "dog", "--fit", "resize", "--size", "800x16"], "size = 800x16: one side is 50 times the other"),
     (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph any class"),
     (["--classes", "dog", "--presence", "2"], "presence = 2.0 must be in [0, 1]"),
     (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),

@@ -31,7 +31,7 @@ def config(mini_folder, **values) -> SegmentPhotosConfig:
     return SegmentPhotosConfig(model=str(mini_folder), batch_size=2, device="cpu", threads=1, **values)
 
 
-@pytest.mark.parametrize("fit", ["resize", "crop", "tile"])
+@pytest.mark.parametrize("fit", ["keep", "resize", "crop", "tile"])
 def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_folder, fit):
     found = find_photos([photos]).photos
     result = segment_photos(config(mini_folder, fit=fit), found, tmp_path / "out")
@@ -52,6 +52,22 @@ def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_fol
             assert 0 < one["score"] <= 1
         assert Image.open(tmp_path / "out" / "overlays" / f"{photo.name}.jpg").size == (width, height)
     assert (tmp_path / "out" / "overview.jpg").is_file()
+
+
+def test_a_photograph_with_fewer_positions_than_k(tmp_path, photos, mini_folder):
+    """256 positions of a square, 192 of 4:3: that one photograph cannot be divided."""
+    found = find_photos([photos / "0.png", photos / "2.png"]).photos
+    result = segment_photos(config(mini_folder, segment=SegmentConfig(method="kmeans", k=200)), found, tmp_path / "out")
+    assert [row["photo"] for row in result.rows] == ["2"]
+    assert result.failed == [{"photo": "0", "reason": "k = 200: this photograph is seen at 64 × 48 pixels, which are only 192 positions"}]
+
+
+def test_a_square_photograph_is_as_ever(tmp_path, photos, mini_folder):
+    found = find_photos([photos / "2.png"]).photos
+    for fit in ("keep", "resize"):
+        segment_photos(config(mini_folder, fit=fit, names=("dog", "car")), found, tmp_path / fit)
+    kept, squeezed = (contents(tmp_path / fit) for fit in ("keep", "resize"))
+    assert {name for name in kept if kept[name] != squeezed[name]} == {"seediff.toml"}
 
 
 def test_methods_and_names(tmp_path, photos, mini_folder):

@@ -8,39 +8,57 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from region_maps import region_maps
 
+from seediff.attention.maps import Grid
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate, level_weights, upsample
 
 
-def plain_aggregate(maps: dict[int, torch.Tensor], latent_side: int, shares: dict[int, float]) -> torch.Tensor:
-    """The original's steps in float64: every row upsampled and normalised, every query tiled, at all sides alike."""
-    total = torch.zeros(latent_side**2, latent_side**2, dtype=torch.float64)
-    for side, share in shares.items():
-        rows = F.interpolate(maps[side].double().view(1, -1, side, side), (latent_side, latent_side), mode="bilinear")[0]
-        rows = (rows / rows.sum((1, 2), keepdim=True)).view(side, side, -1)
-        tile = latent_side // side
-        total += share * rows.repeat_interleave(tile, 0).repeat_interleave(tile, 1).view(latent_side**2, -1)
+def plain_aggregate(maps: dict[Grid, torch.Tensor], size: Grid, shares: dict[Grid, float]) -> torch.Tensor:
+    """The original's steps in float64: every row upsampled and normalised, every query tiled, at all levels alike."""
+    positions = size[0] * size[1]
+    total = torch.zeros(positions, positions, dtype=torch.float64)
+    for (height, width), share in shares.items():
+        rows = F.interpolate(maps[height, width].double().view(1, -1, height, width), size, mode="bilinear")[0]
+        rows = (rows / rows.sum((1, 2), keepdim=True)).view(height, width, -1)
+        tile = size[0] // height
+        total += share * rows.repeat_interleave(tile, 0).repeat_interleave(tile, 1).view(positions, -1)
     return total
 
 
 @pytest.mark.parametrize("weights", ["proportional", "uniform", (1,), (0, 1), (0, 0, 2, 1), (0.5, 0.2, 0.2, 0.1), (0, 0, 0, 3)])
-def test_equals_the_plain_reference(weights):
-    maps = region_maps(16)
-    expected = plain_aggregate(maps, 16, level_weights(maps, 16, weights))
-    torch.testing.assert_close(aggregate(maps, 16, weights).double(), expected, rtol=2e-6, atol=0)
+@pytest.mark.parametrize("size", [(16, 16), (16, 24), (8, 16)])
+def test_equals_the_plain_reference(weights, size: Grid):
+    maps = region_maps(size)
+    expected = plain_aggregate(maps, size, level_weights(maps, size, weights))
+    torch.testing.assert_close(aggregate(maps, size, weights).double(), expected, rtol=2e-6, atol=0)
 
 
-@given(st.integers(0, 50), st.sampled_from([(8, 1), (8, 4), (16, 2), (24, 3), (12, 3)]), st.sampled_from(["proportional", "uniform"]))
+def test_transposed_attention_gives_the_transposed_aggregate():
+    """A picture that is turned over its diagonal: positions change places, and nothing else."""
+    maps = region_maps((16, 24))
+    turned = {(w, h): turn(rows, h, w) for (h, w), rows in maps.items()}
+    torch.testing.assert_close(aggregate(turned, (24, 16)), turn(aggregate(maps, (16, 24)), 16, 24), rtol=2e-6, atol=0)
+
+
+def turn(rows: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(h·w, h·w) of positions row by row as (w·h, w·h), those of the transposed picture."""
+    return rows.view(height, width, height, width).permute(1, 0, 3, 2).reshape(len(rows), len(rows))
+
+
+SHAPES = [((8, 8), 1), ((8, 8), 4), ((16, 16), 2), ((24, 24), 3), ((12, 12), 3), ((8, 12), 3), ((24, 8), 2)]
+
+
+@given(st.integers(0, 50), st.sampled_from(SHAPES), st.sampled_from(["proportional", "uniform"]))
 @settings(PATIENT, max_examples=20)
-def test_rows_sum_to_one_and_inputs_are_kept(seed: int, shape: tuple[int, int], weights):
-    latent_side, levels = shape
-    maps = region_maps(latent_side, seed, levels, floor=0)
-    before = {side: rows.clone() for side, rows in maps.items()}
-    rows = aggregate(maps, latent_side, weights)
-    assert rows.shape == (latent_side**2, latent_side**2)
+def test_rows_sum_to_one_and_inputs_are_kept(seed: int, shape: tuple[Grid, int], weights):
+    size, levels = shape
+    maps = region_maps(size, seed, levels, floor=0)
+    before = {grid: rows.clone() for grid, rows in maps.items()}
+    rows = aggregate(maps, size, weights)
+    assert rows.shape == (size[0] * size[1],) * 2
     assert rows.dtype == torch.float32
     assert (rows.double().sum(1) - 1).abs().max() < 1e-6
-    assert all(torch.equal(maps[side], before[side]) for side in maps)
+    assert all(torch.equal(maps[grid], before[grid]) for grid in maps)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
@@ -51,26 +69,36 @@ def test_upsampling_is_bilinear(factor: int):
 
 
 def test_a_coarse_position_stands_for_all_that_it_covers():
-    rows = aggregate(region_maps(16), 16, (0, 0, 1)).view(4, 4, 4, 4, -1)
+    rows = aggregate(region_maps((16, 24)), (16, 24), (0, 0, 1)).view(4, 4, 6, 4, -1)
     assert torch.equal(rows, rows[:, :1, :, :1].expand_as(rows))
 
 
 def test_bits_do_not_depend_on_threads():
     maps = region_maps(32)
-    expected = aggregate(maps, 32)
+    expected = aggregate(maps, (32, 32))
     threads = torch.get_num_threads()
     try:
         for count in (2, 3):
             torch.set_num_threads(count)
-            assert torch.equal(aggregate(maps, 32), expected)
+            assert torch.equal(aggregate(maps, (32, 32)), expected)
     finally:
         torch.set_num_threads(threads)
 
 
 def test_the_papers_weights():
-    shares = level_weights([8, 64, 16, 32], 64)
-    assert list(shares) == [64, 32, 16, 8]
+    shares = level_weights(squares(8, 64, 16, 32), (64, 64))
+    assert list(shares) == squares(64, 32, 16, 8)
     assert [round(share, 3) for share in shares.values()] == [0.533, 0.267, 0.133, 0.067]
+
+
+def squares(*sides: int) -> list[Grid]:
+    return [(side, side) for side in sides]
+
+
+def test_weights_depend_on_the_level_alone():
+    square = level_weights(squares(64, 32, 16), (64, 64)).values()
+    assert list(level_weights([(64, 48), (32, 24), (16, 12)], (64, 48)).values()) == list(square)
+    assert list(level_weights([(48, 64), (24, 32), (12, 16)], (48, 64)).values()) == list(square)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +112,8 @@ def test_the_papers_weights():
     ],
 )
 def test_weights_by_level(sides, weights, expected):
-    shares = level_weights(sides, 64, weights)
-    assert list(shares) == list(expected)
+    shares = level_weights(squares(*sides), (64, 64), weights)
+    assert list(shares) == squares(*expected)
     assert list(shares.values()) == pytest.approx(list(expected.values()))
 
 
@@ -101,19 +129,24 @@ def test_weights_by_level(sides, weights, expected):
         ([32, 16], (1, 1), "no self-attention at L; levels there: L/2, L/4"),
         ([64, 16], (1, 1, 1), "no self-attention at L/2; levels there: L, L/4"),
         ([64, 32], "linear", "weights = 'linear' must be"),
-        ([64, 24], "uniform", "side 24 does not divide the latent side 64"),
+        ([64, 24], "uniform", "of 24 does not divide latents of 64"),
         ([], "uniform", "no self-attention was captured"),
     ],
 )
 def test_weights_that_make_no_sense(sides, weights, message: str):
     with pytest.raises(UserError, match=message) as error:
-        level_weights(sides, 64, weights)
+        level_weights(squares(*sides), (64, 64), weights)
     assert "\n" not in str(error.value)
+
+
+def test_attention_of_another_shape_is_an_error():
+    with pytest.raises(UserError, match="of 24 × 16 does not divide latents of 48 × 64"):
+        level_weights([(48, 64), (24, 16)], (48, 64))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
 def test_attention_that_is_no_distribution_is_an_error(value: float):
     maps = region_maps(8, levels=2)
-    maps[4][3] = value
+    maps[4, 4][3] = value
     with pytest.raises(UserError, match="NaN or infinite"):
-        aggregate(maps, 8)
+        aggregate(maps, (8, 8))

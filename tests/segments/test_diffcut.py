@@ -73,11 +73,13 @@ def published(features: torch.Tensor, tau: float, alpha: float, size: tuple[int,
     return torch.einsum("kc,chw->khw", means, enlarged).argmax(0).numpy()
 
 
-def smooth(side: int, seed: int, channels: int = 8) -> torch.Tensor:
-    """Features (C, R, R) that vary smoothly, with an offset that all share and a little noise, as those of a UNet do."""
+def smooth(side: int | tuple[int, int], seed: int, channels: int = 8) -> torch.Tensor:
+    """Features (C, h, w) that vary smoothly, with an offset that all share and a little noise, as those of a UNet do."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, channels, 4, 4, generator=generator)
-    features = F.interpolate(coarse, (side, side), mode="bicubic")[0] + torch.randn(channels, 1, 1, generator=generator)
+    features = F.interpolate(coarse, (side, side) if isinstance(side, int) else side, mode="bicubic")[0] + torch.randn(
+        channels, 1, 1, generator=generator
+    )
     return features + 0.05 * torch.randn(features.shape, generator=generator)
 
 
@@ -101,7 +103,7 @@ def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
 @pytest.mark.parametrize(("tau", "alpha"), [(0.5, 10), (0.3, 10), (0.9, 10), (0.5, 3), (0.7, 15), (0.5, 0.5)])
 def test_equals_the_published_program(tau, alpha):
     counts = []
-    for side, seed in ((4, 0), (7, 1), (8, 2), (10, 3)):
+    for side, seed in ((4, 0), (7, 1), (8, 2), (10, 3), ((6, 10), 5), ((5, 8), 0)):
         features = smooth(side, seed)
         ours = diffcut(features, tau=tau, alpha=alpha, size=(45, 32))
         theirs = published(features, tau, alpha, (45, 32))
@@ -263,6 +265,7 @@ def test_features_are_left_as_they_were():
         ({"alpha": 0}, "alpha = 0"),
         ({"alpha": float("inf")}, "alpha = inf"),
         ({"features": torch.zeros(2, 65, 65)}, "65 × 65"),
+        ({"features": torch.zeros(2, 40, 128)}, "40 × 128"),
         ({"features": torch.full((2, 4, 4), float("nan"))}, "--dtype"),
     ],
 )
@@ -272,8 +275,15 @@ def test_bad_input(change, message):
 
 
 def test_wrong_shape():
-    with pytest.raises(ValueError, match=r"\(C, R, R\)"):
-        diffcut(torch.zeros(2, 4, 5), size=(8, 8))
+    with pytest.raises(ValueError, match=r"\(C, h, w\)"):
+        diffcut(torch.zeros(4, 5), size=(8, 8))
+
+
+def test_a_transposed_picture_has_transposed_segments():
+    features = smooth((6, 10), 3)
+    one, other = (diffcut(one, tau=0.5, size=size) for one, size in ((features, (12, 20)), (features.transpose(1, 2), (20, 12))))
+    assert one.max() > 1
+    assert same_partition(other.T, one)
 
 
 def test_refinement_moves_edges_to_the_images():

@@ -14,6 +14,7 @@ from PIL import Image
 from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
+from seediff.attention.maps import Grid
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import anchor_positions, diffseg, merge, proposals, refined
@@ -29,12 +30,16 @@ def plain_kl(p: np.ndarray, others: np.ndarray) -> np.ndarray:
     return ((p - others) * difference).sum(1) / 2
 
 
-def plain_proposals(rows: np.ndarray, num_points: int, thresholds: Sequence[float]) -> np.ndarray:
-    """Section 4 of the description, pair by pair in float64."""
-    side = round(len(rows) ** 0.5)
-    step = (side - 1) // (num_points - 1)
-    start = (side - 1 - step * (num_points - 1)) // 2
-    grid = [(start + step * i) * side + start + step * j for i in range(num_points) for j in range(num_points)]
+def plain_line(side: int, count: int) -> list[int]:
+    step = (side - 1) // max(1, count - 1)
+    start = (side - 1 - step * (count - 1)) // 2
+    return [start + step * i for i in range(count)]
+
+
+def plain_proposals(rows: np.ndarray, size: Grid, num_points: int, thresholds: Sequence[float]) -> np.ndarray:
+    """Section 4 of the description, pair by pair in float64, with as dense a line of anchors on the shorter side."""
+    lines = [plain_line(side, round(num_points * side / max(size))) for side in size]
+    grid = [i * size[1] + j for i in lines[0] for j in lines[1]]
     found = np.stack([rows[plain_kl(rows[a], rows) < thresholds[0]].mean(0) for a in grid])
     for threshold in thresholds[1:]:
         matched: set[int] = set()
@@ -50,22 +55,24 @@ def plain_proposals(rows: np.ndarray, num_points: int, thresholds: Sequence[floa
 
 @pytest.fixture(scope="module")
 def rows() -> torch.Tensor:
-    return aggregate(region_maps(16, seed=1), 16)
+    return aggregate(region_maps(16, seed=1), (16, 16))
 
 
 CASES = [(16, (1.0,)), (8, (1.0, 1.0, 1.0)), (5, (0.3, 0.6, 0.9)), (16, (0.8, 0.5)), (2, (1.5, 0.2)), (7, (1e-9, 1.0)), (6, (30.0, 1.0))]
 
 
+@pytest.mark.parametrize("size", [(16, 16), (16, 12), (8, 24)])
 @pytest.mark.parametrize(("num_points", "thresholds"), CASES)
-def test_equals_the_plain_reference(rows: torch.Tensor, num_points: int, thresholds: tuple[float, ...]):
-    expected = plain_proposals(rows.double().numpy(), num_points, thresholds)
-    found = proposals(rows, num_points, thresholds)
+def test_equals_the_plain_reference(size: Grid, num_points: int, thresholds: tuple[float, ...]):
+    rows = aggregate(region_maps(size, seed=1, levels=3), size)
+    expected = plain_proposals(rows.double().numpy(), size, num_points, thresholds)
+    found = proposals(rows, size, num_points, thresholds)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-11)
 
-    segments = label(diffseg(rows, num_points=num_points, kl_thresholds=thresholds), (50, 30))
-    best = F.interpolate(torch.from_numpy(expected).view(1, -1, 16, 16), (50, 30), mode="bilinear")[0].argmax(0)
-    assert (segments.numpy() == np.unique(best, return_inverse=True)[1].reshape(50, 30)).mean() > 0.999
+    segments = label(diffseg(rows, size, num_points=num_points, kl_thresholds=thresholds), (50, 30))
+    best = F.interpolate(torch.from_numpy(expected).view(1, -1, *size), (50, 30), mode="bilinear")[0].argmax(0)
+    assert (segments.numpy() == np.unique(best, return_inverse=True)[1].reshape(50, 30)).mean() > 0.997  # pixels on an edge
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,35 @@ def test_equals_the_plain_reference(rows: torch.Tensor, num_points: int, thresho
 )
 def test_the_grid_of_the_original_at_any_side(latent_side: int, num_points: int, line: Sequence[int]):
     expected = [i * latent_side + j for i in line for j in line]
-    assert anchor_positions(latent_side, num_points).tolist() == expected
+    assert anchor_positions((latent_side, latent_side), num_points).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "num_points", "down", "across"),
+    [
+        ((48, 64), 16, range(1, 46, 4), range(1, 62, 4)),
+        ((64, 48), 16, range(1, 62, 4), range(1, 46, 4)),
+        ((8, 64), 16, (0, 7), range(1, 62, 4)),
+        ((8, 64), 4, (3,), (0, 21, 42, 63)),
+    ],
+)
+def test_a_rectangle_has_the_squares_spacing(size: Grid, num_points: int, down: Sequence[int], across: Sequence[int]):
+    assert anchor_positions(size, num_points).tolist() == [i * size[1] + j for i in down for j in across]
+
+
+def test_a_transposed_picture_has_transposed_segments():
+    """Later rounds take proposals in order, which a transposition changes: one round, whose proposals are independent."""
+    size, rows = (16, 24), aggregate(region_maps((16, 24), seed=3, levels=2), (16, 24))
+    turned = rows.view(16, 24, 16, 24).permute(1, 0, 3, 2).reshape(len(rows), -1)
+    one = diffseg(rows, size, num_points=6, kl_thresholds=(0.8,))
+    other = diffseg(turned.contiguous(), (24, 16), num_points=6, kl_thresholds=(0.8,)).transpose(1, 2)
+    order = torch.arange(len(one)).view(4, 6).T.flatten()  # anchors row by row, in the other picture column by column
+    torch.testing.assert_close(other, one[order], rtol=1e-9, atol=1e-12)
+
+
+def test_the_longer_side_bounds_the_grid():
+    with pytest.raises(UserError, match=r"^num_points = 17 must be from 2 to 16, the longer side of the latents$"):
+        anchor_positions((12, 16), 17)
 
 
 def test_absorbed_proposals_still_count_in_later_means():
@@ -95,13 +130,13 @@ def test_absorbed_proposals_still_count_in_later_means():
 
 
 def test_every_round_merges_or_keeps(rows: torch.Tensor):
-    counts = [len(proposals(rows, 16, (1.0,) * n)) for n in (1, 2, 3, 4)]
+    counts = [len(proposals(rows, (16, 16), 16, (1.0,) * n)) for n in (1, 2, 3, 4)]
     assert counts[0] == 256
     assert counts == sorted(counts, reverse=True)
 
 
 def test_refinement_begins_at_the_proposals_and_keeps_their_order(rows: torch.Tensor):
-    found = proposals(rows, 8, (1.0,) * 3)
+    found = proposals(rows, (16, 16), 8, (1.0,) * 3)
     better = refined(rows, found)
     assert better.shape == found.shape
     overlap = found.float() @ better.float().T
@@ -119,7 +154,7 @@ def test_bytes_do_not_depend_on_threads():
     maps = region_maps(24, seed=2)
 
     def everything() -> tuple[torch.Tensor, ...]:
-        rows = aggregate(maps, 24)
+        rows = aggregate(maps, (24, 24))
         found = [diffseg(rows, num_points=8, kl_thresholds=(0.7,) * 3, refine=refine) for refine in (False, True)]
         return *(label(one, (200, 150)) for one in found), *found
 
@@ -150,9 +185,9 @@ def golden_cases() -> Iterator[str]:
 
 
 @lru_cache(maxsize=1)
-def original_input(image: str, seed: int) -> dict[int, torch.Tensor]:
+def original_input(image: str, seed: int) -> dict[tuple[int, int], torch.Tensor]:
     attention = run_path(str(GOLDEN / "make_inputs.py"))["attention"](PHOTOS / f"{image}.jpg", seed)
-    return {side: torch.from_numpy(maps.mean((0, 1))).float() for side, maps in attention.items()}
+    return {(side, side): torch.from_numpy(maps.mean((0, 1))).float() for side, maps in attention.items()}
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
@@ -160,7 +195,7 @@ def original_input(image: str, seed: int) -> dict[int, torch.Tensor]:
 def test_agrees_with_the_original_program(name: str):
     case = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))[name]
     maps = original_input(case["image"], case["seed"])
-    rows = aggregate(maps, 64, tuple(case["weight_ratio"]) if case["weight_ratio"] else "proportional")
+    rows = aggregate(maps, (64, 64), tuple(case["weight_ratio"]) if case["weight_ratio"] else "proportional")
     maps = diffseg(rows, num_points=case["num_points"], kl_thresholds=case["kl_threshold"], refine=case["refine"])
     found = label(maps, (512, 512)).numpy()
     original = np.asarray(Image.open(GOLDEN / f"{name}.png"))

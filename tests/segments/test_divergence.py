@@ -64,7 +64,7 @@ def test_a_symmetric_divergence(seed: int, positions: int):
 
 
 def test_a_million_decisions_are_those_of_float64():
-    rows = aggregate(region_maps(32, seed=3), 32)
+    rows = aggregate(region_maps(32, seed=3), (32, 32))
     assert len(rows) ** 2 >= 1_000_000
     expected = fast_pairs(rows)
     np.testing.assert_allclose(expected[:20], all_pairs(rows[:20], rows), atol=1e-13)
@@ -114,7 +114,7 @@ def test_the_error_bound_is_what_was_measured():
 
 
 def test_decisions_and_inputs_do_not_depend_on_threads_place_or_bands(monkeypatch: pytest.MonkeyPatch):
-    rows = aggregate(region_maps(16), 16)
+    rows = aggregate(region_maps(16), (16, 16))
     before = rows.clone()
     threshold = float(symmetric_kl(rows[:30], rows).median())
     expected = closer_than(rows[:30], rows, threshold)

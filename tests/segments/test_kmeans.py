@@ -33,7 +33,7 @@ def inertia(rows: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> 
 
 @pytest.fixture(scope="module")
 def rows() -> torch.Tensor:
-    return aggregate(region_maps(16, seed=1), 16)
+    return aggregate(region_maps(16, seed=1), (16, 16))
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 13])
@@ -152,6 +152,9 @@ def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
     assert segments.shape == (64, 48)
     assert segments.dtype == torch.int32
     assert segments.unique().tolist() == list(range(6))
+    wide = kmeans_proposals(aggregate(region_maps((8, 16), levels=2), (8, 16)), 3, (8, 16), seed=0)
+    assert wide.shape == (3, 8, 16)
+    assert torch.equal(wide.sum(0), torch.ones(8, 16))
     same = label(kmeans_proposals(rows, 6, seed=0), (16, 16))
     assert torch.equal(same.flatten().long(), labels)
 

@@ -53,17 +53,17 @@ def test_against_a_plain_reference(seed, vote):
 
 
 def test_words_are_looked_up_at_three_levels():
-    cross = {side: torch.rand(side * side, 4) for side in (16, 8, 4)}
-    maps = AttentionMaps({}, cross, 16, {"dog": (1,), "cat": (2, 3)}, "")
+    cross = {(side, side): torch.rand(side * side, 4) for side in (16, 8, 4)}
+    maps = AttentionMaps({}, cross, (16, 16), {"dog": (1,), "cat": (2, 3)}, "")
     found = name_maps(maps, ["dog", "cat"])
     assert found.shape == (2, 16, 16)
     assert 0 <= found.min() <= found.max() < 1
-    scaled = AttentionMaps({}, {side: one * torch.tensor([1.0, 5.0, 1.0, 1.0]) for side, one in cross.items()}, 16, maps.words, "")
+    scaled = AttentionMaps({}, {side: one * torch.tensor([1.0, 5.0, 1.0, 1.0]) for side, one in cross.items()}, (16, 16), maps.words, "")
     torch.testing.assert_close(name_maps(scaled, ["dog", "cat"]), found)
-    flat = AttentionMaps({}, {8: torch.full((64, 4), 0.3)}, 16, maps.words, "")
+    flat = AttentionMaps({}, {(8, 8): torch.full((64, 4), 0.3)}, (16, 16), maps.words, "")
     torch.testing.assert_close(name_maps(flat, ["dog"]), torch.full((1, 8, 8), 0.5))
     with pytest.raises(UserError, match="L/2, L/4"):
-        name_maps(AttentionMaps({}, {2: torch.rand(4, 4)}, 16, maps.words, ""), ["dog"])
+        name_maps(AttentionMaps({}, {(2, 2): torch.rand(4, 4)}, (16, 16), maps.words, ""), ["dog"])
 
 
 def test_as_few_sentences_as_hold_all_words(sd1_model, mini_model):

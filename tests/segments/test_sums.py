@@ -29,7 +29,7 @@ def test_sums_are_exact_sums_of_rows_rounded_to_the_unit(seed: int, count: int, 
 
 
 def test_sums_do_not_depend_on_order_bands_or_threads(monkeypatch: pytest.MonkeyPatch):
-    rows = region_maps(16)[16]
+    rows = region_maps(16)[16, 16]
     members = torch.rand(30, 256, generator=torch.Generator().manual_seed(1)) < 0.3
     expected = sums_of_members(rows, members)
     shuffled = torch.randperm(256, generator=torch.Generator().manual_seed(2))

@@ -19,16 +19,16 @@ MOST = 10
 
 @pytest.fixture(scope="module")
 def rows():
-    return aggregate(region_maps(32), 32)
+    return aggregate(region_maps(32), (32, 32))
 
 
 def test_aggregation(monkeypatch: pytest.MonkeyPatch):
     maps = region_maps(32)
-    expected = aggregate(maps, 32)
+    expected = aggregate(maps, (32, 32))
     for size in (0, 3 << 20, 1 << 30):  # a coarse row at a time, some of them, all
         monkeypatch.setitem(aggregation.BAND_BYTES, "cuda", size)
         with Pretended() as device:
-            found = device.take(aggregate({side: device.put(one) for side, one in maps.items()}, 32))
+            found = device.take(aggregate({side: device.put(one) for side, one in maps.items()}, (32, 32)))
         assert torch.equal(found, expected)
         assert device.waits <= 1
 

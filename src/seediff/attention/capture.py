@@ -12,7 +12,7 @@ captured half.
 
 Which layers a network has, and where their queries and keys are, its family says (`models/families`).
 
-Shape letters: B images, H heads, N = R·R queries, T keys (N in self-attention, tokens in cross-attention), D channels a head.
+Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels a head.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def capture_attention(
         guidance: whether the network predicts with the prompt and without, as under classifier-free guidance, in two halves of a batch or
             in two calls, as its family has it; only what has the prompt is recorded. False: everything has it.
         total_steps: how many calls with the prompt there will be; needed for `steps="second-half"`.
-        levels: record only the sides L / level, for example (4, 2, 1); None: all there are.
+        levels: record only the maps at L / level, for example (4, 2, 1); None: all there are.
         per_layer: keep one running map per layer instead of one a resolution (`AttentionRecorder.layer_maps`).
         kinds: record only this kind of attention.
         own: in joint attention, the kinds whose probabilities are a softmax over the picture's ("self") or the text's columns

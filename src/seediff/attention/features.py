@@ -2,18 +2,17 @@
 
     with capture_features(pipe.unet) as recorder:
         pipe.unet(latents, 50, encoder_hidden_states=embeddings)
-    features = recorder.features()  # (B, C, R, R)
+    features = recorder.features()  # (B, C, h, w)
 
 They are the outputs of a self-attention module (`attn1`: after its output projection, before they are added to the hidden
 states), of the last such module of an encoder level, as in the program of Couairon et al. ("DiffCut", NeurIPS 2024). A forward
 hook reads them; the UNet computes what it would without. It may be captured by `capture_attention` in the same call.
 
-Shape letters: B images, C channels, N = R·R positions, L the latent side.
+Shape letters: B images, C channels, N = h·w positions, L the latent's height and width.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -26,7 +25,7 @@ from ..errors import UserError
 from ..models.families.unet import attention_layers
 
 COARSEST_SIDE = 16
-"""Positions a side that features must have when nobody chose their level. The published program takes the encoder's last
+"""Positions of the longer side that features must have when nobody chose their level. The published program takes the encoder's last
 attention, which has 32 at 1024² pixels (Stable Diffusion at 512²: 16). The embedded model's last one has 8, where an object is a
 few positions: on its tuning scenes segments at the level above reach a mIoU of 0.44 instead of 0.30."""
 
@@ -39,8 +38,8 @@ def capture_features(unet: Any, *, guidance: bool = False, level: int | None = N
         unet: a UNet2DConditionModel.
         guidance: whether batches are `[unconditional; conditional]` halves, as under classifier-free guidance; only the
             conditional half is recorded. False: all of the batch is.
-        level: record the side L / level. None: the last encoder level with attention that has at least COARSEST_SIDE
-            positions a side, the first when none has.
+        level: record features at L / level. None: the last encoder level with attention whose longer side has at least COARSEST_SIDE
+            positions, the first when none has.
 
     Raises UserError when the encoder has no self-attention, or none at that level.
     """
@@ -63,9 +62,9 @@ def capture_features(unet: Any, *, guidance: bool = False, level: int | None = N
 
 
 def encoder_layers(unet: Any) -> dict[int, str]:
-    """Level → name of the last self-attention module of the encoder at the side L / level, from fine to coarse.
+    """Level → name of the last self-attention module of the encoder at L / level, from fine to coarse.
 
-    Every encoder block but the last halves the side at its end, so block i works at L / 2^i.
+    Every encoder block but the last halves both sides at its end, so block i works at L / 2^i.
     """
     layers = {}
     for name, attention in attention_layers(unet, "down").items():
@@ -81,6 +80,7 @@ class FeatureRecorder:
         self.levels = levels
         self.guidance = guidance
         self.level: int | None = None
+        self.latent_size = (0, 0)
         self._total: torch.Tensor | None = None
         self._count = 0
 
@@ -88,11 +88,10 @@ class FeatureRecorder:
         """Forward pre-hook of the UNet: decides which level this call records."""
         sample = kwargs["sample"] if "sample" in kwargs else args[0]
         batch, _, height, width = sample.shape
-        if height != width:
-            raise UserError(f"features of square images only: latents are {height} × {width}")
         if self.guidance and batch % 2:
             raise ValueError(f"guidance=True needs [unconditional; conditional] halves, but the batch is {batch}")
-        fine_enough = [level for level in self.levels if height // level >= COARSEST_SIDE]
+        self.latent_size = height, width
+        fine_enough = [level for level in self.levels if max(height, width) // level >= COARSEST_SIDE]
         self.level = max(fine_enough, default=min(self.levels))
 
     def record(self, level: int, _attention: Any, _args: Any, output: torch.Tensor) -> None:
@@ -101,8 +100,8 @@ class FeatureRecorder:
             return
         with torch.no_grad():
             half = output[output.shape[0] // 2 :] if self.guidance else output
-            side = math.isqrt(half.shape[1])
-            found = half.to(torch.float32, copy=True).transpose(1, 2).unflatten(2, (side, side))
+            grid = [-(-side // level) for side in self.latent_size]  # convolutions that halve round up
+            found = half.to(torch.float32, copy=True).transpose(1, 2).unflatten(2, grid)
             if self._total is None:
                 self._total = found
             elif self._total.shape == found.shape:
@@ -112,7 +111,7 @@ class FeatureRecorder:
             self._count += 1
 
     def features(self) -> torch.Tensor:
-        """(B, C, R, R) float32, the mean over UNet calls (DiffCut makes one), on the UNet's device.
+        """(B, C, h, w) float32, the mean over UNet calls (DiffCut makes one), on the UNet's device.
 
         Raises UserError when the UNet did not run or the features are not finite.
         """

@@ -1,13 +1,21 @@
-"""Between a photograph of any shape and the square that a model sees: which parts are shown to it, and where results go back."""
+"""Between a photograph of any shape and the picture that a model sees: which parts are shown to it, at which size, and where results go
+back."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from ..config.photographs import Fit
+from ..config.sizes import MAX_ASPECT, Size, nearest, pixels
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..models.registry import Model
 
 MAX_WINDOWS = 64
 """More squares of one photograph than this are not shown to a model: it is a strip, which nobody divides into squares on purpose."""
@@ -37,31 +45,62 @@ def window_count(height: int, width: int, fit: Fit) -> int:
 def windows(height: int, width: int, fit: Fit) -> list[Window]:
     """The parts of a photograph of (height, width) pixels that the model is shown, one after the other from its beginning.
 
-    crop: one, the square of the shorter side in the middle; where it cannot be, half a pixel up and left, as in DiffSeg's program.
-    resize: one, everything. tile: squares of the shorter side c, evenly spaced over the longer side l from one end to the other,
+    keep, resize: one, everything. crop: one, the square of the shorter side in the middle; where it cannot be, half a pixel up and left,
+    as in DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l from one end to the other,
     ⌈(l − c) / ⌊c/2⌋⌉ + 1 of them: neighbours share at least half of their area, so that whatever is narrower than half a
     square is seen whole at least once.
     """
     short, long = sorted((height, width))
-    if fit == "resize":
+    if fit in ("keep", "resize"):
         return [Window(0, 0, height, width)]
     if fit == "crop":
         return [Window((height - short) // 2, (width - short) // 2, short, short)]
     if fit != "tile":
-        raise ValueError(f"fit = {fit!r} must be 'crop', 'resize' or 'tile'")
+        raise ValueError(f"fit = {fit!r} must be 'keep', 'resize', 'crop' or 'tile'")
     gaps = window_count(height, width, fit) - 1
     starts = [(long - short) * i // gaps for i in range(gaps + 1)] if gaps else [0]
     return [Window(start, 0, short, short) if height > width else Window(0, start, short, short) for start in starts]
 
 
-def cut(image: np.ndarray, window: Window, side: int) -> np.ndarray:
-    """A window of image (H, W, 3) uint8 as a square (side, side, 3) uint8, with Pillow's bilinear filter.
+def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
+    """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or each of its `windows`.
+
+    keep: the longer side is `size`, the other what keeps the shape, rounded to what the model takes. Others: `size`. None: the model's own.
+
+    Raises UserError for a photograph that is too long and narrow to be seen whole.
+    """
+    own = pixels(model.image_side if size is None else size)
+    if fit != "keep":
+        return own
+    height, width = shape[0], shape[1]
+    long, short = max(height, width), min(height, width)
+    if long > MAX_ASPECT * short:
+        raise UserError(
+            f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and a photograph of more than {MAX_ASPECT} times "
+            "keeps no shape that a model could see; use another --fit, or cut it up"
+        )
+    side = max(own)
+    other = min(side, nearest(side * short / long, model.family.multiple(model.pipe)))
+    return (side, other) if height >= width else (other, side)
+
+
+def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
+    """The numbers of pictures that go through a model together: in order, alike in shape, at most so many; unlike shapes in the order of
+    their first. What goes together follows from the shapes alone."""
+    groups: dict[Hashable, list[int]] = {}
+    for number, shape in enumerate(shapes):
+        groups.setdefault(shape, []).append(number)
+    return [group[start : start + most] for group in groups.values() for start in range(0, len(group), most)]
+
+
+def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
+    """A window of image (H, W, 3) uint8 as a picture of `shape` (h, w), (h, w, 3) uint8, with Pillow's bilinear filter.
 
     That is DiffSeg's interpolation when the window is enlarged. When it is reduced, the filter widens with the step (antialiasing):
     DiffSeg's program reads four pixels a point and skips those between, which turns fine texture into noise.
     """
     part = np.ascontiguousarray(image[window.slices])
-    return np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: float = -1) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
+from ..config.sizes import Size, nearest, pixels, size_text
 from ..errors import UserError
 from ..models.families.base import Drawing, Layers
 from ..models.registry import Model
@@ -25,7 +26,7 @@ def generate_batch(
     steps: int,
     guidance_scale: float,
     negative_prompt: str,
-    size: int | None,
+    size: Size | None,
     capture: CaptureConfig,
     groups: Sequence[Layers] = (),
 ) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
@@ -36,18 +37,18 @@ def generate_batch(
     Args:
         steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
         guidance_scale: 1 or less: no guidance, and the negative prompt is not used.
-        size: side of the images in pixels, None for the model's own; images are square.
+        size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
         groups: several groups of layers at the price of one, instead of `capture.layers`. They keep every layer's own running map
             meanwhile, so they need more memory than one.
 
-    Returns: images (S, S, 3) uint8, and {group: their maps}, on the model's device; without groups the one of `capture.layers`.
+    Returns: images (H, W, 3) uint8, and {group: their maps}, on the model's device; without groups the one of `capture.layers`.
 
     Raises:
         UserError: unusable steps, size, class or prompt, or a result that is not a number.
     """
     groups = groups or (capture.layers,)
     # 1. Check inputs
-    side = check_inputs(model, specs, steps=steps, size=size)
+    height, width = check_inputs(model, specs, steps=steps, size=size)
     pipe, family = model.pipe, model.family
     check_guidance(model, guidance_scale, negative_prompt)
     guidance = family.guided(pipe, guidance_scale)
@@ -63,7 +64,8 @@ def generate_batch(
     drawing = Drawing(
         prompts=prompts,
         negative_prompt=negative_prompt,
-        side=side,
+        height=height,
+        width=width,
         steps=steps,
         guidance_scale=guidance_scale,
         generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
@@ -78,8 +80,8 @@ def generate_batch(
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
 
 
-def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size: int | None) -> int:
-    """The image side in pixels. Raises UserError where generation could not succeed; needs no computation."""
+def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size: Size | None) -> tuple[int, int]:
+    """Height and width of the images in pixels. Raises UserError where generation could not succeed; needs no computation."""
     if not specs:
         raise UserError("no samples to generate: the batch is empty")
     for spec in specs:
@@ -89,8 +91,7 @@ def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size:
     longest = len(model.pipe.scheduler.betas) if hasattr(model.pipe.scheduler, "betas") else 1000
     if not 1 <= steps <= longest:
         raise UserError(f"steps = {steps} must be from 1 to {longest}")
-    side = model.image_side if size is None else size
-    return check_side(model, side, "size")
+    return check_shape(model, pixels(model.image_side if size is None else size), "size")
 
 
 def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) -> None:
@@ -107,12 +108,18 @@ def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) ->
         raise UserError(f"negative_prompt {negative_prompt!r}: model '{model.name}' reads none (distilled guidance); leave it out")
 
 
-def check_side(model: Model, side: int, what: str) -> int:
-    """`side` when the model can work on images of that many pixels a side, by its family's rules."""
+def check_shape(model: Model, shape: tuple[int, int], what: str) -> tuple[int, int]:
+    """`shape` (height, width) when the model can work on images of so many pixels, by its family's rules. Raises UserError naming the
+    nearest that it can."""
     multiple, largest = model.family.multiple(model.pipe), model.family.largest(model.pipe)
-    if side < 1 or side % multiple:
-        near = max(multiple, round(side / multiple) * multiple)
-        raise UserError(f"{what} = {side} must be a multiple of {multiple} for model '{model.name}', for example {near}")
-    if largest is not None and side > largest:
-        raise UserError(f"{what} = {side} must be at most {largest} for model '{model.name}', which knows no positions beyond")
-    return side
+    said = size_text(shape)
+    if min(shape) < 1 or any(side % multiple for side in shape):
+        near = size_text((nearest(shape[0], multiple), nearest(shape[1], multiple)))
+        raise UserError(f"{what} = {said} must be {multiples(said, multiple)} for model '{model.name}', for example {near}")
+    if largest is not None and max(shape) > largest:
+        raise UserError(f"{what} = {said} must be at most {largest} for model '{model.name}', which knows no positions beyond")
+    return shape
+
+
+def multiples(said: Size, multiple: int) -> str:
+    return f"a multiple of {multiple}" if isinstance(said, int) else f"multiples of {multiple}"

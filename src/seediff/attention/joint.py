@@ -42,15 +42,15 @@ class JointLayer:
     @property
     def wanted(self) -> bool:
         recorder = self.recorder
-        return recorder.recording and recorder.latent_side is not None and recorder.wants(recorder.latent_side)
+        return recorder.recording and recorder.latent_size is not None and recorder.wants(recorder.latent_size)
 
     def record(self, _attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
         """Forward hook of the attention module."""
         if not self.wanted:
             return
         kept, self.kept = self.kept, {}
-        layer, side = self.layer, self.recorder.latent_side
-        assert side is not None
+        layer, size = self.layer, self.recorder.latent_size
+        assert size is not None
         if len(kept) != len(layer.queries) + len(layer.keys):
             raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
         with torch.no_grad():
@@ -61,7 +61,7 @@ class JointLayer:
                 self._turned(torch.cat([self._heads_last(kept[kind, number]) for number in range(len(paths))], 1), rotary)
                 for kind, paths in (("query", layer.queries), ("key", layer.keys))
             )  # (B, S, H, D)
-            picture, text = layer.parts(key.shape[1], side * side)
+            picture, text = layer.parts(key.shape[1], size[0] * size[1])
             mask = kwargs.get(layer.mask)
             bias = None if mask is None else _bias(self.recorder.conditional(mask), key.shape[1], picture, text)
             query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)

@@ -1,11 +1,13 @@
 """`AttentionMaps`: what capture hands to every method.
 
-Shape letters: B batch, H heads, R side of a map, N = R·R positions, T tokens, L latent side, K denoising steps, C classes.
+Shape letters: B batch, H heads, (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height and width, K denoising
+steps, C classes. A map's size is that of L divided by its level: L, L/2, L/4, …
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,60 +22,73 @@ from ..files.messages import shown
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
 
+Grid = tuple[int, int]
+"""(height, width) of a map, in positions. Positions are counted row by row."""
+
 
 @dataclass(frozen=True)
 class AttentionMaps:
     """Attention of one image, averaged over heads, layers and denoising steps (SeeDiff eq. 5).
 
-    self_attention: {R: (N, N)} float32, row = query, column = key.
-    cross_attention: {R: (N, T)} float32.
-    latent_side: L; sides are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8.
+    self_attention: {(h, w): (N, N)} float32, row = query, column = key.
+    cross_attention: {(h, w): (N, T)} float32.
+    latent_size: (height, width) of L; maps are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8.
     words: class name → the columns of T that spell it, for example {"potted plant": (5, 6)}.
     prompt: the text that was attended to.
     normalized: whether each layer's and step's map was divided by its maximum before averaging (eq. 5), for
         cross-attention by each token column's; False: plain means of probabilities.
     """
 
-    self_attention: Mapping[int, torch.Tensor]
-    cross_attention: Mapping[int, torch.Tensor]
-    latent_side: int
+    self_attention: Mapping[Grid, torch.Tensor]
+    cross_attention: Mapping[Grid, torch.Tensor]
+    latent_size: Grid
     words: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     prompt: str = ""
     normalized: bool = True
 
     def __post_init__(self) -> None:
         for kind, maps in (("self", self.self_attention), ("cross", self.cross_attention)):
-            for side, tensor in maps.items():
-                if tensor.ndim != 2 or tensor.shape[0] != side * side or tensor.dtype != torch.float32:
+            for grid, tensor in maps.items():
+                positions = grid[0] * grid[1]
+                if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
                     found = f"{tensor.dtype} {tuple(tensor.shape)}"
-                    raise ValueError(f"{kind}_attention[{side}] must be float32 ({side * side}, …), not {found}")
-                if kind == "self" and tensor.shape[1] != side * side:
-                    raise ValueError(f"self_attention[{side}] must be square, not {tuple(tensor.shape)}")
+                    raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {found}")
+                if kind == "self" and tensor.shape[1] != positions:
+                    raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
+
+    def grid(self, divisor: int) -> Grid:
+        """Height and width of a map at L / divisor."""
+        return self.latent_size[0] // divisor, self.latent_size[1] // divisor
+
+    def level(self, grid: Grid) -> int:
+        """The divisor of L that a map's size is at."""
+        return self.latent_size[0] // grid[0]
 
     def self_at(self, divisor: int) -> torch.Tensor:
-        """Self-attention (N, N) at side L / divisor. Raises UserError when that side was not captured."""
+        """Self-attention (N, N) at L / divisor. Raises UserError when that level was not captured."""
         return self._at(self.self_attention, divisor, "self")
 
     def cross_at(self, divisor: int, class_name: str) -> torch.Tensor:
-        """Cross-attention (R, R) of a class at side L / divisor: the mean of its tokens' maps."""
+        """Cross-attention (h, w) of a class at L / divisor: the mean of its tokens' maps."""
         tensor = self._at(self.cross_attention, divisor, "cross")
         if class_name not in self.words:
             raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {', '.join(self.words) or 'none'}")
-        side = self.latent_side // divisor
-        return tensor[:, list(self.words[class_name])].mean(1).reshape(side, side)
+        return tensor[:, list(self.words[class_name])].mean(1).reshape(self.grid(divisor))
 
-    def _at(self, maps: Mapping[int, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
-        side = self.latent_side // divisor
-        if side not in maps:
-            held = ", ".join(f"L/{self.latent_side // s}" for s in sorted(maps, reverse=True)) or "none"
-            raise UserError(f"{kind}-attention at L/{divisor} ({side}) was not captured; captured: {held}")
-        return maps[side]
+    def _at(self, maps: Mapping[Grid, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
+        grid = self.grid(divisor)
+        if grid not in maps:
+            held = ", ".join(f"L/{self.level(one)}" for one in sorted(maps, reverse=True)) or "none"
+            raise UserError(f"{kind}-attention at L/{divisor} ({grid_text(grid)}) was not captured; captured: {held}")
+        return maps[grid]
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, atomically. `load` gives an equal object."""
-        tensors = {f"self.{s}": t.contiguous() for s, t in self.self_attention.items()}
-        tensors |= {f"cross.{s}": t.contiguous() for s, t in self.cross_attention.items()}
-        about = {"latent_side": self.latent_side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
+        tensors = {f"self.{_name(grid)}": t.contiguous() for grid, t in self.self_attention.items()}
+        tensors |= {f"cross.{_name(grid)}": t.contiguous() for grid, t in self.cross_attention.items()}
+        height, width = self.latent_size
+        side = height if height == width else self.latent_size
+        about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -84,27 +99,56 @@ class AttentionMaps:
         about = file.about("seediff", MapsAbout, what)
         last = max((column for columns in about.words.values() for column in columns), default=-1)
         for name, tensor in file.tensors.items():
-            found = re.fullmatch(r"(self|cross)\.([1-9]\d{0,3})", name)
+            found = re.fullmatch(rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})", name)
             if found is None:
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
-            positions = int(found[2]) ** 2
+            positions = math.prod(_grid(found[2]))
             file.check(name, ("F32",), (positions, positions if found[1] == "self" else None), what)
             if found[1] == "cross" and last >= tensor.shape[1]:
                 raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
-        maps: dict[str, dict[int, torch.Tensor]] = {"self": {}, "cross": {}}
+        maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
         for name, values in file.load("pt").items():
             if not bool(torch.isfinite(values).all()):
                 raise UserError(f"{path}: tensor '{name}' holds values that are not numbers")
-            kind, side = name.split(".")
-            maps[kind][int(side)] = values
-        return cls(maps["self"], maps["cross"], about.latent_side, about.words, about.prompt, about.normalized)
+            kind, grid = name.split(".")
+            maps[kind][_grid(grid)] = values
+        side = about.latent_side
+        latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
+        return cls(maps["self"], maps["cross"], latent_size, about.words, about.prompt, about.normalized)
+
+
+def grid_text(grid: Grid) -> str:
+    """A map's size for people: its side, or height × width."""
+    height, width = grid
+    return str(height) if height == width else f"{height} × {width}"
+
+
+NUMBER = r"[1-9]\d{0,3}"
+
+
+def _name(grid: Grid) -> str:
+    """A map's size in the name of its tensor: `64`, or height and width, `48,64`."""
+    height, width = grid
+    return str(height) if height == width else f"{height},{width}"
+
+
+def _grid(name: str) -> Grid:
+    height, *width = map(int, name.split(","))
+    return height, *(width or [height])  # type: ignore[return-value]  # one or two numbers
+
+
+Side = Annotated[int, Meta(ge=1, le=4096)]
 
 
 @dataclass(frozen=True)
 class MapsAbout:
-    """What the header of saved maps says."""
+    """What the header of saved maps says. latent_side: of a square, or height and width."""
 
-    latent_side: Annotated[int, Meta(ge=1, le=4096)]
+    latent_side: Side | tuple[Side, ...]  # two: msgspec 0.22 ends the process at a tuple of so many in a union with bounds
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool
+
+    def __post_init__(self) -> None:
+        if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:
+            raise UserError(f"latent_side has {len(self.latent_side)} numbers; it must be a side, or height and width")

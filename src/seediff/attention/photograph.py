@@ -14,27 +14,28 @@ from ..models.families.base import Condition, Layers
 from ..models.registry import Model
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
-from .generate import check_side
+from .generate import check_shape
 from .maps import AttentionMaps
 from .recorder import Kind
 
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Latents (B, C, h, h) of images (S, S, 3) uint8, on the model's device: the mean, shifted and scaled as the model takes it.
+    """Latents (B, C, h, w) of images (H, W, 3) uint8, on the model's device: the mean, shifted and scaled as the model takes it.
 
-    Raises UserError when the images differ in size, are not square RGB, or have a side that the model cannot halve evenly.
+    Raises UserError when the images differ in size, are not RGB, or have a side that the model cannot halve evenly.
     """
     if not images:
         raise UserError("no images to encode")
     for number, image in enumerate(images):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(f"image {number} is {image.dtype} {image.shape}; uint8 (H, W, 3) is needed")
-        if image.shape[0] != image.shape[1] or image.shape != images[0].shape:
+        if image.shape != images[0].shape:
+            first = f"the first {images[0].shape[1]} × {images[0].shape[0]}"
             raise UserError(
-                f"image {number} is {image.shape[1]} × {image.shape[0]} pixels; all images of a batch must be square and of one size"
+                f"image {number} is {image.shape[1]} × {image.shape[0]} pixels, {first}; all images of a batch must be of one size"
             )
-    check_side(model, images[0].shape[0], "image side")
+    check_shape(model, (images[0].shape[0], images[0].shape[1]), "image size")
     vae = model.pipe.vae
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
     latents = model.family.latents(model.pipe, pixels)
@@ -58,7 +59,7 @@ def capture_images(
     """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
 
     Args:
-        images: B of (S, S, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
+        images: B of (H, W, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
         timesteps: of the noise schedule, any order; the noisiest comes first, as in denoising.
         seed: noise of an image follows from it and the image's number alone, so a set split into batches gets the same noise.
         indices: the images' numbers; None: 0, 1, 2, …
@@ -97,7 +98,7 @@ def capture_noised(
     groups: Sequence[Layers] = (),
     indices: Sequence[int],
 ) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_images` of latents (B, C, h, h) as `encode_images` gives them: what is looked at several times is encoded once."""
+    """`capture_images` of latents (B, C, h, w) as `encode_images` gives them: what is looked at several times is encoded once."""
     descending = check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
@@ -141,7 +142,7 @@ def capture_classes(
 ) -> list[AttentionMaps]:
     """`capture_images` with as many sentences an image as its classes need: each image's maps have the tokens of all its sentences.
 
-    latents: (B, C, h, h) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
+    latents: (B, C, h, w) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
     same noise is used for all of them; self-attention is the mean over sentences.
     """
     found: list[list[AttentionMaps]] = [[] for _ in latents]
@@ -173,9 +174,9 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
         words |= {name: tuple(columns + t for t in own) for name, own in one.words.items()}
         columns += next(iter(one.cross_attention.values())).shape[1]
     return AttentionMaps(
-        {side: torch.stack([one.self_attention[side] for one in maps]).mean(0) for side in first.self_attention},
-        {side: torch.cat([one.cross_attention[side] for one in maps], 1) for side in first.cross_attention},
-        first.latent_side,
+        {grid: torch.stack([one.self_attention[grid] for one in maps]).mean(0) for grid in first.self_attention},
+        {grid: torch.cat([one.cross_attention[grid] for one in maps], 1) for grid in first.cross_attention},
+        first.latent_size,
         words,
         " | ".join(one.prompt for one in maps),
         first.normalized,
@@ -184,7 +185,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 @torch.no_grad()
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
-    """One call of the network on noise-free latents (B, C, h, h), without guidance, for what listens to it, as DiffSeg looks at
+    """One call of the network on noise-free latents (B, C, h, w), without guidance, for what listens to it, as DiffSeg looks at
     photographs.
 
     prompts: one per image; None: the empty prompt for all.
@@ -217,9 +218,9 @@ def capture_clean(
 
 @torch.no_grad()
 def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]) -> torch.Tensor:
-    """How far the network is off, at every position, when it is to denoise one image with each of several prompts: (P, K, h, h) float32.
+    """How far the network is off, at every position, when it is to denoise one image with each of several prompts: (P, K, h, w) float32.
 
-    latents: of one image (C, h, h), noised at each of K timesteps with noise that follows from the timestep alone, the same for every
+    latents: of one image (C, h, w), noised at each of K timesteps with noise that follows from the timestep alone, the same for every
     prompt and image. Squared errors, mean over channels; in whatever the model predicts, so that only ratios mean something.
     """
     check_schedule(model, timesteps)

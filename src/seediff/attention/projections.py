@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,8 +31,13 @@ class ProjectedLayer:
         ]
 
     def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
-        if self.recorder.recording and self.recorder.wants(math.isqrt(output.shape[1])):
+        if self.wanted(output):
             self.query = self.recorder.conditional(output.detach())
+
+    def wanted(self, output: torch.Tensor) -> bool:
+        """Whether a layer whose output is (B, N, H·D) is to be recorded in this call."""
+        recorder = self.recorder
+        return recorder.recording and (recorder.levels is None or recorder.wants(recorder.grid(output.shape[1])))
 
     def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
         if self.query is not None:
@@ -41,7 +45,7 @@ class ProjectedLayer:
 
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         """Forward hook of the attention module."""
-        if self.recorder.recording and self.query is None and self.recorder.wants(math.isqrt(output.shape[1])):
+        if self.query is None and self.wanted(output):
             raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
         if self.query is None or self.key is None:
             return
@@ -56,4 +60,4 @@ class ProjectedLayer:
         heads = attention.heads
         with torch.no_grad():
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            self.recorder.add(self.layer.kind, math.isqrt(query.shape[2]), self.name, query, key, attention.scale, bias)
+            self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias)

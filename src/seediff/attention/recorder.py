@@ -12,7 +12,7 @@ from ..config.constants import CaptureConfig
 from ..errors import UserError
 from ..models.families.base import Family, Layers
 from .fused import add_fast
-from .maps import AttentionMaps
+from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part
 
 Kind = Literal["self", "cross"]
@@ -47,10 +47,10 @@ class AttentionRecorder:
         self.calls = 0
         self.step = -1
         self.recording = False
-        self.latent_side: int | None = None
+        self.latent_size: Grid | None = None
         self.images: int | None = None
-        self._sums: dict[tuple[Kind, int, str], torch.Tensor] = {}
-        self._counts: dict[tuple[Kind, int, str], int] = {}
+        self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
+        self._counts: dict[tuple[Kind, Grid, str], int] = {}
         self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far: NaN as soon as one was
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
@@ -62,13 +62,13 @@ class AttentionRecorder:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         batch, height, width = self.family.lattice(network, args, kwargs)
         images = batch // 2 if self.halved else batch
-        if height != width:
-            raise UserError(f"attention of square images only: latents are {height} × {width}")
         if self.halved and batch % 2:
             raise ValueError(f"guidance=True needs halves with the prompt and without, but the batch is {batch}")
-        if self.latent_side not in (None, height) or self.images not in (None, images):
-            raise ValueError(f"one capture is of one batch: {self.images} images of {self.latent_side}², then {images} of {height}²")
-        self.latent_side, self.images = height, images
+        size = (height, width)
+        if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
+            before = f"{self.images} images of {grid_text(self.latent_size)}"
+            raise ValueError(f"one capture is of one batch: {before}, then {images} of {grid_text(size)}")
+        self.latent_size, self.images = size, images
         self.calls += 1
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
             self.recording = False
@@ -83,10 +83,23 @@ class AttentionRecorder:
             case every:
                 self.recording = self.step % every == 0
 
-    def wants(self, side: int) -> bool:
-        """Whether maps of this side are to be recorded."""
-        assert self.latent_side is not None
-        return self.levels is None or any(side * level == self.latent_side for level in self.levels)
+    def grid(self, positions: int) -> Grid:
+        """Height and width of a map of so many positions: the latent's, halved (rounded up, as convolutions do) as often as needed.
+
+        Raises UserError when no level of this latent has so many.
+        """
+        assert self.latent_size is not None
+        height, width = self.latent_size
+        while height * width > positions:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        if height * width != positions:
+            raise UserError(f"attention over {positions} positions is of no level of latents of {grid_text(self.latent_size)}")
+        return height, width
+
+    def wants(self, grid: Grid) -> bool:
+        """Whether maps of this size are to be recorded."""
+        height, width = grid
+        return self.levels is None or any((height * level, width * level) == self.latent_size for level in self.levels)
 
     @property
     def halved(self) -> bool:
@@ -103,7 +116,6 @@ class AttentionRecorder:
     def add(
         self,
         kind: Kind,
-        side: int,
         name: str,
         query: torch.Tensor,
         key: torch.Tensor,
@@ -111,7 +123,8 @@ class AttentionRecorder:
         bias: torch.Tensor | None,
     ) -> None:
         """Add the head-mean probabilities of one layer and step; (B, H, N, D), (B, H, T, D) and a bias (B, H, 1 or N, T)."""
-        self._add([Part(self._total(kind, side, name, query, key.shape[2]), per_column=kind == "cross")], name, query, key, scale, bias)
+        total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
+        self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 
     def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: tuple[slice, slice], bias: torch.Tensor | None) -> None:
         """Add one layer and step of joint attention: queries of the picture (B, H, N, D), keys of everything (B, H, S, D).
@@ -119,13 +132,13 @@ class AttentionRecorder:
         parts: the picture's and the text's columns; without text, the layer is one of self-attention. bias: (B, 1, 1, S), added to
         the scores, −inf where columns are padding; None: nothing is.
         """
-        side = self.latent_side
-        assert side is not None
+        size = self.latent_size
+        assert size is not None
         found: list[Part] = []
         for kind, columns in zip(KINDS, parts, strict=True):
             width = len(range(*columns.indices(key.shape[2])))
             if kind in self.kinds and width:
-                found.append(Part(self._total(kind, side, name, query, width), columns, kind == "cross", kind in self.own))
+                found.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.own))
         if not found:
             return
         self._add(found, name, query, key, query.shape[3] ** -0.5, bias)
@@ -139,8 +152,8 @@ class AttentionRecorder:
     @property
     def positions(self) -> int:
         """N at L."""
-        assert self.latent_side is not None
-        return self.latent_side**2
+        assert self.latent_size is not None
+        return self.latent_size[0] * self.latent_size[1]
 
     def add_output(self, name: str, states: torch.Tensor) -> None:
         """Add one layer's and step's output vectors (B, N, D)."""
@@ -155,9 +168,9 @@ class AttentionRecorder:
         with _ordinary_tensors():
             return {name: total[image] / self._output_counts[name] for name, total in self._outputs.items()}
 
-    def _total(self, kind: Kind, side: int, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
+    def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map to add one layer and step to, which is counted."""
-        where = (kind, side, name if self.per_layer else "")
+        where = (kind, grid, name if self.per_layer else "")
         self._counts[where] = self._counts.get(where, 0) + 1
         if where not in self._sums:
             with _ordinary_tensors():
@@ -184,17 +197,17 @@ class AttentionRecorder:
             raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
         means = {
             kind: {
-                side: next(iter(maps.values())) if len(maps) == 1 else torch.stack(list(maps.values())).mean(0)
-                for side, maps in sides.items()
+                grid: next(iter(maps.values())) if len(maps) == 1 else torch.stack(list(maps.values())).mean(0)
+                for grid, maps in grids.items()
             }
-            for kind, sides in (("self", self._by_side("self", layers)), ("cross", self._by_side("cross", layers)))
+            for kind, grids in (("self", self._by_grid("self", layers)), ("cross", self._by_grid("cross", layers)))
         }
-        assert self.latent_side is not None
+        assert self.latent_size is not None
         return [
             AttentionMaps(
-                {side: tensor[image] for side, tensor in means["self"].items()},
-                {side: tensor[image] for side, tensor in means["cross"].items()},
-                self.latent_side,
+                {grid: tensor[image] for grid, tensor in means["self"].items()},
+                {grid: tensor[image] for grid, tensor in means["cross"].items()},
+                self.latent_size,
                 dict(words[image]),
                 prompts[image],
                 self.config.normalize,
@@ -202,31 +215,31 @@ class AttentionRecorder:
             for image in range(len(prompts))
         ]
 
-    def layer_maps(self, kind: Kind, image: int) -> dict[int, dict[str, torch.Tensor]]:
-        """side → layer name → (N, T), the mean over steps of one image. Needs `per_layer=True`."""
+    def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:
+        """(h, w) → layer name → (N, T), the mean over steps of one image. Needs `per_layer=True`."""
         if not self.per_layer:
             raise ValueError("layer_maps needs capture_attention(..., per_layer=True)")
         with _ordinary_tensors():
             self._finish()
             return self._layer_maps(kind, image)
 
-    def _layer_maps(self, kind: Kind, image: int) -> dict[int, dict[str, torch.Tensor]]:
-        return {side: {name: tensor[image] for name, tensor in maps.items()} for side, maps in self._by_side(kind).items()}
+    def _layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:
+        return {grid: {name: tensor[image] for name, tensor in maps.items()} for grid, maps in self._by_grid(kind).items()}
 
-    def layer_counts(self, kind: Kind) -> dict[int, int]:
-        """side → how many maps (layers × steps) its mean is of, largest side first."""
-        counts: dict[int, int] = {}
-        for (of, side, _), count in self._counts.items():
+    def layer_counts(self, kind: Kind) -> dict[Grid, int]:
+        """(h, w) → how many maps (layers × steps) its mean is of, the largest first."""
+        counts: dict[Grid, int] = {}
+        for (of, grid, _), count in self._counts.items():
             if of == kind:
-                counts[side] = counts.get(side, 0) + count
+                counts[grid] = counts.get(grid, 0) + count
         return dict(sorted(counts.items(), reverse=True))
 
-    def _by_side(self, kind: Kind, layers: Layers | None = None) -> dict[int, dict[str, torch.Tensor]]:
-        sides: dict[int, dict[str, torch.Tensor]] = {}
-        for (of, side, name), tensor in self._sums.items():
+    def _by_grid(self, kind: Kind, layers: Layers | None = None) -> dict[Grid, dict[str, torch.Tensor]]:
+        grids: dict[Grid, dict[str, torch.Tensor]] = {}
+        for (of, grid, name), tensor in self._sums.items():
             if of == kind and (layers is None or self.family.within(name, layers)):
-                sides.setdefault(side, {})[name] = tensor
-        return dict(sorted(sides.items(), reverse=True))
+                grids.setdefault(grid, {})[name] = tensor
+        return dict(sorted(grids.items(), reverse=True))
 
     def _finish(self) -> None:
         """Turn sums into means, in place, once; complain about what is not finite."""

@@ -35,6 +35,7 @@ NUMBERS = {"type": Literal["float32", "float16", "bfloat16"]}
         KEPT: "reject attempts keep_soft keep_attention image_format",
     },
     dtype=NUMBERS,
+    size={"type": str},
 )
 class ImageOptions:
     """Fields of GenerateConfig; `classes` and `prompt` as the command line writes them."""

@@ -201,6 +201,25 @@ def presence(
     show(result, out)
 
 
+@app.command
+def fit(
+    *,
+    scenes: Annotated[int, Parameter(help="Held-out scenes of 4:3 and 3:4 to measure on.")] = 120,
+    out: Tables = Path("fit-study"),
+    json: Json = None,
+    model: WorldModel = "mini",
+    seed: Annotated[int, SEED, Parameter(help="Of the noise.")] = 0,
+    device: Device = None,
+) -> None:
+    """Compare the ways of showing a 4:3 photograph to the model: in its own shape, squeezed into a square, its centred square.
+
+    Example: seediff study fit --scenes 120 --out fit-study
+    """
+    from ..study.fit import run_fit, show
+
+    show(run_fit(scenes, out, model=model, json_path=json, seed=seed, device=device), out)
+
+
 register(app)
 
 

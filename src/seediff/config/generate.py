@@ -14,6 +14,7 @@ from .base import RunConfig, build, load_config, nested, read_table
 from .constants import CaptureConfig, MaskConfig
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
 from .presets import THRESHOLDS, model_preset, model_thresholds, with_method_defaults
+from .sizes import Size, check_size, pixels
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
 
@@ -87,8 +88,8 @@ class GenerateConfig(DatasetConfig):
     """Denoising steps."""
     guidance_scale: float = 7.5
     """How closely images follow the prompt; 1 is no guidance."""
-    size: int | None = None
-    """Side of the images in pixels; None: the model's own."""
+    size: Size | None = None
+    """Of the images in pixels: a side, or width x height such as 1024x768; None: the model's own."""
     reject: bool = False
     """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is."""
     attempts: int = 5
@@ -107,8 +108,10 @@ class GenerateConfig(DatasetConfig):
             raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} a dataset")
         if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
             raise UserError(f"guidance_scale = {self.guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
-        if self.size is not None and (self.size < 8 or self.size % 8):
-            raise UserError(f"size = {self.size} must be a positive multiple of 8")
+        if self.size is not None:
+            object.__setattr__(self, "size", check_size(self.size))
+            if any(side % 8 for side in pixels(self.size)):
+                raise UserError(f"size = {self.size} must be {'a positive multiple' if isinstance(self.size, int) else 'multiples'} of 8")
         if self.image_format not in ("png", "jpg"):
             raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
         if not self.negative_prompt.isprintable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
@@ -11,9 +12,10 @@ from .base import RunConfig
 from .constants import SegmentConfig
 from .generate import DatasetConfig
 from .names import MAX_CLASSES, check_classes
+from .sizes import Size, check_size, pixels
 
-Fit = Literal["resize", "crop", "tile"]
-"""How a photograph of any shape meets the model's square: squeezed into it, its centred square cut out, or several squares."""
+Fit = Literal["keep", "resize", "crop", "tile"]
+"""How a model sees a photograph of any shape: in its own, squeezed into a square, its centred square alone, or as several squares."""
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
 """Where neither the user nor the model's preset says: what the first embedded model had. `mask` and `segment --names` tell when they go by
@@ -22,8 +24,8 @@ these; `seediff tune` finds a model's own."""
 MIN_SIZE = 8
 """Pixels a side at which a model can be made to see a photograph."""
 MAX_LATENT = 128
-"""Positions a side of the latent: Stable Diffusion's at 1024 pixels. One head of self-attention then has 16384² numbers (1 GiB); at
-twice the side it would have 16 times as many."""
+"""Positions a side of a square latent: Stable Diffusion's at 1024 pixels. One head of self-attention then has 16384² numbers (1 GiB); at
+twice the side it would have 16 times as many. Other shapes have at most as many positions."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class MaskPhotosConfig(DatasetConfig):
     """Noise levels at which attention is captured.
 
     Their maps are averaged."""
-    fit: Literal["resize", "crop"] = "resize"
-    """Squeeze photographs into the model's square, or mask only their centred square.
+    fit: Literal["keep", "resize", "crop"] = "keep"
+    """Show photographs in their own shape, squeezed into the model's square, or only their centred square.
 
     What lies outside is ignored (255)."""
-    size: int | None = None
-    """Side in pixels at which the model sees a photograph; None: the model's own."""
+    size: Size | None = None
+    """Longer side in pixels at which the model sees a photograph; None: the model's own.
+
+    With fit resize also width x height."""
     presence: float = PRESENCE
     """Classes that score lower are taken to be absent and get no mask; 0: all get one.
 
@@ -51,8 +55,8 @@ class MaskPhotosConfig(DatasetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fit(self.fit, ("resize", "crop"))
-        _check_size(self.size)
+        _check_fit(self.fit, ("keep", "resize", "crop"))
+        object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         if len(self.prompts) != 1:
             raise UserError(f"prompts: {len(self.prompts)} templates; a photograph is shown with one")
         if not self.timesteps or not all(0 <= t < 1000 for t in self.timesteps):
@@ -70,12 +74,14 @@ class SegmentPhotosConfig(RunConfig):
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "segments.json"
 
-    fit: Fit = "resize"
-    """Squeeze into the model's square, take the centred square (the paper's), or overlapping squares.
+    fit: Fit = "keep"
+    """Show photographs in their own shape, squeezed into a square, the centred square (the paper's), or overlapping squares.
 
     What lies outside the centred square is in no segment (255)."""
-    size: int | None = None
-    """Side in pixels at which the model sees a photograph, or a tile of it; None: the model's own."""
+    size: Size | None = None
+    """Longer side in pixels at which the model sees a photograph, or a tile of it; None: the model's own.
+
+    With fit resize also width x height."""
     names: tuple[str, ...] = ()
     """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"
@@ -95,10 +101,10 @@ class SegmentPhotosConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_fit(self.fit, get_args(Fit))
-        _check_size(self.size)
+        object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_names(self.names, "names")
         if self.segment.method == "diffcut" and self.segment.refine and self.fit == "tile":
-            raise UserError("refine = true fits DiffCut's segments to edges in one square: use fit resize or crop, or leave it out")
+            raise UserError("refine = true fits DiffCut's segments to edges in one picture: use fit keep, resize or crop, or leave it out")
         if self.vote not in ("mean", "majority"):
             raise UserError(f"vote = {self.vote!r} must be 'mean' or 'majority'")
         if not 0 <= self.name_threshold <= 1:
@@ -116,18 +122,27 @@ def check_names(names: Sequence[str], what: str) -> None:
         raise UserError(f"{what}: {error}") from error
 
 
-def check_attention(size: int | None, factor: int) -> None:
+def check_attention(size: Size | None, factor: int) -> None:
     """Raise UserError for a size whose attention memory does not hold. factor: pixels a position of the model's latent."""
-    if size is not None and size > MAX_LATENT * factor:
+    if size is not None and math.prod(pixels(size)) > (MAX_LATENT * factor) ** 2:
+        most = f"{MAX_LATENT * factor}" if isinstance(size, int) else f"{MAX_LATENT * factor}x{MAX_LATENT * factor} in area"
         raise UserError(
-            f"size = {size} must be at most {MAX_LATENT * factor} for this model: attention grows with the fourth power of the side, "
+            f"size = {size} must be at most {most} for this model: attention grows with the fourth power of the side, "
             "and that of a larger square cannot be held in memory; photographs may have any size"
         )
 
 
-def _check_size(size: int | None) -> None:
-    if size is not None and size < MIN_SIZE:
+def _checked_size(size: Size | None, fit: str) -> Size | None:
+    if size is None:
+        return None
+    if min(pixels(size)) < MIN_SIZE:
         raise UserError(f"size = {size} must be at least {MIN_SIZE} pixels; leave it out for the model's own")
+    size = check_size(size)
+    if not isinstance(size, int) and fit != "resize":
+        raise UserError(
+            f"size = {size}: width x height squeezes every photograph into that shape and needs fit resize; for fit {fit} name one side"
+        )
+    return size
 
 
 def _check_fit(fit: str, choices: tuple[str, ...]) -> None:

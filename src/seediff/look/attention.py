@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..attention.fit import Window, cut, windows
+from ..attention.fit import Window, cut, seen_shape, windows
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
@@ -112,14 +112,13 @@ def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetC
     about = look_up(config.model)
     sides = about.sides() if about else None
     pixels = sides[1] if sides else PIXELS
-    height, width = maps.latent_side * pixels, maps.latent_side * pixels
-    assert height == width
-    return Seen(maps, cut(image, part, height), size, part, mask, False)
+    height, width = maps.latent_size
+    return Seen(maps, cut(image, part, (height * pixels, width * pixels)), size, part, mask, False)
 
 
 def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
     """Divisor of L → (h, w) of the attention there, the finest first."""
-    return {maps.latent_side // side: (side, side) for side in sorted({*maps.self_attention, *maps.cross_attention}, reverse=True)}
+    return {maps.level(grid): grid for grid in sorted({*maps.self_attention, *maps.cross_attention}, reverse=True)}
 
 
 def pixel_maps(found: Seen, x: int, y: int) -> list[dict[str, Any]]:
@@ -130,7 +129,7 @@ def pixel_maps(found: Seen, x: int, y: int) -> list[dict[str, Any]]:
         raise UserError("the model did not see this pixel")
     maps = []
     for divisor, (height, width) in grids(found.maps).items():
-        if height not in found.maps.self_attention:  # some models have none
+        if (height, width) not in found.maps.self_attention:  # some models have none
             continue
         row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
         values = found.maps.self_at(divisor)[row * width + column].reshape(height, width)
@@ -142,7 +141,7 @@ def word_maps(found: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
     """How much each position attends to some columns of the text, their mean, at each level; as `pixel_maps`."""
     maps = []
     for divisor, (height, width) in grids(found.maps).items():
-        crossed = found.maps.cross_attention.get(found.maps.latent_side // divisor)
+        crossed = found.maps.cross_attention.get((height, width))
         if crossed is None:
             continue
         if not columns or max(columns) >= crossed.shape[1]:
@@ -235,7 +234,8 @@ class Capturer:
         job = self._loaded(config, load)
         assert job.model is not None
         (part,) = windows(image.shape[0], image.shape[1], config.fit)
-        latents = encode_images(job.model, [cut(image, part, job.side())])
+        shape = seen_shape(job.model, image.shape, config.fit, config.size)
+        latents = encode_images(job.model, [cut(image, part, shape)])
         sentences = [job.prompts(spec.classes)]
         common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture}
         return _on_cpu(capture_classes(job.model, latents, sentences, indices=[number], **common)[0])

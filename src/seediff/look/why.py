@@ -252,9 +252,10 @@ class Why:
 def divided(tuner: Tuner, threshold: float) -> np.ndarray:
     """(H, W) uint16: DiffSeg's segments of a sample's attention, numbered from 1; 0 where the model did not look."""
     found = tuner.found
-    rows = aggregate(found.maps.self_attention, found.maps.latent_side)
-    points = min(MOST_POINTS, found.maps.latent_side)
-    ids = label(diffseg(rows, num_points=points, kl_thresholds=(threshold,) * 3), (found.part.height, found.part.width)).numpy()
+    size = found.maps.latent_size
+    rows = aggregate(found.maps.self_attention, size)
+    points = min(MOST_POINTS, max(size))
+    ids = label(diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3), (found.part.height, found.part.width)).numpy()
     whole = np.zeros(found.size, np.uint16)
     whole[found.part.slices] = ids + 1
     return whole

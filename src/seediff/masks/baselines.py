@@ -13,7 +13,7 @@ from ..config.constants import MaskConfig
 from .normalize import min_max, resize
 from .products import times_vector
 from .results import SoftMask
-from .steps import Steps, mean_cross_attention, side_at
+from .steps import Steps, mean_cross_attention
 from .trace import Step
 
 
@@ -37,7 +37,7 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
     level = config.self_level
 
     # 1. Cross-attention at one level, brought to self-attention's side.
-    cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, level))
+    cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(level))
     steps.keep(Step("cross_attention"), *min_max(cross))
 
     # 2. Only SA^τ · CA is needed: τ products with a vector, never a power of the matrix.
@@ -53,7 +53,7 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
 
 
 def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`SA · v` with SA (N, N) made row-stochastic: each position (R, R) takes the mean of v where it attends.
+    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) takes the mean of v where it attends.
 
     Rows are divided by their sums afterwards, on the product: attention divided by its maxima (eq. 5) no longer sums to 1.
     """

@@ -8,9 +8,9 @@ from .products import sum_of_rows
 
 
 def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-    """`M'[·] = 1/|S| Σ_{i ∈ S} SA[i, ·]` (eq. 7): the mean of the seeds' rows, (R, R).
+    """`M'[·] = 1/|S| Σ_{i ∈ S} SA[i, ·]` (eq. 7): the mean of the seeds' rows, (h, w).
 
-    self_attention: (N, N) float32, row = query. seeds: (R, R) bool with at least one True.
+    self_attention: (N, N) float32, row = query. seeds: (h, w) bool with at least one True.
     """
     rows = seeds.flatten().nonzero().squeeze(1)
     if len(rows) == 0:

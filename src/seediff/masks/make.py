@@ -71,7 +71,7 @@ def make_masks(
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
-    """Soft maps (C, R, R) of `config.method` at the image's size (H, W): (C, H, W) in [0, 1], what PAMR starts from."""
+    """Soft maps (C, h, w) of `config.method` at the image's size (H, W): (C, H, W) in [0, 1], what PAMR starts from."""
     finish = METHODS[config.method].finish
     soft = resize(soft, size, finish.resize)
     if finish.stretch:

@@ -30,7 +30,7 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 
 
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
-    """Maps (…, R, R) at another size (h, w), align_corners=False (eq. 8).
+    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8).
 
     Going down, bilinear would skip positions, so positions are averaged instead. Bicubic may leave [0, 1] a little.
     """

@@ -77,26 +77,26 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
     """Of each class in `ratios`: how much smaller the error is with its sentence than with the best of the others, in e-folds, where its
     word has most attention; at most LARGEST_GAIN either way.
 
-    errors: sentence → (K, L, L), of the classes and of no class (""). ratios: class → (R, R), its `log_ratio`. Logarithms are averaged over
-    timesteps, so that it makes no difference what the model predicts.
+    errors: sentence → (K, h, w) at L, of the classes and of no class (""). ratios: class → (h, w), its `log_ratio`. Logarithms are averaged
+    over timesteps, so that it makes no difference what the model predicts.
     """
     found = {}
     for name, ratio in ratios.items():
         where = ratio.flatten().topk(max(1, round(LOOKED_AT * ratio.numel()))).indices
-        at = {other: _log_error(one, ratio.shape[0], where) for other, one in errors.items() if other in ratios or not other}
+        at = {other: _log_error(one, ratio.shape, where) for other, one in errors.items() if other in ratios or not other}
         gain = min(value for other, value in at.items() if other != name) - at[name] if name in at else -LARGEST_GAIN
         found[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
     return found
 
 
-def _log_error(errors: torch.Tensor, side: int, where: torch.Tensor) -> float:
-    """The mean over timesteps of the logarithm of the mean error (K, L, L) at positions of a map of `side`."""
-    seen = errors if errors.shape[-1] == side else resize(errors, (side, side))
+def _log_error(errors: torch.Tensor, grid: Sequence[int], where: torch.Tensor) -> float:
+    """The mean over timesteps of the logarithm of the mean error (K, h, w) at positions of a map of another size."""
+    seen = resize(errors, grid)
     return float(seen.flatten(1)[:, where].mean(1).clamp_min(torch.finfo(torch.float32).tiny).log().mean())
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """(R, R) at the finest level captured: log of attention to the class over that to empty words, the mean over levels."""
+    """(h, w) at the finest level captured: log of attention to the class over that to empty words, the mean over levels."""
     if maps.normalized:
         raise ValueError("presence compares words, so it needs plain means: maps divided by each word's maximum have lost how much it is")
     if not maps.cross_attention:
@@ -104,10 +104,10 @@ def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
     empty = _empty_columns(maps)
     finest = max(maps.cross_attention)
     ratios = []
-    for side, attention in maps.cross_attention.items():
-        word = maps.cross_at(maps.latent_side // side, class_name)
-        nothing = attention[:, empty].mean(1).reshape(side, side)
-        ratios.append(resize(word.clamp_min(FLOOR).log() - nothing.clamp_min(FLOOR).log(), (finest, finest)))
+    for grid, attention in maps.cross_attention.items():
+        word = maps.cross_at(maps.level(grid), class_name)
+        nothing = attention[:, empty].mean(1).reshape(grid)
+        ratios.append(resize(word.clamp_min(FLOOR).log() - nothing.clamp_min(FLOOR).log(), finest))
     return torch.stack(ratios).mean(0)
 
 
@@ -118,7 +118,7 @@ def find_classes(
     *,
     template: str = DEFAULT_PROMPTS[0],
 ) -> list[dict[str, float]]:
-    """Presence of every class in images, by their latents (B, 4, L, L) as `encode_images` gives them: class → score, in the order of the
+    """Presence of every class in images, by their latents (B, C, h, w) as `encode_images` gives them: class → score, in the order of the
     sentences.
 
     sentences: of each image, (prompt, the classes that it names), as `encode.capture_classes` takes them; none: nothing to look for.
@@ -138,7 +138,7 @@ def find_classes(
 
 
 def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps], template: str) -> dict[str, float]:
-    """Presence of the classes of one image (4, L, L), from what was captured with its sentences."""
+    """Presence of the classes of one image (C, h, w), from what was captured with its sentences."""
     from ..attention.photograph import denoising_errors
 
     if not looks:

@@ -16,7 +16,7 @@ from .normalize import min_max, resize
 from .otsu import otsu
 from .products import sum_of_rows, times_vector
 from .results import SoftMask
-from .steps import Steps, side_at
+from .steps import Steps
 from .trace import Step
 
 
@@ -30,7 +30,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     first, *finer = config.expand_levels
 
     # 1. Cross-attention of the class; seeds where its square is above Otsu's threshold.
-    cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, first))
+    cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(first))
     cross = steps.keep(Step("cross_attention"), *min_max(cross))
     seeds = steps.keep(Step("seeds", first), _above_otsu(cross.square()))
 
@@ -40,7 +40,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 
     # 3. At each finer level: what does not resemble the background stays visible.
     for level in finer:
-        soft = resize(soft, side_at(maps, level), "bicubic")
+        soft = resize(soft, maps.grid(level), "bicubic")
         seeds = steps.keep(Step("background seeds", level), ~_above_otsu(soft.square()))
         soft, flags = min_max(soft)
         steps.flag(flags)
@@ -56,7 +56,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 
 
 def similarity(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-    """`Σ_{i ∈ S} cos(SA_i, SA_s)` for every position s, (R, R), from self-attention (N, N) and seeds (R, R) bool.
+    """`Σ_{i ∈ S} cos(SA_i, SA_s)` for every position s, (h, w), from self-attention (N, N) and seeds (h, w) bool.
 
     With U the rows at unit length it is U (Uᵀ 1_S): two matrix–vector products instead of a loop over seeds.
     """

@@ -13,7 +13,7 @@ from .trace import Step
 
 @dataclass(frozen=True)
 class SoftMask:
-    """What a method makes of one class: soft (R, R) float32 in [0, 1]; flags; the map after every step."""
+    """What a method makes of one class: soft (h, w) float32 in [0, 1]; flags; the map after every step."""
 
     soft: torch.Tensor
     flags: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from .expand import expand
 from .normalize import min_max, resize
 from .results import SoftMask
 from .seeds import find_seeds
-from .steps import Steps, mean_cross_attention, side_at
+from .steps import Steps, mean_cross_attention
 from .trace import Step
 
 
@@ -41,11 +41,11 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
     """IRE: each level's expansion gives the seeds of the next (eq. 6–9)."""
     # 2. Cross-attention of the class at one level, min-max: α means nothing on its own scale, whose maxima are about 0.06.
-    cross = resize(maps.cross_at(config.seed_level, class_name), side_at(maps, config.expand_levels[0]))
+    cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(config.expand_levels[0]))
     soft = steps.keep(Step("cross_attention"), *min_max(cross))
     for level in config.expand_levels:
         # 3a. The map so far, at this level's side (eq. 8), and where it is at least α (eq. 6, 9).
-        seeds = steps.keep(Step("seeds", level), *find_seeds(resize(soft, side_at(maps, level)), config.alpha))
+        seeds = steps.keep(Step("seeds", level), *find_seeds(resize(soft, maps.grid(level)), config.alpha))
         # 3b. The mean of the seeds' self-attention (eq. 7).
         soft = steps.keep(Step("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
     return soft
@@ -58,7 +58,7 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
         cross = steps.keep(Step("cross_attention", level), *min_max(maps.cross_at(level, class_name)))
         seeds = steps.keep(Step("seeds", level), *find_seeds(cross, config.alpha))
         soft = steps.keep(Step("expansion", level), *min_max(expand(maps.self_at(level), seeds)))
-        expansions.append(resize(soft, side_at(maps, min(config.expand_levels))))
+        expansions.append(resize(soft, maps.grid(min(config.expand_levels))))
     return steps.keep(Step("expansion mean"), *min_max(torch.stack(expansions).mean(0)))
 
 

@@ -6,9 +6,9 @@ import torch
 
 
 def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) as bool (R, R), and its flags.
+    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) as bool (h, w), and its flags.
 
-    soft: (R, R) in [0, 1]. There is always a seed: where nothing reaches α it is the single highest position, the first of
+    soft: (h, w) in [0, 1]. There is always a seed: where nothing reaches α it is the single highest position, the first of
     equals, flagged `no_seeds`.
     """
     seeds = soft >= alpha

@@ -35,12 +35,7 @@ class Steps:
         return SoftMask(soft, tuple(self._flags), dict(self._maps))
 
 
-def side_at(maps: AttentionMaps, divisor: int) -> tuple[int, int]:
-    """Height and width of a map at L / divisor."""
-    return maps.latent_side // divisor, maps.latent_side // divisor
-
-
 def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
     """The class's cross-attention averaged over levels (divisors of L), at the finest of them, not normalised."""
-    finest = side_at(maps, min(levels))
+    finest = maps.grid(min(levels))
     return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)

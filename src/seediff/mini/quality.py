@@ -277,23 +277,23 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
 def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> dict[tuple[str, str], list[float]]:
     """One scene's AUCs: (kind, level) → a value per class (cross) or a value per set of rows (self). NaN where a mask is empty."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for side in maps.cross_attention:
-        divisor = maps.latent_side // side
+    for grid in maps.cross_attention:
+        divisor = maps.level(grid)
         for name in scene.classes:
-            mask = mask_at(scene.label_map == CLASS_IDS[name], side)
+            mask = mask_at(scene.label_map == CLASS_IDS[name], grid)
             found["cross", level_name(divisor)].append(auc(maps.cross_at(divisor, name).cpu().numpy(), mask))
-    for side, on_device in maps.self_attention.items():
+    for grid, on_device in maps.self_attention.items():
         rows = on_device.cpu()
-        level = level_name(maps.latent_side // side)
+        level = level_name(maps.level(grid))
         for name in scene.classes:
-            found["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], side), rng))
-        found["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, side), rng))
+            found["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], grid), rng))
+        found["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, grid), rng))
     return found
 
 
-def mask_at(mask: np.ndarray, side: int) -> np.ndarray:
-    """A mask (H, W) bool at a map's side: True where it covers at least half of the position."""
-    share = F.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None, None], side)[0, 0]
+def mask_at(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """A mask (H, W) bool at a map's size (h, w): True where it covers at least half of the position."""
+    share = F.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None, None], grid)[0, 0]
     return (share >= 0.5).numpy()
 
 

@@ -105,7 +105,8 @@ class MaskJob(Job[PhotoSpec]):
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
     def load(self) -> str:
-        from ..attention.generate import check_side
+        from ..attention.generate import check_shape
+        from ..config.sizes import pixels
         from ..models.registry import load_model
 
         check_files(self.config)
@@ -114,17 +115,12 @@ class MaskJob(Job[PhotoSpec]):
         )
         self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pixels)
-        check_side(self.model, self.side(), "size")
+        check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
         check_levels(self.model.network.config, self.config.mask, self.config.capture, self.model.family)
         self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.classes for batch in self.batches for spec in batch):
             self.prompts(classes)
         return weights_fingerprint(*self.config.weight_sources)
-
-    def side(self) -> int:
-        """Of the square that the model sees, in pixels."""
-        assert self.model is not None
-        return self.model.image_side if self.config.size is None else self.config.size
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoder has room for, and the classes of each."""
@@ -140,33 +136,39 @@ class MaskJob(Job[PhotoSpec]):
         return self.begin(batch)()
 
     def begin(self, batch: Sequence[PhotoSpec]) -> Callable[[], BatchRecord]:
-        from ..attention.fit import cut, windows
+        from ..attention.fit import batches_by_shape, cut, seen_shape, windows
 
         assert self.model is not None
-        record, side = BatchRecord(), self.side()
+        record = BatchRecord()
         readable: list[tuple[PhotoSpec, np.ndarray, np.ndarray]] = []
         with self.timer("reading"):
             for spec in batch:
                 try:
                     photo = read_photo(spec.photo.path)
+                    shape = seen_shape(self.model, photo.shape, self.config.fit, self.config.size)
                 except UserError as error:
                     record.rejected.append(failure(spec.photo, error))
                     continue
                 (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
-                readable.append((spec, photo, cut(photo, window, side)))
+                readable.append((spec, photo, cut(photo, window, shape)))
+        scores: list[dict[str, float]] = [{}] * len(readable)
+        maps: list[AttentionMaps | None] = [None] * len(readable)
         with self.timer("drawing"):
-            scores, maps = self.capture([(spec, square) for spec, _, square in readable])
+            for together in batches_by_shape([seen.shape for _, _, seen in readable], self.config.batch_size):
+                found = self.capture([(readable[i][0], readable[i][2]) for i in together])
+                for i, one, attention in zip(together, *found, strict=True):
+                    scores[i], maps[i] = one, attention
 
         def rest() -> BatchRecord:
-            for (spec, photo, square), found, attention in zip(readable, scores, maps, strict=True):
-                self.mask(record, spec, photo, square, found, attention)
+            for (spec, photo, seen), one, attention in zip(readable, scores, maps, strict=True):
+                self.mask(record, spec, photo, seen, one, attention)
             return record
 
         return rest
 
     def capture(self, readable: Sequence[tuple[PhotoSpec, np.ndarray]]) -> tuple[list[dict[str, float]], list[AttentionMaps | None]]:
-        """Of every photograph as the model sees it: the presence score of each class asked for, and the attention to those that are
-        there; None where there are none."""
+        """Of every photograph as the model sees it, all of one shape: the presence score of each class asked for, and the attention to
+        those that are there; None where there are none."""
         from ..attention.photograph import capture_classes, encode_images
         from ..masks.presence import find_classes
 
@@ -201,7 +203,7 @@ class MaskJob(Job[PhotoSpec]):
         record: BatchRecord,
         spec: PhotoSpec,
         photo: np.ndarray,
-        square: np.ndarray,
+        shown: np.ndarray,
         scores: Mapping[str, float],
         maps: AttentionMaps | None,
     ) -> None:
@@ -209,7 +211,7 @@ class MaskJob(Job[PhotoSpec]):
         from ..masks.make import make_masks
 
         with self.timer("masks"):
-            small = make_masks(square, maps, list(maps.words), self.method, trace=spec.index in self.writer.traced) if maps else None
+            small = make_masks(shown, maps, list(maps.words), self.method, trace=spec.index in self.writer.traced) if maps else None
             full = self.enlarged(small, (photo.shape[0], photo.shape[1]))
         with self.timer("writing"):
             more = {
@@ -218,11 +220,11 @@ class MaskJob(Job[PhotoSpec]):
                 "presence": {name: round(score, 4) for name, score in scores.items()},
             }
             picture = picture_file(spec.photo.path, photo)
-            seen = (square, small) if small else None
+            seen = (shown, small) if small else None
             self.writer.write(record, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
-        """Masks of the model's square as masks of the photograph: soft ones enlarged, then thresholded; 255 outside the square. The
+        """Masks of what the model saw as masks of the photograph: soft ones enlarged, then thresholded; 255 outside. The
         soft masks themselves only where they are to be kept."""
         import torch
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
 from ..config.constants import CaptureConfig
 from ..config.generate import GenerateConfig
+from ..config.sizes import pixels
 from ..dataset.batches import look_into
 from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
@@ -32,12 +34,12 @@ def describe(config: GenerateConfig, out: Path) -> str:
     about = look_up(config.model)
     sides = about.sides() if about else None
     image_side, factor = sides or (512, 8)
-    side = config.size or image_side
+    shape = pixels(config.size or image_side)
     assumed = " (assumed)" if sides is None and config.size is None else ""
-    size = disk_estimate(config, len(specs), side, side // factor)
+    size = disk_estimate(config, len(specs), shape, factor)
     verb, batches = "continue" if state == "unfinished" else "make", len(config.batches(len(specs)))
     lines = [
-        f"Would {verb}: {len(specs)} images of {side}×{side}{assumed} in {batches} batches of up to {config.batch_size}",
+        f"Would {verb}: {len(specs)} images of {shape[1]}×{shape[0]}{assumed} in {batches} batches of up to {config.batch_size}",
         f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
         f"Prompts: {len(prompts)} different",
         *(f"  {prompt}" for prompt in prompts[:PROMPTS_SHOWN]),
@@ -46,7 +48,7 @@ def describe(config: GenerateConfig, out: Path) -> str:
         f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
-        *([f"Capture: {expected}"] if (expected := expected_capture(config, (side // factor, side // factor))) else []),
+        *([f"Capture: {expected}"] if (expected := expected_capture(config, (shape[0] // factor, shape[1] // factor))) else []),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
         *untuned_line(config),
         f"Files in {out}: {', '.join(files(config))}",
@@ -81,10 +83,11 @@ def files(config: GenerateConfig) -> list[str]:
     ]
 
 
-def disk_estimate(config: GenerateConfig, images: int, side: int, latent_side: int) -> int:
-    """Bytes of a dataset of `images` images, side × side pixels; attention is counted as four levels of a UNet and 77 tokens."""
+def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], factor: int) -> int:
+    """Bytes of a dataset of `images` images of (height, width) pixels, `factor` of them a position of the latent's sides;
+    attention is counted as four levels of a UNet and 77 tokens."""
     per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
     per_pixel += SOFT_BYTES_PER_PIXEL * config.classes_per_image * config.keep_soft
-    positions = [(latent_side // divisor) ** 2 for divisor in (1, 2, 4, 8)]
+    positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]
     attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
-    return images * int(side * side * per_pixel + 1200 + attention)
+    return images * int(math.prod(shape) * per_pixel + 1200 + attention)

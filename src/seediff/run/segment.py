@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -239,17 +240,19 @@ class SegmentJob(Job[PhotoSpec]):
 
     def read(self, spec: PhotoSpec) -> ReadPhoto:
         """Raises UserError for a photograph that cannot be used."""
-        from ..attention.fit import MAX_WINDOWS, window_count
+        from ..attention.fit import MAX_WINDOWS, seen_shape, window_count
 
         assert self.model is not None
         pixels = read_photo(spec.photo.path)
         height, width = pixels.shape[:2]
         if (count := window_count(height, width, self.config.fit)) > MAX_WINDOWS:
             raise UserError(f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}; cut it up, or use --fit resize")
+        shape = seen_shape(self.model, pixels.shape, self.config.fit, self.config.size)
+        positions = math.prod(side // self.model.pixels for side in shape)
+        if isinstance(k := self.config.segment.k, int) and k > positions:
+            raise UserError(f"k = {k}: this photograph is seen at {shape[1]} × {shape[0]} pixels, which are only {positions} positions")
         if self.truth is None:
             return ReadPhoto(spec, pixels, 1)
-        side = self.model.image_side if self.config.size is None else self.config.size
-        positions = (side // self.model.pixels) ** 2
         return ReadPhoto(spec, pixels, truth_count(self.truth, spec.label, (height, width), self.config.fit, positions))
 
     def check_words(self, words: Sequence[str]) -> None:
@@ -321,7 +324,7 @@ def describe(
     files += ["segments.json", "seediff.toml"]
     state, config = look_into(out, config)
     source = resolve_name(config.model)
-    size = "the model's own size" if config.size is None else f"{config.size}×{config.size}"
+    size = "the model's own size" if config.size is None else str(config.size) + " pixels on the longer side" * (config.fit == "keep")
     method = config.segment
     constants = {
         "diffseg": f"kl_threshold {method.kl_threshold}, {method.num_points}² anchors, weights {method.weights}, refine {method.refine}",

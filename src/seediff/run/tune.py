@@ -3,6 +3,7 @@ name a segment keeps (`segment --names`)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import numpy as np
 
 from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
-from ..config.photographs import check_attention
+from ..config.photographs import Fit, check_attention
+from ..config.sizes import Size, pixels
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
 from ..masks.answers import Answers, best_threshold, questions
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 IGNORE = 255
+FIT: Fit = "keep"
+"""As `mask` and `segment` look at photographs where nothing else is said."""
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """From ½, attention as on average, on."""
 
@@ -45,9 +49,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A photograph as the model sees it (S, S, 3) uint8, whole (H, W, 3), and its labels (H, W): ids of the classes, 255 ignored."""
+    """A photograph as the model sees it (h, w, 3) uint8, whole (H, W, 3), and its labels (H, W): ids of the classes, 255 ignored."""
 
-    square: np.ndarray
+    seen: np.ndarray
     photo: np.ndarray
     truth: np.ndarray
 
@@ -59,28 +63,29 @@ def tune(
     segment: SegmentConfig,
     *,
     count: int,
-    size: int | None = None,
+    size: Size | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Found:
     """Seek both thresholds on `count` photographs of a set, evenly spaced.
 
-    classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: side of the model's
-    square in pixels, None for its own. seed: of the order in which classes are asked. Raises UserError when no photograph can be used.
+    classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: longer
+    side at which the model sees a photograph, in its own shape; None for the model's own. seed: of the order in which classes are asked.
+
+    Raises UserError when no photograph can be used.
     """
-    from ..attention.generate import check_side
+    from ..attention.generate import check_shape
     from ..attention.photograph import encode_images
     from ..masks.presence import find_classes
     from ..segments.make import check_fits
     from ..segments.naming import check_names, split_prompts
 
-    side = check_side(model, model.image_side if size is None else size, "size")
+    check_shape(model, pixels(model.image_side if size is None else size), "size")
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
     known = tuple(dict.fromkeys(classes.values()))
     check_names(model, known)
     split_prompts(model.readers, known)
-    positions = (side // model.pixels) ** 2
     chosen = [data.samples[i] for i in np.unique(np.linspace(0, len(data.samples) - 1, count).round().astype(int))]
     rows: list[tuple[str, int, int, bool, float]] = []
     names: list[tuple[bool, float]] = []
@@ -90,14 +95,15 @@ def tune(
     report(0, len(chosen), "")
     for index, sample in enumerate(chosen):
         try:
-            one = _read(sample, side)
+            one = _read(model, sample, size)
         except UserError as error:
             failed.append((sample.name, str(error)))
             continue
         used += 1
+        positions = math.prod(side // model.pixels for side in one.seen.shape[:2])
         shown, unclear = shown_classes(one.truth, classes, positions)
         asked = questions(shown, [name for name in known if name not in unclear], index, seed)
-        latents = encode_images(model, [one.square])
+        latents = encode_images(model, [one.seen])
         sentences = [split_prompts(model.readers, group_names) for _, group_names in asked]
         for (group, group_names), scores in zip(asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True):
             absent = sum(name not in shown for name in group_names)
@@ -139,32 +145,32 @@ def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
-def _read(sample: Sample, side: int) -> Labelled:
-    from ..attention.fit import cut, windows
+def _read(model: Model, sample: Sample, size: Size | None) -> Labelled:
+    from ..attention.fit import cut, seen_shape, windows
 
     photo, truth = sample.picture(), sample.truth()
     if photo.shape[:2] != truth.shape:
         raise UserError(f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
-    (window,) = windows(photo.shape[0], photo.shape[1], "resize")
-    return Labelled(cut(photo, window, side), photo, truth)
+    (window,) = windows(photo.shape[0], photo.shape[1], FIT)
+    return Labelled(cut(photo, window, seen_shape(model, photo.shape, FIT, size)), photo, truth)
 
 
 def _names(
-    model: Model, one: Labelled, classes: Mapping[int, str], known: Sequence[str], segment: SegmentConfig, size: int | None
+    model: Model, one: Labelled, classes: Mapping[int, str], known: Sequence[str], segment: SegmentConfig, size: Size | None
 ) -> list[tuple[bool, float]]:
     """Of each segment of a photograph that has labelled pixels: whether its best word is what most of these are, and that word's score."""
     from ..segments.make import make_segments, timestep_of
     from ..segments.naming import name_photos
 
-    (segments,) = make_segments(model, [one.photo], segment, size=size)
+    (segments,) = make_segments(model, [one.photo], segment, fit=FIT, size=size)
     (named,) = name_photos(
         model,
         [one.photo],
         [segments.label_map],
         [known],
-        fit="resize",
+        fit=FIT,
         size=size,
         timestep=timestep_of(segment),
         vote="mean",

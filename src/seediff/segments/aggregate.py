@@ -1,4 +1,4 @@
-"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map of L² positions by L² positions.
+"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map of L's N positions by N positions.
 
 Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. There each resolution's layers are
 averaged first, too; here the capture has done that, and the coarse resolutions are added up before they are tiled.
@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from ..attention.maps import Grid, grid_text
 from ..errors import UserError
 
 Weights = Literal["proportional", "uniform"] | Sequence[float]
@@ -20,105 +21,114 @@ BAND_BYTES = {"cpu": 0, "cuda": 256 << 20}
 calls."""
 
 
-def level_weights(sides: Iterable[int], latent_side: int, weights: Weights = "proportional") -> dict[int, float]:
-    """Each side's share in the aggregate, {side: weight > 0}, finest first, summing to 1.
+def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
+    """Each resolution's share in the aggregate, {(height, width): weight > 0}, finest first, summing to 1.
 
     Args:
-        sides: those that were captured; each must divide latent_side.
+        grids: those that were captured; latent_size, (height, width) of L, must be the same multiple of each on both sides.
         weights: "proportional" to the side (64² latents: 0.533, 0.267, 0.133, 0.067), "uniform", or one number per level
             L, L/2, L/4, … (levels left out at the end have none).
 
     Raises UserError when a number is negative or not finite, none is positive, there are more numbers than levels, or one is
     given to a level that was not captured.
     """
-    sides = sorted(sides, reverse=True)
-    if not sides:
+    grids = sorted(grids, reverse=True)
+    if not grids:
         raise UserError("no self-attention was captured: there is nothing to aggregate")
-    for side in sides:
-        if side < 1 or latent_side % side:
-            raise UserError(f"self-attention of side {side} does not divide the latent side {latent_side}: it cannot be aggregated")
+    for grid in grids:
+        if min(grid) < 1 or any(grid[i] * (latent_size[0] // grid[0]) != latent_size[i] for i in (0, 1)):
+            raise UserError(
+                f"self-attention of {grid_text(grid)} does not divide latents of {grid_text(latent_size)}: it cannot be aggregated"
+            )
     if isinstance(weights, str):
         if weights not in ("proportional", "uniform"):
             raise UserError(f"weights = {weights!r} must be 'proportional', 'uniform' or one number per level L, L/2, L/4, …")
-        given = {side: float(side) if weights == "proportional" else 1.0 for side in sides}
+        given = {grid: float(grid[0]) if weights == "proportional" else 1.0 for grid in grids}
     else:
-        given = _by_level(sides, latent_side, weights)
+        given = _by_level(grids, latent_size, weights)
     total = sum(given.values())
-    return {side: weight / total for side, weight in given.items()}
+    return {grid: weight / total for grid, weight in given.items()}
 
 
-def _by_level(sides: Sequence[int], latent_side: int, weights: Sequence[float]) -> dict[int, float]:
-    """{side: weight > 0} of one number per level L, L/2, L/4, …"""
+def _by_level(grids: Sequence[Grid], latent_size: Grid, weights: Sequence[float]) -> dict[Grid, float]:
+    """{(height, width): weight > 0} of one number per level L, L/2, L/4, …"""
     shown = f"weights = {', '.join(f'{w:g}' for w in weights)}"
-    levels = (latent_side // sides[-1]).bit_length()
+    coarsest = latent_size[0] // grids[-1][0]
+    levels = coarsest.bit_length()
     if len(weights) > levels:
-        raise UserError(f"{shown}: {len(weights)} numbers, but the model has only {levels} levels (L to L/{latent_side // sides[-1]})")
+        raise UserError(f"{shown}: {len(weights)} numbers, but the model has only {levels} levels (L to L/{coarsest})")
     if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
         raise UserError(f"{shown} must be numbers of at least 0, one of them positive")
-    names = {latent_side >> level: f"L/{2**level}" if level else "L" for level in range(levels)}
-    there = ", ".join(names[side] for side in sides if side in names)
+    names = {(latent_size[0] >> level, latent_size[1] >> level): f"L/{2**level}" if level else "L" for level in range(levels)}
+    there = ", ".join(names[grid] for grid in grids if grid in names)
     given = {}
-    for level, weight in enumerate(weights):
-        side = latent_side >> level
-        if weight and side not in sides:
-            raise UserError(f"{shown}: the model has no self-attention at {names[side]}; levels there: {there}")
+    for (grid, name), weight in zip(names.items(), weights, strict=False):
+        if weight and grid not in grids:
+            raise UserError(f"{shown}: the model has no self-attention at {name}; levels there: {there}")
         if weight:
-            given[side] = float(weight)
+            given[grid] = float(weight)
     return given
 
 
-def aggregate(self_attention: Mapping[int, torch.Tensor], latent_side: int, weights: Weights = "proportional") -> torch.Tensor:
-    """Aggregated self-attention (L², L²) float32; row = query; rows sum to 1.
+def aggregate(self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, weights: Weights = "proportional") -> torch.Tensor:
+    """Aggregated self-attention (N, N) float32 of L's N = H·W positions; row = query; rows sum to 1.
 
-    Each row of each resolution is seen as a map, upsampled bilinearly to (L, L) and divided by its sum; a position of a coarse
-    resolution stands for all positions of L² that it covers.
+    Each row of each resolution is seen as a map, upsampled bilinearly to (H, W) and divided by its sum; a position of a coarse
+    resolution stands for all positions of L that it covers.
 
     Args:
-        self_attention: {R: (R², R²)} float32, plain means over heads and layers (`CaptureConfig(normalize=False)`).
-        latent_side: L; every R must divide it.
+        self_attention: {(h, w): (h·w, h·w)} float32, plain means over heads and layers (`CaptureConfig(normalize=False)`).
+        latent_size: (H, W) of L, the same multiple of (h, w) on both sides.
         weights: as in `level_weights`.
 
     Raises UserError as `level_weights` does, or when the attention is not finite.
     """
-    shares = level_weights(self_attention, latent_side, weights)
-    total: torch.Tensor | None = None  # of the levels so far, (R², L²) with R the side of the last
+    shares = level_weights(self_attention, latent_size, weights)
     sums: list[torch.Tensor] = []
-    for side in sorted(shares):
-        total = _add_level(total, self_attention[side], shares[side], latent_side, sums)
-    assert total is not None  # there is at least one level
+    last, *finer = sorted(shares)
+    total = _add_level(None, last, self_attention[last], last, shares[last], latent_size, sums)  # of the levels so far, (h·w, N)
+    for grid in finer:
+        total = _add_level(total, last, self_attention[grid], grid, shares[grid], latent_size, sums)
+        last = grid
     lowest, highest = torch.stack(torch.cat(sums).aminmax()).tolist()  # once: a GPU is waited for
     if not 0 < lowest <= highest < float("inf"):
         raise UserError("attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32")
-    return total if len(total) == latent_side**2 else _tile(total, latent_side)
+    return total if last == latent_size else _tile(total, last, latent_size)
 
 
 def _add_level(
-    coarser: torch.Tensor | None, attention: torch.Tensor, share: float, latent_side: int, row_sums: list[torch.Tensor]
+    coarser: torch.Tensor | None,
+    coarse_grid: Grid,
+    attention: torch.Tensor,
+    grid: Grid,
+    share: float,
+    latent_size: Grid,
+    row_sums: list[torch.Tensor],
 ) -> torch.Tensor:
-    """`share · upsampled rows / their sums` of attention (R², R²), plus the coarser levels' total (r², L²), each of its positions
-    for all that it covers: (R², L²). The sums that were divided by are added to the list `row_sums`.
+    """`share · upsampled rows / their sums` of attention (h·w, h·w), plus the coarser levels' total, each of its positions for all that
+    it covers: (h·w, N). The sums that were divided by are added to the list `row_sums`.
 
     Queries that share a row of coarse positions, or several of them, are one band: on a CPU the upsampled rows never leave the cache.
     """
-    side = round(len(attention) ** 0.5)
-    coarse_side = side if coarser is None else round(len(coarser) ** 0.5)
-    tile, keys = side // coarse_side, latent_side**2
+    height, width = grid
+    coarse_width = coarse_grid[1]
+    tile, keys = width // coarse_width, latent_size[0] * latent_size[1]
     result = attention.new_empty(len(attention), keys)
-    together = max(1, BAND_BYTES.get(attention.device.type, BAND_BYTES["cuda"]) // (tile * side * keys * attention.itemsize))
-    rows = together * tile * side
+    together = max(1, BAND_BYTES.get(attention.device.type, BAND_BYTES["cuda"]) // (tile * width * keys * attention.itemsize))
+    rows = together * tile * width
     for number, (band, summed) in enumerate(zip(attention.split(rows), result.split(rows), strict=True)):
-        maps = upsample(band.view(-1, side, side), latent_side // side).view(-1, keys)
+        maps = upsample(band.view(-1, height, width), latent_size[0] // height).view(-1, keys)
         sums = maps.sum(1, keepdim=True)
         row_sums.append(sums)
         torch.mul(maps, share / sums, out=summed)
         if coarser is not None:
-            covering = coarser[number * together * coarse_side : (number + 1) * together * coarse_side]
-            summed.view(-1, tile, coarse_side, tile, keys).add_(covering.view(-1, 1, coarse_side, 1, keys))
+            covering = coarser[number * together * coarse_width : (number + 1) * together * coarse_width]
+            summed.view(-1, tile, coarse_width, tile, keys).add_(covering.view(-1, 1, coarse_width, 1, keys))
     return result
 
 
 def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
-    """Maps (B, R, R) bilinearly (align_corners=False) at a whole multiple of their side: (B, R·factor, R·factor).
+    """Maps (B, h, w) bilinearly (align_corners=False) at a whole multiple of their sides: (B, h·factor, w·factor).
 
     Each phase of the finer grid has one weight. Written as single products and sums, whose rounding does not depend on which
     of a processor's instructions does them, as `F.interpolate`'s may; and several times as fast.
@@ -141,8 +151,8 @@ def _upsample(maps: torch.Tensor, factor: int, dim: int) -> torch.Tensor:
     return finer.flatten(dim, dim + 1)
 
 
-def _tile(maps: torch.Tensor, side: int) -> torch.Tensor:
-    """Queries (R², K) repeated over the positions that they cover: (side², K)."""
-    coarse_side, keys = round(len(maps) ** 0.5), maps.shape[1]
-    tile = side // coarse_side
-    return maps.view(coarse_side, 1, coarse_side, 1, keys).expand(-1, tile, -1, tile, -1).reshape(side * side, keys)
+def _tile(maps: torch.Tensor, grid: Grid, latent_size: Grid) -> torch.Tensor:
+    """Queries (h·w, K) repeated over the positions of L that they cover: (N, K)."""
+    (height, width), keys = grid, maps.shape[1]
+    tile = latent_size[0] // height
+    return maps.view(height, 1, width, 1, keys).expand(-1, tile, -1, tile, -1).reshape(-1, keys)

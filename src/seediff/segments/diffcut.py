@@ -14,7 +14,7 @@ these: costs closer than TIE are equal and the first has it, the sign of the eig
 entries, and where eigenvalues are equal the vector is the projection of a fixed one onto their space. Scores are rounded to
 float32 before pixels choose.
 
-Shape letters: C channels, N = R·R positions, K segments.
+Shape letters: C channels, N = h·w positions, K segments.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ THRESHOLDS = 100
 TIE = 1e-9
 """Values this close are equal: far above float64's rounding, far below what features in float32 say."""
 LARGEST_SIDE = 64
-"""Of features: N × N affinities of 64² positions take 128 MiB, and a few of them are held."""
+"""Of square features, and so many positions of others: N × N affinities of 64² positions take 128 MiB, and a few of them are held."""
 DENSE = 128
 """Up to so many positions all eigenvectors are computed: as fast as Lanczos, which fails on the smallest graphs."""
 
@@ -51,18 +51,17 @@ def diffcut_scores(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 1
     """How much each position resembles each segment; `suppression.label` makes segments of them.
 
     Args:
-        features: of one image (C, R, R), any scale; R at most LARGEST_SIDE.
+        features: of one image (C, h, w), any scale; at most LARGEST_SIDE² positions.
         tau: parts are cut as long as the cut costs less, in (0, 2]; a larger one gives more segments.
         alpha: power of the affinity, above 0; a larger one gives more segments.
 
-    Returns: (K, R, R) float64 on the CPU, cosines times a length: of segments in the order in which they first appear among the
+    Returns: (K, h, w) float64 on the CPU, cosines times a length: of segments in the order in which they first appear among the
         positions, row by row. Features that are all alike give one segment.
 
     Raises UserError for constants out of range, features that are too many or not finite.
     """
     # 1. Check inputs
     _check(features, tau, alpha)
-    side = features.shape[1]
     directions = _unit_columns(features.detach().cpu().double().flatten(1).numpy())
 
     # 2. Recursive normalised cut: a segment of each position.
@@ -73,7 +72,7 @@ def diffcut_scores(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 1
     concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
 
     # 4. Every pixel takes the segment that its enlarged features resemble most ("high-resolution concept assignment").
-    return torch.from_numpy(concepts @ directions).unflatten(1, (side, side))
+    return torch.from_numpy(concepts @ directions).unflatten(1, features.shape[1:])
 
 
 def affinity(directions: np.ndarray, alpha: float) -> np.ndarray:
@@ -210,13 +209,13 @@ def _unit_columns(values: np.ndarray) -> np.ndarray:
 
 
 def _check(features: torch.Tensor, tau: float, alpha: float) -> None:
-    if features.ndim != 3 or features.shape[1] != features.shape[2] or not features.numel():
-        raise ValueError(f"features must be (C, R, R), not {tuple(features.shape)}")
+    if features.ndim != 3 or not features.numel():
+        raise ValueError(f"features must be (C, h, w), not {tuple(features.shape)}")
     if not 0 < tau <= 2:
         raise UserError(f"tau = {tau} must be in (0, 2]: the cost of a normalised cut is never above 2")
     if not 0 < alpha < float("inf"):
         raise UserError(f"alpha = {alpha} must be above 0")
-    if features.shape[1] > LARGEST_SIDE:
+    if features.shape[1] * features.shape[2] > LARGEST_SIDE**2:
         raise UserError(
             f"features of {features.shape[1]} × {features.shape[2]} positions are too many for a normalised cut, "
             f"{LARGEST_SIDE} × {LARGEST_SIDE} at most: take a coarser level of the encoder, or a smaller image"

@@ -11,18 +11,27 @@ from collections.abc import Sequence
 
 import torch
 
+from ..attention.maps import Grid
 from ..errors import UserError
 from .divergence import closer_than
 from .kmeans import kmeans
 from .sums import sums_of_members
 
 
-def diffseg(rows: torch.Tensor, *, num_points: int = 16, kl_thresholds: Sequence[float] = (1.1,) * 3, refine: bool = False) -> torch.Tensor:
-    """Object proposals (P, L, L) float64, a distribution over the positions each; `suppression.label` makes segments of them.
+def diffseg(
+    rows: torch.Tensor,
+    size: Grid | None = None,
+    *,
+    num_points: int = 16,
+    kl_thresholds: Sequence[float] = (1.1,) * 3,
+    refine: bool = False,
+) -> torch.Tensor:
+    """Object proposals (P, h, w) float64, a distribution over the positions each; `suppression.label` makes segments of them.
 
     Args:
-        rows: (L², L²) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1.
-        num_points: anchors lie on a grid of num_points × num_points.
+        rows: (N, N) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1.
+        size: (h, w) of L, whose N positions these are; None: a square.
+        num_points: anchors on the longer side of their grid, as `anchor_positions` has it.
         kl_thresholds: τ of every round, above 0; the first round merges positions into the anchors' proposals, the others proposals
             with each other. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
         refine: K-Means on the rows, begun at the proposals.
@@ -30,23 +39,24 @@ def diffseg(rows: torch.Tensor, *, num_points: int = 16, kl_thresholds: Sequence
     Raises UserError when the grid does not fit.
     """
     side = math.isqrt(len(rows))
+    size = size or (side, side)
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
 
     # 1. Iterative attention merging.
-    found = proposals(rows, num_points, kl_thresholds)
+    found = proposals(rows, size, num_points, kl_thresholds)
 
     # 2. Optional refinement.
-    return (refined(rows, found) if refine else found).unflatten(1, (side, side))
+    return (refined(rows, found) if refine else found).unflatten(1, size)
 
 
-def proposals(rows: torch.Tensor, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
+def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
     """Object proposals (P, N) float64, each a mean of rows: iterative attention merging with one threshold τ per round (section 3.3).
 
     rows: (N, N) float32. Means are exact to float64's last digits but for rounding rows to multiples of about 1e-12.
     """
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
-    anchors = rows[anchor_positions(math.isqrt(len(rows)), num_points, rows.device)]
+    anchors = rows[anchor_positions(size, num_points, rows.device)]
     members = closer_than(anchors, rows, kl_thresholds[0])
     found = sums_of_members(rows, members) / members.sum(1, keepdim=True)
 
@@ -56,17 +66,24 @@ def proposals(rows: torch.Tensor, num_points: int, kl_thresholds: Sequence[float
     return found
 
 
-def anchor_positions(latent_side: int, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Flat indexes (num_points²,) of the anchors: an even grid, centred (16 points on 64: 1, 5, …, 61).
+def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Flat indexes (A,) of the anchors among the positions of L (h, w): an even grid, centred (16 points on 64: 1, 5, …, 61).
 
-    Raises UserError when num_points is not from 2 to latent_side.
+    The longer side has num_points of them, the shorter as many as are as close: 16 × 12 on 64 × 48. DiffSeg's own is the square's,
+    num_points². Raises UserError when num_points is not from 2 to the longer side.
     """
-    if not 2 <= num_points <= latent_side:
-        raise UserError(f"num_points = {num_points} must be from 2 to {latent_side}, the side of the latents")
-    step = (latent_side - 1) // (num_points - 1)
-    start = (latent_side - 1 - step * (num_points - 1)) // 2
-    line = start + step * torch.arange(num_points, device=device)
-    return (line[:, None] * latent_side + line).flatten()
+    longer = max(size)
+    if not 2 <= num_points <= longer:
+        raise UserError(f"num_points = {num_points} must be from 2 to {longer}, the {'longer ' * (min(size) < longer)}side of the latents")
+    down, across = (_line(side, max(1, round(num_points * side / longer)), device) for side in size)
+    return (down[:, None] * size[1] + across).flatten()
+
+
+def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
+    """Evenly spaced, centred positions on one side."""
+    step = (side - 1) // (count - 1) if count > 1 else 0
+    start = (side - 1 - step * (count - 1)) // 2
+    return start + step * torch.arange(count, device=device)
 
 
 def merge(found: torch.Tensor, threshold: float) -> torch.Tensor:

@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 
+from ..attention.maps import Grid
 from ..errors import UserError
 from .kmeans_device import lloyd, means, plus_plus
 from .sums import BAND, add_product, in_units, product_error, whole_unit
@@ -19,16 +20,16 @@ CHUNK = 2**18
 """Elements (1 MiB) worked on at a time: the products never leave the cache."""
 
 
-def kmeans_proposals(rows: torch.Tensor, k: int, *, seed: int = 0) -> torch.Tensor:
-    """K-Means-C (k = 6) or K-Means-S (k = segments of the ground truth): each cluster's positions as ones among zeros, (k, L, L) float32.
+def kmeans_proposals(rows: torch.Tensor, k: int, size: Grid | None = None, *, seed: int = 0) -> torch.Tensor:
+    """K-Means-C (k = 6) or K-Means-S (k = segments of the ground truth): each cluster's positions as ones among zeros, (k, h, w) float32.
 
-    rows: aggregated attention (L², L²). Raises UserError as `kmeans` does.
+    rows: aggregated attention (N, N). size: (h, w) of L, whose N positions these are; None: a square. Raises UserError as `kmeans` does.
     """
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
     labels, _ = kmeans(rows, k, seed=seed)
     side = math.isqrt(len(labels))
-    return (labels == torch.arange(k, device=labels.device)[:, None]).unflatten(1, (side, side)).float()
+    return (labels == torch.arange(k, device=labels.device)[:, None]).unflatten(1, size or (side, side)).float()
 
 
 def kmeans(

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from ..attention.features import capture_features
-from ..attention.fit import Window, cut, paste, windows
-from ..attention.generate import check_side
+from ..attention.fit import Window, batches_by_shape, cut, paste, seen_shape, windows
+from ..attention.generate import check_shape
 from ..attention.maps import AttentionMaps
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..config.constants import SegmentConfig
 from ..config.photographs import Fit
+from ..config.sizes import Size, pixels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..models.registry import Model
@@ -49,29 +50,28 @@ def make_segments(
     photos: Sequence[np.ndarray],
     config: SegmentConfig,
     *,
-    fit: Fit = "resize",
-    size: int | None = None,
+    fit: Fit = "keep",
+    size: Size | None = None,
     counts: Sequence[int] | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> list[Segments]:
     """Segments of photographs (H, W, 3) uint8 of any size, in order.
 
-    fit, size: how a photograph meets the model's square, and its side in pixels. counts: with `k="truth"`, the number of segments of
-    each photograph. seed: of K-Means. batch_size: squares that go through the model together.
+    fit, size: how the model sees a photograph, and at which size, as `fit.seen_shape` has it. counts: with `k="truth"`, the number of
+    segments of each photograph. seed: of K-Means. batch_size: pictures of one shape that go through the model together.
     """
-    side = model.image_side if size is None else size
     if config.k == "truth" and counts is None:
         raise UserError("k = truth needs the number of segments of each photograph")
     areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
-    squares = [cut(photo, window, side) for photo, photo_windows in zip(photos, areas, strict=True) for window in photo_windows]
-    owner = [number for number, photo_windows in enumerate(areas) for _ in photo_windows]
-    found = []
-    for start in range(0, len(squares), batch_size):
-        seen = look(model, squares[start : start + batch_size], config)
-        for number, one in zip(owner[start : start + batch_size], seen, strict=True):
-            k = config.k if config.k != "truth" else counts[number]  # type: ignore[index]  # checked above
-            found.append(propose(one, config, k, seed))
+    shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
+    todo = [(number, window) for number, photo_windows in enumerate(areas) for window in photo_windows]
+    found: list[torch.Tensor] = [torch.empty(0)] * len(todo)
+    for together in batches_by_shape([shapes[number] for number, _ in todo], batch_size):
+        seen = look(model, [cut(photos[todo[i][0]], todo[i][1], shapes[todo[i][0]]) for i in together], config)
+        for i, one in zip(together, seen, strict=True):
+            k = config.k if config.k != "truth" else counts[todo[i][0]]  # type: ignore[index]  # checked above
+            found[i] = propose(one, config, k, seed)
     results = []
     for photo, photo_windows in zip(photos, areas, strict=True):
         window_labels, found = found[: len(photo_windows)], found[len(photo_windows) :]
@@ -80,7 +80,7 @@ def make_segments(
 
 
 def _whole(photo: np.ndarray, photo_windows: Sequence[Window], found: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
-    """The proposals (P, R, R) of a photograph's windows as segments of all of it."""
+    """The proposals (P, h, w) of a photograph's windows as segments of all of it."""
     shape = (photo.shape[0], photo.shape[1])
     if len(photo_windows) == 1:
         label_map = label(found[0], (photo_windows[0].height, photo_windows[0].width)).numpy()
@@ -106,10 +106,10 @@ def _scores(label_map: np.ndarray, photo_windows: Sequence[Window], found: Seque
     return tuple(float(s / c) if c else mean for s, c in zip(sums, counts, strict=True))
 
 
-def check_fits(model: Model, config: SegmentConfig, size: int | None) -> None:
+def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     """Raise UserError where dividing photographs could not succeed with this model at this size; needs no computation."""
-    side = check_side(model, model.image_side if size is None else size, "size")
-    latent_side = side // model.pixels
+    height, width = check_shape(model, pixels(model.image_side if size is None else size), "size")
+    latent_size = height // model.pixels, width // model.pixels
     if why := model.family.no_self_attention:
         raise UserError(f"segments are made of self-attention, of which {model.family.title} has no maps: {why}; use another model")
     if config.method == "diffcut":
@@ -117,15 +117,15 @@ def check_fits(model: Model, config: SegmentConfig, size: int | None) -> None:
             raise UserError(f"method diffcut cuts features of a UNet's encoder, and model '{model.name}' has none: use diffseg or kmeans")
         return
     levels = model.family.levels(model.network.config)
-    level_weights([latent_side // level for level in levels], latent_side, config.weights)
+    level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
     if config.method == "diffseg":
-        anchor_positions(latent_side, config.num_points)
-    elif isinstance(config.k, int) and config.k > latent_side**2:
-        raise UserError(f"k = {config.k} must be from 1 to {latent_side**2}, the number of positions")
+        anchor_positions(latent_size, config.num_points)
+    elif isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
+        raise UserError(f"k = {config.k} must be from 1 to {positions}, the number of positions")
 
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
-    """What a method needs to know of images (S, S, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention
+    """What a method needs to know of images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention
     whose rows sum to 1, or for DiffCut the encoder's features. It depends on `timestep_of(config)` and on which of the two only."""
     latents = encode_images(model, squares)
     timestep = timestep_of(config)
@@ -141,11 +141,11 @@ def timestep_of(config: SegmentConfig) -> int:
 
 
 def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    """Proposals (P, R, R) of one image: each a map that is high where its segment is. k, seed: of K-Means."""
+    """Proposals (P, h, w) of one image: each a map that is high where its segment is. k, seed: of K-Means."""
     if isinstance(seen, torch.Tensor):
         return diffcut_scores(seen, tau=config.cut_threshold, alpha=config.cut_power)
-    rows = aggregate(seen.self_attention, seen.latent_side, config.weights)
+    rows = aggregate(seen.self_attention, seen.latent_size, config.weights)
     if config.method == "kmeans":
         assert k is not None
-        return kmeans_proposals(rows, k, seed=seed)
-    return diffseg(rows, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
+        return kmeans_proposals(rows, k, seen.latent_size, seed=seed)
+    return diffseg(rows, seen.latent_size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)

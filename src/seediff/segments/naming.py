@@ -3,7 +3,7 @@
 DiffSeg's extension (section on labels): the photograph is shown to the UNet once more, at the same noise level and with sentences
 that hold the candidate words, and every segment takes the word whose cross-attention is highest in it.
 
-Shape letters: S segments, C names, R side of a map, N = R·R positions, T tokens.
+Shape letters: S segments, C names, (h, w) height and width of a map, T tokens.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ..prompts.tokens import locate_columns
 
 if TYPE_CHECKING:
     from ..config.photographs import Fit
+    from ..config.sizes import Size
     from ..models.registry import Model
 
 Vote = Literal["mean", "majority"]
@@ -35,7 +36,7 @@ LEVELS = (1, 2, 4)
 (77 % of those among four to six words) than any one of them (65, 67 and 69 %), and normalising by the sum more than by the range."""
 
 GRID = 4
-"""Segments and attention meet on a grid of this many times the latent's side: fine enough for small segments, whatever the photograph's
+"""Segments and attention meet on a grid of this many times the latent's sides: fine enough for small segments, whatever the photograph's
 size."""
 
 
@@ -72,25 +73,24 @@ def check_names(model: Model, names: Sequence[str]) -> None:
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
-    """(C, R, R) in [0, 1) at the finest of LEVELS: each word's cross-attention, normalised over space.
+    """(C, h, w) in [0, 1) at the finest of LEVELS: each word's cross-attention, normalised over space.
 
     With r, a position's attention to the word in units of its mean over the image, averaged over levels: r / (1 + r). So ½ is as
     much as on average; a word that is not there is near ½ everywhere.
     """
-    levels = [level for level in LEVELS if maps.latent_side // level in maps.cross_attention]
+    levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
         raise UserError(f"naming needs cross-attention at one of {', '.join(f'L/{level}' for level in LEVELS)}; the model has none there")
-    side = maps.latent_side // levels[0]
     by_level = [torch.stack([maps.cross_at(level, name) for name in names]) for level in levels]
     relative = [one / one.mean((1, 2), keepdim=True).clamp_min(torch.finfo(one.dtype).tiny) for one in by_level]
-    mean = torch.stack([resize(one, (side, side)) for one in relative]).mean(0)
+    mean = torch.stack([resize(one, maps.grid(levels[0])) for one in relative]).mean(0)
     return mean / (1 + mean)
 
 
 def name_segments(
     label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], *, vote: Vote = "mean", threshold: float = 0.0
 ) -> list[SegmentName]:
-    """The name of every segment 0 … S − 1 of label_map (H, W) int32 (−1: in none), by maps (C, R, R) as `name_maps` gives them.
+    """The name of every segment 0 … S − 1 of label_map (H, W) int32 (−1: in none), by maps (C, h, w) as `name_maps` gives them.
 
     mean: the word whose map has the highest mean in the segment, which is its score. majority: the word that is highest at most of its
     pixels; the score is that word's mean, too. A segment whose score is below `threshold` is not named, nor one without pixels.
@@ -121,7 +121,7 @@ def name_photos(
     words: Sequence[Sequence[str]],
     *,
     fit: Fit,
-    size: int | None,
+    size: Size | None,
     timestep: int,
     vote: Vote,
     threshold: float,
@@ -130,17 +130,17 @@ def name_photos(
 
     The model sees what was segmented, at once: with tiles, the whole photograph squeezed into its square.
     """
-    from ..attention.fit import cut, windows
+    from ..attention.fit import cut, seen_shape, windows
     from ..attention.photograph import capture_clean, encode_images, join_maps
 
-    side = model.image_side if size is None else size
+    seen_fit = "resize" if fit == "tile" else fit
     found: list[list[SegmentName]] = []
     for photo, label_map, photo_words in zip(photos, label_maps, words, strict=True):
         if not photo_words:
             found.append([])
             continue
-        (window,) = windows(photo.shape[0], photo.shape[1], "resize" if fit == "tile" else fit)
-        latents = encode_images(model, [cut(photo, window, side)])
+        (window,) = windows(photo.shape[0], photo.shape[1], seen_fit)
+        latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, seen_fit, size))])
         sentences = split_prompts(model.readers, photo_words)
         maps = join_maps(
             [
@@ -148,8 +148,9 @@ def name_photos(
                 for text, sentence_words in sentences
             ]
         )
-        grid = min(GRID * maps.latent_side, *label_map.shape)
-        seen = resize_nearest(label_map[window.slices], grid, grid)
+        height, width = maps.latent_size
+        scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
+        seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))
         named = name_segments(seen, name_maps(maps, photo_words), photo_words, vote=vote, threshold=threshold)
         lost = int(label_map.max(initial=-1)) + 1 - len(named)  # the last of them were too small for the grid
         found.append(named + [SegmentName(None, 0.0)] * lost)

@@ -17,7 +17,7 @@ ROWS = {"cpu": 2**22, "cuda": 2**28}
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Label map (H, W) int32 on the CPU: the proposal that is highest at each pixel, the first of equals.
 
-    proposals: (P, L, L), brought to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of the
+    proposals: (P, h, w), brought to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of the
     proposals, without those that win no pixel.
     """
     height, width = size

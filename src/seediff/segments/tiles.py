@@ -32,7 +32,7 @@ def merge_proposals(
     """Label map (H, W) int32 of a photograph from soft proposals: ids 0 … n − 1, −1 where no window is.
 
     windows: in order, as `fit.windows` gives them: neighbours in the list are neighbours in the photograph. One is enough.
-    proposals: of each window (P, L, L), a distribution over its positions each, as `methods.diffseg.diffseg` makes them.
+    proposals: of each window (P, h, w), a distribution over its positions each, as `methods.diffseg.diffseg` makes them.
     kl_threshold: τ. Two segments of neighbouring windows are one when, restricted to the overlap and renormalised, their symmetric
     KL divergence is below τ and each is the other's nearest.
 
@@ -51,7 +51,7 @@ def merge_proposals(
 
 
 def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shape: tuple[int, int]) -> np.ndarray:
-    """`merge_proposals` for methods that give each window hard labels (R, R) of 0 … P − 1 (K-Means, DiffCut), at positions or finer.
+    """`merge_proposals` for methods that give each window hard labels (h, w) of 0 … P − 1 (K-Means, DiffCut), at positions or finer.
 
     Two segments of neighbouring windows are one when they agree on more than half of what either has of the overlap (IoU > ½, which
     at most one can with each). A divergence says little about labels: one position outside the other's territory makes it as
@@ -109,7 +109,7 @@ def _overlap(a: Window, b: Window) -> Window | None:
 
 
 def _restricted(maps: torch.Tensor, window: Window, overlap: Window, like: torch.Tensor) -> torch.Tensor:
-    """A window's maps (P, R, R) at the points of an overlap, about as many as positions of `like` lie in it: (P, M) float64, bilinear."""
+    """A window's maps (P, h, w) at the points of an overlap, about as many as positions of `like` lie in it: (P, M) float64, bilinear."""
     axes = []
     for start, length, first, whole, positions in (
         (overlap.left, overlap.width, window.left, window.width, like.shape[2]),
@@ -128,7 +128,7 @@ def _territory(maps: torch.Tensor) -> torch.Tensor:
 
 
 def _one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """(R, R) labels as maps (P, R, R) of ones and zeros."""
+    """(h, w) labels as maps (P, h, w) of ones and zeros."""
     return (labels == torch.arange(int(labels.max()) + 1)[:, None, None]).float()
 
 
@@ -169,7 +169,7 @@ def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tens
 
 
 def _columns(maps: torch.Tensor, window: Window, band: Window) -> Iterator[torch.Tensor]:
-    """Each of a window's maps (P, R, R) at the pixels of a band within it, bilinear (align_corners=False), transposed: (w, h)."""
+    """Each of a window's maps (P, h, w) at the pixels of a band within it, bilinear (align_corners=False), transposed: (w, h)."""
     above, below, down = taps(maps.shape[1], window.height, band.top - window.top, band.height)
     left, right, across = taps(maps.shape[2], window.width, band.left - window.left, band.width)
     rows = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]

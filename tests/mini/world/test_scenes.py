@@ -9,7 +9,7 @@ import pytest
 
 from seediff.errors import UserError
 from seediff.metrics.masks import psnr
-from seediff.mini.world.packaged import SETS, load_scenes, read_scenes, write_scenes
+from seediff.mini.world.packaged import SETS, SHAPES, load_scenes, read_scenes, write_scenes
 from seediff.mini.world.scene import CLASS_IDS, CLASSES, Scene
 
 
@@ -39,13 +39,14 @@ def test_packaged_sets(name: str) -> None:
     assert len(scenes) == SETS[name][1]
     assert {c for s in scenes for c in s.classes} == set(CLASSES)
     assert sum(len(s.classes) == 1 for s in scenes) / len(scenes) == pytest.approx(0.45, abs=0.01)
-    for one in scenes:
-        assert one.image.shape == (128, 128, 3)
+    for number, one in enumerate(scenes):
+        shapes = SHAPES.get(name, ((128, 128),))
+        assert one.image.shape == (*shapes[number % len(shapes)], 3)
         assert set(np.unique(one.label_map)) == {0, *(CLASS_IDS[c] for c in one.classes)}
 
 
 def test_mistakes_are_answered(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'thruth' are not known; known: truth, shift, tune"):
+    with pytest.raises(UserError, match="'thruth' are not known; known: truth, shift, tune, wide"):
         load_scenes("thruth")
     with pytest.raises(UserError, match=r"scenes = 601: truth.safetensors holds 600, so choose from 1 to 600"):
         load_scenes("truth", 601)

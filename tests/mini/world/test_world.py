@@ -6,6 +6,7 @@ import pytest
 from seediff.config.names import VOC_CLASSES, spoken
 from seediff.errors import UserError
 from seediff.mini.world.art import load_sprite, sprite_table
+from seediff.mini.world.packaged import OBJECTS, SHAPES, load_scenes
 from seediff.mini.world.scene import CLASS_IDS, CLASSES, MIN_VISIBLE, caption, render_scene
 
 
@@ -34,6 +35,25 @@ def test_mask_and_caption_hold_every_object(art: Path, count: int):
         assert len(scene.classes) == count == len(set(scene.classes))
         assert set(np.unique(scene.label_map)) == {0, *(CLASS_IDS[c] for c in scene.classes)}
         assert all(spoken(c) in scene.caption for c in scene.classes)
+
+
+@pytest.mark.parametrize("shape", [(96, 128), (128, 96), (40, 120)])
+def test_scenes_of_any_shape(art: Path, shape: tuple[int, int]):
+    """Masks are exact as in a square: what a scene with the object has and the bare background has not is the object."""
+    for index in range(6):
+        scene = render_scene(art, index, shape=shape, objects=1)
+        assert scene.image.shape == (*shape, 3)
+        assert scene.label_map.shape == shape
+        height, width = np.ptp(np.argwhere(scene.label_map), 0) + 1
+        assert 0.3 * min(shape) < max(height, width) <= min(shape)  # as large as in a square of the shorter side
+        assert scene.caption == render_scene(art, index, side=min(shape), objects=1).caption
+
+
+def test_the_packaged_wide_scenes_are_rendered_ones(art: Path):
+    for index, packaged in enumerate(load_scenes("wide", 4)):
+        scene = render_scene(art, index, split="held", shape=SHAPES["wide"][index % 2], objects=OBJECTS[index])
+        assert np.array_equal(scene.label_map, packaged.label_map)
+        assert (scene.classes, scene.caption) == (packaged.classes, packaged.caption)
 
 
 def test_the_mask_is_where_the_sprite_was_drawn(art: Path):

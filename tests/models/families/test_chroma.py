@@ -75,7 +75,7 @@ def test_second_half_of_the_steps_counts_calls_with_the_prompt(model):
         by_call = [kept[i : i + len(layers)] for i in range(0, len(kept), len(layers))]
         assert len(by_call) == 8
         expected = means([seen for turn in turns for seen in by_call[2 * turn]], 2, PICTURE, TEXT, normalize=False)
-        assert float((found.cross_attention[16] - expected["cross", 16][0]).abs().max()) < 1e-5
+        assert float((found.cross_attention[16, 16] - expected["cross", 256][0]).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (3.0, ""), (0.0, "")])
@@ -83,7 +83,7 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
     more = {"negative_prompt": [negative] * 2} if guidance else {}
     assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance, **more))
-    assert (list(maps[0].self_attention), maps[0].cross_attention[16].shape) == ([16], (N, T5))
+    assert (list(maps[0].self_attention), maps[0].cross_attention[16, 16].shape) == ([(16, 16)], (N, T5))
 
 
 def test_words(model):
@@ -112,7 +112,7 @@ def test_a_photograph_is_told_what_the_pipeline_tells(model):
 def test_rows_of_a_clean_capture(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, timestep=300, kind="self")[0]
-    torch.testing.assert_close(maps.self_attention[16].sum(1), torch.ones(N))
+    torch.testing.assert_close(maps.self_attention[16, 16].sum(1), torch.ones(N))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_maps_are_those_by_the_book(model, capture):
 def test_the_picture_is_that_without_capture(model, schnell):
     images, maps = generate(model)
     assert np.array_equal(np.stack(images), plain(model, guidance_scale=3.0))
-    assert (list(maps[0].self_attention), maps[0].cross_attention[16].shape) == ([16], (N, T5))
+    assert (list(maps[0].self_attention), maps[0].cross_attention[16, 16].shape) == ([(16, 16)], (N, T5))
     assert np.array_equal(np.stack(generate(schnell, guidance_scale=0.0)[0]), plain(schnell, guidance_scale=0.0))
 
 
@@ -104,7 +104,7 @@ def test_a_photograph_is_packed_as_the_pipeline_packs(model):
 def test_rows_of_a_clean_capture(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, timestep=300, kind="self")[0]
-    torch.testing.assert_close(maps.self_attention[16].sum(1), torch.ones(N))
+    torch.testing.assert_close(maps.self_attention[16, 16].sum(1), torch.ones(N))
 
 
 def test_the_authors_steps_and_guidance(folder, schnell):

@@ -51,9 +51,9 @@ def test_padding_is_not_attended_to(model, sigma):
     for one, tokens in ((model, 120), (sigma, 300)):
         maps = generate(one, [SampleSpec(0, ("dog",), " A photo of a Dog", 1)], capture=CaptureConfig(normalize=False))[1][0]
         assert maps.words == {"dog": (4, 5, 6, 7)}
-        assert maps.cross_attention[16].shape == (256, tokens)
-        assert float(maps.cross_attention[16][:, 9:].max()) == 0
-        torch.testing.assert_close(maps.cross_attention[16].sum(1), torch.ones(256))
+        assert maps.cross_attention[16, 16].shape == (256, tokens)
+        assert float(maps.cross_attention[16, 16][:, 9:].max()) == 0
+        torch.testing.assert_close(maps.cross_attention[16, 16].sum(1), torch.ones(256))
 
 
 def test_photographs(model):
@@ -70,7 +70,7 @@ def test_photographs(model):
     assert calls[-1]["added_cond_kwargs"] == calls[0]["added_cond_kwargs"] == {"resolution": None, "aspect_ratio": None}
     assert denoising_errors(model, latents[0], ["a dog", "a cat"], timesteps=[400]).shape == (2, 1, 32, 32)
     clean = capture_clean(model, latents[:1], timestep=300, kind="self")[0]
-    torch.testing.assert_close(clean.self_attention[16].sum(1), torch.ones(256))
+    torch.testing.assert_close(clean.self_attention[16, 16].sum(1), torch.ones(256))
 
 
 @pytest.mark.parametrize(

@@ -76,16 +76,16 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
     more = {"negative_prompt": [negative] * 2} if guidance else {}
     assert np.array_equal(np.stack(images), plain(model, true_cfg_scale=guidance, **more))
-    assert (list(maps[0].self_attention), maps[0].latent_side) == ([16], 16)
-    assert maps[0].cross_attention[16].shape[1] == columns(model)[1].stop  # not the negative prompt's
+    assert (list(maps[0].self_attention), maps[0].latent_size) == ([(16, 16)], (16, 16))
+    assert maps[0].cross_attention[16, 16].shape[1] == columns(model)[1].stop  # not the negative prompt's
 
 
 def test_padding_is_not_attended_to(model):
     first, second = generate(model, capture=CaptureConfig(normalize=False), guidance_scale=0.0)[1]
     own = columns(model, SPECS[:1])[1].stop
-    assert float(first.cross_attention[16][:, own:].abs().max()) == 0
-    assert float(second.cross_attention[16][:, own:].min()) > 0
-    torch.testing.assert_close(first.cross_attention[16].sum(1) + first.self_attention[16].sum(1), torch.ones(N))
+    assert float(first.cross_attention[16, 16][:, own:].abs().max()) == 0
+    assert float(second.cross_attention[16, 16][:, own:].min()) > 0
+    torch.testing.assert_close(first.cross_attention[16, 16].sum(1) + first.self_attention[16, 16].sum(1), torch.ones(N))
 
 
 def test_a_photograph_is_told_what_the_pipeline_tells(model):
@@ -120,7 +120,7 @@ def test_latents_are_what_the_pipeline_decodes(model):
 def test_one_prompt_alone_has_no_padding(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, ["a dog"], [["dog"]], timestep=300, kind="cross")[0]
-    assert float(maps.cross_attention[16].min()) > 0
+    assert float(maps.cross_attention[16, 16].min()) > 0
 
 
 @pytest.mark.parametrize(

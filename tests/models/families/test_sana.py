@@ -58,7 +58,7 @@ def test_the_picture_is_that_without_capture(model, newer, guidance, negative):
         images, maps = generate(one, guidance_scale=guidance, negative_prompt=negative)
         more = {"negative_prompt": [negative] * 2} if guidance else {}
         assert np.array_equal(np.stack(images), plain(one, guidance_scale=guidance, use_resolution_binning=False, **more))
-        assert (maps[0].self_attention, maps[0].cross_attention[16].shape) == ({}, (256, 300))
+        assert (maps[0].self_attention, maps[0].cross_attention[16, 16].shape) == ({}, (256, 300))
 
 
 def test_words_at_the_end_of_an_instruction(model):
@@ -67,8 +67,8 @@ def test_words_at_the_end_of_an_instruction(model):
     assert spelled(model, specs, -reader.first) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
     maps = generate(model, specs, capture=CaptureConfig(normalize=False))[1]
     assert 0 < maps[0].words["dog"][0] < 10
-    assert float(maps[0].cross_attention[16][:, 20:].abs().max()) == 0  # padding is not attended to
-    torch.testing.assert_close(maps[0].cross_attention[16].sum(1), torch.ones(256))
+    assert float(maps[0].cross_attention[16, 16][:, 20:].abs().max()) == 0  # padding is not attended to
+    torch.testing.assert_close(maps[0].cross_attention[16, 16].sum(1), torch.ones(256))
 
 
 def test_a_photograph_is_told_what_the_pipeline_tells(model):

@@ -69,8 +69,8 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
     more = {"negative_prompt": [negative] * 2} if guidance else {}
     assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance, **more))
-    assert (list(maps[0].self_attention), maps[0].latent_side) == ([16], 16)
-    assert maps[0].cross_attention[16].shape == (N, CLIP + T5)
+    assert (list(maps[0].self_attention), maps[0].latent_size) == ([(16, 16)], (16, 16))
+    assert maps[0].cross_attention[16, 16].shape == (N, CLIP + T5)
 
 
 def test_words_in_three_tokenizers(model):
@@ -88,10 +88,10 @@ def test_shares(model):
     _, text = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False, text_share="text"), steps=1)
     dual = {name for name in model.family.layers(model.network) if name.endswith("attn2")}
     assert dual == {"transformer_blocks.0.attn2"}
-    assert float(whole[0].cross_attention[16].sum(1).max()) < 1
-    torch.testing.assert_close(text[0].cross_attention[16].sum(1), torch.ones(N))
+    assert float(whole[0].cross_attention[16, 16].sum(1).max()) < 1
+    torch.testing.assert_close(text[0].cross_attention[16, 16].sum(1), torch.ones(N))
     clean = capture_clean(model, encode_images(model, images), ["a dog"], [["dog"]], timestep=300, kind="self")
-    torch.testing.assert_close(clean[0].self_attention[16].sum(1), torch.ones(N))
+    torch.testing.assert_close(clean[0].self_attention[16, 16].sum(1), torch.ones(N))
     assert not clean[0].cross_attention
 
 
@@ -102,7 +102,7 @@ def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
         with capture_attention(model.network, CaptureConfig(text_share="text"), guidance=False, kinds=kinds) as recorder, torch.no_grad():
             condition = model.family.encode(model.pipe, ["a dog"], "cpu")
             model.family.denoise(model.pipe, latents, 200, condition)
-        found.append(recorder.maps([{}], ["a dog"])[0].cross_attention[16])
+        found.append(recorder.maps([{}], ["a dog"])[0].cross_attention[16, 16])
     torch.testing.assert_close(*found, atol=1e-6, rtol=0)
 
 

@@ -40,7 +40,7 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
     more = {"negative_prompt": [negative] * 2} if guidance else {}
     assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance, **more))
-    assert (list(maps[0].self_attention), maps[0].latent_side) == ([4, 2], 8)
+    assert (list(maps[0].self_attention), maps[0].latent_size) == ([(4, 4), (2, 2)], (8, 8))
 
 
 def test_a_photograph_is_told_its_size_and_pooled_text(model):
@@ -137,4 +137,4 @@ def test_diffcut_reads_the_encoder(model):
 
 def test_groups_of_layers(model):
     up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
-    assert list(up.self_attention) == [4, 2]
+    assert list(up.self_attention) == [(4, 4), (2, 2)]

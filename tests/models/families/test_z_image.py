@@ -52,7 +52,7 @@ def test_a_picture_that_is_filled_up(model):
     options = {"size": 40, "first": True, "capture": CaptureConfig(normalize=False)}
     assert largest_difference(model, layers, slice(0, 100), slice(128, None), **options) < 1e-5
     maps = generate(model, size=40, capture=CaptureConfig(normalize=False), guidance_scale=0.0)[1][0]
-    rows = maps.self_attention[10].sum(1)
+    rows = maps.self_attention[10, 10].sum(1)
     assert 0 < float(rows.min()) <= float(rows.max()) < 1
 
 
@@ -62,15 +62,15 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
     more = {"negative_prompt": [negative] * 2} if guidance > 1 else {}
     assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance if guidance > 1 else 0.0, **more))
-    assert (list(maps[0].self_attention), maps[0].latent_side) == ([16], 16)
+    assert (list(maps[0].self_attention), maps[0].latent_size) == ([(16, 16)], (16, 16))
 
 
 def test_what_fills_up_a_batch_is_not_attended_to(model):
     specs = [SPECS[0], SampleSpec(1, ("cat",), "a photo of a cat" + " and a bus" * 20, 12)]
     maps = generate(model, specs, capture=CaptureConfig(normalize=False))[1]
-    assert maps[0].cross_attention[16].shape[1] == maps[1].cross_attention[16].shape[1] > 64
-    assert float(maps[0].cross_attention[16][:, 32:].abs().max()) == 0
-    assert float(maps[1].cross_attention[16][:, 32:].min()) > 0
+    assert maps[0].cross_attention[16, 16].shape[1] == maps[1].cross_attention[16, 16].shape[1] > 64
+    assert float(maps[0].cross_attention[16, 16][:, 32:].abs().max()) == 0
+    assert float(maps[1].cross_attention[16, 16][:, 32:].min()) > 0
 
 
 def test_an_image_does_not_depend_on_the_batch_without_guidance(model):
@@ -109,7 +109,7 @@ def test_a_photograph_is_told_what_the_pipeline_tells(model):
 def test_rows_of_a_clean_capture(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     maps = capture_clean(model, latents, timestep=300, kind="self")[0]
-    torch.testing.assert_close(maps.self_attention[16].sum(1), torch.ones(N))
+    torch.testing.assert_close(maps.self_attention[16, 16].sum(1), torch.ones(N))
 
 
 def test_turbo(folder, tmp_path):

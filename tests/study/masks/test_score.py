@@ -20,9 +20,9 @@ def random_maps(side: int = 16, seed: int = 0) -> AttentionMaps:
     generator = torch.Generator().manual_seed(seed)
     sides = (side, side // 2, side // 4)
     return AttentionMaps(
-        {s: torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in sides},
-        {s: torch.rand(s * s, 8, generator=generator) for s in sides},
-        side,
+        {(s, s): torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in sides},
+        {(s, s): torch.rand(s * s, 8, generator=generator) for s in sides},
+        (side, side),
         {"dog": (4,), "pottedplant": (5, 6)},
     )
 

@@ -1,4 +1,4 @@
-"""Scenes for measuring, in the package with their exact masks: `truth`, `shift` (another vendor's art) and `tune`.
+"""Scenes for measuring, in the package with their exact masks: `truth`, `shift` (another vendor's art), `tune`, and `wide` (4:3 and 3:4).
 
 One safetensors file per set: every image as WebP (quality 95), every label map as PNG (exact), captions and classes as
 JSON in the header. Rendering them again needs the art: `render_scenes`.
@@ -23,8 +23,10 @@ from .blobs import decoded, pack_blobs, read_blobs
 from .scene import CLASS_IDS, Scene, render_scene
 
 FOLDER = Path(__file__).parent / "scenes"
-SETS = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
+SETS = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200), "wide": ("held", 120)}
 """Set → split of the world, number of scenes."""
+SHAPES = {"wide": ((144, 192), (192, 144))}
+"""Set → (height, width) of its scenes, taking turns; the others are squares of 128."""
 
 OBJECTS = (1, 2, 1, 3, 2, 1, 2, 1, 3, 1, 2, 1, 2, 3, 1, 2, 1, 3, 2, 1)
 """Number of objects, cycled: 45 % of the scenes show one. Its length and the 19 classes share no divisor, so every
@@ -74,7 +76,7 @@ def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
 
 
 def load_scenes(name: str, count: int | None = None) -> list[Scene]:
-    """The first `count` scenes of the packaged set `name` (`truth`, `shift` or `tune`); all of them by default."""
+    """The first `count` scenes of the packaged set `name` (`truth`, `shift`, `tune` or `wide`); all of them by default."""
     if name not in SETS:
         raise UserError(f"scenes '{name}' are not known; known: {', '.join(SETS)}")
     return read_scenes(scenes_file(name), count)
@@ -89,7 +91,8 @@ def render_scenes(art: Path, out: Path) -> list[Path]:
     """Render every set from the art into `out`. Returns the files written."""
     written = []
     for name, (split, count) in SETS.items():
-        scenes = [render_scene(art, i, split=split, objects=OBJECTS[i % len(OBJECTS)]) for i in range(count)]
+        shapes = SHAPES.get(name, ((128, 128),))
+        scenes = [render_scene(art, i, split=split, shape=shapes[i % len(shapes)], objects=OBJECTS[i % len(OBJECTS)]) for i in range(count)]
         path = out / f"{name}.safetensors"
         write_scenes(path, scenes)
         written.append(path)

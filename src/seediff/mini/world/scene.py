@@ -33,14 +33,14 @@ PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
 """The words of places: grass, sand, snow …"""
 
 SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
-OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's, by number of objects
+OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's shorter one, by number of objects
 MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
 PHRASED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
 
 
 @dataclass(frozen=True)
 class Scene:
-    """image (S, S, 3) uint8; label_map (S, S) uint8 with VOC's class ids, 0 = background; classes in caption order."""
+    """image (H, W, 3) uint8; label_map (H, W) uint8 with VOC's class ids, 0 = background; classes in caption order."""
 
     image: np.ndarray
     label_map: np.ndarray
@@ -54,9 +54,19 @@ def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -
 
 
 def render_scene(
-    art: Path, index: int, *, seed: int = 0, split: str = "train", side: int = 128, objects: int | None = None, describe: bool = False
+    art: Path,
+    index: int,
+    *,
+    seed: int = 0,
+    split: str = "train",
+    side: int = 128,
+    shape: tuple[int, int] | None = None,
+    objects: int | None = None,
+    describe: bool = False,
 ) -> Scene:
     """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with odds 4 : 4 : 2.
+
+    shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter one.
 
     A drawing and its mirror image under one caption average to a symmetric chimera while the noise is high, and so do unlike
     drawings of one class. With `describe`, objects stand as they were drawn, a quarter of the scenes is mirrored as a whole and
@@ -69,9 +79,10 @@ def render_scene(
     others = [c for c in CLASSES if c != first]
     classes = (first, *rng.permutation(others)[: count - 1].tolist())
     place = str(rng.choice(list(PLACES))) if rng.random() < 0.5 else None
-    image = draw_background(rng, place, side)
+    shape = shape or (side, side)
+    image = draw_background(rng, place, shape)
     for _ in range(20):
-        drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, side, not describe)
+        drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, not describe)
         if min(visible) >= MIN_VISIBLE:
             break
     if not describe:
@@ -82,17 +93,18 @@ def render_scene(
     return Scene(drawn, label_map, classes, caption(names, place, mirrored))
 
 
-def _place_objects(rng, art, image, classes, split, side, flips):
+def _place_objects(rng, art, image, classes, split, flips):
     canvas = image.copy()
-    label_map = np.zeros((side, side), np.uint8)
+    height, width = image.shape[:2]
+    label_map = np.zeros((height, width), np.uint8)
     areas, phrases = [], []
     for class_name in classes:
-        sprite, phrase = _random_sprite(rng, art, class_name, split, OBJECT_SIZE[len(classes)], side, flips)
+        sprite, phrase = _random_sprite(rng, art, class_name, split, OBJECT_SIZE[len(classes)], min(height, width), flips)
         phrases.append(phrase)
         h, w = sprite.shape[:2]
-        top = int(rng.integers(0, max(1, side - h + 1)))
-        left = int(rng.integers(0, max(1, side - w + 1)))
-        h, w = min(h, side - top), min(w, side - left)
+        top = int(rng.integers(0, max(1, height - h + 1)))
+        left = int(rng.integers(0, max(1, width - w + 1)))
+        h, w = min(h, height - top), min(w, width - left)
         alpha = sprite[:h, :w, 3:].astype(np.float32) / 255
         window = canvas[top : top + h, left : left + w]
         window[:] = np.rint(sprite[:h, :w, :3] * alpha + window * (1 - alpha)).astype(np.uint8)
@@ -160,23 +172,24 @@ def _bleed(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.dstack([rgb.astype(np.uint8), np.asarray(weight)]))
 
 
-def draw_background(rng: np.random.Generator, place: str | None, side: int) -> np.ndarray:
-    """A procedural background (side, side, 3) uint8: two tones with a horizon or gradient, soft blobs, fine grain."""
+def draw_background(rng: np.random.Generator, place: str | None, shape: tuple[int, int]) -> np.ndarray:
+    """A procedural background (H, W, 3) uint8 of a shape (H, W): two tones with a horizon or gradient, soft blobs, fine grain."""
     if place is None:
         upper, lower = rng.uniform(30, 235, 3), rng.uniform(30, 235, 3)
     else:
         upper, lower = (np.asarray(c, float) for c in PLACES[place])
         shift = rng.normal(0, 10, 3)
         upper, lower = upper + shift, lower + shift + rng.normal(0, 6, 3)
-    y = np.linspace(0, 1, side)[:, None]
-    x = np.linspace(0, 1, side)[None, :]
+    height, width = shape
+    y = np.linspace(0, 1, height)[:, None]
+    x = np.linspace(0, 1, width)[None, :]
     horizon = rng.uniform(0.3, 0.7) + 0.06 * np.sin(2 * np.pi * (x * rng.uniform(0.3, 1.5) + rng.random()))
     sharpness = float(rng.choice((2.0, 6.0, 40.0)))
     blend = 1 / (1 + np.exp(-np.clip((y - horizon) * sharpness, -30, 30)))
     picture = upper * (1 - blend[..., None]) + lower * blend[..., None]
     for cells, strength in ((4, 14.0), (12, 7.0)):
         blobs = rng.normal(0, rng.uniform(0.2, 1) * strength, (cells, cells)).astype(np.float32)
-        soft = Image.fromarray(blobs).resize((side, side), Image.Resampling.BICUBIC)
+        soft = Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)
         picture += np.asarray(soft)[..., None]
-    picture += rng.normal(0, rng.uniform(0, 3), (side, side, 1))
+    picture += rng.normal(0, rng.uniform(0, 3), (height, width, 1))
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

@@ -1,7 +1,8 @@
 """What the rest of the package must know of a family of models. Each family is one file beside this one; everything that reads attention
 maps neither knows nor cares which it was.
 
-Shape letters: B images, H heads, L positions a side of the lattice that the network works on, N = L·L, T text columns, D channels a head.
+Shape letters: B images, H heads, L height and width of the lattice that the network works on, N its positions, T text columns, D channels
+a head.
 """
 
 from __future__ import annotations
@@ -94,11 +95,12 @@ class Reader:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a pipeline is to draw: one image a prompt, all of `side` × `side` pixels."""
+    """What a pipeline is to draw: one image a prompt, all of `height` × `width` pixels."""
 
     prompts: Sequence[str]
     negative_prompt: str
-    side: int
+    height: int
+    width: int
     steps: int
     guidance_scale: float
     generators: Sequence[torch.Generator]
@@ -229,8 +231,8 @@ class Family:
         negative = self.reads_negative(pipe, drawing.guidance_scale)
         return {
             "prompt": list(drawing.prompts),
-            "height": drawing.side,
-            "width": drawing.side,
+            "height": drawing.height,
+            "width": drawing.width,
             "num_inference_steps": drawing.steps,
             "guidance_scale": drawing.guidance_scale,
             "negative_prompt": [drawing.negative_prompt] * len(drawing.prompts) if negative else None,
@@ -251,7 +253,7 @@ class Family:
     # Photographs
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, h, w) as the network takes them, of pixels (B, 3, S, S) in [−1, 1]: the mean, shifted and scaled."""
+        """Latents (B, C, h, w) as the network takes them, of pixels (B, 3, H, W) in [−1, 1]: the mean, shifted and scaled."""
         encoded = pipe.vae.encode(pixels)
         mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
         shift = getattr(pipe.vae.config, "shift_factor", None)

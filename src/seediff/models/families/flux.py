@@ -7,7 +7,6 @@ packed: a position is 2 × 2 of them. Guidance is told to the network (dev), or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, refuse_adapters
@@ -50,10 +49,7 @@ class Flux(FlowMatching):
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        side = isqrt(positions)
-        if side * side == positions:
-            return batch, side, side
-        height = int(kwargs["img_ids"][:, 1].max()) + 1
+        height = int(kwargs["img_ids"][-1, 1]) + 1  # rows are counted, and positions stand row by row: as many could be another shape
         return batch, height, positions // height
 
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:

@@ -35,7 +35,7 @@ class PixArt(Family):
         return math.lcm(8, super().multiple(pipe))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """At the side that was asked for, with the words that were given."""
+        """At the size that was asked for, with the words that were given."""
         own = super().call(pipe, drawing)
         negative = own["negative_prompt"] or ""  # it has no None
         return {**own, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}

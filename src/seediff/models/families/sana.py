@@ -43,7 +43,7 @@ class SanaFamily(FlowMatching):
         return math.lcm(32, super().multiple(pipe))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """At the side that was asked for, with the words that were given."""
+        """At the size that was asked for, with the words that were given."""
         own = super().call(pipe, drawing)
         return {**own, "negative_prompt": own["negative_prompt"] or "", "clean_caption": False, "use_resolution_binning": False}
 

@@ -111,10 +111,10 @@ def divide(
 def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[tuple[bool, int], Seen]]]:
     """Every pair with its number and all that the ways need to have seen of it."""
     looks = {_key(way): way for way in ways if isinstance(way, SegmentConfig)}
-    side = model.image_side
+    shape = (model.image_side, model.image_side)
     for start in range(0, len(pairs), BATCH):
         batch = [load() for load in pairs.load[start : start + BATCH]]
-        squares = [cut(image, Window(0, 0, *image.shape[:2]), side) for image, _ in batch]
+        squares = [cut(image, Window(0, 0, *image.shape[:2]), shape) for image, _ in batch]
         seen = {key: look(model, squares, way) for key, way in looks.items()}
         for offset, (image, label_map) in enumerate(batch):
             yield start + offset, image, label_map, {key: one[offset] for key, one in seen.items()}

@@ -20,6 +20,7 @@ import numpy as np
 
 from ...config.base import Config, RunConfig
 from ...config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
+from ...config.sizes import Size, check_size
 from ...dataset import native
 from ...dataset.batches import BatchRecord, record_file
 from ...dataset.quality.select import confidence
@@ -55,7 +56,7 @@ class SetConfig(RunConfig):
     """Templates with `{class}`, cycled over the images of each number of classes."""
     steps: int = 50
     guidance_scale: float = 7.5
-    size: int | None = None
+    size: Size | None = None
     labels: dict = field(default_factory=dict)
     """Labellings by name: the tables of their constants, as `Setting.table` gives them."""
 
@@ -66,6 +67,8 @@ class SetConfig(RunConfig):
         for name in ("images", "steps"):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"{name} = {value} must be at least 1")
+        if self.size is not None:
+            object.__setattr__(self, "size", check_size(self.size))
         if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):
             raise UserError(f"objects = {self.objects} must be numbers of classes from 1 to {len(self.classes)}")
         if not self.labels:

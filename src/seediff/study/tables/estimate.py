@@ -6,6 +6,7 @@ what a device sustains. That is measured here with a network's usual work, or gi
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 from ...config.augment import parse_addition, parse_recipe
 from ...config.photographs import MaskPhotosConfig
+from ...config.sizes import pixels as pixels_of
 from ...config.train import TrainConfig
 from ...errors import UserError, first_line
 from ...files.documents import read_json
@@ -97,8 +99,7 @@ def draw_cost(name: str, config: SetConfig) -> Cost:
     shape = set_shape(config)
     calls = config.steps * (2 if config.guidance_scale > 1 else 1)
     operations = config.images * (calls * shape["unet"] * CAPTURE + shape["decoder"])
-    pixels = (config.size or shape["side"]) ** 2
-    disk = config.images * pixels * (IMAGE_BYTES + MASK_BYTES * len(config.labels))
+    disk = config.images * image_pixels(config) * (IMAGE_BYTES + MASK_BYTES * len(config.labels))
     maps = sum(4 * (side**4 + side**2 * 77) for side in shape["levels"])  # float32, an image
     gib = (2 * shape["parameters"] + config.batch_size * maps) / 2**30
     return Cost(f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} labellings", 1, operations, gib, disk)
@@ -108,7 +109,7 @@ def mask_cost(name: str, source: Source, table: Table) -> Cost:
     """Masking a source's images as photographs: a UNet call per noise level; encoding them is left out."""
     config, _ = labelling(str(source.masks), table.sets)
     shape, images = set_shape(config), sample_count(replace(source, augment=None))
-    disk = images * (config.size or shape["side"]) ** 2 * (IMAGE_BYTES + MASK_BYTES)
+    disk = images * image_pixels(config) * (IMAGE_BYTES + MASK_BYTES)
     return Cost(f"mask {name}: {images} images", 1, images * len(MaskPhotosConfig.timesteps) * shape["unet"] * CAPTURE, 0.0, disk)
 
 
@@ -116,7 +117,7 @@ def augment_cost(name: str, source: Source, table: Table) -> Cost:
     """The disk that a source's further images take; processors make them, in no time beside drawing."""
     images = sample_count(source) - sample_count(replace(source, augment=None))
     config = table.sets[source.set] if source.set else None
-    pixels = ((config.size or set_shape(config)["side"]) if config else STABLE_DIFFUSION["side"]) ** 2
+    pixels = image_pixels(config) if config else STABLE_DIFFUSION["side"] ** 2
     return Cost(f"augment {name}: {images} further images", 1, 0.0, 0.0, images * pixels * (IMAGE_BYTES + MASK_BYTES))
 
 
@@ -141,6 +142,11 @@ def train_cost(table: Table, part: Training) -> Cost:
     begun = f"after {' + '.join(part.base.data)}" if part.base else part.config.weights
     what = f"train {part.config.backbone} ({begun}) on {' + '.join(part.data)}: {samples} samples, {length}"
     return Cost(what, 1, shown * operations * BACKWARD, gib, parameters * 4)
+
+
+def image_pixels(config: SetConfig) -> int:
+    """Of one image of a set."""
+    return math.prod(pixels_of(config.size or set_shape(config)["side"]))
 
 
 def set_shape(config: SetConfig) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def _mask(
                 mask=setting.config,
                 capture=CaptureConfig(layers=setting.layers),
                 presence=0.0,
+                fit="resize",  # published tables were made so; the sets' pictures are square
             ),
             out,
             device,

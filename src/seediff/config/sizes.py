@@ -1,0 +1,51 @@
+"""Sizes of pictures in pixels as people write them: one number for a square, or width x height."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import UserError
+
+Size = int | str
+"""A side of a square, or a text such as `1024x768`: width x height, as pictures are spoken of everywhere."""
+
+MAX_ASPECT = 8
+"""One side over the other, at most. Models were trained up to about 2; at 8, Stable Diffusion's coarsest level is one position wide."""
+MOST = 2**16
+"""Pixels a side: more than any model draws."""
+
+
+def check_size(size: Size, what: str = "size") -> Size:
+    """The size in its one form: a number for squares, else `WIDTHxHEIGHT`. Raises UserError for what is no size of a picture."""
+    width, height = _sides(size, what)
+    if min(width, height) < 1 or max(width, height) > MOST:
+        raise UserError(f"{what} = {size}: sides must be from 1 to {MOST} pixels")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        times = max(width, height) / min(width, height)
+        raise UserError(f"{what} = {size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen")
+    return size_text((height, width))
+
+
+def pixels(size: Size) -> tuple[int, int]:
+    """(height, width) of a size."""
+    width, height = _sides(size, "size")
+    return height, width
+
+
+def size_text(shape: tuple[int, int]) -> Size:
+    """The size of a picture of (height, width) pixels."""
+    height, width = shape
+    return height if height == width else f"{width}x{height}"
+
+
+def nearest(side: float, multiple: int) -> int:
+    """The multiple that is nearest to a side, at least one."""
+    return max(multiple, round(side / multiple) * multiple)
+
+
+def _sides(size: Size, what: str) -> tuple[int, int]:
+    """(width, height)."""
+    found = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
+    if found is None:
+        raise UserError(f"{what} = {size!r} must be a side in pixels, or width x height such as 1024x768")
+    return int(found[1]), int(found[2] or found[1])
