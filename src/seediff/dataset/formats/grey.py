@@ -39,14 +39,12 @@ class Mapped:
     def __call__(self) -> np.ndarray:
         """(H, W) uint8. Raises UserError naming the file and a value that means nothing."""
         values = native.read_label_map(self.path)
-        table = np.full(256, -1, np.int16)
-        table[native.IGNORE] = native.IGNORE
-        for value, number in self.ids.items():
-            table[value] = number
-        labels = table[values]
-        if (labels < 0).any():
-            raise UserError(f"{self.path}: has the value {int(values[labels < 0][0])}, which is no class of {self.named}")
-        return labels.astype(np.uint8)
+        table, known = np.zeros(256, np.uint8), np.zeros(256, bool)
+        for value, number in {native.IGNORE: native.IGNORE, **self.ids}.items():
+            table[value], known[value] = number, True
+        if not (named := known[values]).all():
+            raise UserError(f"{self.path}: has the value {int(values[~named][0])}, which is no class of {self.named}")
+        return table[values]
 
 
 def put_pairs(
