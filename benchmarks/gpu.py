@@ -1,0 +1,160 @@
+"""What a GPU does: every family at its published shape with random weights, and what follows drawing. One command for the day.
+
+    python benchmarks/gpu.py --minutes 40 --json gpu.json --table gpu.md
+    python benchmarks/gpu.py --models flux-dev,sdxl --batches 1
+    python benchmarks/gpu.py --tiny --device cpu          # narrow twins: whether it runs, on a CPU too
+
+Nothing is downloaded. A row that does not fit into memory or time says so, and the next is tried. Images a second are those of the
+family's own number of steps, from a run of 6 and the price of a step within it; with masks and files one after the other, as on a CPU: on
+a GPU `generate` makes them beside the next batch. "Of peak" is operations (of a step's matrix products, convolutions and attention) over a
+large matrix product's, or bytes (of every operation as if alone, so that it may exceed 1 where a cache holds them) over a copy's, both
+measured first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins and the published configurations are the tests'
+
+from on_gpu.after import measure_training, measure_work, works
+from on_gpu.device import measure_peak
+from on_gpu.drawing import draw_row
+from on_gpu.pipelines import NETWORKS, exact, twin
+
+from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
+
+MODELS = "sd1.5,sd2-base,sdxl,pixart-sigma,sd3.5-medium,flux-dev,z-image-turbo,chroma,qwen-image,sana"
+"""One a family, by default; two of UNets."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=40, help="nothing is begun after so many")
+    parser.add_argument("--models", default=MODELS, help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("--batches", default="1,8")
+    parser.add_argument("--device", default=default_device())
+    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tiny", action="store_true", help="narrow twins, one round")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--table", type=Path, help="write the table there, too")
+    given = parser.parse_args()
+    given.models = given.models.split(",")
+    if unknown := sorted(set(given.models) - set(NETWORKS)):
+        parser.error(f"--models: there is no {unknown[0]}; there are {', '.join(NETWORKS)}")
+    given.batches = [int(one) for one in given.batches.split(",")]
+    check_device(given.device)
+    half = "bfloat16" if given.device.startswith("cuda") and has_bfloat16(given.device) else default_dtype(given.device)
+    given.dtype = given.dtype or half  # random weights may overflow float16, as no trained model's do
+    return given
+
+
+def main() -> int:
+    given = parse()
+    until = time.monotonic() + 60 * given.minutes
+    report: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(given.device) if given.device.startswith("cuda") else given.device,
+        "dtype": given.dtype,
+        "torch": torch.__version__,
+        "shapes": "twins" if given.tiny else "published",
+    }
+    peak = measure_peak(given.device, given.dtype, side=256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024)
+    report |= {"peak": {"flops": peak.flops, "bytes": peak.bytes}, "drawing": [], "after": []}
+    rounds = 1 if given.tiny else given.rounds
+
+    # 1. What follows drawing, which is quick
+    for name, work in works(given.device, 16 if given.tiny else 64):
+        row = attempt(lambda work=work: measure_work(given.device, work, peak, rounds), until)
+        report["after"].append({"what": name, **row})
+    report["training"] = attempt(lambda: measure_training(given.tiny), until)
+    write(report, given)
+
+    # 2. The families; a model is made once for all its batches
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name in given.models:
+            made: dict[str, Any] = {}
+
+            def load(name: str = name, made: dict[str, Any] = made) -> dict[str, Any]:
+                made["model"] = (twin if given.tiny else exact)(name, given.device, given.dtype, folder)
+                return {}
+
+            why = attempt(load, until)
+            for batch in given.batches:
+                row = why or attempt(
+                    lambda batch=batch, made=made: draw_row(made["model"], batch, peak, folder, made=2 if given.tiny else 6, rounds=rounds),
+                    until,
+                )
+                report["drawing"].append({"model": name, "batch": batch, **row})
+                write(report, given)
+            made.clear()
+    print(table(report))
+    return int(any(row.get("failed") for row in (*report["drawing"], *report["after"], report["training"])))
+
+
+def attempt(work: Callable[[], dict[str, Any]], until: float) -> dict[str, Any]:
+    """The figures, or why there are none: `why`, and `failed` where neither time nor memory is the reason."""
+    if time.monotonic() > until:
+        return {"why": "no time left"}
+    try:
+        found = work()
+    except torch.OutOfMemoryError:
+        found = {"why": "does not fit into memory"}
+    except Exception as error:  # one family's fault must not cost the others' figures
+        found = {"why": f"{type(error).__name__}: {error}".splitlines()[0], "failed": True}
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return found
+
+
+def write(report: dict[str, Any], given: argparse.Namespace) -> None:
+    """After every row: a run that is stopped has what it measured."""
+    if given.json:
+        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if given.table:
+        given.table.write_text(table(report) + "\n", encoding="utf-8")
+
+
+def table(report: dict[str, Any]) -> str:
+    peak = report["peak"]
+    lines = [
+        f"{report['device']}, {report['dtype']}, torch {report['torch']}, {report['shapes']} shapes, random weights; "
+        f"measured peak {peak['flops'] / 1e12:.3g} TFLOP/s, {peak['bytes'] / 1e9:.3g} GB/s.",
+        "",
+        "| model | batch | steps | images/s plain | with capture | with masks and files | capture's ratio | self | cross "
+        "| peak plain, GiB | with capture | step's operations, of peak |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in report["drawing"]:
+        cells = [row["model"], str(row["batch"])]
+        if "why" in row:
+            lines.append(f"| {' | '.join(cells)} | {row['why'].replace('|', '/')} |" + " |" * 9)
+            continue
+        ratio, memory = row["ratio"], row["peak_bytes"]
+        cells += [str(row["steps"]), *(f"{one:.3g}" for one in row["images_per_s"].values())]
+        cells += [f"{ratio[way]:.3f}" if way in ratio else "–" for way in ("capture", "self", "cross")]
+        cells += [f"{memory[way] / 2**30:.2f}" for way in ("plain", "capture")]
+        lines.append(f"| {' | '.join(cells)} | {row['share_of_peak']:.1%} |")
+    lines += ["", "| a photograph | ms | bytes, of peak |", "|---|--:|--:|"]
+    for row in report["after"]:
+        cells = row["why"].replace("|", "/") + " | " if "why" in row else f"{1000 * row['seconds']:.3g} | {row['share_of_peak']:.1%}"
+        lines.append(f"| {row['what']} | {cells} |")
+    training = report.get("training", {"why": "not yet"})
+    said = training["why"] if "why" in training else f"{training['samples_per_s']:.4g} samples/s, batches of {training['batch']}"
+    return "\n".join([*lines, "", f"Training of `mini`: {said}."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""What a device can do at most, measured, and what work asks of it, counted."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+
+@dataclass(frozen=True)
+class Peak:
+    """flops: operations a second of a matrix product in the models' number format. bytes: a second of a copy, read and written."""
+
+    flops: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """flops: of matrix products and convolutions, attention's among them. bytes: what every operation reads and writes, each as if
+    alone."""
+
+    flops: float
+    bytes: float
+
+
+class Counting(TorchDispatchMode):
+    """Bytes of the tensors that operations take and give. Views move none; what a kernel of one's own moves is not seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if not func.is_view and "empty" not in func._schema.name:
+            self.bytes += sum(one.numel() * one.element_size() for one in tree_flatten((args, kwargs, found))[0] if torch.is_tensor(one))
+        return found
+
+
+def count(work: Callable[[], object]) -> Work:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with Counting() as moved, FlopCounterMode(display=False) as flops:
+        work()
+    return Work(flops.get_total_flops(), moved.bytes)
+
+
+def synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
+
+
+def seconds(device: str, work: Callable[[], object]) -> float:
+    synchronize(device)
+    started = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+def measure_peak(device: str, dtype: str, *, side: int, repeats: int = 5) -> Peak:
+    """The best of several: a product of (side, side) matrices, and a copy of as many numbers as 8 of them hold."""
+    left = torch.randn(side, side, device=device, dtype=getattr(torch, dtype))
+    right, source = left.T.contiguous(), left.repeat(8, 1)
+    target = torch.empty_like(source)
+    product = min(seconds(device, lambda: left @ right) for _ in range(1 + repeats))
+    copied = min(seconds(device, lambda: target.copy_(source)) for _ in range(1 + repeats))
+    return Peak(2 * side**3 / product, 2 * source.numel() * source.element_size() / copied)
+
+
+def forget_peak_memory(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: str) -> int:
+    """Bytes. cuda: allocated since `forget_peak_memory`. Else: resident set of this process so far, which only grows."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

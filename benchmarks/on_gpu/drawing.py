@@ -1,0 +1,138 @@
+"""One family drawing: plain, under capture of one kind or of both, and on to masks and files."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from on_gpu.device import Peak, count, forget_peak_memory, peak_memory, seconds, synchronize
+from seediff.attention.capture import capture_attention
+from seediff.attention.maps import AttentionMaps
+from seediff.attention.recorder import KINDS, Kind
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.generate import GenerateConfig
+from seediff.config.levels import fit_levels
+from seediff.dataset import native
+from seediff.masks.make import make_masks
+from seediff.models.families.base import Drawing
+from seediff.models.registry import Model
+from seediff.prompts.tokens import locate_columns
+
+PROMPT, CLASS = "a photo of a cat", "cat"
+
+
+class Draws:
+    """A batch of images of one model. steps: as many as are really made; figures are for the family's own number."""
+
+    def __init__(self, model: Model, batch: int) -> None:
+        own = model.family.defaults(model.network.config, model.name)
+        self.model, self.batch = model, batch
+        self.steps: int = own.get("steps", GenerateConfig.steps)
+        self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)
+        self.kinds: tuple[Kind, ...] = KINDS if not model.family.no_self_attention else ("cross",)
+
+    def plain(self, steps: int) -> Any:
+        pipe, family = self.model.pipe, self.model.family
+        drawing = Drawing(
+            prompts=[PROMPT] * self.batch,
+            negative_prompt="",
+            side=self.model.image_side,
+            steps=steps,
+            guidance_scale=self.scale,
+            generators=[torch.Generator().manual_seed(seed) for seed in range(self.batch)],
+        )
+        return pipe(**family.call(pipe, drawing)).images
+
+    def captured(self, steps: int, kinds: Collection[Kind] = KINDS) -> tuple[Any, list[AttentionMaps]]:
+        pipe, family = self.model.pipe, self.model.family
+        words = [locate_columns(self.model.readers, PROMPT, (CLASS,))] * self.batch
+        guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
+        with capture_attention(self.model.network, CaptureConfig(), guidance=guidance, total_steps=calls, kinds=kinds) as recorder:
+            images = self.plain(steps)
+        return images, recorder.maps(words, [PROMPT] * self.batch)
+
+    def to_files(self, images: Any, maps: list[AttentionMaps], folder: Path) -> None:
+        family, config = self.model.family, self.model.network.config
+        given = MaskConfig(method="ca") if family.no_self_attention else MaskConfig()
+        mask, _ = fit_levels(config, given, CaptureConfig(), family)
+        for number, (image, one) in enumerate(zip((images * 255).round().astype("uint8"), maps, strict=True)):
+            result = make_masks(image, one, (CLASS,), mask, trace=False)
+            (folder / f"{number}.image.png").write_bytes(native.encode_image(image, "png"))
+            (folder / f"{number}.mask.png").write_bytes(native.encode_mask(result.label_map))
+
+    def timed_files(self, steps: int, folder: Path, rounds: int) -> float:
+        """Seconds of a batch's masks and files."""
+        images, maps = self.captured(steps)
+        self.to_files(images, maps, folder)
+        return statistics.median(seconds(self.model.device, lambda: self.to_files(images, maps, folder)) for _ in range(rounds))
+
+    def timed(self, work: Callable[[int], object], steps: int) -> tuple[float, float]:
+        """(seconds of a whole run of at least 2 steps, of a step within it): from the network's first call to its last, so that what is
+        paid once is not in it, and a busy machine cannot make it negative."""
+        began: list[float] = []
+        device = self.model.device
+
+        def note(*_: Any) -> None:
+            synchronize(device)
+            began.append(time.perf_counter())
+
+        hook = self.model.network.register_forward_pre_hook(note)
+        try:
+            whole = seconds(device, lambda: work(steps))
+        finally:
+            hook.remove()
+        calls = self.model.family.calls(self.model.pipe, steps)  # of two a step under guidance, in some families
+        return whole, (began[-1] - began[0]) / (len(began) - 1) * len(began) / calls
+
+
+@torch.no_grad()
+def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
+    """Figures of one model and batch. made: steps of a run, at least 2.
+
+    A batch of the family's own number of steps takes the run's time and, for each step more, the price of a step. Ways are interleaved;
+    ratios are of a round's own plain step.
+    """
+    draws, device = Draws(model, batch), model.device
+    ways: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
+    if len(draws.kinds) > 1:
+        ways |= {kind: lambda steps, kind=kind: draws.captured(steps, (kind,)) for kind in draws.kinds}
+    peaks: dict[str, int] = {}
+    for way, work in ways.items():  # the first of each compiles kernels and is not timed
+        gc.collect()
+        forget_peak_memory(device)
+        work(made)
+        peaks[way] = peak_memory(device)
+    files = draws.timed_files(made, folder, rounds)
+    calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
+    flops = (count(lambda: draws.plain(made + 1)).flops - count(lambda: draws.plain(made)).flops) / (calls[made + 1] - calls[made])
+    step: dict[str, list[float]] = {way: [] for way in ways}
+    whole: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(rounds):
+        order = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]
+        for way in order:
+            one, price = draws.timed(ways[way], made)
+            whole[way].append(one + (calls[draws.steps] - calls[made]) * price)
+            step[way].append(price)
+    image_s = {way: statistics.median(whole[way]) / batch for way in ways}
+    plain_step = statistics.median(step["plain"])
+    return {
+        "side": model.image_side,
+        "steps": draws.steps,
+        "step_s": plain_step,
+        "images_per_s": {
+            "plain": 1 / image_s["plain"],
+            "capture": 1 / image_s["capture"],
+            "masks and files": 1 / (image_s["capture"] + files / batch),
+        },
+        "masks_and_files_s": files / batch,
+        "ratio": {way: statistics.median(a / b for a, b in zip(step[way], step["plain"], strict=True)) for way in ways if way != "plain"},
+        "peak_bytes": peaks,
+        "step_flop": flops,
+        "share_of_peak": flops / plain_step / peak.flops,
+    }

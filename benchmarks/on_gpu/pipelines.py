@@ -1,0 +1,89 @@
+"""Pipelines with random weights: every family at its published shape, and its narrow twin.
+
+What is random is not the original's anywhere; shapes, classes and number formats are. The tokenizers are those of the tests' twins, so a
+prompt has other tokens than the original's; the number of columns, which is what costs, is the pipeline's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.language_twins import save_chroma, save_qwen_image, save_sana, save_z_image  # pyright: ignore[reportMissingImports]
+from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright: ignore[reportMissingImports]
+from builders.twins import clip_tokenizer, save_flux, save_pixart, save_sd3, save_xl  # pyright: ignore[reportMissingImports]
+
+from seediff.models.known import BY_NAME
+from seediff.models.registry import Model, load_model
+
+TWINS: Mapping[str, Callable[[Path], Path]] = {
+    "StableDiffusionXLPipeline": save_xl,
+    "StableDiffusion3Pipeline": save_sd3,
+    "FluxPipeline": save_flux,
+    "PixArtAlphaPipeline": save_pixart,
+    "PixArtSigmaPipeline": partial(save_pixart, sigma=True),
+    "ZImagePipeline": save_z_image,
+    "ChromaPipeline": save_chroma,
+    "QwenImagePipeline": save_qwen_image,
+    "SanaPipeline": save_sana,
+}
+"""Pipeline → what saves its twin. Stable Diffusion 1 and 2 have the embedded model."""
+
+MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6}
+"""Of Qwen2.5-VL: transformers has no default for how its 64 frequencies are shared among time, rows and columns."""
+
+
+def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
+    """The narrow twin of a model's family, under the model's name."""
+    save = TWINS.get(BY_NAME[name].pipeline)
+    source = "mini" if save is None else str(save(folder / name))
+    return replace(load_model(source, device=device, dtype=dtype), name=name, known_classes=None)
+
+
+def exact(name: str, device: str, dtype: str, folder: Path) -> Model:
+    """A model of the published shape, made on the device (also "meta": without memory). name: a key of NETWORKS."""
+    import diffusers
+    import transformers
+
+    narrow = twin(name, "cpu", "float32", folder)
+    family, parts = narrow.family, dict(narrow.pipe.components)
+    if BY_NAME[name].pipeline not in TWINS:
+        parts["tokenizer"] = clip_tokenizer()
+    made = partial(_made, device=device, dtype=getattr(torch, dtype))
+    for part, (kind, config) in ((family.network, NETWORKS[name]), ("vae", AUTOENCODERS[name])):
+        parts[part] = made(partial(getattr(diffusers, kind).from_config, config))
+    encoders = [part for part in family.weights if part.startswith("text_encoder")]
+    for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
+        model: Any = getattr(transformers, kind)
+        tokenizer = parts[part.replace("text_encoder", "tokenizer")]
+        parts[part] = made(partial(model, model.config_class(**_told(kind, config, tokenizer))))
+    pipe: Any = type(narrow.pipe)(**{**parts, **family.loading})
+    pipe.set_progress_bar_config(disable=True)
+    config = family.net(pipe).config
+    side = family.image_side(pipe.vae_scale_factor, config)
+    latent_side = side // family.pixels(pipe.vae_scale_factor, config)
+    return Model(pipe, name, device, dtype, latent_side, side, family=family)
+
+
+def _told(kind: str, config: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """A text encoder's configuration with what it must know of the tokenizer, and of positions."""
+    if kind.startswith("CLIP"):
+        return {**config, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    if kind.startswith("Qwen2_5_VL"):
+        return {**config, "text_config": {**config["text_config"], "rope_parameters": MROPE}}
+    return dict(config)
+
+
+def _made(make: Callable[[], torch.nn.Module], *, device: str, dtype: torch.dtype) -> torch.nn.Module:
+    """Made where it will be, in its number format: float32 on the host first would need four times the memory."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return make().to(device=device, dtype=dtype).eval().requires_grad_(False)
+    finally:
+        torch.set_default_dtype(before)
