@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test setup lint readers clean
+.PHONY: demo test setup lint docs readers clean
 setup: $(VENV)/.installed-test
 
 # The package alone: the first image does not wait for what only tests and other formats need.
@@ -18,6 +18,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) -e ".[test]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) -e ".[docs]"
 	touch $@
 
 demo: $(VENV)/.installed
@@ -36,5 +40,11 @@ readers: setup
 	test -d .tools || $(BIN)/python benchmarks/readers.py --install .tools
 	SEEDIFF_TOOLS=.tools $(BIN)/python -m pytest tests/dataset/formats/test_tools.py
 
+# Warnings are errors, and nothing of an earlier build is taken over. Open build/site/index.html.
+docs: $(VENV)/.installed-docs
+	rm -rf build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -E -j auto -c website -d build/doctrees . build/site
+	@echo build/site/index.html
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build/site build/doctrees

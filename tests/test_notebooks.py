@@ -1,0 +1,45 @@
+"""Every notebook of docs/notebooks runs from its first cell to its last, and what it holds is what such a run gives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+LARGEST = 200_000
+"""Bytes of a notebook with its pictures: a repository keeps every version of them."""
+sys.path.insert(0, str(ROOT / "website"))
+
+from execute import run_cells  # noqa: E402
+
+
+def kinds(outputs: list[dict]) -> list[list[str]]:
+    """What a cell's outputs are; their numbers may differ in the last digits from one CPU to another."""
+    return [sorted(output.get("data", {"text/plain": 0})) for output in outputs]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_holds_its_outputs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    outputs = run_cells(notebook, path.name)
+    held = [cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [kinds(cell) for cell in held] == [kinds(cell) for cell in outputs], "python website/execute.py writes them anew"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_small_and_its_pictures_are_described(path):
+    assert path.stat().st_size < LARGEST
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        shows = any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+        assert not shows or cell["metadata"]["alt"], f"{cell['id']}: say in the metadata's `alt` what the picture shows"
+
+
+def test_an_error_in_a_cell_stops_the_run():
+    cell = {"cell_type": "code", "source": ["1 / 0\n"]}
+    with pytest.raises(ZeroDivisionError):
+        run_cells({"cells": [cell]}, "bad.ipynb")

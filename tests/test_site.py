@@ -1,0 +1,148 @@
+"""The site of `make docs`: it builds without a warning, every link within it leads somewhere, and a page asks nobody for anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+import seediff
+
+for needed in ("sphinx", "myst_parser", "furo", "griffe"):
+    pytest.importorskip(needed, reason=f"{needed} of the extra `docs` is not installed")
+
+ROOT = Path(__file__).parents[1]
+EARLIER_FIRST = (
+    "docs/first", "docs/photographs", "docs/look", "docs/training", "docs/models", "docs/methods", "docs/formats", "docs/studies",
+    "docs/benchmarks", "docs/architecture",
+)  # fmt: skip
+"""Pages in the order in which a person needs them."""
+
+
+def build(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-c", str(ROOT / "website"), "-d", f"{out}-doctrees"]
+    environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # nobody answers there
+    return subprocess.run([*command, str(root), str(out)], capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("site") / "site"
+    done = build(ROOT, out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@dataclass
+class Page(HTMLParser):
+    """links: what `a` leads to. loaded: what a browser fetches by itself."""
+
+    text: str
+    links: list[str] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.ids |= {given[name] for name in ("id", "name") if name in given}
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        elif tag == "link" and given.get("rel") not in ("index", "search", "next", "prev", "author"):
+            self.loaded.append(given["href"])
+        self.loaded += [given[name] for name in ("src", "srcset", "data", "poster") if given.get(name)]
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> dict[Path, Page]:
+    return {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+
+
+def test_every_link_within_the_site_leads_somewhere(site, pages):
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            name, _, anchor = link.partition("#")
+            if re.match(r"\w+:", link):
+                continue
+            target = (path.parent / unquote(name)).resolve() if name else path
+            if not target.is_file() or (anchor and target in pages and unquote(anchor) not in pages[target].ids):
+                broken.append(f"{path.relative_to(site)}: {link}")
+    assert broken == []
+    assert len(pages) > 50
+
+
+def test_nothing_is_fetched_from_elsewhere(site, pages):
+    for path, page in pages.items():
+        foreign = [link[:80] for link in page.loaded if re.match(r"(\w+:)?//", link)]
+        assert foreign == [], path.relative_to(site)
+        missing = [link for link in page.loaded if not link.startswith("data:") and not (path.parent / link.split("?")[0]).is_file()]
+        assert missing == [], path.relative_to(site)
+    for style in site.rglob("*.css"):
+        assert not re.search(r"""(url\(\s*["']?|@import\s+["'])(https?:)?//""", style.read_text(encoding="utf-8")), style.relative_to(site)
+
+
+def test_pages_come_in_the_order_in_which_they_are_needed(pages, site):
+    order = [link.removesuffix(".html") for link in pages[site / "index.html"].links]
+    places = [order.index(name) for name in EARLIER_FIRST]
+    assert places == sorted(places)
+
+
+def test_names_for_everyday_use_are_explained(pages, site):
+    linked = [link.rpartition("#")[2] for link in pages[site / "docs/api/README.html"].links]
+    for name, home in seediff._HOMES.items():
+        assert f"seediff.{home}.{name}" in linked
+    assert "seediff.masks.make.make_masks" in pages[site / "docs/api/masks.html"].ids
+
+
+def test_equations_are_drawn_without_a_script(pages, site):
+    methods = pages[site / "docs/methods.html"]
+    assert methods.text.count("<math") >= 8
+    assert "$$" not in methods.text
+    assert not [link for link in methods.loaded if "math" in link]
+
+
+def test_outputs_of_notebooks_are_shown(pages, site):
+    page = pages[site / "docs/notebooks/first-masks.html"]
+    assert any(picture.startswith("data:image/png") for picture in page.loaded)
+    assert any(link.endswith("first-masks.ipynb") for link in page.links)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("README.md", "# One\n\n[gone](docs/gone.md)\n", "docs/gone.md"),
+        ("README.md", "# One\n\n[nowhere](#nowhere)\n", "nowhere"),
+        ("README.md", "# One\n\n![a picture](docs/gone.jpg)\n", "docs/gone.jpg"),
+        ("README.md", "# One\n\n$$\n\\nosuchcommand{x}\n$$\n", "nosuchcommand"),
+        ("docs/unlisted.md", "# Nobody lists this page\n", "unlisted"),
+        ("docs/api/one.md", "# One\n\n- `seediff.nosuchmodule`\n", "nosuchmodule"),
+    ],
+)
+def test_a_fault_ends_the_build(name, text, said, tmp_path):
+    root = tmp_path / "root"
+    for page, own in {"README.md": "# One\n", name: text}.items():
+        (root / page).parent.mkdir(parents=True, exist_ok=True)
+        (root / page).write_text(own, encoding="utf-8")
+    done = build(root, tmp_path / "out")
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_the_repository_stays_clean(site):
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    ignored = subprocess.run(["git", "-C", str(ROOT), "check-ignore", "build/site", "build/doctrees"], capture_output=True, text=True)
+    assert ignored.stdout.split() == ["build/site", "build/doctrees"]
+    assert not any((ROOT / name).exists() for name in ("docs/_build", "_build", "docs/README.html"))
