@@ -27,10 +27,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins and the published configurations are the tests'
 
+from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from on_gpu.after import measure_training, measure_work, works
 from on_gpu.device import measure_peak
 from on_gpu.drawing import draw_row
-from on_gpu.pipelines import NETWORKS, exact, twin
+from on_gpu.pipelines import exact, twin
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 

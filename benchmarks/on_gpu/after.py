@@ -30,12 +30,13 @@ THRESHOLDS = (0.5,) * 3
 @torch.no_grad()
 def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], object]]]:
     """Pieces of work on synthetic attention of that many positions a side, and on a picture of 8 times as many pixels."""
-    maps = {side: one.to(device) for side, one in region_maps(latent_side).items()}
-    rows = aggregate(maps, latent_side)
+    size = (latent_side, latent_side)
+    maps = {grid: one.to(device) for grid, one in region_maps(latent_side).items()}
+    rows = aggregate(maps, size)
     side = 8 * latent_side
     image = torch.rand(side, side, 3, generator=torch.Generator().manual_seed(0)).to(device)
     masks = torch.rand(1, side, side, generator=torch.Generator().manual_seed(1)).to(device)
-    yield "aggregation", lambda: aggregate(maps, latent_side)
+    yield "aggregation", lambda: aggregate(maps, size)
     yield "DiffSeg", lambda: diffseg(rows, kl_thresholds=THRESHOLDS)
     for k in (6, 20):
         yield f"K-Means, k = {k}", lambda k=k: kmeans_proposals(rows, k, seed=1)

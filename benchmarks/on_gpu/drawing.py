@@ -42,7 +42,8 @@ class Draws:
         drawing = Drawing(
             prompts=[PROMPT] * self.batch,
             negative_prompt="",
-            side=self.model.image_side,
+            height=self.model.image_side,
+            width=self.model.image_side,
             steps=steps,
             guidance_scale=self.scale,
             generators=[torch.Generator().manual_seed(seed) for seed in range(self.batch)],
