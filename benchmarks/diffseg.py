@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -256,7 +257,8 @@ def original_later(rows: torch.Tensor, members: torch.Tensor, threshold: float) 
 
 def measure_kmeans(rows: torch.Tensor, threshold: float, rounds: int, clock: Clock, gib_s: float) -> dict[str, Any]:
     """K-Means-C with k = 6 and with k = 20, and the refinement of the proposals, against merging."""
-    merged = partial(proposals, rows, POINTS, [threshold] * ROUNDS)
+    side = math.isqrt(len(rows))
+    merged = partial(proposals, rows, (side, side), POINTS, [threshold] * ROUNDS)
     found_proposals = merged()
     variants: dict[str, Callable[[], Any]] = {
         "merging": merged,

@@ -33,9 +33,9 @@ def count(name: str, work: Callable[[Any], object]) -> None:
 def main() -> None:
     argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     maps = region_maps(64)
-    rows = aggregate(maps, 64)
+    rows = aggregate(maps, (64, 64))
     found = diffseg(rows, kl_thresholds=THRESHOLDS)
-    count("aggregation", lambda device: aggregate({side: device.put(one) for side, one in maps.items()}, 64))
+    count("aggregation", lambda device: aggregate({side: device.put(one) for side, one in maps.items()}, (64, 64)))
     count("DiffSeg", lambda device: diffseg(device.put(rows), kl_thresholds=THRESHOLDS))
     count("its label map, 512²", lambda device: label(device.put(found), (512, 512)))
     for k in (6, 20):
