@@ -1,12 +1,8 @@
 """The fused kernels by Triton's interpreter, against float64 and against plain torch."""
 
-import os
-
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 pytest.importorskip("triton")
 
 from seediff.attention import fused

@@ -29,7 +29,7 @@ BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", 
 @pytest.fixture(autouse=True)
 def no_model(monkeypatch):
     monkeypatch.setattr(run, "model_draw", lambda *_: fake_draw)
-    monkeypatch.setattr(run, "model_fingerprint", lambda *_: "sha256:0")
+    monkeypatch.setattr(run, "weights_fingerprint", lambda *_: "sha256:0")
 
 
 def one_line(capsys) -> str:

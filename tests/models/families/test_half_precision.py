@@ -47,4 +47,4 @@ def drawing(model):
     from seediff.models.families.base import Drawing
 
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    return Drawing(prompts=[SPECS[0].prompt], negative_prompt="", side=64, steps=2, guidance_scale=3.0, generators=noise)
+    return Drawing(prompts=[SPECS[0].prompt], negative_prompt="", height=64, width=64, steps=2, guidance_scale=3.0, generators=noise)
