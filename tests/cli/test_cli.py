@@ -271,10 +271,10 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
     out = tmp_path / "out"
     real = outputs._commit
 
-    def full(folder, name, data):
+    def full(folder, name, data, durable):
         if "000002" in name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(folder, name, data)
+        return real(folder, name, data, durable)
 
     with monkeypatch.context() as patch:
         patch.setattr(outputs, "_commit", full)

@@ -186,8 +186,13 @@ def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
     return config if source.seed is None else replace(config, seed=source.seed)
 
 
+ADAPTERS = ("lora", "lora_scale", "embedding")
+
+
 def set_digest(config: SetConfig) -> str:
-    return digest({"version": 1, **asdict(config)})
+    # What is younger than published keys counts where it is set.
+    table = {name: value for name, value in asdict(config).items() if not (name in ADAPTERS and value is None)}
+    return digest({"version": 1, **table})
 
 
 def digest(value: Any) -> str:
