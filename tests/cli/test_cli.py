@@ -147,7 +147,7 @@ def test_disk_estimate_is_near(tmp_path):
     run.generate(config, tmp_path / "out", draw=fake_draw)
     folders = [tmp_path / "out" / name for name in (native.IMAGES, native.MASKS, native.ATTENTION)]
     real = sum(p.stat().st_size for folder in folders for p in folder.iterdir())
-    assert 0.3 < disk_estimate(config, 16, 32, 8) / real < 3
+    assert 0.3 < disk_estimate(config, 16, (32, 32), 8) / real < 3
 
 
 def test_every_option_reaches_the_configuration(tmp_path, capsys):
