@@ -172,6 +172,62 @@ def test_a_segment_is_given_and_taken_away(page, pets):
     np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(inside, 0, before))
 
 
+def test_pieces_are_joined_by_clicks_and_by_keys(page, pets):
+    def joined():
+        return in_effect(pets[0])["000030"].joined
+
+    open_sample(page, "000030")
+    page.keyboard.press("p")
+    page.keyboard.press("3")
+    for left in (2, 40):  # two pieces of a bus
+        for x, y in [(left, 2), (left + 10, 2), (left + 10, 12), (left, 12)]:
+            page.mouse.click(*at(page, x, y))
+        page.keyboard.press("Enter")
+    saved(page)
+    mask = labels_of(pets, "000030")
+    page.keyboard.press("g")
+    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
+    page.mouse.click(*at(page, 5, 5))
+    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('One piece of bus')")
+    page.mouse.click(*at(page, 45, 5))
+    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('2 pieces are one object, bus')")
+    saved(page)
+    assert "joined" in page.text_content("#sample-state")
+    assert [len(one) for one in joined()] == [2]
+    lit = "() => { const c = document.querySelector('#heat'); return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; }"
+    np.testing.assert_array_equal(np.array(page.evaluate(lit)).reshape(64, 64, 4)[..., 0] == 255, mask == 3)
+    page.mouse.click(*at(page, 5, 5))  # out again
+    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('One piece')")
+    saved(page)
+    assert joined() == ()
+    for key, count in (("z", 2), ("z", 0), ("y", 2)):
+        page.keyboard.press(key)
+        saved(page)
+        until(page, "count => document.querySelector('#sample-state').textContent.includes('joined') === (count > 0)", count)
+        assert sum(len(one) for one in joined()) == count
+    page.keyboard.press("Escape")
+    page.keyboard.press("z")
+    saved(page)
+    page.locator("#stage").focus()  # the same by keys: the cross goes from the middle to each piece
+    column, row = page.text_content("#pixel").partition(":")[0].split(", ")
+
+    def go(x, y):
+        nonlocal column, row
+        for key, by in (("ArrowRight", x - int(column)), ("ArrowDown", y - int(row))):
+            for _ in range(abs(by)):
+                page.keyboard.press(f"Shift+{key if by > 0 else {'ArrowRight': 'ArrowLeft', 'ArrowDown': 'ArrowUp'}[key]}")
+        column, row = x, y
+        page.keyboard.press("Space")
+
+    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
+    go(6, 7)
+    go(44, 5)
+    saved(page)
+    assert [len(one) for one in joined()] == [2]
+    np.testing.assert_array_equal(labels_of(pets, "000030"), mask)
+    assert violations(page) == []
+
+
 def test_constants_for_many(page, pets):
     open_sample(page, "000003")
     page.wait_for_selector("#attention:not([hidden])")

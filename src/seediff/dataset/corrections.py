@@ -18,7 +18,8 @@ from ..errors import UserError
 from . import native
 from .quality.flags import degenerate
 from .reviews import is_corrected
-from .store import Item, check_class_list, flat_name, labels_of, open_native
+from .shapes.joining import carried
+from .store import Item, check_class_list, flat_name, joined_of, labels_of, open_native
 
 IGNORED = "ignored"
 """What 255 is called among the classes that gained and lost pixels."""
@@ -104,7 +105,9 @@ def _corrected(
     change = changed(original.name, before, after, names)
     tell(change)
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
-    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.row), "by": by, **counts}
+    joined = carried(before, after, joined_of(original, before.shape))
+    together = {"joined": [[list(pixel) for pixel in one] for one in joined]} if joined else {}
+    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.row), "by": by, **counts, **together}
     if not change.pixels:
         return replace(original, row={**original.row, "review": review})
     area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size

@@ -9,7 +9,8 @@ Every line says in full how its sample stands after it, so that the last line ab
     action    accept, brush, undo, …                         verdict   "accepted", "rejected" or null
     from      SHA-256 of the mask that it was made of        mask      the corrected mask's path in the set; null: the original
     hash      SHA-256 of the mask that it left               classes, area   of a corrected mask, as in metadata.jsonl
-    by, time  who, and when (UTC)                            detail    what the action was made with
+    joined    pieces that are one object: shapes/joining.py  detail    what the action was made with
+    by, time  who, and when (UTC)
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Place = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     hash: _Hash | None = None
     classes: tuple[str, ...] = ()
     area: dict[str, _Share] = {}
+    joined: tuple[tuple[tuple[_Place, _Place], ...], ...] = ()
     by: str = ""
     time: str = ""
     detail: dict[str, Any] = {}
@@ -54,7 +57,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state(self) -> tuple[Any, ...]:
         """How it left its sample: what undoing brings back."""
-        return self.verdict, self.mask, self.hash, self.classes, self.area
+        return self.verdict, self.mask, self.hash, self.classes, self.area, self.joined
 
 
 def read_actions(folder: Path) -> list[Action]:
@@ -111,12 +114,15 @@ def append_action(folder: Path, action: Action) -> None:
 def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequence[str]) -> dict[str, Any]:
     """A row of metadata.jsonl as the last action about its sample leaves it; the same without one.
 
-    `review` says the verdict and whether the mask is a corrected one. Of a corrected mask, `mask`, `classes`, `class_ids`, `area` and
-    `flags` are its own: flags about attention no longer say anything. Raises UserError for a class that the set does not have.
+    `review` says the verdict, whether the mask is a corrected one, and which pieces of it are one object, if any were joined. Of a
+    corrected mask, `mask`, `classes`, `class_ids`, `area` and `flags` are its own: flags about attention no longer say anything. Raises
+    UserError for a class that the set does not have.
     """
     if action is None:
         return dict(row)
     review = {"verdict": action.verdict, "corrected": action.mask is not None, "by": action.by}
+    if action.joined:
+        review["joined"] = [[list(pixel) for pixel in one] for one in action.joined]
     if action.mask is None:
         return {**row, "review": review}
     if unknown := [name for name in action.classes if name not in classes]:
@@ -133,13 +139,14 @@ def is_corrected(row: Mapping[str, Any]) -> bool:
 
 
 def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many of the rows were accepted, rejected and corrected."""
-    counts = {"accepted": 0, "rejected": 0, "corrected": 0}
+    """How many of the rows were accepted, rejected and corrected, and in how many pieces were joined."""
+    counts = {"accepted": 0, "rejected": 0, "corrected": 0, "joined": 0}
     for row in rows:
         verdict = row.get("review", {}).get("verdict")
         if verdict in counts:
             counts[verdict] += 1
         counts["corrected"] += is_corrected(row)
+        counts["joined"] += bool(row.get("review", {}).get("joined"))
     return counts
 
 
@@ -149,6 +156,8 @@ def told(rows: Iterable[Mapping[str, Any]]) -> str:
     parts = []
     if count := counts["corrected"]:
         parts.append(f"{count} corrected mask{'s are' if count != 1 else ' is'} used")
+    if count := counts["joined"]:
+        parts.append(f"in {count} sample{'s' if count != 1 else ''} pieces are joined to one object")
     if count := counts["rejected"]:
         parts.append(f"{count} sample{'s' if count != 1 else ''} that a person rejected {'are' if count != 1 else 'is'} among them")
     return "; ".join(parts)

@@ -35,6 +35,7 @@ class Review(msgspec.Struct, frozen=True):
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
+    joined: tuple[tuple[tuple[_Number, _Number], ...], ...] = ()
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -26,6 +26,8 @@ from ..workers import Result, in_order
 from . import native
 from .native import read_label_map
 from .reviews import is_corrected
+from .shapes.joining import Joined, check_joined, read_joined
+from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
@@ -209,6 +211,18 @@ def labels_of(item: Item, classes: int) -> np.ndarray:
     if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:
         raise UserError(f"sample '{item.name}': id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)")
     return labels
+
+
+def joined_of(item: Item, shape: tuple[int, ...]) -> Joined:
+    """The pieces of an item's label map, of `shape` (H, W), that a person said are one object. Raises UserError naming it."""
+    joined = read_joined(item.row.get("review", {}).get("joined"))
+    check_joined(joined, shape, f"sample '{item.name}'")
+    return joined
+
+
+def objects_of(item: Item, labels: np.ndarray, min_area: int = 1) -> Objects:
+    """The objects of an item whose label map is `labels`: connected pieces of a class, and as one those that a person joined."""
+    return find_objects(labels, min_area, joined_of(item, labels.shape))
 
 
 def picture_suffix(path: Path) -> str:

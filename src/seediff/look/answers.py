@@ -8,7 +8,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import anyio
 import msgspec
@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ..dataset.quality.flags import explain_flag
+from ..dataset.shapes.joining import join, split
+from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.palette import voc_palette
@@ -35,19 +37,22 @@ VIEWS = 16
 """Lists of samples that are kept for windows."""
 PAGE = 500
 """Samples of a list that are told at once."""
-T = TypeVar("T")
+MOST_PIECES = (1 << 16) - 1
+"""Pieces that can be told apart; those beyond them, of noise, cannot be joined."""
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A judgement, a step back, or a class that becomes another."""
+    """A judgement, a step back, a class that becomes another, or pieces that become one object: those at `pixels`, (column, row) each, or
+    that are apart again: the piece at the first of them."""
 
     version: _Number
-    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original"]
+    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original", "join", "split"]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
     old: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    pixels: Annotated[tuple[tuple[_Number, _Number], ...], msgspec.Meta(max_length=2)] = ()
 
 
 class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,6 +177,17 @@ class Look:
         labels = await anyio.to_thread.run_sync(self.session.labels, number, limiter=self.decoding)
         return packed(labels, {"x-version": str(self.session.history(number).version)})
 
+    async def pieces(self, request: Request) -> Response:
+        """The connected pieces of the label map in effect: two bytes a pixel, numbers from 1 on; 0 where there is none."""
+        number = self.number(request)
+
+        def make() -> np.ndarray:
+            index = find_objects(self.session.labels(number)).index + 1
+            return np.where(index > MOST_PIECES, 0, index).astype(np.uint16)
+
+        pieces = await anyio.to_thread.run_sync(make, limiter=self.decoding)
+        return packed(pieces, {"x-version": str(self.session.history(number).version)})
+
     # What is done to it.
 
     async def act(self, request: Request) -> Response:
@@ -185,6 +201,13 @@ class Look:
         elif body.action == "original":
             original = self.session.subject.samples[number].mask
             options["labels"] = lambda present: self.session.subject.read_labels(original)
+            options["joined"] = lambda labels, joined: self.session.history(number).own
+        elif body.action in ("join", "split"):
+            if len(body.pixels) != (wanted := 2 if body.action == "join" else 1):
+                raise UserError(f"pixels: {body.action} needs {wanted}, not {len(body.pixels)}")
+            change = join if body.action == "join" else split
+            options["joined"] = lambda labels, joined: change(labels, joined, *body.pixels)
+            options["detail"] = {"pixels": body.pixels}
         return await self.answer(number, partial(self.session.act, number, body.version, body.action, **options))
 
     async def paint(self, request: Request) -> Response:

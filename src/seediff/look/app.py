@@ -64,6 +64,7 @@ def make_app(session: Session, events: Events) -> Starlette:
         Route(f"{one}/image", look.image),
         Route(f"{one}/labels", look.labels),
         Route(f"{one}/labels", look.paint, methods=["POST"]),
+        Route(f"{one}/pieces", look.pieces),
         Route(f"{one}/act", look.act, methods=["POST"]),
         *late.routes(),
         Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),

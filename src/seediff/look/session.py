@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
-from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, measured, mend, read_actions, reviewed_row
+from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action, measured, mend, read_actions, reviewed_row
+from ..dataset.shapes.joining import Joined, carried, check_joined, read_joined
 from ..errors import UserError
 from ..files.locking import open_folder
 from ..files.outputs import make_folders, write_inside
@@ -40,6 +41,8 @@ class Stale(Exception):
 class History:
     """The states that a sample went through; `at` is the one in effect, those behind it were undone. The first is the original, None."""
 
+    own: Joined = ()
+    """What the original's row says is joined."""
     states: list[Action | None] = field(default_factory=lambda: [None])
     at: int = 0
     version: int = 0
@@ -52,17 +55,22 @@ class History:
         """Go on with an action, also one that was read from the file."""
         self.version = action.version
         step = {"undo": -1, "redo": 1}.get(action.action, 0)
-        if step and 0 <= self.at + step < len(self.states) and _state(self.states[self.at + step]) == action.state:
+        if step and 0 <= self.at + step < len(self.states) and self.state(self.at + step) == action.state:
             self.at += step
             return
         del self.states[self.at + 1 :]
         self.states.append(action)
         self.at += 1
 
+    def state(self, at: int) -> tuple[Any, ...]:
+        """As `Action.state`, of one of the states."""
+        action = self.states[at]
+        return action.state if action else (None, None, None, (), {}, self.own)
 
-def _state(action: Action | None) -> tuple[Any, ...]:
-    """As `Action.state`; of the original, that of nothing."""
-    return action.state if action else (None, None, None, (), {})
+    @property
+    def joined(self) -> Joined:
+        """The pieces that are one object."""
+        return self.now.joined if self.now else self.own
 
 
 class Session:
@@ -93,7 +101,7 @@ class Session:
             self.index = Index(subject.classes, [one.name for one in subject.samples], [one.row for one in subject.samples])
             for action in read_actions(subject.folder):
                 if (number := self.numbers.get(action.sample)) is not None:
-                    self.histories.setdefault(number, History()).follow(action)
+                    self.histories.setdefault(number, self.history(number)).follow(action)
             for number in self.histories:
                 self.index.update(number, self.row(number))
             if subject.kind == "predictions":
@@ -151,7 +159,9 @@ class Session:
             self._stack.close()
 
     def history(self, number: int) -> History:
-        return self.histories.get(number) or History()
+        if number in self.histories:
+            return self.histories[number]
+        return History(read_joined(self.subject.samples[number].row.get("review", {}).get("joined")))
 
     def now(self, number: int) -> Action | None:
         """The action that a sample stands by; None: the original, with no verdict."""
@@ -181,6 +191,7 @@ class Session:
             "version": history.version,
             "verdict": now.verdict if now else None,
             "corrected": bool(now and now.mask),
+            "joined": history.joined,
             "classes": [self.index.ids[name] for name in row.get("classes") or () if name in self.index.ids],
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
@@ -198,6 +209,7 @@ class Session:
         *,
         verdict: Verdict | Literal["keep"] | None = KEEP,
         labels: np.ndarray | Callable[[np.ndarray], np.ndarray] | None = None,
+        joined: Callable[[np.ndarray, Joined], Joined] | None = None,
         by: str = "",
         window: str = "",
         detail: Mapping[str, Any] | None = None,
@@ -205,15 +217,17 @@ class Session:
         """Do something to a sample, save it and tell everybody; its new state.
 
         version: that the action was made on. name: what is done; "undo" and "redo" go along the states so far. labels: a corrected label
-        map (H, W) uint8, or what makes it of the present one. Raises Stale, and UserError for what cannot be done or saved.
+        map (H, W) uint8, or what makes it of the present one. joined: what makes of the label map as it will be, and of the
+        pieces that are one object in it so far, those that are it from now on. Raises Stale, and UserError for what cannot be done or
+        saved.
         """
         with self.lock:
-            history = self.histories.get(number) or History()
+            history = self.history(number)
             if version != history.version:
                 raise Stale
             if self.read_only:
                 raise UserError(self.read_only)
-            action = self._action(number, history, name, verdict, labels, by or self.by, dict(detail or {}))
+            action = self._action(number, history, name, verdict, labels, joined, by or self.by, dict(detail or {}))
             append_action(self.subject.folder, action)
             history.follow(action)
             self.histories[number] = history
@@ -223,7 +237,9 @@ class Session:
         self.tell({"kind": "state", "window": window, "action": name, **state})
         return state
 
-    def _action(self, number: int, history: History, name: str, verdict: Any, labels: Any, by: str, detail: dict[str, Any]) -> Action:
+    def _action(
+        self, number: int, history: History, name: str, verdict: Any, labels: Any, joined: Any, by: str, detail: dict[str, Any]
+    ) -> Action:
         sample, now = self.subject.samples[number], history.now
         before = read_bytes(self.subject.mask_path(now.mask if now and now.mask else sample.mask), PICTURE)
         common: dict[str, Any] = {
@@ -238,31 +254,34 @@ class Session:
         if step := {"undo": -1, "redo": 1}.get(name):
             if not 0 <= history.at + step < len(history.states):
                 raise UserError(f"there is nothing to {name}")
-            other = history.states[history.at + step]
-            verdict_, mask, hash_, classes, area = _state(other)
-            return Action(verdict=verdict_, mask=mask, hash=hash_, classes=classes, area=area, **common)
-        kept = now.verdict if now else None
-        verdict = kept if verdict == KEEP else verdict
-        if labels is None:
-            mask, hash_, classes, area = (now.mask, now.hash, now.classes, now.area) if now else (None, None, (), {})
-            return Action(verdict=verdict, mask=mask, hash=hash_, classes=classes, area=area, **common)
+            verdict, mask, hash_, classes, area, together = history.state(history.at + step)
+            return Action(verdict=verdict, mask=mask, hash=hash_, classes=classes, area=area, joined=together, **common)
+        kept, mask, hash_, classes, area, together = history.state(history.at)
+        common["verdict"] = kept if verdict == KEEP else verdict
+        if labels is None and joined is None:
+            return Action(mask=mask, hash=hash_, classes=classes, area=area, joined=together, **common)
         if not self.subject.editable:
             raise UserError("the label maps here number segments and name no class: they cannot be corrected")
         present = self.labels(number)
+        check_joined(together, present.shape, f"{REVIEWS}: sample '{sample.name}'")
+        if labels is None:
+            return Action(mask=mask, hash=hash_, classes=classes, area=area, joined=joined(present, together), **common)
         corrected = labels if isinstance(labels, np.ndarray) else labels(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
             raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
         counts = np.bincount(corrected.ravel(), minlength=256)
         if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
             raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
+        together = carried(present, corrected, together)
+        common["joined"] = joined(corrected, together) if joined else together
         if now is not None and np.array_equal(corrected, present):
-            return Action(verdict=verdict, mask=now.mask, hash=now.hash, classes=now.classes, area=now.area, **common)
+            return Action(mask=mask, hash=hash_, classes=classes, area=area, **common)
         data = encode_mask(corrected)
         path = f"{REVIEWED}/{sample.name}.{history.version + 1}.png"
         make_folders(self.subject.folder, path.rpartition("/")[0])
         write_inside(self.subject.folder, path, data, durable=True)
         shown, area = measured(counts.tolist(), self.subject.classes)
-        return Action(verdict=verdict, mask=path, hash=hashlib.sha256(data).hexdigest(), classes=shown, area=area, **common)
+        return Action(mask=path, hash=hashlib.sha256(data).hexdigest(), classes=shown, area=area, **common)
 
 
 def about(session: Session) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from ...files.staging import staged
 from ...files.xml import Node, read_xml
 from .. import native
 from ..shapes.boxed import Boxed, boxed, boxed_at
-from ..shapes.objects import find_objects
 from ..shapes.rle import fill
 from ..store import (
     SPLITS,
@@ -39,6 +38,7 @@ from ..store import (
     image_size,
     labels_of,
     no_note,
+    objects_of,
     picture_suffix,
     put,
     put_image,
@@ -123,7 +123,7 @@ def _masks(item: Item, *, classes: Sequence[str], objects: bool) -> tuple[tuple[
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORE}
     drawn: list[tuple[int, Boxed]] = []
     if objects:
-        found = find_objects(labels)
+        found = objects_of(item, labels)
         for number, (class_id, (left, top, right, bottom)) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True)):
             drawn.append((class_id, boxed_at(found.index[top:bottom, left:right] == number, left, top)))
     whole = [native.IGNORE] if objects else [number for number in np.unique(labels).tolist() if number]

@@ -24,7 +24,7 @@ from ...files.pictures import open_picture
 from ...files.reading import read_lines
 from ...files.staging import staged
 from .. import native
-from ..shapes.objects import Objects, find_objects
+from ..shapes.objects import Objects
 from ..store import (
     SPLITS,
     Exported,
@@ -37,6 +37,7 @@ from ..store import (
     labels_of,
     mask_bytes,
     no_note,
+    objects_of,
     picture_suffix,
     put,
     put_image,
@@ -122,7 +123,7 @@ def convert(item: Item, *, classes: Sequence[str], objects: bool, boxes: bool, m
     picture = _as_jpeg(item) if jpeg and item.suffix != "jpg" else None
     if not objects and not boxes:
         return Converted(mask_bytes(item, labels), picture, None, None, 0, 0)
-    found = find_objects(labels, min_area)
+    found = objects_of(item, labels, min_area)
     file_name = f"{flat_name(item.name)}.{'jpg' if jpeg else item.suffix}"
     return Converted(
         mask_bytes(item, labels),

@@ -1,4 +1,4 @@
-"""Objects in a label map: connected pieces of one class, as formats want them that know instances."""
+"""Objects in a label map: connected pieces of one class, or several that a person joined, as formats want them that know instances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ...files.label_maps import IGNORE
-from .runs import Masks, column_runs, connected, masks_by
+from .runs import Masks, Runs, column_runs, connected, masks_by
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,15 @@ class Objects:
         return self.masks.index_map()
 
 
-def find_objects(labels: np.ndarray, min_area: int = 1) -> Objects:
+def find_objects(labels: np.ndarray, min_area: int = 1, joined: Sequence[Sequence[tuple[int, int]]] = ()) -> Objects:
     """The connected pieces of at least `min_area` pixels of each class in labels (H, W) uint8; 0 and 255 are no class.
 
-    Pixels that meet at a corner belong together.
+    Pixels that meet at a corner belong together. joined: pieces that are one object (joining.py), each by the (column, row) of a pixel.
     """
     runs = column_runs(labels)
     piece = connected(runs)
+    for pixels in joined:
+        piece = _joined(runs, piece, pixels)
     first = np.flatnonzero(piece == np.arange(len(piece)))  # the run that a piece begins with, and is called by
     first = first[(runs.ids[first] > 0) & (runs.ids[first] < IGNORE)]
     first = first[np.argsort(runs.ids[first], kind="stable")]
@@ -56,3 +58,12 @@ def find_objects(labels: np.ndarray, min_area: int = 1) -> Objects:
         large = masks.areas >= min_area
         masks, class_ids = masks.chosen(large), class_ids[large]
     return Objects(masks, class_ids.tolist(), len(first) - len(class_ids))
+
+
+def _joined(runs: Runs, piece: np.ndarray, pixels: Sequence[tuple[int, int]]) -> np.ndarray:
+    """(N,) the piece of each run, where those of one class that the pixels lie in are called by the first of them."""
+    at = np.searchsorted(runs.starts, [column * runs.shape[0] + row for column, row in pixels], side="right") - 1
+    for class_id in np.unique(runs.ids[at]).tolist():
+        together = piece[at[runs.ids[at] == class_id]]
+        piece = np.where(np.isin(piece, together), together.min(), piece)
+    return piece

@@ -1,11 +1,13 @@
 // One sample: its picture, its mask and what is done to them. Every change is saved before the next one is sent.
 
 import { act, get, picture, pixels, sendLabels, Refused } from "./api.js";
+import { Joiner } from "./join.js";
 import { long, radio } from "./page.js";
 import * as paint from "./paint.js";
 import { Stage } from "./stage.js";
 
-const TOOLS = [["look", "L", "Look"], ["brush", "B", "Brush"], ["eraser", "E", "Eraser"], ["polygon", "P", "Polygon"], ["fill", "F", "Fill"], ["segment", "S", "Segment"]];
+const TOOLS = [["look", "L", "Look"], ["brush", "B", "Brush"], ["eraser", "E", "Eraser"], ["polygon", "P", "Polygon"], ["fill", "F", "Fill"], ["segment", "S", "Segment"], ["join", "G", "Join"]];
+const REDRAWN = ["undo", "redo", "relabel", "original"]; // what leaves another label map
 const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 const IGNORED = 255;
 const SHADES = Uint32Array.from({ length: 256 }, (_, i) => i * 0x010101);
@@ -29,6 +31,7 @@ export class SampleView {
         hover: (x, y) => this.hover(x, y), use: (x, y) => this.use(x, y),
       },
     );
+    this.joiner = new Joiner(this, $("join-shown"));
     this.stage.told = (x, y) => this.nameOf(this.labels?.[y * this.stage.width + x]);
     this.build();
   }
@@ -83,6 +86,7 @@ export class SampleView {
     $("finer").hidden = tool !== "segment";
     this.showSegment(-1);
     if (tool === "segment") this.segments();
+    this.joiner.forget();
   }
 
   paintWith(value) {
@@ -120,6 +124,7 @@ export class SampleView {
     this.draw();
     this.tell();
     if (this.tool === "segment") this.segments();
+    this.joiner.forget();
     this.page.why.enter(number, about);
   }
 
@@ -143,13 +148,14 @@ export class SampleView {
     this.labels = labels.values;
     this.draw();
     this.tell();
+    this.joiner.forget();
   }
 
   tell() {
     const { about, state } = this, { place, count } = this.page.shown();
     $("sample-name").textContent = about.name;
     $("sample-place").textContent = place >= 0 ? `${(place + 1).toLocaleString()} of ${count.toLocaleString()}` : "";
-    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.by && `by ${state.by}`];
+    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.joined.length && "⧉ joined", state.by && `by ${state.by}`];
     $("sample-state").textContent = parts.filter(Boolean).join(", ");
     $("sample-state").className = state.verdict || "";
     $("accept").setAttribute("aria-pressed", state.verdict === "accepted");
@@ -194,6 +200,8 @@ export class SampleView {
       this.finish("fill", paint.fill(this.labels, this.width, this.height, column, row, this.value));
     } else if (this.tool === "segment") {
       this.giveSegment(column, row);
+    } else if (this.tool === "join") {
+      this.joiner.use(column, row);
     }
     return undefined;
   }
@@ -237,6 +245,7 @@ export class SampleView {
 
   // Esc: whether there was something to give up.
   giveUp() {
+    if (this.joiner.giveUp()) return true;
     if (!this.stage.points?.length) return this.page.why.endTrial();
     this.stage.points = [];
     this.stage.drawLines();
@@ -291,7 +300,7 @@ export class SampleView {
 
   judge(action, more = {}) {
     const number = this.number, decided = action === "accept" || action === "reject";
-    const done = this.enqueue(number, () => act(number, { action, version: this.version(number), by: this.page.by(), ...more }), !decided);
+    const done = this.enqueue(number, () => act(number, { action, version: this.version(number), by: this.page.by(), ...more }), REDRAWN.includes(action));
     if (decided && $("onward").checked) this.page.move(1);
     return done;
   }
@@ -312,7 +321,10 @@ export class SampleView {
         if (number === this.number) {
           this.state = state;
           if (fetchLabels) await this.reload();
-          else this.tell();
+          else {
+            this.tell();
+            this.joiner.show();
+          }
         }
       } catch (error) {
         if (!(error instanceof Refused)) throw error;

@@ -8,6 +8,7 @@ export class Stage {
     this.zoom = 0;
     this.opacity = 0.5;
     this.cross = [0, 0];
+    this.links = []; // pixels between which there are lines
     const { stage } = parts;
     stage.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !this.width) return;
@@ -139,6 +140,9 @@ export class Stage {
         context.stroke();
       }
     };
+    for (const link of this.links) {
+      trace(() => link.forEach(([column, row], i) => context[i ? "lineTo" : "moveTo"]((column + 0.5) * scale, (row + 0.5) * scale)));
+    }
     if (this.points?.length) {
       trace(() => {
         context.moveTo(...this.points[0].map((v) => v * scale));

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....config.names import BACKGROUND
 from ... import native
-from ...shapes.objects import find_objects
+from ...shapes.objects import Objects
 from ...shapes.runs import column_runs, masks_of_ids
 
 SHIFTS = np.array([1, 256, 65536], np.uint32)
@@ -22,10 +22,9 @@ def panoptic_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
     return [*things, {"id": len(classes) + 1, "name": BACKGROUND, "isthing": 0}]
 
 
-def panoptic_segments(labels: np.ndarray, classes: int, min_area: int) -> tuple[bytes, list[dict[str, Any]]]:
-    """The PNG of labels (H, W) uint8, and its segments_info: connected pieces of at least `min_area` pixels by class, then a crowd of each
-    class's smaller ones, then the background. classes: how many. What is ignored is in no segment."""
-    found = find_objects(labels, min_area)
+def panoptic_segments(labels: np.ndarray, classes: int, found: Objects) -> tuple[bytes, list[dict[str, Any]]]:
+    """The PNG of labels (H, W) uint8, and its segments_info: the objects that were found in it, then a crowd of each class's pieces that
+    are in none, then the background. classes: how many. What is ignored is in no segment."""
     ids = (found.index + 1).astype(np.uint32)
     of = dict(enumerate(found.class_ids, 1))
     crowds: set[int] = set()

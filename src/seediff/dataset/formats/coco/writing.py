@@ -1,7 +1,8 @@
 """COCO's JSON, out: objects for detectors, and a semantic variant from which label maps come back exactly.
 
     out/  images/NAME.png                  pictures, as they are
-          annotations/instances.json       an annotation an object (a connected piece of a class): RLE, or polygons when asked for
+          annotations/instances.json       an annotation an object (a connected piece of a class, or several that a person joined): RLE,
+                                           or polygons when asked for
           annotations/semantic.json        an annotation a class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
           annotations/panoptic.json        optional: the segments of each image, whose ids are the colours of annotations/panoptic/NAME.png
 
@@ -27,7 +28,7 @@ from ... import native
 from ...shapes.objects import Objects, find_objects
 from ...shapes.rle import fill, rles
 from ...shapes.runs import Masks, column_runs, masks_of_ids
-from ...store import SPLITS, Exported, Item, assign_splits, check_class_list, check_name, labels_of, put, put_image, worked_on
+from ...store import SPLITS, Exported, Item, assign_splits, check_class_list, check_name, labels_of, objects_of, put, put_image, worked_on
 from ..options import CocoOptions
 from .masks import polygon_runs
 from .segments import panoptic_categories, panoptic_segments
@@ -94,8 +95,13 @@ def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) 
     Holes stay holes; in polygons they are cut in.
     """
     found = find_objects(labels, min_area)
+    return of_objects(labels, found, polygons=polygons), found.small
+
+
+def of_objects(labels: np.ndarray, found: Objects, *, polygons: bool) -> list[dict[str, Any]]:
+    """An annotation for each object that was found in labels (H, W) uint8, without `id` and `image_id`."""
     shapes = _polygons(labels, found) if polygons else rles(found.masks)
-    return _annotations(found.class_ids, found.masks, shapes), found.small
+    return _annotations(found.class_ids, found.masks, shapes)
 
 
 def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) -> list[dict[str, Any]]:
@@ -108,11 +114,16 @@ def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) 
 
 
 def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
-    """Each object's one polygon [x, y, x, y, …], along the edges of its pixels, as COCO counts."""
+    """Each object's polygons [x, y, x, y, …], one a connected piece, along the edges of its pixels, as COCO counts."""
     from ...shapes.polygons import object_polygons
 
-    # Those outlines run through the middle of pixels: their sides to the right and below belong on the pixels' far edges.
-    return [[np.floor(polygon + 0.7).astype(int).ravel().tolist()] for polygon in object_polygons(labels, found)]
+    pieces = find_objects(np.where(found.index < 0, np.uint8(0), labels))
+    columns, rows = np.divmod(pieces.masks.starts[pieces.masks.first], labels.shape[0])
+    polygons: list[list[list[int]]] = [[] for _ in found.class_ids]
+    for number, polygon in zip(found.index[rows, columns].tolist(), object_polygons(labels, pieces), strict=True):
+        # Those outlines run through the middle of pixels: their sides to the right and below belong on the pixels' far edges.
+        polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
+    return polygons
 
 
 def export_coco(
@@ -197,18 +208,16 @@ class Annotated:
 
 def annotate(item: Item, *, classes: int, min_area: int, polygons: bool, panoptic: bool) -> Annotated:
     labels = labels_of(item, classes)
-    pieces, small = instances(labels, min_area=min_area, polygons=polygons)
+    found = objects_of(item, labels, min_area)
+    its = of_objects(labels, found, polygons=polygons)
     height, width = labels.shape
-    ious = polygon_ious(labels, pieces, min_area) if polygons else []
-    segments = panoptic_segments(labels, classes, min_area) if panoptic else None
-    return Annotated(height, width, pieces, semantic(labels), small, ious, segments)
+    ious = polygon_ious(found.index, its) if polygons else []
+    segments = panoptic_segments(labels, classes, found) if panoptic else None
+    return Annotated(height, width, its, semantic(labels), found.small, ious, segments)
 
 
-def polygon_ious(labels: np.ndarray, pieces: Sequence[Mapping[str, Any]], min_area: int) -> list[float]:
-    """The IoU of each object's polygons, as pycocotools fills them, with its pixels."""
-    index = find_objects(labels, min_area).index
-    ious = []
-    for number, piece in enumerate(pieces):
-        filled, exact = fill(polygon_runs(piece["segmentation"], labels.shape, "--polygons"), labels.shape), index == number
-        ious.append(iou(filled, exact))
-    return ious
+def polygon_ious(index: np.ndarray, its: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The IoU of each object's polygons, as pycocotools fills them, with its pixels. index: (H, W), the object of each pixel."""
+    shape = index.shape
+    filled = [fill(polygon_runs(one["segmentation"], shape, "--polygons"), shape) for one in its]
+    return [iou(one, index == number) for number, one in enumerate(filled)]

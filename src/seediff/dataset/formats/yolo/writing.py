@@ -23,7 +23,19 @@ from ....metrics.confusion import iou_of_present
 from ... import native
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import fill_polygon, object_polygons
-from ...store import Exported, Item, assign_splits, check_class_list, check_name, flat_name, labels_of, put, put_image, worked_on
+from ...store import (
+    Exported,
+    Item,
+    assign_splits,
+    check_class_list,
+    check_name,
+    flat_name,
+    joined_of,
+    labels_of,
+    put,
+    put_image,
+    worked_on,
+)
 from ..options import FolderOptions
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
@@ -49,7 +61,7 @@ def export_yolo(
     splits = assign_splits(names, [item.row for item in items], options.split, options.seed)
     taken: set[str] = set()
     scores: list[tuple[float, str]] = []
-    ignored = pixels = small = 0
+    ignored = pixels = small = joined = 0
     outline_ = partial(outline, classes=len(classes), min_area=options.min_area)
     with staged(out) as part, worked_on(items, outline_, options.workers) as outlined:
         for name, own, (item, its) in zip(names, splits, outlined, strict=True):
@@ -60,6 +72,7 @@ def export_yolo(
             ignored += its.ignored
             pixels += its.pixels
             small += its.small
+            joined += its.joined
         if "train" not in splits:
             (part / IMAGES / "train").mkdir(parents=True, exist_ok=True)  # data.yaml names it, and readers want it
         put(part / DATA, data_yaml(classes, splits).encode("utf-8"))
@@ -71,6 +84,8 @@ def export_yolo(
         )
     if ignored:
         notes.append(f"{ignored / pixels:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
+    if joined:
+        notes.append(f"{joined} objects of several joined pieces are a line per piece: a polygon of the format is one piece")
     if small:
         notes.append(f"{small} pieces below {options.min_area} pixels are left out")
     if "train" not in splits:
@@ -82,13 +97,15 @@ def export_yolo(
 
 @dataclass(frozen=True)
 class Outlined:
-    """A sample's label file. iou: of it with the mask; None: that shows nothing. ignored, of all pixels. small: pieces left out."""
+    """A sample's label file. iou: of it with the mask; None: that shows nothing. ignored, of all pixels. small: pieces left out.
+    joined: objects of several pieces."""
 
     text: str
     iou: float | None
     ignored: int
     pixels: int
     small: int
+    joined: int
 
 
 def outline(item: Item, *, classes: int, min_area: int) -> Outlined:
@@ -96,7 +113,8 @@ def outline(item: Item, *, classes: int, min_area: int) -> Outlined:
     found = find_objects(labels, min_area)
     text = as_yolo(labels, found)
     iou = iou_of_present(labels, from_yolo(text, labels.shape, classes, item.name))
-    return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, found.small)
+    joined = len(joined_of(item, labels.shape))
+    return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, found.small, joined)
 
 
 def as_yolo(label_map: np.ndarray, found: Objects) -> str:

@@ -1,0 +1,107 @@
+"""Pieces of one class that are one object, though they do not touch: which ones, as a person says it and as a label map can keep it.
+
+`joined` is a tuple of objects, each a tuple of pixels (column, row): the pieces that these lie in are one object. A pixel names its piece
+whatever its outline becomes, so long as the pixel itself stays of a class. One that is of no class names nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ...errors import UserError
+from .objects import Objects, find_objects
+
+Pixel = tuple[int, int]
+Joined = tuple[tuple[Pixel, ...], ...]
+
+
+def read_joined(value: object) -> Joined:
+    """What a row or a line says, lists of JSON, as it is used here."""
+    return tuple(tuple((x, y) for x, y in one) for one in value or ())  # type: ignore[attr-defined, misc]
+
+
+def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
+    """Raise UserError for a pixel that is not in a picture of `shape` (H, W)."""
+    for x, y in (pixel for one in joined for pixel in one):
+        if not (0 <= x < shape[1] and 0 <= y < shape[0]):
+            raise UserError(f"{where}: joins the piece at pixel [{x}, {y}], but its picture has {shape[1]} × {shape[0]} pixels")
+
+
+def join(labels: np.ndarray, joined: Joined, one: Pixel, other: Pixel) -> Joined:
+    """The objects of labels (H, W) uint8 once the pieces at two pixels, and all that is joined to either, are one. Raises UserError for
+    pixels of two classes, or of none."""
+    pieces = find_objects(labels)
+    first, second = (_piece_at(pieces, pixel) for pixel in (one, other))
+    if pieces.class_ids[first] != pieces.class_ids[second]:
+        raise UserError("only pieces of one class can be one object")
+    return _named(pieces, [*_groups(pieces, joined), {first, second}])
+
+
+def split(labels: np.ndarray, joined: Joined, pixel: Pixel) -> Joined:
+    """The objects once the piece at a pixel is one by itself again. Raises UserError for a pixel of no class."""
+    pieces = find_objects(labels)
+    alone = _piece_at(pieces, pixel)
+    return _named(pieces, [group - {alone} for group in _groups(pieces, joined)])
+
+
+def carried(before: np.ndarray, after: np.ndarray, joined: Joined) -> Joined:
+    """The objects of label map `before` in `after`, both (H, W) uint8: each piece goes on as the one that has most of its pixels, none
+    where they are of no class now; those that are of several classes now are one object of each."""
+    if not joined:
+        return ()
+    old, new = find_objects(before), find_objects(after)
+    groups = []
+    for group in _groups(old, joined):
+        found: dict[int, set[int]] = {}
+        for piece in group:
+            inside = new.index[old.index == piece]
+            if (inside := inside[inside >= 0]).size:
+                most = int(np.bincount(inside).argmax())
+                found.setdefault(new.class_ids[most], set()).add(most)
+        groups += found.values()
+    return _named(new, groups)
+
+
+def _piece_at(pieces: Objects, pixel: Pixel) -> int:
+    height, width = pieces.index.shape
+    inside = 0 <= pixel[0] < width and 0 <= pixel[1] < height
+    if not inside or (piece := int(pieces.index[pixel[1], pixel[0]])) < 0:
+        raise UserError(f"there is no object at pixel [{pixel[0]}, {pixel[1]}]")
+    return piece
+
+
+def _groups(pieces: Objects, joined: Joined) -> list[set[int]]:
+    """The pieces that each of `joined` names, by class."""
+    groups: list[set[int]] = []
+    for one in joined:
+        found: dict[int, set[int]] = {}
+        for x, y in one:
+            if (piece := int(pieces.index[y, x])) >= 0:
+                found.setdefault(pieces.class_ids[piece], set()).add(piece)
+        groups += found.values()
+    return groups
+
+
+def _named(pieces: Objects, groups: Iterable[set[int]]) -> Joined:
+    """Groups as pixels: those that share a piece as one, pieces in their order, groups by their first."""
+    apart: list[set[int]] = []
+    for group in groups:
+        touching = [one for one in apart if one & group]
+        apart = [one for one in apart if not one & group] + [group.union(*touching)]
+    pixels = _middles(pieces)
+    several = sorted(sorted(group) for group in apart if len(group) > 1)
+    return tuple(tuple(pixels[piece] for piece in group) for group in several)
+
+
+def _middles(pieces: Objects) -> Sequence[Pixel]:
+    """A pixel of each piece that later strokes at its outline leave alone: the middle of the first of its longest runs down a column."""
+    masks, height = pieces.masks, pieces.masks.shape[0]
+    lengths, last = masks.ends - masks.starts, np.append(masks.first[1:], len(masks.starts))
+    found = []
+    for begin, end in zip(masks.first.tolist(), last.tolist(), strict=True):
+        run = begin + int(lengths[begin:end].argmax())
+        x, y = divmod(int(masks.starts[run] + lengths[run] // 2), height)
+        found.append((x, y))
+    return found
