@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from builders.book import book_of
 from builders.command_line import runner
-from builders.eager import Probabilities, everything_kept, means
+from builders.eager import everything_kept, means
 from PIL import Image
 
 from seediff.attention.generate import generate_batch
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
 from seediff.models.about import look_up
 from seediff.models.registry import Model
@@ -28,11 +30,21 @@ SPECS = (
     SampleSpec(2, ("bus",), "a photo of a bus", 13),
 )
 
+GUIDANCE = 3.0
+
 
 def generate(model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: Any) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    defaults = {"steps": 2, "guidance_scale": 3.0, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
+    defaults = {"steps": 2, "guidance_scale": GUIDANCE, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
     images, maps = generate_batch(model, specs, **(defaults | options))
     return images, next(iter(maps.values()))
+
+
+def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **options: Any) -> list[AttentionMaps]:
+    """Maps of photographs with the prompts of SPECS from number `first` on."""
+    specs = SPECS[first : first + len(photographs)]
+    told = [spec.prompt for spec in specs], [spec.classes for spec in specs]
+    defaults = {"timesteps": (200, 600), "seed": 1, "capture": CaptureConfig(), "indices": [spec.index for spec in specs]}
+    return next(iter(capture_images(model, photographs, *told, **(defaults | options)).values()))
 
 
 def plain(model: Model, **arguments: Any) -> np.ndarray:
@@ -49,30 +61,35 @@ def plain(model: Model, **arguments: Any) -> np.ndarray:
     return np.stack([np.asarray(image) for image in result.images])
 
 
-def largest_difference(
-    model: Model,
-    layers: Mapping[str, Probabilities],
-    picture: slice = slice(0, 0),
-    text: slice = slice(0, 0),
-    *,
-    capture: CaptureConfig = CaptureConfig(),  # noqa: B008
-    first: bool = False,
-    calls: int = 1,
-    **options: Any,
-) -> float:
-    """Between captured maps and those by the book, of two images at once; every layer that there is must have been seen.
+def largest_difference(model: Model, *, capture: CaptureConfig = CaptureConfig(), **options: Any) -> float:  # noqa: B008
+    """Between maps captured while two images are drawn at once and those by the book; every layer that there is must have been seen."""
+    guided = model.family.guided(model.pipe, options.get("guidance_scale", GUIDANCE))
+    prompts = [spec.prompt for spec in SPECS[:2]]
+    return _difference(model, lambda: generate(model, capture=capture, **options)[1], prompts, capture, guided=guided)
 
-    first: a guided batch has the prompts in its first half, not the second. calls: 2: it is two calls, with the prompt and without.
-    """
+
+def difference_of_photographs(model: Model, photographs: Sequence[np.ndarray], capture: CaptureConfig = CaptureConfig()) -> float:  # noqa: B008
+    """`largest_difference` of photographs that are there, at most as many as SPECS."""
+    return _difference(
+        model, lambda: see(model, photographs, capture=capture), [spec.prompt for spec in SPECS[: len(photographs)]], capture, guided=False
+    )
+
+
+def _difference(
+    model: Model, run: Callable[[], list[AttentionMaps]], prompts: Sequence[str], capture: CaptureConfig, *, guided: bool
+) -> float:
+    book = book_of(model)
+    layers = dict.fromkeys(model.family.layers(model.network), book.attention)
     with everything_kept(model.network, layers) as kept:
-        _, maps = generate(model, capture=capture, **options)
-    assert {seen.name for seen in kept} == set(layers) == set(model.family.layers(model.network))
-    guided = options.get("guidance_scale", 3.0) > 1
-    if guided and calls == 2:  # those with the prompt come first
+        maps = run()
+    assert {seen.name for seen in kept} == set(layers)
+    if guided and book.calls == 2:  # those with the prompt come first
         turns = Counter[str]()
         kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]
+    height, width = maps[0].latent_size
+    picture, text = book.columns(model, height * width, prompts) if book.columns else (slice(0, 0), slice(0, 0))
     shared: Any = {"normalize": capture.normalize, "share": capture.text_share or "row"}
-    expected = means(kept, 2, picture, text, first=first, **shared)
+    expected = means(kept, len(prompts), picture, text, first=book.first, **shared)
     by_size = [
         {(kind, grid[0] * grid[1]): tensor for kind in ("self", "cross") for grid, tensor in getattr(of, f"{kind}_attention").items()}
         for of in maps
@@ -85,7 +102,7 @@ def largest_difference(
             assert found.shape == tensor[image].shape
             differences.append(float((found.double() - tensor[image]).abs().max()))
     assert all(map(isfinite, differences))  # Python's max passes over what is not a number
-    print(f"{model.family.title}: {max(differences):.1e}")  # with pytest -s: the figures of docs/models.md
+    print(f"\n{model.family.title}: {max(differences):.1e}")  # with pytest -s: the figures of docs/models.md
     return max(differences)
 
 
@@ -96,10 +113,10 @@ def assert_same_maps(a: AttentionMaps, b: AttentionMaps, atol: float = 1e-4) -> 
             torch.testing.assert_close(tensor, right[side][:, : tensor.shape[1]], atol=atol, rtol=0)
 
 
-def check_singles(model: Model, **options: Any) -> None:
-    """An image and its maps depend on no other in the batch, whose prompt is longer."""
-    images, maps = generate(model, SPECS[:3], **options)
-    for number in range(3):
+def check_singles(model: Model, count: int = 3, **options: Any) -> None:
+    """An image and its maps depend on no other in the batch, of which one has a longer prompt."""
+    images, maps = generate(model, SPECS[:count], **options)
+    for number in range(count):
         alone, own = generate(model, SPECS[number : number + 1], **options)
         assert np.abs(images[number].astype(int) - alone[0].astype(int)).max() <= 1
         assert_same_maps(own[0], maps[number])

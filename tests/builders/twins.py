@@ -60,19 +60,19 @@ def t5_tokenizer() -> Any:
     return T5Tokenizer(vocab=vocabulary, model_max_length=512)
 
 
-def clip_encoder(tokenizer: Any, *, projected: bool, width: int = WIDTH) -> Any:
+def clip_encoder(tokenizer: Any, *, projected: bool, width: int = WIDTH, **more: Any) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+    own = {"intermediate_size": width, "num_hidden_layers": 3} | more
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=width,
         projection_dim=width,
-        num_hidden_layers=3,
         num_attention_heads=4,
         max_position_embeddings=77,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        **own,
     )
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 
@@ -88,6 +88,50 @@ def flow_scheduler(**more: Any) -> Any:
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     return FlowMatchEulerDiscreteScheduler(**more)
+
+
+def save_pipeline(folder: Path, **parts: Any) -> Path:
+    """A pipeline of Stable Diffusion 1 and 2 of these parts."""
+    from diffusers import StableDiffusionPipeline
+
+    StableDiffusionPipeline(
+        **parts,
+        safety_checker=None,  # type: ignore[arg-type]
+        feature_extractor=None,  # type: ignore[arg-type]
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_unet(folder: Path, *, second: bool = False) -> Path:
+    """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's text tower.
+    `second`: 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text tower.
+
+    Latents of 16² (so maps of 16, 8, 4 and 2), images of 128²: a narrow twin of Stable Diffusion at 512².
+    """
+    from diffusers import PNDMScheduler, UNet2DConditionModel
+
+    torch.manual_seed(0)
+    tokenizer = clip_tokenizer()
+    unet: Any = UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(16, 32, 64, 64),
+        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        layers_per_block=2,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=[2, 4, 8, 8] if second else 8,  # type: ignore[arg-type]  # the number of heads, under its historical name
+        use_linear_projection=second,
+        norm_num_groups=8,
+    )
+    unet = sharpen(unet)
+    vae = autoencoder(4, 4, sample_size=128)
+    tower = {"num_hidden_layers": 4, "hidden_act": "gelu"} if second else {"num_hidden_layers": 3, "hidden_act": "quick_gelu"}
+    text = clip_encoder(tokenizer, projected=False, intermediate_size=64, **tower)
+    scheduler = PNDMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1
+    )
+    return save_pipeline(folder, unet=unet, vae=vae, text_encoder=text, tokenizer=tokenizer, scheduler=scheduler)
 
 
 def save_xl(folder: Path) -> Path:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from builders.eager import everything_kept, means, softmax_of
+from builders.book import packed
+from builders.eager import everything_kept, means
 from builders.families import SPECS, generate, largest_difference, plain, spelled
 from builders.language_twins import save_chroma
 
@@ -28,31 +29,13 @@ def model(folder):
     return load_model(str(folder), device="cpu")
 
 
-def joint(attention, hidden, given):
-    """FluxAttnProcessor by hand; the mask goes to the product as it comes, truth values or numbers to add."""
-    cos, sin = given["image_rotary_emb"]  # (S, D), each value twice
-    turn = torch.complex(cos[:, ::2], sin[:, ::2])
-    text = given.get("encoder_hidden_states")
-    both = []
-    for which in ("q", "k"):
-        split = getattr(attention, f"to_{which}")(hidden).unflatten(2, (attention.heads, -1))
-        states = getattr(attention, f"norm_{which}")(split)
-        if text is not None:
-            added = getattr(attention, f"add_{which}_proj")(text).unflatten(2, (attention.heads, -1))
-            states = torch.cat([getattr(attention, f"norm_added_{which}")(added), states], 1)
-        pairs = torch.view_as_complex(states.transpose(1, 2).unflatten(3, (-1, 2)).contiguous())
-        both.append(torch.view_as_real(pairs * turn).flatten(3))
-    mask = given["attention_mask"]  # (B, 1, S, S)
-    return softmax_of(*both, torch.zeros(mask.shape).double().masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else mask)
-
-
 @pytest.mark.parametrize("guidance", [3.0, 0.0])
 @pytest.mark.parametrize("capture", [CaptureConfig(), CaptureConfig(normalize=False), CaptureConfig(text_share="text")])
 def test_maps_are_those_by_the_book(model, guidance, capture):
-    layers = dict.fromkeys(model.family.layers(model.network), joint)
-    assert [name.split(".")[0] for name in layers] == ["transformer_blocks"] * 2 + ["single_transformer_blocks"] * 2
-    found = largest_difference(model, layers, PICTURE, TEXT, capture=capture, guidance_scale=guidance, calls=2)
-    assert found < 1e-5
+    assert [name.split(".")[0] for name in model.family.layers(model.network)] == ["transformer_blocks"] * 2 + [
+        "single_transformer_blocks"
+    ] * 2
+    assert largest_difference(model, capture=capture, guidance_scale=guidance) < 1e-5
 
 
 def test_a_mask_of_truth_values_hides_padding(model):
@@ -68,7 +51,7 @@ def test_a_mask_of_truth_values_hides_padding(model):
 
 
 def test_second_half_of_the_steps_counts_calls_with_the_prompt(model):
-    layers = dict.fromkeys(model.family.layers(model.network), joint)
+    layers = dict.fromkeys(model.family.layers(model.network), packed)
     for steps, turns in (("second-half", (2, 3)), (2, (0, 2))):
         with everything_kept(model.network, layers) as kept:
             found = generate(model, steps=4, capture=CaptureConfig(steps=steps, normalize=False))[1][0]

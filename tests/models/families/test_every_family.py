@@ -1,30 +1,129 @@
-"""What holds for every family of FAMILIES, each tried on its twin: `save_NAME` of builders/twins.py, or of language_twins.py, for that of
-families/NAME.py."""
+"""What holds for every family of FAMILIES, each tried on its twin (builders/book.py): on squares and on rectangles."""
 
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
-from builders import language_twins, twins
-from builders.families import check_singles, run_commands
+import torch
+from builders.book import BOOKS, FILES
+from builders.families import (
+    SPECS,
+    assert_same_maps,
+    check_singles,
+    difference_of_photographs,
+    generate,
+    largest_difference,
+    run_commands,
+    see,
+)
 
+from seediff.attention.capture import capture_attention
+from seediff.config.constants import CaptureConfig
 from seediff.models.families import FAMILIES, REFUSED
+from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 
-OWN_TWINS = {"unet"}
-"""Whose twins are those of conftest.py, with tests all over tests/."""
-FILES = {type(family).__module__.rpartition(".")[2]: family for family in FAMILIES}
 PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text(encoding="utf-8")
+UNSQUARE = ("wide", "high")
 
 
-@pytest.fixture(scope="module", params=sorted(set(FILES) - OWN_TWINS))
+@pytest.fixture(scope="module", params=sorted(FILES))
 def folder(request, tmp_path_factory):
-    save = getattr(twins, f"save_{request.param}", None) or getattr(language_twins, f"save_{request.param}")
-    return save(tmp_path_factory.mktemp("models") / request.param)
+    return BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)
 
 
-def test_an_image_does_not_depend_on_the_batch(folder):
-    check_singles(load_model(str(folder), device="cpu"))
+@pytest.fixture(scope="module")
+def model(folder):
+    return load_model(str(folder), device="cpu")
+
+
+def pixels(model, shape):
+    """(height, width) of 3:2 or 2:3, as small as the family allows and no side below 64."""
+    unit = model.family.multiple(model.pipe)
+    unit *= -(-32 // unit)
+    return (2 * unit, 3 * unit) if shape == "wide" else (3 * unit, 2 * unit)
+
+
+def size(model, shape):
+    height, width = pixels(model, shape)
+    return f"{width}x{height}"
+
+
+def photographs(model, shape, count=2):
+    return list(np.random.default_rng(0).integers(0, 256, (count, *pixels(model, shape), 3), dtype=np.uint8))
+
+
+def check_grids(model, maps, shape):
+    """Every map is of the picture's own shape, none of the other way round."""
+    height, width = (side // model.pixels for side in pixels(model, shape))
+    levels = model.family.levels(model.network.config)
+    for one in maps:
+        assert one.latent_size == (height, width)
+        grids = [(-(-height // level), -(-width // level)) for level in levels]
+        assert list(one.cross_attention) == grids
+        assert list(one.self_attention) == ([] if model.family.no_self_attention else grids)
+
+
+def test_an_image_does_not_depend_on_the_batch(model):
+    check_singles(model)
+
+
+@pytest.mark.parametrize("shape", UNSQUARE)
+def test_maps_of_a_drawn_rectangle_are_those_by_the_book(model, shape):
+    assert largest_difference(model, size=size(model, shape)) < 1e-5
+
+
+@pytest.mark.parametrize("shape", UNSQUARE)
+def test_maps_of_a_photographed_rectangle_are_those_by_the_book(model, shape):
+    assert difference_of_photographs(model, photographs(model, shape)) < 1e-5
+
+
+@pytest.mark.parametrize("shape", UNSQUARE)
+def test_a_drawn_rectangle_is_the_pipelines(model, shape):
+    """The same image without capture, and maps of its shape."""
+    images, maps = generate(model, SPECS[:1], size=size(model, shape))
+    check_grids(model, maps, shape)
+    height, width = pixels(model, shape)
+    noise = [torch.Generator().manual_seed(SPECS[0].seed)]
+    call = model.family.call(model.pipe, Drawing([SPECS[0].prompt], "", height, width, 2, 3.0, noise))
+    expected = model.pipe(**call).images[0]
+    assert expected.shape == (height, width, 3)
+    np.testing.assert_array_equal(images[0], (expected * 255).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("shape", UNSQUARE)
+def test_a_rectangle_does_not_depend_on_the_batch(model, shape):
+    check_singles(model, 2, size=size(model, shape))
+    pictures = photographs(model, shape)
+    together = see(model, pictures)
+    check_grids(model, together, shape)
+    for number, maps in enumerate(together):
+        (alone,) = see(model, pictures[number : number + 1], first=number)
+        assert_same_maps(alone, maps)
+        assert alone.words == maps.words
+
+
+@pytest.mark.parametrize("shape", UNSQUARE)
+def test_rows_of_a_map_are_where_the_picture_is(model, shape):
+    """What changes in one place of the latent changes the queries there, and so the text's part of that row most, in the first layer."""
+    height, width = (side // model.pipe.vae_scale_factor for side in pixels(model, shape))
+    channels = model.family.latents(model.pipe, torch.zeros(1, 3, *pixels(model, shape))).shape[1]
+    condition = model.family.encode(model.pipe, [SPECS[0].prompt], "cpu")
+    y, x = height // 4 // 2 * 2, 3 * width // 4 // 2 * 2
+    found = []
+    for value in (0, 9):
+        latents = torch.zeros(1, channels, height, width)
+        latents[0, :, y : y + 2, x : x + 2] = value
+        capture = CaptureConfig(normalize=False, text_share="text")
+        with torch.no_grad(), capture_attention(model.network, capture, guidance=False, per_layer=True) as recorder:
+            model.family.denoise(model.pipe, latents, 100, condition)
+        grid, layers = next(iter(recorder.layer_maps("cross", 0).items()))
+        found.append(next(iter(layers.values())))
+    changed = (found[1] - found[0]).abs().sum(1).unflatten(0, grid)
+    row, column = divmod(int(changed.argmax()), grid[1])
+    assert abs(row + 0.5 - (y + 1) * grid[0] / height) < 1.5
+    assert abs(column + 0.5 - (x + 1) * grid[1] / width) < 1.5
 
 
 def test_the_commands(folder, tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from builders.eager import softmax_of
+from builders.book import QWEN_CUT as CUT
+from builders.book import behind_the_longest
 from builders.families import SPECS, generate, largest_difference, plain, spelled
 from builders.language_twins import save_qwen_image
 
@@ -13,7 +14,7 @@ from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
-N, CUT = 16 * 16, 34
+N = 16 * 16
 
 
 @pytest.fixture(scope="module")
@@ -26,37 +27,15 @@ def model(folder):
     return load_model(str(folder), device="cpu")
 
 
-def double(attention, hidden, given):
-    """QwenDoubleStreamAttnProcessor2_0 by hand: each stream is turned by itself."""
-    text = given["encoder_hidden_states"]
-    both = []
-    for which in ("q", "k"):
-        own = [
-            (getattr(attention, f"add_{which}_proj")(text), getattr(attention, f"norm_added_{which}"), given["image_rotary_emb"][1]),
-            (getattr(attention, f"to_{which}")(hidden), getattr(attention, f"norm_{which}"), given["image_rotary_emb"][0]),
-        ]
-        turned = []
-        for states, norm, turn in own:
-            split = norm(states.unflatten(2, (attention.heads, -1))).transpose(1, 2)
-            pairs = torch.view_as_complex(split.unflatten(3, (-1, 2)).contiguous())
-            turned.append(torch.view_as_real(pairs * turn).flatten(3))
-        both.append(torch.cat(turned, 2))
-    mask = given["encoder_hidden_states_mask"]
-    return softmax_of(*both, None if mask is None else torch.cat([mask, torch.ones(hidden.shape[:2]).bool()], 1))
-
-
-def columns(model, specs=SPECS[:2]):
-    """(picture, text) among all columns: as many of the text as the longest prompt has."""
-    text = max(len(model.pipe.tokenizer(model.pipe.prompt_template_encode.format(spec.prompt)).input_ids) for spec in specs) - CUT
-    return slice(text, text + N), slice(0, text)
+def text_columns(model, specs):
+    """As many as the longest prompt has."""
+    return behind_the_longest(model, N, [spec.prompt for spec in specs])[1].stop
 
 
 @pytest.mark.parametrize("guidance", [3.0, 0.0])
 @pytest.mark.parametrize("capture", [CaptureConfig(), CaptureConfig(normalize=False), CaptureConfig(text_share="text")])
 def test_maps_are_those_by_the_book(model, guidance, capture):
-    layers = dict.fromkeys(model.family.layers(model.network), double)
-    found = largest_difference(model, layers, *columns(model), capture=capture, guidance_scale=guidance, calls=2)
-    assert found < 1e-5
+    assert largest_difference(model, capture=capture, guidance_scale=guidance) < 1e-5
 
 
 def test_the_template_has_as_many_tokens_as_the_pipeline_cuts_off(model):
@@ -77,12 +56,12 @@ def test_the_picture_is_that_without_capture(model, guidance, negative):
     more = {"negative_prompt": [negative] * 2} if guidance else {}
     assert np.array_equal(np.stack(images), plain(model, true_cfg_scale=guidance, **more))
     assert (list(maps[0].self_attention), maps[0].latent_size) == ([(16, 16)], (16, 16))
-    assert maps[0].cross_attention[16, 16].shape[1] == columns(model)[1].stop  # not the negative prompt's
+    assert maps[0].cross_attention[16, 16].shape[1] == text_columns(model, SPECS[:2])  # not the negative prompt's
 
 
 def test_padding_is_not_attended_to(model):
     first, second = generate(model, capture=CaptureConfig(normalize=False), guidance_scale=0.0)[1]
-    own = columns(model, SPECS[:1])[1].stop
+    own = text_columns(model, SPECS[:1])
     assert float(first.cross_attention[16, 16][:, own:].abs().max()) == 0
     assert float(second.cross_attention[16, 16][:, own:].min()) > 0
     torch.testing.assert_close(first.cross_attention[16, 16].sum(1) + first.self_attention[16, 16].sum(1), torch.ones(N))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from builders.eager import softmax_of
 from builders.families import SPECS, check_singles, generate, largest_difference, plain, spelled
 from builders.language_twins import save_z_image
 
@@ -26,31 +25,16 @@ def model(folder):
     return load_model(str(folder), device="cpu")
 
 
-def single(attention, hidden, given):
-    """ZSingleStreamAttnProcessor by hand; each image has its own positions."""
-    both = []
-    for which in ("q", "k"):
-        states = getattr(attention, f"to_{which}")(hidden).unflatten(2, (attention.heads, -1))
-        states = getattr(attention, f"norm_{which}")(states).transpose(1, 2)
-        pairs = torch.view_as_complex(states.unflatten(3, (-1, 2)).contiguous())
-        both.append(torch.view_as_real(pairs * given["freqs_cis"][:, None]).flatten(3))
-    return softmax_of(*both, given["attention_mask"])
-
-
 @pytest.mark.parametrize("guidance", [3.0, 0.0])
 @pytest.mark.parametrize("capture", [CaptureConfig(), CaptureConfig(normalize=False), CaptureConfig(text_share="text")])
 def test_maps_are_those_by_the_book(model, guidance, capture):
-    layers = dict.fromkeys(model.family.layers(model.network), single)
-    assert [name.split(".")[0] for name in layers] == ["noise_refiner"] * 2 + ["layers"] * 2
-    found = largest_difference(model, layers, slice(0, N), slice(N, None), capture=capture, guidance_scale=guidance, first=True)
-    assert found < 1e-5
+    assert [name.split(".")[0] for name in model.family.layers(model.network)] == ["noise_refiner"] * 2 + ["layers"] * 2
+    assert largest_difference(model, capture=capture, guidance_scale=guidance) < 1e-5
 
 
 def test_a_picture_that_is_filled_up(model):
     """100 positions are filled up to 128, which are no picture and no text, and are attended to."""
-    layers = dict.fromkeys(model.family.layers(model.network), single)
-    options = {"size": 40, "first": True, "capture": CaptureConfig(normalize=False)}
-    assert largest_difference(model, layers, slice(0, 100), slice(128, None), **options) < 1e-5
+    assert largest_difference(model, size=40, capture=CaptureConfig(normalize=False)) < 1e-5
     maps = generate(model, size=40, capture=CaptureConfig(normalize=False), guidance_scale=0.0)[1][0]
     rows = maps.self_attention[10, 10].sum(1)
     assert 0 < float(rows.min()) <= float(rows.max()) < 1
