@@ -1,27 +1,12 @@
 // The form that says what is shown, and how many there are of each.
 
+import { choice } from "./page.js";
+
 const STATES = { unreviewed: "not reviewed", accepted: "✓ accepted", rejected: "✗ rejected", corrected: "✎ corrected" };
 
-const choice = (form, group, value, text, colour) => {
-  const label = document.createElement("label");
-  label.className = "choice";
-  const box = document.createElement("input");
-  box.type = "checkbox";
-  box.name = group;
-  box.value = value;
-  label.append(box);
-  if (colour !== undefined) {
-    const swatch = document.createElement("i");
-    swatch.className = "swatch";
-    swatch.style.background = colour;
-    label.append(swatch);
-  }
-  const name = document.createElement("span"), count = document.createElement("span");
-  const own = document.createElement("bdi");
-  own.textContent = text;
-  name.append(own);
+const counted = (form, group, value, text, colour) => {
+  const { label, box, more: count } = choice("checkbox", group, value, text, { colour, more: "span" });
   count.className = "count";
-  label.append(name, count);
   form.querySelector(`#${group}`).append(label);
   return { box, count };
 };
@@ -31,8 +16,8 @@ export class Filters {
   constructor(form, set, colour, changed) {
     this.form = form;
     this.boxes = { states: {}, classes: {}, flags: {} };
-    for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = choice(form, "states", value, text);
-    set.classes.forEach((name, i) => { this.boxes.classes[i + 1] = choice(form, "classes", i + 1, name, colour(i + 1)); });
+    for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted(form, "states", value, text);
+    set.classes.forEach((name, i) => { this.boxes.classes[i + 1] = counted(form, "classes", i + 1, name, colour(i + 1)); });
     form.querySelector("#classes").hidden = !set.classes.length;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {
@@ -61,7 +46,7 @@ export class Filters {
 
   counts(counts) {
     for (const kind of Object.keys(counts.flags)) {
-      if (!this.boxes.flags[kind]) this.boxes.flags[kind] = choice(this.form, "flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " "));
+      if (!this.boxes.flags[kind]) this.boxes.flags[kind] = counted(this.form, "flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " "));
     }
     for (const group of ["states", "classes", "flags"]) {
       for (const [name, one] of Object.entries(this.boxes[group])) one.count.textContent = (counts[group][name] || 0).toLocaleString();

@@ -8,13 +8,13 @@ export const long = (element) => {
   else element.removeAttribute("tabindex");
 };
 
-export const radio = (group, value, text, key, colour) => {
-  const label = document.createElement("label");
-  label.className = "inline";
-  const box = document.createElement("input");
-  box.type = "radio";
-  box.name = group;
-  box.value = value;
+// A box of a group with its name, and what is said after it: { label, box, more }. type: "radio" or "checkbox"; more: an element's tag.
+export const choice = (type, group, value, text, { colour, more }) => {
+  const parts = ["label", "input", "bdi", more].map((tag) => document.createElement(tag));
+  const [label, box, name, last] = parts;
+  label.className = "choice";
+  Object.assign(box, { type, name: group, value });
+  name.textContent = text;
   label.append(box);
   if (colour !== undefined) {
     const swatch = document.createElement("i");
@@ -22,13 +22,6 @@ export const radio = (group, value, text, key, colour) => {
     swatch.style.background = colour;
     label.append(swatch);
   }
-  const name = document.createElement("bdi");
-  name.textContent = text;
-  label.append(name);
-  if (key) {
-    const shown = document.createElement("kbd");
-    shown.textContent = key;
-    label.append(shown);
-  }
-  return { label, box };
+  label.append(name, last);
+  return { label, box, more: last };
 };

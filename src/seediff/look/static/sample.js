@@ -2,7 +2,7 @@
 
 import { act, get, picture, pixels, sendLabels, Refused } from "./api.js";
 import { Joiner } from "./join.js";
-import { long, radio } from "./page.js";
+import { choice, long } from "./page.js";
 import * as paint from "./paint.js";
 import { Stage } from "./stage.js";
 
@@ -12,6 +12,14 @@ const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
 const IGNORED = 255;
 const SHADES = Uint32Array.from({ length: 256 }, (_, i) => i * 0x010101);
 const $ = (id) => document.getElementById(id);
+
+// A radio button with the key that chooses it, if there is one.
+const keyed = (group, value, text, key, colour) => {
+  const made = choice("radio", group, value, text, { colour, more: "kbd" });
+  made.more.textContent = key;
+  made.more.hidden = !key;
+  return made;
+};
 
 export class SampleView {
   // page: { set, colours, css, notice(text), move(by), shown() → {place, count}, why }
@@ -46,13 +54,13 @@ export class SampleView {
 
   build() {
     for (const [value, key, text] of TOOLS) {
-      const { label, box } = radio("tool", value, text, key);
+      const { label, box } = keyed("tool", value, text, key);
       box.addEventListener("change", () => this.choose(value));
       $("tools").append(label);
     }
     const values = [[0, "background", "0"], ...this.set.classes.map((name, i) => [i + 1, name, i < 9 ? String(i + 1) : ""]), [IGNORED, "ignored (255)", "I"]];
     for (const [value, name, key] of values) {
-      const { label, box } = radio("paint-class", value, name, key, this.page.css(value));
+      const { label, box } = keyed("paint-class", value, name, key, this.page.css(value));
       box.addEventListener("change", () => this.paintWith(value));
       $("paint-classes").append(label);
       for (const id of ["old-class", "new-class"]) $(id).append(new Option(name, value));
