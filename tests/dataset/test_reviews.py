@@ -7,8 +7,10 @@ import pytest
 from command_line import runner
 from looked import write_set
 
+from seediff.cli.augment import augment
 from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
+from seediff.cli.sets import merge, split
 from seediff.dataset import native
 from seediff.dataset.opening import open_dataset
 from seediff.dataset.quality.check import check_dataset
@@ -18,7 +20,8 @@ from seediff.dataset.store import open_native
 from seediff.look.session import Session
 from seediff.look.subject import open_subject
 
-run = runner(export_, filter_)
+run = runner(augment, export_, filter_, merge, split)
+SAID = "1 corrected mask is used; 1 sample that a person rejected is among them"
 
 
 @pytest.fixture
@@ -91,6 +94,41 @@ def test_export_uses_them_and_says_how_many(pets, tmp_path, capsys):
     assert "Reviewed: 1 corrected mask is used; 1 sample that a person rejected is among them" in capsys.readouterr().out
     _, items = open_dataset(tmp_path / "tar")
     assert [np.unique(item.label_map()).tolist() for item in items][3] == [0, 2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_augment_changes_the_corrected_masks_and_says_so(pets, tmp_path, capsys, workers):
+    run("augment", pets, "--add", "flip:100%", "--out", tmp_path / "more", "--workers", workers)
+    assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
+    items = {item.name: item for item in open_native(tmp_path / "more")[1]}
+    corrected = items["000003"].label_map()
+    np.testing.assert_array_equal(corrected, native.read_label_map(pets / "reviewed/000003.1.png"))
+    assert np.unique(corrected).tolist() == [0, 2]
+    flipped = next(item for item in items.values() if item.row.get("recipe", {}).get("source") == "000003")
+    np.testing.assert_array_equal(flipped.label_map(), corrected[:, ::-1])
+    assert flipped.row["classes"] == ["cat"]
+
+
+def test_merge_takes_the_corrected_masks_and_says_so(pets, tmp_path, capsys):
+    write_set(tmp_path / "zoo", 2, ("cat", "dog"))  # other ids
+    run("merge", tmp_path / "zoo", pets, "--out", tmp_path / "all")
+    assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
+    items = {item.name: item for item in open_native(tmp_path / "all")[1]}
+    before = native.read_label_map(pets / "reviewed/000003.1.png")
+    np.testing.assert_array_equal(items["pets/000003"].label_map(), np.where(before == 2, 1, before))
+    assert items["pets/000003"].row["classes"] == ["cat"]
+
+
+def test_split_deals_the_corrected_masks_and_says_so(pets, tmp_path, capsys):
+    run("split", pets, "--val", "0.5", "--out", tmp_path / "parts")
+    assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
+    items = {item.name: item for part in ("train", "val") for item in open_native(tmp_path / "parts" / part)[1]}
+    assert len(items) == 6
+    np.testing.assert_array_equal(items["000003"].label_map(), native.read_label_map(pets / "reviewed/000003.1.png"))
+    run("split", pets, "--val", "0.5", "--in-place")
+    assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
+    assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the row of the original, with its part
+    assert open_native(pets)[1][3].row["split"] == items["000003"].row["split"]
 
 
 def test_train_sees_them(pets):

@@ -127,6 +127,8 @@ def augment(
     if not quiet:
         start = "Complete: " if not result.done else ""
         print(f"{start}{result.originals} originals and {result.added} new samples in {place}")
+        if result.reviewed:
+            print(f"Reviewed: {result.reviewed}")
         print(look_at(place / "preview.html"))
 
 

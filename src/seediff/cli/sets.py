@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from .derive import option
-from .formats import LINK, OUTPUT, QUIET
+from .formats import LINK, OUTPUT, QUIET, say_reviewed
 from .places import HERE
 from .quality import DATA, followed
 
@@ -39,6 +39,7 @@ def merge(
     count = write_native(out, merged.classes, followed(quiet)(merged.items), about=about, link=bool(link))
     if not quiet:
         print(f"{count} samples of {len(merged.classes)} classes in {out}")
+        say_reviewed(merged.items)
         print(*(f"note: {name}/ stays behind: not every dataset has it for these ids\n" for name in merged.left_behind), sep="", end="")
 
 
@@ -93,3 +94,4 @@ def split(
                 write_native(folder / part, classes, followed(quiet)(part_items), about={**about, "part": part}, link=bool(link))
     if not quiet:
         print(f"{', '.join(f'{part} {found.count(part)}' for part in ('train', *shares))} of {len(items)} samples: {out or data}")
+        say_reviewed(items)

@@ -24,6 +24,7 @@ from ..config.augment import AugmentConfig
 from ..dataset import native
 from ..dataset.augment import Picture, apply
 from ..dataset.batches import BatchRecord, look_into, record_file, record_written
+from ..dataset.reviews import told
 from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native, read_picture
 from ..errors import UserError
 from ..files.addresses import Out, parse_out
@@ -63,13 +64,15 @@ class Made:
 
 @dataclass(frozen=True)
 class AugmentResult:
-    """What there is after a run. originals and added: samples of the output. done: of both, by this run. seconds: of its parts."""
+    """What there is after a run. originals and added: samples of the output. done: of both, by this run. seconds: of its parts.
+    reviewed: a line on what people corrected and decided in the dataset that it is made of; empty where nobody did."""
 
     out: Out
     originals: int
     added: int
     done: int
     seconds: Mapping[str, float]
+    reviewed: str = ""
 
 
 def augment(
@@ -98,7 +101,9 @@ def augment(
         start = partial(AugmentJob, classes=classes, items=items, tasks=tasks, make=make, link=link)
         done, seconds = run_job(config, place, start, engine=engine, progress=progress, resolve=False)
     originals = sum(task.number is None for task in tasks)
-    return AugmentResult(out, originals, len(tasks) - originals, done, seconds)
+    used = range(len(items)) if config.keep_originals else training_items(items)
+    reviewed = told(items[i].row for i in used)
+    return AugmentResult(out, originals, len(tasks) - originals, done, seconds, reviewed)
 
 
 def settle(config: AugmentConfig, data: Path) -> tuple[AugmentConfig, tuple[str, ...], list[Item]]:
