@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .probabilities import Part, add_probabilities
+from .probabilities import Part, Scratch, add_probabilities
 
 LARGEST_WIDTH = 256
 """Channels a head: what fits a tile."""
@@ -60,11 +60,19 @@ def has_triton() -> bool:
 
 
 def add_fast(
-    parts: Sequence[Part], query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None = None, *, normalize: bool
+    parts: Sequence[Part],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | None = None,
+    *,
+    normalize: bool,
+    scratch: Scratch | None = None,
 ) -> torch.Tensor:
     """`add_probabilities` by the kernels where they can, else by plain torch."""
-    add = add_probabilities_fused if can_fuse(query) else add_probabilities
-    return add(parts, query, key, scale, bias, normalize=normalize)
+    if can_fuse(query):
+        return add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize)
+    return add_probabilities(parts, query, key, scale, bias, normalize=normalize, scratch=scratch)
 
 
 def can_fuse(query: torch.Tensor) -> bool:

@@ -29,14 +29,42 @@ class Part(NamedTuple):
     alone: bool = False
 
 
+class Scratch:
+    """Memory of a CPU that one layer after another works in: fresh pages cost a sixth of what capture does."""
+
+    def __init__(self) -> None:
+        self._buffer: torch.Tensor | None = None
+
+    def take(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
+        """So many float32, of any value, on the device of `like`. What was taken before is overwritten."""
+        if like.device.type != "cpu" or numbers > SCRATCH_BYTES // torch.float32.itemsize:
+            return like.new_empty(numbers, dtype=torch.float32)
+        if self._buffer is None or len(self._buffer) < numbers:
+            self._buffer = None  # never two at once
+            with torch.inference_mode(False):  # what is made here may be written to by whoever comes next
+                self._buffer = torch.empty(numbers)
+        return self._buffer[:numbers]
+
+    def free(self) -> None:
+        self._buffer = None
+
+
 def add_probabilities(
-    parts: Sequence[Part], query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None = None, *, normalize: bool
+    parts: Sequence[Part],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | None = None,
+    *,
+    normalize: bool,
+    scratch: Scratch | None = None,
 ) -> torch.Tensor:
     """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place, for every part.
 
     Args:
         query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column.
         normalize: divide each image's map of each part by its maximum.
+        scratch: what the call may work in; None: memory of its own.
 
     Returns: the sum of the maxima, a scalar tensor that is NaN when any probability is.
     """
@@ -47,36 +75,49 @@ def add_probabilities(
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
-    group = max(1, min(images, limit // (heads * queries * keys)))  # images at a time: several small maps, or one large
-    rows = max(1, min(queries, limit // (group * heads * keys)))
-    block = query.new_empty(2, group * heads * rows * keys, dtype=torch.float32)  # scores and probabilities
-    scratch = [torch.empty_like(part.total[:group]) for part in parts]  # freed on return: the network's own peak is elsewhere
+    rows = max(1, min(queries, limit // keys))
+    together = max(1, min(heads, limit // (rows * keys)))  # heads at a time
+    group = max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1  # images: several small maps, or one large
+    sizes = [group * together * rows * keys] * 2 + [part.total[:group].numel() for part in parts]
+    block, other, *flat = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
+    sums = [one.view_as(part.total[:group]) for one, part in zip(flat, parts, strict=True)]  # of probabilities, over heads
     peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
         some = slice(first, min(first + group, images))
-        transposed_keys = key[some].float().flatten(0, 1).transpose(1, 2)  # (group · H, D, T)
+        count = some.stop - some.start
+        transposed_keys = key[some].float().transpose(2, 3)  # (group, H, D, T)
         for start in range(0, queries, rows):
             here = slice(start, min(start + rows, queries))
-            shape = (len(transposed_keys), here.stop - here.start, keys)
-            scores, probabilities = (x[: math.prod(shape)].view(shape) for x in block)
-            torch.baddbmm(scores, query[some, :, here].float().flatten(0, 1), transposed_keys, beta=0, alpha=scale, out=scores)
-            if bias is not None:
-                scores.unflatten(0, (-1, heads)).add_(bias[some] if bias.shape[2] == 1 else bias[some, :, here])
-            if not all(part.alone for part in parts):
-                torch.softmax(scores, -1, out=probabilities)
-            for part, means in zip(parts, scratch, strict=True):
-                found = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
-                torch.mean(found.unflatten(0, (-1, heads)), 1, out=means[: some.stop - some.start, here])
-        for part, means in zip(parts, scratch, strict=True):
-            head_means = means[: some.stop - some.start]
-            peak = head_means.amax(1 if part.per_column else (1, 2), keepdim=True)
+            for head in range(0, heads, together):
+                these = slice(head, min(head + together, heads))
+                shape = (count, these.stop - these.start, here.stop - here.start, keys)
+                scores, probabilities = (x[: math.prod(shape)].view(shape) for x in (block, other))
+                product = query[some, these, here].float().flatten(0, 1), transposed_keys[:, these].flatten(0, 1)
+                torch.baddbmm(scores.flatten(0, 1), *product, beta=0, alpha=scale, out=scores.flatten(0, 1))
+                if bias is not None:
+                    own = bias[some] if bias.shape[1] == 1 else bias[some, these]
+                    scores.add_(own if own.shape[2] == 1 else own[:, :, here])
+                if not all(part.alone for part in parts):
+                    torch.softmax(scores, -1, out=probabilities)
+                for part, total in zip(parts, sums, strict=True):
+                    found = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
+                    if head == 0:
+                        torch.sum(found, 1, out=total[:count, here])
+                    else:
+                        total[:count, here] += found[:, 0] if found.shape[1] == 1 else found.sum(1)
+        for part, total in zip(parts, sums, strict=True):
+            head_sums = total[:count]
+            peak = head_sums.amax(1 if part.per_column else (1, 2), keepdim=True)
             peaks += peak.sum()
             if normalize:
-                part.total[some].addcdiv_(head_means, peak.clamp_min_(torch.finfo(torch.float32).tiny))
+                part.total[some].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
-                part.total[some] += head_means
-    return peaks
+                part.total[some].add_(head_sums, alpha=1 / heads)
+    return peaks / heads
 
 
-BLOCK_BYTES = {"cpu": 8 << 20, "mps": 32 << 20, "cuda": 64 << 20}
+BLOCK_BYTES = {"cpu": 4 << 20, "mps": 32 << 20, "cuda": 64 << 20}
 """How much of the scores is held at once: on a CPU what its cache holds, on a GPU what keeps it busy."""
+
+SCRATCH_BYTES = 128 << 20
+"""More than this is given back after every layer, as the network needs it more."""

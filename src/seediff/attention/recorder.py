@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..models.families.base import Family, Layers
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_text
-from .probabilities import Part
+from .probabilities import Part, Scratch
 
 Kind = Literal["self", "cross"]
 KINDS: tuple[Kind, Kind] = ("self", "cross")
@@ -52,6 +52,7 @@ class AttentionRecorder:
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
         self._counts: dict[tuple[Kind, Grid, str], int] = {}
         self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far: NaN as soon as one was
+        self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
         self._finished = False
@@ -146,7 +147,7 @@ class AttentionRecorder:
     def _add(
         self, parts: Sequence[Part], name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
     ) -> None:
-        peak = add_fast(parts, query, key, scale, bias, normalize=self.config.normalize)
+        peak = add_fast(parts, query, key, scale, bias, normalize=self.config.normalize, scratch=self._scratch)
         self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
 
     @property
@@ -245,6 +246,7 @@ class AttentionRecorder:
         """Turn sums into means, in place, once; complain about what is not finite."""
         if self._finished:
             return
+        self._scratch.free()
         if not self._sums:
             raise UserError("no attention was captured: the network did not run, or no layer matches the chosen levels and steps")
         names = list(self._peaks)
