@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from PIL import Image
 
-from seediff.attention.fit import Window, batches_by_shape, cut, paste, seen_shape, window_count, windows
+from seediff.attention.fit import Window, batches_by_shape, cut, paste, seen_shape, sides_of_shape, window_count, windows
 from seediff.errors import UserError
 from seediff.files.photographs import read_photo
 
@@ -114,25 +115,29 @@ def test_pasted_labels_are_where_they_were_cut(fit, shape):
 
 @PATIENT
 @given(st.integers(8, 700), st.integers(8, 700))
-def test_a_kept_photograph_has_its_shape_within_half_a_step(mini_model, height: int, width: int):
-    """The longer side is the model's; the shorter is off by at most half of what sides are multiples of (16), and never nothing."""
+def test_a_kept_photograph_has_its_shape_and_at_most_the_positions_of_the_square(mini_model, height: int, width: int):
+    """Sides are multiples of 16; no pair of sides with as small an area is nearer to the shape and larger."""
     if max(height, width) > 8 * min(height, width):
         with pytest.raises(UserError, match="keeps no shape that a model could see"):
             seen_shape(mini_model, (height, width), "keep", None)
         return
     h, w = seen_shape(mini_model, (height, width, 3), "keep", None)
-    assert max(h, w) == mini_model.image_side == 64
     assert h % 16 == w % 16 == 0
-    long, short = max(height, width), min(height, width)
-    assert abs(min(h, w) - 64 * short / long) <= 8
+    assert h * w <= 64 * 64
+    long, short = max(h, w), min(h, w)
+    aspect = max(height, width) / min(height, width)
+    pairs = [(a, b) for b in range(16, 65, 16) for a in range(b, 257, 16) if a * b <= 64 * 64]
+    assert not [(a, b) for a, b in pairs if abs(math.log(a / b / aspect)) < abs(math.log(long / short / aspect)) and a * b > h * w]
     assert seen_shape(mini_model, (width, height), "keep", None) == (w, h)
     assert windows(height, width, "keep") == [Window(0, 0, height, width)]
 
 
 def test_at_which_size_a_photograph_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 400), "keep", None) == (48, 64)
-    assert seen_shape(mini_model, (300, 400), "keep", 128) == (96, 128)
+    assert seen_shape(mini_model, (300, 400), "keep", 128) == (112, 144)
+    assert seen_shape(mini_model, (400, 300), "keep", "128x128") == (144, 112)
     assert seen_shape(mini_model, (77, 77), "keep", 128) == (128, 128)
+    assert seen_shape(mini_model, (80, 640), "keep", 128) == (48, 336)
     assert seen_shape(mini_model, (300, 400), "resize", None) == (64, 64)
     assert seen_shape(mini_model, (300, 400), "resize", "128x64") == (64, 128)
     assert seen_shape(mini_model, (300, 400), "crop", 32) == seen_shape(mini_model, (300, 4000), "tile", 32) == (32, 32)
@@ -140,6 +145,14 @@ def test_at_which_size_a_photograph_is_seen(mini_model):
         UserError, match=r"^4000 × 80 pixels: one side is 50 times the other, and a photograph of more than 8 times keeps no"
     ):
         seen_shape(mini_model, (80, 4000), "keep", None)
+
+
+def test_sides_of_real_models():
+    assert sides_of_shape(4 / 3, 512**2, 64) == (576, 448)
+    assert sides_of_shape(3 / 2, 512**2, 64) == (576, 384)
+    assert sides_of_shape(16 / 9, 1024**2, 16) == (1360, 768)
+    assert sides_of_shape(4 / 3, 1024**2, 16) == (1184, 880)
+    assert sides_of_shape(8, 1024**2, 16, largest=1536) == (1536, 192)
 
 
 def test_batches_by_shape():

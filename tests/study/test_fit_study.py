@@ -40,10 +40,10 @@ def test_every_way_is_measured_on_every_scene(mini_folder, tmp_path, monkeypatch
     monkeypatch.setattr(fit, "encode_images", noted)
     result = run_fit(3, tmp_path / "out", model=str(mini_folder), device="cpu")
     keep = [(48, 64), (48, 64), (64, 48)]  # alike in shape go together
-    assert shown == [*keep, *[(64, 80), (64, 80), (80, 64)], *[(64, 64)] * 6]
+    assert shown == [*keep * 2, *[(64, 64)] * 6]
     assert {name: row["seen"] for name, row in result["ways"].items()} == {
         "keep": "64x48",
-        "keep, as many positions": "80x64",
+        "keep, longer side": "64x48",
         "resize": "64x64",
         "crop": "64x64",
     }

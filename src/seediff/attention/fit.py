@@ -3,6 +3,7 @@ back."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..config.photographs import Fit
-from ..config.sizes import MAX_ASPECT, Size, nearest, pixels
+from ..config.sizes import MAX_ASPECT, Size, pixels
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def windows(height: int, width: int, fit: Fit) -> list[Window]:
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
     """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or each of its `windows`.
 
-    keep: the longer side is `size`, the other what keeps the shape, rounded to what the model takes. Others: `size`. None: the model's own.
+    keep: the photograph's own shape, with as many positions as `size` has, by `sides_of_shape`. Others: `size`. None: the model's own.
 
     Raises UserError for a photograph that is too long and narrow to be seen whole.
     """
@@ -79,9 +80,34 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
             f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and a photograph of more than {MAX_ASPECT} times "
             "keeps no shape that a model could see; use another --fit, or cut it up"
         )
-    side = max(own)
-    other = min(side, nearest(side * short / long, model.family.multiple(model.pipe)))
-    return (side, other) if height >= width else (other, side)
+    sides = sides_of_shape(long / short, own[0] * own[1], model.family.multiple(model.pipe), model.family.largest(model.pipe))
+    return sides if height >= width else (sides[1], sides[0])
+
+
+def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None = None) -> tuple[int, int]:
+    """(longer, shorter) side in pixels, multiples of `multiple`, of a picture with long / short = `aspect` that has nearly `area` pixels
+    and never more: memory is what the square of that area needs.
+
+    The multiples about the exact sides are looked at. What the shape is off counts twice what is missing of the area, both as
+    logarithms: a wrong shape costs more than a few positions.
+    largest: no side is longer, unless the square's own is; None: no rule.
+    """
+    limit = area if largest is None else max(largest, math.isqrt(area))
+    found: list[tuple[float, int, int]] = []
+    exact = min((area / aspect) ** 0.5, limit / aspect)
+    for short in _about(exact, multiple):
+        most = min(area // short, limit) // multiple * multiple
+        for long in {max(short, min(most, side)) for side in _about(short * aspect, multiple)} if most >= short else ():
+            off = 2 * abs(math.log(long / short / aspect)) + math.log(area / (long * short))
+            found.append((off, long, short))
+    _, long, short = min(found)
+    return long, short
+
+
+def _about(side: float, multiple: int) -> set[int]:
+    """The multiples below and above a side."""
+    steps = int(side / multiple)
+    return {max(1, steps) * multiple, (steps + 1) * multiple}
 
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:

@@ -49,7 +49,10 @@ PATHS = Parameter(help="Photographs: files, folders with all below them, or patt
     batch_size={"text": "Photographs that go through the model together; part of the configuration."},
     seed={"text": "Of the noise (mask) and of K-Means (segment)."},
     dtype=NUMBERS,
-    size={"type": str, "text": "Longer side in pixels at which the model sees a photograph; with --fit resize also WIDTHxHEIGHT."},
+    size={
+        "type": str,
+        "text": "Of the square at which the model sees a photograph, in pixels; other shapes have as many positions.",
+    },
 )
 class PhotoOptions:
     """Fields of RunConfig, and the size at which the model sees a photograph."""

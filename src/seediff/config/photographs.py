@@ -43,9 +43,9 @@ class MaskPhotosConfig(DatasetConfig):
 
     What lies outside is ignored (255)."""
     size: Size | None = None
-    """Longer side in pixels at which the model sees a photograph; None: the model's own.
+    """Side in pixels of the square at which the model sees a photograph; None: the model's own.
 
-    With fit resize also width x height."""
+    With fit keep, any other shape has as many positions as that square. With fit resize also width x height."""
     presence: float = PRESENCE
     """Classes that score lower are taken to be absent and get no mask; 0: all get one.
 
@@ -79,9 +79,9 @@ class SegmentPhotosConfig(RunConfig):
 
     What lies outside the centred square is in no segment (255)."""
     size: Size | None = None
-    """Longer side in pixels at which the model sees a photograph, or a tile of it; None: the model's own.
+    """Side in pixels of the square at which the model sees a photograph, or a tile of it; None: the model's own.
 
-    With fit resize also width x height."""
+    With fit keep, any other shape has as many positions as that square. With fit resize also width x height."""
     names: tuple[str, ...] = ()
     """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"

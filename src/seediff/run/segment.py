@@ -324,7 +324,11 @@ def describe(
     files += ["segments.json", "seediff.toml"]
     state, config = look_into(out, config)
     source = resolve_name(config.model)
-    size = "the model's own size" if config.size is None else str(config.size) + " pixels on the longer side" * (config.fit == "keep")
+    size = (
+        "the model's own size"
+        if config.size is None
+        else f"{config.size} pixels" + ", as many positions in any shape" * (config.fit == "keep")
+    )
     method = config.segment
     constants = {
         "diffseg": f"kl_threshold {method.kl_threshold}, {method.num_points}² anchors, weights {method.weights}, refine {method.refine}",

@@ -69,8 +69,9 @@ def tune(
 ) -> Found:
     """Seek both thresholds on `count` photographs of a set, evenly spaced.
 
-    classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: longer
-    side at which the model sees a photograph, in its own shape; None for the model's own. seed: of the order in which classes are asked.
+    classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: of
+    the square that has as many positions as a photograph is seen with; None for the model's own. seed: of the order in which
+    classes are asked.
 
     Raises UserError when no photograph can be used.
     """

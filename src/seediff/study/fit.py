@@ -6,6 +6,7 @@ by the constants of the model, counted by DiffSeg's protocol. Every way is compa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..attention.photograph import capture_classes, encode_images
 from ..config.constants import SegmentConfig
 from ..config.photographs import Fit, MaskPhotosConfig
 from ..config.presets import segment_preset
-from ..config.sizes import Size, nearest
+from ..config.sizes import Size
 from ..files.outputs import make_writable, write_atomic
 from ..files.terminal import make_console
 from ..masks.make import IGNORE, label_pixels, make_masks
@@ -39,8 +40,8 @@ BATCH = 16
 AGAINST = "resize"
 """The way that the others are compared with."""
 TITLES = {
-    "keep": "own shape, longer side as the model's",
-    "keep, as many positions": "own shape, as many positions as the square",
+    "keep": "own shape, as many positions as the square",
+    "keep, longer side": "own shape, longer side as the model's",
     "resize": "squeezed into the square",
     "crop": "centred square; outside counts as background",
 }
@@ -100,10 +101,10 @@ def run_fit(
 
 def _ways(model: Model, scene: Scene) -> dict[str, Way]:
     long, short = max(scene.image.shape[:2]), min(scene.image.shape[:2])
-    as_many = nearest(model.image_side * (long / short) ** 0.5, model.family.multiple(model.pipe))
+    smaller = math.ceil(model.image_side * (short / long) ** 0.5)
     return {
         "keep": Way("keep", None),
-        "keep, as many positions": Way("keep", as_many),
+        "keep, longer side": Way("keep", smaller),
         "resize": Way("resize", None),
         "crop": Way("crop", None),
     }
