@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seediff.models.registry import load_model
-from seediff.models.variants import PARTS, choose_variant, is_enough
+from seediff.models.variants import PARTS, choose_variant, is_all_there, is_enough
 
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PLAIN = [f"{part}/{name}.safetensors" for part, name in WEIGHTS.items()]
@@ -52,6 +52,21 @@ def test_choice(files, float32, float16, bfloat16):
 def test_nothing_to_choose(files):
     assert choose_variant(files, "float16") is None
     assert not is_enough(files, "float16")
+
+
+def test_what_can_be_loaded_without_the_hub(tmp_path):
+    """Not a set of several files of which one is missing, nor a pipeline of which a part was not fetched."""
+    shards = [f"unet/diffusion_pytorch_model.fp16-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+    for file in [*shards[:2], *HALF[1:], "scheduler/scheduler_config.json"]:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    listed = [*PARTS, "scheduler"]
+    assert not is_all_there(tmp_path, listed)
+    (tmp_path / shards[2]).touch()
+    assert is_all_there(tmp_path, listed)
+    assert not is_all_there(tmp_path, [*listed, "tokenizer"])
+    (tmp_path / HALF[1]).unlink()
+    assert not is_all_there(tmp_path, listed)
 
 
 def halve(folder: Path, *, keep: bool) -> Path:

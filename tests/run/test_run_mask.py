@@ -53,7 +53,7 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, photos, mini_folder):
     found = find_photos([photos]).photos
     mask_photos(config(mini_folder, keep_attention=True), found, tmp_path / "out")
     shapes = [AttentionMaps.load(tmp_path / "out" / f"attention/{index:06d}.safetensors").latent_size for index in range(6)]
-    assert shapes == [(12, 16), (16, 12), (16, 16), (8, 16), (12, 16), (12, 16)]  # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
+    assert shapes == [(12, 16), (16, 12), (16, 16), (8, 20), (12, 20), (12, 16)]  # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
     traced = load_trace(tmp_path / "out" / "steps/000000_1.safetensors")
     assert traced.image.shape == (48, 64, 3)
     assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}

@@ -21,7 +21,7 @@ from .families.base import Family, Reader
 from .families.unet import SD
 from .known import KNOWN, hub_ids
 from .refusals import TORCHVISION, blames_torchvision, hub_error, is_gone, not_fetched, not_loaded
-from .variants import choose_variant, folder_files, hub_files
+from .variants import choose_variant, folder_files, hub_files, is_all_there, is_enough
 from .whole import check_whole, load_text_encoder
 
 ALIASES = {known.name: known.ids[0] for known in KNOWN}
@@ -117,7 +117,17 @@ def load_model(
     listed = {part for part, made_of in index.items() if isinstance(made_of, list) and made_of[0]}
     parts = [part for part in family.weights if part not in family.optional or part in listed]
     encoders = [part for part in parts if part.startswith("text_encoder")]
-    files = folder_files(folder, parts) if isinstance(source, Path) else hub_files(source, folder, dtype, parts)
+    files = folder_files(folder, parts)
+    if not isinstance(source, Path):
+        # What the cache holds is read from there where it is enough, or where the hub does not answer: libraries would ask the hub about
+        # every file, and wait for it.
+        read = [part for part in listed if family.loading.get(part, part) is not None]
+        whole = is_all_there(folder, read, parts)
+        offered = None if whole and is_enough(files, dtype, parts) else hub_files(source)
+        if offered is not None:
+            files = offered
+        elif whole:
+            source = folder
     if isinstance(source, Path):
         check_depth(source, parts)
     variant = choose_variant(files, dtype, parts)

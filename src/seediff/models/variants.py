@@ -4,6 +4,7 @@ much to fetch, and a model that holds only these loads in any number format."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
 
 _WEIGHTS = re.compile(r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors")
 """`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older naming."""
+
+_NUMBERED = re.compile(r"(.*)-\d{5}-of-(\d{5}(?:\.\w+)?)\.safetensors")
 
 
 def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> str | None:
@@ -41,6 +44,19 @@ def is_enough(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) ->
     return _suffices(held, PREFERRED[dtype][0]) or _suffices(held, None)
 
 
+def is_all_there(folder: Path, listed: Iterable[str], parts: Sequence[str] = PARTS) -> bool:
+    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: no file of a set of several is missing, and
+    every part that its model_index.json lists has files."""
+    files = folder_files(folder, parts)
+    held = _variants(files, parts)
+    numbered = Counter((found[1], found[2]) for file in files if (found := _NUMBERED.fullmatch(file)))
+    return (
+        any(_suffices(held, variant) for variant in PREFERRED["float32"])
+        and all(count == int(of[:5]) for (_, of), count in numbered.items())
+        and all(any((folder / part).glob("*.*")) for part in listed)
+    )
+
+
 def folder_files(folder: Path, parts: Sequence[str] = PARTS) -> list[str]:
     """The weight files of a local pipeline, as paths in its folder."""
     return sorted(f"{path.parent.name}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
@@ -55,20 +71,14 @@ def part_files(folder: Path, part: str, variant: str | None) -> list[Path]:
     return [path for its, path in own if its == (variant if any(one == variant for one, _ in own) else None)]
 
 
-def hub_files(hub_id: str, snapshot: Path, dtype: str, parts: Sequence[str] = PARTS) -> list[str]:
-    """The weight files of a hub id: those in the cache where they are enough, so that nothing is fetched twice, else the hub's.
-
-    snapshot: the model's folder in the cache. Where the hub does not answer, those in the cache: loading says what is missing.
-    """
+def hub_files(hub_id: str) -> list[str] | None:
+    """The files of a hub id; None where the hub does not answer."""
     from huggingface_hub import HfApi
 
-    cached = folder_files(snapshot, parts)
-    if is_enough(cached, dtype, parts):
-        return cached
     try:
         return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
     except Exception:  # the hub client's own, the http client's, the system's
-        return cached
+        return None
 
 
 def _variants(files: Iterable[str], parts: Sequence[str]) -> dict[str, set[str | None]]:

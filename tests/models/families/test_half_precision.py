@@ -21,11 +21,11 @@ def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, tmp
     added = recorder.add_fast
     checked = 0
 
-    def add(parts, query, key, scale, bias=None, *, normalize):
+    def add(parts, query, key, scale, bias=None, *, normalize, **more):
         nonlocal checked
         assert query.dtype == key.dtype == getattr(torch, dtype)
         before = [part.total.double() for part in parts]
-        peak = added(parts, query, key, scale, bias, normalize=normalize)
+        peak = added(parts, query, key, scale, bias, normalize=normalize, **more)
         scores = query.double() @ key.double().transpose(2, 3) * scale
         scores = scores if bias is None else scores + bias.double()
         for part, old in zip(parts, before, strict=True):
