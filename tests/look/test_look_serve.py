@@ -1,5 +1,6 @@
 """The command: where it listens, how it ends, and what is left when it is killed."""
 
+import gc
 import http.client
 import os
 import re
@@ -10,10 +11,11 @@ import threading
 import time
 
 import pytest
-from looked import Client, start, write_set
+from looked import Client, running, start, write_set
 
 from seediff.cli import main
 from seediff.dataset.reviews import REVIEWS, read_actions
+from seediff.errors import UserError
 
 
 @pytest.fixture
@@ -126,3 +128,15 @@ def test_a_port_that_is_taken(pets, capsys):
         assert main(["look", str(pets), "--no-browser", "--port", str(port)]) == 2
     assert f"--port {port}: 127.0.0.1 cannot be listened at there" in capsys.readouterr().err
     assert not os.path.exists(pets / ".lock")
+
+
+def test_garbage_is_looked_for_again_while_it_serves_and_after(tmp_path):
+    before = gc.get_freeze_count()
+    with running(write_set(tmp_path / "pets")):
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == before
+    with pytest.raises(UserError), running(tmp_path / "none"):
+        pass
+    assert gc.isenabled()

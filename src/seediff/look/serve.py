@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -82,6 +83,20 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
+def _for_good() -> Iterator[None]:
+    """What is made in here stays until the process ends: no garbage is looked for in it, now or later. To look among the rows of 100,000
+    samples would take as long as to read them."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@contextmanager
 def served(
     path: Path,
     *,
@@ -92,9 +107,9 @@ def served(
     token: str | None = None,
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
     """A server that is ready to run on a set, and where it will be found. Raises UserError."""
-    subject = open_subject(path, photos)
     events = Events()
-    session = Session(subject, by=by, tell=events.tell)
+    with _for_good():
+        session = Session(open_subject(path, photos), by=by, tell=events.tell)
     try:
         with listen(host, port) as listening:
             token = token or secrets.token_urlsafe(24)
@@ -117,6 +132,7 @@ def served(
             yield Opened(session, url, token, once), Server(config), listening
     finally:
         session.close()
+        gc.unfreeze()
 
 
 def look(
