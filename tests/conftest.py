@@ -91,3 +91,11 @@ def mini_model(mini_folder: Path):
     from seediff.models.registry import load_model
 
     return load_model(str(mini_folder), device="cpu")
+
+
+LONGEST = ("test_fuzz.py", "test_docs.py", "test_engine_ray.py", "test_notebooks.py")
+"""These files take minutes: begun first, they do not keep one process busy when the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

@@ -1,0 +1,180 @@
+"""What capturing attention costs in every family: one call of the network, plain against captured, in interleaved runs.
+
+    python benchmarks/capture_families.py --models sd3.5-large,flux-dev --threads 1 --clock process
+    python benchmarks/capture_families.py --models sdxl --rounds 3 --json families.json
+
+Widths, heads, sides and numbers of columns are the published ones, weights are random. Of blocks that repeat there are only as many as
+show each kind: what capture costs is the same share of every one of them. Under classifier-free guidance the batch is a picture with its
+prompt and one without, and the first is captured. The text encoders are narrow, and not in the time.
+
+The floor is what no capture of dense maps can avoid: one more QKᵀ of the rows that are captured, over all operations of the call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "builders"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import torch
+from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
+from capture import CLOCKS, synchronize
+from on_gpu.pipelines import twin
+
+from seediff.attention.capture import capture_attention
+from seediff.config.constants import CaptureConfig
+from seediff.models.families.base import Family
+from seediff.models.registry import Model
+
+FEWER: Mapping[str, Mapping[str, Any]] = {
+    "SD3Transformer2DModel": {"num_layers": 2},
+    "FluxTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
+    "ChromaTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
+    "PixArtTransformer2DModel": {"num_layers": 2},
+    "ZImageTransformer2DModel": {"n_layers": 2, "n_refiner_layers": 1},
+    "QwenImageTransformer2DModel": {"num_layers": 2},
+    "SanaTransformer2DModel": {"num_layers": 2},
+}
+"""Blocks of each kind; UNets have all of theirs."""
+
+TEXT = ("cross_attention_dim", "joint_attention_dim", "pooled_projection_dim", "projection_class_embeddings_input_dim")
+TEXT += ("caption_channels", "cap_feat_dim")
+"""What a network is told of the width of its text encoders, which are the twin's here."""
+
+TIMESTEP = 500
+PROMPT = "a photo of a cat"
+
+
+def shape(name: str, device: str, dtype: str, folder: Path) -> tuple[Model, int]:
+    """A model whose network has the published shape, and fewer blocks; and how many latents it packs into one of more channels."""
+    import diffusers
+
+    narrow = twin(name, device, dtype, folder)
+    kind, config = NETWORKS[name]
+    of_text = {key: narrow.network.config[key] for key in TEXT if key in narrow.network.config}
+    packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get("latent_channels", narrow.pipe.vae.config.get("z_dim"))
+    torch.manual_seed(0)
+    network = getattr(diffusers, kind).from_config({**config, **of_text, **FEWER.get(kind, {})})
+    pipe = narrow.pipe
+    pipe.register_modules(**{narrow.family.network: network.to(device=device, dtype=getattr(torch, dtype)).eval()})
+    side = narrow.family.image_side(pipe.vae_scale_factor, network.config)
+    latent_side = side // narrow.family.pixels(pipe.vae_scale_factor, network.config)
+    return replace(narrow, image_side=side, latent_side=latent_side), packed
+
+
+def guided(family: Family) -> bool:
+    """Whether a batch has a half without prompt."""
+    return not family.distilled and family.conditional != "first call"
+
+
+def call_of(model: Model, packed: int) -> Callable[[], None]:
+    """One call of the network on a picture's latents, and on one without prompt under guidance. packed: latents that a family makes one
+    of, as channels."""
+    family, pipe = model.family, model.pipe
+    batch = 2 if guided(family) else 1
+    side = model.image_side // pipe.vae_scale_factor
+    pictures = torch.randn(batch, model.network.config.in_channels // packed, side, side, generator=torch.Generator().manual_seed(1))
+    latents = pictures.to(model.network.device, model.network.dtype)
+    condition = family.encode(pipe, [PROMPT] * batch, model.device)
+
+    def call() -> None:
+        family.denoise(pipe, latents, TIMESTEP, condition)
+
+    return call
+
+
+def run(model: Model, call: Callable[[], None], captured: bool, clock: Callable[[], float]) -> float:
+    synchronize(torch.device(model.device))
+    began = clock()
+    ways = capture_attention(model.network, CaptureConfig(), guidance=guided(model.family)) if captured else nullcontext()
+    with ways as recorder:
+        call()
+    if recorder is not None:
+        recorder.maps([{}], [""])
+    synchronize(torch.device(model.device))
+    return clock() - began
+
+
+def floor(model: Model, call: Callable[[], None]) -> float:
+    """The share of one more QKᵀ of all that is captured, counted while the call is made. Fused attention's products are not counted on a
+    CPU, so it is made without."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from seediff.attention import recorder
+
+    products = 0
+    add = recorder.add_fast
+
+    def count(parts: Any, query: torch.Tensor, key: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        nonlocal products
+        products += 2 * query.numel() * key.shape[2]
+        return query.new_zeros((), dtype=torch.float32)
+
+    recorder.add_fast = count
+    try:
+        capture = capture_attention(model.network, CaptureConfig(), guidance=guided(model.family))
+        with capture, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            call()
+    finally:
+        recorder.add_fast = add
+    return products / counter.get_total_flops()
+
+
+@torch.no_grad()
+def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    model, packed = shape(name, options.device, options.dtype, folder)
+    call, clock = call_of(model, packed), CLOCKS[options.clock]
+    share = floor(model, call)  # and warm
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for turn in range(options.rounds):
+        for captured in (False, True) if turn % 2 else (True, False):
+            seconds[captured].append(run(model, call, captured, clock))
+    ratios = [a / b for a, b in zip(seconds[True], seconds[False], strict=True)]
+    return {
+        "model": name,
+        "positions": (model.image_side // model.pixels) ** 2,
+        "plain_s": statistics.median(seconds[False]),
+        "ratio": statistics.median(ratios),
+        "ratio_least": min(ratios),
+        "ratio_greatest": max(ratios),
+        "floor": 1 + share,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: as many as there are cores")
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall", help="process: CPU time, for a machine that is busy otherwise")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    rows = []
+    for name in options.models.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            row = measure(name, options, Path(folder))
+        rows.append(row)
+        spread = f"[{row['ratio_least']:.3f}–{row['ratio_greatest']:.3f}]"
+        what = f"{name}: {row['positions']} positions, plain {row['plain_s']:.1f} s"
+        print(f"{what}, capture {row['ratio']:.3f} {spread}, floor {row['floor']:.3f}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
