@@ -132,6 +132,8 @@ def other_command(command: str) -> str:
         return "" if re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M) else "no such target"
     if re.fullmatch(r"python3 -m venv .venv|\.venv/bin/pip install .*|\.venv/bin/python -m pytest", command):
         return ""
+    if run_by_tests := re.fullmatch(r"(?:[A-Z_]+=\S+ )?python -m pytest (tests/\S+\.py)", command):
+        return "" if (ROOT / run_by_tests[1]).is_file() else "no such file"
     if words[0] == "python" and words[1].startswith("benchmarks/"):
         return "" if (ROOT / words[1]).is_file() else "no such file"
     return "a command that nobody checks: mark its block as text, or teach this test about it"

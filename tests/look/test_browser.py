@@ -1,15 +1,11 @@
 """The page as somebody uses it, in a real Chromium: every view and tool, two windows, a killed server, the keyboard alone, a telephone."""
 
-import io
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, until, violations, window
 from looked import keep_attention, running, start, write_set
-from PIL import Image
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions
@@ -57,6 +53,22 @@ def test_all_samples_and_filters(page):
     until(page, "() => document.querySelector('.tile[data-place=\"0\"] .name')?.textContent === '000039'")
     page.fill("#area-low", "99")
     until(page, "() => document.querySelector('#shown').textContent === '0 of 40 shown'")
+
+
+def test_keys_in_the_grid_are_each_about_the_next_sample(page, pets):
+    page.fill("#text", "00003")
+    until(page, "() => document.querySelector('#tile-0 .name')?.textContent === '000003'")
+    page.press("#text", "Escape")
+    page.keyboard.press("ArrowRight")
+    for key in "axa":  # faster than they are saved
+        page.keyboard.press(key)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("z")
+    saved(page)
+    last = in_effect(pets[0])
+    assert [last[name].verdict for name in ("000030", "000031", "000032")] == ["accepted", "rejected", None]
+    for name in ("000030", "000031"):
+        pets[1].act(int(name), "reset", last[name].version)
 
 
 def test_a_brush_paints_what_is_under_it(page, pets):
@@ -205,9 +217,14 @@ def test_pieces_are_joined_by_clicks_and_by_keys(page, pets):
         saved(page)
         until(page, "count => document.querySelector('#sample-state').textContent.includes('joined') === (count > 0)", count)
         assert sum(len(one) for one in joined()) == count
-    page.keyboard.press("Escape")
+    chooses = "() => document.querySelector('#join-shown').textContent.startsWith('Choose')"
     page.keyboard.press("z")
     saved(page)
+    until(page, chooses)
+    page.mouse.click(*at(page, 5, 5))
+    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('One piece')")
+    page.keyboard.press("Escape")  # gives up the choice, not the view
+    until(page, chooses)
     page.locator("#stage").focus()  # the same by keys: the cross goes from the middle to each piece
     column, row = page.text_content("#pixel").partition(":")[0].split(", ")
 
@@ -219,7 +236,6 @@ def test_pieces_are_joined_by_clicks_and_by_keys(page, pets):
         column, row = x, y
         page.keyboard.press("Space")
 
-    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
     go(6, 7)
     go(44, 5)
     saved(page)
@@ -350,27 +366,3 @@ def test_on_a_telephone(browser, pets):
         assert page.evaluate(wide) <= 360
         assert page.locator("#stage").bounding_box()["width"] > 300
         assert violations(page) == []
-
-
-def test_a_picture_of_the_page(browser, pets, tmp_path):
-    """With SEEDIFF_PICTURES, a folder, the pictures of docs/: of a set that the embedded model made."""
-    folder = os.environ.get("SEEDIFF_PICTURES")
-    out = tmp_path / "pets"
-    if folder:
-        from seediff.config.generate import GenerateConfig
-        from seediff.run.generate import generate
-
-        generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=2, steps=12, keep_attention=True), out)
-    else:
-        write_set(out, 12)
-        keep_attention(out, NAMES[:12])
-    with running(out) as (_, opened), window(browser, opened.url, size=(1100, 840)) as page:
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#attention:not([hidden])")
-        page.mouse.click(*at(page, *page.evaluate("() => ['width', 'height'].map((side) => document.querySelector('#mask')[side] / 2)")))
-        until(page, "() => document.querySelectorAll('#levels canvas').length > 0")
-        page.wait_for_timeout(300)
-        data = page.screenshot()
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.convert("RGB").save(Path(folder or tmp_path) / "look.png", optimize=True)
-    assert (Path(folder or tmp_path) / "look.png").stat().st_size < 400_000

@@ -60,20 +60,23 @@ async function refresh(options = {}) {
   }
 }
 
-// Accept, reject and the like on a tile of the grid.
-async function judge(key, at) {
-  const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
-  const sample = await grid.sampleAt(at);
+// Accept, reject and the like on a tile of the grid. The next key is about the next sample, whether this one is saved yet or not.
+let judging = Promise.resolve();
+function judge(key, at) {
+  const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key], asked = grid.sampleAt(at);
+  if (key === "a" || key === "x") grid.select(at + 1);
   pending(1);
-  try {
-    grid.hear(await act(sample.index, { action, version: sample.version, by: page.by() }));
-    if (key === "a" || key === "x") grid.select(at + 1);
-  } catch (error) {
-    if (error.status === 409) grid.hear(error.told);
-    notice(error.message);
-  } finally {
-    pending(-1);
-  }
+  judging = judging.then(async () => {
+    try {
+      const sample = await asked;
+      grid.hear(await act(sample.index, { action, version: sample.version, by: page.by() }));
+    } catch (error) {
+      if (error.status === 409) grid.hear(error.told);
+      notice(error.message);
+    } finally {
+      pending(-1);
+    }
+  });
 }
 
 async function open(at) {

@@ -163,7 +163,7 @@ export class SampleView {
     const { about, state } = this, { place, count } = this.page.shown();
     $("sample-name").textContent = about.name;
     $("sample-place").textContent = place >= 0 ? `${(place + 1).toLocaleString()} of ${count.toLocaleString()}` : "";
-    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.joined.length && "⧉ joined", state.by && `by ${state.by}`];
+    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.joined.length && "∪ joined", state.by && `by ${state.by}`];
     $("sample-state").textContent = parts.filter(Boolean).join(", ");
     $("sample-state").className = state.verdict || "";
     $("accept").setAttribute("aria-pressed", state.verdict === "accepted");

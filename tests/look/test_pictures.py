@@ -1,0 +1,128 @@
+"""The pictures of docs/look.md: every view, as somebody sees it who does what the page says.
+
+    SEEDIFF_PICTURES=docs python -m pytest tests/look/test_pictures.py
+
+makes them anew, of a set that the embedded model draws; otherwise a set of discs goes through the same steps.
+"""
+
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from in_chromium import at, chromium, needs_chromium, open_sample, saved, until, window
+from looked import keep_attention, running, write_set
+from PIL import Image
+
+from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.store import open_native
+
+DOCS = Path(__file__).parents[2] / "docs"
+FOLDER = os.environ.get("SEEDIFF_PICTURES")
+PICTURES = ("grid", "pixel", "word", "steps", "correct", "join")
+MOST = 1_000_000
+"""Bytes of all pictures together."""
+
+
+def drawn(out):
+    if not FOLDER:
+        write_set(out, 12)
+        keep_attention(out, [f"{number:06d}" for number in range(12)])
+        return out
+    from seediff.config.generate import GenerateConfig
+    from seediff.run.generate import generate
+
+    generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=6, steps=12, keep_attention=True), out)
+    return out
+
+
+def an_object(out):
+    """A sample's name and the column through the middle of its mask, the mask neither small nor cut off at a side."""
+    best = None
+    for item in open_native(out)[1]:
+        rows, columns = np.nonzero(labels := item.label_map())
+        share = len(rows) / labels.size
+        if share and (best is None or abs(share - 0.3) < best[0]):
+            best = abs(share - 0.3), item.name, int(np.median(columns)), int(rows.min()), int(rows.max())
+    assert best is not None
+    return best[1:]
+
+
+@needs_chromium
+def test_a_picture_of_each_view(tmp_path):
+    target = Path(FOLDER) if FOLDER else tmp_path
+    out = drawn(tmp_path / "pets")
+    name, column, top, bottom = an_object(out)
+
+    def take(page, kind):
+        page.wait_for_timeout(400)
+        with Image.open(io.BytesIO(page.screenshot())) as picture:
+            picture.convert("RGB").save(target / f"look-{kind}.jpg", quality=84, optimize=True, progressive=True, subsampling=0)
+
+    with chromium() as browser, running(out) as (client, opened), window(browser, opened.url, size=(1100, 800)) as page:
+        for key in ("a", "a", "x", "ArrowRight"):
+            page.keyboard.press(key)
+        saved(page)
+        page.reload()
+        page.wait_for_selector(".tile img[src]")
+        until(page, "() => [...document.querySelectorAll('.tile:not([hidden]) img')].every((one) => one.complete)")
+        take(page, "grid")
+        open_sample(page, name)
+        page.wait_for_selector("#attention:not([hidden])")
+        page.mouse.click(*at(page, column, (top + bottom) // 2))
+        until(page, "() => document.querySelectorAll('#levels canvas').length > 0")
+        page.wait_for_selector("#why-title")
+        page.evaluate("() => document.querySelector('#why-title').scrollIntoView()")
+        take(page, "pixel")
+        page.locator("#prompt button").last.click()
+        until(page, "() => document.querySelector('#prompt button[aria-pressed=\"true\"]')")
+        take(page, "word")
+        page.locator("#prompt button").last.click()
+        page.click("#show-steps")
+        until(page, "() => document.querySelectorAll('#steps canvas').length > 5")
+        page.evaluate("() => document.querySelector('#show-steps').scrollIntoView()")
+        take(page, "steps")
+
+        page.evaluate("() => document.querySelector('#review-title').scrollIntoView()")
+        number = next(i for i, item in enumerate(open_native(out)[1]) if item.name == name)
+        before = client.labels(number)
+        width = max(3, before.shape[1] // 24)
+        page.keyboard.press("e")
+        page.locator("#brush-size").fill(str(width))
+        page.mouse.move(*at(page, column, max(0, top - width)))
+        page.mouse.down()
+        page.mouse.move(*at(page, column, min(before.shape[0] - 1, bottom + width)), steps=12)
+        page.mouse.up()
+        saved(page)
+        take(page, "correct")
+        after = client.labels(number)
+        assert (after[:, column] == 0).all()
+        assert (before[:, column] > 0).any()
+
+        found = find_objects(after)
+        class_id = found.class_ids[int(np.argmax(found.areas))]
+        both = sorted((i for i, one in enumerate(found.class_ids) if one == class_id), key=lambda i: -found.areas[i])[:2]
+        page.keyboard.press("g")
+        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
+        for piece in both:
+            ys, xs = np.nonzero(found.index == piece)
+            page.mouse.click(*at(page, int(xs[len(xs) // 2]), int(ys[len(ys) // 2])))
+        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('2 pieces are one object')")
+        saved(page)
+        take(page, "join")
+        assert len(client.get(f"/api/samples/{number}")["joined"]) == 1
+    sizes = [(target / f"look-{kind}.jpg").stat().st_size for kind in PICTURES]
+    assert all(size > 10_000 for size in sizes)
+    assert sum(sizes) < MOST
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_the_page_shows_and_describes_each(kind):
+    text = (DOCS / "look.md").read_text()
+    found = re.findall(rf"!\[([^\]]+)\]\(look-{kind}\.jpg\)", text)
+    assert len(found) == 1
+    assert len(found[0].split()) > 4
+    assert (DOCS / f"look-{kind}.jpg").is_file()
+    assert set(re.findall(r"\(look-(\w+)\.jpg\)", text)) == set(PICTURES)
