@@ -219,6 +219,7 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
         "prompt": traced.prompt,
         "colour": _colour(class_names.index(traced.class_name) + 1) if traced.class_name in class_names else "transparent",
         "photo": jpeg_uri(photo),
+        "shape": f"{traced.image.shape[1]}/{traced.image.shape[0]}",
         "steps": steps,
         "final": {"picture": final, "text": final_mask.text, "equation": final_mask.equation},
     }

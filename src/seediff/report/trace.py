@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class StepPicture(NamedTuple):
-    """A step and its map: (R, R) float in [0, 1], or bool for a set of seeds."""
+    """A step and its map: (h, w) float in [0, 1], or bool for a set of seeds."""
 
     step: Step
     map: np.ndarray
@@ -54,7 +54,7 @@ class TracedSample:
                 raise ValueError(f"{name} must have the image's size {self.image.shape[:2]}, not {array.shape}")
         for step in self.steps:
             if step[1].ndim != 2:
-                raise ValueError(f"step '{step[0]}' must be a map (R, R), not {step[1].shape}")
+                raise ValueError(f"step '{step[0]}' must be a map (h, w), not {step[1].shape}")
 
 
 def traced_sample(
