@@ -97,8 +97,7 @@ def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size:
 def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) -> None:
     """Raise UserError for guidance of a model that is made to draw without, and for a negative prompt that has no effect or is too long."""
     pipe, family = model.pipe, model.family
-    if guidance_scale > 1 and family.unguided(model.network.config, model.name):
-        raise UserError(f"guidance_scale = {guidance_scale}: model '{model.name}' is made to draw without guidance; use --guidance-scale 0")
+    family.check_guidance(model.network.config, model.name, guidance_scale)
     if family.reads_negative(pipe, guidance_scale):
         try:
             check_prompt(model.readers, negative_prompt)

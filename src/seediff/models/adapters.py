@@ -18,6 +18,8 @@ from .refusals import hub_error, not_fetched
 
 USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """What diffusers calls these files."""
+ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
+"""What files of SDXL call the vectors of its two text encoders → the pipeline's parts that they are for."""
 NAME = "seediff"
 """Of the adapter within the pipeline."""
 
@@ -59,23 +61,35 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
 def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     """Load a textual inversion, one token of one or more vectors, from a file, a folder or a hub id.
 
-    The token is called as in the file, or, where that has no name for it, as the file: `<name>`. Raises UserError as `load_lora`.
+    The token is called as in the file, or, where that has no name for it, as the file: `<name>`. For two CLIP text encoders the file has
+    vectors of each, `clip_l` and `clip_g`, as many of one as of the other: their tokens share columns. Raises UserError as `load_lora`.
     """
-    if not hasattr(pipe, "load_textual_inversion") or len([part for part in family.weights if part.startswith("text_encoder")]) > 1:
-        why = f"textual inversion is loaded into models of one CLIP text encoder, and {family.title} has others"
-        raise UserError(f"embedding {source}: {why}")
+    own = f"model '{model}' ({family.title})"
+    encoders = [part for part in family.weights if part.startswith("text_encoder")]
+    wanted = dict(tuple(ENCODERS.items())[: len(encoders)])
+    if not family.reads_embeddings:
+        raise UserError(f"embedding {source}: textual inversion is loaded into models whose text encoders are all CLIP's, unlike {own}")
     path = weight_file("embedding", source)
-    file = read_header(path)
-    if len(file.tensors) != 1:
-        raise UserError(f"embedding {source}: is no textual inversion of one token: it has {len(file.tensors)} tensors")
-    ((key, values),) = file.load("pt").items()
-    token = f"<{path.stem}>" if key == "emb_params" else key
-    width = pipe.text_encoder.get_input_embeddings().embedding_dim
-    if values.ndim not in (1, 2) or values.shape[-1] != width:
-        needed = f"model '{model}' ({family.title}), which needs {width}"
-        raise UserError(f"embedding {source}: vectors of {tuple(values.shape)} do not fit {needed}")
+    tensors = read_header(path).load("pt")
+    if len(wanted) == 1 and len(tensors) != 1:
+        raise UserError(f"embedding {source}: is no textual inversion of one token for {own}: it has {len(tensors)} tensors")
+    if len(wanted) > 1 and set(tensors) != set(wanted):
+        there = ", ".join(printable(name[:80]) for name in list(tensors)[:3]) or "none"
+        raise UserError(f"embedding {source}: {own} needs the tensors {' and '.join(wanted)}; there are: {there}")
+    only = next(iter(tensors))
+    token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
+    parts = [(encoder, tokenizer, tensors[name if len(wanted) > 1 else only]) for name, (encoder, tokenizer) in wanted.items()]
+    for encoder, _, values in parts:
+        width = getattr(pipe, encoder).get_input_embeddings().embedding_dim
+        if values.ndim not in (1, 2) or values.shape[-1] != width:
+            raise UserError(f"embedding {source}: vectors of {tuple(values.shape)} do not fit the {encoder} of {own}, which needs {width}")
+    counts = [1 if values.ndim == 1 else len(values) for _, _, values in parts]
+    if len(set(counts)) > 1 or not counts[0]:
+        raise UserError(f"embedding {source}: has {' and '.join(map(str, counts))} vectors; text encoders need as many as each other")
     try:
-        pipe.load_textual_inversion({token: values}, token=token)
+        for encoder, tokenizer, values in parts:
+            more = {"text_encoder": getattr(pipe, encoder), "tokenizer": getattr(pipe, tokenizer)}
+            pipe.load_textual_inversion({token: values}, token=token, **more)
     except ValueError as error:
         raise UserError(f"embedding {source}: {printable(first_line(error))[:200]}") from error
 

@@ -116,7 +116,8 @@ class Family:
     guidance. conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first
     of two calls. distilled: whether the network is told the guidance instead of predicting twice. patch: latents a side of a position,
     where the network's configuration has no `patch_size`. fitted: whether levels of attention that it lacks are replaced by the nearest
-    that it has (the paper's constants are those of Stable Diffusion 1 and 2). no_self_attention: why there are no maps of it; empty: there
+    that it has (the paper's constants are those of Stable Diffusion 1 and 2). reads_embeddings: whether textual inversion can be loaded:
+    the pipeline takes it and all of its text encoders are CLIP's. no_self_attention: why there are no maps of it; empty: there
     are. loading: arguments of from_pretrained.
     """
 
@@ -135,6 +136,7 @@ class Family:
     distilled: bool = False
     patch: int = 1
     fitted: bool = True
+    reads_embeddings: bool = False
     no_self_attention: str = ""
     loading: Mapping[str, Any] = field(default_factory=dict)
 
@@ -212,6 +214,11 @@ class Family:
         if self.no_self_attention:
             own["mask"] = {"method": "ca"}
         return {key: value for key, value in own.items() if value is not None}
+
+    def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
+        """Raise UserError for guidance of a model that is made to draw without. config, name: as in `unguided`."""
+        if guidance_scale > 1 and self.unguided(config, name):
+            raise UserError(f"guidance_scale = {guidance_scale}: model '{name}' is made to draw without guidance; use --guidance-scale 0")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether the network predicts twice a step, with the prompt and without (`conditional`)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,19 +51,21 @@ class UNet(Family):
         return guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return (Reader("tokenizer", pipe.tokenizer, pipe.tokenizer.model_max_length, convert=self.convert(pipe)),)
-
-    def convert(self, pipe: Any) -> Callable[[str], str] | None:
-        """Tokens that were added to CLIP's own are a textual inversion's."""
-        if len(pipe.tokenizer.get_added_vocab()) <= len(set(pipe.tokenizer.all_special_tokens)):
-            return None
-        return partial(pipe.maybe_convert_prompt, tokenizer=pipe.tokenizer)
+        return (clip_reader(pipe, "tokenizer"),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         return {"encoder_hidden_states": pipe.encode_prompt(list(prompts), device, 1, False)[0]}
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
         return pipe.unet(latents, timestep, **condition).sample
+
+
+def clip_reader(pipe: Any, part: str) -> Reader:
+    """One of a pipeline's CLIP tokenizers. Tokens that were added to its own are a textual inversion's."""
+    tokenizer = getattr(pipe, part)
+    inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
+    convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else None
+    return Reader(part, tokenizer, tokenizer.model_max_length, convert=convert)
 
 
 def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
@@ -139,5 +141,6 @@ SD = UNet(
     captured="self and cross at L, L/2, L/4, L/8",
     guidance="two halves",
     fitted=False,
+    reads_embeddings=True,
     loading={"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False},
 )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Reader
-from .unet import UNet
+from .unet import UNet, clip_reader
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ class XL(UNet):
     """SDXL base, and what has its pipeline class: Turbo, Lightning, SSD-1B."""
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return tuple(Reader(part, getattr(pipe, part), getattr(pipe, part).model_max_length) for part in ("tokenizer", "tokenizer_2"))
+        return tuple(clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2"))
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
@@ -58,5 +58,6 @@ SDXL = XL(
     guidance="two halves",
     steps=50,
     guidance_scale=5.0,
+    reads_embeddings=True,
     loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
 )
