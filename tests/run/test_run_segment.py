@@ -298,6 +298,11 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     said = capsys.readouterr().out
     assert said.startswith("Would do: 6 photographs")
     assert "Names: those of the captions" in said
+    assert "Capture: 10 layers of self-attention, 10 layers of cross-attention, at L, L/2, L/4 of 16×16; maps of 383.0 kB an image" in said
+    assert main(["segment", str(photos), "--model", str(mini_folder), "--out", str(out), "--dry-run"]) == 0
+    assert "Capture: 10 layers of self-attention, at L, L/2, L/4 of 16×16; maps of " in capsys.readouterr().out
+    assert main(["segment", str(photos), "--model", str(mini_folder), "--method", "diffcut", "--out", str(out), "--dry-run"]) == 0
+    assert "Capture: features of the UNet's encoder\n" in capsys.readouterr().out
     assert not out.exists()
     real = SegmentJob.do
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..config.levels import level_name
 from ..files.space import show_bytes
@@ -35,21 +35,28 @@ class Expected:
 
 
 def expect_capture(
-    family: Family, config: Mapping[str, Any], pipeline: str, size: tuple[int, int], group: Layers = "all"
+    family: Family,
+    config: Mapping[str, Any],
+    pipeline: str,
+    size: tuple[int, int],
+    group: Layers = "all",
+    kinds: Collection[Literal["self", "cross"]] = ("self", "cross"),
 ) -> Expected | None:
-    """Of a network with this config.json on a lattice L of `size`; None where the configuration does not say."""
+    """Of a network with this config.json on a lattice L of `size`; None where the configuration does not say. kinds: what is recorded."""
     own: Layers = group if group in family.groups else "all"
     try:
-        layers: dict[LayerKind, int] = {kind: count for kind, count in family.layer_counts(config, own).items() if count}
+        layers: dict[LayerKind, int] = {
+            kind: count for kind, count in family.layer_counts(config, own).items() if count and kind in {*kinds, "joint"}
+        }
         levels = family.levels(config, own)
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     maps = {}
     for level in levels:
         rows = -(-size[0] // level) * -(-size[1] // level)
-        if {"self", "joint"} & set(layers):
+        if "self" in kinds and {"self", "joint"} & set(layers):
             maps["self", level] = rows, rows
-        if {"cross", "joint"} & set(layers):
+        if "cross" in kinds and {"cross", "joint"} & set(layers):
             maps["cross", level] = rows, family.columns(pipeline)
     return Expected(layers, maps, size)
 

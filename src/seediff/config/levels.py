@@ -38,6 +38,14 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         )
 
 
+def check_divides(family: Family, method: str, model: str) -> None:
+    """Raise UserError where a method of `segment` lacks in a family what it divides photographs by. model: its name, for messages."""
+    if why := family.no_self_attention:
+        raise UserError(f"segments are made of self-attention, of which {family.title} has no maps: {why}; use another model")
+    if method == "diffcut" and family.network != "unet":
+        raise UserError(f"method diffcut cuts features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
+
+
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
     """Raise UserError naming the option and the levels there are, when `mask.method` reads one that this network's capture does not give.
 

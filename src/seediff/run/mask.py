@@ -21,7 +21,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_files, fitted_mask, untuned_line
+from .model_files import check_files, fitted_mask, mask_capture_line, untuned_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .plan import attention_line
@@ -265,6 +265,7 @@ def describe(config: MaskPhotosConfig, found: Found, out: Path, *, classes_of: M
         f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
+        *mask_capture_line(config),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
         *untuned_line(config),
         f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Literal
+
 from ..attention.expected import Expected, expect_capture
-from ..config.constants import MaskConfig
-from ..config.generate import DatasetConfig
-from ..config.levels import check_kinds, check_levels, fit_levels
+from ..config.constants import CaptureConfig, MaskConfig
+from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.levels import check_divides, check_kinds, check_levels, fit_levels
 from ..config.methods import check_capture
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.recommended import is_tuned_for
+from ..config.sizes import pixels
 from ..models.about import look_up
 from ..models.registry import check_known_classes, read_classes, resolve_name
 
@@ -30,6 +35,13 @@ def check_files(config: DatasetConfig) -> None:
         check_levels(about.network, config.mask, config.capture, about.family)
 
 
+def check_guidance(config: GenerateConfig) -> None:
+    """Raise UserError for guidance of a model that is made to draw without, without loading it."""
+    about = look_up(config.model)
+    if about and about.network:
+        about.family.check_guidance(about.network, config.model, config.guidance_scale)
+
+
 def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
     """The configuration of the method with levels that the model has, and what was changed, as `levels.fit_levels` says it; as it is where
     nothing is known of the model yet."""
@@ -41,6 +53,43 @@ def expected_capture(config: DatasetConfig, size: tuple[int, int]) -> Expected |
     """What capture will hold of images of size (height, width) in positions of L; None where nothing is known of the model yet."""
     about = look_up(config.model)
     return expect_capture(about.family, about.network, about.pipeline, size, config.capture.layers) if about else None
+
+
+def check_segment_files(config: SegmentPhotosConfig) -> None:
+    """Raise UserError where a model of this family cannot divide photographs, without loading it."""
+    about = look_up(config.model)
+    if about:
+        check_divides(about.family, config.segment.method, config.model)
+
+
+def mask_capture_line(config: MaskPhotosConfig) -> list[str]:
+    """What capture will hold of a photograph that `mask` looks at, for --dry-run; no line where nothing is known of the model yet."""
+    return _capture_line(_photo_maps(config, config.capture, ("self", "cross")))
+
+
+def segment_capture_line(config: SegmentPhotosConfig, *, named: bool) -> list[str]:
+    """The same of `segment`. named: whether segments are called by words, for which attention to text is captured, too."""
+    kinds: tuple[Literal["self", "cross"], ...] = ("cross",) if named else ()
+    if config.segment.method != "diffcut":
+        return _capture_line(_photo_maps(config, CaptureConfig(), ("self", *kinds)))
+    return _capture_line("features of the UNet's encoder", _photo_maps(config, CaptureConfig(), kinds) if named else "")
+
+
+def _capture_line(*parts: str) -> list[str]:
+    said = "; ".join(filter(None, parts))
+    return [f"Capture: {said}"] if said else []
+
+
+def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: CaptureConfig, kinds: Collection[Literal["self", "cross"]]) -> str:
+    """Of a photograph that fills the square that the model sees at most; empty where nothing is known of the model yet."""
+    about = look_up(config.model)
+    sides = about.sides() if about else None
+    if about is None or sides is None:
+        return ""
+    own, factor = sides
+    height, width = (side // factor for side in pixels(config.size or own))
+    expected = expect_capture(about.family, about.network, about.pipeline, (height, width), capture.layers, kinds)
+    return f"{expected}{', less of one that is no square' if config.fit == 'keep' else ''}" if expected else ""
 
 
 def untuned_line(config: DatasetConfig) -> list[str]:

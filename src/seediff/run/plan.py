@@ -14,7 +14,7 @@ from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
-from .model_files import check_files, expected_capture, fitted_mask, untuned_line
+from .model_files import check_files, check_guidance, expected_capture, fitted_mask, untuned_line
 
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
@@ -28,6 +28,7 @@ def describe(config: GenerateConfig, out: Path) -> str:
     state, config = look_into(out, config)
     source = resolve_name(config.model)
     check_files(config)
+    check_guidance(config)
     specs = sample_specs(config)
     counts = Counter(name for spec in specs for name in spec.classes)
     prompts = list(dict.fromkeys(spec.prompt for spec in specs))

@@ -27,6 +27,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.registry import resolve_name
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
+from .model_files import check_segment_files, segment_capture_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
@@ -324,6 +325,7 @@ def describe(
     files += ["segments.json", "seediff.toml"]
     state, config = look_into(out, config)
     source = resolve_name(config.model)
+    check_segment_files(config)
     size = (
         "the model's own size"
         if config.size is None
@@ -340,6 +342,7 @@ def describe(
         f"Method: {method.method}, {constants}",
         f"Photographs: fit {config.fit}, seen at {size}",
         f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
+        *segment_capture_line(config, named=named),
         f"Names: {', '.join(config.names) or ('those of the captions' if named else 'none')}",
         f"Files in {out}: {', '.join(files)}",
     ]

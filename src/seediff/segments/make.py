@@ -14,6 +14,7 @@ from ..attention.generate import check_shape
 from ..attention.maps import AttentionMaps
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..config.constants import SegmentConfig
+from ..config.levels import check_divides
 from ..config.photographs import Fit
 from ..config.sizes import Size, pixels
 from ..errors import UserError
@@ -110,11 +111,8 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     """Raise UserError where dividing photographs could not succeed with this model at this size; needs no computation."""
     height, width = check_shape(model, pixels(model.image_side if size is None else size), "size")
     latent_size = height // model.pixels, width // model.pixels
-    if why := model.family.no_self_attention:
-        raise UserError(f"segments are made of self-attention, of which {model.family.title} has no maps: {why}; use another model")
+    check_divides(model.family, config.method, model.name)
     if config.method == "diffcut":
-        if model.family.network != "unet":
-            raise UserError(f"method diffcut cuts features of a UNet's encoder, and model '{model.name}' has none: use diffseg or kmeans")
         return
     levels = model.family.levels(model.network.config)
     level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)

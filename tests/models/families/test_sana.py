@@ -8,8 +8,10 @@ import torch
 from builders.command_line import runner
 from builders.families import SPECS, generate, largest_difference, plain, run_commands, spelled
 from builders.language_twins import save_sana
+from PIL import Image
 
 from seediff.attention.photograph import encode_images, run_clean
+from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.errors import UserError
 from seediff.models.registry import load_model
@@ -95,7 +97,7 @@ def test_commands(folder, tmp_path):
     assert set(row["presence"]) == {"dog", "cat"}
 
 
-def test_methods_that_need_self_attention_say_so(folder, model, tmp_path):
+def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys):
     from seediff.cli.generate import generate as generate_command
 
     run = runner(generate_command)
@@ -109,6 +111,10 @@ def test_methods_that_need_self_attention_say_so(folder, model, tmp_path):
     for method in ("diffseg", "diffcut"):
         with pytest.raises(UserError, match=rf"^segments are made of self-attention, of which Sana has no maps: {why}; use another model$"):
             check_fits(model, SegmentConfig(method=method), 64)
+    line = ["segment", str(tmp_path / "photo.png"), "--model", str(folder), "--out", str(tmp_path / "parts"), "--dry-run"]
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    assert main(line) == 2
+    assert "segments are made of self-attention, of which Sana has no maps" in capsys.readouterr().err
 
 
 def test_what_ablates_self_attention_works():

@@ -97,6 +97,18 @@ def test_turbo_draws_without_guidance(folder, name, tmp_path):
         generate(turbo, SPECS[:1], guidance_scale=7.5)
 
 
+@pytest.mark.parametrize("dry", [True, False])
+def test_turbo_with_guidance_is_one_line(folder, dry, tmp_path, capsys):
+    (tmp_path / "sdxl-turbo").symlink_to(folder, target_is_directory=True)
+    line = ["generate", "--classes", "dog", "--model", str(tmp_path / "sdxl-turbo"), "--guidance-scale", "7.5", "--device", "cpu"]
+    assert main([*line, "--out", str(tmp_path / "set"), *["--dry-run"] * dry]) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert error == [
+        f"seediff: guidance_scale = 7.5: model '{tmp_path / 'sdxl-turbo'}' is made to draw without guidance; use --guidance-scale 0"
+    ]
+    assert not (tmp_path / "set").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
