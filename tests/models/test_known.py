@@ -148,6 +148,7 @@ def test_the_list_says_what_each_takes(capsys, monkeypatch):
     assert (of["sdxl"].memory, of["flux-dev"].memory) == ("6.9 GB", "33.7 GB")
     assert "to be accepted on the hub" in of["sd3"].licence
     assert "to be accepted" not in of["z-image"].licence
+    assert {name for name, row in of.items() if "not confirmed" in row.licence} == {"ssd-1b", "sana"}
 
 
 TRANSFORMER, ENCODER = "transformer/diffusion_pytorch_model", "text_encoder/model"

