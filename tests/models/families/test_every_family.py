@@ -1,12 +1,13 @@
 """What holds for every family of FAMILIES, each tried on its twin (builders/book.py): on squares and on rectangles."""
 
+import dataclasses
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from builders.book import BOOKS, FILES
+from builders.book import BOOKS, FILES, file_of
 from builders.families import (
     SPECS,
     assert_same_maps,
@@ -17,12 +18,16 @@ from builders.families import (
     run_commands,
     see,
 )
+from safetensors.torch import save_file
 
 from seediff.attention.capture import capture_attention
+from seediff.attention.expected import expect_capture
 from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
 from seediff.models.families import FAMILIES, REFUSED
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
+from seediff.prompts.specs import SampleSpec
 
 PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text(encoding="utf-8")
 UNSQUARE = ("wide", "high")
@@ -105,6 +110,19 @@ def test_a_rectangle_does_not_depend_on_the_batch(model, shape):
 
 
 @pytest.mark.parametrize("shape", UNSQUARE)
+def test_what_is_expected_is_what_is_held(model, shape):
+    """The memory that --dry-run says: of all maps but the text's of prompts that are not padded."""
+    (maps,) = see(model, photographs(model, shape, 1))
+    about = (type(model.pipe).__name__, maps.latent_size)
+    expected = expect_capture(model.family, model.network.config, *about)
+    own = expect_capture(model.family, model.network.config, *about, kinds=("self",))
+    assert own.map_bytes == sum(4 * one.numel() for one in maps.self_attention.values())
+    held = own.map_bytes + sum(4 * one.numel() for one in maps.cross_attention.values())
+    assert held <= expected.map_bytes
+    assert held == expected.map_bytes or file_of(model.family) in ("z_image", "qwen_image")
+
+
+@pytest.mark.parametrize("shape", UNSQUARE)
 def test_rows_of_a_map_are_where_the_picture_is(model, shape):
     """What changes in one place of the latent changes the queries there, and so the text's part of that row most, in the first layer."""
     height, width = (side // model.pipe.vae_scale_factor for side in pixels(model, shape))
@@ -124,6 +142,52 @@ def test_rows_of_a_map_are_where_the_picture_is(model, shape):
     row, column = divmod(int(changed.argmax()), grid[1])
     assert abs(row + 0.5 - (y + 1) * grid[0] / height) < 1.5
     assert abs(column + 0.5 - (x + 1) * grid[1] / width) < 1.5
+
+
+def test_a_prompt_that_a_tokenizer_would_cut_off(model):
+    """Of every tokenizer whose tokens are columns; told with what would be lost."""
+    words = " and a bus" * max(reader.limit for reader in model.readers)
+    for options in ({"specs": [SampleSpec(0, ("dog",), f"a dog{words}", 0)]}, {"negative_prompt": f"a dog{words}"}):
+        if "negative_prompt" in options and not model.family.reads_negative(model.pipe, 3.0):
+            continue
+        with pytest.raises(UserError, match=r"the prompt has \d+ tokens and the model reads \d+: .* would be cut off: ") as error:
+            generate(model, **options)
+        assert "\n" not in str(error.value)
+
+
+def test_sizes_out_of_rule(model):
+    """The nearest size that works is named, and it works."""
+    unit = model.family.multiple(model.pipe)
+    with pytest.raises(
+        UserError, match=rf"^size = {3 * unit + 1}x{2 * unit} must be multiples of {unit} for model '.*', for example"
+    ) as error:
+        generate(model, size=f"{3 * unit + 1}x{2 * unit}")
+    assert str(error.value).endswith(f"for example {3 * unit}x{2 * unit}")
+    if (largest := model.family.largest(model.pipe)) is not None:
+        for size in (f"{largest + unit}x{unit}", f"{unit}x{largest + unit}"):
+            with pytest.raises(UserError, match=rf"^size = {size} must be at most {largest} for model "):
+                generate(model, size=size)
+
+
+def test_a_turbo_model_with_guidance(model):
+    turbo = dataclasses.replace(model, name="owner/own-turbo")
+    if not model.family.unguided(model.network.config, turbo.name):
+        assert model.family.distilled  # FLUX.1: the weights tell, not the name
+        return
+    with pytest.raises(UserError, match=r"^guidance_scale = 3\.0: model 'owner/own-turbo' is made to draw without guidance; use"):
+        generate(turbo)
+
+
+def test_a_lora_and_an_embedding_of_another_family(folder, model, tmp_path):
+    other = "transformer.transformer_blocks.7.attn" if model.family.network == "unet" else "unet.down_blocks.1.attentions.0.attn1"
+    save_file(
+        {f"{other}.to_q.lora_{side}.weight": torch.zeros(shape) for side, shape in (("A", (2, 5)), ("B", (5, 2)))},
+        tmp_path / "o.safetensors",
+    )
+    for what in ("lora", "embedding"):
+        with pytest.raises(UserError, match=rf"^{what} .*o\.safetensors: .*(model '|diffusers loads no LoRA into)") as error:
+            load_model(str(folder), device="cpu", **{what: str(tmp_path / "o.safetensors")})
+        assert "\n" not in str(error.value)
 
 
 def test_the_commands(folder, tmp_path):
