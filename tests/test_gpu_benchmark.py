@@ -9,9 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from seediff.models.families import FAMILIES
 from seediff.models.known import BY_NAME
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -45,6 +48,33 @@ def test_narrow_twins_on_a_cpu(tmp_path):
     assert all(row["bytes"] > 0 and row["share_of_peak"] > 0 for row in report["after"])
     assert report["training"]["samples_per_s"] > 0
     assert page.read_text().count("| pixart-sigma | 1 | ") == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=[family.title for family in FAMILIES])
+def test_every_family_draws(family, tmp_path, monkeypatch):
+    """A short piece of a row: the same picture plain and under capture, and its files."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import gpu
+    from on_gpu.drawing import Draws
+    from on_gpu.pipelines import twin
+
+    name = next(one for one in gpu.MODELS.split(",") if BY_NAME[one].pipeline in family.pipelines)
+    draws = Draws(twin(name, "cpu", "float32", tmp_path), 1)
+    images, maps = draws.captured(2)
+    assert np.array_equal(images, draws.plain(2))
+    draws.to_files(images, maps, tmp_path)
+    with Image.open(tmp_path / "0.mask.png") as mask:
+        assert mask.size == images.shape[1:3] == (draws.model.image_side,) * 2
+
+
+def test_memory_at_several_numbers_of_steps(monkeypatch):
+    """A row of `benchmarks/steps_memory.py` at 16² positions, where it shows that it runs and nothing else."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import steps_memory
+
+    row = steps_memory.measure("flux", "capture", 1, 1, 16)
+    assert row["maps"] == 4 * 256 * (256 + 512) / 2**20
+    assert row["most"] > 100
 
 
 def test_rows_say_why_they_have_no_figures(monkeypatch):

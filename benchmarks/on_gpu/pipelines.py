@@ -33,15 +33,19 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
 }
 """Pipeline → what saves its twin. Stable Diffusion 1 and 2 have the embedded model."""
 
+TWIN_SIDE = 16
+
 MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6}
 """Of Qwen2.5-VL: transformers has no default for how its 64 frequencies are shared among time, rows and columns."""
 
 
 def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
-    """The narrow twin of a model's family, under the model's name."""
+    """The narrow twin of a model's family, under the model's name, drawing pictures of TWIN_SIDE positions a side: some pipelines' own size
+    is in no configuration, and would be as large as the original's."""
     save = TWINS.get(BY_NAME[name].pipeline)
     source = "mini" if save is None else str(save(folder / name))
-    return replace(load_model(source, device=device, dtype=dtype), name=name, known_classes=None)
+    model = load_model(source, device=device, dtype=dtype)
+    return replace(model, name=name, known_classes=None, latent_side=TWIN_SIDE, image_side=TWIN_SIDE * model.pixels)
 
 
 def exact(name: str, device: str, dtype: str, folder: Path) -> Model:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
 from seediff.models.about import look_up
+from seediff.models.families.base import Drawing
 from seediff.models.registry import Model
 from seediff.prompts.specs import SampleSpec
 
@@ -121,6 +124,33 @@ def check_singles(model: Model, count: int = 3, **options: Any) -> None:
         assert np.abs(images[number].astype(int) - alone[0].astype(int)).max() <= 1
         assert_same_maps(own[0], maps[number])
         assert own[0].words == maps[number].words
+
+
+def held_beyond_plain(model: Model, steps: int) -> list[int]:
+    """Bytes of all tensors that there are after the first and after the last call of the network under capture, beyond those without: what
+    capture holds."""
+    calls = model.family.calls(model.pipe, steps)
+
+    def held(draw: Callable[[], object]) -> list[int]:
+        found: list[int] = []
+        numbers = count(1)
+        hook = model.network.register_forward_hook(lambda *_: found.append(_bytes_of_tensors()) if next(numbers) in (1, calls) else None)
+        try:
+            draw()
+        finally:
+            hook.remove()
+        return found
+
+    noise = [torch.Generator().manual_seed(SPECS[0].seed)]
+    plain = model.family.call(model.pipe, Drawing([SPECS[0].prompt], "", 64, 64, steps, GUIDANCE, noise))
+    both = held(lambda: model.pipe(**plain)), held(lambda: generate(model, SPECS[:1], steps=steps))
+    return [captured - alone for alone, captured in zip(*both, strict=True)]
+
+
+def _bytes_of_tensors() -> int:
+    """Of the storages of all tensors of this process, each once."""
+    storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in gc.get_objects() if type(one) is torch.Tensor}
+    return sum(storages.values())
 
 
 def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: Any) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from builders.families import SPECS, generate, largest_difference, plain
+from builders.families import SPECS, generate, held_beyond_plain, largest_difference, plain
 from builders.twins import save_flux
 
 from seediff.attention.photograph import capture_clean, encode_images, run_clean
@@ -117,3 +117,10 @@ def test_bad_input(model, options, message):
 def test_schnell_draws_without_guidance(schnell):
     with pytest.raises(UserError, match=r"guidance_scale = 3\.5: model '.*schnell' is made to draw without guidance"):
         generate(schnell, guidance_scale=3.5)
+
+
+def test_what_capture_holds_does_not_grow_with_steps(model):
+    """The maps of one image, from the first step on."""
+    first, last = held_beyond_plain(model, 4)
+    assert first >= 4 * N * (N + T5)
+    assert last - first < 1000
