@@ -209,12 +209,13 @@ def test_masks_of_photographs_and_their_page(mini_folder, tmp_path):
     steps = [load_trace(path) for path in sorted((out / native.STEPS).iterdir())]
     for traced in steps:
         height, width = traced.label_map.shape
-        assert all(one.map.shape[0] * width == one.map.shape[1] * height for one in traced.steps)
+        assert all(one.map.shape[0] / one.map.shape[1] == pytest.approx(height / width, rel=0.15) for one in traced.steps)
     run("preview", out)
     page = (out / "preview.html").read_text(encoding="utf-8")
     shapes = re.findall(r"--shape:(\d+)/(\d+);", page)
     assert [(int(height), int(width)) for width, height in shapes] == [traced.label_map.shape for traced in steps[: len(shapes)]]
-    assert {width / height for width, height in pictures_of(page)} == {2 / 3, 3 / 2}
+    for width, height in pictures_of(page):  # photographs, and what the model saw and read of them
+        assert max(width, height) / min(width, height) == pytest.approx(1.5, rel=0.15)
     run("check", out, "--quiet")
     run("merge", out, written(tmp_path / "pets"), "--out", tmp_path / "all", "--quiet")
     run("check", tmp_path / "all", "--quiet")

@@ -185,7 +185,7 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Would do: 6 photographs")
-    size = "at L, L/2, L/4 of 16×16; maps of 383.0 kB an image, less of one that is no square"
+    size = "at L, L/2, L/4 of 16×16; maps of 383.0 kB an image, nearly as much in other shapes"
     assert f"Capture: 10 layers of self-attention, 10 layers of cross-attention, {size}\n" in said
     assert main([*line, "--dry-run", "--fit", "resize", "--size", "96x64"]) == 0
     assert "at L, L/2, L/4 of 24×16; maps of " in capsys.readouterr().out

@@ -81,7 +81,8 @@ def _capture_line(*parts: str) -> list[str]:
 
 
 def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: CaptureConfig, kinds: Collection[Literal["self", "cross"]]) -> str:
-    """Of a photograph that fills the square that the model sees at most; empty where nothing is known of the model yet."""
+    """Of a photograph that fills the square; others are seen with as many positions, or nearly. Empty where nothing is known of the model
+    yet."""
     about = look_up(config.model)
     sides = about.sides() if about else None
     if about is None or sides is None:
@@ -89,7 +90,7 @@ def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: Capture
     own, factor = sides
     height, width = (side // factor for side in pixels(config.size or own))
     expected = expect_capture(about.family, about.network, about.pipeline, (height, width), capture.layers, kinds)
-    return f"{expected}{', less of one that is no square' if config.fit == 'keep' else ''}" if expected else ""
+    return f"{expected}{', nearly as much in other shapes' if config.fit == 'keep' else ''}" if expected else ""
 
 
 def untuned_line(config: DatasetConfig) -> list[str]:
