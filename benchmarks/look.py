@@ -67,10 +67,10 @@ def write_one(out: Path, side: int) -> None:
     generator = torch.Generator().manual_seed(0)
     selves, crosses = {}, {}
     for level in levels:
-        positions = (latent // level) ** 2
-        selves[latent // level] = torch.rand(positions, positions, generator=generator)
-        crosses[latent // level] = torch.rand(positions, 77, generator=generator)
-    maps = AttentionMaps(selves, crosses, latent, {"dog": (5,), "cat": (8,)}, "a photo of a dog and a cat")
+        grid = latent // level, latent // level
+        selves[grid] = torch.rand(grid[0] * grid[1], grid[0] * grid[1], generator=generator)
+        crosses[grid] = torch.rand(grid[0] * grid[1], 77, generator=generator)
+    maps = AttentionMaps(selves, crosses, (latent, latent), {"dog": (5,), "cat": (8,)}, "a photo of a dog and a cat")
     for kind in (native.IMAGES, native.MASKS, native.ATTENTION):
         (out / kind).mkdir(parents=True)
     image = np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.uint8)

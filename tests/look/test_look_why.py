@@ -2,11 +2,13 @@
 
 import base64
 import json
+import re
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from fake_engine import fake_draw
 from looked import keep_attention, running, write_set
 from random_maps import random_maps
@@ -56,6 +58,22 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
         for number, sample in enumerate(opened.session.subject.samples):
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
             np.testing.assert_array_equal(made.labels, native.read_label_map(tmp_path / "other" / sample.mask))
+
+
+def test_one_thread_while_it_is_dragged_and_those_of_the_set_at_rest(copied, monkeypatch):
+    from seediff.look.tuning import Tuner
+
+    text = (copied / native.CONFIG).read_text()
+    (copied / native.CONFIG).write_text(re.sub(r"(?m)^threads = \d+$", "threads = 3", text))
+    used, make = [], Tuner.labels
+    monkeypatch.setattr(Tuner, "labels", lambda *args, **options: used.append(torch.get_num_threads()) or make(*args, **options))
+    before = torch.get_num_threads()
+    with running(copied) as (client, _):
+        constants = client.get("/api/samples/1/attention")["constants"]
+        for fast in (1, 0, 1):
+            assert client.ask("GET", f"/api/samples/1/tuned?{address(constants)}&fast={fast}").status == 200
+    assert used == [1, 3, 1]
+    assert torch.get_num_threads() == before
 
 
 def test_while_it_is_dragged_the_mask_is_nearly_the_one_at_rest(copied, monkeypatch):

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
 from ..config.levels import level_name
+from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.schema import fit
@@ -141,8 +142,11 @@ class Why:
         return packed(await run_in_threadpool(self.made, number, constants, fast=fast))
 
     def made(self, number: int, constants: Constants, *, fast: bool = False) -> np.ndarray:
+        """The label map that constants make. With one thread, or for one that may be saved those that the set was made with: tensors are
+        small, and on a machine with other work threads that wait for each other take five times as long as one."""
         tuner = self.needed(number)
-        with tuner.lock:
+        threads = 1 if fast or self.config is None else self.config.threads or 1
+        with tuner.lock, cpu_threads(threads):
             return tuner.labels(constants, self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
