@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import time
 from dataclasses import replace
 
@@ -63,8 +62,7 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
 def test_one_thread_while_it_is_dragged_and_those_of_the_set_at_rest(copied, monkeypatch):
     from seediff.look.tuning import Tuner
 
-    text = (copied / native.CONFIG).read_text()
-    (copied / native.CONFIG).write_text(re.sub(r"(?m)^threads = \d+$", "threads = 3", text))
+    (copied / native.CONFIG).write_text("threads = 3\n" + (copied / native.CONFIG).read_text())
     used, make = [], Tuner.labels
     monkeypatch.setattr(Tuner, "labels", lambda *args, **options: used.append(torch.get_num_threads()) or make(*args, **options))
     before = torch.get_num_threads()
