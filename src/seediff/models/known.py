@@ -1,8 +1,7 @@
 """Models that people run, by short names: where they are, what loading them takes, and under which terms. Asks no network.
 
 Licences and gates are what the models' pages said when this was written: read the page before use. Where copies of a page differ, the
-licence is not confirmed. A model whose repository has moved is
-looked for where it is now, under its old name, too.
+licence is not confirmed. A model whose repository has moved is looked for where it is now, under its old name, too.
 """
 
 from __future__ import annotations

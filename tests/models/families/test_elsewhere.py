@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import language_twins, twins
+from builders import language_twins
+from builders.book import BOOKS
 from builders.elsewhere import elsewhere
 from builders.families import SPECS, generate
 
@@ -15,13 +16,10 @@ from seediff.masks.make import make_masks
 from seediff.models.registry import load_model
 from seediff.segments.make import make_segments
 
-NAMES = ("xl", "sd3", "flux", "pixart", "z_image", "chroma", "qwen_image", "sana")
 
-
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=BOOKS)
 def model(request, tmp_path_factory):
-    save = getattr(twins, f"save_{request.param}", None) or getattr(language_twins, f"save_{request.param}")
-    return load_model(str(save(tmp_path_factory.mktemp("models") / request.param)), device="cpu")
+    return load_model(str(BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)), device="cpu")
 
 
 def whole_path(model):

@@ -3,21 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from builders.book import BOOKS
 from builders.families import SPECS, generate
-from builders.language_twins import save_chroma, save_qwen_image, save_sana, save_z_image
-from builders.twins import save_flux, save_pixart, save_sd3, save_xl
 
 from seediff.attention import recorder
 from seediff.models.registry import load_model
 
-SAVE = {"xl": save_xl, "sd3": save_sd3, "flux": save_flux, "pixart": save_pixart}
-SAVE |= {"z_image": save_z_image, "chroma": save_chroma, "qwen_image": save_qwen_image, "sana": save_sana}
-
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("family", SAVE)
+@pytest.mark.parametrize("family", BOOKS)
 def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, tmp_path, monkeypatch):
-    model = load_model(str(SAVE[family](tmp_path / family)), device="cpu", dtype=dtype)
+    model = load_model(str(BOOKS[family].save(tmp_path / family)), device="cpu", dtype=dtype)
     added = recorder.add_fast
     checked = 0
 
