@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py --minutes 40 --json gpu.json --table gpu.md
     python benchmarks/gpu.py --models flux-dev,sdxl --batches 1
+    python benchmarks/gpu.py --models sdxl,flux-dev --offload model        # and --compile: the same rows so
     python benchmarks/gpu.py --tiny --device cpu          # narrow twins: whether it runs, on a CPU too
 
 Nothing is downloaded. A row that does not fit into memory or time says so, and the next is tried. Images a second are those of the
@@ -20,8 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -34,6 +36,9 @@ from on_gpu.drawing import draw_row
 from on_gpu.pipelines import exact, twin
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
+from seediff.models.compiled import check_compile, compile_network
+from seediff.models.memory import Offload, check_offload, place
+from seediff.models.registry import Model
 
 MODELS = "sd1.5,sd2-base,sdxl,pixart-sigma,sd3.5-medium,flux-dev,z-image-turbo,chroma,qwen-image,sana"
 """One a family, by default; two of UNets."""
@@ -46,6 +51,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batches", default="1,8")
     parser.add_argument("--device", default=default_device())
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it")
+    parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
+    parser.add_argument("--compile", action="store_true", help="all rows' networks")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tiny", action="store_true", help="narrow twins, one round")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -56,6 +63,9 @@ def parse() -> argparse.Namespace:
         parser.error(f"--models: there is no {unknown[0]}; there are {', '.join(NETWORKS)}")
     given.batches = [int(one) for one in given.batches.split(",")]
     check_device(given.device)
+    check_offload(given.offload, given.device)
+    if given.compile:
+        check_compile(given.device, given.offload)
     half = "bfloat16" if given.device.startswith("cuda") and has_bfloat16(given.device) else default_dtype(given.device)
     given.dtype = given.dtype or half  # random weights may overflow float16, as no trained model's do
     return given
@@ -69,6 +79,8 @@ def main() -> int:
         "dtype": given.dtype,
         "torch": torch.__version__,
         "shapes": "twins" if given.tiny else "published",
+        "offload": given.offload,
+        "compiled": given.compile,
     }
     peak = measure_peak(given.device, given.dtype, side=256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024)
     report |= {"peak": {"flops": peak.flops, "bytes": peak.bytes}, "drawing": [], "after": []}
@@ -88,7 +100,7 @@ def main() -> int:
             made: dict[str, Any] = {}
 
             def load(name: str = name, made: dict[str, Any] = made) -> dict[str, Any]:
-                made["model"] = (twin if given.tiny else exact)(name, given.device, given.dtype, folder)
+                made["model"] = prepared(name, given, folder)
                 return {}
 
             why = attempt(load, until)
@@ -102,6 +114,16 @@ def main() -> int:
             made.clear()
     print(table(report))
     return int(any(row.get("failed") for row in (*report["drawing"], *report["after"], report["training"])))
+
+
+def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
+    """The model of that name: made on the GPU, or on the host where its parts are to take turns on the GPU."""
+    first = given.device if given.offload == "none" else "cpu"
+    model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
+    if given.compile:
+        compile_network(model.network, model.family, given.device)
+    place(model.pipe, given.device, given.offload)
+    return replace(model, device=given.device, offload=given.offload)
 
 
 def attempt(work: Callable[[], dict[str, Any]], until: float) -> dict[str, Any]:
@@ -131,7 +153,8 @@ def write(report: dict[str, Any], given: argparse.Namespace) -> None:
 def table(report: dict[str, Any]) -> str:
     peak = report["peak"]
     lines = [
-        f"{report['device']}, {report['dtype']}, torch {report['torch']}, {report['shapes']} shapes, random weights; "
+        f"{report['device']}, {report['dtype']}, torch {report['torch']}, {report['shapes']} shapes, random weights, "
+        f"offload {report['offload']}, {'' if report['compiled'] else 'not '}compiled; "
         f"measured peak {peak['flops'] / 1e12:.3g} TFLOP/s, {peak['bytes'] / 1e9:.3g} GB/s.",
         "",
         "| model | batch | steps | images/s plain | with capture | with masks and files | capture's ratio | self | cross "

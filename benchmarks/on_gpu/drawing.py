@@ -111,7 +111,8 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
         peaks[way] = peak_memory(device)
     files = draws.timed_files(made, folder, rounds)
     calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
-    flops = (count(lambda: draws.plain(made + 1)).flops - count(lambda: draws.plain(made)).flops) / (calls[made + 1] - calls[made])
+    with torch.compiler.set_stance("force_eager"):  # operations of a compiled network cannot be counted
+        flops = (count(lambda: draws.plain(made + 1)).flops - count(lambda: draws.plain(made)).flops) / (calls[made + 1] - calls[made])
     step: dict[str, list[float]] = {way: [] for way in ways}
     whole: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds):

@@ -2,20 +2,25 @@
 
 with elsewhere(model) as (there, device):
     images, maps = generate(there)
+
+Or with its parts on the CPU until they work (`offloaded_elsewhere`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from builders.pretended import DEVICE, Pretended
 from torch.overrides import TorchFunctionMode
 
+from seediff.models.memory import Offload, place
 from seediff.models.registry import Model
 
 
@@ -25,7 +30,7 @@ class _Made(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         device = kwargs.get("device")
-        if func in (torch.tensor, torch.as_tensor) and device is not None and torch.device(device) == DEVICE:
+        if func in (torch.tensor, torch.as_tensor) and device is not None and torch.device(device).type == DEVICE.type:
             return func(*args, **{**kwargs, "device": "cpu"}).to(DEVICE)
         if func is torch.Tensor.new_tensor and args[0].device.type == DEVICE.type:
             return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(DEVICE)
@@ -49,3 +54,25 @@ def elsewhere(model: Model) -> Iterator[tuple[Model, Pretended]]:
                     if buffer is not None:
                         module._buffers[name] = device.put(buffer)
         yield dataclasses.replace(model, pipe=pipe, device=str(DEVICE)), device
+
+
+@contextmanager
+def offloaded_elsewhere(model: Model, offload: Offload) -> Iterator[tuple[Model, Pretended, Callable[[], set[str]]]]:
+    """The model with its parts brought to the pretended device when they work; and what says which parts were there beside the network or
+    the autoencoder at work. Several text encoders may be there together: so have pipelines it."""
+    pipe = deepcopy(model.pipe)
+    parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    found: set[str] = set()
+
+    def look(at_work: str, *_: Any) -> None:
+        others = {name: part for name, part in parts.items() if name != at_work}
+        found.update(name for name, part in others.items() if any(weight.device.type == DEVICE.type for weight in part.parameters()))
+
+    cache = mock.patch("diffusers.pipelines.pipeline_utils.empty_device_cache")  # torch has no module for the pretended device
+    with cache, _Made(), Pretended() as device:
+        place(pipe, str(DEVICE), offload)
+        for name in (model.family.network, "vae"):
+            for module in parts[name].modules():
+                if not any(module.children()):
+                    module.register_forward_hook(partial(look, name))
+        yield dataclasses.replace(model, pipe=pipe, device=str(DEVICE), offload=offload), device, lambda: found

@@ -19,7 +19,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-DEVICE = torch.device("lazy")
+DEVICE = torch.device("lazy", 0)
 """The only kind that torch lets be asked for and copied to where nobody has it."""
 
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "equal", "histc")
@@ -33,7 +33,12 @@ class _There(torch.Tensor):
     held: torch.Tensor
 
     @staticmethod
-    def __new__(cls, held: torch.Tensor) -> _There:
+    def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> Any:
+        """requires_grad: accelerate makes weights by `type(weight)(values, requires_grad=…)`; of values elsewhere they are ordinary."""
+        if isinstance(held, _There):
+            return held
+        if held.device.type == "meta":
+            return torch.nn.Parameter(held, requires_grad=requires_grad)
         there = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype, device=DEVICE
         )
@@ -82,7 +87,7 @@ class Pretended(TorchDispatchMode):
         there = [one for one in tensors if isinstance(one, _There)]
         asked = kwargs.get("device")
         name = func._schema.name.partition("::")[2]
-        onto = torch.device(asked) == DEVICE if asked is not None else bool(there)
+        onto = torch.device(asked).type == DEVICE.type if asked is not None else bool(there)
         if not there and not onto:
             return func(*args, **kwargs)
         if name in ("_to_copy", "copy_"):
@@ -97,7 +102,7 @@ class Pretended(TorchDispatchMode):
             self.waited[name] += 1
         if name == "repeat_interleave" and kwargs.get("output_size") is None:
             self.waited[name] += 1
-        given = {**kwargs, "device": torch.device("cpu")} if "device" in kwargs else kwargs
+        given = {**kwargs, "device": torch.device("cpu")} if onto and "device" in kwargs else kwargs
         found = func(*tree_map(self.take, args), **tree_map(self.take, given))
         if not onto:
             return found

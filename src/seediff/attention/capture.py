@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -26,6 +27,7 @@ import torch
 
 from ..config.constants import CaptureConfig
 from ..errors import UserError
+from ..models.compiled import listen
 from ..models.families import network_family
 from ..models.families.base import Joint
 from .joint import JointLayer
@@ -84,6 +86,7 @@ def capture_attention(
         own=frozenset(own),
     )
     handles: list[Any] = []
+    hear = partial(listen, unet)
     _captured.add(unet)
     try:
         handles.append(unet.register_forward_pre_hook(recorder.start_step, with_kwargs=True))
@@ -91,13 +94,13 @@ def capture_attention(
         for name in outputs:
             if name not in everything:
                 raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
-            handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name))
+            handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name), hear)
         for name, layer in family.layers(unet, config.layers if config.layers in family.groups else "all").items():
             attention = unet.get_submodule(name)
             if isinstance(layer, Joint):
-                handles += JointLayer(name, layer, recorder).hook(attention)
+                handles += JointLayer(name, layer, recorder).hook(attention, hear)
             elif layer.kind in kinds:
-                handles += ProjectedLayer(name, layer, recorder).hook(attention)
+                handles += ProjectedLayer(name, layer, recorder).hook(attention, hear)
         yield recorder
     finally:
         for handle in handles:

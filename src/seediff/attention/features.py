@@ -22,6 +22,7 @@ import torch
 
 from ..config.levels import level_name
 from ..errors import UserError
+from ..models.compiled import listen
 from ..models.families.unet import attention_layers
 
 COARSEST_SIDE = 16
@@ -54,7 +55,7 @@ def capture_features(unet: Any, *, guidance: bool = False, level: int | None = N
     try:
         handles.append(unet.register_forward_pre_hook(recorder.start_step, with_kwargs=True))
         for one in recorder.levels:
-            handles.append(unet.get_submodule(layers[one]).register_forward_hook(partial(recorder.record, one)))
+            handles.append(listen(unet, unet.get_submodule(layers[one]), partial(recorder.record, one)))
         yield recorder
     finally:
         for handle in handles:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
+from ..models.compiled import Listen
 from ..models.families.base import Joint
 from .recorder import AttentionRecorder
 
@@ -26,14 +27,14 @@ class JointLayer:
         self.recorder = recorder
         self.kept: dict[tuple[str, int], torch.Tensor] = {}
 
-    def hook(self, attention: Any) -> list[Any]:
-        """Register the hooks; their handles."""
+    def hook(self, attention: Any, listen: Listen) -> list[Any]:
+        """Register the hooks by `listen(module, hook)`; their handles."""
         handles = [
-            attention.get_submodule(path).register_forward_hook(partial(self.keep, (kind, number)))
+            listen(attention.get_submodule(path), partial(self.keep, (kind, number)))
             for kind, paths in (("query", self.layer.queries), ("key", self.layer.keys))
             for number, path in enumerate(paths)
         ]
-        return [*handles, attention.register_forward_hook(self.record, with_kwargs=True)]
+        return [*handles, listen(attention, self.record, with_kwargs=True)]
 
     def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
         if self.wanted:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..models.compiled import Listen
 from ..models.families.base import Joint, Layer
 from .recorder import AttentionRecorder
 
@@ -18,9 +19,9 @@ class OutputLayer:
         self.layer = layer
         self.recorder = recorder
 
-    def hook(self, attention: Any) -> list[Any]:
-        """Register the hook; its handle."""
-        return [attention.register_forward_hook(self.keep)]
+    def hook(self, attention: Any, listen: Listen) -> list[Any]:
+        """Register the hook by `listen(module, hook)`; its handle."""
+        return [listen(attention, self.keep)]
 
     def keep(self, _module: Any, _args: Any, output: Any) -> None:
         recorder = self.recorder

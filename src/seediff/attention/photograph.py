@@ -39,6 +39,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     vae = model.pipe.vae
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
     latents = model.family.latents(model.pipe, pixels)
+    model.rest()
     if not latents.isfinite().all():
         raise UserError(f"the encoded images are not numbers: {model.dtype} overflowed; use --dtype float32 or bfloat16")
     return latents
@@ -102,7 +103,7 @@ def capture_noised(
     descending = check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    condition = family.encode(pipe, list(prompts), model.device)
+    condition = read_prompts(model, prompts)
     generators = [_generator(seed, index) for index in indices]
     groups = groups or (capture.layers,)
     several = len(groups) > 1
@@ -112,7 +113,15 @@ def capture_noised(
             noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
             a, b = family.mix(pipe, timestep)
             family.denoise(pipe, a * latents + b * noise, timestep, condition)
+    model.rest()
     return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
+
+
+def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
+    """What the network is told of prompts, without guidance."""
+    condition = model.family.encode(model.pipe, list(prompts), model.device)
+    model.rest()
+    return condition
 
 
 def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
@@ -191,7 +200,8 @@ def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None
     prompts: one per image; None: the empty prompt for all.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
-    model.family.denoise(model.pipe, latents, timestep, model.family.encode(model.pipe, texts, model.device))
+    model.family.denoise(model.pipe, latents, timestep, read_prompts(model, texts))
+    model.rest()
 
 
 def capture_clean(
@@ -225,7 +235,7 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
     """
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
-    condition = family.encode(pipe, list(prompts), model.device)
+    condition = read_prompts(model, prompts)
     found = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
     for number, timestep in enumerate(timesteps):
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
@@ -237,6 +247,7 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
             count = len(prompts[start : start + TOGETHER])
             predicted = family.denoise(pipe, noisy.expand(count, *latents.shape), timestep, part)
             found[start : start + count, number] = (predicted.float() - target).square().mean(1)
+    model.rest()
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
+from ..models.compiled import Listen
 from ..models.families.base import Projections
 from .recorder import AttentionRecorder
 
@@ -22,12 +23,12 @@ class ProjectedLayer:
         self.query: torch.Tensor | None = None
         self.key: torch.Tensor | None = None
 
-    def hook(self, attention: Any) -> list[Any]:
-        """Register the hooks; their handles."""
+    def hook(self, attention: Any, listen: Listen) -> list[Any]:
+        """Register the hooks by `listen(module, hook)`; their handles."""
         return [
-            attention.get_submodule(self.layer.query).register_forward_hook(self.keep_query),
-            attention.get_submodule(self.layer.key).register_forward_hook(self.keep_key),
-            attention.register_forward_hook(self.record, with_kwargs=True),
+            listen(attention.get_submodule(self.layer.query), self.keep_query),
+            listen(attention.get_submodule(self.layer.key), self.keep_key),
+            listen(attention, self.record, with_kwargs=True),
         ]
 
     def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:

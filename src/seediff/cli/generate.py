@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..config.generate import GenerateConfig, merge_config
 from ..config.names import parse_classes, parse_prompts
+from ..models.memory import Offload
 from .derive import option
-from .options import MASKS, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table
+from .options import MASKS, OFFLOAD, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table
 from .places import parse_place
 from .progress import show_progress
 
@@ -29,6 +31,7 @@ def generate(
         Literal["model", "paper"],
         option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
     ] = "model",
+    offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
@@ -49,6 +52,8 @@ def generate(
 
     - `seediff generate --classes zebra --model sd2-base --batch-size 4 --out zebras --dry-run`
 
+    - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
+
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
     """
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
@@ -57,13 +62,13 @@ def generate(
         from ..run.opening import describe_at
         from ..run.plan import describe
 
-        print(describe_at(place, chosen, describe))
+        print(describe_at(place, chosen, partial(describe, offload=offload)))
         return
     from ..run.generate import generate as run
     from .summary import show_summary
 
     with show_progress(quiet, place) as progress:
-        result = run(chosen, place, engine=workers, progress=progress)
+        result = run(chosen, place, offload=offload, engine=workers, progress=progress)
     if not quiet:
         show_summary(result, chosen)
 

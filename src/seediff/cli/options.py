@@ -31,7 +31,7 @@ NUMBERS = {"type": Literal["float32", "float16", "bfloat16"]}
     GenerateConfig,
     {
         IMAGES: "classes per_class prompt negative_prompt classes_per_image seed",
-        MODEL: "model lora lora_scale embedding steps guidance_scale size batch_size device dtype threads",
+        MODEL: "model lora lora_scale embedding vae_tiling compile steps guidance_scale size batch_size device dtype threads",
         KEPT: "reject attempts keep_soft keep_attention image_format",
     },
     dtype=NUMBERS,
@@ -52,6 +52,13 @@ class ImageOptions:
             negative=(),
         ),
     ] = None
+
+
+OFFLOAD = option(
+    MODEL,
+    "What waits in the computer's memory until the GPU needs it: parts (model) or single layers (sequential). Slower; changes no byte.",
+    "none",
+)
 
 
 @options_of(

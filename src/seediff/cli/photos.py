@@ -17,6 +17,7 @@ from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.tuned import Tuned, is_tuned, never_tuned, read_tuned, tuned_table
 from ..errors import UserError
 from ..files.addresses import Out
+from ..models.memory import Offload
 from .derive import field_option, option, options_of
 from .options import (
     CAPTURE,
@@ -25,6 +26,7 @@ from .options import (
     MASKS,
     MODEL,
     NUMBERS,
+    OFFLOAD,
     RUN,
     CaptureOptions,
     EngineOptions,
@@ -45,7 +47,7 @@ PATHS = Parameter(help="Photographs: files, folders with all below them, or patt
 
 @options_of(
     MaskPhotosConfig,
-    {MODEL: "model lora lora_scale embedding size batch_size seed device dtype threads"},
+    {MODEL: "model lora lora_scale embedding vae_tiling compile size batch_size seed device dtype threads"},
     batch_size={"text": "Photographs that go through the model together; part of the configuration."},
     seed={"text": "Of the noise (mask) and of K-Means (segment)."},
     dtype=NUMBERS,
@@ -118,6 +120,7 @@ def segment(
         ),
     ] = "model",
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
@@ -136,6 +139,8 @@ def segment(
     - `seediff segment "photos/*.jpg" --fit tile --model sd1.4 --preset coco --out tiles`
 
     - `seediff segment photos --method kmeans -k 6 --out kmeans`
+
+    - `seediff segment photos --model sd2-base --offload sequential --out frugal`
     """
     from ..files.photographs import find_photos
     from ..run.segment import describe, segment_config, segment_photos
@@ -163,11 +168,15 @@ def segment(
     if dry_run:
         from ..run.opening import describe_at
 
-        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, words=words, labels=labels)))
+        print(
+            describe_at(place, settled, lambda config, folder: describe(config, found, folder, words=words, labels=labels, offload=offload))
+        )
         say_never_tuned(untuned)
         return
     with show_progress(quiet, place, "photographs") as progress:
-        result = segment_photos(settled, found.photos, place, words=words, labels=labels, engine=workers, progress=progress)
+        result = segment_photos(
+            settled, found.photos, place, words=words, labels=labels, offload=offload, engine=workers, progress=progress
+        )
     if not quiet:
         show_segments(result, found.skipped)
     say_never_tuned(untuned)
@@ -203,6 +212,7 @@ def mask(
         ),
     ] = "model",
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
@@ -220,6 +230,8 @@ def mask(
     - `seediff mask photos --classes dog,cat --model sd2-base --keep-soft --out masked`
 
     - `seediff mask photos --classes photos/classes.csv --out masked`
+
+    - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
     from ..config.generate import merge_config
     from ..files.photographs import find_photos
@@ -251,11 +263,11 @@ def mask(
     if dry_run:
         from ..run.opening import describe_at
 
-        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, classes_of=classes_of)))
+        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, classes_of=classes_of, offload=offload)))
         say_never_tuned(untuned)
         return
     with show_progress(quiet, place, "photographs") as progress:
-        result = mask_photos(settled, found.photos, place, classes_of=classes_of, engine=workers, progress=progress)
+        result = mask_photos(settled, found.photos, place, classes_of=classes_of, offload=offload, engine=workers, progress=progress)
     if not quiet:
         show_masks(result, settled, found.skipped)
     say_never_tuned(untuned)

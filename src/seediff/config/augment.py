@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 from ..errors import UserError
-from .base import RunConfig
+from .base import LOADING, RunConfig
 
 OPERATIONS = {
     "splice-RxC": "R × C other samples as the cells of one picture, such as splice-2x2",
@@ -165,7 +165,7 @@ class AugmentConfig(RunConfig):
         if self.image_format not in ("png", "jpg", None):
             raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
         for f in fields(RunConfig):
-            if f.name in ("model", "device", "dtype", "threads") and getattr(self, f.name):
+            if f.name in ("model", *LOADING, "device", "dtype", "threads") and getattr(self, f.name):
                 raise UserError(f"{f.name} = {getattr(self, f.name)!r}: augment runs no model")
 
     @property

@@ -23,6 +23,10 @@ ABOUT = ("command", "version", "weights")
 """What an output's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""
 
 
+LOADING = ("lora", "lora_scale", "embedding", "vae_tiling", "compile")
+"""Fields of RunConfig about how a model is loaded besides its device and number format, called as `load_model` calls them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The part of a configuration that says how a model is run."""
@@ -43,6 +47,10 @@ class RunConfig:
     """How much of the LoRA; None: 1."""
     embedding: str | None = None
     """Textual inversion: a .safetensors file, a folder with one, or a hub id. Prompts use its token; None: none."""
+    vae_tiling: bool = False
+    """Encode and decode pictures larger than the autoencoder's own size in overlapping tiles: less memory, blended edges."""
+    compile: bool = False
+    """Compile the network with torch: minutes for every new shape of batch, then faster; rounds otherwise."""
     batch_size: int = 8
     """Images that go through the model together; part of the configuration, since rounding depends on it."""
     seed: int = 0
@@ -68,9 +76,9 @@ class RunConfig:
             raise UserError(f"seed = {self.seed} must be in [0, 2^63)")
 
     @property
-    def adapters(self) -> dict[str, Any]:
-        """What is loaded on top of the model, as `load_model` takes it."""
-        return {"lora": self.lora, "lora_scale": self.lora_scale, "embedding": self.embedding}
+    def loading(self) -> dict[str, Any]:
+        """What of a model is not the model's own, as `load_model` takes it."""
+        return {name: getattr(self, name) for name in LOADING}
 
     @property
     def weight_sources(self) -> tuple[str, str | None, str | None]:

@@ -20,6 +20,7 @@ from .families import FAMILIES, pipeline_family, why_not
 from .families.base import Family, Reader
 from .families.unet import SD
 from .known import KNOWN, hub_ids
+from .memory import Offload, check_offload, enable_tiling, place
 from .refusals import TORCHVISION, blames_torchvision, hub_error, is_gone, not_fetched, not_loaded
 from .variants import choose_variant, folder_files, hub_files, is_all_there, is_enough
 from .whole import check_whole, load_text_encoder
@@ -43,6 +44,7 @@ class Model:
     latent_side: L, positions a side of what the network works on, at the model's own image size. image_side: that size, in pixels.
     known_classes: the only classes that the model can draw; None: not known to be limited.
     known_words: the only words that it knows at all, these classes among them; None: not known to be limited.
+    offload: what waits in the computer's memory while it does not work.
     """
 
     pipe: Any
@@ -54,6 +56,7 @@ class Model:
     known_classes: tuple[str, ...] | None = None
     known_words: tuple[str, ...] | None = None
     family: Family = SD
+    offload: Offload = "none"
 
     @property
     def network(self) -> Any:
@@ -70,6 +73,12 @@ class Model:
         """The tokenizers, and where their tokens are among the columns of attention to text."""
         return self.family.readers(self.pipe)
 
+    def rest(self) -> None:
+        """Have all parts leave the device that take turns on it. Whoever runs parts outside of the pipeline's call says so when done with
+        them, as the pipeline's call does itself: else they stay until a part behind them works."""
+        if self.offload == "model":
+            self.pipe.maybe_free_model_hooks()
+
     def check_known(self, classes: Sequence[str]) -> None:
         """Raise UserError, listing what the model knows, when a class is not among it."""
         check_known_classes(self.name, self.known_classes, classes)
@@ -83,6 +92,9 @@ def load_model(
     lora: str | None = None,
     lora_scale: float | None = None,
     embedding: str | None = None,
+    vae_tiling: bool = False,
+    compile: bool = False,
+    offload: Offload = "none",
 ) -> Model:
     """Load a model of one of the families in diffusers' format, safetensors only, without running anyone's code.
 
@@ -92,17 +104,24 @@ def load_model(
         name: "mini", one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: float16 on cuda, float32 elsewhere.
-        lora, lora_scale, embedding: as `RunConfig` has them.
+        lora, lora_scale, embedding, vae_tiling, compile: as `RunConfig` has them.
+        offload: what waits in the computer's memory while it does not work. The model computes the same.
 
     Raises:
         UserError: no such model, unreadable folder, weights that cannot be had, another family of models, an unusable
-            device or dtype, or an installation in which diffusers cannot be imported.
+            device, dtype or offload, an autoencoder without tiles, a network that cannot be compiled, or an installation in which
+            diffusers cannot be imported.
     """
     torch, diffusers = _import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
     device = check_device(device or default_device())
     dtype = dtype or default_dtype(device)
+    check_offload(offload, device)
+    if compile:
+        from .compiled import check_compile, compile_network
+
+        check_compile(device, offload)
     source = resolve_name(name)
     if dtype not in ("float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
@@ -152,18 +171,23 @@ def load_model(
         load_lora(pipe, family, lora, 1.0 if lora_scale is None else lora_scale, name)
     if embedding is not None:
         load_embedding(pipe, family, embedding, name)
+    if vae_tiling:
+        enable_tiling(pipe, name)
     pipe.set_progress_bar_config(disable=True)
+    if compile:
+        compile_network(family.net(pipe), family, device)
     try:
-        pipe.to(device)
+        place(pipe, device, offload)
     except torch.OutOfMemoryError as error:
-        raise UserError(f"model '{name}' does not fit into the memory of {device}; use --dtype float16 or --device cpu") from error
+        less = "" if offload == "sequential" else "--offload model, " if offload == "none" else "--offload sequential, "
+        raise UserError(f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu") from error
     config = family.net(pipe).config
     sample = config.get("sample_size", 1)
     if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
         raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source), family)
+    return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source), family, offload)
 
 
 def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:

@@ -15,6 +15,7 @@ from ..dataset import native
 from ..dataset.batches import BatchRecord
 from ..files.addresses import Out
 from ..models.fingerprint import weights_fingerprint
+from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
@@ -33,18 +34,24 @@ Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["
 
 
 def generate(
-    config: GenerateConfig, out: Out | str, *, draw: Draw | None = None, engine: Engine | None = None, progress: Progress | None = None
+    config: GenerateConfig,
+    out: Out | str,
+    *,
+    draw: Draw | None = None,
+    offload: Offload = "none",
+    engine: Engine | None = None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Make the dataset that `config` describes in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
     A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
-    same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model. engine: who does the batches;
-    None: this process.
+    same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model. offload: what
+    waits in the computer's memory while it does not work; changes no byte. engine: who does the batches; None: this process.
 
     Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
     another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
     """
-    start = partial(GenerateJob, draw=draw, device=config.device)
+    start = partial(GenerateJob, draw=draw, device=config.device, offload=offload)
     with open_place(out) as place:
         drawn, seconds = run_job(config, place, start, engine=engine, progress=progress, resolve=draw is None)
         return read_result(place, drawn, seconds)
@@ -53,9 +60,10 @@ def generate(
 class GenerateJob(Job["SampleSpec"]):
     """Draw, mask and write. device: as the user named it, with an index perhaps."""
 
-    def __init__(self, config: GenerateConfig, out: Path, draw: Draw | None, device: str | None) -> None:
+    def __init__(self, config: GenerateConfig, out: Path, draw: Draw | None, device: str | None, offload: Offload = "none") -> None:
         specs = sample_specs(config)
         self.config, self.out, self.draw, self.device = config, out, draw, device
+        self.offload: Offload = offload
         self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
         self.writer = SampleWriter(config, out, traced_classes(specs))
         self.folders = self.writer.folders
@@ -66,11 +74,9 @@ class GenerateJob(Job["SampleSpec"]):
     def load(self) -> str:
         if self.draw is not None:
             return ""
-        self.draw = model_draw(self.config, [spec for batch in self.batches for spec in batch], self.device)
+        self.draw = model_draw(self.config, [spec for batch in self.batches for spec in batch], self.device, self.offload)
         self.mask = fitted_mask(self.config)[0]
-        return weights_fingerprint(
-            self.config.model, self.config.lora, self.config.embedding
-        )  # after loading, which may have fetched the weights
+        return weights_fingerprint(*self.config.weight_sources)  # after loading, which may have fetched the weights
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
@@ -140,14 +146,14 @@ class GenerateJob(Job["SampleSpec"]):
         finish_dataset(self.out, self.config, rows, rejected if self.config.reject else None)
 
 
-def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None) -> Draw:
+def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:
     """Load the configuration's model, check everything that could fail while drawing, and return what draws a batch with it."""
     from ..attention.generate import check_guidance, check_inputs, generate_batch
     from ..models.registry import load_model
     from ..prompts.tokens import locate_columns
 
     check_files(config)
-    model = load_model(config.model, device=device or config.device, dtype=config.dtype, **config.adapters)
+    model = load_model(config.model, device=device or config.device, dtype=config.dtype, offload=offload, **config.loading)
     check_inputs(model, specs, steps=config.steps, size=config.size)
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         locate_columns(model.readers, prompt, classes)

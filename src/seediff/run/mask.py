@@ -18,13 +18,13 @@ from ..errors import UserError
 from ..files.addresses import Out
 from ..files.photographs import Found, Photo, read_photo
 from ..models.fingerprint import weights_fingerprint
-from ..models.registry import resolve_name
+from ..models.memory import Offload
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
 from .model_files import check_files, fitted_mask, mask_capture_line, untuned_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
-from .plan import attention_line
+from .plan import attention_line, model_line
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def mask_photos(
     out: Out | str,
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
+    offload: Offload = "none",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> MaskPhotosResult:
@@ -64,12 +65,14 @@ def mask_photos(
 
     photos: what `find_photos` found. classes_of: photo name → the classes to look for in it, of `config.classes`; a photograph that
     is not named has all of them. Photographs that cannot be read do not stop the others: they are listed in the result and in
-    failed.jsonl. engine: as in `generate`. Raises UserError as `generate` does.
+    failed.jsonl. offload, engine: as in `generate`. Raises UserError as `generate` does.
     """
     device = config.device
     config, specs = settle(config, photos, classes_of or {})
     with open_place(out) as place:
-        done, seconds = run_job(config, place, partial(MaskJob, specs=specs, device=device), engine=engine, progress=progress)
+        done, seconds = run_job(
+            config, place, partial(MaskJob, specs=specs, device=device, offload=offload), engine=engine, progress=progress
+        )
         return MaskPhotosResult(read_result(place, done, seconds), read_failures(place.folder))
 
 
@@ -87,8 +90,11 @@ def settle(
 class MaskJob(Job[PhotoSpec]):
     """Read, capture, mask, map back, write. device: as the user named it, with an index perhaps."""
 
-    def __init__(self, config: MaskPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None) -> None:
+    def __init__(
+        self, config: MaskPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None, offload: Offload = "none"
+    ) -> None:
         self.config, self.out, self.device = config, out, device
+        self.offload: Offload = offload
         self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
         self.writer = SampleWriter(config, out, traced_classes([self.sample(spec, spec.classes) for spec in specs]))
         self.folders = self.writer.folders
@@ -110,9 +116,8 @@ class MaskJob(Job[PhotoSpec]):
         from ..models.registry import load_model
 
         check_files(self.config)
-        self.model = load_model(
-            self.config.model, device=self.device or self.config.device, dtype=self.config.dtype, **self.config.adapters
-        )
+        device = self.device or self.config.device
+        self.model = load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading)
         self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pixels)
         check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
@@ -252,17 +257,23 @@ class MaskJob(Job[PhotoSpec]):
         finish_dataset(self.out, self.config, [row for record in records for row in record.rows])
 
 
-def describe(config: MaskPhotosConfig, found: Found, out: Path, *, classes_of: Mapping[str, Sequence[str]] | None = None) -> str:
-    """The plan of a run as text, for --dry-run. classes_of: as in `mask_photos`. Raises UserError where the run would at once."""
+def describe(
+    config: MaskPhotosConfig,
+    found: Found,
+    out: Path,
+    *,
+    classes_of: Mapping[str, Sequence[str]] | None = None,
+    offload: Offload = "none",
+) -> str:
+    """The plan of a run as text, for --dry-run. classes_of, offload: as in `mask_photos`. Raises UserError where the run would at once."""
     config, _ = settle(config, found.photos, classes_of or {})
     state, config = look_into(out, config)
-    source = resolve_name(config.model)
     check_files(config)
     lines = [
         f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
         f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
         f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
-        f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
+        model_line(config, offload),
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
         *mask_capture_line(config),

@@ -6,12 +6,14 @@ import math
 from collections import Counter
 from pathlib import Path
 
+from ..config.base import RunConfig
 from ..config.constants import CaptureConfig
 from ..config.generate import GenerateConfig
 from ..config.sizes import pixels
 from ..dataset.batches import look_into
 from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
+from ..models.memory import Offload, check_offload
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
 from .model_files import check_files, check_guidance, expected_capture, fitted_mask, untuned_line
@@ -23,10 +25,10 @@ MASK_BYTES_PER_PIXEL = 0.04
 SOFT_BYTES_PER_PIXEL = 0.5
 
 
-def describe(config: GenerateConfig, out: Path) -> str:
-    """The plan as text: prompts, counts, model, files and an estimate of their size. Raises UserError where the run would at once."""
+def describe(config: GenerateConfig, out: Path, offload: Offload = "none") -> str:
+    """The plan as text: prompts, counts, model, files and an estimate of their size. offload: as in `generate`. Raises UserError where the
+    run would at once."""
     state, config = look_into(out, config)
-    source = resolve_name(config.model)
     check_files(config)
     check_guidance(config)
     specs = sample_specs(config)
@@ -45,7 +47,7 @@ def describe(config: GenerateConfig, out: Path) -> str:
         f"Prompts: {len(prompts)} different",
         *(f"  {prompt}" for prompt in prompts[:PROMPTS_SHOWN]),
         *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
-        f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'}), "
+        f"{model_line(config, offload)}, "
         f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
         f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
         attention_line(config.capture),
@@ -58,6 +60,24 @@ def describe(config: GenerateConfig, out: Path) -> str:
     if state == "complete":
         lines.insert(0, f"{out} is complete already: nothing would be done.")
     return "\n".join(lines)
+
+
+def model_line(config: RunConfig, offload: Offload) -> str:
+    """Which model will be loaded, and how. Raises UserError for a name that is none, and for offload or compile that cannot be here."""
+    source = resolve_name(config.model)
+    if offload != "none" or config.compile:
+        from ..devices import default_device  # imports torch
+        from ..models.compiled import check_compile
+
+        device = config.device or default_device()
+        check_offload(offload, device)
+        if config.compile:
+            check_compile(device, offload)
+    where = "found" if isinstance(source, Path) else "fetched from the hub unless it is in the cache"
+    given = [
+        name if value is True else f"{name} {value}" for name, value in config.loading.items() if value is not None and value is not False
+    ]
+    return ", ".join([f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])])
 
 
 def attention_line(capture: CaptureConfig) -> str:

@@ -24,12 +24,13 @@ from ..files.addresses import Out
 from ..files.outputs import make_folders, write_atomic
 from ..files.photographs import Found, Photo, read_photo
 from ..models.fingerprint import weights_fingerprint
-from ..models.registry import resolve_name
+from ..models.memory import Offload
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
 from .model_files import check_segment_files, segment_capture_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
+from .plan import model_line
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def segment_photos(
     *,
     words: Mapping[str, Sequence[str]] | None = None,
     labels: Path | str | None = None,
+    offload: Offload = "none",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> SegmentPhotosResult:
@@ -102,13 +104,13 @@ def segment_photos(
 
     photos: what `find_photos` found. words: photo name → the words that its segments may be called, instead of `config.names`.
     labels: for `k="truth"`, a folder of label maps called as the photographs. Photographs that cannot be used, or whose label maps cannot,
-    do not stop the others: they are listed in the result and in failed.jsonl. engine: as in `generate`. Raises UserError as
+    do not stop the others: they are listed in the result and in failed.jsonl. offload, engine: as in `generate`. Raises UserError as
     `generate` does.
     """
     device = config.device
     truth = open_truth(config, labels)
     config, specs = settle(config, photos, words or {}, truth)
-    start = partial(SegmentJob, specs=specs, device=device, truth=truth)
+    start = partial(SegmentJob, specs=specs, device=device, truth=truth, offload=offload)
     with open_place(out) as place:
         done, seconds = run_job(config, place, start, engine=engine, progress=progress)
         picture = OVERVIEW if (place.folder / OVERVIEW).is_file() else LABELS
@@ -182,9 +184,16 @@ class SegmentJob(Job[PhotoSpec]):
     """Read, segment, name, write. device: as the user named it, with an index perhaps."""
 
     def __init__(
-        self, config: SegmentPhotosConfig, out: Path, specs: Sequence[PhotoSpec], device: str | None, truth: LabelSet | None
+        self,
+        config: SegmentPhotosConfig,
+        out: Path,
+        specs: Sequence[PhotoSpec],
+        device: str | None,
+        truth: LabelSet | None,
+        offload: Offload = "none",
     ) -> None:
         self.config, self.out, self.device, self.truth = config, out, device, truth
+        self.offload: Offload = offload
         self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
         self.named = any(spec.words for spec in specs)
         self.ids = {name: i + 1 for i, name in enumerate(all_words(specs))}
@@ -196,9 +205,8 @@ class SegmentJob(Job[PhotoSpec]):
         from ..models.registry import load_model
         from ..segments.make import check_fits
 
-        self.model = load_model(
-            self.config.model, device=self.device or self.config.device, dtype=self.config.dtype, **self.config.adapters
-        )
+        device = self.device or self.config.device
+        self.model = load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading)
         check_attention(self.config.size, self.model.pixels)
         check_fits(self.model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for batch in self.batches for spec in batch if spec.words):
@@ -317,14 +325,15 @@ def describe(
     *,
     words: Mapping[str, Sequence[str]] | None = None,
     labels: Path | str | None = None,
+    offload: Offload = "none",
 ) -> str:
-    """The plan of a run as text, for --dry-run. words, labels: as in `segment_photos`. Raises UserError where the run would at once."""
+    """The plan of a run as text, for --dry-run. words, labels, offload: as in `segment_photos`. Raises UserError where the run would at
+    once."""
     config, specs = settle(config, found.photos, words or {}, open_truth(config, labels))
     named = any(spec.words for spec in specs)
     files = [f"{LABELS}/*.png", *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays, *[f"{NAMED}/*.png", "classes.txt"] * named]
     files += ["segments.json", "seediff.toml"]
     state, config = look_into(out, config)
-    source = resolve_name(config.model)
     check_segment_files(config)
     size = (
         "the model's own size"
@@ -341,7 +350,7 @@ def describe(
         f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
         f"Method: {method.method}, {constants}",
         f"Photographs: fit {config.fit}, seen at {size}",
-        f"Model: {config.model} ({'found' if isinstance(source, Path) else 'fetched from the hub unless it is in the cache'})",
+        model_line(config, offload),
         *segment_capture_line(config, named=named),
         f"Names: {', '.join(config.names) or ('those of the captions' if named else 'none')}",
         f"Files in {out}: {', '.join(files)}",

@@ -27,7 +27,7 @@ from ...dataset.quality.select import confidence
 from ...dataset.store import Item, read_label_map
 from ...errors import UserError
 from ...files.outputs import write_atomic
-from ...models.fingerprint import model_fingerprint
+from ...models.fingerprint import weights_fingerprint
 from ...prompts.specs import class_groups, sample_seed
 from ...run.engine import Job, Timer, run_job
 from ...run.opening import open_place
@@ -146,12 +146,12 @@ class SetJob(Job["SampleSpec"]):
         from ...models.registry import load_model
         from ...prompts.tokens import locate_columns
 
-        self.model = load_model(self.config.model, device=self.config.device, dtype=self.config.dtype)
+        self.model = load_model(self.config.model, device=self.config.device, dtype=self.config.dtype, **self.config.loading)
         specs = [spec for batch in self.batches for spec in batch]
         check_inputs(self.model, specs, steps=self.config.steps, size=self.config.size)
         for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
             locate_columns(self.model.readers, prompt, classes)
-        return model_fingerprint(self.config.model)
+        return weights_fingerprint(*self.config.weight_sources)
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))

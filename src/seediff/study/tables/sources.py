@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...config.augment import parse_recipe
+from ...config.base import LOADING
 from ...config.names import BACKGROUND
 from ...dataset import native
 from ...dataset.merge import renumbered, renumbering
@@ -186,12 +187,9 @@ def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
     return config if source.seed is None else replace(config, seed=source.seed)
 
 
-ADAPTERS = ("lora", "lora_scale", "embedding")
-
-
 def set_digest(config: SetConfig) -> str:
-    # What is younger than published keys counts where it is set.
-    table = {name: value for name, value in asdict(config).items() if not (name in ADAPTERS and value is None)}
+    # How a model is loaded is younger than published keys, and counts where it is said.
+    table = {name: value for name, value in asdict(config).items() if name not in LOADING or (value is not None and value is not False)}
     return digest({"version": 1, **table})
 
 

@@ -1,0 +1,180 @@
+"""Compiled blocks: maps as uncompiled, whole graphs, made once for each shape, shared by blocks alike, whoever listens."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from builders import language_twins, twins
+from builders.families import SPECS, assert_same_maps, generate
+from torch._dynamo.utils import counters
+
+from seediff import cli
+from seediff.attention.capture import capture_attention
+from seediff.attention.features import capture_features
+from seediff.attention.photograph import capture_images, run_clean
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+from seediff.models import compiled, memory
+from seediff.models.families.base import Drawing
+from seediff.models.registry import load_model
+
+NAMES = ("xl", "sd3", "flux", "pixart", "z_image", "chroma", "qwen_image", "sana")
+
+
+@pytest.fixture(autouse=True)
+def traced(monkeypatch):
+    """Graphs are made as always, and then run by torch as they are, which takes no compiler."""
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def folder(request, tmp_path_factory):
+    save = getattr(twins, f"save_{request.param}", None) or getattr(language_twins, f"save_{request.param}")
+    return str(save(tmp_path_factory.mktemp("models") / request.param))
+
+
+def graphs():
+    return counters["stats"]["unique_graphs"]
+
+
+def look(model, images, specs, **options):
+    """Maps of photographs at two noise levels."""
+    words = [spec.prompt for spec in specs], [spec.classes for spec in specs]
+    return capture_images(model, images, *words, timesteps=(200, 500), seed=1, capture=CaptureConfig(), **options)["all"]
+
+
+def check_same(model, plain, specs):
+    """Pictures, their maps, and maps of them as photographs; how many graphs there are afterwards."""
+    images, maps = generate(model, specs)
+    expected, own = generate(plain, specs)
+    shown, theirs = look(model, expected, specs), look(plain, expected, specs)
+    for found, known in zip([*maps, *shown], [*own, *theirs], strict=True):
+        assert_same_maps(found, known, 1e-5)
+    assert np.abs(np.stack(images).astype(int) - np.stack(expected)).max() <= 1
+    return graphs()
+
+
+def test_every_family(folder):
+    model, plain = load_model(folder, device="cpu", compile=True), load_model(folder, device="cpu")
+    start, blocks = graphs(), len(model.family.layers(model.network))
+    made = check_same(model, plain, SPECS[:2])
+    assert start < made <= start + 2 * blocks
+    generate(model, SPECS[:2], steps=3, guidance_scale=4.0)
+    assert graphs() == made
+    assert not counters["graph_break"]
+
+
+@pytest.fixture(scope="module")
+def pixart_folder(tmp_path_factory):
+    return str(twins.save_pixart(tmp_path_factory.mktemp("models") / "pixart"))
+
+
+@pytest.fixture
+def pixart(pixart_folder):
+    return load_model(pixart_folder, device="cpu", compile=True), load_model(pixart_folder, device="cpu")
+
+
+def test_a_smaller_last_batch_is_compiled_once(pixart):
+    made = [check_same(*pixart, specs) for specs in (SPECS[:2], SPECS[:1], SPECS[:2], SPECS[:1])]
+    assert made[0] < made[1] == made[2] == made[3]
+
+
+def test_graphs_do_not_depend_on_what_is_captured(pixart):
+    model, plain = pixart
+    image = model.pipe(**model.family.call(model.pipe, drawing())).images[0]  # nobody listens
+    made = graphs()
+    name = next(iter(model.family.layers(model.network)))
+    kept = []
+    for one in (plain, model):
+        with capture_attention(one.network, CaptureConfig(steps=2), guidance=True, kinds=("self",), outputs=[name]) as recorder:
+            same = one.pipe(**one.family.call(one.pipe, drawing())).images[0]
+        kept.append((recorder.outputs(0)[name], recorder.maps([{}], [""])[0]))
+    torch.testing.assert_close(kept[1][0], kept[0][0], atol=1e-4, rtol=0)
+    assert_same_maps(kept[1][1], kept[0][1], 1e-5)
+    assert np.array_equal(same, image)
+    assert graphs() == made
+    assert model.network.get_submodule(name)._seediff_tap[0].listeners == [{}, {}, {}]
+
+
+def drawing():
+    noise = [torch.Generator().manual_seed(3)]
+    return Drawing(prompts=["a dog"], negative_prompt="", height=64, width=64, steps=4, guidance_scale=3.0, generators=noise)
+
+
+def test_features_and_maps_of_a_compiled_unet(sd1_folder, sd1_model):
+    compiled = load_model(str(sd1_folder), device="cpu", compile=True)
+    with capture_features(compiled.network) as features:
+        found = clean_maps(compiled, 16)
+    with capture_features(sd1_model.network) as expected:
+        assert_same_maps(found, clean_maps(sd1_model, 16), 1e-5)
+    torch.testing.assert_close(features.features(), expected.features(), atol=1e-4, rtol=0)
+
+
+def clean_maps(model, side):
+    """Of one call of the network."""
+    with capture_attention(model.network, CaptureConfig(), guidance=False) as recorder:
+        run_clean(model, torch.ones(1, 4, side, side), timestep=50)
+    return recorder.maps([{}], [""])[0]
+
+
+def test_a_lora_comes_before(pixart):
+    model, _ = pixart
+    block = model.network.transformer_blocks[1].attn2
+    block.to_q = torch.nn.Sequential(block.to_q)  # as peft wraps it
+    with pytest.raises(UserError, match=r"^the network was changed after it was compiled \(a LoRA\?\)"):
+        generate(model)
+
+
+def test_model_offload_goes_together_and_the_rest_is_refused(pixart_folder, monkeypatch):
+    monkeypatch.delitem(memory.NOTHING_TO_SAVE, "cpu")
+    model = load_model(pixart_folder, device="cpu", compile=True, offload="model")
+    check_same(model, load_model(pixart_folder, device="cpu"), SPECS[:2])
+    made = graphs()
+    generate(model)
+    assert graphs() == made
+    assert not counters["graph_break"]
+    with pytest.raises(
+        UserError, match=r"^compile: with offload sequential weights come and go while the network runs; use offload model, or"
+    ):
+        load_model(pixart_folder, device="cpu", compile=True, offload="sequential")
+    with pytest.raises(UserError, match=r"^compile: nobody has tried it on mps; leave it out$"):
+        compiled.check_compile("mps", "none")
+
+
+def test_without_a_compiler(pixart_folder):
+    """In a process of its own: torch remembers which compiler there is."""
+    program = f"from seediff.models.registry import load_model; load_model({pixart_folder!r}, device='cpu', compile=True)"
+    env = {**os.environ, "CXX": "no-such-compiler", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=False)
+    line = done.stderr.strip().splitlines()[-1]
+    assert re.fullmatch(r"seediff\.errors\.UserError: compile: torch cannot compile for cpu here \(.*compiler.*\); leave it out", line)
+
+
+def test_a_program_of_its_own(pixart_folder, monkeypatch):
+    """By torch's compiler, with which a user compiles."""
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("there is no compiler of C++ here")
+    monkeypatch.setattr(compiled, "BACKEND", "inductor")
+    model = load_model(pixart_folder, device="cpu", compile=True)
+    assert_same_maps(clean_maps(model, 32), clean_maps(load_model(pixart_folder, device="cpu"), 32), 1e-5)
+    assert not counters["graph_break"]
+
+
+def test_the_command(pixart_folder, tmp_path, capsys, monkeypatch):
+    words = ["generate", "--classes", "dog", "--per-class", "2", "--batch-size", "1", "--steps", "2", "--size", "64", "--device", "cpu"]
+    words += ["--model", pixart_folder, "--compile", "--quiet", "--out", str(tmp_path / "set")]
+    assert cli.main(words) == 0
+    assert "compile = true\n" in (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
+    assert len((tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    monkeypatch.delitem(memory.NOTHING_TO_SAVE, "cpu")
+    assert cli.main([*words[:-1], str(tmp_path / "other"), "--offload", "sequential", "--dry-run"]) == 2
+    assert "compile: with offload sequential" in capsys.readouterr().err

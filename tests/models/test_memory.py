@@ -1,0 +1,123 @@
+"""Offload and tiles as options: what they change, what they leave, and what is refused in one line."""
+
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from builders.families import SPECS, generate
+
+from seediff import cli
+from seediff.attention.photograph import encode_images
+from seediff.config.augment import AugmentConfig
+from seediff.config.base import LOADING, differences, load_config
+from seediff.config.generate import GenerateConfig
+from seediff.errors import UserError
+from seediff.models import memory
+from seediff.models.registry import load_model
+from seediff.run.plan import model_line
+from seediff.study.masks.contest import Setting
+from seediff.study.tables.drawn import SetConfig
+from seediff.study.tables.sources import digest, set_digest
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    """The CPU as if it had something to save."""
+    monkeypatch.delitem(memory.NOTHING_TO_SAVE, "cpu")
+
+
+def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
+    for device, why in (("cpu", "here it runs on the cpu"), ("mps", "mps shares the computer's memory")):
+        with pytest.raises(UserError, match=rf"^offload model: .* in a GPU's memory, but {why}; leave it out$"):
+            memory.check_offload("model", device)
+    with pytest.raises(UserError, match=r"^offload 'some' must be one of none, model, sequential$"):
+        memory.check_offload("some", "cuda")
+    memory.check_offload("sequential", "cuda:1")
+    memory.check_offload("none", "cpu")
+    monkeypatch.setattr(memory, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"^offload model: needs accelerate: pip install 'seediff\[offload\]'$"):
+        memory.check_offload("model", "cuda")
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+@pytest.mark.parametrize("command", ["generate", "mask", "segment"])
+def test_one_line_and_exit_2(command, more, tmp_path, capsys):
+    photo = tmp_path / "photo.png"
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(photo)
+    words = {"generate": ["--classes", "dog"], "mask": [str(photo), "--classes", "dog"], "segment": [str(photo)]}[command]
+    code = cli.main([command, *words, "--device", "cpu", "--offload", "model", "--out", str(tmp_path / "out"), *more])
+    said = capsys.readouterr().err.strip()
+    assert code == 2
+    assert said.startswith("seediff: offload model: parts of the model would take turns in a GPU's memory")
+    assert "\n" not in said
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered):
+    options = ["--classes", "dog,cat", "--per-class", "1", "--steps", "2", "--device", "cpu", "--model", str(mini_folder), "--quiet"]
+    command = ["generate", *options, "--out", str(tmp_path / "set")]
+    assert cli.main([*command, "--offload", "model"]) == 0
+    written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
+    assert "offload" not in written
+    rows = (tmp_path / "set" / "metadata.jsonl").read_bytes()
+    (tmp_path / "set" / "metadata.jsonl").unlink()
+    assert cli.main(command) == 0  # the same configuration: no word of another one
+    assert len((tmp_path / "set" / "metadata.jsonl").read_text().splitlines()) == len(rows.splitlines()) == 2
+
+
+def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1_folder, sd1_model):
+    tiled = load_model(str(sd1_folder), device="cpu", vae_tiling=True)
+    spec = SPECS[:1]
+    for size, same in ((128, True), (192, False)):
+        (image,), maps = generate(tiled, spec, size=size)
+        (whole,), own = generate(sd1_model, spec, size=size)
+        assert np.array_equal(image, whole) == same
+        assert torch.equal(maps[0].cross_attention[own[0].latent_size], own[0].cross_attention[own[0].latent_size])
+        assert np.abs(image.astype(int) - whole).mean() < 8
+        assert torch.equal(encode_images(tiled, [whole]), encode_images(sd1_model, [whole])) == same
+
+
+def test_an_autoencoder_without_tiles():
+    with pytest.raises(
+        UserError, match=r"^vae_tiling: the autoencoder of model 'own' \(Linear\) works on whole pictures only; leave it out$"
+    ):
+        memory.enable_tiling(SimpleNamespace(vae=torch.nn.Linear(1, 1)), "own")
+
+
+def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
+    plain = GenerateConfig(("dog",))
+    given = replace(plain, vae_tiling=True, compile=True)
+    assert differences(plain, given) == ["vae_tiling: False → True", "compile: False → True"]
+    path = tmp_path / "seediff.toml"
+    path.write_text(given.to_toml(), encoding="utf-8")
+    assert load_config(path, GenerateConfig) == given
+    lines = plain.to_toml().splitlines(keepends=True)
+    older = [line for line in lines if not line.startswith(LOADING)]
+    assert len(older) == len(lines) - 2
+    path.write_text("".join(older), encoding="utf-8")
+    assert load_config(path, GenerateConfig) == plain
+    with pytest.raises(UserError, match=r"^compile = True: augment runs no model$"):
+        AugmentConfig(compile=True)
+
+
+def test_keys_of_published_studies_stay():
+    config = SetConfig(("dog",), objects=(1,), labels={"a": Setting().table()})
+    table = {name: value for name, value in asdict(config).items() if name not in LOADING}
+    assert set_digest(config) == digest({"version": 1, **table})
+    others = [
+        replace(config, vae_tiling=True),
+        replace(config, compile=True),
+        replace(config, lora="a"),
+        replace(config, lora="a", lora_scale=0.0),
+    ]
+    assert len({set_digest(one) for one in (config, *others)}) == 5
+
+
+def test_the_plan_says_how_the_model_is_loaded(offered):
+    config = GenerateConfig(("dog",), lora="style.safetensors", vae_tiling=True, device="cpu")
+    assert model_line(config, "model") == "Model: mini (found), lora style.safetensors, vae_tiling, offload model"
+    assert model_line(GenerateConfig(("dog",)), "none") == "Model: mini (found)"

@@ -1,0 +1,51 @@
+"""Parts that take turns on a device, by diffusers' own hooks, on a pretended device: the same bytes, and never two large ones at a time."""
+
+import pytest
+import torch
+from builders import language_twins, twins
+from builders.elsewhere import elsewhere, offloaded_elsewhere
+from builders.families import SPECS, generate
+
+from seediff.attention.photograph import capture_images, denoising_errors, encode_images, run_clean
+from seediff.config.constants import CaptureConfig
+from seediff.models.registry import load_model
+
+NAMES = ("xl", "sd3", "flux", "pixart", "z_image", "chroma", "qwen_image", "sana")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request, tmp_path_factory):
+    save = getattr(twins, f"save_{request.param}", None) or getattr(language_twins, f"save_{request.param}")
+    return load_model(str(save(tmp_path_factory.mktemp("models") / request.param)), device="cpu")
+
+
+def path(model, device):
+    """All that commands have a model do: a picture and its maps, maps of a photograph, a call for what listens, errors of sentences."""
+    spec = SPECS[0]
+    images, drawn = generate(model, [spec])
+    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200,), seed=1, capture=CaptureConfig())["all"]
+    latents = encode_images(model, images)
+    run_clean(model, latents, timestep=50)
+    errors = denoising_errors(model, latents[0], ["a dog", "a cat"], timesteps=[300])
+    tensors = [tensor for one in (*drawn, *seen) for kind in (one.self_attention, one.cross_attention) for tensor in kind.values()]
+    return [torch.from_numpy(images[0]), *(device.take(tensor) for tensor in (*tensors, latents, errors))]
+
+
+@pytest.fixture(scope="module")
+def expected(model):
+    """The path of a model that stays on the device."""
+    with elsewhere(model) as (there, device):
+        return path(there, device)
+
+
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_the_same_bytes(model, expected, offload):
+    """Also outside of the pipeline's call, where photographs are encoded and shown."""
+    with offloaded_elsewhere(model, offload) as (there, device, beside):
+        found = path(there, device)
+        parts = [part for part in there.pipe.components.values() if isinstance(part, torch.nn.Module)]
+        assert {weight.device.type for part in parts for weight in part.parameters()} == {"cpu" if offload == "model" else "meta"}
+    assert len(found) == len(expected)
+    for theirs, ours in zip(found, expected, strict=True):
+        assert torch.equal(theirs, ours)
+    assert beside() == set()
