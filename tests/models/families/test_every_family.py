@@ -1,6 +1,7 @@
 """What holds for every family of FAMILIES, each tried on its twin (builders/book.py): on squares and on rectangles."""
 
 import dataclasses
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from safetensors.torch import save_file
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.expected import expect_capture
+from seediff.attention.photograph import encode_images, run_clean
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.families import FAMILIES, REFUSED
@@ -95,6 +97,41 @@ def test_a_drawn_rectangle_is_the_pipelines(model, shape):
     expected = model.pipe(**call).images[0]
     assert expected.shape == (height, width, 3)
     np.testing.assert_array_equal(images[0], (expected * 255).round().astype(np.uint8))
+
+
+OWN = {"sample", "hidden_states", "x", 0, "timestep", "t", 1, "guidance"}
+"""Arguments of a network that differ between a picture that is drawn and a photograph: what it is, how noisy, and the guidance."""
+
+
+def told(arguments, path=()):
+    """Path → tensor or other value, of all that a call of the network was given beside OWN."""
+    if isinstance(arguments, Mapping):
+        parts = [(name, value) for name, value in arguments.items() if path or name not in OWN]
+    elif isinstance(arguments, (list, tuple)):
+        parts = list(enumerate(arguments))
+    else:
+        return {path: arguments}
+    return {where: value for name, part in parts for where, value in told(part, (*path, name)).items()}
+
+
+@pytest.mark.parametrize("shape", UNSQUARE)
+def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model, shape):
+    """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
+    calls = []
+    hook = model.network.register_forward_pre_hook(
+        lambda _module, args, kwargs: calls.append({**dict(enumerate(args)), **kwargs}), with_kwargs=True
+    )
+    prompts, noise = [spec.prompt for spec in SPECS[:2]], [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
+    model.pipe(**model.family.call(model.pipe, Drawing(prompts, "", *pixels(model, shape), 2, 0.0, noise)))
+    run_clean(model, encode_images(model, photographs(model, shape)), prompts, timestep=100)
+    hook.remove()
+    theirs, ours = told(calls[0]), told(calls[-1])
+    assert any(torch.is_tensor(value) for value in ours.values())
+    for where, value in ours.items():
+        if torch.is_tensor(value):
+            torch.testing.assert_close(value, theirs[where], msg=lambda text, where=where: f"{where}: {text}")
+        elif where[-1] != "return_dict":
+            assert value == theirs[where], where
 
 
 @pytest.mark.parametrize("shape", UNSQUARE)
