@@ -16,7 +16,7 @@ from seediff.config.train import TrainConfig
 
 def test_the_first_paragraph_and_what_none_means() -> None:
     texts = field_texts(GenerateConfig)
-    assert texts["size"] == FieldText("Of the images in pixels: a side, or width x height such as 1024x768.", "the model's own")
+    assert texts["size"] == FieldText("Size of the images in pixels: a side, or width x height such as 1024x768.", "the model's own")
     assert texts["keep_soft"] == FieldText("Keep soft masks: soft/, a grey PNG per class, 255 = 1.", "no")
     assert texts["device"] == FieldText("cuda, mps or cpu.", "the best there is")  # of a class that it inherits from
     assert texts["classes"].default == texts["negative_prompt"].default == ""

@@ -1,16 +1,15 @@
-"""Attention of a network while it runs, averaged as it comes: memory does not grow with the number of denoising steps.
+"""Captures the attention of a network while it runs: a running mean, whose memory does not grow with the number of denoising steps.
 
     with capture_attention(pipe.unet, CaptureConfig(), guidance=True) as recorder:
         image = pipe("a photo of a dog").images[0]
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
-The attention processors that the network has make its output, unseen and unchanged, so an image is bit-identical to one made
-without capture. Forward hooks read the queries and keys as they leave the modules that make them; when a layer is done, its
-probabilities are computed a second time, in blocks that fit the cache, for the text-conditional half of the batch only,
-and their mean over heads is added to the one running map of that resolution. The price is one more QKᵀ and softmax of the
-captured half.
+The network's own attention processors still compute its output, so an image is bit-identical to one made without capture.
+Forward hooks read each layer's queries and keys. When the layer is done, its probabilities are computed a second time, in
+blocks that fit the cache, for the text-conditional half of the batch only. Their mean over heads is added to the running map
+of that resolution. The price is one more QKᵀ and softmax of the captured half.
 
-Which layers a network has, and where their queries and keys are, its family says (`models/families`).
+Which layers a network has, and which modules compute their queries and keys, is known to its family (`models/families`).
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels a head.
 """

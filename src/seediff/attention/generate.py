@@ -1,4 +1,4 @@
-"""Images with the attention that made them: diffusers' own pipeline, run under capture."""
+"""Draws images and captures their attention: diffusers' own pipeline, run under `capture_attention`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`AttentionMaps`: what capture hands to every method.
+"""`AttentionMaps`: the averaged self- and cross-attention of one image, which capture makes and every method of masks reads.
 
 Shape letters: B batch, H heads, (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height and width, K denoising
-steps, C classes. A map's size is that of L divided by its level: L, L/2, L/4, …
+steps, C classes. A map of level d has the size L / d: L, L/2, L/4, …
 """
 
 from __future__ import annotations

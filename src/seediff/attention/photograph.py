@@ -1,4 +1,4 @@
-"""Attention maps of existing images: encoded, noised, and shown to the network with their caption."""
+"""Attention maps of existing images: each is encoded, noised and shown to the network with a caption, under capture."""
 
 from __future__ import annotations
 

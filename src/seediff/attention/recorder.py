@@ -1,4 +1,4 @@
-"""Running maps of attention: what hooks add to while a network runs, and what becomes `AttentionMaps` afterwards."""
+"""The running maps of a capture: hooks add to them while a network runs, and afterwards they become `AttentionMaps`."""
 
 from __future__ import annotations
 

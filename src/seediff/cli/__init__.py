@@ -1,4 +1,4 @@
-"""The command line: a module for each family of commands, which commands.py puts together, and what they say when they are done."""
+"""The command line: a module for each group of commands, put together by commands.py, and what they print when they are done."""
 
 from .commands import app, main
 

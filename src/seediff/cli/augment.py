@@ -78,14 +78,14 @@ def augment(
     ] = None,
     engine: Annotated[Literal["local", "ray"], option(RUN, "Who does it: this machine, or a Ray cluster's workers.", "local")] = "local",
     address: Annotated[
-        str | None, option(RUN, "With --engine ray: of a running cluster; auto: this machine's.", "a cluster of this machine alone")
+        str | None, option(RUN, "With --engine ray: address of a running cluster; auto: this machine's.", "a cluster of this machine alone")
     ] = None,
     batch_size: Annotated[
         int | None, option(RUN, "Samples between two points from which a stopped run continues.", AugmentConfig.batch_size)
     ] = None,
     config: Annotated[
         Path | None,
-        option(RUN, "TOML file with any of these options, such as the seediff.toml of an augmented set; the command line goes before it."),
+        option(RUN, "TOML file with any of these options, such as the seediff.toml of an augmented set; the command line overrides it."),
     ] = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,

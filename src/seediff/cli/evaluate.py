@@ -43,7 +43,7 @@ def semantic(
         Path | None, HERE, Parameter(help="Folder for the scores, each image's, and a picture of the worst images.", show_default=False)
     ] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000,
-    seed: Annotated[int, SEED, Parameter(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
 ) -> None:
     """Compare label maps with classes, or a segmenter's, with truths: mIoU, IoU of each class, pixel accuracy and boundary IoU.
@@ -148,7 +148,7 @@ def segments(
     ] = False,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000,
-    seed: Annotated[int, SEED, Parameter(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
 ) -> None:
     """Compare segments without names with labels: each segment is matched with a class, then ACC and mIoU are counted.

@@ -25,7 +25,7 @@ def generate(
     capture: CaptureOptions | None = None,
     config: Annotated[
         Path | None,
-        option(RUN, "TOML file with any of these options, such as the seediff.toml of a dataset; the command line goes before it."),
+        option(RUN, "TOML file with any of these options, such as the seediff.toml of a dataset; the command line overrides it."),
     ] = None,
     preset: Annotated[
         Literal["model", "paper"],
@@ -36,7 +36,7 @@ def generate(
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
-    """Generate images of classes, with a mask for every pixel: a dataset that training code reads as it is.
+    """Generate images of named classes with pixel masks: a dataset that training code can read.
 
     A run that was stopped, in whatever way, is continued by the same command and ends with the same bytes.
 

@@ -92,9 +92,9 @@ class EngineOptions:
     engine: Annotated[
         Literal["local", "ray"], option(RUN, "local: this process. ray: workers on this machine or on a Ray cluster's.", "local")
     ] = "local"
-    workers: Annotated[int | None, option(RUN, "With --engine ray: how many.", "one per GPU, else one per core")] = None
+    workers: Annotated[int | None, option(RUN, "With --engine ray: number of workers.", "one per GPU, else one per core")] = None
     address: Annotated[
-        str | None, option(RUN, "With --engine ray: of a running cluster; auto: this machine's.", "a cluster of this machine alone")
+        str | None, option(RUN, "With --engine ray: address of a running cluster; auto: this machine's.", "a cluster of this machine alone")
     ] = None
 
 

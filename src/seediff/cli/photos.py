@@ -49,11 +49,11 @@ PATHS = Parameter(help="Photographs: files, folders with all below them, or patt
     MaskPhotosConfig,
     {MODEL: "model lora lora_scale embedding vae_tiling compile size batch_size seed device dtype threads"},
     batch_size={"text": "Photographs that go through the model together; part of the configuration."},
-    seed={"text": "Of the noise (mask) and of K-Means (segment)."},
+    seed={"text": "Seed of the noise (mask) and of K-Means (segment)."},
     dtype=NUMBERS,
     size={
         "type": str,
-        "text": "Of the square at which the model sees a photograph, in pixels; other shapes have as many positions.",
+        "text": "Side in pixels of the square at which the model sees a photograph; other shapes get as many positions.",
     },
 )
 class PhotoOptions:
@@ -106,7 +106,7 @@ def segment(
         option(IMAGES, "CSV with the columns file and caption, or a folder of NAME.txt: each caption's words are names."),
     ] = None,
     naming: NamingOptions | None = None,
-    labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, called as the photographs.")] = None,
+    labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, named like the photographs.")] = None,
     segments: SegmentOptions | None = None,
     photos: PhotoOptions | None = None,
     overlays: Annotated[bool | None, field_option(SegmentPhotosConfig, "overlays", KEPT)] = None,
@@ -114,21 +114,21 @@ def segment(
         str,
         option(
             MASKS,
-            "Constants where none are given. model: its own, if it brings any, else COCO's (1.1); coco; cityscapes (0.9); or a file of "
+            "Constants where none are given. model: the model's own, if any, else COCO's (1.1); coco; cityscapes (0.9); or a file of "
             "`seediff tune`.",
             "model",
         ),
     ] = "model",
-    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")] = None,
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
-    """Divide photographs into segments, no classes given: DiffSeg, or K-Means or DiffCut on the same model.
+    """Divide photographs into segments, without class names: by DiffSeg, K-Means or DiffCut.
 
-    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. Stopped in whatever way, the same
-    command continues. Photographs that cannot be read are listed at the end and do not stop the others.
+    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. A run that was stopped is
+    continued by the same command. Photographs that cannot be read are listed at the end and do not stop the others.
 
     For example:
 
@@ -207,21 +207,21 @@ def mask(
         str,
         option(
             MASKS,
-            "Constants where none are given. model: its own, if it brings any, else the paper's; paper; or a file of `seediff tune`.",
+            "Constants where none are given. model: the model's own, if any, else the paper's; paper; or a file of `seediff tune`.",
             "model",
         ),
     ] = "model",
-    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")] = None,
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
     quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
 ) -> None:
-    """Mask named classes in photographs: the same dataset folder that `generate` makes.
+    """Make pixel masks of named classes in photographs: a dataset folder like that of `generate`.
 
-    A folder of photographs that holds a `classes.csv` (columns file and classes) gives each photograph its own list; one that it does
-    not list is asked for all classes. Stopped in whatever way, the same command continues. Photographs that cannot be read are listed
-    at the end and do not stop the others.
+    A folder of photographs that holds a `classes.csv` (columns file and classes) gives each photograph its own list; in one that it does
+    not list all classes are looked for. A run that was stopped is continued by the same command. Photographs that cannot be read are
+    listed at the end and do not stop the others.
 
     For example:
 

@@ -114,19 +114,19 @@ def filter_(
     best: Annotated[int | None, option(CRITERIA, "Keep the most confident samples of each class, so many at most.", "all")] = None,
     ignore_band: Annotated[
         str | None,
-        option(CRITERIA, "Make label maps anew from soft masks: from LOW 255 (ignored), from HIGH the class; 0.5,0.6."),
+        option(CRITERIA, "Make label maps anew from soft masks: from LOW on 255 (ignored), from HIGH on the class; for example 0.5,0.6."),
     ] = None,
     agree: Annotated[
-        Path | None, option(CRITERIA, "Folder of a model of `seediff train`, which knows all classes: drop what it sees otherwise.")
+        Path | None, option(CRITERIA, "Folder of a model of `seediff train` that knows all classes: drop samples on which it disagrees.")
     ] = None,
     min_agreement: Annotated[
         float | None, option(CRITERIA, "With --agree: IoU of its prediction and the mask, of each class, is at least this.", 0.5)
     ] = None,
     reviewed: Annotated[
         Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None,
-        option(CRITERIA, "What a person said of it in `seediff look`.", "anything"),
+        option(CRITERIA, "What a person decided about the sample in `seediff look`.", "anything"),
     ] = None,
-    link: Annotated[bool | None, LINK] = None,
+    link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Make a dataset of the samples that are worth training on. Confidence and --ignore-band need soft masks (`--keep-soft`).

@@ -20,7 +20,7 @@ def merge(
     data: Annotated[list[Path], Parameter(help="Folders of finished datasets.", negative=())],
     *,
     out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
-    link: Annotated[bool | None, LINK] = None,
+    link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Make one dataset of several. Classes are joined by their names; `origin` in the rows says where a sample is from.
@@ -53,10 +53,10 @@ def split(
     in_place: Annotated[
         bool, option(OUTPUT, "Instead write `split` into the rows, which `export` and `train` follow.", negative=())
     ] = False,
-    link: Annotated[bool | None, LINK] = None,
+    link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Set samples aside for validation and testing: of every class the same share, and pictures that look alike never apart.
+    """Set samples aside for validation and testing: the same share of every class, and pictures that look alike in one part.
 
     For example:
 

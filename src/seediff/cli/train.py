@@ -60,7 +60,7 @@ def train(
         str | None, option(DATA, "Names with commas between, a file of one per line, or `voc`.", "the first dataset's")
     ] = None,
     options: TrainOptions | None = None,
-    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line goes before it.")] = None,
+    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")] = None,
     validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
     save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a stopped run goes on.", 500)] = 500,
     workers: Annotated[int | None, option(RUN, "Threads that read images ahead.", "one per core, 8 at most")] = None,

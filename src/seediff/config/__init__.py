@@ -1,1 +1,1 @@
-"""Every configuration and its presets: frozen dataclasses, validated, read from and written to TOML. Nothing here computes."""
+"""Configurations: every option of the commands in validated frozen dataclasses, read from and written to TOML, and models' presets."""

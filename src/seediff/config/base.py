@@ -44,7 +44,7 @@ class RunConfig:
     lora: str | None = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id; None: none."""
     lora_scale: float | None = None
-    """How much of the LoRA; None: 1."""
+    """Strength of the LoRA, a factor on what it adds to the weights; None: 1."""
     embedding: str | None = None
     """Textual inversion: a .safetensors file, a folder with one, or a hub id. Prompts use its token; None: none."""
     vae_tiling: bool = False
@@ -54,7 +54,7 @@ class RunConfig:
     batch_size: int = 8
     """Images that go through the model together; part of the configuration, since rounding depends on it."""
     seed: int = 0
-    """Another seed, other images."""
+    """Seed of the random numbers; another seed gives other images."""
     device: str | None = None
     """cuda, mps or cpu; None: the best there is."""
     dtype: str | None = None

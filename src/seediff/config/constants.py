@@ -1,4 +1,4 @@
-"""Every constant of capture, mask making and segmenting, in frozen dataclasses. The defaults are the papers' (`preset="paper"`)."""
+"""`CaptureConfig`, `MaskConfig` and `SegmentConfig`: every constant of the methods. The defaults are the papers' (`preset="paper"`)."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ class MaskConfig:
     method: Method = "seediff"
     """How masks are made from attention."""
     alpha: float = 0.5
-    """Seeds are positions of at least this (eq. 6, 9)."""
+    """Positions at which the map is at least this are seeds (eq. 6, 9)."""
     beta: float | Literal["otsu"] = 0.3
     """Threshold of the soft mask; otsu: each image's own."""
     expansion: Literal["none", "parallel", "iterative"] = "iterative"
-    """Growing seeds by self-attention (eq. 7–9)."""
+    """How seeds grow by self-attention (eq. 7–9)."""
     background: bool = True
-    """Refine with the background's own expansion (eq. 10–11)."""
+    """Expand the background's seeds too, and take the result off the mask (eq. 10–11)."""
     seed_level: int = 4
-    """Seeds come from attention at latent side / this."""
+    """Seeds come from cross-attention whose side is the latent's, divided by this."""
     expand_levels: tuple[int, ...] = (4, 2, 1)
     """Sides of the expansion, as divisors of the latent side, from coarse to fine."""
     tau: int = 4
     """ca_sa: power of the self-attention."""
     self_level: int = 2
-    """ca_sa: self-attention at latent side / this.
+    """ca_sa: the side of the self-attention is the latent's, divided by this.
 
     Its cross-attention is at L / seed_level."""
     ignore_band: tuple[float, float] | None = None
@@ -66,11 +66,11 @@ class MaskConfig:
 
     Those in [low, high); values from high on are the class. 0.5, 0.6 are Dataset Diffusion's."""
     pamr: bool = True
-    """Fit masks to the image's edges."""
+    """Fit masks to the image's edges (PAMR)."""
     pamr_iterations: int = 10
-    """How often."""
+    """How often PAMR is repeated."""
     pamr_dilations: tuple[int, ...] | None = None
-    """Distances of the neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
+    """Distances in pixels of PAMR's neighbours, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
 
@@ -105,13 +105,13 @@ class SegmentConfig:
 
     The latent that it is shown is free of noise."""
     weights: Literal["proportional", "uniform"] | tuple[float, ...] = "proportional"
-    """Of resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.
+    """Weights of the resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.
 
     In the aggregated self-attention; proportional to their side."""
     num_points: int = 16
-    """DiffSeg: anchors on a grid of this many a side."""
+    """DiffSeg: anchors along each side of their grid."""
     kl_threshold: float | tuple[float, ...] = 1.1
-    """DiffSeg: maps closer than this merge; one number, or one a round with commas between.
+    """DiffSeg: maps closer than this merge; one number, or one per round with commas between.
 
     By symmetric KL divergence."""
     rounds: int = 3

@@ -89,13 +89,13 @@ class GenerateConfig(DatasetConfig):
     guidance_scale: float = 7.5
     """How closely images follow the prompt; 1 is no guidance."""
     size: Size | None = None
-    """Of the images in pixels: a side, or width x height such as 1024x768; None: the model's own."""
+    """Size of the images in pixels: a side, or width x height such as 1024x768; None: the model's own."""
     reject: bool = False
     """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is."""
     attempts: int = 5
-    """With --reject: how often at most a sample is drawn."""
+    """With --reject: at most this many draws per sample."""
     image_format: Literal["png", "jpg"] = "png"
-    """Of images; masks are always PNG."""
+    """Format of the images; masks are always PNG."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -85,9 +85,7 @@ class SegmentPhotosConfig(RunConfig):
     names: tuple[str, ...] = ()
     """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"
-    """How a segment chooses its word.
-
-    By the highest mean attention, or that most of its pixels attend to."""
+    """Which word names a segment: the one of highest mean attention, or the one that most pixels attend to."""
     name_threshold: float = NAME_THRESHOLD
     """Segments that score lower stay unnamed.
 

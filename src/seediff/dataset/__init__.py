@@ -1,1 +1,1 @@
-"""Datasets on disk: `native` is what `generate` writes; everything else is converted from it."""
+"""Datasets on disk: native.py is the folder that `generate` and `mask` write; `formats/` converts it to other formats and back."""

@@ -1,4 +1,4 @@
-"""The native dataset: a folder that training code, `load_dataset("imagefolder")` and a person can read as it is.
+"""Reads and writes the native dataset, the folder that `generate` and `mask` make; training code reads it without conversion.
 
     out/  README.md        the dataset card            images/000000.png     or .jpg
           seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else class id

@@ -1,4 +1,4 @@
-"""Samples of a dataset in any format, and how a finished native folder comes from them. Every exporter and importer goes through here."""
+"""`Item`, a sample of a dataset in any format, and a native folder made of such: what every exporter and importer works with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good masks and segments are, against labels that people drew.
+"""Measures label maps and segments against labels: mIoU and more, by the protocols of the papers.
 
 With classes, `seediff evaluate`:
 

@@ -1,6 +1,6 @@
-"""Everything that is read and written.
+"""All reading and writing of files.
 
-Files that others may have written: regular ones of a limited size, into typed values, or one line that says what is wrong.
+Reading what others may have written: regular files of a limited size become typed values, or an error of one line.
 
 reading.py    bytes, text and lines of regular files; sizes are known before anything is read
 schema.py     values → a type; the error names the file, the place, what was there and what should be
@@ -10,7 +10,7 @@ tensors.py    headers of safetensors files, checked against the file's size, and
 pictures.py   pictures, with one limit on pixels
 photographs.py  what a user names (files, folders, patterns) to upright pixels in sRGB
 
-Files of ours: nobody ever sees half of one, and no link leads out of the folder that the user named.
+Writing: no half-written file is ever seen, and no link is followed out of the folder that the user named.
 
 outputs.py      the one module that writes
 staging.py      folders that appear when they are complete

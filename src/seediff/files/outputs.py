@@ -1,8 +1,8 @@
-"""The one module that writes: files of which nobody ever sees half, in folders that come from anybody.
+"""The one module that writes files: whole or not at all, and never outside the folder that the user named.
 
-Folders of others may hold links that lead elsewhere, under any name that they can guess. So every file is written under a new name that
-nobody can guess, and then renamed; and below the folder that the user named no link is followed, neither to write nor to remove nor to
-move. What the user named may be a link itself: that is its owner's wish.
+A folder that somebody else made may hold links that lead elsewhere, under any name that they could guess. So every file is written under
+a new name that nobody can guess, and then renamed; and below the folder that the user named no link is followed to write, remove or move.
+The folder that the user named may itself be a link: that is the user's wish.
 """
 
 from __future__ import annotations

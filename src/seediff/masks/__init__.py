@@ -1,1 +1,1 @@
-"""From `AttentionMaps` and class names to masks: the methods, each a numbered recipe, and the steps that they are made of."""
+"""Makes masks of named classes from `AttentionMaps`. make.py is the way in; each method is a file, and so is each step of a method."""

@@ -1,4 +1,4 @@
-"""Mask refinement with the background's own expansion (SeeDiff eq. 10–11)."""
+"""Refinement by the background: its seeds are expanded too, and what they reach is taken off the mask (SeeDiff eq. 10–11)."""
 
 from __future__ import annotations
 

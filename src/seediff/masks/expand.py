@@ -1,4 +1,4 @@
-"""Region expansion: a region grows from its seeds to whatever the seeds attend to (SeeDiff eq. 7)."""
+"""Expansion: a region grows from its seeds to the positions that they attend to, by self-attention (SeeDiff eq. 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From soft maps to the label map of an image: size, PAMR, threshold, and who wins where classes overlap."""
+"""From an image's `AttentionMaps` to its label map: a soft map per class, image size, PAMR, threshold, the winner where classes overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two operations that stand between any two steps: min-max to [0, 1], and resizing."""
+"""Two operations between the steps of the methods: min-max normalisation of a map to [0, 1], and resizing."""
 
 from __future__ import annotations
 

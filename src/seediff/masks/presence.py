@@ -1,4 +1,4 @@
-"""Is the class in the picture? Two looks: how much attention its word gets, and whether naming it explains the picture.
+"""Presence: is the class in the picture? Two looks: how much attention its word gets, and whether naming it explains the picture.
 
 1. Cross-attention of the word, in units of what words get that begin the sentence and name nothing (`a photo of a`). An absent class has
 attention, too: a softmax leaves some to every word, and min-max stretches it to a full map. The classes of a sentence share what its

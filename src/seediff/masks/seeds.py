@@ -1,4 +1,4 @@
-"""Seeds: the positions that a map is sure of (SeeDiff eq. 6 and 9)."""
+"""Seeds: the positions at which a soft map is at least α, where a class surely is (SeeDiff eq. 6 and 9)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Counts and scores, pure functions on arrays: confusion, IoU, Hungarian matching, boundary IoU, bootstrap intervals."""
+"""Pure functions on arrays that count and score: confusion, IoU, Hungarian matching, boundary IoU, bootstrap intervals."""

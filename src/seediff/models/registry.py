@@ -1,4 +1,4 @@
-"""Models by name: the embedded one, short names of well-known ones, local folders and hub ids, all in diffusers' format."""
+"""`load_model`: loads a model by name: the embedded one, the short name of a well-known one, a local folder or a hub id."""
 
 from __future__ import annotations
 

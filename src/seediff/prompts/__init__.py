@@ -1,1 +1,1 @@
-"""From class names to what is to be drawn: captions, the specification of each sample, and where words are among tokens."""
+"""From class names to prompts: captions, the specification of each sample, and which tokens of a prompt belong to which class."""

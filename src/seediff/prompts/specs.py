@@ -1,4 +1,4 @@
-"""What every sample of a run is to show, from the configuration and its index alone: classes, prompt and seed."""
+"""`SampleSpec`: classes, prompt and seed of each sample of a run, which follow from the configuration and the sample's index alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person looks at after a run: `preview.html` and the dataset card. Everything here reads; only `write_preview` writes."""
+"""What a person looks at after a run: `preview.html` and the dataset card. Only `write_preview` writes a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long commands, batch by batch into an output that a killed run leaves whole.
+"""Long commands, done batch by batch: a killed run leaves no half-written file, and the same command continues it.
 
 engine.py        the batches of any command, in this process; engine_ray.py in many, on many machines
 opening.py       where the output is: a folder (place.py), or a store of objects (storage.py)

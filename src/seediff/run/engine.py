@@ -1,4 +1,4 @@
-"""How a long command runs: batch by batch into an output, continuing where a killed run ended.
+"""Runs a long command batch by batch into an output folder or store, and continues where a killed run ended.
 
 A command is a `Job`: what its batches are, how one is done, and what is written when all are. An `Engine` says who does the batches:
 this process (`Local`), or many at once (engine_ray.py). `run_job` decides the rest, the same for every command and every engine: who may

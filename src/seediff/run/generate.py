@@ -1,4 +1,4 @@
-"""`generate`: from the configuration to a dataset on disk, batch by batch."""
+"""`generate`: draws images of classes, makes their masks and writes them as a dataset, batch by batch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Segments of a photograph without any class: DiffSeg, K-Means, DiffCut, and names for what was found."""
+"""Divides photographs into segments without class names (DiffSeg, K-Means, DiffCut), and names segments. make.py is the way in."""

@@ -1,7 +1,7 @@
-"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map of L's N positions by N positions.
+"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map (N, N), N the positions of the latent's size L.
 
-Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. There each resolution's layers are
-averaged first, too; here the capture has done that, and the coarse resolutions are added up before they are tiled.
+Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. Each resolution's layers are averaged
+first, as there, but by the capture; and the coarse resolutions are added up before they are tiled.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """DiffSeg: segments of a photograph from its self-attention alone (Tian et al., "Diffuse, Attend, and Segment", CVPR 2024).
 
-Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps on exact arithmetic: its first
-round compares in float16, here every decision is float64's.
+Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps in exact arithmetic: the
+original's first round compares in float16, here every decision is float64's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Segments of photographs without any class, in memory: what the model sees, what a method makes of it, one label map per photograph."""
+"""Divides photographs into segments, in memory: the model looks at each once, and a method makes one label map of segment ids of it."""
 
 from __future__ import annotations
 

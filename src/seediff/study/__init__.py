@@ -1,4 +1,4 @@
-"""Studies on the embedded model, whose scenes have exact masks.
+"""Studies: measures methods on the embedded model's scenes, whose exact masks are known, and makes the papers' tables again.
 
 masks/      masks of every method against exact ones: truth, generated, presence, confidence
 segments/   segments without classes against exact ones and against photographs' labels

@@ -1,5 +1,5 @@
-"""Training segmenters on datasets of any format, and predicting with them.
+"""Trains segmenters (Mask2Former, SegFormer) on datasets of any format, and predicts with them.
 
-config/train.py says everything that decides the result, models.py builds networks and their losses (loss.py), data.py makes batches,
-run.py is the loop with checkpoint.py, predict.py loads what it made.
+config/train.py has all settings, models.py builds networks and their losses (loss.py), data.py makes batches, run.py is the loop with
+checkpoint.py, predict.py loads a trained segmenter.
 """

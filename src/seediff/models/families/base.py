@@ -1,5 +1,6 @@
-"""What the rest of the package must know of a family of models. Each family is one file beside this one; everything that reads attention
-maps neither knows nor cares which it was.
+"""`Family`: what the package must know of one architecture (Stable Diffusion, FLUX, …) to draw with it and to capture its attention.
+
+Each family is one file beside this one. Nothing that reads attention maps depends on which it was.
 
 Shape letters: B images, H heads, L height and width of the lattice that the network works on, N its positions, T text columns, D channels
 a head.
