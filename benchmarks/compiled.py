@@ -1,10 +1,10 @@
 """Drawing compiled and not, with capture beside it and without: seconds of a step, and of the first pictures, which compile.
 
-    python benchmarks/compiled.py                                   # the embedded model, on the CPU
-    python benchmarks/compiled.py --model FOLDER --size 256 --steps 4 --rounds 5
+    python benchmarks/compiled.py --threads 1 --batch 4 --steps 3 --rounds 3       # the embedded model, on the CPU
+    python benchmarks/compiled.py --model FOLDER --device cuda
 
-Ways are interleaved within a round, medians are shown. A step is a run's seconds less those of a run of one step, so that what is paid once
-is not in it.
+Ways are interleaved within a round, medians are shown; on a CPU they are of the processor's time, which others on the machine change less.
+A step is a run's seconds less those of a run of one step, so that what is paid once is not in it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from on_gpu.device import seconds
+from on_gpu.device import synchronize
 from on_gpu.drawing import Draws
 
 from seediff.models.registry import load_model
@@ -30,18 +31,25 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device")
     parser.add_argument("--dtype")
     given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     models = {
         name: load_model(given.model, device=given.device, dtype=given.dtype, compile=name == "compiled") for name in ("eager", "compiled")
     }
     draws = {name: Draws(model, given.batch) for name, model in models.items()}
     ways = {(name, what): getattr(one, what) for name, one in draws.items() for what in ("plain", "captured")}
     device = models["eager"].device
+    clock = time.process_time if device == "cpu" else time.perf_counter
 
     def timed(way: tuple[str, str], steps: int) -> float:
-        return seconds(device, lambda: ways[way](steps))
+        synchronize(device)
+        start = clock()
+        ways[way](steps)
+        synchronize(device)
+        return clock() - start
 
     first = {way: timed(way, 2) for way in ways}
     found: dict[tuple[str, str], list[float]] = {way: [] for way in ways}

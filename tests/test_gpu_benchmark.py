@@ -93,6 +93,7 @@ def test_rows_say_why_they_have_no_figures(monkeypatch):
     assert [row["why"] for row in rows] == why
     assert [row.get("failed", False) for row in rows] == [False, True, False]
     about = {"device": "cpu", "dtype": "float32", "torch": "2", "shapes": "twins", "peak": {"flops": 1.0, "bytes": 1.0}}
+    about |= {"offload": "none", "compiled": False}
     page = gpu.table({**about, "drawing": [{"model": "sana", "batch": 8, **row} for row in rows], "after": []})
     assert [line for line in why if f"| sana | 8 | {line} |" not in page] == []
 
