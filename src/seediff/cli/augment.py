@@ -37,11 +37,11 @@ class StrengthOptions:
         str | None, option(STRENGTH, "How far corners move inwards, share of the sides.", shown("perspective_shift"))
     ] = None
     box_count: Annotated[str | None, option(STRENGTH, "Boxes of noise.", shown("box_count"))] = None
-    box_side: Annotated[str | None, option(STRENGTH, "Their sides, share of the picture's.", shown("box_side"))] = None
+    box_side: Annotated[str | None, option(STRENGTH, "Sides of the boxes, as a share of the picture's.", shown("box_side"))] = None
     object_count: Annotated[str | None, option(STRENGTH, "Objects pasted.", shown("object_count"))] = None
-    object_side: Annotated[str | None, option(STRENGTH, "Their longer side, share of the picture's shorter one.", shown("object_side"))] = (
-        None
-    )
+    object_side: Annotated[
+        str | None, option(STRENGTH, "Longer side of pasted objects, as a share of the picture's shorter side.", shown("object_side"))
+    ] = None
     colour_change: Annotated[
         float | None, option(STRENGTH, "Brightness, contrast, saturation: times 1 ± this.", shown("colour_change"))
     ] = None
@@ -69,7 +69,9 @@ def augment(
     seed: Annotated[int | None, option(WHAT, "Another seed, other pictures.", AugmentConfig.seed)] = None,
     strength: StrengthOptions | None = None,
     keep_originals: Annotated[bool | None, option(KEPT, "The output has the originals too.", "yes")] = None,
-    image_format: Annotated[Literal["png", "jpg"] | None, option(KEPT, "Of new pictures; masks are always PNG.", "as the source")] = None,
+    image_format: Annotated[
+        Literal["png", "jpg"] | None, option(KEPT, "Format of new pictures; masks are always PNG.", "as the source")
+    ] = None,
     link: Annotated[
         bool, option(KEPT, "Hard links to original pictures, where the file system allows them, instead of copies.", negative=())
     ] = False,

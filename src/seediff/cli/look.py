@@ -28,7 +28,7 @@ def look(
     *,
     photos: Annotated[
         list[Path] | None,
-        option(PAGE, "Of `segment` and `predict`: where the photographs lie; else their overlays are shown.", negative=()),
+        option(PAGE, "For outputs of `segment` and `predict`: the folder of the photographs; without it overlays are shown.", negative=()),
     ] = None,
     port: Annotated[int, option(PAGE, "Port to listen at.", "a free one")] = 0,
     host: Annotated[str, option(PAGE, "Address to listen at; others than this machine's own need --i-know.", "127.0.0.1")] = "127.0.0.1",

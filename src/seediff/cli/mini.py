@@ -79,9 +79,9 @@ def scenes(
         Parameter(name="--set", help="Held-out scenes (truth, shift, tune) from the package, or others to train on, drawn from the art."),
     ] = "truth",
     out: Annotated[Path, HERE, Parameter(help="Folder for the dataset.")],
-    count: Annotated[int | None, Parameter(help="How many; by default all that the package has, or 1000 rendered ones.")] = None,
+    count: Annotated[int | None, Parameter(help="Number of scenes; by default all that the package has, or 1000 rendered ones.")] = None,
     art: Annotated[Path | None, Parameter(help="Folder that `seediff mini art` filled, for `train` and `shift-train`.")] = None,
-    seed: Annotated[int, SEED, Parameter(help="Of rendered scenes.")] = 2000,
+    seed: Annotated[int, SEED, Parameter(help="Seed of rendered scenes.")] = 2000,
 ) -> None:
     """Write scenes with their exact masks as a dataset: to train and to evaluate segmenters on.
 

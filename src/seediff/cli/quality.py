@@ -105,7 +105,7 @@ def filter_(
         str | None, option(CRITERIA, "Drop samples with these flags, with commas between: kinds, `kind:class`, or `all`.", "none")
     ] = None,
     min_area: Annotated[float, option(CRITERIA, "Every class of a sample has at least this share of the picture.", 0)] = 0.0,
-    max_area: Annotated[float, option(CRITERIA, "And at most this.", 1)] = 1.0,
+    max_area: Annotated[float, option(CRITERIA, "Every class of a sample has at most this share of the picture.", 1)] = 1.0,
     max_components: Annotated[int | None, option(CRITERIA, "Every class is in at most so many connected pieces.", "any number")] = None,
     min_piece: Annotated[int, option(CRITERIA, "With --max-components: smaller pieces, in pixels, do not count.", 1)] = 1,
     min_confidence: Annotated[

@@ -24,7 +24,7 @@ WorldModel = Annotated[str, Parameter(help="`mini`, or a pipeline folder trained
 AnyModel = Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")]
 Device = Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")]
 Images = Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")]
-Labels = Annotated[Path | None, Parameter(help="Their label maps: a data set's own folder, or PNG files called the same.")]
+Labels = Annotated[Path | None, Parameter(help="Label maps of the photographs: a data set's own folder, or PNG files of the same names.")]
 Count = Annotated[int | None, Parameter(help="Only the first so many photographs.")]
 
 
@@ -112,7 +112,7 @@ def segments(
     out: Pictures = Path("segments-study"),
     json: Json = None,
     model: AnyModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Of K-Means.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Seed of K-Means.")] = 0,
     device: Device = None,
 ) -> None:
     """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
@@ -188,7 +188,7 @@ def presence(
     scene_set: SceneSet = "truth",
     tune_scenes: Annotated[int, Parameter(help="Scenes on which the best threshold is sought.")] = 200,
     model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Of the classes that scenes are asked about.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Seed of the choice of classes that are looked for in scenes.")] = 0,
     device: Device = None,
 ) -> None:
     """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
@@ -208,7 +208,7 @@ def fit(
     out: Tables = Path("fit-study"),
     json: Json = None,
     model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Of the noise.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Seed of the noise.")] = 0,
     device: Device = None,
 ) -> None:
     """Compare the ways of showing a 4:3 photograph to the model: in its own shape, squeezed into a square, its centred square.
@@ -231,7 +231,7 @@ def confidence(
     json: Json = None,
     scene_set: SceneSet = "truth",
     model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Of the noise and the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Seed of the noise and the bootstrap.")] = 0,
     device: Device = None,
 ) -> None:
     """Measure whether the confidence of `filter` ranks masks, and what dropping the least certain pictures gains.
