@@ -153,6 +153,8 @@ def test_sides_of_real_models():
     assert sides_of_shape(16 / 9, 1024**2, 16) == (1360, 768)
     assert sides_of_shape(4 / 3, 1024**2, 16) == (1184, 880)
     assert sides_of_shape(8, 1024**2, 16, largest=1536) == (1536, 192)
+    with pytest.raises(UserError, match="smaller than 64 × 64, the least that the model takes"):
+        sides_of_shape(1, 32**2, 64)
 
 
 def test_batches_by_shape():

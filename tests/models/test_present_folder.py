@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,14 @@ def test_the_kind_of_a_pipeline_is_a_text(tmp_path: Path, name: object) -> None:
     with pytest.raises(UserError, match="supported are") as caught:
         load_model(str(tmp_path), device="cpu")
     assert str(caught.value).isprintable()
+
+
+def test_the_safety_checker_of_stable_diffusion_1_is_no_reason_to_refuse_it(sd1_folder: Path, tmp_path: Path) -> None:
+    """Its published model_index.json names a library that is none; the part is never loaded."""
+    folder = Path(shutil.copytree(sd1_folder, tmp_path / "model"))
+    file = folder / "model_index.json"
+    index = json.loads(file.read_text(encoding="utf-8"))
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
+    file.write_text(json.dumps(index), encoding="utf-8")
+    assert load_model(str(folder), device="cpu").pipe.safety_checker is None

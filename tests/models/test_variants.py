@@ -57,16 +57,19 @@ def test_nothing_to_choose(files):
 def test_what_can_be_loaded_without_the_hub(tmp_path):
     """Not a set of several files of which one is missing, nor a pipeline of which a part was not fetched."""
     shards = [f"unet/diffusion_pytorch_model.fp16-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
-    for file in [*shards[:2], *HALF[1:], "scheduler/scheduler_config.json"]:
+    words = ["tokenizer/vocab.json", "tokenizer/merges.txt"]
+    there = [*shards, shards[0].replace("-00001-of-00003.safetensors", ".index.fp16.json"), *HALF[1:], *words]
+    there += ["scheduler/scheduler_config.json", *[f"{part}/config.json" for part in PARTS]]
+    for file in there:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
-    listed = [*PARTS, "scheduler"]
-    assert not is_all_there(tmp_path, listed)
-    (tmp_path / shards[2]).touch()
+    listed = [*PARTS, "scheduler", "tokenizer"]
     assert is_all_there(tmp_path, listed)
-    assert not is_all_there(tmp_path, [*listed, "tokenizer"])
-    (tmp_path / HALF[1]).unlink()
-    assert not is_all_there(tmp_path, listed)
+    assert not is_all_there(tmp_path, [*listed, "tokenizer_2"])
+    for file in there:
+        (tmp_path / file).unlink()
+        assert not is_all_there(tmp_path, listed), file
+        (tmp_path / file).touch()
 
 
 def halve(folder: Path, *, keep: bool) -> Path:

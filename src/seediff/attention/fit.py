@@ -90,8 +90,10 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
 
     The multiples about the exact sides are looked at. What the shape is off counts twice what is missing of the area, both as
     logarithms: a wrong shape costs more than a few positions.
-    largest: no side is longer, unless the square's own is; None: no rule.
+    largest: no side is longer, unless the square's own is; None: no rule. Raises UserError for an area below `multiple`².
     """
+    if area < multiple**2:
+        raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the least that the model takes")
     limit = area if largest is None else max(largest, math.isqrt(area))
     found: list[tuple[float, int, int]] = []
     exact = min((area / aspect) ** 0.5, limit / aspect)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,15 +133,18 @@ def load_model(
         said = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
         supported = ", ".join(f"{one.title} ({', '.join(one.pipelines)})" for one in FAMILIES)
         raise UserError(f"model '{name}' is a {said}; supported are {supported}: {why_not(said)}")
-    listed = {part for part, made_of in index.items() if isinstance(made_of, list) and made_of[0]}
+    # Without those that are never loaded: the safety checker of Stable Diffusion 1 is of a library that is none.
+    read = [part for part in index if not part.startswith("_") and family.loading.get(part, part) is not None]
+    read = [part for part in read if isinstance(index[part], list)]
+    _check_libraries(folder, index, read)
+    listed = {part for part in read if index[part][0]}
     parts = [part for part in family.weights if part not in family.optional or part in listed]
     encoders = [part for part in parts if part.startswith("text_encoder")]
     files = folder_files(folder, parts)
     if not isinstance(source, Path):
         # What the cache holds is read from there where it is enough, or where the hub does not answer: libraries would ask the hub about
         # every file, and wait for it.
-        read = [part for part in listed if family.loading.get(part, part) is not None]
-        whole = is_all_there(folder, read, parts)
+        whole = is_all_there(folder, listed, parts)
         offered = None if whole and is_enough(files, dtype, parts) else hub_files(source)
         if offered is not None:
             files = offered
@@ -164,6 +167,8 @@ def load_model(
         raise
     except Exception as error:  # whatever reading a broken folder or a dead connection leads to
         raise not_loaded(source, error) from error
+    if not isinstance(source, Path):
+        folder = cached_folder(source) or folder  # the hub may have a newer version than the model_index.json that was in the cache
     _check_parts(pipe, name, pipeline, family)
     check_whole(pipe, folder, variant, name, parts)
     _check_text_parts(pipe, name, family)
@@ -253,15 +258,17 @@ def cached_folder(hub_id: str) -> Path | None:
 def _read_index(folder: Path) -> dict[str, Any]:
     """model_index.json of a local folder."""
     absent = "there is no such file; a folder written by diffusers' save_pretrained is needed"
-    index = read_json(folder / "model_index.json", dict[str, Any], limit=SETTINGS, absent=absent)
-    for part, made_of in index.items():
-        if part.startswith("_") or not isinstance(made_of, list):
-            continue
-        # A library's name is imported: any other would be a module that somebody put on Python's path.
+    return read_json(folder / "model_index.json", dict[str, Any], limit=SETTINGS, absent=absent)
+
+
+def _check_libraries(folder: Path, index: Mapping[str, Any], parts: Iterable[str]) -> None:
+    """Raise UserError where one of these parts would come from anywhere but LIBRARIES. A library's name is imported: any other would be a
+    module that somebody put on Python's path."""
+    for part in parts:
+        made_of = index[part]
         if len(made_of) != 2 or made_of[0] not in LIBRARIES or not isinstance(made_of[1], (str, type(None))):
             libraries = " or ".join(repr(one) for one in LIBRARIES if one)
             raise UserError(f"{folder / 'model_index.json'}: {part} = {shown(made_of)} must be [library, class], the library {libraries}")
-    return index
 
 
 def _fetch_index(name: str) -> tuple[str, Path]:

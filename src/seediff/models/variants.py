@@ -11,6 +11,9 @@ from pathlib import Path
 PARTS = ("unet", "vae", "text_encoder")
 """What has weights, of what is loaded of Stable Diffusion 1 and 2."""
 
+VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"}, {"spiece.model"}, {"tokenizer.model"})
+"""Files of a tokenizer, any of which is enough."""
+
 PREFERRED: dict[str, tuple[str | None, ...]] = {
     "float32": (None, "fp16", "bf16"),
     "float16": ("fp16", None, "bf16"),
@@ -45,16 +48,26 @@ def is_enough(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) ->
 
 
 def is_all_there(folder: Path, listed: Iterable[str], parts: Sequence[str] = PARTS) -> bool:
-    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: no file of a set of several is missing, and
-    every part that its model_index.json lists has files."""
+    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: every part that its model_index.json lists has
+    its configuration or vocabulary, and no file of a set of several is missing, nor the list of what is in which."""
     files = folder_files(folder, parts)
     held = _variants(files, parts)
     numbered = Counter((found[1], found[2]) for file in files if (found := _NUMBERED.fullmatch(file)))
     return (
         any(_suffices(held, variant) for variant in PREFERRED["float32"])
         and all(count == int(of[:5]) for (_, of), count in numbered.items())
-        and all(any((folder / part).glob("*.*")) for part in listed)
+        and all(any((folder / file).parent.glob("*.index*.json")) for file in files if _NUMBERED.fullmatch(file))
+        and all(_is_described(folder / part, part in parts) for part in listed)
     )
+
+
+def _is_described(folder: Path, has_weights: bool) -> bool:
+    held = {path.name for path in folder.glob("*")}
+    if has_weights:
+        return "config.json" in held
+    if folder.name.startswith("tokenizer"):
+        return any(vocabulary <= held for vocabulary in VOCABULARIES)
+    return bool(held)
 
 
 def folder_files(folder: Path, parts: Sequence[str] = PARTS) -> list[str]:
