@@ -284,6 +284,62 @@ def test_a_window_that_did_not_hear_of_it_is_refused_and_shows_the_newer(browser
         assert in_effect(pets[0])["000021"].action == "brush"
 
 
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets, hears):
+    name = ("000023", "000022")[hears]
+    with window(browser, pets[2].url, faults=True) as one, window(browser, pets[2].url) as two:
+        if not hears:
+            one.route("**/api/events", lambda route: route.abort())
+            one.reload()
+            one.wait_for_selector(".tile img[src]")
+        open_sample(one, name)
+        before = labels_of(pets, name)
+        held = []
+        one.route("**/labels?tool=*", lambda route: route.continue_() if held else held.append(route))
+        one.keyboard.press("b")
+        one.mouse.click(*at(one, 5, 5))  # on its way
+        one.mouse.click(*at(one, 50, 50))  # waits, made of the map of before
+        one.wait_for_timeout(200)
+        assert len(held) == 1
+        open_sample(two, name)
+        two.select_option("#old-class", "0")
+        two.select_option("#new-class", "255")
+        two.click("#relabel-button")
+        saved(two)
+        others = labels_of(pets, name)
+        np.testing.assert_array_equal(others, np.where(before == 0, 255, before))
+        if hears:
+            until(one, "() => document.querySelector('#notice').textContent.includes('in another window')")
+        held[0].continue_()
+        until(one, "() => document.querySelector('#notice').textContent.includes('2 changes of yours were not saved')")
+        saved(one)
+        assert [action.action for action in read_actions(pets[0]) if action.sample == name] == ["relabel"]
+        np.testing.assert_array_equal(shown_mask(one), others)
+        one.mouse.click(*at(one, 50, 50))  # made of the newer one
+        saved(one)
+        found = labels_of(pets, name)
+        assert in_effect(pets[0])[name].action == "brush"
+        assert (found[5, 5], found[50, 50]) == (others[5, 5], 1)
+
+
+def test_a_stroke_on_what_an_undo_takes_away_does_not_bring_it_back(page, pets):
+    open_sample(page, "000024")
+    before = labels_of(pets, "000024")
+    page.keyboard.press("b")
+    page.mouse.click(*at(page, 5, 5))
+    saved(page)
+    held = []
+    page.route("**/act", lambda route: held.append(route))
+    page.keyboard.press("z")
+    page.mouse.click(*at(page, 50, 50))
+    page.wait_for_timeout(200)
+    held[0].continue_()
+    until(page, "() => document.querySelector('#notice').textContent.includes('1 change of yours was not saved')")
+    saved(page)
+    np.testing.assert_array_equal(labels_of(pets, "000024"), before)
+    np.testing.assert_array_equal(shown_mask(page), before)
+
+
 def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
     folder = write_set(tmp_path / "pets", 40)
     run, client = start(folder)

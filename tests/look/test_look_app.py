@@ -104,6 +104,23 @@ def test_painting_saves_what_was_painted(pets):
     np.testing.assert_array_equal(client.labels(5), native.read_label_map(opened.session.subject.folder / "masks/000005.png"))
 
 
+@pytest.mark.parametrize("what", ["labels", "pieces"])
+def test_a_version_is_never_newer_than_its_pixels(pets, what, monkeypatch):
+    """Somebody acts while a label map is sent: what is made of it must be refused."""
+    client, opened = pets
+    read = opened.session.labels
+
+    def slowly(number):
+        labels = read(number)
+        monkeypatch.undo()
+        opened.session.act(number, 0, "relabel", labels=np.full_like(labels, 255))
+        return labels
+
+    monkeypatch.setattr(opened.session, "labels", slowly)
+    assert client.ask("GET", f"/api/samples/0/{what}").headers["x-version"] == "0"
+    assert client.ask("GET", f"/api/samples/0/{what}").headers["x-version"] == "1"
+
+
 def test_pictures_are_what_they_are_and_not_what_they_are_called(tmp_path):
     out = write_set(tmp_path / "pets", 3)
     (out / "images/000000.png").write_bytes(b"<script>alert(1)</script>")

@@ -174,8 +174,9 @@ class Look:
     async def labels(self, request: Request) -> Response:
         """The label map in effect: one byte a pixel, row by row, packed by gzip on its way."""
         number = self.number(request)
+        version = self.session.history(number).version  # before its pixels: never newer than they are
         labels = await anyio.to_thread.run_sync(self.session.labels, number, limiter=self.decoding)
-        return packed(labels, {"x-version": str(self.session.history(number).version)})
+        return packed(labels, {"x-version": str(version)})
 
     async def pieces(self, request: Request) -> Response:
         """The connected pieces of the label map in effect: two bytes a pixel, numbers from 1 on; 0 where there is none."""
@@ -185,8 +186,9 @@ class Look:
             index = find_objects(self.session.labels(number)).index + 1
             return np.where(index > MOST_PIECES, 0, index).astype(np.uint16)
 
+        version = self.session.history(number).version
         pieces = await anyio.to_thread.run_sync(make, limiter=self.decoding)
-        return packed(pieces, {"x-version": str(self.session.history(number).version)})
+        return packed(pieces, {"x-version": str(version)})
 
     # What is done to it.
 

@@ -22,10 +22,14 @@ export class Joiner {
 
   async fetch() {
     const number = this.view.number, labels = this.view.labels;
-    await this.view.saving;
+    await this.view.changes.last;
     try {
-      const { values } = await pixels(`/api/samples/${number}/pieces`);
-      if (number === this.view.number && labels === this.view.labels) this.pieces = values;
+      const { values, version } = await pixels(`/api/samples/${number}/pieces`), { base } = this.view;
+      if (number === this.view.number && labels === this.view.labels && labels && !base.gone) {
+        if (version < base.version || this.view.changes.of(number)) return void this.fetch(); // they are of before a change
+        if (version > base.version) return void (await this.view.reload()); // somebody else's, of which this window did not hear
+        this.pieces = values;
+      }
     } catch (error) {
       this.view.page.notice(error.message);
     }

@@ -114,6 +114,7 @@ function hear(report) {
   else if (report.kind === "behind") refresh({ keep: true });
   else {
     grid.hear(report);
+    page.view.prefetched.delete(report.index);
     if (report.window !== WINDOW) page.view.heard(report).catch((error) => notice(error.message));
   }
 }

@@ -1,6 +1,7 @@
 // One sample: its picture, its mask and what is done to them. Every change is saved before the next one is sent.
 
-import { act, get, picture, pixels, sendLabels, Refused } from "./api.js";
+import { act, get, picture, pixels, sendLabels } from "./api.js";
+import { Base, Changes } from "./changes.js";
 import { Joiner } from "./join.js";
 import { choice, long } from "./page.js";
 import * as paint from "./paint.js";
@@ -30,7 +31,8 @@ export class SampleView {
     this.shownLabels = null; // constants that are tried
     this.tool = "look";
     this.value = page.set.classes.length ? 1 : 0;
-    this.saving = Promise.resolve();
+    this.base = null; // what changes follow
+    this.changes = new Changes(page, { saved: (...what) => this.saved(...what), wrong: (base) => this.wrong(base) });
     this.prefetched = new Map();
     this.stage = new Stage(
       { stage: $("stage"), layers: $("layers"), photo: $("photo"), mask: $("mask"), heat: $("heat"), lines: $("lines"), pixel: $("pixel") },
@@ -116,7 +118,13 @@ export class SampleView {
     const turn = (this.turn = (this.turn || 0) + 1);
     this.number = number;
     this.page.why.leave();
-    const loaded = await this.load(number);
+    const before = this.changes.of(number) ? this.changes.last : null; // of the same sample, opened again
+    if (before) this.prefetched.delete(number);
+    const loading = before ? before.then(() => this.load(number)) : this.load(number);
+    this.base = new Base(number, loading.then(([about]) => about));
+    this.labels = this.last = null; // those of the sample before are not painted on
+    this.stage.points = this.tool === "polygon" ? [] : null;
+    const loaded = await loading;
     this.prefetched.clear();
     if (turn !== this.turn) return;
     const [about, photo, labels] = loaded;
@@ -126,7 +134,6 @@ export class SampleView {
     this.height = labels.height;
     this.width = labels.width;
     this.shownLabels = this.found = null;
-    this.stage.points = this.tool === "polygon" ? [] : null;
     this.stage.zoom = 0;
     this.stage.setPicture(photo, labels.height, labels.width);
     this.draw();
@@ -138,8 +145,8 @@ export class SampleView {
 
   load(number) {
     if (!this.prefetched.has(number)) {
-      const at = `/api/samples/${number}`;
-      this.prefetched.set(number, get(at).then(async (about) => Promise.all([about, about.picture ? picture(`${at}/image`) : null, pixels(`${at}/labels`)])));
+      const photo = (about) => (about.picture ? picture(`/api/samples/${number}/image`) : null);
+      this.prefetched.set(number, this.fetchBoth(number).then(([about, labels]) => Promise.all([about, photo(about), labels])));
     }
     return this.prefetched.get(number);
   }
@@ -149,9 +156,24 @@ export class SampleView {
     if (this.prefetched.size < 2) this.load(number).catch(() => this.prefetched.delete(number));
   }
 
+  // A sample's state and its label map, of one version; where somebody changes it all the time, the state says the older one, so that
+  // what follows it is refused.
+  async fetchBoth(number, tries = 3) {
+    const [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
+    if (about.version !== labels.version && tries > 1) return this.fetchBoth(number, tries - 1);
+    return [{ ...about, version: Math.min(about.version, labels.version) }, labels];
+  }
+
   async reload() {
-    const number = this.number, [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
-    if (number !== this.number) return;
+    const turn = (this.reloading = (this.reloading || 0) + 1), { number, turn: opened } = this;
+    const [about, labels] = await this.fetchBoth(number);
+    if (turn !== this.reloading || opened !== this.turn) return;
+    if (!this.base.gone && about.version < this.base.version) return void (await this.reload()); // of before a change
+    if (this.base.gone || about.version !== this.base.version) {
+      this.base.leave(`Somebody else changed ${about.name} meanwhile, and that stands.`);
+      this.base = new Base(number, Promise.resolve(about));
+      await this.base.ready;
+    } else this.base.map += 1;
     this.about = this.state = about;
     this.labels = labels.values;
     this.draw();
@@ -302,58 +324,44 @@ export class SampleView {
   finish(tool, box) {
     if (!box) return;
     this.draw(box);
-    const labels = this.labels.slice(), number = this.number;
-    this.enqueue(number, () => sendLabels(number, labels, { tool, version: this.version(number), by: this.page.by() }));
+    const labels = this.labels.slice(), { number } = this.base;
+    this.changes.enqueue(this.base, (version) => sendLabels(number, labels, { tool, version, by: this.page.by() }), { painted: true });
   }
 
   judge(action, more = {}) {
-    const number = this.number, decided = action === "accept" || action === "reject";
-    const done = this.enqueue(number, () => act(number, { action, version: this.version(number), by: this.page.by(), ...more }), REDRAWN.includes(action));
+    const { number } = this.base, decided = action === "accept" || action === "reject";
+    const done = this.changes.enqueue(this.base, (version) => act(number, { action, version, by: this.page.by(), ...more }), { redrawn: REDRAWN.includes(action) });
     if (decided && $("onward").checked) this.page.move(1);
     return done;
   }
 
-  version(number) { return this.versions.get(number) ?? (number === this.number ? this.state.version : 0); }
+  // What the server says of the sample is what counts.
+  async saved(base, state, redrawn) {
+    this.prefetched.delete(base.number);
+    if (base !== this.base || base.gone) return;
+    this.state = state;
+    if (redrawn) await this.reload();
+    else {
+      this.tell();
+      this.joiner.show();
+    }
+  }
 
-  versions = new Map();
-
-  // One change after the other; what the server says of the sample is what counts.
-  enqueue(number, change, fetchLabels = false) {
-    if (!this.versions.has(number)) this.versions.set(number, this.state.version);
-    this.page.pending(1);
-    this.saving = this.saving.then(async () => {
-      try {
-        const state = await change();
-        this.versions.set(number, state.version);
-        this.page.hear(state);
-        if (number === this.number) {
-          this.state = state;
-          if (fetchLabels) await this.reload();
-          else {
-            this.tell();
-            this.joiner.show();
-          }
-        }
-      } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        if (error.status === 409) {
-          this.versions.set(number, error.told.version);
-          this.page.notice("Somebody else changed this sample meanwhile: this is how it is now. Your last change was not saved.");
-        } else this.page.notice(`Not saved: ${error.message}`);
-        if (error.status && number === this.number) await this.reload().catch(() => {});
-      } finally {
-        this.page.pending(-1);
-      }
-    });
-    return this.saving;
+  // What is shown is not what the server has.
+  async wrong(base) {
+    if (base === this.base && this.labels) await this.reload().catch(() => {});
   }
 
   // Another window did something.
   async heard(report) {
-    this.versions.delete(report.index);
     this.prefetched.delete(report.index);
-    if (report.index !== this.number) return;
-    this.page.notice(`${report.by || "Somebody"} did this in another window: ${report.action}`);
+    const { base } = this;
+    if (report.index !== base?.number) return;
+    await base.ready;
+    if (base !== this.base || report.version <= base.version) return;
+    const text = `${report.by || "Somebody"} did this in another window: ${report.action}`;
+    base.leave(`${text}.`);
+    this.page.notice(text);
     await this.reload();
   }
 

@@ -217,7 +217,9 @@ export class Why {
     if (!this.info) return undefined;
     const number = this.number, view = this.page.view, constants = this.constants();
     this.endTrial();
-    return view.enqueue(number, () => post(`/api/samples/${number}/tuned`, { ...constants, version: view.version(number), by: this.page.by() }), true);
+    if (number !== view.base.number) return undefined; // the next one is being opened
+    const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, by: this.page.by() });
+    return view.changes.enqueue(view.base, send, { redrawn: true });
   }
 
   async applyTo(scope) {

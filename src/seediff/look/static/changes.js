@@ -1,0 +1,70 @@
+// Changes on their way to the server, one after the other. Each follows what this window had when it was made: once somebody else changed
+// the sample, those that still wait would undo what the other did, and are not sent.
+
+import { Refused } from "./api.js";
+
+const counted = (count) => (count === 1 ? "1 change of yours was not saved." : `${count} changes of yours were not saved.`);
+
+// What changes of a sample follow. version: of the sample as it was found, then of this window's last change. map: which label map is
+// shown, for an undo brings another one.
+export class Base {
+  // found: a promise of what the server has: { name, version }.
+  constructor(number, found) {
+    Object.assign(this, { number, name: "", version: 0, map: 0, gone: false, why: "What was shown changed meanwhile.", lost: 0 });
+    this.ready = found.then(({ name, version }) => Object.assign(this, { name, version }));
+    this.ready.catch(() => {}); // who waits for it hears of it
+  }
+
+  // Somebody else acted: nothing can follow any more.
+  leave(why) { if (!this.gone) Object.assign(this, { gone: true, why }); }
+}
+
+export class Changes {
+  // page: { pending(by), hear(state), notice(text) }. saved(base, state, redrawn), wrong(base): what is shown is to follow; a promise.
+  constructor(page, { saved, wrong }) {
+    Object.assign(this, { page, saved, wrong, last: Promise.resolve(), waiting: new Map() });
+  }
+
+  // Whether changes of a sample are on their way.
+  of(number) { return this.waiting.get(number) || 0; }
+
+  // send(version): a promise of the sample's new state. painted: the change is the whole label map that is shown. redrawn: it leaves one
+  // that only the server knows.
+  enqueue(base, send, { painted = false, redrawn = false } = {}) {
+    const { number, map } = base;
+    this.waiting.set(number, this.of(number) + 1);
+    this.page.pending(1);
+    this.last = this.last.then(async () => {
+      try {
+        await base.ready;
+        if (base.gone || (painted && map !== base.map)) return void (await this.lose(base));
+        const state = await send(base.version);
+        base.version = state.version;
+        if (redrawn) base.map += 1; // what is painted until the new one is shown is on the old one
+        this.page.hear(state);
+        await this.saved(base, state, redrawn);
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        if (error.status === 409) {
+          base.leave(`Somebody else changed ${base.name} meanwhile, and that stands.`);
+          await this.lose(base);
+        } else {
+          this.page.notice(`Not saved: ${error.message}`);
+          if (error.status) await this.wrong(base);
+        }
+      } finally {
+        this.waiting.set(number, this.of(number) - 1);
+        if (!this.of(number)) this.waiting.delete(number);
+        this.page.pending(-1);
+      }
+      return undefined;
+    });
+    return this.last;
+  }
+
+  async lose(base) {
+    base.lost += 1;
+    this.page.notice(`${base.why} ${counted(base.lost)}`);
+    if (base.gone) await this.wrong(base);
+  }
+}
