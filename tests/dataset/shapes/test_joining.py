@@ -1,9 +1,12 @@
 """Pieces that a person joined: which objects there are then, and what later changes of the mask leave of them."""
 
+import time
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from seediff.dataset.shapes.joining import carried, check_joined, join, read_joined, split
+from seediff.dataset.shapes.joining import MOST_PIXELS, carried, check_joined, join, read_joined, split
 from seediff.dataset.shapes.objects import find_objects
 from seediff.errors import UserError
 
@@ -114,3 +117,55 @@ def test_a_pixel_outside_of_the_picture_is_told():
     for pixel in ([7, 0], [0, 5], [-1, 0]):
         with pytest.raises(UserError, match=rf"sample '1': joins the piece at pixel \[{pixel[0]}, {pixel[1]}\], but its picture has 7 × 5"):
             check_joined(read_joined([[pixel]]), FOUR.shape, "sample '1'")
+
+
+def one_by_one(before, after, joined):
+    """What `carried` says, piece by piece and group by group."""
+    old, new = find_objects(before), find_objects(after)
+    groups = []
+    for one in joined:
+        named = {int(old.index[y, x]) for x, y in one} - {-1}
+        for class_id in {old.class_ids[piece] for piece in named}:
+            found = {}
+            for piece in (its for its in named if old.class_ids[its] == class_id):
+                inside = new.index[(old.index == piece) & (new.index >= 0)]
+                if len(inside):
+                    most = int(np.bincount(inside).argmax())
+                    found.setdefault(new.class_ids[most], set()).add(most)
+            groups += found.values()
+    whole = []
+    for group in groups:
+        whole = [one for one in whole if not one & group] + [group.union(*(one for one in whole if one & group))]
+    return sorted(sorted(group) for group in whole if len(group) > 1), new
+
+
+def test_carried_as_piece_by_piece():
+    rng, several = np.random.default_rng(5), 0
+    for _ in range(60):
+        before = rng.choice([0] * 9 + [1, 1, 2, 255], (12, 14)).astype(np.uint8)
+        after = np.where(rng.random(before.shape) < 0.1, rng.choice([0, 0, 1, 2], before.shape), before).astype(np.uint8)
+        joined = tuple(tuple((int(x), int(y)) for x, y in rng.integers(0, 12, (rng.integers(0, 12), 2))) for _ in range(3))
+        groups, new = one_by_one(before, after, joined)
+        found = carried(before, after, joined)
+        assert [sorted(int(new.index[y, x]) for x, y in one) for one in found] == groups
+        several += len(groups)
+        whole = find_objects(after, joined=found).index
+        assert all(len({int(whole[y, x]) for x, y in one}) == 1 for one in found)
+        assert whole.max() + 1 == new.index.max() + 1 - sum(len(group) - 1 for group in groups)
+    assert several > 30
+
+
+def test_as_many_pixels_as_are_read_take_no_time():
+    """Ten thousand pieces, each joined with the next by a group of its own, in a picture of a megapixel."""
+    labels = np.zeros((1024, 1024), np.uint8)
+    labels[4::10, 4::10] = 1
+    places = [(x, y) for x in range(4, 1024, 10) for y in range(4, 1024, 10)][: MOST_PIXELS // 2 + 1]
+    joined = tuple(pairwise(places))
+    check_joined(joined, labels.shape, "")
+    begun = time.process_time()
+    found = carried(labels, labels, joined)
+    assert [len(one) for one in found] == [len(places)]
+    assert len(find_objects(labels, joined=joined).class_ids) == int(labels.sum()) - len(joined)
+    assert time.process_time() - begun < 4
+    with pytest.raises(UserError, match=r"^sample 'a': joins pieces at 10002 pixels; at most 10000 in a picture are read$"):
+        check_joined((*joined, (places[0], places[1])), labels.shape, "sample 'a'")

@@ -6,15 +6,18 @@ whatever its outline becomes, so long as the pixel itself stays of a class. One 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
 from ...errors import UserError
-from .objects import Objects, find_objects
+from .objects import Objects, find_objects, united
 
 Pixel = tuple[int, int]
 Joined = tuple[tuple[Pixel, ...], ...]
+MOST_PIXELS = 10_000
+"""Pixels that name pieces in one picture: far more than anybody clicks, and every stroke looks at all of them."""
 
 
 def read_joined(value: object) -> Joined:
@@ -23,7 +26,9 @@ def read_joined(value: object) -> Joined:
 
 
 def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
-    """Raise UserError for a pixel that is not in a picture of `shape` (H, W)."""
+    """Raise UserError for a pixel that is not in a picture of `shape` (H, W), and for more than MOST_PIXELS of them."""
+    if (count := sum(map(len, joined))) > MOST_PIXELS:
+        raise UserError(f"{where}: joins pieces at {count} pixels; at most {MOST_PIXELS} in a picture are read")
     for x, y in (pixel for one in joined for pixel in one):
         if not (0 <= x < shape[1] and 0 <= y < shape[0]):
             raise UserError(f"{where}: joins the piece at pixel [{x}, {y}], but its picture has {shape[1]} × {shape[0]} pixels")
@@ -52,16 +57,26 @@ def carried(before: np.ndarray, after: np.ndarray, joined: Joined) -> Joined:
     if not joined:
         return ()
     old, new = find_objects(before), find_objects(after)
-    groups = []
-    for group in _groups(old, joined):
-        found: dict[int, set[int]] = {}
-        for piece in group:
-            inside = new.index[old.index == piece]
-            if (inside := inside[inside >= 0]).size:
-                most = int(np.bincount(inside).argmax())
-                found.setdefault(new.class_ids[most], set()).add(most)
-        groups += found.values()
-    return _named(new, groups)
+    groups = _groups(old, joined)
+    goes_on = _goes_on(old, new, set().union(*groups))
+    later = []
+    for group in groups:
+        found: defaultdict[int, set[int]] = defaultdict(set)
+        for piece in group & goes_on.keys():
+            found[new.class_ids[goes_on[piece]]].add(goes_on[piece])
+        later += found.values()
+    return _named(new, later)
+
+
+def _goes_on(old: Objects, new: Objects, pieces: set[int]) -> dict[int, int]:
+    """Of these pieces, as which of the new ones each goes on: the first of those that have most of its pixels."""
+    asked = np.zeros(len(old.class_ids) + 1, bool)  # the last is for pixels of no piece, −1
+    asked[list(pieces)] = True
+    both = asked[old.index] & (new.index >= 0)
+    pairs, pixels = np.unique(old.index[both].astype(np.int64) * len(new.class_ids) + new.index[both], return_counts=True)
+    was, is_ = np.divmod(pairs, max(1, len(new.class_ids)))
+    order = np.lexsort((-is_, pixels, was))  # of each piece the last counts
+    return dict(zip(was[order].tolist(), is_[order].tolist(), strict=True))
 
 
 def _piece_at(pieces: Objects, pixel: Pixel) -> int:
@@ -86,22 +101,17 @@ def _groups(pieces: Objects, joined: Joined) -> list[set[int]]:
 
 def _named(pieces: Objects, groups: Iterable[set[int]]) -> Joined:
     """Groups as pixels: those that share a piece as one, pieces in their order, groups by their first."""
-    apart: list[set[int]] = []
-    for group in groups:
-        touching = [one for one in apart if one & group]
-        apart = [one for one in apart if not one & group] + [group.union(*touching)]
-    pixels = _middles(pieces)
-    several = sorted(sorted(group) for group in apart if len(group) > 1)
-    return tuple(tuple(pixels[piece] for piece in group) for group in several)
+    together = defaultdict(list)
+    for piece, first in sorted(united(groups).items()):
+        together[first].append(piece)
+    return tuple(tuple(_middle(pieces, piece) for piece in its) for _, its in sorted(together.items()) if len(its) > 1)
 
 
-def _middles(pieces: Objects) -> Sequence[Pixel]:
-    """A pixel of each piece that later strokes at its outline leave alone: the middle of the first of its longest runs down a column."""
-    masks, height = pieces.masks, pieces.masks.shape[0]
-    lengths, last = masks.ends - masks.starts, np.append(masks.first[1:], len(masks.starts))
-    found = []
-    for begin, end in zip(masks.first.tolist(), last.tolist(), strict=True):
-        run = begin + int(lengths[begin:end].argmax())
-        x, y = divmod(int(masks.starts[run] + lengths[run] // 2), height)
-        found.append((x, y))
-    return found
+def _middle(pieces: Objects, piece: int) -> Pixel:
+    """A pixel of a piece that later strokes at its outline leave alone: the middle of the first of its longest runs down a column."""
+    masks = pieces.masks
+    begin, end = masks.first[piece], masks.first[piece + 1] if piece + 1 < len(masks.first) else len(masks.starts)
+    lengths = masks.ends[begin:end] - masks.starts[begin:end]
+    run = int(lengths.argmax())
+    x, y = divmod(int(masks.starts[begin + run] + lengths[run] // 2), masks.shape[0])
+    return x, y

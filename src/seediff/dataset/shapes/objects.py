@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,8 +47,8 @@ def find_objects(labels: np.ndarray, min_area: int = 1, joined: Sequence[Sequenc
     """
     runs = column_runs(labels)
     piece = connected(runs)
-    for pixels in joined:
-        piece = _joined(runs, piece, pixels)
+    if joined:
+        piece = _joined(runs, piece, joined)
     first = np.flatnonzero(piece == np.arange(len(piece)))  # the run that a piece begins with, and is called by
     first = first[(runs.ids[first] > 0) & (runs.ids[first] < IGNORE)]
     first = first[np.argsort(runs.ids[first], kind="stable")]
@@ -60,10 +61,33 @@ def find_objects(labels: np.ndarray, min_area: int = 1, joined: Sequence[Sequenc
     return Objects(masks, class_ids.tolist(), len(first) - len(class_ids))
 
 
-def _joined(runs: Runs, piece: np.ndarray, pixels: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(N,) the piece of each run, where those of one class that the pixels lie in are called by the first of them."""
-    at = np.searchsorted(runs.starts, [column * runs.shape[0] + row for column, row in pixels], side="right") - 1
-    for class_id in np.unique(runs.ids[at]).tolist():
-        together = piece[at[runs.ids[at] == class_id]]
-        piece = np.where(np.isin(piece, together), together.min(), piece)
-    return piece
+def _joined(runs: Runs, piece: np.ndarray, joined: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
+    """(N,) the piece of each run, where those of one class that the pixels of one of `joined` lie in are called by the first of them."""
+    pixels = [column * runs.shape[0] + row for one in joined for column, row in one]
+    at = np.searchsorted(runs.starts, pixels, side="right") - 1
+    numbers = np.repeat(np.arange(len(joined)), [len(one) for one in joined])
+    groups = defaultdict(set)
+    for number, class_id, its in zip(numbers.tolist(), runs.ids[at].tolist(), piece[at].tolist(), strict=True):
+        groups[number, class_id].add(its)
+    first = united(groups.values())
+    names = np.arange(len(piece))
+    names[list(first)] = list(first.values())
+    return names[piece]
+
+
+def united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
+    """Each number of any group → the least one that it is together with, groups that share a number being one. In linear time, nearly."""
+    parent: dict[int, int] = {}
+
+    def root(number: int) -> int:
+        while (above := parent[number]) != number:
+            parent[number] = number = parent[above]
+        return number
+
+    for group in groups:
+        least = None
+        for number in group:
+            parent.setdefault(number, number)
+            low, high = sorted((root(number), number if least is None else root(least)))
+            parent[high] = least = low
+    return {number: root(number) for number in parent}
