@@ -1,16 +1,20 @@
 """Compiled blocks: maps as uncompiled, whole graphs, made once for each shape, shared by blocks alike, whoever listens."""
 
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from builders import language_twins, twins
 from builders.families import SPECS, assert_same_maps, generate
+from PIL import Image
+from torch._dynamo import config as dynamo
 from torch._dynamo.utils import counters
 
 from seediff import cli
@@ -148,6 +152,48 @@ def test_model_offload_goes_together_and_the_rest_is_refused(pixart_folder, monk
         load_model(pixart_folder, device="cpu", compile=True, offload="sequential")
     with pytest.raises(UserError, match=r"^compile: nobody has tried it on mps; leave it out$"):
         compiled.check_compile("mps", "none")
+
+
+def see_shapes(model, count):
+    """Has the network see inputs of as many shapes."""
+    for number in range(count):
+        run_clean(model, torch.ones(1, 4, 8, 8 + 2 * number), timestep=50)
+
+
+def test_more_shapes_than_torch_expects_in_another_thread(pixart_folder, monkeypatch):
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    before = {name: getattr(dynamo, name) for name in ("recompile_limit", "fail_on_recompile_limit_hit")}
+    model = load_model(pixart_folder, device="cpu", compile=True)
+    start, shapes = graphs(), dynamo.recompile_limit + 2
+    with ThreadPoolExecutor(1) as other:
+        other.submit(see_shapes, model, shapes).result()
+        assert graphs() - start >= shapes
+        assert other.submit(lambda: {name: getattr(dynamo, name) for name in before}).result() == before
+    assert {name: getattr(dynamo, name) for name in before} == before  # as the user's own programs have it
+    made = graphs()
+    see_shapes(model, shapes)
+    assert graphs() == made
+
+
+def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(pixart_folder, tmp_path, monkeypatch, capfd, caplog):
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    monkeypatch.setattr(compiled, "MOST_GRAPHS", 4)
+    for number in range(3):
+        Image.new("RGB", (64 + 32 * number, 64), (200, 80 * number, 0)).save(tmp_path / f"{number}.png")
+    words = ["mask", *(str(tmp_path / f"{number}.png") for number in range(3)), "--classes", "dog", "--batch-size", "1", "--presence", "0"]
+    words += ["--model", pixart_folder, "--compile", "--device", "cpu", "--quiet", "--out", str(tmp_path / "set")]
+    monkeypatch.setattr(logging.getLogger("torch._dynamo.convert_frame"), "handlers", [caplog.handler])
+    codes = []
+    while not codes or (codes[-1] and len(codes) < 4):
+        torch._dynamo.reset()  # as in a new process
+        codes.append(cli.main(words))
+        said = capfd.readouterr().err.strip()
+        if codes[-1]:
+            assert said.startswith("seediff: compile: too many shapes: torch has made 4 graphs of one class of blocks, the most")
+            assert "\n" not in said
+    assert (codes[0], codes[-1]) == (2, 0)
+    assert not [one for one in caplog.messages if "hit config" in one]  # torch would log lines of its own
+    assert len((tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_without_a_compiler(pixart_folder):

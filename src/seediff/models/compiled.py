@@ -12,8 +12,9 @@ alone, so that a continued run has the bytes of an unbroken one.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -25,7 +26,7 @@ from .families.base import Family, Joint, Layer
 BACKEND = "inductor"
 """What makes programs of graphs; torch's own names."""
 MOST_GRAPHS = 256
-"""Of one class of blocks. torch would go on uncompiled beyond, with other rounding: here it is an error."""
+"""Of one class of blocks, in one process. torch would go on uncompiled beyond, with other rounding: here it is an error."""
 MARK = "_seediff_tap"
 """Attribute of a module: (its layer's tap, which of its modules it is). Of a compiled network: ()."""
 
@@ -139,9 +140,9 @@ def check_compile(device: str, offload: str) -> None:
 def compile_network(network: Any, family: Family, device: str) -> None:
     """Have the blocks around a network's attention be compiled when they first see a shape of input. LoRAs are loaded before.
 
-    Raises UserError where torch cannot compile for the device: no compiler of C++ for the cpu, no Triton or too old a GPU for cuda.
+    Raises UserError where torch cannot compile for the device: no compiler of C++ for the cpu, no Triton or too old a GPU for cuda. The
+    network raises it where it sees more shapes than MOST_GRAPHS allow.
     """
-    from torch._dynamo import config as dynamo
     from torch._inductor import config as inductor
 
     options = {"deterministic": True} if BACKEND == "inductor" and hasattr(inductor, "deterministic") else None  # since torch 2.9
@@ -151,15 +152,44 @@ def compile_network(network: Any, family: Family, device: str) -> None:
     except Exception as error:  # whatever is missing, torch has an error of its own for it
         why = first_line(getattr(error, "inner_exception", error))
         raise UserError(f"compile: torch cannot compile for {device} here ({why}); leave it out") from error
-    dynamo.recompile_limit = max(dynamo.recompile_limit, MOST_GRAPHS)
-    dynamo.fail_on_recompile_limit_hit = True
-    dynamo.accumulated_recompile_limit = max(dynamo.accumulated_recompile_limit, MOST_GRAPHS)
     layers = family.layers(network)
     for name, layer in layers.items():
         Tap(network.get_submodule(name), layer)
     setattr(network, MARK, ())
     for block in dict.fromkeys(name.rpartition(".")[0] for name in layers):
         network.get_submodule(block).compile(**settings)
+    logging.getLogger("torch._dynamo.convert_frame").addFilter(_unless_error)
+    network.forward = limited(network.forward)
+
+
+def limited(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A network's forward within the limit of graphs. torch keeps such settings for each thread; they hold in whichever calls it, until it
+    is left: programs that the user compiles keep their own. Raises UserError beyond the limit."""
+    from torch._dynamo import config as dynamo
+    from torch._dynamo.exc import FailOnRecompileLimitHit
+
+    @wraps(forward)
+    def within(*args: Any, **kwargs: Any) -> Any:
+        # Made anew for each call: one that is shared would mix up what several threads had before.
+        limits = dynamo.patch(recompile_limit=MOST_GRAPHS, accumulated_recompile_limit=MOST_GRAPHS, fail_on_recompile_limit_hit=True)
+        try:
+            with limits:
+                return forward(*args, **kwargs)
+        except FailOnRecompileLimitHit as error:
+            raise UserError(
+                f"compile: too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there may be in one "
+                "process; the same command again goes on where this one stopped, or have fewer shapes (--fit resize, --batch-size 1), or "
+                "leave out --compile"
+            ) from error
+
+    return within
+
+
+def _unless_error(record: logging.LogRecord) -> bool:
+    """Leaves out of torch's log that a limit was hit where an error says so."""
+    from torch._dynamo import config as dynamo
+
+    return not (dynamo.fail_on_recompile_limit_hit and str(record.msg).startswith("torch._dynamo hit config."))
 
 
 def _trial(values: torch.Tensor) -> torch.Tensor:
