@@ -16,6 +16,8 @@ from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
+from seediff.run import engine_ray
+from seediff.run.model_files import check_loading
 from seediff.run.plan import model_line
 from seediff.study.masks.contest import Setting
 from seediff.study.tables.drawn import SetConfig
@@ -43,21 +45,41 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
 @pytest.mark.parametrize("command", ["generate", "mask", "segment"])
-def test_one_line_and_exit_2(command, more, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--device", "cpu", "--offload", "model"), "offload model: parts of the model would take turns in a GPU's memory"),
+        (("--device", "cuda:99", "--offload", "model"), "device 'cuda:99' is not there; here there is "),
+        (("--device", "cuda:99"), "device 'cuda:99' is not there; here there is "),
+    ],
+)
+def test_one_line_and_exit_2(options, why, command, more, tmp_path, capsys):
     photo = tmp_path / "photo.png"
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(photo)
     words = {"generate": ["--classes", "dog"], "mask": [str(photo), "--classes", "dog"], "segment": [str(photo)]}[command]
-    code = cli.main([command, *words, "--device", "cpu", "--offload", "model", "--out", str(tmp_path / "out"), *more])
+    code = cli.main([command, *words, *options, "--out", str(tmp_path / "out"), *more])
     said = capsys.readouterr().err.strip()
     assert code == 2
-    assert said.startswith("seediff: offload model: parts of the model would take turns in a GPU's memory")
+    assert said.startswith(f"seediff: {why}")
     assert "\n" not in said
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered):
+def test_machines_elsewhere_are_not_asked_what_they_have(monkeypatch):
+    monkeypatch.setattr(engine_ray, "find_spec", lambda name: True)
+    elsewhere, here = engine_ray.Ray(address="auto"), engine_ray.Ray()
+    config = GenerateConfig(("dog",))
+    for device in ("cuda:99", None):
+        check_loading(config, device, "model", elsewhere)
+    with pytest.raises(UserError, match=r"^device 'cuda:99' is not there"):
+        check_loading(config, "cuda:99", "model", here)
+    with pytest.raises(UserError, match=r"^compile: with offload sequential"):
+        check_loading(replace(config, compile=True), "cuda:99", "sequential", elsewhere)
+
+
+def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):
     options = ["--classes", "dog,cat", "--per-class", "1", "--steps", "2", "--device", "cpu", "--model", str(mini_folder), "--quiet"]
     command = ["generate", *options, "--out", str(tmp_path / "set")]
     assert cli.main([*command, "--offload", "model"]) == 0
@@ -67,6 +89,9 @@ def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offer
     (tmp_path / "set" / "metadata.jsonl").unlink()
     assert cli.main(command) == 0  # the same configuration: no word of another one
     assert len((tmp_path / "set" / "metadata.jsonl").read_text().splitlines()) == len(rows.splitlines()) == 2
+    monkeypatch.setitem(memory.NOTHING_TO_SAVE, "cpu", "here it runs on the cpu")
+    for more in ((), ("--dry-run",)):  # a dataset that is complete needs no model
+        assert cli.main([*command, "--offload", "model", *more]) == 0
 
 
 def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1_folder, sd1_model):

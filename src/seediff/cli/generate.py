@@ -62,7 +62,7 @@ def generate(
         from ..run.opening import describe_at
         from ..run.plan import describe
 
-        print(describe_at(place, chosen, partial(describe, offload=offload)))
+        print(describe_at(place, chosen, partial(describe, offload=offload, engine=workers)))
         return
     from ..run.generate import generate as run
     from .summary import show_summary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,9 +169,8 @@ def segment(
     if dry_run:
         from ..run.opening import describe_at
 
-        print(
-            describe_at(place, settled, lambda config, folder: describe(config, found, folder, words=words, labels=labels, offload=offload))
-        )
+        plan = partial(describe, words=words, labels=labels, offload=offload, engine=workers)
+        print(describe_at(place, settled, lambda config, folder: plan(config, found, folder)))
         say_never_tuned(untuned)
         return
     with show_progress(quiet, place, "photographs") as progress:
@@ -263,7 +263,8 @@ def mask(
     if dry_run:
         from ..run.opening import describe_at
 
-        print(describe_at(place, settled, lambda config, folder: describe(config, found, folder, classes_of=classes_of, offload=offload)))
+        plan = partial(describe, classes_of=classes_of, offload=offload, engine=workers)
+        print(describe_at(place, settled, lambda config, folder: plan(config, found, folder)))
         say_never_tuned(untuned)
         return
     with show_progress(quiet, place, "photographs") as progress:

@@ -166,6 +166,9 @@ class Crew(ABC):
 class Engine(AbstractContextManager["Engine"]):
     """Who does the batches of a run. Entered before `resolve` and `crew`; a run of which all is done does not enter it."""
 
+    here = True
+    """Whether this machine alone does the batches: the devices that it has are those there are."""
+
     def __exit__(self, *_: object) -> None:
         return None
 

@@ -53,6 +53,7 @@ class Ray(Engine):
         if workers is not None and workers < 1:
             raise UserError(f"--workers {workers}: must be at least 1")
         self.workers, self.address = workers, address
+        self.here = address is None
         self.connected = False
 
     def __enter__(self) -> Ray:

@@ -21,7 +21,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_files, fitted_mask, mask_capture_line, untuned_line
+from .model_files import check_files, check_loading, fitted_mask, mask_capture_line, untuned_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .plan import attention_line, model_line
@@ -264,11 +264,16 @@ def describe(
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
     offload: Offload = "none",
+    engine: Engine | None = None,
 ) -> str:
-    """The plan of a run as text, for --dry-run. classes_of, offload: as in `mask_photos`. Raises UserError where the run would at once."""
+    """The plan of a run as text, for --dry-run. classes_of, offload, engine: as in `mask_photos`. Raises UserError where the run would at
+    once."""
+    device = config.device
     config, _ = settle(config, found.photos, classes_of or {})
     state, config = look_into(out, config)
     check_files(config)
+    if state != "complete":
+        check_loading(config, device, offload, engine)
     lines = [
         f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
         f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",

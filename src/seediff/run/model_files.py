@@ -1,11 +1,12 @@
-"""What the small files of a local model tell before any weights are loaded."""
+"""What the small files of a local model, and the devices there are, tell before any weights are loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..attention.expected import Expected, expect_capture
+from ..config.base import RunConfig
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import check_divides, check_kinds, check_levels, fit_levels
@@ -14,7 +15,11 @@ from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.recommended import is_tuned_for
 from ..config.sizes import pixels
 from ..models.about import look_up
+from ..models.memory import Offload, check_offload
 from ..models.registry import check_known_classes, read_classes, resolve_name
+
+if TYPE_CHECKING:
+    from .engine import Engine  # imports torch
 
 
 def check_files(config: DatasetConfig) -> None:
@@ -33,6 +38,24 @@ def check_files(config: DatasetConfig) -> None:
     check_known_classes(config.model, read_classes(source), config.classes)
     if about and {"down_block_types", "up_block_types"} <= set(about.network):
         check_levels(about.network, config.mask, config.capture, about.family)
+
+
+def check_loading(config: RunConfig, device: str | None, offload: Offload, engine: Engine | None) -> None:
+    """Raise UserError for a device that is not there, and for offload or compile that it cannot have, as loading the model would. device:
+    as the user named it. engine: as in `generate`; machines elsewhere are not asked what they have."""
+    device = device or config.device
+    if device in (None, "cpu") and offload == "none" and not config.compile:
+        return
+    from ..devices import check_device, default_device  # imports torch
+    from ..models.compiled import check_compile
+
+    if engine is None or engine.here:
+        device = check_device(device or default_device())
+    elif device is None:
+        return
+    check_offload(offload, device)
+    if config.compile:
+        check_compile(device, offload)
 
 
 def check_guidance(config: GenerateConfig) -> None:

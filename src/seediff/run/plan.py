@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config.base import RunConfig
 from ..config.constants import CaptureConfig
@@ -13,10 +14,13 @@ from ..config.sizes import pixels
 from ..dataset.batches import look_into
 from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
-from ..models.memory import Offload, check_offload
+from ..models.memory import Offload
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
-from .model_files import check_files, check_guidance, expected_capture, fitted_mask, untuned_line
+from .model_files import check_files, check_guidance, check_loading, expected_capture, fitted_mask, untuned_line
+
+if TYPE_CHECKING:
+    from .engine import Engine  # imports torch
 
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
@@ -25,12 +29,15 @@ MASK_BYTES_PER_PIXEL = 0.04
 SOFT_BYTES_PER_PIXEL = 0.5
 
 
-def describe(config: GenerateConfig, out: Path, offload: Offload = "none") -> str:
-    """The plan as text: prompts, counts, model, files and an estimate of their size. offload: as in `generate`. Raises UserError where the
-    run would at once."""
+def describe(config: GenerateConfig, out: Path, offload: Offload = "none", engine: Engine | None = None) -> str:
+    """The plan as text: prompts, counts, model, files and an estimate of their size. offload, engine: as in `generate`. Raises UserError
+    where the run would at once."""
+    device = config.device
     state, config = look_into(out, config)
     check_files(config)
     check_guidance(config)
+    if state != "complete":
+        check_loading(config, device, offload, engine)
     specs = sample_specs(config)
     counts = Counter(name for spec in specs for name in spec.classes)
     prompts = list(dict.fromkeys(spec.prompt for spec in specs))
@@ -63,16 +70,8 @@ def describe(config: GenerateConfig, out: Path, offload: Offload = "none") -> st
 
 
 def model_line(config: RunConfig, offload: Offload) -> str:
-    """Which model will be loaded, and how. Raises UserError for a name that is none, and for offload or compile that cannot be here."""
+    """Which model will be loaded, and how. Raises UserError for a name that is none."""
     source = resolve_name(config.model)
-    if offload != "none" or config.compile:
-        from ..devices import default_device  # imports torch
-        from ..models.compiled import check_compile
-
-        device = config.device or default_device()
-        check_offload(offload, device)
-        if config.compile:
-            check_compile(device, offload)
     where = "found" if isinstance(source, Path) else "fetched from the hub unless it is in the cache"
     given = [
         name if value is True else f"{name} {value}" for name, value in config.loading.items() if value is not None and value is not False

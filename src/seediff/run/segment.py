@@ -27,7 +27,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_segment_files, segment_capture_line
+from .model_files import check_loading, check_segment_files, segment_capture_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
 from .plan import model_line
@@ -326,15 +326,19 @@ def describe(
     words: Mapping[str, Sequence[str]] | None = None,
     labels: Path | str | None = None,
     offload: Offload = "none",
+    engine: Engine | None = None,
 ) -> str:
-    """The plan of a run as text, for --dry-run. words, labels, offload: as in `segment_photos`. Raises UserError where the run would at
-    once."""
+    """The plan of a run as text, for --dry-run. words, labels, offload, engine: as in `segment_photos`. Raises UserError where the run
+    would at once."""
+    device = config.device
     config, specs = settle(config, found.photos, words or {}, open_truth(config, labels))
     named = any(spec.words for spec in specs)
     files = [f"{LABELS}/*.png", *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays, *[f"{NAMED}/*.png", "classes.txt"] * named]
     files += ["segments.json", "seediff.toml"]
     state, config = look_into(out, config)
     check_segment_files(config)
+    if state != "complete":
+        check_loading(config, device, offload, engine)
     size = (
         "the model's own size"
         if config.size is None
