@@ -51,9 +51,9 @@ def test_class_names_of_generate_are_no_markup():
 
 def test_numbers_of_photographs_and_other_files():
     text = said(lambda console: show_segments(segments_of(("a", "b")), 1, console))
-    assert "2 photographs in segments (2 in the middle) in out[b] (1 other file skipped)." in text
+    assert "2 photographs in out[b]; segments per photograph: 2 (median) (1 other file skipped)." in text
     text = said(lambda console: show_segments(segments_of(("a",)), 3, console))
-    assert "1 photograph in segments (2 in the middle) in out[b] (3 other files skipped)." in text
+    assert "1 photograph in out[b]; segments per photograph: 2 (median) (3 other files skipped)." in text
 
 
 def test_nothing_is_suggested_where_no_photograph_could_be_used():

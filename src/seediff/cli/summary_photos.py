@@ -39,7 +39,7 @@ def show_segments(result: SegmentPhotosResult, skipped: int, console: Console | 
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "", "")
     console.print(table)
     numbers = [len(row["segments"]) for row in result.rows]
-    text = f"{photographs(len(numbers))} in segments ({median(numbers):g} in the middle) in {result.out}"
+    text = f"{photographs(len(numbers))} in {result.out}; segments per photograph: {median(numbers):g} (median)"
     _say(console, (text if result.done else f"Complete: {text}; nothing to do") + others_skipped(skipped))
     if shares := time_shares(result.seconds, ("reading", "segmenting", "naming", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
