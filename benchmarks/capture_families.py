@@ -61,7 +61,11 @@ def shape(name: str, device: str, dtype: str, folder: Path) -> tuple[Model, int]
 
     narrow = twin(name, device, dtype, folder)
     kind, config = NETWORKS[name]
-    of_text = {key: narrow.network.config[key] for key in TEXT if key in narrow.network.config}
+    own = narrow.network.config
+    of_text = {key: own[key] for key in TEXT if key in own}
+    if "addition_time_embed_dim" in config:  # six numbers of sizes beside the pooled text
+        pooled = own["projection_class_embeddings_input_dim"] - 6 * own["addition_time_embed_dim"]
+        of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
     packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get("latent_channels", narrow.pipe.vae.config.get("z_dim"))
     torch.manual_seed(0)
     network = getattr(diffusers, kind).from_config({**config, **of_text, **FEWER.get(kind, {})})
