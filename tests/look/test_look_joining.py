@@ -1,6 +1,7 @@
 """Pieces that somebody joins in the viewer are one object in every format that knows objects, and stay so on the way through others."""
 
 import json
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,6 +19,7 @@ from seediff.dataset.reviews import REVIEWS, read_actions, told
 from seediff.dataset.shapes.joining import join
 from seediff.dataset.shapes.rle import fill
 from seediff.dataset.store import open_native
+from seediff.errors import UserError
 from seediff.look.session import Session
 from seediff.look.subject import open_subject
 
@@ -204,3 +206,32 @@ def test_a_pixel_outside_is_told_by_all(joined, tmp_path):
     with pytest.raises(Exception, match=r"joins the piece at pixel \[64, 3\]"):
         session.act(1, 1, "relabel", labels=np.zeros((64, 64), np.uint8))
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("own", "said"), [([[[64, 3], [8, 12]]], r"pixel \[64, 3\], but its picture"), ([[[8, 12]] * 10_001], "at 10001 pixels")]
+)
+def test_a_row_that_joins_what_is_not_there(pets, tmp_path, own, said):
+    """`check` tells it as `export` does; the viewer passes over it, says so, and saves no such thing."""
+    rows = native.read_rows(pets)
+    rows[1]["review"] = {"verdict": "accepted", "corrected": False, "joined": own}
+    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    found = [(one.kind, one.level, one.where) for one in check_dataset(pets).findings if one.kind == "review"]
+    assert found == [("review", "error", "row 2")]
+    with pytest.raises(UserError, match=f"sample '000001': joins .*{said}"):
+        run("export", pets, "--to", "coco", "--out", tmp_path / "coco")
+    with running(pets) as (client, _):
+        assert re.match(f"passed over: metadata.jsonl: sample '000001': joins .*{said}", client.get("/api/samples/1")["wrong"])
+        assert client.get("/api/samples/0")["wrong"] == ""
+        assert client.get("/api/samples/1")["joined"] == []
+        assert client.paint(1, pieces_map().clip(0, 1), 0).status == 200
+        assert client.act(1, "original", 1).json["joined"] == []
+    run("export", pets, "--to", "coco", "--out", tmp_path / "coco")  # what people left is in effect, and right
+
+
+def test_nothing_outside_of_the_picture_is_saved(pets):
+    session = Session(open_subject(pets), by="ann")
+    with pytest.raises(UserError, match=r"^sample '000001': joins the piece at pixel \[64, 3\]"):
+        session.act(1, 0, "original", labels=pieces_map(), joined=lambda labels, so_far: (((64, 3), LEFT),))
+    session.close()
+    assert read_actions(pets) == []

@@ -143,6 +143,7 @@ class Look:
                 "prompt": str(row.get("prompt") or ""),
                 "picture": sample.image is not None,
                 "drawn": sample.drawn,
+                "wrong": self.session.history(number).wrong,
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in shown if row.get(key) is not None},
                 **self.session.state(number),

@@ -22,7 +22,9 @@ from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action,
 from ..dataset.shapes.joining import Joined, carried, check_joined, read_joined
 from ..errors import UserError
 from ..files.locking import open_folder
+from ..files.messages import printable
 from ..files.outputs import make_folders, write_inside
+from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
 from .index import Index
 from .subject import Subject
@@ -43,6 +45,8 @@ class History:
 
     own: Joined = ()
     """What the original's row says is joined."""
+    wrong: str = ""
+    """Why that is passed over, where it is."""
     states: list[Action | None] = field(default_factory=lambda: [None])
     at: int = 0
     version: int = 0
@@ -87,6 +91,7 @@ class Session:
         self.read_only = ""
         """Why nothing can be saved; empty where it can."""
         self.histories: dict[int, History] = {}
+        self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
         self._stack = ExitStack()
         try:
@@ -161,7 +166,21 @@ class Session:
     def history(self, number: int) -> History:
         if number in self.histories:
             return self.histories[number]
-        return History(read_joined(self.subject.samples[number].row.get("review", {}).get("joined")))
+        return History(*self._own(number))
+
+    def _own(self, number: int) -> tuple[Joined, str]:
+        """What a row says is joined; nothing, and why, where that cannot be so."""
+        sample = self.subject.samples[number]
+        if not (joined := read_joined(sample.row.get("review", {}).get("joined"))):
+            return (), ""
+        if number not in self._owns:
+            try:
+                with open_picture(self.subject.mask_path(sample.mask)) as mask:
+                    check_joined(joined, (mask.height, mask.width), f"{METADATA}: sample '{printable(sample.name)}'")
+                self._owns[number] = joined, ""
+            except UserError as error:
+                self._owns[number] = (), f"passed over: {error}"
+        return self._owns[number]
 
     def now(self, number: int) -> Action | None:
         """The action that a sample stands by; None: the original, with no verdict."""
@@ -265,7 +284,9 @@ class Session:
         present = self.labels(number)
         check_joined(together, present.shape, f"{REVIEWS}: sample '{sample.name}'")
         if labels is None:
-            return Action(mask=mask, hash=hash_, classes=classes, area=area, joined=joined(present, together), **common)
+            together = joined(present, together)
+            check_joined(together, present.shape, f"sample '{sample.name}'")
+            return Action(mask=mask, hash=hash_, classes=classes, area=area, joined=together, **common)
         corrected = labels if isinstance(labels, np.ndarray) else labels(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
             raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
@@ -273,7 +294,8 @@ class Session:
         if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
             raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
         together = carried(present, corrected, together)
-        common["joined"] = joined(corrected, together) if joined else together
+        common["joined"] = together = joined(corrected, together) if joined else together
+        check_joined(together, corrected.shape, f"sample '{sample.name}'")
         if now is not None and np.array_equal(corrected, present):
             return Action(mask=mask, hash=hash_, classes=classes, area=area, **common)
         data = encode_mask(corrected)

@@ -24,6 +24,7 @@ from ...files.tensors import read_header
 from .. import native
 from ..reviews import is_corrected
 from ..rows import check_row, numbered_rows
+from ..shapes.joining import check_joined, read_joined
 from ..store import check_class_list, picture_suffix, read_label_map
 from .duplicates import difference_hash, near_groups, same_groups
 from .flags import LARGEST, SMALLEST
@@ -180,6 +181,10 @@ def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Seque
         else:
             measured = measure(labels, row_flags(row))
             findings += _check_labels(mask, number, row, measured, size, classes)
+            try:
+                check_joined(read_joined(row.get("review", {}).get("joined")), measured.size, where)
+            except UserError as error:
+                findings.append(Finding("review", "error", where, str(error).removeprefix(f"{where}: ")))
     findings += _check_soft(folder, row, size)
     return _Sample(findings, measured, sha256, look)
 

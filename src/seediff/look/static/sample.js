@@ -195,6 +195,7 @@ export class SampleView {
     $("original").disabled = !state.corrected || Boolean(this.set.readOnly);
     const facts = [["size", `${this.width} × ${this.height}`]];
     for (const [name, share] of Object.entries(state.area)) facts.push([name, `${(share * 100).toFixed(1)} % of the picture`]);
+    if (about.wrong) facts.push(["joined", about.wrong]);
     for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
     for (const [name, value] of Object.entries(about.about)) {
       facts.push([name, typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${v}`).join(", ") : String(value)]);
