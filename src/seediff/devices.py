@@ -78,14 +78,18 @@ def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> 
 
 
 @contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Have torch use `count` threads meanwhile: sums are split among them, so that their number shows in the last bits. None: as it is."""
+def cpu_threads(count: int | None, usual: int | None = None) -> Iterator[None]:
+    """Have torch use `count` threads meanwhile: sums are split among them, so that their number shows in the last bits. None: as it is.
+
+    The number is the process's: blocks of several threads must not overlap. usual: what it is afterwards; None: what it was before, which
+    for a thread that used torch first while another was in such a block is that block's.
+    """
     if count is None:
         yield
         return
     import torch
 
-    before = torch.get_num_threads()
+    before = usual or torch.get_num_threads()
     torch.set_num_threads(count)
     try:
         yield

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 import time
 from dataclasses import replace
 
@@ -15,6 +16,12 @@ from random_maps import random_maps
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.reviews import read_actions
+from seediff.look.answers import Look
+from seediff.look.events import Events
+from seediff.look.session import Session
+from seediff.look.subject import open_subject
+from seediff.look.tuning import Tuner
+from seediff.look.why import Constants, Why
 from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, keep_attention=True)
@@ -205,3 +212,43 @@ def test_what_cannot_be_captured_is_told(tmp_path):
         about = client.get("/api/samples/0/attention")
         assert "what made this set says no model" in about["told"]
         assert client.post("/api/samples/0/capture", {}).status == 400
+
+
+def test_masks_of_two_threads_leave_torch_its_threads(copied, monkeypatch):
+    """Both make a mask with one thread; the number is the process's, and the second would take the first one's for the usual one."""
+    session = Session(open_subject(copied), by="ann")
+    before, labels, inside, most = torch.get_num_threads(), Tuner.labels, [], []
+    torch.set_num_threads(3)
+
+    def slowly(tuner, *args, **options):
+        inside.append(tuner)
+        most.append(len(inside))
+        time.sleep(0.3)
+        try:
+            assert torch.get_num_threads() == 1
+            return labels(tuner, *args, **options)
+        finally:
+            inside.remove(tuner)
+
+    def counted():
+        found = []
+        thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    try:
+        why = Why(Look(session, Events()))
+        constants = Constants(**{name: why.told(0)["constants"][name] for name in ("method", "alpha", "beta", "pamr")})
+        monkeypatch.setattr(Tuner, "labels", slowly)
+        threads = [threading.Thread(target=why.made, args=(number, constants), kwargs={"fast": True}) for number in (0, 1)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.1)
+        for thread in threads:
+            thread.join()
+        assert most == [1, 1]
+        assert counted() == 3
+    finally:
+        torch.set_num_threads(before)
+        session.close()

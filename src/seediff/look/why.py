@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+import torch
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -36,6 +37,8 @@ maxima are flatter than those that it was found on."""
 FEW = 6
 """Segments that there are at least, where nobody says how fine they should be."""
 MOST_POINTS = 16
+ALONE = threading.Lock()
+"""Whoever has it says how many threads torch uses, which is one number for the process."""
 
 
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +68,7 @@ class Why:
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
         self.loading = threading.Lock()
+        self.threads = torch.get_num_threads()
         self.stop = threading.Event()
         self.busy = False
 
@@ -146,7 +150,7 @@ class Why:
         small, and on a machine with other work threads that wait for each other take five times as long as one."""
         tuner = self.needed(number)
         threads = 1 if fast or self.config is None else self.config.threads or 1
-        with tuner.lock, cpu_threads(threads):
+        with tuner.lock, ALONE, cpu_threads(threads, self.threads):
             return tuner.labels(constants, self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
