@@ -244,6 +244,24 @@ def test_pieces_are_joined_by_clicks_and_by_keys(page, pets):
     assert violations(page) == []
 
 
+def test_pixels_of_no_class_light_up_nothing(browser, tmp_path):
+    """What is joined may name the background: nothing of it is of the object."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[4:12, 4:14] = mask[4:12, 40:50] = 2
+    out = write_set(tmp_path / "pets", 1, changes=[{"review": {"joined": [[[30, 30], [8, 8], [45, 8]]]}}])
+    (out / "masks/000000.png").write_bytes(native.encode_mask(mask))
+    lit = """() => { const heat = document.querySelector('#heat');
+        return [[8, 8], [45, 8], [30, 30]].map(([x, y]) => heat.getContext('2d').getImageData(x, y, 1, 1).data.slice(0, 3).join()); }"""
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        open_sample(page, "000000")
+        page.keyboard.press("g")
+        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
+        page.mouse.click(*at(page, 8, 8))
+        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('2 pieces')")
+        one, other, background = page.evaluate(lit)
+        assert one == other != background
+
+
 def test_constants_for_many(page, pets):
     open_sample(page, "000003")
     page.wait_for_selector("#attention:not([hidden])")

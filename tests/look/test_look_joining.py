@@ -187,6 +187,14 @@ def test_other_formats_with_objects(joined, tmp_path, capsys):
     assert len((tmp_path / "yolo/labels/train/000001.txt").read_text().splitlines()) == 4
 
 
+def test_what_names_one_piece_is_no_object_of_several(pets, tmp_path, capsys):
+    rows = native.read_rows(pets)
+    rows[1]["review"] = {"joined": [[LEFT, [9, 12]], [[0, 0], [1, 1]], [RIGHT]]}
+    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    run("export", pets, "--to", "yolo", "--out", tmp_path / "yolo")
+    assert "several joined pieces" not in capsys.readouterr().out
+
+
 def test_a_mask_corrected_elsewhere_keeps_what_is_joined(joined, tmp_path):
     run("export", joined, "--to", "cvat", "--out", tmp_path / "cvat", "--objects")
     run("import", tmp_path / "cvat", "--from", "cvat", "--corrects", joined, "--out", tmp_path / "back")

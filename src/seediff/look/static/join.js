@@ -38,10 +38,11 @@ export class Joiner {
 
   at([column, row]) { return this.pieces[row * this.view.width + column]; }
 
-  // The pieces of the object that a piece is of.
+  // The pieces of the object that a piece is of; null of none.
   objectOf(piece) {
+    if (!piece) return null;
     for (const one of this.view.state.joined) {
-      const pieces = new Set(one.map((pixel) => this.at(pixel)));
+      const pieces = new Set(one.map((pixel) => this.at(pixel)).filter(Boolean)); // a pixel of no class names none
       if (pieces.has(piece)) return pieces;
     }
     return new Set([piece]);

@@ -21,6 +21,7 @@ from ....files.messages import shown
 from ....files.staging import staged
 from ....metrics.confusion import iou_of_present
 from ... import native
+from ...shapes.joining import carried
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import fill_polygon, object_polygons
 from ...store import (
@@ -113,7 +114,7 @@ def outline(item: Item, *, classes: int, min_area: int) -> Outlined:
     found = find_objects(labels, min_area)
     text = as_yolo(labels, found)
     iou = iou_of_present(labels, from_yolo(text, labels.shape, classes, item.name))
-    joined = len(joined_of(item, labels.shape))
+    joined = len(carried(labels, labels, joined_of(item, labels.shape)))  # without those that name one piece, or none
     return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, found.small, joined)
 
 
