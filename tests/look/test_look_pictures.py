@@ -1,6 +1,6 @@
 """The pictures of docs/look.md: every view, as somebody sees it who does what the page says.
 
-    SEEDIFF_PICTURES=docs python -m pytest tests/look/test_pictures.py
+    SEEDIFF_PICTURES=docs python -m pytest tests/look/test_look_pictures.py
 
 makes them anew, of a set that the embedded model draws; otherwise a set of discs goes through the same steps.
 """
