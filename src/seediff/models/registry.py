@@ -134,8 +134,8 @@ def load_model(
         supported = ", ".join(f"{one.title} ({', '.join(one.pipelines)})" for one in FAMILIES)
         raise UserError(f"model '{name}' is a {said}; supported are {supported}: {why_not(said)}")
     # Without those that are never loaded: the safety checker of Stable Diffusion 1 is of a library that is none.
-    read = [part for part in index if not part.startswith("_") and family.loading.get(part, part) is not None]
-    read = [part for part in read if isinstance(index[part], list)]
+    skipped = {part for part, value in family.loading.items() if value is None}
+    read = [part for part in index if isinstance(index[part], list) and not part.startswith("_") and part not in skipped]
     _check_libraries(folder, index, read)
     listed = {part for part in read if index[part][0]}
     parts = [part for part in family.weights if part not in family.optional or part in listed]
