@@ -12,7 +12,7 @@ from seediff.mini.training.autoencoder import build_autoencoder
 from seediff.mini.training.denoiser import Denoiser as Module
 from seediff.mini.training.grouping import AttentionTap, attach, grouping_loss
 from seediff.mini.training.muon import Muon, orthogonalize
-from seediff.mini.training.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe
+from seediff.mini.training.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe, Teacher
 from seediff.mini.training.train import train_mini
 
 TINY = Recipe(
@@ -20,6 +20,7 @@ TINY = Recipe(
     scenes=12,
     workers=1,
     autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
+    teacher=Teacher(samples=8, batch=4, features=8),
     denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, coarse_samples=4, batch=4, grouping_words_from=0),
 )
 
@@ -101,7 +102,7 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     with pytest.raises(UserError, match="already holds checkpoints"):
         train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
     losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
-    assert all(row["stage"] in ("autoencoder", "denoiser") for row in losses)
+    assert all(row["stage"] in ("autoencoder", "teacher", "denoiser") for row in losses)
 
 
 def test_two_processes_that_share_a_batch_learn_what_one_does(art: Path, tmp_path: Path):

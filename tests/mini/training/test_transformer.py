@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from seediff.errors import UserError
 from seediff.mini.training.autoencoder import build_autoencoder
-from seediff.mini.training.recipe import Autoencoder, Recipe
+from seediff.mini.training.recipe import Autoencoder, Recipe, Teacher
 from seediff.mini.training.recipe import Transformer as Table
 from seediff.mini.training.train import train_mini
 from seediff.mini.training.transformer import ZERO_COLUMNS, Transformer
@@ -24,6 +24,7 @@ TINY = Recipe(
     workers=1,
     network="transformer",
     autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
+    teacher=Teacher(samples=8, batch=4, features=8),
     transformer=Table(layers=2, heads=2, head_width=8, text_widths=(16, 8), samples=8, batch=4),
 )
 

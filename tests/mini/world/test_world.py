@@ -49,6 +49,16 @@ def test_scenes_of_any_shape(art: Path, shape: tuple[int, int]):
         assert scene.caption == render_scene(art, index, side=min(shape), objects=1).caption
 
 
+def test_close_ups_show_one_large_object_and_classes_of_many_drawings_more_often(art: Path):
+    scenes = [render_scene(art, index, close=True) for index in range(150)]
+    assert all(len(s.classes) == 1 for s in scenes)
+    for scene in scenes[:40]:
+        ys, xs = np.nonzero(scene.label_map)
+        assert 0.5 * 128 < max(np.ptp(ys), np.ptp(xs)) + 1 <= 128
+    shown = [s.classes[0] for s in scenes]
+    assert shown.count("person") > 2 * shown.count("sofa")  # 15 drawings and 1
+
+
 def test_the_packaged_wide_scenes_are_rendered_ones():
     art = Path(__file__).parents[3] / "art"
     if not (art / "fluent").is_dir():

@@ -17,15 +17,18 @@ from ...files.reading import ANNOTATIONS
 from ..world.scene import render_scene
 from .recipe import Recipe
 
+CLOSE_UPS = 80
+"""A stream of random numbers of its own: which scenes are close-ups."""
+
 
 def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -> tuple[np.ndarray, list[str]]:
     """Images (n, S, S, 3) uint8 and captions of the recipe's training scenes, rendered on the first call."""
-    stem = folder / f"scenes-{recipe.seed}-{recipe.scenes}-{recipe.side}{'-described' * recipe.describe}"
+    stem = folder / f"scenes-{recipe.seed}-{recipe.scenes}-{recipe.side}{'-described' * recipe.describe}-{100 * recipe.close_ups:.0f}"
     pixels, words = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not words.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         captions: list[str] = []
-        draw = partial(_draw, art, recipe.seed, recipe.side, recipe.describe)
+        draw = partial(_draw, art, recipe)
         with replaced_file(pixels) as part:
             images = np.lib.format.open_memmap(part, "w+", np.uint8, (recipe.scenes, recipe.side, recipe.side, 3))
             with ProcessPoolExecutor(workers) as pool:
@@ -40,6 +43,7 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
     return map_array(pixels, np.uint8, (recipe.scenes, recipe.side, recipe.side, 3)), captions
 
 
-def _draw(art: Path, seed: int, side: int, describe: bool, index: int) -> tuple[np.ndarray, str]:
-    scene = render_scene(art, index, seed=seed, side=side, describe=describe)
+def _draw(art: Path, recipe: Recipe, index: int) -> tuple[np.ndarray, str]:
+    close = bool(np.random.default_rng((recipe.seed, CLOSE_UPS, index)).random() < recipe.close_ups)
+    scene = render_scene(art, index, seed=recipe.seed, side=recipe.side, describe=recipe.describe, close=close)
     return scene.image, scene.caption

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
 from ...config.names import spoken
@@ -16,6 +17,7 @@ from .grouping import AttentionTap, attach, grouping_loss
 from .loop import Batch, Student
 from .recipe import DENOISER_GROUPS, Recipe
 from .recipe import Denoiser as Table
+from .teacher import AlignmentHead
 from .text import build_text_encoder, build_tokenizer
 
 MAX_CLASSES = 3
@@ -23,7 +25,7 @@ MIDDLE = 2  # the latent side over the middle level's
 
 
 class Denoiser(Student):
-    """What is trained in this stage, as one module: `unet`, `text_encoder`, and `coarse`, which is left behind."""
+    """What is trained in this stage, as one module: `unet`, `text_encoder`, and what is left behind: `coarse`, `alignment`."""
 
     schedule: Table
 
@@ -48,6 +50,9 @@ class Denoiser(Student):
             use_linear_projection=True,
         )
         self.coarse = CoarseHeads(config.channels, DENOISER_GROUPS)
+        self.inside: torch.Tensor | None = None  # of the last forward pass
+        if config.alignment_weight:
+            self.alignment = AlignmentHead(config.channels[-1], recipe.teacher.features)
 
     def prepare(self, captions: Sequence[str], side: int) -> None:
         texts = list(captions)
@@ -58,6 +63,11 @@ class Denoiser(Student):
         self.tap = AttentionTap(self.schedule.grouping_rows, word_side=side // MIDDLE)
         if self.schedule.grouping_weight:
             attach(self.unet, self.tap)
+        if self.schedule.alignment_weight:
+            self.unet.mid_block.register_forward_hook(self._keep_inside)  # type: ignore[union-attr]
+
+    def _keep_inside(self, module: torch.nn.Module, given: object, made: torch.Tensor) -> None:
+        self.inside = made
 
     @property
     def coarse_steps(self) -> int:
@@ -89,6 +99,9 @@ class Denoiser(Student):
             ramp = (batch.seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
             curves["grouping"] = grouping_loss(self.tap, clean, signal, min(1.0, max(0.0, ramp)))
             loss = loss + config.grouping_weight * curves["grouping"]
+        if batch.features is not None and self.inside is not None:
+            curves["alignment"] = F.mse_loss(self.alignment(self.inside.float()), batch.features)
+            loss = loss + config.alignment_weight * curves["alignment"]
         return loss, {**curves, "loss": denoising, "error": error.mean()}
 
     def for_muon(self, name: str) -> bool:

@@ -33,7 +33,7 @@ class Batch:
     """What a step learns from.
 
     clean, noise: (B, 4, L, L), of unit variance both. timesteps: (B,) in 0 … 999. rows: (B,) the scenes. dropped: (B,) whose caption is
-    not told. seen: samples before this step.
+    not told. seen: samples before this step. features: (B, F, L/4, L/4) of the teacher, None where there is none.
     """
 
     clean: torch.Tensor
@@ -42,6 +42,7 @@ class Batch:
     rows: np.ndarray
     dropped: torch.Tensor
     seen: int
+    features: torch.Tensor | None = None
 
 
 class Student(torch.nn.Module):
@@ -122,6 +123,7 @@ def train_student(
     folder: Path,
     report: Callable[[dict], None],
     *,
+    features: np.ndarray | None = None,
     seed: int,
     minutes: float = math.inf,
     checkpoint_minutes: float = 5.0,
@@ -155,7 +157,8 @@ def train_student(
         noise = torch.randn(config.batch, *latents.shape[1:])[share].to(device)
         dropped = torch.from_numpy(rng.random(config.batch) < config.caption_dropout)[share].to(device)
         clean = torch.from_numpy(latents[picks].astype(np.float32)).to(device) * scaling
-        loss, parts = model.losses(Batch(clean, noise, timesteps, picks, dropped, step * config.batch))
+        taught = None if features is None else torch.from_numpy(features[picks].astype(np.float32)).to(device)
+        loss, parts = model.losses(Batch(clean, noise, timesteps, picks, dropped, step * config.batch, taught))
         for name, value in parts.items():
             curves[name] = _smooth(curves.get(name), value.item())
         model.zero_grad(set_to_none=True)

@@ -35,6 +35,15 @@ class Autoencoder:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """The network whose features a denoiser is drawn towards (see teacher.py)."""
+
+    samples: int = 48_000  # in all
+    batch: int = 64
+    features: int = 64  # principal components that are kept of its 128 channels
+
+
+@dataclass(frozen=True)
 class Schedule:
     """How a network is trained."""
 
@@ -45,6 +54,7 @@ class Schedule:
     ema_decay: float = 0.9995
     caption_dropout: float = 0.1
     middle_share: float = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
+    alignment_weight: float = 0.2  # of the loss that draws inner features towards a teacher's; 0: there is no teacher
 
     def __post_init__(self) -> None:
         for name in ("ema_decay", "caption_dropout", "middle_share"):
@@ -98,16 +108,20 @@ class Recipe:
     side: int = 128
     scenes: int = 24_000
     describe: bool = True  # captions tell mirrored scenes and, half of the time, which drawing is shown (see render_scene)
+    close_ups: float = 0.75  # share of the scenes that show one large object (see render_scene)
     workers: int = 0  # processes that share each batch of the denoiser; 0: one per core on a CPU, one on a GPU
     checkpoint_minutes: float = 5.0
     network: str = "unet"  # or "transformer": which of the two tables below is trained
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
+    teacher: Teacher = field(default_factory=Teacher)
     denoiser: Denoiser = field(default_factory=Denoiser)
     transformer: Transformer = field(default_factory=Transformer)
 
     def __post_init__(self) -> None:
         if self.side < CROP or self.side % SIDE_MULTIPLE:
             raise UserError(f"side = {self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
+        if not 0 <= self.close_ups <= 1:
+            raise UserError(f"close_ups = {self.close_ups} must be from 0 to 1")
         if self.network not in NETWORKS:
             raise UserError(f"network = {self.network!r} must be {' or '.join(map(repr, NETWORKS))}")
         if self.workers > self.schedule.batch:
@@ -131,6 +145,7 @@ class Recipe:
 
 MAY_BE_ZERO = {
     "seed",
+    "close_ups",
     "workers",
     "kl_weight",
     "latent_noise",
@@ -139,6 +154,7 @@ MAY_BE_ZERO = {
     "grouping_words_from",
     "ema_decay",
     "min_snr_gamma",
+    "alignment_weight",
     "coarse_samples",
     "middle_share",
 }

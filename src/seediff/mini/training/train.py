@@ -19,6 +19,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from PIL import Image
 
+from ...devices import default_device
 from ...errors import UserError
 from ...files.arrays import map_array
 from ...files.documents import read_json
@@ -31,9 +32,11 @@ from .data import rendered_scenes
 from .loop import encode_scenes, load_student, train_student
 from .recipe import NETWORKS, Recipe
 from .students import new_student
+from .teacher import taught_features
 from .warmstart import read_autoencoder, read_start, write_autoencoder, write_start
 
 RECIPE = "recipe.json"
+FEATURES = "features.npy"
 SHEET_SEEDS = 2
 
 
@@ -76,12 +79,16 @@ def train_mini(
         return None, False
     say("Encoding scenes …")
     latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
+    features = None
+    if recipe.schedule.alignment_weight:
+        say("Features to come close to …")
+        features = taught_features(recipe, images, captions, folder / FEATURES, report, default_device())
     minutes -= (time.monotonic() - started) / 60
     workers = recipe.workers or (1 if torch.cuda.is_available() else min(cores, recipe.schedule.batch))
     if workers == 1:
-        _train_network(recipe, latents, scaling, captions, folder, report, minutes)
+        _train_network(recipe, latents, scaling, captions, features, folder, report, minutes)
     else:
-        del latents  # every process maps them for itself
+        del latents, features  # every process maps them for itself
         with tempfile.TemporaryDirectory() as meeting:
             mp.spawn(_share_training, (workers, meeting, recipe, scaling, captions, folder, minutes), workers)  # type: ignore[attr-defined]
     student = new_student(recipe)
@@ -107,7 +114,14 @@ class Reporter:
 
 
 def _train_network(
-    recipe: Recipe, latents: np.ndarray, scaling: float, captions: list[str], folder: Path, report: Reporter, minutes: float
+    recipe: Recipe,
+    latents: np.ndarray,
+    scaling: float,
+    captions: list[str],
+    features: np.ndarray | None,
+    folder: Path,
+    report: Reporter,
+    minutes: float,
 ) -> None:
     torch.manual_seed(recipe.seed)  # of the first weights
     train_student(
@@ -117,6 +131,7 @@ def _train_network(
         captions,
         folder,
         report,
+        features=features,
         seed=recipe.seed,
         minutes=minutes,
         checkpoint_minutes=recipe.checkpoint_minutes,
@@ -131,7 +146,10 @@ def _share_training(
     dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
     try:
         latents = map_array(folder / "latents.npy", np.float16, (len(captions), 4, None, None))
-        _train_network(recipe, latents, scaling, captions, folder, Reporter(folder / "losses.jsonl", print), minutes)
+        features = None
+        if recipe.schedule.alignment_weight:
+            features = map_array(folder / FEATURES, np.float16, (len(captions), recipe.teacher.features, None, None))
+        _train_network(recipe, latents, scaling, captions, features, folder, Reporter(folder / "losses.jsonl", print), minutes)
     finally:
         dist.destroy_process_group()
 

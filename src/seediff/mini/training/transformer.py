@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 from diffusers.models.attention_processor import JointAttnProcessor2_0
 from transformers import CLIPTextModelWithProjection
@@ -19,6 +20,7 @@ from transformers import CLIPTextModelWithProjection
 from ...devices import mixed_precision
 from .loop import Batch, Student
 from .recipe import Recipe
+from .teacher import AlignmentHead
 from .text import build_projected_encoder, build_tokenizer
 
 PATCH = 2
@@ -59,7 +61,7 @@ class OneForAll:
 
 
 class Transformer(Student):
-    """What is trained: `transformer`, `text_encoder` and `text_encoder_2`, of which the embeddings alone."""
+    """What is trained: `transformer`, `text_encoder` and `text_encoder_2`, of which the embeddings alone; `alignment` is left behind."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -82,16 +84,24 @@ class Transformer(Student):
             pos_embed_max_size=recipe.side // 4,  # pictures of twice the side
             qk_norm="rms_norm",
         )
+        self.inside: torch.Tensor | None = None  # of the last forward pass: the picture's tokens half way through
+        if config.alignment_weight:
+            self.alignment = AlignmentHead(config.heads * config.head_width, recipe.teacher.features)
 
     def prepare(self, captions: Sequence[str], side: int) -> None:
         self.ids = torch.tensor(self.tokenizer(list(captions), padding="max_length")["input_ids"])
         self.empty = torch.tensor(self.tokenizer([""], padding="max_length")["input_ids"])
         self.transformer.set_attn_processor(OneForAll(ZERO_COLUMNS))
+        if self.schedule.alignment_weight:
+            self.transformer.transformer_blocks[(self.schedule.layers - 1) // 2].register_forward_hook(self._keep_inside)
+
+    def _keep_inside(self, module: torch.nn.Module, given: object, made: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self.inside = made[1]
 
     def words(self, ids: torch.Tensor) -> torch.Tensor:
         """(B, T) token ids → (B, T + 1, width) text columns, the last of them zeros."""
         states = [encoder.text_model.embeddings(ids) for encoder in (self.text_encoder, self.text_encoder_2)]
-        return torch.nn.functional.pad(torch.cat(states, -1), (0, 0, 0, 1))
+        return F.pad(torch.cat(states, -1), (0, 0, 0, 1))
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         device = batch.clean.device
@@ -103,8 +113,14 @@ class Transformer(Student):
             words = self.words(ids)
             pooled = words.new_zeros(len(ids), words.shape[-1])
             predicted = self.transformer(noisy, words, pooled, level, return_dict=False)[0].float()
-        error = (predicted - (batch.noise - batch.clean)).square().mean()
-        return error, {"error": error}
+        loss = error = (predicted - (batch.noise - batch.clean)).square().mean()
+        curves = {"error": error}
+        if batch.features is not None and self.inside is not None:
+            side = batch.clean.shape[-1] // PATCH
+            inside = self.inside.float().transpose(1, 2).unflatten(2, (side, side))
+            curves["alignment"] = F.mse_loss(self.alignment(F.adaptive_avg_pool2d(inside, batch.features.shape[2:])), batch.features)
+            loss = loss + self.schedule.alignment_weight * curves["alignment"]
+        return loss, curves
 
     def for_muon(self, name: str) -> bool:
         return name.startswith("transformer.transformer_blocks.")

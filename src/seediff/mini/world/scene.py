@@ -34,6 +34,7 @@ PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
 
 SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
 OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's shorter one, by number of objects
+CLOSE = (0.6, 0.95)  # the same of the one object of a close-up
 MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
 PHRASED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
 
@@ -63,6 +64,7 @@ def render_scene(
     shape: tuple[int, int] | None = None,
     objects: int | None = None,
     describe: bool = False,
+    close: bool = False,
 ) -> Scene:
     """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with odds 4 : 4 : 2.
 
@@ -71,18 +73,24 @@ def render_scene(
     A drawing and its mirror image under one caption average to a symmetric chimera while the noise is high, and so do unlike
     drawings of one class. With `describe`, objects stand as they were drawn, a quarter of the scenes is mirrored as a whole and
     called so, and half of the objects are called by their drawing's own phrase (`a penguin bird`).
+
+    close: one large object. Small ones say little of shapes, and scenes of several have only such; a class of many drawings
+    comes more often, by the square root of their number.
     """
     rng = np.random.default_rng((seed, SPLITS[split], index))
     count = objects or int(rng.choice((1, 2, 3), p=(0.4, 0.4, 0.2)))
     # Cycling through the classes keeps them balanced; the rest of the scene is drawn from the others.
     first = CLASSES[(index + seed) % len(CLASSES)]
+    if close:
+        count, first = 1, str(rng.choice(CLASSES, p=_shares(art, split)))
     others = [c for c in CLASSES if c != first]
     classes = (first, *rng.permutation(others)[: count - 1].tolist())
     place = str(rng.choice(list(PLACES))) if rng.random() < 0.5 else None
     shape = shape or (side, side)
     image = draw_background(rng, place, shape)
     for _ in range(20):
-        drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, not describe)
+        sizes = CLOSE if close else OBJECT_SIZE[count]
+        drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, sizes, not describe)
         if min(visible) >= MIN_VISIBLE:
             break
     if not describe:
@@ -93,13 +101,13 @@ def render_scene(
     return Scene(drawn, label_map, classes, caption(names, place, mirrored))
 
 
-def _place_objects(rng, art, image, classes, split, flips):
+def _place_objects(rng, art, image, classes, split, sizes, flips):
     canvas = image.copy()
     height, width = image.shape[:2]
     label_map = np.zeros((height, width), np.uint8)
     areas, phrases = [], []
     for class_name in classes:
-        sprite, phrase = _random_sprite(rng, art, class_name, split, OBJECT_SIZE[len(classes)], min(height, width), flips)
+        sprite, phrase = _random_sprite(rng, art, class_name, split, sizes, min(height, width), flips)
         phrases.append(phrase)
         h, w = sprite.shape[:2]
         top = int(rng.integers(0, max(1, height - h + 1)))
@@ -131,6 +139,13 @@ def _random_sprite(rng, art, class_name, split, size_range, side, flips) -> tupl
     out = np.clip(out, 0, 255).astype(np.uint8)
     ys, xs = np.nonzero(out[..., 3] > 8)
     return out[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1][:side, :side], phrase
+
+
+@lru_cache(maxsize=8)
+def _shares(art: Path, split: str) -> np.ndarray:
+    """How often close-ups show each class, in the order of CLASSES."""
+    roots = np.sqrt([len(_class_sprites(art, name, split)) for name in CLASSES])
+    return roots / roots.sum()
 
 
 @lru_cache(maxsize=128)

@@ -1,0 +1,117 @@
+"""Features for the denoiser to come close to: of a small network that has learnt from the captions alone what clean scenes show.
+
+A denoiser has to recognise what stands in the noise before it can draw it, and its own error teaches that slowly. Its innermost
+features are drawn towards those that another network has of the clean scene (REPA: Yu et al., Representation Alignment for
+Generation, ICLR 2025). The teacher is trained for this alone and left behind: `seediff mini check` measures with other networks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import ResNetBackbone
+
+from ...devices import mixed_precision
+from ...files.arrays import map_array
+from ...files.outputs import open_new, replaced_file
+from ...train.models import BACKBONES, MEAN, STD
+from ..world.pixels import to_pixels
+from ..yardsticks.networks import YardstickRecipe, fit
+from .recipe import Recipe
+
+UNTOLD = {"a", "an", "photo", "of", "and", "mirrored"}
+"""Words that say nothing of what is shown. The teacher sees its scenes mirrored at random."""
+STRIDE = 16
+"""Pixels per position of the features: the UNet's innermost level."""
+HIDDEN = 256
+
+
+class Teacher(nn.Module):
+    """(B, 3, S, S) in [-1, 1] → logits (B, W) of the words that captions say."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        kind, options = BACKBONES["tiny"]
+        self.backbone = ResNetBackbone(kind(**options, out_features=["stage3", "stage4"]))  # type: ignore[arg-type,call-arg]
+        self.head = nn.Linear(2 * self.backbone.channels[-1], words)
+
+    def maps(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, C, S/16, S/16) and (B, 2C, S/32, S/32)."""
+        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (MEAN, STD))
+        return self.backbone(((pixels + 1) / 2 - mean) / std).feature_maps
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        last = self.maps(pixels)[-1]
+        return self.head(torch.cat([last.mean((2, 3)), last.amax((2, 3))], 1))
+
+
+class AlignmentHead(nn.Sequential):
+    """(B, channels, R, R) of a denoiser's inside → (B, features, R, R): what it makes of the teacher's features."""
+
+    def __init__(self, channels: int, features: int) -> None:
+        super().__init__(nn.GroupNorm(1, channels), nn.Conv2d(channels, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, features, 1))
+
+
+def taught_features(
+    recipe: Recipe, images: np.ndarray, captions: Sequence[str], path: Path, report: Callable[[dict], None], device: str = "cpu"
+) -> np.ndarray:
+    """Features (n, F, S/16, S/16) float16 of all scenes, of unit variance on the whole. Kept in `path`: made, with their teacher, on the
+    first call."""
+    config, side = recipe.teacher, recipe.side // STRIDE
+    if not path.is_file():
+        words = told_words(captions)
+        torch.manual_seed(recipe.seed)
+        teacher = Teacher(words.shape[1])
+        training = YardstickRecipe(samples=config.samples, batch=config.batch, seed=recipe.seed)
+        fit(teacher, images, words, F.binary_cross_entropy_with_logits, training, report, device)
+        features = compressed(encode(teacher.to(device), images), config.features)
+        with replaced_file(path) as part, open_new(part) as file:
+            np.save(file, features)
+    return map_array(path, np.float16, (len(images), config.features, side, side))
+
+
+def told_words(captions: Sequence[str]) -> torch.Tensor:
+    """(n, W) 1.0 where a caption says a word, of all that any of them says."""
+    said = [set(re.findall(r"[a-z]+", caption)) - UNTOLD for caption in captions]
+    vocabulary = {word: column for column, word in enumerate(sorted(set().union(*said)))}
+    told = torch.zeros(len(captions), len(vocabulary))
+    for row, words in enumerate(said):
+        told[row, [vocabulary[word] for word in words]] = 1.0
+    return told
+
+
+@torch.inference_mode()
+def encode(teacher: Teacher, images: np.ndarray) -> np.ndarray:
+    """(n, C, S/16, S/16) float16 of images (n, S, S, 3) uint8."""
+    device = next(teacher.parameters()).device
+    found = []
+    for start in range(0, len(images), 64):
+        with mixed_precision(device):
+            maps = teacher.maps(to_pixels(images[start : start + 64]).to(device))
+        found.append(maps[0].half().cpu().numpy())
+    return np.concatenate(found)
+
+
+def compressed(features: np.ndarray, count: int) -> np.ndarray:
+    """The `count` strongest principal components of standardised features, (n, C, R, R) → (n, count, R, R) float16.
+
+    Each component's variance is made the square root of what it was: few would be all of the loss, and whitened ones are mostly noise.
+    """
+    rows = features.transpose(0, 2, 3, 1).reshape(-1, features.shape[1])
+    some = rows[:: max(1, len(rows) // 200_000)].astype(np.float64)
+    mean, spread = some.mean(0), some.std(0) + 1e-4
+    values, vectors = np.linalg.eigh(np.cov((some - mean) / spread, rowvar=False))
+    values, vectors = values[::-1][:count].clip(1e-8), vectors[:, ::-1][:, :count]
+    scale = values**-0.25 / np.sqrt(np.mean(values**0.5))
+    matrix = (vectors * scale / spread[:, None]).astype(np.float32)
+    out = np.empty((len(features), count, *features.shape[2:]), np.float16)
+    for index, one in enumerate(features):
+        flat = one.reshape(len(one), -1).astype(np.float32) - mean[:, None].astype(np.float32)
+        out[index] = (matrix.T @ flat).reshape(count, *one.shape[1:])
+    return out
