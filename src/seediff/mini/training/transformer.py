@@ -20,6 +20,7 @@ from transformers import CLIPTextModelWithProjection
 from ...devices import mixed_precision
 from .loop import Batch, Student
 from .recipe import Recipe
+from .recipe import Transformer as Table
 from .teacher import AlignmentHead
 from .text import build_projected_encoder, build_tokenizer
 
@@ -62,6 +63,8 @@ class OneForAll:
 
 class Transformer(Student):
     """What is trained: `transformer`, `text_encoder` and `text_encoder_2`, of which the embeddings alone; `alignment` is left behind."""
+
+    schedule: Table
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -118,7 +121,7 @@ class Transformer(Student):
         if batch.features is not None and self.inside is not None:
             side = batch.clean.shape[-1] // PATCH
             inside = self.inside.float().transpose(1, 2).unflatten(2, (side, side))
-            curves["alignment"] = F.mse_loss(self.alignment(F.adaptive_avg_pool2d(inside, batch.features.shape[2:])), batch.features)
+            curves["alignment"] = F.mse_loss(self.alignment(F.adaptive_avg_pool2d(inside, batch.features.shape[-1])), batch.features)
             loss = loss + self.schedule.alignment_weight * curves["alignment"]
         return loss, curves
 
