@@ -50,6 +50,8 @@ def test_known_classes(mini_model):
     with pytest.raises(UserError, match=r"does not know 'zebra', 'diningtable'; it knows: .*dog.* --model sd2-base") as error:
         mini_model.check_known(["dog", "zebra", "diningtable"])
     one_line(error)
+    with pytest.raises(UserError, match=r"does not know 'bicicle' \(did you mean 'bicycle'\?\), 'zebra'; it knows"):
+        mini_model.check_known(["bicicle", "zebra"])
 
 
 def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
@@ -80,6 +82,8 @@ def test_names(tmp_path):
     assert resolve_name(str(tmp_path)) == tmp_path
     with pytest.raises(UserError, match=r"no model 'sd9'.*known names: mini, sd1\.4"):
         resolve_name("sd9")
+    with pytest.raises(UserError, match=r"no model 'Minni' \(did you mean 'mini'\?\): there is no such folder"):
+        resolve_name("Minni")
     with pytest.raises(UserError, match="no model '/not/a/folder'"):
         resolve_name("/not/a/folder")
     (tmp_path / "model.safetensors").touch()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 TEXT, ITEMS, NESTING = 60, 4, 3
@@ -37,6 +38,12 @@ def shown(value: Any, nesting: int = NESTING) -> str:
         inner = [shown(v, nesting - 1) for v in value[:ITEMS]]
         return _shortened("[" + ", ".join(inner) + (", …" if len(value) > ITEMS else "") + "]")
     return _shortened(printable(str(value)))
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """` (did you mean 'bicycle'?)`, or nothing where no known name is near."""
+    near = get_close_matches(name.casefold(), list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _shortened(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files.documents import read_json
-from ..files.messages import printable, shown
+from ..files.messages import meant, printable, shown
 from ..files.reading import SETTINGS
 from ..files.schema import fit
 from .adapters import load_embedding, load_lora
@@ -244,7 +244,10 @@ def resolve_name(name: str) -> Path | str:
         raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
         return next(filter(cached_folder, hub_ids(name)), name)
-    raise UserError(f"no model '{name}': there is no such folder; known names: mini, {', '.join(ALIASES)}, or a hub id `owner/name`")
+    names = ("mini", *ALIASES)
+    raise UserError(
+        f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
+    )
 
 
 def cached_folder(hub_id: str) -> Path | None:
@@ -305,8 +308,9 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
     """Raise UserError, listing what the model `name` knows, when a class is not among `known` (None: it is not limited)."""
     unknown = [c for c in classes if known is not None and c not in known]
     if unknown:
+        told = ", ".join(f"{c!r}{meant(c, known or ())}" for c in unknown)
         raise UserError(
-            f"model '{name}' does not know {', '.join(map(repr, unknown))}; it knows: {', '.join(known or ())}. "
+            f"model '{name}' does not know {told}; it knows: {', '.join(known or ())}. "
             "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
         )
 
