@@ -122,6 +122,18 @@ def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path)
         train_mini(other, art, tmp_path, minutes=0, say=lambda _: None)
 
 
+def test_the_end_of_the_coarse_part_is_decided_on_the_way(art: Path, tmp_path: Path):
+    def until(coarse: int, samples: int) -> Recipe:
+        return dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=coarse, samples=samples))
+
+    train_mini(until(100, 8), art, tmp_path / "begun", say=lambda _: None)
+    begun, _ = train_mini(until(8, 12), art, tmp_path / "begun", say=lambda _: None)
+    known, _ = train_mini(until(8, 12), art, tmp_path / "known", say=lambda _: None)
+    # Not the same bytes: the rate falls towards the end that each run knows.
+    a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (begun, known))
+    assert all(torch.allclose(a[k].float(), b[k].float(), atol=0.02) for k in a)
+
+
 def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"empty: has no autoencoder of this recipe's shape"):

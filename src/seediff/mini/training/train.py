@@ -165,7 +165,8 @@ def _lasting(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe may not change within a training, in JSON's types: a longer training of the same one is the same."""
     table = json.loads(json.dumps(asdict(recipe)))
     for length in (table[recipe.table], table):
-        for key in ("samples", "workers", "checkpoint_minutes"):  # not "crops": the latents are of one autoencoder
+        # Not "crops": the latents are of one autoencoder. When the coarse part ends is decided on the way, as when the whole does.
+        for key in ("samples", "coarse_samples", "workers", "checkpoint_minutes"):
             length.pop(key, None)
     for name in NETWORKS.values():
         if name != recipe.table:
