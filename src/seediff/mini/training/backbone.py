@@ -54,13 +54,13 @@ def train_backbone(
     workers: int = 1,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Train on the images and captions that the embedded model learnt from and write the backbone to `out`, in half precision, as
+    """Train on rendered scenes and their captions and write the backbone to `out`, in half precision, as
     transformers reads it. Returns the share of scenes whose classes all score highest: of packaged ones, half of whose objects are
     drawings never trained on, and of new scenes of the training sprites.
 
-    work: where the scenes are, or are rendered to: the --out of `seediff mini train`. Raises UserError when `out` is not free.
+    work: where the scenes are, or are rendered to. Raises UserError when `out` is not free.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or Recipe(close_ups=0.0)  # the world's usual scenes: it serves segmenters, which see several objects
     with staged(out) as part:
         images, captions = rendered_scenes(recipe, art, work, workers)
         torch.manual_seed(tagging.seed)
