@@ -43,6 +43,14 @@ def draw(student: Denoiser, side: int, name: str, count: int, seed: int) -> torc
     return latents
 
 
+def read_training(folder: Path, config: Path) -> tuple[Recipe, Denoiser, AutoencoderKL]:
+    """A training's recipe, its averaged weights, and the autoencoder of the pipeline that was last made of it."""
+    recipe = Recipe.from_toml(config)
+    student = Denoiser(recipe)
+    print(f"{load_student(student, folder)} samples")
+    return recipe, student, AutoencoderKL.from_pretrained(folder / "pipeline", subfolder="vae").eval()
+
+
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -53,10 +61,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=3)
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args()
-    recipe = Recipe.from_toml(options.config)
-    student = Denoiser(recipe)
-    print(f"{load_student(student, options.folder)} samples")
-    vae = AutoencoderKL.from_pretrained(options.folder / "pipeline", subfolder="vae").eval()
+    recipe, student, vae = read_training(options.folder, options.config)
     rows = []
     for name in options.classes.split(","):
         latents = draw(student, recipe.side // 4, name, options.each, options.seed) / vae.config["scaling_factor"]

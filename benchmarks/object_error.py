@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from coarse_sheet import read_training
 
 from seediff.devices import mixed_precision
 from seediff.mini.training.coarse import pooled, predict_coarse
-from seediff.mini.training.denoiser import Denoiser, build_scheduler
-from seediff.mini.training.loop import load_student
-from seediff.mini.training.recipe import Recipe
+from seediff.mini.training.denoiser import build_scheduler
 from seediff.mini.world.pixels import to_pixels
 from seediff.mini.world.scene import render_scene
 
@@ -39,10 +37,7 @@ def main() -> None:
     parser.add_argument("--close", action="store_true")
     parser.add_argument("--scenes", type=int, default=380)
     options = parser.parse_args()
-    recipe = Recipe.from_toml(options.config)
-    student = Denoiser(recipe)
-    print(f"{load_student(student, options.folder)} samples")
-    vae = AutoencoderKL.from_pretrained(options.folder / "pipeline", subfolder="vae").eval()
+    recipe, student, vae = read_training(options.folder, options.config)
     indices = range(FIRST, FIRST + options.scenes)
     scenes = [
         render_scene(options.art, i, seed=recipe.seed, side=recipe.side, objects=1, describe=True, close=options.close) for i in indices

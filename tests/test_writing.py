@@ -25,6 +25,7 @@ ALLOWED = {
     ("mini/training/assemble.py", "save_pretrained"): "diffusers writes by name: into a new folder of `replaced_folder`",
     ("mini/training/backbone.py", "save_pretrained"): "transformers writes by name: into a staged folder",
     ("mini/training/loop.py", "save"): "into the open new file of `replaced_file`",
+    ("mini/training/teacher.py", "save"): "into the open new file of `replaced_file`",
     ("mini/training/data.py", "open_memmap"): "numpy maps by name: a new file of `replaced_file`",
     ("files/arrays.py", "memmap"): "maps for reading",
     ("run/storage.py", "touch"): "in a temporary folder of our own",

@@ -29,17 +29,21 @@ CHECK_SCENES = 300
 
 
 class Tagger(nn.Module):
-    """(B, 3, S, S) in [-1, 1] → logits (B, 19), in the order of CLASSES: the backbone under a linear layer."""
+    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone under a linear layer. By default an answer a class, as in CLASSES."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: int = len(CLASSES)) -> None:
         super().__init__()
         kind, options = BACKBONES["tiny"]
         self.backbone = ResNetBackbone(kind(**options, out_features=STAGES))  # type: ignore[arg-type,call-arg]
-        self.head = nn.Linear(2 * self.backbone.channels[-1], len(CLASSES))
+        self.head = nn.Linear(2 * self.backbone.channels[-1], answers)
+
+    def maps(self, pixels: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Features at a quarter, an eighth, a sixteenth and a thirty-second of the side."""
+        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (MEAN, STD))
+        return self.backbone(((pixels + 1) / 2 - mean) / std).feature_maps
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (MEAN, STD))
-        features = self.backbone(((pixels + 1) / 2 - mean) / std).feature_maps[-1]
+        features = self.maps(pixels)[-1]
         return self.head(torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1))
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
 from ...config.names import spoken
@@ -100,7 +99,7 @@ class Denoiser(Student):
             curves["grouping"] = grouping_loss(self.tap, clean, signal, min(1.0, max(0.0, ramp)))
             loss = loss + config.grouping_weight * curves["grouping"]
         if batch.features is not None and self.inside is not None:
-            curves["alignment"] = F.mse_loss(self.alignment(self.inside.float()), batch.features)
+            curves["alignment"] = self.alignment.error(self.inside, batch.features)
             loss = loss + config.alignment_weight * curves["alignment"]
         return loss, {**curves, "loss": denoising, "error": error.mean()}
 

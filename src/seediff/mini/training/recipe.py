@@ -15,6 +15,7 @@ SIDE_MULTIPLE = 16
 """Of an image's side: the latents are a quarter of it, and the denoiser halves them twice."""
 NETWORKS = {"unet": "denoiser", "transformer": "transformer"}
 """What may be trained, and its table."""
+TEACHER_CHANNELS = 128
 AUTOENCODER_GROUPS, DENOISER_GROUPS = 8, 16
 """Groups that the group norms divide channels into."""
 
@@ -41,6 +42,10 @@ class Teacher:
     samples: int = 48_000  # in all
     batch: int = 64
     features: int = 64  # principal components that are kept of its 128 channels
+
+    def __post_init__(self) -> None:
+        if self.features > TEACHER_CHANNELS:
+            raise UserError(f"features = {self.features} must be at most {TEACHER_CHANNELS}, the teacher's channels")
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import ResNetBackbone
 
 from ...devices import mixed_precision
 from ...files.arrays import map_array
 from ...files.outputs import open_new, replaced_file
-from ...train.models import BACKBONES, MEAN, STD
 from ..world.pixels import to_pixels
 from ..yardsticks.networks import YardstickRecipe, fit
+from .backbone import Tagger
 from .recipe import Recipe
 
 UNTOLD = {"a", "an", "photo", "of", "and", "mirrored"}
@@ -32,23 +31,8 @@ STRIDE = 16
 HIDDEN = 256
 
 
-class Teacher(nn.Module):
+class Teacher(Tagger):
     """(B, 3, S, S) in [-1, 1] → logits (B, W) of the words that captions say."""
-
-    def __init__(self, words: int) -> None:
-        super().__init__()
-        kind, options = BACKBONES["tiny"]
-        self.backbone = ResNetBackbone(kind(**options, out_features=["stage3", "stage4"]))  # type: ignore[arg-type,call-arg]
-        self.head = nn.Linear(2 * self.backbone.channels[-1], words)
-
-    def maps(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, C, S/16, S/16) and (B, 2C, S/32, S/32)."""
-        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (MEAN, STD))
-        return self.backbone(((pixels + 1) / 2 - mean) / std).feature_maps
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        last = self.maps(pixels)[-1]
-        return self.head(torch.cat([last.mean((2, 3)), last.amax((2, 3))], 1))
 
 
 class AlignmentHead(nn.Sequential):
@@ -56,6 +40,10 @@ class AlignmentHead(nn.Sequential):
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__(nn.GroupNorm(1, channels), nn.Conv2d(channels, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, features, 1))
+
+    def error(self, inside: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Mean square of what it makes of `inside`, averaged to the features' side, less the features."""
+        return F.mse_loss(self(F.adaptive_avg_pool2d(inside.float(), features.shape[-1])), features)
 
 
 def taught_features(
@@ -94,7 +82,7 @@ def encode(teacher: Teacher, images: np.ndarray) -> np.ndarray:
     for start in range(0, len(images), 64):
         with mixed_precision(device):
             maps = teacher.maps(to_pixels(images[start : start + 64]).to(device))
-        found.append(maps[0].half().cpu().numpy())
+        found.append(maps[-2].half().cpu().numpy())
     return np.concatenate(found)
 
 

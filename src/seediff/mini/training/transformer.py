@@ -120,8 +120,7 @@ class Transformer(Student):
         curves = {"error": error}
         if batch.features is not None and self.inside is not None:
             side = batch.clean.shape[-1] // PATCH
-            inside = self.inside.float().transpose(1, 2).unflatten(2, (side, side))
-            curves["alignment"] = F.mse_loss(self.alignment(F.adaptive_avg_pool2d(inside, batch.features.shape[-1])), batch.features)
+            curves["alignment"] = self.alignment.error(self.inside.transpose(1, 2).unflatten(2, (side, side)), batch.features)
             loss = loss + self.schedule.alignment_weight * curves["alignment"]
         return loss, curves
 
