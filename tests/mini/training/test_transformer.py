@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline
@@ -13,6 +14,8 @@ from safetensors.torch import load_file
 
 from seediff.errors import UserError
 from seediff.mini.training.autoencoder import build_autoencoder
+from seediff.mini.training.coarse import half_side
+from seediff.mini.training.loop import Batch
 from seediff.mini.training.recipe import Autoencoder, Recipe, Teacher
 from seediff.mini.training.recipe import Transformer as Table
 from seediff.mini.training.train import train_mini
@@ -25,7 +28,7 @@ TINY = Recipe(
     network="transformer",
     autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
     teacher=Teacher(samples=8, batch=4, features=8),
-    transformer=Table(layers=2, heads=2, head_width=8, text_widths=(16, 8), samples=8, batch=4),
+    transformer=Table(layers=2, heads=2, head_width=8, text_widths=(16, 8), samples=8, coarse_samples=4, batch=4),
 )
 
 
@@ -40,6 +43,35 @@ def test_one_column_stands_for_all_columns_of_zeros() -> None:
         zeros = words[:, -1:].expand(-1, ZERO_COLUMNS - 1, -1)
         expected = whole(x, torch.cat([words, zeros], 1), torch.zeros(2, 24), level).sample
         assert torch.allclose(model.transformer(x, words, torch.zeros(2, 24), level).sample, expected, atol=1e-5)
+
+
+def test_coarse_tokens_stand_in_the_middle_of_those_whose_place_they_take() -> None:
+    model = Transformer(TINY).eval()
+    embed, ids = model.transformer.pos_embed, torch.zeros(1, 3, 24)
+    whole = embed.cropped_pos_embed(16, 16).view(8, 8, -1)
+    with half_side(embed):
+        half = embed.cropped_pos_embed(8, 8).view(4, 4, -1)
+        drawn = model.transformer(torch.randn(1, 4, 8, 8), ids, torch.zeros(1, 24), torch.tensor([10.0])).sample
+    assert drawn.shape == (1, 4, 8, 8)
+    assert torch.allclose(half[1, 2], whole[2:4, 4:6].mean((0, 1)), atol=1e-6)
+    assert torch.equal(embed.cropped_pos_embed(16, 16).view(8, 8, -1), whole)
+
+
+def test_coarse_training_reaches_every_weight() -> None:
+    torch.manual_seed(0)
+    model = Transformer(TINY)
+    model.prepare(["a photo of a dog", "a photo of a cat"], 16)
+    for seen, side in ((0, 8), (4, 16)):
+        shapes: list[torch.Size] = []
+        hook = model.transformer.proj_out.register_forward_hook(lambda *a, into=shapes: into.append(a[-1].shape))
+        model.zero_grad()
+        clean, noise = torch.randn(2, 2, 4, 16, 16)
+        batch = Batch(clean, noise, torch.tensor([10, 500]), np.arange(2), torch.zeros(2, dtype=torch.bool), seen, torch.randn(2, 8, 4, 4))
+        model.losses(batch)[0].backward()
+        hook.remove()
+        assert [shape[1] for shape in shapes] == [(side // 2) ** 2]
+        unused = {name for name, w in model.transformer.named_parameters() if w.grad is None}
+        assert not unused
 
 
 def test_the_pipeline_tells_the_network_what_training_told_it() -> None:

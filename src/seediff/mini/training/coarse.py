@@ -1,16 +1,20 @@
-"""The inner part of the UNet as a network of its own: shapes are learnt at half the latents' side first, at two fifths of the cost.
+"""Shapes are learnt at half the latents' side first, at two fifths of the cost and less.
 
-Where an object stands and how its parts fit is decided at the middle level and below. Averaging 2 × 2 noisy latents gives
-noisy latents of half the side at the same timestep: a·pool(x) + b·pool(ε). The inner levels denoise those between two small
-convolutions that take the outer level's place; every other weight keeps its role, its input's size and its timestep, so
-that the whole UNet goes on from them.
+Where an object stands and how its parts fit is decided there. Averaging 2 × 2 noisy latents gives noisy latents of half the side at
+the same timestep: a·pool(x) + b·pool(ε). Of a UNet the inner levels denoise those, between two small convolutions that take the outer
+level's place; every other weight keeps its role, its input's size and its timestep, so that the whole UNet goes on from them. A
+transformer denoises them as it stands, with a quarter of the tokens, each at the middle of the four whose place it takes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
+from diffusers.models.embeddings import PatchEmbed
 from torch import nn
 
 
@@ -48,3 +52,21 @@ def predict_coarse(
         sample = resnet(torch.cat([sample, skip], 1), embedded)
         sample = attention(sample, encoder_hidden_states=words, return_dict=False)[0]
     return heads.leave(sample)
+
+
+@contextmanager
+def half_side(embed: PatchEmbed) -> Iterator[None]:
+    """Within, a transformer's tokens of latents of half the side stand where those of the whole side do: at the means of 2 × 2 places."""
+    places = embed.cropped_pos_embed
+
+    def middles(height: int, width: int) -> torch.Tensor:
+        """(1, N, D) for latents of height × width."""
+        rows, columns = 2 * height // embed.patch_size, 2 * width // embed.patch_size
+        whole = places(2 * height, 2 * width).unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
+        return F.avg_pool2d(whole, 2).flatten(2).transpose(1, 2)
+
+    embed.cropped_pos_embed = middles  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del embed.cropped_pos_embed  # the class's own again

@@ -68,16 +68,9 @@ class Denoiser(Student):
     def _keep_inside(self, module: torch.nn.Module, given: object, made: torch.Tensor) -> None:
         self.inside = made
 
-    @property
-    def coarse_steps(self) -> int:
-        return self.schedule.coarse_samples // self.schedule.batch
-
-    def began(self, step: int) -> int:
-        return 0 if step < self.coarse_steps else self.coarse_steps  # the outer level begins anew
-
     def losses(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         config, device = self.schedule, batch.clean.device
-        coarse = batch.seen < self.coarse_steps * config.batch
+        coarse = self.is_coarse(batch)
         signal = self.signal.to(device)[batch.timesteps]
         a, b = signal.sqrt().view(-1, 1, 1, 1), (1 - signal).sqrt().view(-1, 1, 1, 1)
         dropped = batch.dropped.cpu()

@@ -63,9 +63,17 @@ class Student(torch.nn.Module):
         """Whether a matrix or kernel is one of the network's inner ones."""
         raise NotImplementedError
 
+    @property
+    def coarse_steps(self) -> int:
+        """The first steps, which learn from latents of half the side."""
+        return self.schedule.coarse_samples // self.schedule.batch
+
+    def is_coarse(self, batch: Batch) -> bool:
+        return batch.seen < self.coarse_steps * self.schedule.batch
+
     def began(self, step: int) -> int:
         """The step at which what is trained at `step` began to be: rates and averages begin anew there."""
-        return 0
+        return 0 if step < self.coarse_steps else self.coarse_steps
 
     def parts(self) -> Mapping[str, torch.nn.Module]:
         """What a pipeline has of it, by the names of its folders."""

@@ -56,6 +56,7 @@ class Schedule:
     batch: int = 32
     learning_rate: float = 3e-3
     warmup: int = 100  # steps
+    coarse_samples: int = 100_000  # of `samples`, the first, which learn from latents of half the side (see coarse.py)
     ema_decay: float = 0.9995
     caption_dropout: float = 0.1
     middle_share: float = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
@@ -75,7 +76,6 @@ class Denoiser(Schedule):
     heads: tuple[int, ...] = (1, 2, 4)
     text_width: int = 96
     min_snr_gamma: float = 0.0  # weights of the loss; 0: the same for every timestep
-    coarse_samples: int = 100_000  # of `samples`, the first that train the inner levels alone, on latents of half the side
     grouping_weight: float = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
     grouping_rows: int = 64  # random query rows per image and layer that the loss looks at
     grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from diffusers.models.attention_processor import JointAttnProcessor2_0
 from transformers import CLIPTextModelWithProjection
 
 from ...devices import mixed_precision
+from .coarse import half_side, pooled
 from .loop import Batch, Student
 from .recipe import Recipe
 from .recipe import Transformer as Table
@@ -111,15 +113,17 @@ class Transformer(Student):
         ids = torch.where(batch.dropped.cpu()[:, None], self.empty, self.ids[batch.rows]).to(device)
         level = (batch.timesteps + 1).float()  # the sampler begins with noise alone, at 1000
         share = (level / LEVELS).view(-1, 1, 1, 1)
-        noisy = (1 - share) * batch.clean + share * batch.noise
-        with mixed_precision(device):
+        coarse = self.is_coarse(batch)
+        clean, noise = (pooled(batch.clean), pooled(batch.noise)) if coarse else (batch.clean, batch.noise)
+        noisy = (1 - share) * clean + share * noise
+        with mixed_precision(device), half_side(self.transformer.pos_embed) if coarse else nullcontext():
             words = self.words(ids)
-            pooled = words.new_zeros(len(ids), words.shape[-1])
-            predicted = self.transformer(noisy, words, pooled, level, return_dict=False)[0].float()
-        loss = error = (predicted - (batch.noise - batch.clean)).square().mean()
+            no_pooled = words.new_zeros(len(ids), words.shape[-1])
+            predicted = self.transformer(noisy, words, no_pooled, level, return_dict=False)[0].float()
+        loss = error = (predicted - (noise - clean)).square().mean()
         curves = {"error": error}
         if batch.features is not None and self.inside is not None:
-            side = batch.clean.shape[-1] // PATCH
+            side = clean.shape[-1] // PATCH
             curves["alignment"] = self.alignment.error(self.inside.transpose(1, 2).unflatten(2, (side, side)), batch.features)
             loss = loss + self.schedule.alignment_weight * curves["alignment"]
         return loss, curves
