@@ -100,21 +100,29 @@ def capture_noised(
     indices: Sequence[int],
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` of latents (B, C, h, w) as `encode_images` gives them: what is looked at several times is encoded once."""
-    descending = check_schedule(model, timesteps)
-    family, pipe = model.family, model.pipe
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    condition = read_prompts(model, prompts)
-    generators = [_generator(seed, index) for index in indices]
     groups = groups or (capture.layers,)
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
-    with capture_attention(model.network, capture, guidance=False, total_steps=len(descending), per_layer=several) as recorder:
-        for timestep in descending:
-            noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
-            a, b = family.mix(pipe, timestep)
-            family.denoise(pipe, a * latents + b * noise, timestep, condition)
-    model.rest()
+    with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several) as recorder:
+        run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
     return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
+
+
+@torch.no_grad()
+def run_noised(
+    model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int], seed: int, indices: Sequence[int]
+) -> None:
+    """One call of the network a timestep on latents (B, C, h, w) with noise, the noisiest first, for what listens to it."""
+    descending = check_schedule(model, timesteps)
+    family, pipe = model.family, model.pipe
+    condition = read_prompts(model, prompts)
+    generators = [_generator(seed, index) for index in indices]
+    for timestep in descending:
+        noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators]).to(latents)
+        a, b = family.mix(pipe, timestep)
+        family.denoise(pipe, a * latents + b * noise, timestep, condition)
+    model.rest()
 
 
 def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from .options import numbers
 from .places import HERE
 from .seeds import SEED
 from .study_tables import register
@@ -198,6 +199,31 @@ def presence(
     from ..study.masks.presence import run_presence, show
 
     result = run_presence(scenes, out, model=model, scene_set=scene_set, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
+    show(result, out)
+
+
+@app.command
+def layers(
+    *,
+    scenes: Scenes = 100,
+    timesteps: Annotated[str, Parameter(help="Noise levels, of 0 to 999.")] = "50,150,250,350,450,550,650,750,850,950",
+    out: Tables = Path("layers-study"),
+    json: Json = None,
+    scene_set: Annotated[
+        Literal["truth", "shift", "tune"], Parameter(name="--set", help="Held-out scenes, another vendor's art, or the tuning scenes.")
+    ] = "truth",
+    model: WorldModel = "mini",
+    seed: Annotated[int, SEED, Parameter(help="Seed of the noise.")] = 0,
+    device: Device = None,
+) -> None:
+    """Measure where each layer of attention looks at each noise level: AUC against exact masks.
+
+    Example: seediff study layers --scenes 100 --out layers-study
+    """
+    from ..study.masks.layers import run_layers, show
+
+    at = numbers(timesteps, "--timesteps", int)
+    result = run_layers(scenes, out, model=model, scene_set=scene_set, timesteps=at, json_path=json, seed=seed, device=device)
     show(result, out)
 
 
