@@ -73,6 +73,26 @@ def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained MM-DiT of the embedded world, Stable Diffusion 3's classes, for images of 64²: joint attention at one side."""
+    from seediff.mini.training.autoencoder import build_autoencoder
+    from seediff.mini.training.recipe import Autoencoder, Recipe
+    from seediff.mini.training.recipe import Transformer as Table
+    from seediff.mini.training.transformer import Transformer
+
+    recipe = Recipe(
+        side=64,
+        network="transformer",
+        autoencoder=Autoencoder(channels=(8, 8, 8)),
+        transformer=Table(layers=2, heads=2, head_width=8, text_widths=(16, 8)),
+    )
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("joint") / "pipeline"
+    Transformer(recipe).pipeline(build_autoencoder(recipe)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sd1_model(sd1_folder: Path):
     from seediff.models.registry import load_model
 

@@ -74,6 +74,23 @@ def test_truth(mini_folder: Path, tmp_path: Path) -> None:
     assert shift["settings"] == result["settings"]
 
 
+def test_truth_of_joint_attention(joint_folder: Path, tmp_path: Path) -> None:
+    """One side and two shares: what cannot differ is not tried twice, and a share is a constant as any other."""
+    out = tmp_path / "truth"
+    result = run_truth(2, out, model=str(joint_folder), tune_scenes=1, device="cpu")
+    check_result(result, out)
+    assert list(result["ca_side"]) == list(result["seed_side"]) == ["L"]
+    assert [name for name in result["variants"] if name.startswith(("share", "layers"))] == ["layers all", "share row", "share text"]
+    assert result["variants"]["share text"]["constants"]["text_share"] == "text"
+    assert "text_share" not in result["paper_constants"]["ca"]["constants"]
+    with (out / "tuning.csv").open() as file:
+        tried = [row for row in csv.DictReader(file) if row["method"] == "ca"]
+    plain = [row for row in tried if row["pamr"] == "off"]
+    assert sorted(row["text_share"] for row in plain) == ["", "text"]
+    again = run_truth(2, tmp_path / "again", model=str(joint_folder), constants=out / "results.json", device="cpu")
+    assert {**result, "seconds": 0} == {**again, "seconds": 0}
+
+
 def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Everything(segmenter.Segmenter):
         """Finds something of every class: those early in the list on the left, the late ones on the right."""

@@ -9,16 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.mini.quality import scene_auc
-from seediff.mini.training.autoencoder import build_autoencoder
-from seediff.mini.training.recipe import Autoencoder, Recipe
-from seediff.mini.training.recipe import Transformer as Table
-from seediff.mini.training.transformer import Transformer
 from seediff.mini.world.packaged import load_scenes
 from seediff.mini.world.scene import Scene
 from seediff.models.registry import load_model
@@ -34,21 +29,6 @@ def half_side(monkeypatch: pytest.MonkeyPatch) -> None:
         return [replace(s, image=s.image[::2, ::2], label_map=s.label_map[::2, ::2]) for s in load_scenes(name, count)]
 
     monkeypatch.setattr(study, "load_scenes", halved)
-
-
-@pytest.fixture(scope="module")
-def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained MM-DiT of the embedded world, for images of 64²."""
-    recipe = Recipe(
-        side=64,
-        network="transformer",
-        autoencoder=Autoencoder(channels=(8, 8, 8)),
-        transformer=Table(layers=2, heads=2, head_width=8, text_widths=(16, 8)),
-    )
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("joint") / "pipeline"
-    Transformer(recipe).pipeline(build_autoencoder(recipe)).save_pretrained(folder)
-    return folder
 
 
 def _rows(result: dict, **fixed: object) -> list[dict]:

@@ -61,7 +61,7 @@ def test_sweep_counts_as_a_loop_does() -> None:
 def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: bool) -> None:
     scene, maps = random_scene(), random_maps()
     settings = [PAPER[m].with_config(pamr=flag, beta=0.4) for m in METHOD_NAMES for flag in (True, False)]
-    soft = winners(soft_masks(scene.image, scene.classes, {"all": maps}, settings))
+    soft = winners(soft_masks(scene.image, scene.classes, {("all", None): maps}, settings))
     index = settings.index(PAPER[method].with_config(pamr=pamr, beta=0.4))
     alone = make_masks(scene.image, maps, scene.classes, settings[index].config)
     different = (label_map(soft[index] >= 0.4) != alone.label_map).mean()
@@ -71,13 +71,13 @@ def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: b
 def test_scores_against_plain_arithmetic() -> None:
     scenes = [random_scene(seed) for seed in range(3)]
     settings = [PAPER["ca"], PAPER["seediff"].with_config(beta=0.6)]
-    items = [(i, s, {"all": random_maps(seed=i)}) for i, s in enumerate(scenes)]
+    items = [(i, s, {("all", None): random_maps(seed=i)}) for i, s in enumerate(scenes)]
     scores = score(items, settings, boundary_of=settings[1:])
     assert scores.classes == ("dog", "pottedplant") * 3
     assert scores.images.tolist() == [0, 0, 1, 1, 2, 2]
     expected = []
     for _, scene, maps in items:
-        predicted = make_masks(scene.image, maps["all"], scene.classes, settings[1].config).label_map
+        predicted = make_masks(scene.image, maps["all", None], scene.classes, settings[1].config).label_map
         expected += [iou(predicted == i + 1, scene.label_map == CLASS_IDS[c]) for i, c in enumerate(scene.classes)]
     assert scores.iou(1) == pytest.approx(np.array(expected), abs=0.01)
     summary = scores.summary(1)

@@ -27,7 +27,7 @@ from ...mini.world.packaged import load_scenes
 from ...models.registry import load_model
 from ..bars import study_progress
 from ..results import json_bytes
-from .contest import Layers
+from .contest import Source
 from .score import captured, exact_masks
 
 METHODS = ("seediff", "ca", "ca_sa")
@@ -66,11 +66,11 @@ def run_confidence(
     configs = {method: constants(model, method) for method in METHODS}
     found: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
     with study_progress() as progress:
-        groups: list[Layers] = list(dict.fromkeys(capture.layers for _, capture in configs.values()))
-        for index, scene, maps in captured(loaded, held, groups, seed=seed + 1, progress=progress, label=scene_set):
+        sources: list[Source] = list(dict.fromkeys((capture.layers, capture.text_share) for _, capture in configs.values()))
+        for index, scene, maps in captured(loaded, held, sources, seed=seed + 1, progress=progress, label=scene_set):
             exact = exact_masks(scene).numpy()
             for method, (mask, capture) in configs.items():
-                made = make_masks(scene.image, maps[capture.layers], scene.classes, mask, trace=False)
+                made = make_masks(scene.image, maps[capture.layers, capture.text_share], scene.classes, mask, trace=False)
                 soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
                 for i, truth in enumerate(exact):
                     sure = confidence(made.label_map, soft[i], i + 1)

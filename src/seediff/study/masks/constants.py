@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,8 @@ from ...files.documents import read_json
 from ...files.schema import fit
 from ...mini.world.scene import Scene
 from ...models.registry import Model
-from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, PAPER, SEED_LEVELS, Setting, pamr_name
+from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHARES, Setting, pamr_name
+from .fitted import fitted_paper
 from .tune import Trial, best, tune
 
 
@@ -58,7 +59,7 @@ class Constants:
 def seek_constants(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress) -> Constants:
     """The best on these scenes."""
     trials = tune(model, scenes, seed=seed, progress=progress)
-    return Constants(choose(trials), preset(trials), len(scenes), trials)
+    return Constants(choose(trials, fitted_paper(model)), preset(trials), len(scenes), trials)
 
 
 def read_constants(path: Path) -> Constants:
@@ -76,35 +77,43 @@ def read_constants(path: Path) -> Constants:
     return constants
 
 
-def choose(trials: Sequence[Trial]) -> dict[tuple[str, str], Setting]:
-    """Which settings go to the held-out scenes: (kind, name) → setting.
+def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple[str, str], Setting]:
+    """Which settings go to the held-out scenes: (kind, name) → setting. papers: every method at its paper's constants.
 
     Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
     baseline; seed_side and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best.
+    Of levels, layers and shares those that were tried.
     """
     chosen: dict[tuple[str, str], Setting] = {}
     for method in METHOD_NAMES:
         chosen["own_best", method] = best(trials, method, lambda s: s.config.pamr).setting
         chosen["own_best_without", method] = best(trials, method, lambda s: not s.config.pamr).setting
-        chosen["paper", method] = PAPER[method]
-        chosen["paper_without", method] = PAPER[method].with_config(pamr=False)
+        chosen["paper", method] = papers[method]
+        chosen["paper_without", method] = papers[method].with_config(pamr=False)
 
-    def fixed(method: str, **values: Any) -> Setting:
-        """The method's best with PAMR among settings that have these constants."""
-        return best(trials, method, lambda s: s.config.pamr and all(getattr(s.config, k) == v for k, v in values.items())).setting
+    def fix(kind: str, name: str, method: str, has: Callable[[Setting], bool]) -> bool:
+        """The method's best with PAMR among settings that have this, if any has."""
+        found = any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials)
+        if found:
+            chosen[kind, name] = best(trials, method, lambda s: s.config.pamr and has(s)).setting
+        return found
 
     for side in (4, 2, 1):
-        chosen["ca_side", level_name(side)] = fixed("ca", expand_levels=(side,))
+        fix("ca_side", level_name(side), "ca", lambda s, side=side: s.config.expand_levels == (side,))
     for side in SEED_LEVELS:
-        chosen["seed_side", level_name(side)] = fixed("seediff", seed_level=side)
-        chosen["seed_side_paper", level_name(side)] = PAPER["seediff"].with_config(seed_level=side)
+        if fix("seed_side", level_name(side), "seediff", lambda s, side=side: s.config.seed_level == side):
+            chosen["seed_side_paper", level_name(side)] = papers["seediff"].with_config(seed_level=side)
     for group in LAYERS:
-        chosen["variant", f"layers {group}"] = best(trials, "seediff", lambda s, group=group: s.config.pamr and s.layers == group).setting
+        fix("variant", f"layers {group}", "seediff", lambda s, group=group: s.layers == group)
+    if any(t.setting.text_share for t in trials):
+        for share in SHARES:
+            fix("variant", f"share {share or 'row'}", "seediff", lambda s, share=share: s.text_share == share)
     for levels in LEVELS:
-        chosen["variant", "expand " + " ".join(level_name(side) for side in levels)] = fixed("seediff", expand_levels=levels)
+        shown = "expand " + " ".join(level_name(side) for side in levels)
+        fix("variant", shown, "seediff", lambda s, levels=levels: s.config.expand_levels == levels)
     for width in PAMR_WIDTHS:
-        picked = fixed("seediff", pamr_dilations=width)
-        chosen["variant", f"pamr {pamr_name(picked.config)}"] = picked
+        name = pamr_name(papers["seediff"].with_config(pamr=True, pamr_dilations=width).config)
+        fix("variant", f"pamr {name}", "seediff", lambda s, width=width: s.config.pamr_dilations == width)
     return chosen
 
 

@@ -16,12 +16,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...config.constants import MaskConfig
+from ...config.constants import CaptureConfig, MaskConfig
 from ...errors import UserError
 from ...files.schema import checked, fit
 from ...models.families.base import Layers
 
+Share = Literal["row", "text"] | None
+"""Of joint attention, as `CaptureConfig.text_share` has it."""
+Source = tuple[Layers, Share]
+"""Which maps: the layers that are averaged, and the share that was captured."""
 LAYERS: tuple[Layers, ...] = ("all", "up")
+SHARES: tuple[Share, ...] = (None, "text")
 METHOD_NAMES = ("ca", "ca_sa", "caa", "cre", "ire", "seediff")
 BETAS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 """Thresholds tried: every one is swept at the price of one."""
@@ -43,6 +48,7 @@ LEADERS = 4
 @dataclass(frozen=True)
 class CaptureTable:
     layers: Literal["all", "up"]
+    text_share: Literal["row", "text"] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,17 @@ class Setting:
 
     config: MaskConfig = field(default_factory=MaskConfig)
     layers: Layers = "all"
+    text_share: Share = None
+
+    @property
+    def source(self) -> Source:
+        """The maps that it is made from."""
+        return self.layers, self.text_share
+
+    @property
+    def capture(self) -> CaptureConfig:
+        """How those are captured."""
+        return CaptureConfig(layers=self.layers, text_share=self.text_share)
 
     def with_config(self, **changes: Any) -> Setting:
         """The same with some of its constants changed."""
@@ -76,7 +93,10 @@ class Setting:
         mask = {f.name: getattr(self.config, f.name) for f in fields(MaskConfig) if getattr(self.config, f.name) != getattr(paper, f.name)}
         method = mask.pop("method", paper.method)
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in mask.items()}
-        return {"method": method, "mask": plain, "capture": {"layers": self.layers}}
+        return {"method": method, "mask": plain, "capture": {"layers": self.layers, **self._share()}}
+
+    def _share(self) -> dict[str, str]:
+        return {} if self.text_share is None else {"text_share": self.text_share}
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
@@ -84,14 +104,14 @@ class Setting:
         found = fit(table, SettingTable, where)
         values = checked(MaskConfig, {**found.mask, "method": found.method}, where)
         try:
-            return cls(MaskConfig(**values), found.capture.layers)
+            return cls(MaskConfig(**values), found.capture.layers, found.capture.text_share)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
     def constants(self) -> dict[str, Any]:
         """What defines it, for tables: only the constants that its method uses."""
         config = self.config
-        shown: dict[str, Any] = {"layers": self.layers, "beta": config.beta, "pamr": pamr_name(config)}
+        shown: dict[str, Any] = {"layers": self.layers, **self._share(), "beta": config.beta, "pamr": pamr_name(config)}
         if config.method == "ca_sa":
             return shown | {"tau": config.tau, "self_level": config.self_level, "seed_level": config.seed_level}
         shown["levels"] = list(config.expand_levels)
@@ -144,15 +164,15 @@ def refinements(setting: Setting) -> list[Setting]:
     return [setting.with_config(pamr=False), *(setting.with_config(pamr=True, pamr_dilations=width) for width in PAMR_WIDTHS)]
 
 
-def contenders(ranked: Sequence[tuple[Setting, float]]) -> list[Setting]:
+def contenders(ranked: Sequence[tuple[Setting, float]], papers: Mapping[str, Setting] = PAPER) -> list[Setting]:
     """Which of a method's settings, each with its mean IoU without PAMR, are worth PAMR, which costs more than all else.
 
     Those are the paper's, the leaders, and for every value of every constant the best that has it: so a constant that PAMR
     suits better than the others is not lost, and reports can fix any one constant. The rest is far behind before PAMR already.
     """
     order = [setting for setting, _ in sorted(ranked, key=lambda pair: -pair[1])]
-    papers = {setting.without_refinement() for setting in PAPER.values()}
-    kept = dict.fromkeys(setting for setting in order if setting.without_refinement() in papers)
+    bare = {setting.without_refinement() for setting in papers.values()}
+    kept = dict.fromkeys(setting for setting in order if setting.without_refinement() in bare)
     kept |= dict.fromkeys(order[:LEADERS])
     seen = set()
     for setting in order:
@@ -166,5 +186,6 @@ def contenders(ranked: Sequence[tuple[Setting, float]]) -> list[Setting]:
 def _values(setting: Setting) -> Iterator[tuple[str, Any]]:
     config = setting.config
     yield "layers", setting.layers
+    yield "text_share", setting.text_share
     for name in ("alpha", "expand_levels", "seed_level", "self_level", "tau"):
         yield name, getattr(config, name)

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from ...attention.generate import generate_batch
 from ...attention.maps import AttentionMaps
-from ...config.constants import CaptureConfig
 from ...errors import UserError
 from ...files.outputs import make_writable
 from ...mini.world.packaged import load_scenes
@@ -27,7 +25,8 @@ from ...prompts.specs import SampleSpec
 from ..bars import study_progress
 from ..results import picture_grid, write_results
 from .constants import read_constants, seek_constants
-from .contest import LAYERS, METHOD_NAMES, Layers
+from .contest import METHOD_NAMES, Source
+from .drawing import draw_with_attention
 from .score import BATCH, score
 from .truth import SHEET_SCENES, assemble, sheet_masks
 
@@ -71,8 +70,8 @@ def run_generated(
         kinds = ("own_best", "own_best_without", "paper", "paper_without")
         chosen = {key: setting for key, setting in found.chosen.items() if key[0] in kinds}
         settings = list(dict.fromkeys(chosen.values()))
-        layers: list[Layers] = [group for group in LAYERS if any(s.layers == group for s in settings)]
-        items = drawn(loaded, specs(images, seed), layers, yardstick, steps, guidance_scale, progress)
+        sources = list(dict.fromkeys(setting.source for setting in settings))
+        items = drawn(loaded, specs(images, seed), sources, yardstick, steps, guidance_scale, progress)
         first = list(islice(items, SHEET_SCENES))
         if not first:
             raise UserError(f"the yardstick finds its class in none of the {images} images: is '{model}' trained on its classes?")
@@ -109,28 +108,19 @@ def specs(count: int, seed: int) -> list[SampleSpec]:
 def drawn(
     model: Model,
     samples: Sequence[SampleSpec],
-    layers: Sequence[Layers],
+    sources: Sequence[Source],
     yardstick: Segmenter,
     steps: int,
     guidance_scale: float,
     progress: Progress,
-) -> Iterator[tuple[int, Scene, dict[Layers, AttentionMaps]]]:
+) -> Iterator[tuple[int, Scene, dict[Source, AttentionMaps]]]:
     """Generated images as scenes whose label map is the yardstick's, with their attention; those it misses a class in are skipped."""
     task = progress.add_task("generated", total=len(samples))
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        images, found = generate_batch(
-            model,
-            batch,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            negative_prompt="",
-            size=None,
-            capture=CaptureConfig(),
-            groups=layers,
-        )
+        images, found = draw_with_attention(model, batch, sources, steps=steps, guidance_scale=guidance_scale)
         label_maps = segment_known(yardstick, np.stack(images), [s.classes for s in batch])
         for offset, (spec, image, label_map) in enumerate(zip(batch, images, label_maps, strict=True)):
             if all((label_map == CLASS_IDS[c]).mean() >= EMPTY_SHARE for c in spec.classes):
-                yield spec.index, Scene(image, label_map, spec.classes, spec.prompt), {g: found[g][offset] for g in layers}
+                yield spec.index, Scene(image, label_map, spec.classes, spec.prompt), {source: of[offset] for source, of in found.items()}
         progress.advance(task, len(batch))

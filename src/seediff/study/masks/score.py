@@ -24,7 +24,7 @@ from ...metrics.masks import boundary_f
 from ...metrics.scores import overlap, per_class_iou
 from ...mini.world.scene import CLASS_IDS, Scene
 from ...models.registry import Model
-from .contest import Layers, Setting
+from .contest import Layers, Setting, Share, Source
 
 TIMESTEPS = (50, 150, 250, 350, 450, 550)
 """Noise levels at which a scene's attention is captured and averaged."""
@@ -32,29 +32,40 @@ BATCH = 16
 
 
 def captured(
-    model: Model, scenes: Sequence[Scene], layers: Sequence[Layers], *, seed: int, progress: Progress, label: str
-) -> Iterator[tuple[int, Scene, dict[Layers, AttentionMaps]]]:
+    model: Model, scenes: Sequence[Scene], sources: Sequence[Source], *, seed: int, progress: Progress, label: str
+) -> Iterator[tuple[int, Scene, dict[Source, AttentionMaps]]]:
     """Every scene with its index and its attention, captured with its caption, a batch at a time; nothing is kept."""
     task = progress.add_task(label, total=len(scenes))
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
-        found = capture_images(
-            model,
-            [s.image for s in batch],
-            [s.caption for s in batch],
-            [s.classes for s in batch],
-            timesteps=TIMESTEPS,
-            seed=seed,
-            capture=CaptureConfig(),
-            groups=layers,
-            indices=range(start, start + len(batch)),
-        )
+        found: dict[Source, list[AttentionMaps]] = {}
+        for share, groups in by_share(sources).items():
+            maps = capture_images(
+                model,
+                [s.image for s in batch],
+                [s.caption for s in batch],
+                [s.classes for s in batch],
+                timesteps=TIMESTEPS,
+                seed=seed,
+                capture=CaptureConfig(text_share=share),
+                groups=groups,
+                indices=range(start, start + len(batch)),
+            )
+            found |= {(group, share): of for group, of in maps.items()}
         for offset, scene in enumerate(batch):
-            yield start + offset, scene, {group: found[group][offset] for group in layers}
+            yield start + offset, scene, {source: of[offset] for source, of in found.items()}
             progress.advance(task)
 
 
-def small_masks(classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], settings: Sequence[Setting]) -> dict[Setting, torch.Tensor]:
+def by_share(sources: Sequence[Source]) -> dict[Share, list[Layers]]:
+    """The groups of layers that one capture of each share gives."""
+    found: dict[Share, list[Layers]] = {}
+    for group, share in sources:
+        found.setdefault(share, []).append(group)
+    return found
+
+
+def small_masks(classes: Sequence[str], maps: Mapping[Source, AttentionMaps], settings: Sequence[Setting]) -> dict[Setting, torch.Tensor]:
     """Soft masks (C, R, R) by `without_refinement` of every setting: settings that differ only in what follows share one, and
     IRE's is what SeeDiff with the same constants has before its background refinement."""
     wanted = dict.fromkeys(s.without_refinement() for s in settings)
@@ -63,7 +74,7 @@ def small_masks(classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], se
     for bare in order:
         if bare in small:
             continue
-        found = [soft_mask(maps[bare.layers], name, bare.config) for name in classes]
+        found = [soft_mask(maps[bare.source], name, bare.config) for name in classes]
         small[bare] = torch.stack([one.soft for one in found])
         config = bare.config
         before = bare.with_config(background=False)
@@ -74,7 +85,7 @@ def small_masks(classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], se
 
 
 def soft_masks(
-    image: np.ndarray, classes: Sequence[str], maps: Mapping[Layers, AttentionMaps], settings: Sequence[Setting]
+    image: np.ndarray, classes: Sequence[str], maps: Mapping[Source, AttentionMaps], settings: Sequence[Setting]
 ) -> torch.Tensor:
     """Soft masks (S, C, H, W) of every setting at the image's size, after PAMR where it has it."""
     return refined_masks(image, small_masks(classes, maps, settings), settings)
@@ -179,7 +190,7 @@ class Scores:
 
 
 def score(
-    items: Iterable[tuple[int, Scene, Mapping[Layers, AttentionMaps]]], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()
+    items: Iterable[tuple[int, Scene, Mapping[Source, AttentionMaps]]], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()
 ) -> Scores:
     """Run every setting at its own threshold on every captured scene; boundary F only for `boundary_of`, which is slow."""
     with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]

@@ -22,7 +22,7 @@ from ...models.registry import load_model
 from ..bars import study_progress
 from ..results import picture_grid, write_results
 from .constants import read_constants, seek_constants
-from .contest import LAYERS, METHOD_NAMES, Layers, Setting
+from .contest import METHOD_NAMES, Setting, Source
 from .score import TIMESTEPS, Scores, captured, exact_masks, label_map, score, soft_masks, threshold, winners
 
 SHEET_SCENES = 12
@@ -61,9 +61,9 @@ def run_truth(
         found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)
         chosen = found.chosen
         settings = list(dict.fromkeys(chosen.values()))
-        layers: list[Layers] = [group for group in LAYERS if any(s.layers == group for s in settings)]
+        sources = list(dict.fromkeys(setting.source for setting in settings))
         headline = [chosen[kind, m] for kind in ("own_best", "paper") for m in METHOD_NAMES]
-        items = captured(loaded, held, layers, seed=seed + 1, progress=progress, label=scene_set)
+        items = captured(loaded, held, sources, seed=seed + 1, progress=progress, label=scene_set)
         first = list(islice(items, SHEET_SCENES))
         scores = score(chain(first, items), settings, boundary_of=headline)
     result = assemble(chosen, settings, scores) | found.about()
@@ -108,7 +108,7 @@ def assemble(chosen: dict[tuple[str, str], Setting], settings: list[Setting], sc
 
 
 def sheet_masks(
-    items: Iterable[tuple[int, Scene, Mapping[Layers, AttentionMaps]]], chosen: Mapping[tuple[str, str], Setting]
+    items: Iterable[tuple[int, Scene, Mapping[Source, AttentionMaps]]], chosen: Mapping[tuple[str, str], Setting]
 ) -> list[dict[str, np.ndarray]]:
     """For each captured scene its label maps by title: the exact one, then every method's at its own best."""
     settings = [chosen["own_best", m] for m in METHOD_NAMES]

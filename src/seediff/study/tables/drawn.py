@@ -34,7 +34,6 @@ from ...run.opening import open_place
 from ...workers import Progress
 
 if TYPE_CHECKING:
-    from ...models.families.base import Layers
     from ...models.registry import Model
     from ...prompts.specs import SampleSpec
     from ..masks.contest import Setting
@@ -157,29 +156,26 @@ class SetJob(Job["SampleSpec"]):
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
     def do(self, batch: Sequence[SampleSpec]) -> BatchRecord:
-        from ...attention.generate import generate_batch
-        from ...config.constants import CaptureConfig
         from ...masks.make import label_pixels
+        from ..masks.drawing import draw_with_attention
         from ..masks.score import soft_masks
 
         assert self.model is not None
         settings = list(self.settings.values())
-        groups: list[Layers] = list(dict.fromkeys(setting.layers for setting in settings))
+        sources = list(dict.fromkeys(setting.source for setting in settings))
         with self.timer("drawing"):
-            images, maps = generate_batch(
+            images, maps = draw_with_attention(
                 self.model,
                 batch,
+                sources,
                 steps=self.config.steps,
                 guidance_scale=self.config.guidance_scale,
-                negative_prompt="",
                 size=self.config.size,
-                capture=CaptureConfig(),
-                groups=groups,
             )
         record = BatchRecord()
         for offset, (spec, image) in enumerate(zip(batch, images, strict=True)):
             with self.timer("masks"):
-                softs = soft_masks(image, spec.classes, {group: maps[group][offset] for group in groups}, settings)
+                softs = soft_masks(image, spec.classes, {source: of[offset] for source, of in maps.items()}, settings)
             ids = [self.ids[name] for name in spec.classes]
             labels: dict[str, Mapping[str, Any]] = {}
             for name, setting, soft in zip(self.settings, settings, softs, strict=True):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...config.constants import CaptureConfig
 from ...config.photographs import MaskPhotosConfig
 from ...dataset.store import Item, open_native, read_picture
 from ...errors import UserError
@@ -90,7 +89,7 @@ def _mask(
                 batch_size=config.batch_size,
                 threads=config.threads,
                 mask=setting.config,
-                capture=CaptureConfig(layers=setting.layers),
+                capture=setting.capture,
                 presence=0.0,
                 fit="resize",  # published tables were made so; the sets' pictures are square
             ),
