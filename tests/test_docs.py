@@ -39,6 +39,7 @@ SMALL = {
     "generate": {"--per-class": "1", "--steps": "2"},
     "mask": {"--timesteps": "300"},
     "study truth": {"--scenes": "2", "--tune-scenes": "2"},
+    "study layers": {"--scenes": "2", "--timesteps": "150,650"},
     "study segments": {"--scenes": "2", "--tune-scenes": "2"},
     "study aggregation": {"--scenes": "2"},
     "study fit": {"--scenes": "2"},
