@@ -69,7 +69,7 @@ def run_layers(
     held = load_scenes(scene_set, scenes)
     make_writable(out, json_path)
     loaded = load_model(model, device=device)
-    order = check_schedule(loaded, timesteps)[::-1]
+    order = sorted(set(check_schedule(loaded, timesteps)))
     rows: list[dict[str, Any]] = []
     with study_progress() as progress:
         for share in shares(loaded):
