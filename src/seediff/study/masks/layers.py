@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from rich.progress import Progress
-from rich.table import Table
 
 from ...attention.capture import capture_attention
 from ...attention.maps import AttentionMaps
@@ -185,13 +184,12 @@ def markdown(result: Mapping[str, Any]) -> str:
 def show(result: Mapping[str, Any], out: Path) -> None:
     """Print the best of every table, and where everything is."""
     console = make_console()
-    table = Table("", "best layer", "level", "t", "AUC", "95 %", title="Where attention looks")
     for share in dict.fromkeys(row["share"] for row in result["rows"]):
         for kind, title in TITLES.items():
             some = [row for row in result["rows"] if (row["share"], row["kind"]) == (share, kind) and row["auc"] is not None]
             if some:
                 top = max(some, key=lambda row: row["auc"])
-                cells = [top["layer"], top["level"], str(top["timestep"]), f"{top['auc']:.3f}", f"{top['low']:.3f}–{top['high']:.3f}"]
-                table.add_row(f"{title}, {SHARES[share]}" if share else title, *cells)
-    console.print(table)
+                what = f"{title}, {SHARES[share]}" if share else title
+                found = f"{top['auc']:.3f} ({top['low']:.3f}–{top['high']:.3f}) by {top['layer']} at {top['level']}, t = {top['timestep']}"
+                console.print(f"{what}: best AUC {found}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Tables: {out / 'results.md'}   CSV: {out / 'results.csv'}   JSON: {out / 'results.json'}", soft_wrap=True)
