@@ -22,7 +22,7 @@ from ..config.constants import SegmentConfig
 from ..config.photographs import Fit, MaskPhotosConfig
 from ..config.presets import segment_preset
 from ..config.sizes import Size
-from ..files.outputs import make_writable, write_atomic
+from ..files.outputs import make_writable
 from ..files.terminal import make_console
 from ..masks.make import IGNORE, label_pixels, make_masks
 from ..metrics.bootstrap import mean_interval
@@ -34,7 +34,7 @@ from ..models.registry import Model, load_model
 from ..segments.make import make_segments
 from ..segments.naming import split_prompts
 from .bars import study_progress
-from .results import csv_bytes, json_bytes
+from .results import write_tables
 
 BATCH = 16
 AGAINST = "resize"
@@ -92,10 +92,7 @@ def run_fit(
         "seed": seed,
         "ways": {name: figures(way, ways[AGAINST]) for name, way in ways.items()},
     }
-    for path in (out / "results.json", *([json_path] if json_path else [])):
-        write_atomic(path, json_bytes(result))
-    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
-    write_atomic(out / "results.csv", csv_bytes([{"way": name, **row} for name, row in result["ways"].items()]))
+    write_tables(out, result, markdown(result), [{"way": name, **row} for name, row in result["ways"].items()], json_path)
     return result
 
 

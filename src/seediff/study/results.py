@@ -39,19 +39,26 @@ def write_results(
 ) -> None:
     """Write `results.md`, `results.csv`, `results.json` (and `json_path`), `preset.json`, `tuning.csv` and `scenes.png` to `out`,
     each atomically; no `tuning.csv` when the constants come from another study (`trials` is None)."""
-    text = json_bytes(result)
-    for path in (out / "results.json", *([json_path] if json_path else [])):
-        write_atomic(path, text)
-    write_atomic(out / "preset.json", json_bytes(result["preset"]))
-    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
     rows = [{"section": section, "name": name, **_cells(figures)} for section, name, figures in _rows(result)]
-    write_atomic(out / "results.csv", csv_bytes(rows))
+    write_tables(out, result, markdown(result), rows, json_path)
+    write_atomic(out / "preset.json", json_bytes(result["preset"]))
     tried = [{"method": t.method, "iou": round(t.iou, 4), **t.setting.constants()} for t in trials or ()]
     if tried:
         write_atomic(out / "tuning.csv", csv_bytes(tried))
     picture = io.BytesIO()
     Image.fromarray(sheet).save(picture, "PNG")
     write_atomic(out / "scenes.png", picture.getvalue())
+
+
+def write_tables(
+    out: Path, result: Mapping[str, Any], text: str, rows: Sequence[Mapping[str, Any]] | None = None, json_path: Path | None = None
+) -> None:
+    """Write a study's `results.json` (and `json_path`), `results.md` of `text` and, of rows, `results.csv` to `out`, each atomically."""
+    for path in (out / "results.json", *([json_path] if json_path else [])):
+        write_atomic(path, json_bytes(result))
+    write_atomic(out / "results.md", text.encode("utf-8"))
+    if rows is not None:
+        write_atomic(out / "results.csv", csv_bytes(rows))
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -19,14 +19,14 @@ from scipy.stats import rankdata
 from ...config.constants import CaptureConfig, MaskConfig
 from ...config.presets import model_preset
 from ...dataset.quality.select import confidence
-from ...files.outputs import make_writable, write_atomic
+from ...files.outputs import make_writable
 from ...masks.make import make_masks
 from ...metrics.bootstrap import figure_interval
 from ...metrics.scores import iou
 from ...mini.world.packaged import load_scenes
 from ...models.registry import load_model
 from ..bars import study_progress
-from ..results import json_bytes
+from ..results import write_tables
 from .contest import Source
 from .score import captured, exact_masks
 
@@ -84,9 +84,7 @@ def run_confidence(
         "methods": {method: figures(as_masks(rows), seed=seed) for method, rows in found.items()},
         "seconds": round(time.monotonic() - started, 1),
     }
-    for path in (out / "results.json", *([json_path] if json_path else [])):
-        write_atomic(path, json_bytes(result))
-    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
+    write_tables(out, result, markdown(result), json_path=json_path)
     return result
 
 

@@ -31,5 +31,9 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
 
 def shares(model: Model) -> Sequence[Share]:
     """What a position's attention to a word may be a share of; None: the model has no choice, or the whole row."""
-    joint = any(isinstance(one, Joint) for one in model.family.layers(model.network).values())
-    return SHARES if joint else SHARES[:1]
+    return SHARES if is_joint(model) else SHARES[:1]
+
+
+def is_joint(model: Model) -> bool:
+    """Whether picture and text are attended to in one softmax, so that there is more than one share."""
+    return any(isinstance(one, Joint) for one in model.family.layers(model.network).values())

@@ -20,17 +20,17 @@ from ...attention.maps import AttentionMaps
 from ...attention.photograph import check_schedule, encode_images, run_noised
 from ...attention.recorder import KINDS, AttentionRecorder
 from ...config.constants import CaptureConfig
-from ...files.outputs import make_writable, write_atomic
+from ...files.outputs import make_writable
 from ...files.terminal import make_console
 from ...metrics.bootstrap import mean_interval
 from ...mini.quality import scene_auc
 from ...mini.world.packaged import load_scenes
 from ...mini.world.scene import Scene
-from ...models.families.base import Joint
 from ...models.registry import Model, load_model
 from ...prompts.tokens import locate_columns
 from ..bars import study_progress
-from ..results import csv_bytes, json_bytes
+from ..results import write_tables
+from .fitted import is_joint
 
 BATCH = 16
 TIMESTEPS = tuple(range(50, 1000, 100))
@@ -83,16 +83,13 @@ def run_layers(
         "rows": rows,
         "seconds": round(time.monotonic() - started, 1),
     }
-    for path in (out / "results.json", *([json_path] if json_path else [])):
-        write_atomic(path, json_bytes(result))
-    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
-    write_atomic(out / "results.csv", csv_bytes(rows))
+    write_tables(out, result, markdown(result), rows, json_path)
     return result
 
 
 def shares(model: Model) -> tuple[str, ...]:
     """What a position's attention to a column may be a share of."""
-    return ("row", "own") if any(isinstance(one, Joint) for one in model.family.layers(model.network).values()) else ("",)
+    return ("row", "own") if is_joint(model) else ("",)
 
 
 def measure(
@@ -143,20 +140,24 @@ def _figure(key: Key, values: Sequence[tuple[int, float]]) -> dict[str, Any]:
 
 def grids(result: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:
     """A title and a table a kind and share: a row a layer, a column a timestep; the best layer of each is marked, as is the best of all."""
+    for title, some in _tables(result):
+        lines: dict[tuple[str, str], dict[int, float | None]] = defaultdict(dict)
+        for row in some:
+            lines[row["level"], row["layer"]][row["timestep"]] = row["auc"]
+        best = max((row["auc"] for row in some if row["auc"] is not None), default=None)
+        yield (
+            title,
+            [[layer, level, *(_cell(figures[t], best) for t in result["timesteps"])] for (level, layer), figures in sorted(lines.items())],
+        )
+
+
+def _tables(result: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """A title and its rows a kind and share, of those that were measured."""
     rows: Sequence[Mapping[str, Any]] = result["rows"]
     for share in dict.fromkeys(row["share"] for row in rows):
         for kind, title in TITLES.items():
-            some = [row for row in rows if (row["share"], row["kind"]) == (share, kind)]
-            if not some:
-                continue
-            lines: dict[tuple[str, str], dict[int, float | None]] = defaultdict(dict)
-            for row in some:
-                lines[row["level"], row["layer"]][row["timestep"]] = row["auc"]
-            best = max((row["auc"] for row in some if row["auc"] is not None), default=None)
-            table = [
-                [layer, level, *(_cell(figures[t], best) for t in result["timesteps"])] for (level, layer), figures in sorted(lines.items())
-            ]
-            yield f"{title}, {SHARES[share]}" if share else title, table
+            if some := [row for row in rows if (row["share"], row["kind"]) == (share, kind)]:
+                yield f"{title}, {SHARES[share]}" if share else title, some
 
 
 def _cell(value: float | None, best: float | None) -> str:
@@ -184,12 +185,10 @@ def markdown(result: Mapping[str, Any]) -> str:
 def show(result: Mapping[str, Any], out: Path) -> None:
     """Print the best of every table, and where everything is."""
     console = make_console()
-    for share in dict.fromkeys(row["share"] for row in result["rows"]):
-        for kind, title in TITLES.items():
-            some = [row for row in result["rows"] if (row["share"], row["kind"]) == (share, kind) and row["auc"] is not None]
-            if some:
-                top = max(some, key=lambda row: row["auc"])
-                what = f"{title}, {SHARES[share]}" if share else title
-                found = f"{top['auc']:.3f} ({top['low']:.3f}–{top['high']:.3f}) by {top['layer']} at {top['level']}, t = {top['timestep']}"
-                console.print(f"{what}: best AUC {found}", highlight=False, markup=False, soft_wrap=True)
+    for title, some in _tables(result):
+        known = [row for row in some if row["auc"] is not None]
+        if known:
+            top = max(known, key=lambda row: row["auc"])
+            found = f"{top['auc']:.3f} ({top['low']:.3f}–{top['high']:.3f}) by {top['layer']} at {top['level']}, t = {top['timestep']}"
+            console.print(f"{title}: best AUC {found}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Tables: {out / 'results.md'}   CSV: {out / 'results.csv'}   JSON: {out / 'results.json'}", soft_wrap=True)

@@ -19,7 +19,7 @@ from rich.table import Table
 from ...attention.photograph import encode_images
 from ...config.photographs import PRESENCE
 from ...config.presets import model_thresholds
-from ...files.outputs import make_writable, write_atomic
+from ...files.outputs import make_writable
 from ...files.terminal import make_console
 from ...masks.answers import MOST_ABSENT, Answers, best_threshold, questions
 from ...masks.presence import find_classes
@@ -30,7 +30,7 @@ from ...mini.world.scene import CLASSES, Scene
 from ...models.registry import Model, load_model
 from ...segments.naming import split_prompts
 from ..bars import study_progress
-from ..results import csv_bytes, json_bytes
+from ..results import write_tables
 
 BATCH = 16
 DRAWS = 1000
@@ -73,11 +73,8 @@ def run_presence(
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    for path in (out / "results.json", *([json_path] if json_path else [])):
-        write_atomic(path, json_bytes(result))
-    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
     rows = [{"threshold": limit, **{key: "" if value is None else value for key, value in row.items()}} for limit, row in _rows(result)]
-    write_atomic(out / "results.csv", csv_bytes(rows))
+    write_tables(out, result, markdown(result), rows, json_path)
     return result
 
 

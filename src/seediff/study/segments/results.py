@@ -17,7 +17,7 @@ from ...files.outputs import write_atomic
 from ...files.palette import voc_palette
 from ...files.terminal import make_console
 from ...report.pictures import contact_sheet, fit_side, overlay
-from ..results import csv_bytes, json_bytes
+from ..results import csv_bytes, write_tables
 from .pairs import Pairs
 
 TITLES = {
@@ -45,11 +45,8 @@ def write_segments(
 ) -> None:
     """Write results.md, results.csv, floors.csv, results.json (and `json_path`), tuning.csv when there are trials, and segments.jpg,
     atomically."""
-    for path in (out / "results.json", *([json_path] if json_path else [])):
-        write_atomic(path, json_bytes(result))
-    write_atomic(out / "results.md", markdown(result).encode("utf-8"))
     rows = [{"section": section, "name": name, **_cells(row)} for section, name, row in _rows(result)]
-    write_atomic(out / "results.csv", csv_bytes(rows))
+    write_tables(out, result, markdown(result), rows, json_path)
     write_atomic(out / "floors.csv", csv_bytes(list(_floor_rows(result))))
     if trials:
         write_atomic(out / "tuning.csv", csv_bytes(trials))
