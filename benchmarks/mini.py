@@ -36,7 +36,7 @@ from seediff.config.generate import GenerateConfig
 from seediff.config.sizes import pixels
 from seediff.dataset import native
 from seediff.dataset.batches import BatchRecord, make_room, record_file, write_record
-from seediff.files.outputs import make_writable, write_atomic
+from seediff.files.outputs import check_writable, write_atomic
 from seediff.masks.make import make_masks
 from seediff.masks.results import MaskResult
 from seediff.models.registry import Model, load_model
@@ -199,7 +199,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     given = parse()
     if given.json:
-        make_writable(given.json.parent, given.json)
+        check_writable(given.json.parent, given.json)
     if given.threads:
         torch.set_num_threads(given.threads)
     model = load_model(given.model, device=given.device)

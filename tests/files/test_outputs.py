@@ -13,22 +13,32 @@ from safetensors.torch import load_file
 
 from seediff.errors import UserError
 from seediff.files import outputs
-from seediff.files.outputs import make_writable, write_tensors
+from seediff.files.outputs import check_writable, write_atomic, write_tensors
 
 
-def test_folders_are_made_and_left_empty(tmp_path: Path) -> None:
-    make_writable(tmp_path / "a" / "b", tmp_path / "c" / "figures.json")
-    assert list((tmp_path / "a" / "b").iterdir()) == list((tmp_path / "c").iterdir()) == []
+def test_folders_are_tried_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    check_writable(tmp_path / "a" / "b", tmp_path / "c" / "figures.json")
+    assert [p.name for p in tmp_path.rglob("*")] == ["c"]
+    write_atomic(tmp_path / "a" / "b" / "figures.json", b"{}")  # makes its folder
+    assert (tmp_path / "a" / "b" / "figures.json").read_bytes() == b"{}"
 
 
 def test_what_is_no_use_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--out .*file: cannot be written to"):
-        make_writable(tmp_path / "file")
+        check_writable(tmp_path / "file")
+    with pytest.raises(UserError, match=r"--out .*file/below: cannot be written to \(Not a directory"):
+        check_writable(tmp_path / "file" / "below")
+    with pytest.raises(UserError, match=r"--out .*: cannot be written to \(File name too long"):
+        check_writable(tmp_path / ("long" * 100))
+    (tmp_path / "nowhere").symlink_to("missing")
+    with pytest.raises(UserError, match=r"--out .*nowhere: cannot be written to"):
+        check_writable(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"--json .*: is a folder"):
-        make_writable(tmp_path / "out", tmp_path)
+        check_writable(tmp_path / "out", tmp_path)
     with pytest.raises(UserError, match=r"--json .*t\.json: cannot be written to"):
-        make_writable(tmp_path / "out", tmp_path / "file" / "t.json")
+        check_writable(tmp_path / "out", tmp_path / "file" / "t.json")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
@@ -37,9 +47,9 @@ def test_a_file_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
         with pytest.raises(UserError, match=rf"--json .*{name}: is a device or a pipe; name a file"):
-            make_writable(None, tmp_path / name)
+            check_writable(None, tmp_path / name)
     with pytest.raises(UserError, match="--json /dev/null: is a device or a pipe"):
-        make_writable(None, Path("/dev/null"))
+        check_writable(None, Path("/dev/null"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
 
 
@@ -73,8 +83,8 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
             write_tensors(path, {"a": torch.ones(3000)})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
-    with pytest.raises(OSError, match=r"none/a\.safetensors"):
-        write_tensors(tmp_path / "none" / "a.safetensors", {"a": torch.ones(3)})
+    with pytest.raises(OSError, match=r"a\.safetensors/b"):
+        write_tensors(tmp_path / "a.safetensors" / "b", {"a": torch.ones(3)})
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")

@@ -56,12 +56,12 @@ def semantic(
     """
     from ..config.names import parse_classes
     from ..evaluate.evaluation import evaluate, notes, score_table, write_json, write_report
-    from ..files.outputs import make_writable
+    from ..files.outputs import check_writable
     from ..files.terminal import make_console
     from .progress import no_progress, progress_bar, progress_lines
 
     sizes = _parse_scales(scales)
-    make_writable(out, json)
+    check_writable(out, json)
     with no_progress() if quiet else progress_bar() if sys.stderr.isatty() else progress_lines() as progress:
         evaluation = evaluate(
             predictions,
@@ -162,11 +162,11 @@ def segments(
     - `seediff evaluate segments segments --labels cocostuff/dataset --list Coco164kFull_Stuff_Coarse_7.txt --size 512 --json coco.json`
     """
     from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, write_json
-    from ..files.outputs import make_writable
+    from ..files.outputs import check_writable
     from ..files.terminal import make_console
     from .progress import no_progress, progress_bar, progress_lines
 
-    make_writable(None, json)
+    check_writable(None, json)
     with no_progress() if quiet else progress_bar() if sys.stderr.isatty() else progress_lines() as progress:
         scores = evaluate_segments(
             predictions,

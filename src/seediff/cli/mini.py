@@ -142,7 +142,8 @@ def check(
     model: Annotated[str, Parameter(help="`mini`, or the pipeline folder that training made.")] = "mini",
     images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
     scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
-    steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
+    steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
+    guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
     seed: Annotated[int, SEED] = 0,
 ) -> None:
     """Measure the model: whether what it draws is recognised and of one piece, how far it is from rendered scenes, reconstruction PSNR,
@@ -152,4 +153,4 @@ def check(
     """
     from ..mini.quality import check_quality
 
-    check_quality(model, out, images=images, scenes=scenes, seed=seed, steps=steps)
+    check_quality(model, out, images=images, scenes=scenes, seed=seed, steps=steps, guidance_scale=guidance_scale)

@@ -48,12 +48,12 @@ def check(
     """
     from ..dataset.quality.check import DAMAGED, check_dataset
     from ..dataset.quality.fix import fix_dataset
-    from ..files.outputs import make_writable
+    from ..files.outputs import check_writable
     from ..run.reopen import can_reopen, check_is_dataset, reopen, what_to_do
     from .summary_quality import counts, findings_table
 
     check_is_dataset(data)
-    make_writable(None, json)
+    check_writable(None, json)
     checked = check_dataset(data, followed(quiet))
     fixed: list[str] = []
     for _ in range(2 * fix):  # with metadata.jsonl back, there may be more to repair
@@ -88,9 +88,9 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSO
     For example: `seediff stats pets --json stats.json`
     """
     from ..dataset.quality.stats import dataset_stats
-    from ..files.outputs import make_writable
+    from ..files.outputs import check_writable
 
-    make_writable(None, json)
+    check_writable(None, json)
     found = dataset_stats(data, followed(quiet))
     if not quiet:
         show_stats(found)

@@ -73,8 +73,8 @@ def generated(
     tune_scenes: TuneScenes = 200,
     constants: Constants = None,
     model: WorldModel = "mini",
-    steps: Annotated[int, Parameter(help="Denoising steps.")] = 25,
-    guidance_scale: float = 5.0,
+    steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
+    guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
     seed: Annotated[int, SEED] = 0,
     device: Device = None,
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files.outputs import make_writable
+from ..files.outputs import check_writable
 from ..files.terminal import make_console
 from ..study.tables.definition import Table, packaged, read_table
 from ..study.tables.estimate import estimate, show_estimate
@@ -38,7 +38,7 @@ def run(name: str, options: Options) -> None:
 
     # 2. Do it
     check(table, places, seeds, settings, kept)
-    make_writable(out)
+    check_writable(out)
     with watching(options.quiet, options.work) as watch:
         result = run_table(table, places, seeds=seeds, settings=settings, kept=kept, watch=watch)
 

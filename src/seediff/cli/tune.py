@@ -47,7 +47,7 @@ def tune(
     from ..config.presets import segment_preset
     from ..config.tuned import Tuned
     from ..evaluate.layouts import open_evaluation
-    from ..files.outputs import check_file, make_writable, write_atomic
+    from ..files.outputs import check_file, check_writable, write_atomic
     from ..models.fingerprint import model_fingerprint
     from ..models.registry import load_model
     from ..run.tune import countable
@@ -58,7 +58,7 @@ def tune(
         raise UserError(f"--count {count}: must be at least 1")
     check_file(out, "--out")
     labelled = open_evaluation(data, split=split)
-    make_writable(out.parent)
+    check_writable(out.parent)
     segment = SegmentConfig(**segment_preset(model).get("segment", {}))
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())

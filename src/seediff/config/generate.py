@@ -165,6 +165,15 @@ def merge_config(
     return build(kind, line, chosen, more, preset_for(kind, line, table, more, preset=preset))
 
 
+def own_drawing(model: str, steps: int | None = None, guidance_scale: float | None = None) -> tuple[int, float]:
+    """`steps` and `guidance_scale` as given; where None, the model's own, or the package's where it has none."""
+    own = preset_for(GenerateConfig, {"model": model})
+    return (
+        own.get("steps", GenerateConfig.steps) if steps is None else steps,
+        own.get("guidance_scale", GenerateConfig.guidance_scale) if guidance_scale is None else guidance_scale,
+    )
+
+
 def _authors(model: str) -> dict[str, Any]:
     """`steps` and `guidance_scale` that the authors of the model's family recommend; the package's own are those of the paper's models."""
     from ..models.about import look_up  # light: loads no model

@@ -126,7 +126,6 @@ def protocol_for(name: str, data: EvaluationSet) -> Protocol:
 
 def write_json(evaluation: Evaluation, path: Path) -> None:
     """Write the scores and what they are of, atomically; folders on the way are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, (json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 

@@ -278,7 +278,6 @@ def to_json(scores: SegmentScores) -> dict:
 
 def write_json(scores: SegmentScores, path: Path) -> None:
     """Write `to_json` to a file, atomically; folders on the way are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, (json.dumps(to_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 

@@ -125,8 +125,8 @@ def _opened(root: Path, below: tuple[str, ...] = (), *, make: bool = False) -> I
             os.close(fd)
 
 
-def make_writable(out: Path | None, json_path: Path | None = None) -> None:
-    """Make the folders of `--out` and `--json` and try them: what takes minutes should not fail at the end.
+def check_writable(out: Path | None, json_path: Path | None = None) -> None:
+    """Try the folders of `--out` and `--json`: what takes minutes should not fail at the end. Nothing is left there.
 
     Raises UserError naming the option that is no use.
     """
@@ -136,13 +136,23 @@ def make_writable(out: Path | None, json_path: Path | None = None) -> None:
         if file is not None:
             check_file(file, option)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / fresh_name()
+            probe = _nearest(folder) / fresh_name()
             write_new(probe, b"")
             probe.unlink()
         except OSError as error:
             raise UserError(f"{option} {file or folder}: cannot be written to ({error.strerror or error}); name another place") from error
         clear_leftovers(folder, older=OLD)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first on the way up to it that is there. Raises OSError for a name that no folder can have."""
+    try:
+        os.stat(folder)
+    except FileNotFoundError:
+        if folder.is_symlink():
+            raise  # to nowhere: no folder can be made in its place
+        return _nearest(folder.parent)
+    return folder
 
 
 def check_file(path: Path, option: str) -> None:
@@ -161,10 +171,12 @@ def check_file(path: Path, option: str) -> None:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it.
+    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it; its folder is made.
 
     Links to its folder are followed; for files below a folder of others, see `write_inside`. Raises OSError naming the file.
     """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_inside(path.parent, path.name, data)
 
 

@@ -24,9 +24,10 @@ from ..attention.generate import generate_batch
 from ..attention.maps import AttentionMaps
 from ..attention.photograph import capture_images, encode_images
 from ..config.constants import CaptureConfig
+from ..config.generate import own_drawing
 from ..config.levels import level_name
 from ..errors import UserError
-from ..files.outputs import make_writable, write_atomic
+from ..files.outputs import check_writable, write_atomic
 from ..files.terminal import make_console
 from ..metrics.bootstrap import mean_interval
 from ..metrics.masks import auc, auc_rows, psnr
@@ -56,21 +57,22 @@ def check_quality(
     images: int = 475,
     scenes: int = 200,
     seed: int = 0,
-    steps: int = 25,
-    guidance_scale: float = 5.0,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Measure `model` (`mini` or a pipeline folder); write `quality.json` and `generated.png` to `out`, print the figures
     against their goals, and return what was measured.
 
     images: generated, all classes in turn (25 of each by default), half of the prompts with a place. scenes: held out, for PSNR and
-    attention.
+    attention. steps, guidance_scale: None is the model's own.
     Raises UserError on a count below 1, when `out` cannot be written to, and what `load_model` does.
     """
+    steps, guidance_scale = own_drawing(str(model), steps, guidance_scale)
     for name, value, least in (("images", images, 2), ("steps", steps, 1)):
         if value < least:
             raise UserError(f"{name} = {value} must be at least {least}")
-    make_writable(out)
+    check_writable(out)
     started = time.monotonic()
     loaded = load_model(str(model), device=device)
     load_seconds = time.monotonic() - started

@@ -22,7 +22,7 @@ from ..config.constants import SegmentConfig
 from ..config.photographs import Fit, MaskPhotosConfig
 from ..config.presets import segment_preset
 from ..config.sizes import Size
-from ..files.outputs import make_writable
+from ..files.outputs import check_writable
 from ..files.terminal import make_console
 from ..masks.make import IGNORE, label_pixels, make_masks
 from ..metrics.bootstrap import mean_interval
@@ -74,7 +74,7 @@ def run_fit(
     Raises UserError: more scenes asked for than there are, an unknown model, no place to write to.
     """
     held = load_scenes("wide", scenes)
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     loaded = load_model(model, device=device)
     config = MaskPhotosConfig.recommended(classes=tuple(CLASS_IDS), model=model)
     segment = SegmentConfig(**segment_preset(model).get("segment", {}))

@@ -27,7 +27,6 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
             tensors |= {f"optimizer.{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
     tensors |= {f"extra.{k}": v for k, v in extra.items()}
     tensors["step"] = torch.tensor(step)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Copies: shared storage is refused by the format.
     write_tensors(path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {FORMAT: _format(model)})
 

@@ -23,7 +23,7 @@ from ...devices import default_device
 from ...errors import UserError
 from ...files.arrays import map_array
 from ...files.documents import read_json
-from ...files.outputs import append, make_writable, write_atomic
+from ...files.outputs import append, check_writable, write_atomic
 from ...models.registry import load_model
 from ..world.scene import CLASSES, caption
 from .assemble import assemble
@@ -64,7 +64,7 @@ def train_mini(
     _check_recipe(recipe, folder)
     start = read_start(init, recipe, folder) if init else None
     vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
-    make_writable(folder)
+    check_writable(folder)
     cores = os.cpu_count() or 1
     say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
     images, captions = rendered_scenes(recipe, art, folder, workers=cores)

@@ -40,7 +40,6 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
     """Write one set of scenes to `path`, atomically. Images lose a little (WebP); label maps, classes and captions nothing."""
     tensors = pack_blobs("images", [_webp(s.image) for s in scenes]) | pack_blobs("masks", [_png(s.label_map) for s in scenes])
     about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(path, tensors, {"scenes": json.dumps(about)})
 
 

@@ -104,6 +104,5 @@ def write_moments(path: Path, scenes: np.ndarray, others: np.ndarray) -> float:
     rendered = moments(features_of(scenes))
     floor = frechet_distance(moments(features_of(others)), rendered)
     tensors = {"mean": rendered[0].astype(np.float32), "covariance": rendered[1].astype(np.float32)}
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(path, tensors, {"floor": json.dumps(floor)})
     return floor

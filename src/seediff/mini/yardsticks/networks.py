@@ -126,7 +126,6 @@ def run_batched(network: nn.Module, images: np.ndarray, batch: int = 50) -> torc
 
 def save_yardstick(network: nn.Module, path: Path, about: dict[str, str]) -> None:
     """Write the weights in half precision, with strings about them in the header. Atomic."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(path, {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}, about)
 
 

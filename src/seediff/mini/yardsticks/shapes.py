@@ -103,7 +103,6 @@ def template_sprites(art: Path) -> tuple[list[tuple[str, str]], list[bytes]]:
 
 def write_templates(path: Path, named: Sequence[tuple[str, str]], blobs: Sequence[bytes], thresholds: Mapping[str, float]) -> None:
     """Write sprites as `template_sprites` gives them, and the thresholds, to `path`, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     about = {"sprites": [list(one) for one in named], "thresholds": dict(thresholds)}
     write_tensors(path, pack_blobs("sprites", blobs), {"templates": json.dumps(about)})
 

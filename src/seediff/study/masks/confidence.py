@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 from ...config.constants import CaptureConfig, MaskConfig
 from ...config.presets import model_preset
 from ...dataset.quality.select import confidence
-from ...files.outputs import make_writable
+from ...files.outputs import check_writable
 from ...masks.make import make_masks
 from ...metrics.bootstrap import figure_interval
 from ...metrics.scores import iou
@@ -61,7 +61,7 @@ def run_confidence(
     """
     started = time.monotonic()
     held = load_scenes(scene_set, scenes)
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     loaded = load_model(model, device=device)
     configs = {method: constants(model, method) for method in METHODS}
     found: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}

@@ -15,8 +15,9 @@ import numpy as np
 from rich.progress import Progress
 
 from ...attention.maps import AttentionMaps
+from ...config.generate import own_drawing
 from ...errors import UserError
-from ...files.outputs import make_writable
+from ...files.outputs import check_writable
 from ...mini.world.packaged import load_scenes
 from ...mini.world.scene import CLASS_IDS, CLASSES, Scene, caption
 from ...mini.yardsticks.segmenter import Segmenter, load_segmenter, segment_known, segmenter_iou
@@ -43,19 +44,21 @@ def run_generated(
     constants: Path | None = None,
     json_path: Path | None = None,
     seed: int = 0,
-    steps: int = 25,
-    guidance_scale: float = 5.0,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Generate `images`, half with one class and half with two, and compare every method's masks with the yardstick's.
 
-    Constants come from the `tune` scenes or an earlier study, as in `run_truth`. Images in which the yardstick misses a class are left out
+    Constants come from the `tune` scenes or an earlier study, as in `run_truth`; steps and guidance_scale, where None, are the model's
+    own. Images in which the yardstick misses a class are left out
     and counted in `not_drawn`: they say how well the model draws, not how well a method masks.
 
     Raises:
         UserError: no yardstick, an unknown model, a count out of range, unusable `constants`, or no place to write to.
     """
     started = time.monotonic()
+    steps, guidance_scale = own_drawing(model, steps, guidance_scale)
     for name, value in (("images", images), ("steps", steps)):
         if value < 1:
             raise UserError(f"{name} = {value} must be at least 1")
@@ -63,7 +66,7 @@ def run_generated(
     yardstick = load_segmenter()
     earlier = read_constants(constants) if constants else None
     tuning = [] if earlier else load_scenes("tune", tune_scenes)
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     loaded = load_model(model, device=device)
     with study_progress() as progress:
         found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)

@@ -20,7 +20,7 @@ from ...attention.maps import AttentionMaps
 from ...attention.photograph import check_schedule, encode_images, run_noised
 from ...attention.recorder import KINDS, AttentionRecorder
 from ...config.constants import CaptureConfig
-from ...files.outputs import make_writable
+from ...files.outputs import check_writable
 from ...files.terminal import make_console
 from ...metrics.bootstrap import mean_interval
 from ...mini.quality import scene_auc
@@ -66,7 +66,7 @@ def run_layers(
     """
     started = time.monotonic()
     held = load_scenes(scene_set, scenes)
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     loaded = load_model(model, device=device)
     order = sorted(set(check_schedule(loaded, timesteps)))
     rows: list[dict[str, Any]] = []

@@ -19,7 +19,7 @@ from rich.table import Table
 from ...attention.photograph import encode_images
 from ...config.photographs import PRESENCE
 from ...config.presets import model_thresholds
-from ...files.outputs import make_writable
+from ...files.outputs import check_writable
 from ...files.terminal import make_console
 from ...masks.answers import MOST_ABSENT, Answers, best_threshold, questions
 from ...masks.presence import find_classes
@@ -57,7 +57,7 @@ def run_presence(
     """
     started = time.monotonic()
     held, tuning = load_scenes(scene_set, scenes), load_scenes("tune", tune_scenes)
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     loaded = load_model(model, device=device)
     with study_progress() as progress:
         threshold = best_threshold(ask(loaded, tuning, seed=seed, progress=progress, label="tuning"))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...attention.maps import AttentionMaps
-from ...files.outputs import make_writable
+from ...files.outputs import check_writable
 from ...mini.world.packaged import load_scenes
 from ...mini.world.scene import Scene
 from ...models.registry import load_model
@@ -55,7 +55,7 @@ def run_truth(
     held = load_scenes(scene_set, scenes)
     earlier = read_constants(constants) if constants else None
     tuning = [] if earlier else load_scenes("tune", tune_scenes)
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     loaded = load_model(model, device=device)
     with study_progress() as progress:
         found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)

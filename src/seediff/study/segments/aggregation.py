@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config.constants import SegmentConfig
-from ...files.outputs import make_writable
+from ...files.outputs import check_writable
 from ...models.registry import load_model
 from ..bars import study_progress
 from .contest import PICTURES, THRESHOLDS, constants
@@ -46,7 +46,7 @@ def run_aggregation_study(
 ) -> dict[str, Any]:
     """DiffSeg with each way to weigh the resolutions, at `base`'s threshold and at each one's own best on these very pairs (so the
     latter flatters all alike) beside the floors, and with one constant of `sweeps` at a time changed; tables and pictures in `out`."""
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     model = load_model(model_name, device=device)
     levels = len(model.pipe.unet.config.block_out_channels)
     weights = {name: w if isinstance(w, str) else w[:levels] for name, w in WEIGHTS.items()}

@@ -13,7 +13,7 @@ from typing import Any
 from ...config.constants import SegmentConfig
 from ...errors import UserError
 from ...files.documents import read_json
-from ...files.outputs import make_writable
+from ...files.outputs import check_writable
 from ...files.schema import checked, fit
 from ...files.sheets import number_in
 from ...models.registry import load_model
@@ -72,7 +72,7 @@ def run_segment_study(
 ) -> dict[str, Any]:
     """Every method on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those of `best`
     (from `read_best`, or none); and how far each is above the floors. Tables and pictures in `out`."""
-    make_writable(out, json_path)
+    check_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
     with study_progress() as progress:

@@ -20,7 +20,6 @@ WIDTH, ROW, LEFT, RIGHT = 760, 26, 300, 90  # of the plot, in pixels
 
 def write_table(out: Path, result: Mapping[str, Any]) -> None:
     """Write FILES to `out`, each atomically."""
-    out.mkdir(parents=True, exist_ok=True)
     rows = summarised(result)
     fit = fitted(rows, result["metrics"][0])
     write_atomic(out / RESULTS, json_bytes({**result, "summary": rows, **({"fit": fit} if fit else {})}))
