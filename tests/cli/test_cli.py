@@ -11,9 +11,9 @@ from fake_engine import fake_draw
 
 from seediff import __version__
 from seediff.cli import main, progress
+from seediff.cli.following import own_command
 from seediff.cli.generate import make_config
 from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
-from seediff.cli.summary import own_command
 from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native

@@ -37,7 +37,9 @@ def test_there_and_back(pets, tmp_path, capsys, name):
     run("export", pets, "--to", name, "--out", tmp_path / "other", *link)
     assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
     run("import", tmp_path / "other", "--from", name, "--out", tmp_path / "back")
-    assert capsys.readouterr().out == f"4 samples of 2 classes in {tmp_path / 'back'}\n"
+    said = capsys.readouterr().out
+    assert said.startswith(f"4 samples of 2 classes in {tmp_path / 'back'}\n\nNext:\n")
+    assert f"seediff check {tmp_path / 'back'}\n" in said
     one, two = open_native(pets), open_native(tmp_path / "back")
     assert one[0] == two[0]
     for a, b in zip(one[1], two[1], strict=True):

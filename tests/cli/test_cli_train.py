@@ -38,6 +38,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert cli.main(line) == 0
     said = capsys.readouterr().out
     assert "3 steps, " in said
+    assert f"seediff predict {out} PHOTOS --out predicted" in said
     assert "on 1 samples, at step 3" in said
     assert [row["stage"] for row in read_losses(out / "losses.csv")] == ["train", "train", "finetune"]
     assert cli.main(line) == 0

@@ -260,7 +260,9 @@ def test_the_command(pets, made, tmp_path, capsys):
     assert "  flip+noise: 4" in text
     assert not out.exists()
     run(*words, "--out", out)
-    assert "8 originals and 17 new samples" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "8 originals and 17 new samples" in said
+    assert " --out segmenter" in said
     assert files(out) == files(made)
     run(*words, "--out", out)
     assert capsys.readouterr().out.startswith("Complete: ")

@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
 from ..config.base import build, read_table
 from .derive import option
+from .following import command_line, following, look_at
 from .options import RUN, EngineOptions, chosen_engine, given, numbers
 from .places import parse_place
 from .progress import show_progress
@@ -107,7 +108,6 @@ def augment(
     """
     from ..run.augment import augment as run
     from ..run.augment import describe
-    from .summary import look_at
 
     line: dict[str, Any] = {"seed": seed, "keep_originals": keep_originals, "image_format": image_format, "batch_size": batch_size}
     line = {name: value for name, value in line.items() if value is not None}
@@ -131,7 +131,9 @@ def augment(
         print(f"{start}{result.originals} originals and {result.added} new samples in {place}")
         if result.reviewed:
             print(f"Reviewed: {result.reviewed}")
-        print(look_at(place / "preview.html"))
+        if isinstance(place, Path):
+            print(following(command_line("train", out, "--out", "segmenter")))
+        print(f"\n{look_at(place / 'preview.html')}")
 
 
 def strength_table(options: StrengthOptions) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
     from ..files.documents import read_toml
     from ..run import augment as run_augment
     from ..run.samples import preview as write
-    from .summary import look_at
+    from .following import look_at
 
     if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:
         config = load_config(data / native.CONFIG, AugmentConfig)

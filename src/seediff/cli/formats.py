@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 from ..dataset.formats.known import FORMATS, FormatName, exporter, importer
 from ..errors import UserError
 from .derive import option
+from .following import command_line, following
 from .places import HERE
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def import_(
             if left := count - len(changes):
                 print(f"{left} samples of {corrects} did not come back: they stay as they were")
         print(*(f"note: {note}\n" for note in notes), sep="", end="")
+        print(following(command_line("check", out), command_line("train", out, "--out", "segmenter")))
 
 
 def say_reviewed(items: Iterable[Item]) -> None:

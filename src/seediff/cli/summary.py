@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -15,10 +13,11 @@ from rich.text import Text
 
 from ..config.generate import GenerateConfig
 from ..dataset import native
-from ..files.addresses import Out, Url
+from ..files.addresses import Url
 from ..files.terminal import make_console
 from ..report.tables import count_classes, show_reasons
 from ..run.samples import RunResult, rejections
+from .following import command_line, following, look_at
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
@@ -28,7 +27,7 @@ def show_summary(result: RunResult, config: GenerateConfig, console: Console | N
     console.print(headline(result), highlight=False, markup=False, soft_wrap=True)
     if shares := time_shares(result.seconds):
         console.print(f"Time: {shares}", highlight=False, markup=False)
-    console.print("\nNext:", *next_commands(result), sep="\n  ", highlight=False, markup=False, soft_wrap=True)
+    console.print(following(*next_commands(result)), highlight=False, markup=False, soft_wrap=True)
     console.print(f"\n{look_at(result.out / native.PREVIEW)}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -80,18 +79,5 @@ def next_commands(result: RunResult) -> list[str]:
     code = f"import seediff; sample = next(seediff.read_dataset({folder})); print(sample.image.shape, sample.label_map.max())"
     return [
         shlex.join([sys.executable, "-c", code]),
-        f"{own_command()} study truth --scenes 100 --out truth    # how good such masks are, against exact ones",
+        command_line("study", "truth", "--scenes", 100, "--out", "truth", about="how good such masks are, against exact ones"),
     ]
-
-
-def look_at(page: Out) -> str:
-    return f"Look at {shlex.quote(str(page))} (in a browser)"
-
-
-def own_command() -> str:
-    """What runs this program again: `seediff` where the shell finds it by that name, else the script's path, else `python -m seediff`."""
-    script = Path(sys.argv[0])
-    if script.stem != "seediff":
-        return f"{shlex.quote(sys.executable)} -m seediff"
-    found = shutil.which("seediff")
-    return "seediff" if found and Path(found).resolve() == script.resolve() else shlex.quote(str(script))

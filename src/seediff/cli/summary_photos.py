@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from pathlib import Path
 from statistics import median
 
 from rich.console import Console
@@ -16,7 +17,8 @@ from ..files.terminal import make_console
 from ..run.mask import MaskPhotosResult
 from ..run.photo_files import others_skipped, photographs
 from ..run.segment import SegmentPhotosResult
-from .summary import look_at, own_command, time_shares
+from .following import command_line, following, look_at
+from .summary import time_shares
 
 ROWS_SHOWN = 12
 """Photographs with a line of their own."""
@@ -43,9 +45,8 @@ def show_segments(result: SegmentPhotosResult, skipped: int, console: Console | 
     _say(console, (text if result.done else f"Complete: {text}; nothing to do") + others_skipped(skipped))
     if shares := time_shares(result.seconds, ("reading", "segmenting", "naming", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
-    out = shlex.quote(str(result.out))
-    following = [f"{own_command()} evaluate segments {out} --labels LABELS    # against label maps of your own"]
-    console.print("\nNext:", *following, sep="\n  ", highlight=False, markup=False, soft_wrap=True)
+    command = command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="against label maps of your own")
+    console.print(following(command), highlight=False, markup=False, soft_wrap=True)
     look = result.out / result.picture
     console.print(f"\nLook at {shlex.quote(str(look))}", highlight=False, markup=False, soft_wrap=True)
 
@@ -71,7 +72,10 @@ def show_masks(result: MaskPhotosResult, config: MaskPhotosConfig, skipped: int,
     _say(console, (text if result.dataset.drawn else f"Complete: {text}; nothing to do") + others_skipped(skipped))
     if shares := time_shares(result.dataset.seconds, ("reading", "drawing", "masks", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
-    console.print(f"\n{look_at(result.dataset.out / native.PREVIEW)}", highlight=False, markup=False, soft_wrap=True)
+    if isinstance(out := result.dataset.out, Path):
+        commands = (command_line("check", out, about="is everything in it sound?"), command_line("train", out, "--out", "segmenter"))
+        console.print(following(*commands), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\n{look_at(out / native.PREVIEW)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say(console: Console, text: str) -> None:

@@ -12,6 +12,7 @@ from ..config.names import parse_classes
 from ..config.train import TrainConfig
 from ..errors import UserError
 from .derive import option, options_of
+from .following import command_line, following
 from .formats import say_reviewed
 from .options import given, numbers
 from .places import HERE
@@ -138,6 +139,8 @@ def train(
         print(f"{result.steps} steps, {how}: {out}")
         if plan.validation:
             print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
+        labels = command_line("predict", out, "PHOTOS", "--out", "predicted", about="label maps of pictures")
+        print(following(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")))
 
 
 def _ratios(text: str | None) -> tuple[int, ...]:

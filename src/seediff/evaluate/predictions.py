@@ -45,7 +45,7 @@ def open_predictor(
     flip: of a segmenter's test-time augmentation. Raises UserError when images have no prediction; with a segmenter, when there is a truth
     that cannot be read, or has no picture of its size: all are read before.
     """
-    if (path / "config.json").is_file():
+    if any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors")):  # finished, or not yet
         if classes is not None:
             raise UserError("--classes: a segmenter knows its classes; the option is for folders of label maps")
         return _segmenter(path, data, tuple(scales), flip, device)

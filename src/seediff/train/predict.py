@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
 from ..files.messages import printable
+from .checkpoint import FILE
 from .models import CLASSES, Network, class_scores, without_bars
 from .weights import check_loaded, check_sizes, check_weights_file, read_about
 
@@ -119,6 +120,8 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     device = check_device(device or default_device())
     folder = Path(folder)
     if not (folder / "config.json").is_file():
+        if (folder / FILE).is_file():
+            raise UserError(f"{folder}: its training is not finished; the same `seediff train` goes on with it")
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
