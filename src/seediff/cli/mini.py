@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..errors import UserError
 from .places import HERE
 from .seeds import SEED
 
@@ -32,12 +33,16 @@ def train(
     out: Annotated[Path, HERE, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
     config: Annotated[Path | None, Parameter(help="TOML file of the recipe; every key has a default.")] = None,
     minutes: Annotated[float, Parameter(help="Stop after this long; the same command continues.")] = math.inf,
-    init: Annotated[Path | None, Parameter(help="Start from the weights of this pipeline folder, not from nothing.")] = None,
-    autoencoder: Annotated[Path | None, Parameter(help="Take this pipeline folder's autoencoder instead of training one.")] = None,
+    init: Annotated[str | None, Parameter(help="Start from the weights of `mini` or of a pipeline folder, not from nothing.")] = None,
+    autoencoder: Annotated[str | None, Parameter(help="Take the autoencoder of one of those instead of training one.")] = None,
 ) -> None:
     """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
 
-    Example: seediff mini train --art art --out runs/mini --minutes 60
+    Examples:
+
+    - `seediff mini train --art art --out runs/mini --minutes 60`
+
+    - `seediff mini train --art art --out runs/more --init mini`
 
     Losses go to losses.jsonl and sample pictures to samples.png in --out.
     """
@@ -45,8 +50,9 @@ def train(
     from ..mini.training.train import train_mini
 
     recipe = Recipe.from_toml(config) if config else Recipe()
+    start, vae = _local_folder(init, "--init"), _local_folder(autoencoder, "--autoencoder")
     pipeline, complete = train_mini(
-        recipe, art, out, minutes=minutes, init=init, autoencoder=autoencoder, say=lambda text: print(text, flush=True)
+        recipe, art, out, minutes=minutes, init=start, autoencoder=vae, say=lambda text: print(text, flush=True)
     )
     print(f"Losses: {out / 'losses.jsonl'}")
     if pipeline:
@@ -54,6 +60,16 @@ def train(
         print(f"Try it: seediff generate --model {pipeline} --classes dog --per-class 4 --out dogs")
     if not complete:
         print("Training is not finished: the same command continues it.")
+
+
+def _local_folder(name: str | None, option: str) -> Path | None:
+    from ..models.registry import resolve_name
+
+    if name is None:
+        return None
+    if isinstance(folder := resolve_name(name), str):
+        raise UserError(f"{option} {name}: must be `mini`, or a pipeline folder on this machine")
+    return folder
 
 
 @app.command

@@ -7,6 +7,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 
+from seediff.cli import main
 from seediff.errors import UserError
 from seediff.mini.training.autoencoder import build_autoencoder
 from seediff.mini.training.denoiser import Denoiser as Module
@@ -132,6 +133,18 @@ def test_the_end_of_the_coarse_part_is_decided_on_the_way(art: Path, tmp_path: P
     # Not the same bytes: the rate falls towards the end that each run knows.
     a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (begun, known))
     assert all(torch.allclose(a[k].float(), b[k].float(), atol=0.02) for k in a)
+
+
+def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):
+    line = ["mini", "train", "--art", str(art), "--out", str(tmp_path / "out"), "--init"]
+    assert main([*line, "nobody/nothing"]) == 2
+    assert "--init nobody/nothing: must be `mini`, or a pipeline folder" in capsys.readouterr().err
+    assert main([*line, "minni"]) == 2
+    assert "no model 'minni'" in capsys.readouterr().err
+    (tmp_path / "small.toml").write_text("[denoiser]\nchannels = [16, 16, 32]\nheads = [1, 1, 2]\n")
+    assert main([*line, "mini", "--config", str(tmp_path / "small.toml")]) == 2
+    assert "not a pipeline of this recipe's shape" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
