@@ -1,8 +1,11 @@
 """Attention maps of existing images."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.photograph import capture_classes, capture_clean, capture_images, denoising_errors, encode_images, join_maps
@@ -49,6 +52,7 @@ def test_autoencoder_tiny(sd1_model):
 def test_maps_are_those_of_noised_latents(mini_model, images):
     """The same by hand, with diffusers' own add_noise."""
     model, pipe = mini_model, mini_model.pipe
+    noising: Any = DDPMScheduler.from_config(pipe.scheduler.config)  # a solver's own add_noise knows the levels of its steps alone
     maps = capture(model, images)
     state = np.random.SeedSequence((3, 1)).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(state))
@@ -57,7 +61,7 @@ def test_maps_are_those_of_noised_latents(mini_model, images):
         text = pipe.text_encoder(torch.tensor(pipe.tokenizer([PROMPTS[1]], padding="max_length")["input_ids"])).last_hidden_state
         for timestep in sorted(TIMESTEPS, reverse=True):
             noise = torch.randn(clean.shape[1:], generator=generator)[None]
-            pipe.unet(pipe.scheduler.add_noise(clean, noise, torch.tensor([timestep])), timestep, text)
+            pipe.unet(noising.add_noise(clean, noise, torch.tensor([timestep])), timestep, text)
     expected = recorder.maps([{}], [PROMPTS[1]])[0]
     for side in (16, 8, 4):
         torch.testing.assert_close(maps[1].self_attention[side, side], expected.self_attention[side, side], atol=1e-5, rtol=0)

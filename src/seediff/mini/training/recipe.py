@@ -52,11 +52,11 @@ class Teacher:
 class Schedule:
     """How a network is trained."""
 
-    samples: int = 300_000  # in all; a run may end before and be continued
+    samples: int = 460_000  # in all; a run may end before and be continued
     batch: int = 32
     learning_rate: float = 3e-3
     warmup: int = 100  # steps
-    coarse_samples: int = 100_000  # of `samples`, the first, which learn from latents of half the side (see coarse.py)
+    coarse_samples: int = 256_000  # of `samples`, the first, which learn from latents of half the side (see coarse.py)
     ema_decay: float = 0.9995
     caption_dropout: float = 0.1
     middle_share: float = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
