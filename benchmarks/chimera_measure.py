@@ -16,15 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from seediff.attention.photograph import encode_images
 from seediff.metrics.bootstrap import mean_interval
+from seediff.mini.quality import reconstructed
 from seediff.mini.world.scene import CLASSES, draw_background
 from seediff.mini.yardsticks.segmenter import load_segmenter
 from seediff.mini.yardsticks.shapes import explained, read_templates
-from seediff.models.registry import Model, load_model
+from seediff.models.registry import load_model
 
 SIDE = 128
-BATCH = 16
 
 
 def whole(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -67,17 +66,6 @@ def scene(sprite: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
     return (image * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-@torch.inference_mode()
-def through_autoencoder(model: Model, images: np.ndarray) -> np.ndarray:
-    """Images (n, S, S, 3) uint8 as the model's autoencoder gives them back."""
-    vae, made = model.pipe.vae, []
-    for start in range(0, len(images), BATCH):
-        latents = encode_images(model, list(images[start : start + BATCH])).to(device=vae.device, dtype=vae.dtype)
-        decoded = vae.decode(latents / vae.config.scaling_factor).sample.float()
-        made.append(((decoded + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy())
-    return np.concatenate(made)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", default="mini")
@@ -92,7 +80,7 @@ def main() -> None:
     for kind, mixed in KINDS.items():
         generators = [np.random.default_rng((options.seed, i)) for i in range(options.images)]
         images = np.stack([scene(mixed(*pairs(templates.sprites[n], rng)), rng) for n, rng in zip(names, generators, strict=True)])
-        for after, shown in (("no", images), ("yes", through_autoencoder(model, images))):
+        for after, shown in (("no", images), ("yes", reconstructed(model, list(images)))):
             scores = np.array([score for score, _ in explained(shown, names, segmenter, templates)])
             low, high = mean_interval(scores < limits)
             print(f"| {kind} | {after} | {(scores < limits).mean():.3f} ({low:.3f}–{high:.3f}) | {scores.mean():.3f} |", flush=True)

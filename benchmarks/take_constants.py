@@ -3,7 +3,8 @@
     seediff study truth --scenes 500 --tune-scenes 100 --out truth
     python benchmarks/take_constants.py truth/results.json
 
-Steps, guidance, thresholds and segments of the preset stay, and so do the classes and prompts of the set.
+Steps, guidance, thresholds and segments of the preset stay, and so do the classes and prompts of the set, which is drawn with those steps
+and that guidance.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import tomli_w
 
 from seediff.files.documents import read_json, read_toml
+from seediff.files.outputs import write_atomic
 from seediff.files.reading import SETTINGS
 from seediff.models.registry import EMBEDDED
 from seediff.study.tables import definition
@@ -44,11 +46,11 @@ def main() -> None:
     about = EMBEDDED / "seediff.json"
     model = read_json(about, dict[str, Any], limit=SETTINGS)
     model["preset"] = {**model["preset"], **result["preset"]}
-    about.write_text(json.dumps(model, indent=2) + "\n")
     drawn = {**read_toml(SET), "labels": labels(result["settings"])}
     for name in ("steps", "guidance_scale"):
         drawn[name] = model["preset"][name]
-    SET.write_text(tomli_w.dumps(drawn))
+    write_atomic(about, (json.dumps(model, indent=2) + "\n").encode())
+    write_atomic(SET, tomli_w.dumps(drawn).encode())
     print(f"{about}\n{SET}")
 
 

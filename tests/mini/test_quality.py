@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from seediff.attention.maps import AttentionMaps
+from seediff.errors import UserError
 from seediff.mini import quality
 from seediff.mini.world.scene import CLASS_IDS, CLASSES, PLACES, Scene
 from seediff.mini.yardsticks.classifier import Classifier
@@ -88,3 +89,12 @@ def test_verdicts_hold_figures_against_their_goals() -> None:
             for level in levels
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "says"), [({"steps": 0}, "steps = 0 must be at least 1"), ({"guidance_scale": float("nan")}, "nan must be")]
+)
+def test_drawing_that_cannot_be_is_refused_first(tmp_path, given, says):
+    with pytest.raises(UserError, match=says):
+        quality.check_quality("mini", tmp_path / "q", **given)
+    assert not (tmp_path / "q").exists()

@@ -166,12 +166,17 @@ def merge_config(
 
 
 def own_drawing(model: str, steps: int | None = None, guidance_scale: float | None = None) -> tuple[int, float]:
-    """`steps` and `guidance_scale` as given; where None, the model's own, or the package's where it has none."""
+    """`steps` and `guidance_scale` as given; where None, the model's own, or the package's where it has none.
+
+    Raises UserError as GenerateConfig does for the two.
+    """
     own = preset_for(GenerateConfig, {"model": model})
-    return (
-        own.get("steps", GenerateConfig.steps) if steps is None else steps,
-        own.get("guidance_scale", GenerateConfig.guidance_scale) if guidance_scale is None else guidance_scale,
+    chosen = GenerateConfig(
+        ("object",),
+        steps=own.get("steps", GenerateConfig.steps) if steps is None else steps,
+        guidance_scale=own.get("guidance_scale", GenerateConfig.guidance_scale) if guidance_scale is None else guidance_scale,
     )
+    return chosen.steps, chosen.guidance_scale
 
 
 def _authors(model: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import io
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,9 +69,8 @@ def check_quality(
     Raises UserError on a count below 1, when `out` cannot be written to, and what `load_model` does.
     """
     steps, guidance_scale = own_drawing(str(model), steps, guidance_scale)
-    for name, value, least in (("images", images, 2), ("steps", steps, 1)):
-        if value < least:
-            raise UserError(f"{name} = {value} must be at least {least}")
+    if images < 2:
+        raise UserError(f"images = {images} must be at least 2")
     check_writable(out)
     started = time.monotonic()
     loaded = load_model(str(model), device=device)
@@ -230,18 +229,22 @@ def chimeras(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any
     }
 
 
-@torch.inference_mode()
 def reconstruction_psnr(model: Model, scenes: list[Scene]) -> dict[str, float]:
     """PSNR in dB of scenes through the autoencoder and back: mean and lowest over the scenes."""
-    vae = model.pipe.vae
-    values = []
-    for start in range(0, len(scenes), BATCH):
-        images = [s.image for s in scenes[start : start + BATCH]]
-        latents = encode_images(model, images).to(device=vae.device, dtype=vae.dtype)
-        decoded = vae.decode(latents / vae.config.scaling_factor).sample
-        pixels = ((decoded.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-        values += [psnr(a, b) for a, b in zip(images, pixels, strict=True)]
+    images = [s.image for s in scenes]
+    values = [psnr(a, b) for a, b in zip(images, reconstructed(model, images), strict=True)]
     return {"mean": float(np.mean(values)), "lowest": float(np.min(values))}
+
+
+@torch.inference_mode()
+def reconstructed(model: Model, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Images (n, S, S, 3) uint8 through the model's autoencoder and back."""
+    vae, made = model.pipe.vae, []
+    for start in range(0, len(images), BATCH):
+        latents = encode_images(model, list(images[start : start + BATCH])).to(device=vae.device, dtype=vae.dtype)
+        decoded = vae.decode(latents / vae.config.scaling_factor).sample
+        made.append(((decoded.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy())
+    return np.concatenate(made)
 
 
 def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progress) -> dict[str, Any]:

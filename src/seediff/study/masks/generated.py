@@ -51,17 +51,16 @@ def run_generated(
     """Generate `images`, half with one class and half with two, and compare every method's masks with the yardstick's.
 
     Constants come from the `tune` scenes or an earlier study, as in `run_truth`; steps and guidance_scale, where None, are the model's
-    own. Images in which the yardstick misses a class are left out
-    and counted in `not_drawn`: they say how well the model draws, not how well a method masks.
+    own. Images in which the yardstick misses a class are left out and counted in `not_drawn`: they say how well the model draws, not how
+    well a method masks.
 
     Raises:
         UserError: no yardstick, an unknown model, a count out of range, unusable `constants`, or no place to write to.
     """
     started = time.monotonic()
     steps, guidance_scale = own_drawing(model, steps, guidance_scale)
-    for name, value in (("images", images), ("steps", steps)):
-        if value < 1:
-            raise UserError(f"{name} = {value} must be at least 1")
+    if images < 1:
+        raise UserError(f"images = {images} must be at least 1")
     held = load_scenes("truth", YARDSTICK_SCENES)
     yardstick = load_segmenter()
     earlier = read_constants(constants) if constants else None
