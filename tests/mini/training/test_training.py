@@ -11,7 +11,7 @@ from seediff.cli import main
 from seediff.errors import UserError
 from seediff.mini.training.autoencoder import build_autoencoder
 from seediff.mini.training.denoiser import Denoiser as Module
-from seediff.mini.training.grouping import AttentionTap, attach, grouping_loss
+from seediff.mini.training.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from seediff.mini.training.muon import Muon, orthogonalize
 from seediff.mini.training.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe, Teacher
 from seediff.mini.training.train import train_mini
@@ -58,11 +58,30 @@ def test_grouping_prefers_rows_that_stay_within_a_region():
         tap = AttentionTap(rows=16, word_side=side, token_weights=torch.ones(1, 1, 1))
         tap.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log()[None], torch.arange(16), side))
         tap.word_maps.append(region.flatten(2))
-        return grouping_loss(tap, latents, torch.ones(1), words=1.0).item()
+        return grouping_loss(tap, trusted_maps(tap), latents, torch.ones(1), words=1.0).item()
 
     grouped, uniform = loss(same), loss(torch.ones(16, 16))
     assert grouped == pytest.approx(0, abs=1e-3)
     assert uniform > 0.5
+
+
+def test_words_agree_when_every_level_finds_them_where_the_trusted_one_does():
+    """However much of a row a word has: only where it lies counts. Words that a caption lacks do not count at all."""
+    left, right = torch.full((1, 2, 8, 8), 0.02), torch.full((1, 2, 4, 4), 0.02)
+    left[..., :4], right[..., 2:] = 0.6, 0.6
+
+    def loss(columns: torch.Tensor, present: tuple[float, float] = (1.0, 1.0), signal: float = 1.0, words: float = 1.0) -> float:
+        tap = AttentionTap(rows=1, word_side=8, token_weights=torch.tensor(present)[None, :, None])
+        tap.word_maps.append(left.flatten(2))
+        tap.other_maps.append((columns.flatten(2), columns.shape[-1]))
+        return agreement_loss(tap, trusted_maps(tap), torch.tensor([signal]), words).item()
+
+    agreeing = right.flip(-1)
+    assert loss(agreeing) == pytest.approx(loss(agreeing * 0.01), abs=1e-5)
+    assert 3 * loss(agreeing) < loss(torch.ones(1, 2, 4, 4)) < loss(right) / 3
+    assert loss(right, present=(1.0, 0.0)) == pytest.approx(loss(right) / 2)
+    assert loss(right, signal=0.5, words=0.5) == pytest.approx(loss(right) / 4)
+    assert loss(right, present=(0.0, 0.0)) == 0
 
 
 def test_tapped_attention_leaves_the_output_alone():
@@ -76,6 +95,21 @@ def test_tapped_attention_leaves_the_output_alone():
         assert torch.allclose(model.unet(x, t, words).sample, plain, atol=1e-5)
     assert len(tap.sampled) == 3 * 3 + 1
     assert len(tap.word_maps) == 2
+    assert [side for _, side in tap.other_maps] == [16, 8, 4, 4, 4, 4, 16, 16]
+    tap.clear()
+    assert [len(kept) for kept in (tap.sampled, tap.word_maps, tap.other_maps)] == [0, 0, 0]
+
+
+def test_words_of_the_other_levels_learn_from_the_trusted_one_alone():
+    torch.manual_seed(0)
+    model = Module(TINY)
+    tap = AttentionTap(8, word_side=8, token_weights=torch.ones(2, 3, 32) / 32)
+    attach(model.unet, tap)
+    model.unet(torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16))
+    assert not any(columns.requires_grad for columns in tap.word_maps)
+    agreement_loss(tap, trusted_maps(tap), torch.ones(2), words=1.0).backward()
+    last = model.unet.up_blocks[2].attentions[1]  # type: ignore[union-attr]
+    assert last.transformer_blocks[0].attn2.to_q.weight.grad.abs().max() > 0
 
 
 def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path):

@@ -12,7 +12,7 @@ from ...config.names import spoken
 from ...devices import mixed_precision
 from ..world.scene import CLASSES
 from .coarse import CoarseHeads, pooled, predict_coarse
-from .grouping import AttentionTap, attach, grouping_loss
+from .grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from .loop import Batch, Student
 from .recipe import DENOISER_GROUPS, Recipe
 from .recipe import Denoiser as Table
@@ -79,18 +79,24 @@ class Denoiser(Student):
         clean, noise = (pooled(batch.clean), pooled(batch.noise)) if coarse else (batch.clean, batch.noise)
         noisy = a * clean + b * noise
         with mixed_precision(device):
-            words = self.text_encoder(prompt).last_hidden_state
+            text = self.text_encoder(prompt).last_hidden_state
             if coarse:
-                predicted = predict_coarse(self.unet, self.coarse, noisy, batch.timesteps, words).float()
+                predicted = predict_coarse(self.unet, self.coarse, noisy, batch.timesteps, text).float()
             else:
-                predicted = self.unet(noisy, batch.timesteps, words).sample.float()
+                predicted = self.unet(noisy, batch.timesteps, text).sample.float()
         error = (predicted - (a * noise - b * clean)).square().mean((1, 2, 3))
         loss = denoising = (error * timestep_weights(signal, config.min_snr_gamma)).mean()
         curves: dict[str, torch.Tensor] = {}
         if config.grouping_weight:
             ramp = (batch.seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
-            curves["grouping"] = grouping_loss(self.tap, clean, signal, min(1.0, max(0.0, ramp)))
+            words = min(1.0, max(0.0, ramp))
+            maps = trusted_maps(self.tap)
+            curves["grouping"] = grouping_loss(self.tap, maps, clean, signal, words)
             loss = loss + config.grouping_weight * curves["grouping"]
+            if config.agreement_weight:
+                curves["agreement"] = agreement_loss(self.tap, maps, signal, words)
+                loss = loss + config.agreement_weight * curves["agreement"]
+            self.tap.clear()
         if batch.features is not None and self.inside is not None:
             curves["alignment"] = self.alignment.error(self.inside, batch.features)
             loss = loss + config.alignment_weight * curves["alignment"]

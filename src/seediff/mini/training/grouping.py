@@ -25,7 +25,13 @@ class AttentionTap:
     word_side: int  # the side whose cross-attention is trusted: the middle level
     token_weights: torch.Tensor | None = None  # (B, C, T): mean over the tokens of each class word
     sampled: list[tuple[torch.Tensor, torch.Tensor, int]] = field(default_factory=list)  # log-probabilities, row indices, side
-    word_maps: list[torch.Tensor] = field(default_factory=list)  # (B, C, N)
+    word_maps: list[torch.Tensor] = field(default_factory=list)  # (B, C, N), of the level that is trusted, no gradient
+    other_maps: list[tuple[torch.Tensor, int]] = field(default_factory=list)  # (B, C, N) of every other layer, side
+
+    def clear(self) -> None:
+        """Forget the forward pass."""
+        for collected in (self.sampled, self.word_maps, self.other_maps):
+            collected.clear()
 
 
 class TappedProcessor:
@@ -49,11 +55,16 @@ class TappedProcessor:
             picks = torch.randperm(positions)[: self.tap.rows]
             scores = query[:, :, picks].float() @ key.float().transpose(-1, -2) * attn.scale
             self.tap.sampled.append((scores.softmax(-1).mean(1).clamp_min(1e-9).log(), picks, side))
-        elif self.up and side == self.tap.word_side and self.tap.token_weights is not None:
+        elif self.tap.token_weights is not None:
+            trusted = self.up and side == self.tap.word_side
             # Autocast would compute in bfloat16, and distances of such maps would be noise.
-            with torch.no_grad(), torch.autocast(query.device.type, enabled=False):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not trusted), torch.autocast(query.device.type, enabled=False):
                 probabilities = (query.float() @ key.float().transpose(-1, -2) * attn.scale).softmax(-1).mean(1)
-                self.tap.word_maps.append(torch.einsum("bnt,bct->bcn", probabilities, self.tap.token_weights))
+                maps = torch.einsum("bnt,bct->bcn", probabilities, self.tap.token_weights)
+            if trusted:
+                self.tap.word_maps.append(maps)
+            else:
+                self.tap.other_maps.append((maps, side))
         return out
 
 
@@ -75,16 +86,38 @@ def attach(unet, tap: AttentionTap) -> None:
     unet.set_attn_processor({name: TappedProcessor(tap, name.startswith("up")) for name in unet.attn_processors})
 
 
-def grouping_loss(tap: AttentionTap, latents: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:
-    """Mean KL(T ‖ A) over the sampled rows of all layers.
-
-    latents (B, 4, L, L) clean; signal (B,) in [0, 1], how much of each image the noise has left; words in [0, 1], how far
-    the word maps are trusted by now. Empties the tap.
-    """
+def trusted_maps(tap: AttentionTap) -> torch.Tensor:
+    """(B, C, S, S) in [0, 1]: the class words' maps at the level that is trusted, min-maxed; zero for words that a caption lacks."""
     maps = torch.stack(tap.word_maps).mean(0).unflatten(-1, (tap.word_side, tap.word_side))
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     present = (tap.token_weights.sum(-1) > 0)[..., None, None]  # type: ignore[union-attr]
-    maps = torch.where(present, (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps))
+    return torch.where(present, (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps))
+
+
+def agreement_loss(tap: AttentionTap, maps: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:
+    """Mean KL(T ‖ A) over the words and layers: where a word's column of the other layers lies, and where the trusted map does.
+
+    maps (B, C, S, S) as `trusted_maps` gives them; signal and words as in `grouping_loss`. Both columns are taken as
+    distributions over positions, so that how much of a row the word has is left to the layer.
+    """
+    present = (tap.token_weights.sum(-1) > 0).float() * signal[:, None]  # type: ignore[union-attr]
+    losses = []
+    for columns, side in tap.other_maps:
+        target = F.interpolate(maps, (side, side), mode="bilinear", antialias=True).flatten(2).clamp_min(1e-4)
+        target = target / target.sum(-1, keepdim=True)
+        log_place = columns.clamp_min(1e-9).log()
+        log_place = log_place - log_place.logsumexp(-1, keepdim=True)
+        divergence = (target * (target.log() - log_place)).sum(-1)  # (B, C)
+        losses.append((divergence * present).sum() / len(signal))
+    return words * torch.stack(losses).mean()
+
+
+def grouping_loss(tap: AttentionTap, maps: torch.Tensor, latents: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:
+    """Mean KL(T ‖ A) over the sampled rows of all layers.
+
+    maps (B, C, S, S) as `trusted_maps` gives them; latents (B, 4, L, L) clean; signal (B,) in [0, 1], how much of each image the
+    noise has left; words in [0, 1], how far the word maps are trusted by now.
+    """
     losses = []
     for log_attention, picks, side in tap.sampled:
         word = F.interpolate(maps, (side, side), mode="bilinear").flatten(2).transpose(1, 2)  # (B, N, C)
@@ -94,6 +127,4 @@ def grouping_loss(tap: AttentionTap, latents: torch.Tensor, signal: torch.Tensor
         target = (-distance).softmax(-1)
         divergence = F.kl_div(log_attention, target, reduction="none").sum(-1).mean(1)  # (B,)
         losses.append((divergence * signal).mean())
-    tap.sampled.clear()
-    tap.word_maps.clear()
     return torch.stack(losses).mean()

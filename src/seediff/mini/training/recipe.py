@@ -77,6 +77,7 @@ class Denoiser(Schedule):
     text_width: int = 96
     min_snr_gamma: float = 0.0  # weights of the loss; 0: the same for every timestep
     grouping_weight: float = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
+    agreement_weight: float = 0.05  # of the loss that draws the words' maps of all levels to the middle one's; needs grouping
     grouping_rows: int = 64  # random query rows per image and layer that the loss looks at
     grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together
     grouping_words_full: int = 30_000
@@ -156,6 +157,7 @@ MAY_BE_ZERO = {
     "latent_noise",
     "caption_dropout",
     "grouping_weight",
+    "agreement_weight",
     "grouping_words_from",
     "ema_decay",
     "min_snr_gamma",
