@@ -21,6 +21,11 @@ from .fitted import fitted_paper
 from .tune import Trial, best, tune
 
 
+CLEAR = 0.01
+"""By how much mean IoU on the tuning scenes must be above that of the whole of SeeDiff for another method to be recommended: about half the
+width of an interval over as many scenes as these studies have. Less is noise, which must not decide what the commands do by default."""
+
+
 @dataclass(frozen=True)
 class Purpose:
     """What an entry of `settings` in results.json is for; the rest of it is `Setting.table`."""
@@ -119,15 +124,18 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
     """A model's own constants, as `presets.py` reads them: `methods` by the name that `--method` takes, `method` the one
-    recommended, which is the best on the tuning scenes, and `note`, why.
+    recommended, which is the best on the tuning scenes, or SeeDiff if that is less than `CLEAR` behind, and `note`, why.
 
     SeeDiff's own constants are those of the whole of it, background refinement included. Only when one of its ablations (CAA,
-    CRE, IRE) is the best of all do they become that ablation's, because it is then what is recommended; the note says so.
+    CRE, IRE) is clearly the best of all do they become that ablation's, because it is then what is recommended; the note says so.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
-    winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
+    ahead = winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
     methods = {name: top[name] for name in ("seediff", "ca", "ca_sa")}
     note = f"{winner} is the best on the tuning scenes"
+    if ahead != "seediff" and top[ahead].iou - top["seediff"].iou < CLEAR:
+        winner = "seediff"
+        note = f"seediff is less than {CLEAR} behind {ahead}, which is the best on the tuning scenes"
     if winner not in methods:
         methods["seediff"] = top[winner]
         note += ": an ablation of seediff, whose switches the constants of seediff here therefore are; the whole of seediff is behind"
