@@ -173,7 +173,9 @@ def test_noise_does_not_change_what_is_recommended() -> None:
         made = preset(trials(**{ahead: 0.7}, seediff=0.695))
         assert made["method"] == "seediff"
         assert made["methods"]["seediff"]["mask"] == {"beta": 0.4, "pamr": False}
-        assert made["note"].startswith(f"seediff is less than 0.01 behind {ahead}, which is the best on the tuning scenes; mean IoU: ca 0.5")
+        assert made["note"].startswith(
+            f"seediff is less than 0.01 behind {ahead}, which is the best on the tuning scenes; mean IoU: ca 0.5"
+        )
 
 
 def test_specs_balance_the_classes() -> None:

@@ -20,7 +20,6 @@ from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHA
 from .fitted import fitted_paper
 from .tune import Trial, best, tune
 
-
 CLEAR = 0.01
 """By how much mean IoU on the tuning scenes must be above that of the whole of SeeDiff for another method to be recommended: about half the
 width of an interval over as many scenes as these studies have. Less is noise, which must not decide what the commands do by default."""
