@@ -1,7 +1,7 @@
 """Draws with the inner levels alone, of a training that has not come to the whole UNet: a picture of every class, to look at.
 
-    python benchmarks/coarse_sheet.py runs/mini-long --config milestones/mini.toml --out sheet.png
-    python benchmarks/coarse_sheet.py runs/mini-long --config milestones/mini.toml --classes dog,horse --each 3 --out sheet.png
+    python benchmarks/coarse_sheet.py runs/mini-long --config recipe.toml --out sheet.png
+    python benchmarks/coarse_sheet.py runs/mini-long --config recipe.toml --classes dog,horse --each 3 --out sheet.png
 
 A row per class. Latents have half the side, so pictures are blurred; shapes are what there is to see.
 """

@@ -1,7 +1,7 @@
 """How well a training's averaged weights know the drawings: the error of the clean latents over single objects not trained on.
 
-    python benchmarks/object_error.py runs/mini-long --config milestones/mini.toml --art art
-    python benchmarks/object_error.py runs/mini-long --config milestones/mini.toml --art art --close
+    python benchmarks/object_error.py runs/mini-long --config recipe.toml --art art
+    python benchmarks/object_error.py runs/mini-long --config recipe.toml --art art --close
 
 Needs no sampling, so that it tells two minutes of training apart. Of the UNet's inner levels alone, on latents of half the side;
 unit variance; the mean over objects of the mean square over the object's positions. --close: large objects.
