@@ -134,15 +134,19 @@ def test_without_a_network_another_hub_id_has_the_packages_defaults(hub):
 
 
 def test_the_list_says_what_each_takes(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("seediff.models.listing.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None)
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    assert max(map(len, lines[:-3])) <= 80
     for family, rows in list_models():
-        assert f"{family.title} (captured: {family.captured}; guidance: {family.guidance})" in shown
+        assert f"{family.title} (captured: {family.captured}; guidance: {family.guidance})" in shown.replace(" \n", " ")
         for row in rows:
-            line = next(line for line in shown.splitlines() if line.startswith(f"{row.name} "))
-            assert [part for part in row if part not in line] == []
+            at = next(i for i, line in enumerate(lines) if line.startswith(f"{row.name} "))
+            assert [part for part in row[:4] if part not in lines[at]] == []
+            assert row.hub_id in lines[at + 1]  # in one piece
+            assert row.licence in " ".join(line.strip() for line in lines[at + 1 : at + 3])
     of = {row.name: row for _, rows in list_models() for row in rows}
     assert (of["mini"].here, of["qwen-image"].here, of["sd1.5"].here) == ("in the package", "in the hub's cache", "no")
     assert (of["sdxl"].memory, of["flux-dev"].memory) == ("6.9 GB", "33.7 GB")

@@ -97,22 +97,28 @@ def models() -> None:
 
     For example: `seediff models`
     """
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
     from ..files.terminal import make_console
-    from ..models.listing import list_models
+    from ..models.listing import HEADINGS, list_models
 
-    console = make_console()
-    for family, rows in list_models():
+    console, listed = make_console(), list_models()
+    lines = [HEADINGS, *(row[: len(HEADINGS)] for _, rows in listed for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+    def aligned(cells: Sequence[str]) -> Text:
+        return Text("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+    console.print(aligned(HEADINGS))
+    for family, rows in listed:
+        console.print()
         console.print(Text(f"{family.title} (captured: {family.captured}; guidance: {family.guidance})", style="bold"))
-        table = Table.grid("", "", "", "", "", "", padding=(0, 2, 0, 0), pad_edge=True)
-        for column in table.columns:
-            column.overflow = "fold"
-        table.columns[0].no_wrap = True
         for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+            console.print(aligned(row[: len(HEADINGS)]))
+            # The id is in one piece on the narrowest terminal, to be copied.
+            console.print(Padding(Text(", ".join(filter(None, (row.hub_id, row.licence)))), (0, 0, 0, 4), expand=False), style="dim")
+    console.print()
     print("Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.")
     print("Fetched on first use; or before, for a machine without a network: hf download HUB-ID --local-dir FOLDER, then --model FOLDER.")
     print("Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras")

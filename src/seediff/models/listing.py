@@ -12,16 +12,20 @@ from .known import KNOWN, Known, hub_ids
 from .registry import EMBEDDED, cached_folder
 
 
+HEADINGS = ("--model", "draws", "weights", "on this machine")
+"""Of a row's first fields, which stand in one line; the others are in a line of their own."""
+
+
 class Row(NamedTuple):
-    """name: for `--model`. what: it is. memory: of its weights in half precision. licence: and whether it must be accepted first.
-    here: where it is on this machine, "no" where it is not. hub_id: where it is fetched from."""
+    """name: for `--model`. what: it is. memory: of its weights in half precision. here: where it is on this machine, "no" where it is not.
+    hub_id: where it is fetched from. licence: and whether it must be accepted first."""
 
     name: str
     what: str
     memory: str
-    licence: str
     here: str
     hub_id: str
+    licence: str
 
 
 def list_models() -> list[tuple[Family, list[Row]]]:
@@ -34,10 +38,10 @@ def _embedded(family: Family) -> list[Row]:
         return []
     size = show_bytes(sum(path.stat().st_size for path in EMBEDDED.rglob("*.safetensors")))  # they are in half precision
     here = "in the package" if (EMBEDDED / "model_index.json").is_file() else "no: the package lacks its weights"
-    return [Row("mini", "128², 19 of Pascal VOC's classes", size, "Apache-2.0", here, "")]
+    return [Row("mini", "128², 19 of Pascal VOC's classes", size, here, "", "Apache-2.0")]
 
 
 def _row(known: Known) -> Row:
     here = "in the hub's cache" if any(map(cached_folder, hub_ids(known.name))) else "no"
     licence = known.licence + ", not confirmed" * (not known.confirmed) + ", to be accepted on the hub" * known.gated
-    return Row(known.name, known.what, show_bytes(known.half_bytes), licence, here, known.ids[0])
+    return Row(known.name, known.what, show_bytes(known.half_bytes), here, known.ids[0], licence)
