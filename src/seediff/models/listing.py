@@ -11,7 +11,6 @@ from .families.unet import SD
 from .known import KNOWN, Known, hub_ids
 from .registry import EMBEDDED, cached_folder
 
-
 HEADINGS = ("--model", "draws", "weights", "on this machine")
 """Of a row's first fields, which stand in one line; the others are in a line of their own."""
 
