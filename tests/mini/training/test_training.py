@@ -1,5 +1,9 @@
 import dataclasses
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,6 +142,47 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
         train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
     losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
     assert all(row["stage"] in ("autoencoder", "teacher", "denoiser") for row in losses)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells children of their parent's end on Linux alone")
+def test_no_process_trains_on_when_the_one_that_started_it_is_killed(art: Path, tmp_path: Path):
+    """Started as a shell's background job is, deaf to interrupts: two of them once went on beside the next run, in its folder."""
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
+    recipe.write_text(
+        "side = 64\nscenes = 12\nworkers = 2\n[autoencoder]\nchannels = [8, 8, 8]\ncrops = 8\nbatch = 4\n"
+        "[denoiser]\nchannels = [16, 16, 16]\nheads = [1, 1, 2]\ntext_width = 16\nbatch = 4\ncoarse_samples = 0\nalignment_weight = 0\n"
+    )
+    command = [sys.executable, "-m", "seediff", "mini", "train", "--art", str(art), "--config", str(recipe), "--out", str(out)]
+    deaf = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    training = subprocess.Popen([sys.executable, "-c", deaf, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    losses = out / "losses.jsonl"
+
+    def rows() -> int:
+        return losses.read_text().count('"denoiser"') if losses.is_file() else 0
+
+    try:
+        wait_for(lambda: rows() > 0 or training.poll() is not None, 50)
+        children = [int(pid) for pid in Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()]
+        assert len(children) >= 2
+    finally:
+        training.kill()
+        training.wait()
+    wait_for(lambda: not any(running(pid) for pid in children), 10)
+
+
+def wait_for(happened: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_two_processes_that_share_a_batch_learn_what_one_does(art: Path, tmp_path: Path):

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -142,6 +143,8 @@ def _share_training(
     rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
 ) -> None:
     """One of `world` processes with one thread each: less waiting for one another than threads on small matrices."""
+    # torch has the system send this when the process that started it is gone; a shell's background job was started deaf to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
     try:
