@@ -1,7 +1,9 @@
 """The packaged scenes of the embedded world as a dataset: whatever reads one can be tried with exact masks.
 
-python benchmarks/world_set.py tune --scenes 100 --out tuning
-seediff tune tuning --count 100 --out mini.toml              # the thresholds of the embedded model's preset
+    python benchmarks/world_set.py tune --scenes 100 --out tuning
+    seediff tune tuning --count 100 --out mini.toml              # the embedded model's own thresholds
+
+Classes have the ids 1, 2 … in the order of the world's, not VOC's; captions are the prompts.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 
 from seediff.dataset.native import encode_image
 from seediff.dataset.store import Item
-from seediff.mini.world.packaged import load_scenes
+from seediff.mini.world.packaged import SETS, load_scenes
 from seediff.mini.world.scene import CLASS_IDS, CLASSES, Scene
 from seediff.run.collect import write_native
 
@@ -30,7 +32,7 @@ def item(index: int, scene: Scene) -> Item:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("set", choices=("truth", "shift", "tune", "wide"))
+    parser.add_argument("set", choices=tuple(SETS))
     parser.add_argument("--scenes", type=int, default=None, help="the first so many; all by default")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

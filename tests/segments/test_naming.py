@@ -86,14 +86,14 @@ def test_words_that_the_model_cannot_know(mini_model, sd1_model):
 
 
 def test_the_embedded_model_names_objects():
-    """On held-out scenes, with exact masks as segments: the class word wins over words that are not there (chance: a quarter)."""
+    """On held-out scenes, with exact masks as segments: the class word wins over words that are not there."""
     from seediff.mini.world.packaged import load_scenes
     from seediff.mini.world.scene import CLASS_IDS
     from seediff.models.registry import load_model
 
     model = load_model("mini", device="cpu")
     right = total = 0
-    for scene in load_scenes("tune", 12):
+    for scene in load_scenes("tune", 40):
         ids = np.unique(scene.label_map)
         segments = np.searchsorted(ids, scene.label_map).astype(np.int32)
         words = tuple(dict.fromkeys((*scene.classes, "bus", "sheep", "sofa")))
@@ -102,4 +102,4 @@ def test_the_embedded_model_names_objects():
         truth = {CLASS_IDS[name]: name for name in scene.classes}
         total += len(ids) - 1
         right += sum(named[i].name == truth.get(int(value)) for i, value in enumerate(ids) if value)
-    assert right / total > 0.5
+    assert right / total > 0.6

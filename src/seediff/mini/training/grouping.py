@@ -28,6 +28,11 @@ class AttentionTap:
     word_maps: list[torch.Tensor] = field(default_factory=list)  # (B, C, N), of the level that is trusted, no gradient
     other_maps: list[tuple[torch.Tensor, int]] = field(default_factory=list)  # (B, C, N) of every other layer, side
 
+    @property
+    def present(self) -> torch.Tensor:
+        """(B, C): which of the class words the captions have."""
+        return self.token_weights.sum(-1) > 0  # type: ignore[union-attr]
+
     def clear(self) -> None:
         """Forget the forward pass."""
         for collected in (self.sampled, self.word_maps, self.other_maps):
@@ -90,25 +95,23 @@ def trusted_maps(tap: AttentionTap) -> torch.Tensor:
     """(B, C, S, S) in [0, 1]: the class words' maps at the level that is trusted, min-maxed; zero for words that a caption lacks."""
     maps = torch.stack(tap.word_maps).mean(0).unflatten(-1, (tap.word_side, tap.word_side))
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
-    present = (tap.token_weights.sum(-1) > 0)[..., None, None]  # type: ignore[union-attr]
-    return torch.where(present, (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps))
+    return torch.where(tap.present[..., None, None], (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps))
 
 
 def agreement_loss(tap: AttentionTap, maps: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:
-    """Mean KL(T ‖ A) over the words and layers: where a word's column of the other layers lies, and where the trusted map does.
+    """KL(T ‖ A), summed over the words, its mean over scenes and layers: T where the trusted map lies, A a word's column of another layer.
 
     maps (B, C, S, S) as `trusted_maps` gives them; signal and words as in `grouping_loss`. Both columns are taken as
     distributions over positions, so that how much of a row the word has is left to the layer.
     """
-    present = (tap.token_weights.sum(-1) > 0).float() * signal[:, None]  # type: ignore[union-attr]
+    counts = tap.present * signal[:, None]
     losses = []
     for columns, side in tap.other_maps:
         target = F.interpolate(maps, (side, side), mode="bilinear", antialias=True).flatten(2).clamp_min(1e-4)
         target = target / target.sum(-1, keepdim=True)
-        log_place = columns.clamp_min(1e-9).log()
-        log_place = log_place - log_place.logsumexp(-1, keepdim=True)
-        divergence = (target * (target.log() - log_place)).sum(-1)  # (B, C)
-        losses.append((divergence * present).sum() / len(signal))
+        log_place = columns.clamp_min(1e-9).log().log_softmax(-1)
+        divergence = F.kl_div(log_place, target, reduction="none").sum(-1)  # (B, C)
+        losses.append((divergence * counts).sum() / len(signal))
     return words * torch.stack(losses).mean()
 
 
