@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from seediff.cli import main
 from seediff.errors import UserError
 from seediff.mini.training.autoencoder import build_autoencoder
+from seediff.mini.training.data import rendered_scenes
 from seediff.mini.training.denoiser import Denoiser as Module
 from seediff.mini.training.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from seediff.mini.training.muon import Muon, orthogonalize
@@ -35,6 +36,13 @@ def test_orthogonalize_brings_singular_values_near_one():
     for shape in ((12, 40), (40, 12), (20, 20)):
         values = torch.linalg.svdvals(orthogonalize(torch.randn(shape, dtype=torch.float32)))
         assert 0.5 < values.min() < values.max() < 1.4
+
+
+def test_scenes_of_other_odds_lie_beside_the_usual_ones(art: Path, tmp_path: Path):
+    odd = dataclasses.replace(TINY, close_ups=0.0, objects=(1, 1, 98))
+    usual, several = (rendered_scenes(recipe, art, tmp_path)[1] for recipe in (TINY, odd))
+    assert len(list(tmp_path.glob("scenes-*.json"))) == 2
+    assert sum(len(caption) for caption in several) > 1.3 * sum(len(caption) for caption in usual)
 
 
 def test_muon_lowers_a_convolutions_loss():
@@ -249,6 +257,7 @@ def test_recipe_files(tmp_path: Path):
         "scenes = ": "recipe.toml",
         "denoiser = 3": "table",
     }
+    wrong |= {"[denoiser]\nlearning_rate = nan": "learning_rate = nan must be a number", "objects = [1, 2]": "objects"}
     wrong |= {"[denoiser]\nbatch = 0": "batch", "[denoiser]\nheads = 3": "heads", "[denoiser]\nheads = [1, 2]": "heads"}
     for text, named in wrong.items():
         path.write_text(text)

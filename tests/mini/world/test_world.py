@@ -59,6 +59,13 @@ def test_close_ups_show_one_large_object_and_classes_of_many_drawings_more_often
     assert shown.count("person") > 2 * shown.count("sofa")  # 15 drawings and 1
 
 
+def test_odds_of_one_two_and_three_objects(art: Path):
+    counts = [len(render_scene(art, index, odds=(0, 1, 3)).classes) for index in range(80)]
+    assert set(counts) == {2, 3}
+    assert counts.count(3) > 2 * counts.count(2)
+    assert render_scene(art, 5, odds=(8, 8, 4)).caption == render_scene(art, 5).caption  # 4 : 4 : 2
+
+
 def test_the_packaged_wide_scenes_are_rendered_ones():
     art = Path(__file__).parents[3] / "art"
     if not (art / "fluent").is_dir():

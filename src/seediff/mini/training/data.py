@@ -14,7 +14,7 @@ from ...files.arrays import map_array
 from ...files.documents import read_json
 from ...files.outputs import replaced_file, write_atomic
 from ...files.reading import ANNOTATIONS
-from ..world.scene import render_scene
+from ..world.scene import ODDS, render_scene
 from .recipe import Recipe
 
 CLOSE_UPS = 80
@@ -23,7 +23,7 @@ CLOSE_UPS = 80
 
 def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -> tuple[np.ndarray, list[str]]:
     """Images (n, S, S, 3) uint8 and captions of the recipe's training scenes, rendered on the first call."""
-    stem = folder / f"scenes-{recipe.seed}-{recipe.scenes}-{recipe.side}{'-described' * recipe.describe}-{100 * recipe.close_ups:.0f}"
+    stem = folder / _name(recipe)
     pixels, words = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not words.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,13 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
     return map_array(pixels, np.uint8, (recipe.scenes, recipe.side, recipe.side, 3)), captions
 
 
+def _name(recipe: Recipe) -> str:
+    described = "-described" * recipe.describe
+    odds = "" if recipe.objects == ODDS else "-" + "_".join(map(str, recipe.objects))
+    return f"scenes-{recipe.seed}-{recipe.scenes}-{recipe.side}{described}-{100 * recipe.close_ups:.0f}{odds}"
+
+
 def _draw(art: Path, recipe: Recipe, index: int) -> tuple[np.ndarray, str]:
     close = bool(np.random.default_rng((recipe.seed, CLOSE_UPS, index)).random() < recipe.close_ups)
-    scene = render_scene(art, index, seed=recipe.seed, side=recipe.side, describe=recipe.describe, close=close)
+    scene = render_scene(art, index, seed=recipe.seed, side=recipe.side, odds=recipe.objects, describe=recipe.describe, close=close)
     return scene.image, scene.caption

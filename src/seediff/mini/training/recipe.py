@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...files.documents import read_toml
+from ..world.scene import ODDS
 
 CROP = 64
 """Side of the crops, in pixels, that the autoencoder is trained on."""
@@ -115,6 +116,7 @@ class Recipe:
     scenes: int = 24_000
     describe: bool = True  # captions tell mirrored scenes and, half of the time, which drawing is shown (see render_scene)
     close_ups: float = 0.75  # share of the scenes that show one large object (see render_scene)
+    objects: tuple[int, int, int] = ODDS  # odds of one, two and three objects in the other scenes
     workers: int = 0  # processes that share each batch of the denoiser; 0: one per core on a CPU, one on a GPU
     checkpoint_minutes: float = 5.0
     network: str = "unet"  # or "transformer": which of the two tables below is trained

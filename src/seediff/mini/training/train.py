@@ -20,6 +20,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from PIL import Image
 
+from ...allocator import keep_freed_memory
 from ...devices import default_device
 from ...errors import UserError
 from ...files.arrays import map_array
@@ -124,6 +125,7 @@ def _train_network(
     report: Reporter,
     minutes: float,
 ) -> None:
+    keep_freed_memory()
     torch.manual_seed(recipe.seed)  # of the first weights
     train_student(
         new_student(recipe),

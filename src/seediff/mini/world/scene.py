@@ -35,6 +35,7 @@ PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
 SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
 OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's shorter one, by number of objects
 CLOSE = (0.6, 0.95)  # the same of the one object of a close-up
+ODDS = (4, 4, 2)  # of scenes that show one, two and three objects
 MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
 PHRASED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
 
@@ -63,10 +64,11 @@ def render_scene(
     side: int = 128,
     shape: tuple[int, int] | None = None,
     objects: int | None = None,
+    odds: tuple[int, int, int] = ODDS,
     describe: bool = False,
     close: bool = False,
 ) -> Scene:
-    """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with odds 4 : 4 : 2.
+    """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with these odds.
 
     shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter one.
 
@@ -78,7 +80,7 @@ def render_scene(
     comes more often, by the square root of their number.
     """
     rng = np.random.default_rng((seed, SPLITS[split], index))
-    count = objects or int(rng.choice((1, 2, 3), p=(0.4, 0.4, 0.2)))
+    count = objects or int(rng.choice((1, 2, 3), p=np.divide(odds, sum(odds))))
     # Cycling through the classes keeps them balanced; the rest of the scene is drawn from the others.
     first = CLASSES[(index + seed) % len(CLASSES)]
     if close:

@@ -1,0 +1,123 @@
+"""New weights of the embedded model into the package, and everything that stands on them made anew: preset, figures, tables.
+
+    python benchmarks/renew.py --list
+    python benchmarks/renew.py ship --pipeline runs/mini/pipeline --history "how they came to be"
+    python benchmarks/renew.py constants
+    python benchmarks/renew.py tables --art art &        # hours of a core
+    python benchmarks/renew.py figures                   # as long; the two may run beside each other
+    python benchmarks/renew.py photographs --voc VOC2012
+
+What is done is marked in `--work`: a run that was stopped goes on where it was. Results of tables are kept in docs/studies under keys that
+name the weights, so those of other weights are never taken. The pages' sentences and pictures are renewed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from seediff.files.documents import read_json
+from seediff.files.outputs import write_atomic
+from seediff.files.reading import SETTINGS
+from seediff.models.registry import EMBEDDED
+
+PARTS = ("unet", "text_encoder", "vae")
+TABLES = (  # the one that shares most with others first
+    *("gap", "strategy", "main", "ablation", "pamr", "resolution", "zero-shot"),
+    *("cityscapes", "domain", "ade20k", "selection", "augmentation", "scale"),
+)
+LANES = {
+    "constants": {
+        "truth": "seediff study truth --scenes 500 --tune-scenes 100 --out {work}/truth --json docs/truth.json",
+        "preset": "python benchmarks/take_constants.py {work}/truth/results.json",
+    },
+    "tables": {
+        name: f"seediff study {name} --out docs/studies/{name} --reuse docs/studies --art {{art}} --work {{work}}/sets" for name in TABLES
+    },
+    "photographs": {
+        "photographs": "seediff study photographs --out docs/studies/photographs --data voc={voc}"
+        " --reuse docs/studies --art {art} --work {work}/sets"
+    },
+    "figures": {
+        "check": "seediff mini check --out {work}/quality --json docs/quality.json",
+        "names": "python benchmarks/names.py --scenes 60",
+        "tuning scenes": "python benchmarks/world_set.py tune --scenes 100 --out {work}/tuning",
+        "thresholds": "seediff tune {work}/tuning --count 100 --out {work}/thresholds.toml",
+        "shift": "seediff study truth --set shift --scenes 300 --constants docs/truth.json --out {work}/shift --json docs/shift.json",
+        "generated": "seediff study generated --images 57 --steps 15 --constants docs/truth.json --out {work}/generated",
+        "fit": "seediff study fit --out {work}/fit",
+        "confidence": "seediff study confidence --scenes 200 --out {work}/confidence --json docs/confidence.json",
+        "segments": "seediff study segments --scenes 500 --tune-scenes 100 --out {work}/segments --json docs/segments.json",
+        "segments of other art": "seediff study segments --set shift --scenes 300 --constants docs/segments.json"
+        " --out {work}/segments-shift --json docs/segments-shift.json",
+        "aggregation": "seediff study aggregation --scenes 100 --sweep kl_threshold --sweep num_points --sweep timestep"
+        " --out {work}/aggregation --json docs/aggregation.json",
+        "presence": "seediff study presence --scenes 150 --tune-scenes 10 --out {work}/presence --json docs/presence.json",
+        "presence in other art": "seediff study presence --set shift --scenes 100 --tune-scenes 4 --out {work}/presence-shift"
+        " --json docs/presence-shift.json",
+    },
+}
+"""Lane → step → its command. `figures` and `tables` need the preset."""
+
+
+def ship(pipeline: Path, history: str) -> None:
+    """Put the pipeline's weights in place of the package's, which keeps its scheduler, its tokenizer and, until `constants`, its preset."""
+    about = EMBEDDED / "seediff.json"
+    kept = read_json(about, dict[str, Any], limit=SETTINGS)
+    new = read_json(pipeline / "seediff.json", dict[str, Any], limit=SETTINGS)
+    for part in PARTS:
+        for file in sorted((pipeline / part).iterdir()):
+            shutil.copyfile(file, EMBEDDED / part / file.name)
+    told = {"recipe": new["recipe"], "samples": kept["samples"] + new["samples"], "history": history}
+    write_atomic(about, (json.dumps({**kept, **told}, indent=2) + "\n").encode())
+    print(f"{EMBEDDED}: {told['samples']:,} samples in all; check them, and say how they came to be in docs/mini.md")
+
+
+def renew(lane: str, work: Path, **folders: Path) -> None:
+    """Run the lane's steps that have no mark yet; a step that fails is told and left without."""
+    work.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for step, command in LANES[lane].items():
+        mark = work / f"{lane}-{step.replace(' ', '-')}.done"
+        if mark.exists():
+            continue
+        began = time.monotonic()
+        print(f"{step}: {(line := command.format(work=work, **folders))}", flush=True)
+        with (work / f"{mark.stem}.log").open("w", encoding="utf-8") as log:
+            code = subprocess.run(line.split(), env=environment, stdout=log, stderr=subprocess.STDOUT).returncode
+        end = "done" if code == 0 else f"exit code {code}, see {log.name}"
+        print(f"{step}: {end}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
+        if code == 0:
+            mark.touch()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", nargs="?", choices=("ship", *LANES))
+    parser.add_argument("--list", action="store_true", help="print every command and do nothing")
+    parser.add_argument("--pipeline", type=Path, help="of ship: the folder that `seediff mini train` wrote")
+    parser.add_argument("--history", help="of ship: how the weights came to be")
+    parser.add_argument("--work", type=Path, default=Path("runs/renew"))
+    parser.add_argument("--art", type=Path, default=Path("art"))
+    parser.add_argument("--voc", type=Path, default=Path("VOC2012"))
+    args = parser.parse_args()
+    if args.list or args.what is None:
+        for lane in LANES:
+            print(f"{lane}:", *LANES[lane].values(), sep="\n  ")
+    elif args.what == "ship":
+        if args.pipeline is None or not args.history:
+            parser.error("ship needs --pipeline and --history")
+        ship(args.pipeline, args.history)
+    else:
+        renew(args.what, args.work, art=args.art, voc=args.voc)
+
+
+if __name__ == "__main__":
+    main()
