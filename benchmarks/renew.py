@@ -1,14 +1,15 @@
 """New weights of the embedded model into the package, and everything that stands on them made anew: preset, figures, tables.
 
     python benchmarks/renew.py --list
-    python benchmarks/renew.py ship --pipeline runs/mini/pipeline --history "how they came to be"
+    python benchmarks/renew.py ship --pipeline runs/mini/pipeline
     python benchmarks/renew.py constants
     python benchmarks/renew.py tables --art art &        # hours of a core
     python benchmarks/renew.py figures                   # as long; the two may run beside each other
     python benchmarks/renew.py photographs --voc VOC2012
 
-What is done is marked in `--work`: a run that was stopped goes on where it was. Results of tables are kept in docs/studies under keys that
-name the weights, so those of other weights are never taken. The pages' sentences and pictures are renewed by hand.
+What is done is marked in `--work`, by the weights: a run that was stopped goes on where it was. Results of tables are kept in docs/studies
+under keys that name the weights, so those of other weights are never taken. Renewed by hand: thresholds of the preset (presence,
+name_threshold, segments), for which `figures` measures what would be best, and the pages' sentences and pictures.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 from seediff.files.documents import read_json
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import SETTINGS
+from seediff.models.fingerprint import content_fingerprint
 from seediff.models.registry import EMBEDDED
 
 PARTS = ("unet", "text_encoder", "vae")
@@ -46,9 +48,10 @@ LANES = {
         " --reuse docs/studies --art {art} --work {work}/sets"
     },
     "figures": {
-        "check": "seediff mini check --out {work}/quality --json docs/quality.json",
+        "check": "seediff mini check --out {work}/quality",
+        "published": "cp {work}/quality/quality.json docs/quality.json",
         "names": "python benchmarks/names.py --scenes 60",
-        "tuning scenes": "python benchmarks/world_set.py tune --scenes 100 --out {work}/tuning",
+        "tuning scenes": "seediff mini scenes --set tune --count 100 --out {work}/tuning",
         "thresholds": "seediff tune {work}/tuning --count 100 --out {work}/thresholds.toml",
         "shift": "seediff study truth --set shift --scenes 300 --constants docs/truth.json --out {work}/shift --json docs/shift.json",
         "generated": "seediff study generated --images 57 --steps 15 --constants docs/truth.json --out {work}/generated",
@@ -65,9 +68,10 @@ LANES = {
     },
 }
 """Lane → step → its command. `figures` and `tables` need the preset."""
+NEEDS = {"preset": "truth", "published": "check", "thresholds": "tuning scenes", "segments of other art": "segments"}
 
 
-def ship(pipeline: Path, history: str) -> None:
+def ship(pipeline: Path) -> None:
     """Put the pipeline's weights in place of the package's, which keeps its scheduler, its tokenizer and, until `constants`, its preset."""
     about = EMBEDDED / "seediff.json"
     kept = read_json(about, dict[str, Any], limit=SETTINGS)
@@ -75,35 +79,45 @@ def ship(pipeline: Path, history: str) -> None:
     for part in PARTS:
         for file in sorted((pipeline / part).iterdir()):
             shutil.copyfile(file, EMBEDDED / part / file.name)
-    told = {"recipe": new["recipe"], "samples": kept["samples"] + new["samples"], "history": history}
+    told = {key: new[key] for key in ("samples", "recipe", "history") if key in new}
+    kept.pop("history", None)
     write_atomic(about, (json.dumps({**kept, **told}, indent=2) + "\n").encode())
-    print(f"{EMBEDDED}: {told['samples']:,} samples in all; check them, and say how they came to be in docs/mini.md")
+    print(f"{EMBEDDED}: {told['samples']:,} samples; check them, and say how they came to be in docs/mini.md")
 
 
-def renew(lane: str, work: Path, **folders: Path) -> None:
-    """Run the lane's steps that have no mark yet; a step that fails is told and left without."""
+def renew(lane: str, work: Path, **folders: Path) -> int:
+    """Run the lane's steps that these weights have no mark of yet, and return how many failed. A step that needs one before it (`NEEDS`)
+    is left out when that failed."""
     work.mkdir(parents=True, exist_ok=True)
+    weights = content_fingerprint(EMBEDDED / "unet")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    failed: set[str] = set()
     for step, command in LANES[lane].items():
-        mark = work / f"{lane}-{step.replace(' ', '-')}.done"
-        if mark.exists():
+        name = f"{weights}-{lane}-{step.replace(' ', '-')}"
+        if (mark := work / f"{name}.done").exists():
+            continue
+        if NEEDS.get(step) in failed:
+            print(f"{step}: left out, for {NEEDS[step]} failed", flush=True)
+            failed.add(step)
             continue
         began = time.monotonic()
         print(f"{step}: {(line := command.format(work=work, **folders))}", flush=True)
-        with (work / f"{mark.stem}.log").open("w", encoding="utf-8") as log:
+        with (work / f"{name}.log").open("w", encoding="utf-8") as log:
             code = subprocess.run(line.split(), env=environment, stdout=log, stderr=subprocess.STDOUT).returncode
         end = "done" if code == 0 else f"exit code {code}, see {log.name}"
         print(f"{step}: {end}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
         if code == 0:
             mark.touch()
+        else:
+            failed.add(step)
+    return len(failed)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", nargs="?", choices=("ship", *LANES))
     parser.add_argument("--list", action="store_true", help="print every command and do nothing")
     parser.add_argument("--pipeline", type=Path, help="of ship: the folder that `seediff mini train` wrote")
-    parser.add_argument("--history", help="of ship: how the weights came to be")
     parser.add_argument("--work", type=Path, default=Path("runs/renew"))
     parser.add_argument("--art", type=Path, default=Path("art"))
     parser.add_argument("--voc", type=Path, default=Path("VOC2012"))
@@ -112,12 +126,13 @@ def main() -> None:
         for lane in LANES:
             print(f"{lane}:", *LANES[lane].values(), sep="\n  ")
     elif args.what == "ship":
-        if args.pipeline is None or not args.history:
-            parser.error("ship needs --pipeline and --history")
-        ship(args.pipeline, args.history)
+        if args.pipeline is None:
+            parser.error("ship needs --pipeline")
+        ship(args.pipeline)
     else:
-        renew(args.what, args.work, art=args.art, voc=args.voc)
+        return min(1, renew(args.what, args.work, art=args.art, voc=args.voc))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -40,9 +40,12 @@ def check_device(device: str) -> str:
     return device
 
 
-def default_dtype(device: str) -> str:
-    """float16 on cuda, float32 elsewhere: mps has holes in half precision, and a cpu is slower with it."""
-    return "float16" if device.startswith("cuda") else "float32"
+def default_dtype(device: str, half: str = "float16") -> str:
+    """`half`, the model's half precision, on cuda, and float32 elsewhere: mps has holes in half precision, and a cpu is slower with it.
+    Where the GPU here does not compute in bfloat16 itself, float16 instead of it."""
+    if not device.startswith("cuda"):
+        return "float32"
+    return "float16" if half == "bfloat16" and torch.cuda.is_available() and not has_bfloat16(device) else half
 
 
 def has_bfloat16(device: torch.device | str) -> bool:

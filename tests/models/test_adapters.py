@@ -59,10 +59,22 @@ def test_maps_and_pictures_are_those_with_the_lora(xl, xl_folder, xl_lora):
     theirs = load_model(xl_folder, device="cpu")
     theirs.pipe.load_lora_weights(xl_lora, adapter_name="own")
     theirs.pipe.set_adapters(["own"], adapter_weights=[0.7])
-    assert np.array_equal(np.stack(images), plain(theirs, guidance_scale=3.0, negative_prompt=[""] * 2))
+    assert np.array_equal(np.stack(images), plain(theirs, guidance_scale=3.0))
     without, own = generate(xl)
     assert not np.array_equal(images[0], without[0])
     assert not torch.allclose(maps[0].cross_attention[4, 4], own[0].cross_attention[4, 4], atol=1e-3)
+
+
+def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(xl, xl_folder, xl_lora, tmp_path):
+    """The same LoRA: an alpha of its rank is no factor."""
+    tensors = {}
+    for name, tensor in load_file(xl_lora).items():
+        layer, side = name.removeprefix("unet.").removesuffix(".weight").rsplit(".", 1)
+        called = f"lora_unet_{layer.replace('.', '_')}"
+        tensors |= {f"{called}.lora_{'down' if side == 'lora_A' else 'up'}.weight": tensor, f"{called}.alpha": torch.tensor(2.0)}
+    save_file(tensors, tmp_path / "kohya.safetensors")
+    images, _ = generate(load_model(xl_folder, device="cpu", lora=str(tmp_path / "kohya.safetensors")))
+    assert np.array_equal(images[0], generate(load_model(xl_folder, device="cpu", lora=xl_lora))[0][0])
 
 
 def test_a_scale_of_nothing_is_none(xl, xl_folder, xl_lora):
@@ -78,6 +90,15 @@ def test_joint_attention_with_a_lora_in_half_precision(flux_folder, tmp_path):
     adapted = load_model(flux_folder, device="cpu", dtype="bfloat16", lora=lora)
     generate(adapted, SPECS[:1])
     assert {weight.dtype for weight in adapted.network.parameters()} == {torch.bfloat16}
+
+
+def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, tmp_path):
+    """T5's widest products overflow in float16; transformers keeps their weights in float32."""
+    lora = lora_of(load_model(flux_folder, device="cpu"), tmp_path / "lora.safetensors", "transformer")
+    adapted, own = (load_model(flux_folder, device="cpu", dtype="float16", lora=one) for one in (lora, None))
+    kinds = [{n: w.dtype for n, w in model.pipe.text_encoder_2.named_parameters()} for model in (adapted, own)]
+    assert kinds[0] == kinds[1]
+    assert torch.float32 in kinds[0].values()
 
 
 @pytest.mark.parametrize("other", ["flux", "sd3"])
@@ -192,7 +213,7 @@ def test_textual_inversion_of_two_text_encoders(xl, xl_folder, xl_embedding):
     vectors = load_file(xl_embedding)
     theirs.load_textual_inversion(vectors["clip_l"], token="<toy>", text_encoder=theirs.text_encoder, tokenizer=theirs.tokenizer)
     theirs.load_textual_inversion(vectors["clip_g"], token="<toy>", text_encoder=theirs.text_encoder_2, tokenizer=theirs.tokenizer_2)
-    call = {"height": 64, "width": 64, "num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "pil", "negative_prompt": ""}
+    call = {"height": 64, "width": 64, "num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "pil"}
     expected = theirs([prompt], generator=[torch.Generator().manual_seed(3)], **call).images[0]
     assert np.array_equal(images[0], np.asarray(expected))
     assert not np.array_equal(images[0], generate(xl, [SampleSpec(0, ("dog",), prompt, 3)])[0][0])

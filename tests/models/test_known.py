@@ -97,6 +97,9 @@ def test_what_is_in_the_cache_goes_first(monkeypatch):
         ("z-image-turbo", 8, 0.0),
         ("sd3.5-large-turbo", 4, 0.0),
         ("qwen-image", 50, 4.0),
+        ("sd3.5-medium", 40, 4.5),
+        ("sd3.5-large", 28, 3.5),
+        ("chroma", 40, 3.0),
     ],
 )
 def test_a_known_model_has_its_authors_defaults_before_it_is_fetched(hub, model, steps, guidance):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seediff.devices import default_device, default_dtype
+from seediff.devices import default_device, default_dtype, has_bfloat16
 from seediff.errors import UserError
 from seediff.models import registry
 from seediff.models.registry import ALIASES, load_model, resolve_name
@@ -67,6 +67,8 @@ def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
 def test_defaults_suit_the_machine():
     assert default_device() in ("cuda", "mps", "cpu")
     assert [default_dtype(d) for d in ("cuda", "cuda:1", "mps", "cpu")] == ["float16", "float16", "float32", "float32"]
+    half = "float16" if torch.cuda.is_available() and not has_bfloat16("cuda") else "bfloat16"
+    assert [default_dtype(d, "bfloat16") for d in ("cuda", "mps", "cpu")] == [half, "float32", "float32"]
 
 
 @pytest.mark.parametrize(("device", "message"), [("tpu", "not one of cuda"), ("cuda:99", "is not there"), ("cuda:x", "not")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ import torch
 
 from ..config.constants import CaptureConfig
 from ..config.sizes import Size, nearest, pixels, size_text
-from ..errors import UserError
+from ..errors import UserError, first_line
+from ..files.messages import printable
 from ..models.families.base import Drawing, Layers
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
@@ -56,7 +58,7 @@ def generate_batch(
     words = [locate_columns(model.readers, spec.prompt, spec.classes) for spec in specs]
 
     # 2. Count the calls of the network that the scheduler will make
-    calls = family.calls(pipe, steps)
+    calls = count_calls(model, steps)
 
     # 3. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
     several = len(groups) > 1
@@ -91,7 +93,23 @@ def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size:
     longest = len(model.pipe.scheduler.betas) if hasattr(model.pipe.scheduler, "betas") else 1000
     if not 1 <= steps <= longest:
         raise UserError(f"steps = {steps} must be from 1 to {longest}")
+    count_calls(model, steps)
     return check_shape(model, pixels(model.image_side if size is None else size), "size")
+
+
+def count_calls(model: Model, steps: int) -> int:
+    """How often the network will predict with the prompt. Raises UserError where the scheduler does not suit the pipeline or the steps."""
+    pipe, family = model.pipe, model.family
+    scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
+    takes_sigmas = "sigmas" in inspect.signature(pipe.scheduler.set_timesteps).parameters
+    if family.gives_sigmas and not takes_sigmas and not pipe.scheduler.config.get("use_flow_sigmas"):
+        raise UserError(
+            f"{scheduler} takes no noise levels, which the pipelines of {family.title} give; use FlowMatchEulerDiscreteScheduler"
+        )
+    try:
+        return family.calls(pipe, steps)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"steps = {steps}: {scheduler} cannot make them: {printable(first_line(error))[:200]}") from error
 
 
 def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) -> None:

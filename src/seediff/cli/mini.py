@@ -33,7 +33,9 @@ def train(
     out: Annotated[Path, HERE, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
     config: Annotated[Path | None, Parameter(help="TOML file of the recipe; every key has a default.")] = None,
     minutes: Annotated[float, Parameter(help="Stop after this long; the same command continues.")] = math.inf,
-    init: Annotated[str | None, Parameter(help="Start from the weights of `mini` or of a pipeline folder, not from nothing.")] = None,
+    init: Annotated[
+        str | None, Parameter(help="Start from the weights of `mini` or of a pipeline folder, with coarse_samples = 0 in the recipe.")
+    ] = None,
     autoencoder: Annotated[str | None, Parameter(help="Take the autoencoder of one of those instead of training one.")] = None,
 ) -> None:
     """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
@@ -42,7 +44,7 @@ def train(
 
     - `seediff mini train --art art --out runs/mini --minutes 60`
 
-    - `seediff mini train --art art --out runs/more --init mini`
+    - `seediff mini train --art art --out runs/more --init mini --config more.toml`
 
     Losses go to losses.jsonl and sample pictures to samples.png in --out.
     """
@@ -139,7 +141,7 @@ def _report(row: dict) -> None:
 @app.command
 def backbone(
     art: Annotated[Path, Parameter(help="Folder that `seediff mini art` filled.")],
-    work: Annotated[Path, HERE, Parameter(help="Folder of `seediff mini train`, whose scenes are used, or rendered.")],
+    work: Annotated[Path, HERE, Parameter(help="Folder for the scenes that it learns from.")],
     out: Annotated[Path, HERE, Parameter(help="Folder for the weights, as transformers reads them.")],
 ) -> None:
     """Train the backbone that `seediff train --backbone tiny --weights pretrained` starts from: which classes a captioned scene shows.

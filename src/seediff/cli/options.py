@@ -36,6 +36,8 @@ NUMBERS = {"type": Literal["float32", "float16", "bfloat16"]}
     },
     dtype=NUMBERS,
     size={"type": str},
+    steps={"default": "the model's own, else 50"},
+    guidance_scale={"default": "the model's own, else 7.5"},
 )
 class ImageOptions:
     """Fields of GenerateConfig; `classes` and `prompt` as the command line writes them."""

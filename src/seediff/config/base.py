@@ -161,11 +161,12 @@ def resolve_device(config: Config) -> Config:
     """The configuration with the device, number format and, on the cpu, threads that will be used, which decide about rounding."""
     import torch
 
-    from ..devices import default_device, default_dtype  # imports torch
+    from ..devices import default_device  # imports torch
+    from ..models.about import usual_dtype
 
     device = config.device or default_device()
     threads = (config.threads or torch.get_num_threads()) if device == "cpu" else config.threads
-    return replace(config, device=device, dtype=config.dtype or default_dtype(device), threads=threads)
+    return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device), threads=threads)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -22,7 +22,7 @@ class CaptureConfig:
     layers: Literal["all", "up", "down"] = "all"
     """Which side of the UNet counts; its middle belongs to both."""
     text_share: Literal["row", "text"] | None = None
-    """In joint attention (SD 3, FLUX), a word's share of the whole row (picture and text together) or of the text alone; None: row.
+    """In joint attention (as in FLUX), a word's share of the whole row (picture and text together) or of the text alone; None: row.
 
     How much a position attends to a word. Other models have no choice."""
 

@@ -31,7 +31,9 @@ class About:
 
     def defaults(self) -> dict[str, Any]:
         """The steps and the guidance that its authors recommend; empty where the package's own apply."""
-        return self.family.defaults(self.network, self.name)
+        known = known_model(self.name)
+        own = {"steps": known.steps, "guidance_scale": known.guidance_scale} if known else {}
+        return {**self.family.defaults(self.network, self.name), **{key: value for key, value in own.items() if value is not None}}
 
     def sides(self) -> tuple[int, int] | None:
         """(side of its images in pixels, pixels a position of L); None when its files do not say."""
@@ -65,6 +67,14 @@ def look_up(name: str, *, fetch: bool = False) -> About | None:
         return None
     network, vae = (read_settings(folder, f"{part}/config.json") for part in (family.network, "vae"))
     return About(name, family, str(pipeline), network, vae)
+
+
+def usual_dtype(name: str, device: str) -> str:
+    """The number format in which a model computes on a device where none is asked for."""
+    from ..devices import default_dtype  # imports torch
+
+    about = look_up(name, fetch=True)
+    return default_dtype(device, about.family.half) if about else default_dtype(device)
 
 
 @lru_cache

@@ -20,6 +20,8 @@ USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """What diffusers calls these files."""
 ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
 """What files of SDXL call the vectors of its two text encoders → the pipeline's parts that they are for."""
+PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
+"""What follows a layer's name in the names of the matrices that are added to it; alphas and magnitudes are called otherwise."""
 NAME = "seediff"
 """Of the adapter within the pipeline."""
 
@@ -35,7 +37,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     keys = list(read_header(path).tensors)
     if any(key.startswith(("ip_adapter.", "image_proj.")) for key in keys):
         raise UserError(f"lora {source}: is an IP-Adapter, whose own attention is not captured; name a LoRA")
-    wanted = {re.split(r"[._]lora[._]?|\.(?:hada|lokr)_", key, maxsplit=1)[0] for key in keys if "lora" in key}
+    wanted = {key[: found.start()] for key in keys if (found := PAIR.search(key))}
     if not wanted:
         first = printable(keys[0][:80]) if keys else "none"
         raise UserError(f"lora {source}: is no LoRA: none of its tensors is called so, the first is {first}")
@@ -55,7 +57,9 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         raise UserError(f"lora {source}: does not fit {own}: {lacking}")
     pipe.set_adapters([NAME], adapter_weights=[scale])
     for part in parts:
-        part.to(part.dtype)  # a LoRA may be in another number format
+        for name, weight in part.named_parameters():
+            if "lora_" in name:  # it may be in another number format; of the part's own weights some are kept in float32 on purpose
+                weight.data = weight.data.to(part.dtype)
 
 
 def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:

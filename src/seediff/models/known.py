@@ -22,6 +22,7 @@ class Known:
 
     billions: parameters of all parts that are loaded. licence, gated: of the weights; gated: the hub wants the licence accepted first.
     confirmed: whether all that was found on the licence says the same.
+    steps, guidance_scale: its page's own, where the pipeline's, which its family has, are another model's.
     network: of the configuration of the part that has the attention, what must be known before anything is fetched.
     """
 
@@ -33,6 +34,8 @@ class Known:
     licence: str
     gated: bool = False
     confirmed: bool = True
+    steps: int | None = None
+    guidance_scale: float | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,8 +59,18 @@ KNOWN: tuple[Known, ...] = (
     # Its page said CreativeML OpenRAIL-M at first; those who use it name Apache-2.0.
     Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE, confirmed=False),
     Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, gated=True),
-    Known("sd3.5-medium", ("stabilityai/stable-diffusion-3.5-medium",), SD3, "1024²", 8.13, STABILITY, gated=True),
-    Known("sd3.5-large", ("stabilityai/stable-diffusion-3.5-large",), SD3, "1024²", 13.81, STABILITY, gated=True),
+    Known(
+        "sd3.5-medium",
+        ("stabilityai/stable-diffusion-3.5-medium",),
+        SD3,
+        "1024²",
+        8.13,
+        STABILITY,
+        gated=True,
+        steps=40,
+        guidance_scale=4.5,
+    ),
+    Known("sd3.5-large", ("stabilityai/stable-diffusion-3.5-large",), SD3, "1024²", 13.81, STABILITY, gated=True, guidance_scale=3.5),
     Known("sd3.5-large-turbo", ("stabilityai/stable-diffusion-3.5-large-turbo",), SD3, "1024², few steps", 13.81, STABILITY, gated=True),
     Known(
         "flux-dev",
@@ -74,7 +87,7 @@ KNOWN: tuple[Known, ...] = (
     Known("pixart-sigma", ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), "PixArtSigmaPipeline", "1024²", 5.46, OPENRAIL_PLUS),
     Known("z-image", ("Tongyi-MAI/Z-Image",), "ZImagePipeline", "1024²", 10.26, APACHE),
     Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), "ZImagePipeline", "1024², few steps", 10.26, APACHE),
-    Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE),
+    Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),
     Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE),
     # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
     Known(

@@ -103,7 +103,7 @@ def load_model(
     Args:
         name: "mini", one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
         device: None: cuda, else mps, else cpu.
-        dtype: "float32", "float16" or "bfloat16"; None: float16 on cuda, float32 elsewhere.
+        dtype: "float32", "float16" or "bfloat16"; None: half precision of the family's kind on cuda, float32 elsewhere.
         lora, lora_scale, embedding, vae_tiling, compile: as `RunConfig` has them.
         offload: what waits in the computer's memory while it does not work. The model computes the same.
 
@@ -116,14 +116,13 @@ def load_model(
     from ..devices import check_device, default_device, default_dtype
 
     device = check_device(device or default_device())
-    dtype = dtype or default_dtype(device)
     check_offload(offload, device)
     if compile:
         from .compiled import check_compile, compile_network
 
         check_compile(device, offload)
     source = resolve_name(name)
-    if dtype not in ("float32", "float16", "bfloat16"):
+    if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
     source, folder = (source, source) if isinstance(source, Path) else _fetch_index(name)
     index = _read_index(folder)
@@ -133,6 +132,7 @@ def load_model(
         said = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
         supported = ", ".join(f"{one.title} ({', '.join(one.pipelines)})" for one in FAMILIES)
         raise UserError(f"model '{name}' is a {said}; supported are {supported}: {why_not(said)}")
+    dtype = dtype or default_dtype(device, family.half)
     # Without those that are never loaded: the safety checker of Stable Diffusion 1 is of a library that is none.
     skipped = {part for part, value in family.loading.items() if value is None}
     read = [part for part in index if isinstance(index[part], list) and not part.startswith("_") and part not in skipped]

@@ -96,14 +96,15 @@ class Ray(Engine):
 
     def resolve(self, config: Config) -> Config:
         """As the cluster's machines are, which may differ from this one. Of `cuda:1` the number is left out: a worker sees one GPU."""
-        from ..devices import default_device, default_dtype
+        from ..devices import default_device
+        from ..models.about import usual_dtype
 
         device = config.device or ("cuda" if resources()["GPU"] else default_device())
         device = "cuda" if device.startswith("cuda:") else device
         threads = config.threads
         if device == "cpu" and threads is None:
             threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)
-        return replace(config, device=device, dtype=config.dtype or default_dtype(device), threads=threads)
+        return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device), threads=threads)
 
     @contextmanager
     def crew(self, task: Task[Any], job: Job[Any], place: Place) -> Iterator[Crew]:

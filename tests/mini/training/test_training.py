@@ -143,11 +143,23 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     assert picture.shape == (64, 64, 3)
     assert json.loads((whole / "seediff.json").read_text())["classes"][0] == "aeroplane"
     assert (tmp_path / "whole" / "samples.png").is_file()
-    more, _ = train_mini(TINY, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
+    with pytest.raises(UserError, match="coarse_samples = 4 would train the inner levels without the outer one"):
+        train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
+    with pytest.raises(UserError, match="--init and --autoencoder"):
+        train_mini(TINY, art, tmp_path / "more", init=whole, autoencoder=whole, say=lambda _: None)
+    onwards = dataclasses.replace(TINY, seed=1, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=0))
+    more, _ = train_mini(onwards, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
+    assert more is not None
+    begun, continued = (json.loads((p / "seediff.json").read_text()) for p in (whole, more))
+    assert begun["preset"] == continued["preset"] == {"steps": 12, "guidance_scale": 2.5}
+    assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
+    assert continued["history"] == "12 samples (of a pipeline that says no more), then 4 of this recipe"
+    scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
+    assert scaling == kept  # although the scenes are others
     before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))
     assert all(torch.equal(before[k], after[k]) for k in before)  # the autoencoder is kept
     with pytest.raises(UserError, match="already holds checkpoints"):
-        train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
+        train_mini(onwards, art, tmp_path / "more", init=whole, say=lambda _: None)
     losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
     assert all(row["stage"] in ("autoencoder", "teacher", "denoiser") for row in losses)
 
@@ -210,6 +222,26 @@ def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path)
         train_mini(other, art, tmp_path, minutes=0, say=lambda _: None)
 
 
+def test_a_training_that_knows_fewer_keys_goes_on(art: Path, tmp_path: Path):
+    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+    kept = json.loads((tmp_path / "recipe.json").read_text())
+    del kept["objects"], kept["denoiser"]["agreement_weight"]
+    (tmp_path / "recipe.json").write_text(json.dumps(kept))
+    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+
+
+def test_a_mistake_that_a_process_of_several_finds_is_one_line(art: Path, tmp_path: Path):
+    shared = dataclasses.replace(TINY, workers=2, denoiser=dataclasses.replace(TINY.denoiser, alignment_weight=0.0))
+    train_mini(dataclasses.replace(shared, workers=1), art, tmp_path, minutes=0, say=lambda _: None)
+    for _ in range(10):
+        if (tmp_path / "denoiser.safetensors").is_file():
+            break
+        train_mini(dataclasses.replace(shared, workers=1), art, tmp_path, minutes=0, say=lambda _: None)
+    (tmp_path / "denoiser.safetensors").write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"denoiser\.safetensors: is no whole safetensors file"):
+        train_mini(shared, art, tmp_path, say=lambda _: None)
+
+
 def test_the_end_of_the_coarse_part_is_decided_on_the_way(art: Path, tmp_path: Path):
     def until(coarse: int, samples: int) -> Recipe:
         return dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=coarse, samples=samples))
@@ -228,7 +260,7 @@ def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):
     assert "--init nobody/nothing: must be `mini`, or a pipeline folder" in capsys.readouterr().err
     assert main([*line, "minni"]) == 2
     assert "no model 'minni'" in capsys.readouterr().err
-    (tmp_path / "small.toml").write_text("[denoiser]\nchannels = [16, 16, 32]\nheads = [1, 1, 2]\n")
+    (tmp_path / "small.toml").write_text("[denoiser]\nchannels = [16, 16, 32]\nheads = [1, 1, 2]\ncoarse_samples = 0\n")
     assert main([*line, "mini", "--config", str(tmp_path / "small.toml")]) == 2
     assert "not a pipeline of this recipe's shape" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -236,8 +268,9 @@ def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):
 
 def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
     out = tmp_path / "out"
+    onwards = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=0))
     with pytest.raises(UserError, match=r"empty: has no autoencoder of this recipe's shape"):
-        train_mini(TINY, art, out, init=tmp_path / "empty", say=lambda _: None)
+        train_mini(onwards, art, out, init=tmp_path / "empty", say=lambda _: None)
     assert not out.exists()
     with pytest.raises(UserError, match=r"\.webp is missing: fetch the art"):
         train_mini(TINY, tmp_path / "no art", out, say=lambda _: None)
@@ -280,6 +313,10 @@ def test_recipe_files(tmp_path: Path):
         ("[denoiser]\ncaption_dropout = 2", "caption_dropout = 2.0 must be from 0 to 1"),
         ("side = 32", "side = 32 must be a multiple of 16, and at least 64"),
         ("side = 72", "side = 72 must be a multiple of 16"),
+        ("[denoiser]\nsamples = 16", r"\[denoiser\]: samples = 16 must be at least batch = 32"),
+        ("[autoencoder]\ncrops = 16", "crops = 16 must be at least batch = 32"),
+        ("[transformer]\nheads = 3\nhead_width = 2", "heads = 3 times head_width = 2 is 6, and must be a multiple of 4"),
+        ("objects = [true, true, true]", "objects = .* should be a list of 3 whole numbers"),
         ("workers = 33", "workers = 33 must be at most the denoiser's batch of 32"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 import torch
 from builders.families import SPECS, generate, held_beyond_plain, largest_difference, plain
 from builders.twins import save_flux
+from diffusers import FlowMatchHeunDiscreteScheduler
 
 from seediff.attention.photograph import capture_clean, encode_images, run_clean
 from seediff.config.constants import CaptureConfig
@@ -112,6 +113,13 @@ def test_bad_input(model, options, message):
     with pytest.raises(UserError, match=message) as error:
         generate(model, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_scheduler_that_does_not_suit(folder):
+    model = load_model(str(folder), device="cpu")
+    model.pipe.scheduler = FlowMatchHeunDiscreteScheduler()
+    with pytest.raises(UserError, match=r"the scheduler of model '.*' \(FlowMatchHeunDiscreteScheduler\) takes no noise levels"):
+        generate(model)
 
 
 def test_schnell_draws_without_guidance(schnell):

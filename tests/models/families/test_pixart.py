@@ -11,6 +11,7 @@ from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
+from seediff.prompts.tokens import locate_columns
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,14 @@ def test_padding_is_not_attended_to(model, sigma):
         assert maps.cross_attention[16, 16].shape == (256, tokens)
         assert float(maps.cross_attention[16, 16][:, 9:].max()) == 0
         torch.testing.assert_close(maps.cross_attention[16, 16].sum(1), torch.ones(256))
+
+
+@pytest.mark.parametrize("prompt", ["a photo of a DOG", "İİİ a photo of a dog"])
+def test_words_are_found_in_the_small_letters_that_are_read(model, prompt):
+    """The small letter of İ is two characters long."""
+    (columns,) = locate_columns(model.readers, prompt, ("dog",)).values()
+    ids = model.pipe.tokenizer(prompt.lower()).input_ids
+    assert model.pipe.tokenizer.decode([ids[column] for column in columns]).strip() == "dog"
 
 
 def test_photographs(model):

@@ -20,7 +20,8 @@ FORMAT = "number_format"
 
 
 def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, step: int, **extra: torch.Tensor) -> None:
-    """Write model weights, the named optimizers' tensors, the step and `extra` tensors to `path`."""
+    """Write model weights, the named optimizers' tensors, the step and `extra` tensors to `path`. Without optimizers no step was made
+    with these weights, and any number format may go on from them."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     for name, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
@@ -28,7 +29,9 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
     tensors |= {f"extra.{k}": v for k, v in extra.items()}
     tensors["step"] = torch.tensor(step)
     # Copies: shared storage is refused by the format.
-    write_tensors(path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {FORMAT: _format(model)})
+    write_tensors(
+        path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {FORMAT: _format(model)} if optimizers else {}
+    )
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None) -> int:

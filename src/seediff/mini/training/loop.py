@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ class Student(torch.nn.Module):
 
     tokenizer: Any
     schedule: Schedule
+    preset: ClassVar[Mapping[str, Any]] = {}
+    """What its pipeline should be asked to draw with, where tuning has not said better."""
 
     def prepare(self, captions: Sequence[str], side: int) -> None:
         """Read the captions of all scenes, whose latents have L = `side`, before the first step."""

@@ -34,6 +34,8 @@ class Autoencoder:
 
     def __post_init__(self) -> None:
         _check_channels(self.channels, AUTOENCODER_GROUPS)
+        if self.crops < self.batch:
+            raise UserError(f"crops = {self.crops} must be at least batch = {self.batch}: one step")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Schedule:
     alignment_weight: float = 0.2  # of the loss that draws inner features towards a teacher's; 0: there is no teacher
 
     def __post_init__(self) -> None:
+        if self.samples < self.batch:
+            raise UserError(f"samples = {self.samples} must be at least batch = {self.batch}: one step")
         for name in ("ema_decay", "caption_dropout", "middle_share"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise UserError(f"{name} = {value} must be from 0 to 1")
@@ -105,6 +109,11 @@ class Transformer(Schedule):
     heads: int = 6
     head_width: int = 32
     text_widths: tuple[int, ...] = (96, 32)  # of the two text encoders
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (width := self.heads * self.head_width) % 4:
+            raise UserError(f"heads = {self.heads} times head_width = {self.head_width} is {width}, and must be a multiple of 4")
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,7 @@ def _fill(kind: Any, table: dict[str, Any], where: str) -> Any:
                 raise UserError(f"{where}: {key} = {value!r} should be a table, [{key}]")
             values[key] = _fill(type(default), value, f"{where} [{key}]")
         elif isinstance(default, tuple):
-            if not (isinstance(value, list) and len(value) == len(default) and all(isinstance(v, int) and v > 0 for v in value)):
+            if not (isinstance(value, list) and len(value) == len(default) and all(type(v) is int and v > 0 for v in value)):
                 raise UserError(f"{where}: {key} = {value!r} should be a list of {len(default)} whole numbers above 0")
             values[key] = tuple(value)
         elif isinstance(default, float) and isinstance(value, int):

@@ -35,10 +35,11 @@ from .loop import encode_scenes, load_student, train_student
 from .recipe import NETWORKS, Recipe
 from .students import new_student
 from .teacher import taught_features
-from .warmstart import read_autoencoder, read_start, write_autoencoder, write_start
+from .warmstart import read_autoencoder, read_origin, read_start, write_autoencoder, write_start
 
 RECIPE = "recipe.json"
 FEATURES = "features.npy"
+REFUSED = "refused-"
 SHEET_SEEDS = 2
 
 
@@ -64,6 +65,10 @@ def train_mini(
     started = time.monotonic()
     # What can be wrong with recipe, pipeline and art comes first: nothing that would bind a later run is written before.
     _check_recipe(recipe, folder)
+    if init and autoencoder:
+        raise UserError(
+            "--init and --autoencoder: the pipeline to start from has an autoencoder, and its network knows no other; leave one out"
+        )
     start = read_start(init, recipe, folder) if init else None
     vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
     check_writable(folder)
@@ -81,6 +86,8 @@ def train_mini(
         return None, False
     say("Encoding scenes …")
     latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
+    origin = read_origin(folder)
+    scaling = origin.scaling or scaling
     features = None
     if recipe.schedule.alignment_weight:
         say("Features to come close to …")
@@ -92,11 +99,13 @@ def train_mini(
     else:
         del latents, features  # every process maps them for itself
         with tempfile.TemporaryDirectory() as meeting:
-            mp.spawn(_share_training, (workers, meeting, recipe, scaling, captions, folder, minutes), workers)  # type: ignore[attr-defined]
+            _share(meeting, workers, (recipe, scaling, captions, folder, minutes))
     student = new_student(recipe)
     seen = load_student(student, folder)
+    if seen <= recipe.schedule.coarse_samples and recipe.network == "unet":
+        say("The outer level has not been trained yet: it is from coarse_samples on, up to samples.")
     complete = seen + recipe.schedule.batch > recipe.schedule.samples
-    about = {"samples": seen, "recipe": asdict(recipe)}
+    about = {"recipe": asdict(recipe), **origin.about(seen, dict(student.preset))}
     pipeline = assemble(vae, student, scaling, folder / "pipeline", about)
     draw_samples(pipeline, folder / "samples.png")
     return pipeline, complete
@@ -141,6 +150,16 @@ def _train_network(
     )
 
 
+def _share(meeting: str, workers: int, told: tuple[Any, ...]) -> None:
+    """Train in `workers` processes. A mistake of the user that one of them finds is raised here as such."""
+    try:
+        mp.spawn(_share_training, (workers, meeting, *told), workers)  # type: ignore[attr-defined]
+    except mp.ProcessExitedException as error:  # type: ignore[attr-defined]
+        for path in sorted(Path(meeting).glob(f"{REFUSED}*")):
+            raise UserError(path.read_text(encoding="utf-8")) from error
+        raise
+
+
 def _share_training(
     rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
 ) -> None:
@@ -155,6 +174,9 @@ def _share_training(
         if recipe.schedule.alignment_weight:
             features = map_array(folder / FEATURES, np.float16, (len(captions), recipe.teacher.features, None, None))
         _train_network(recipe, latents, scaling, captions, features, folder, Reporter(folder / "losses.jsonl", print), minutes)
+    except UserError as error:
+        write_atomic(Path(meeting) / f"{REFUSED}{rank}", str(error).encode())
+        raise SystemExit(2) from error
     finally:
         dist.destroy_process_group()
 
@@ -162,8 +184,14 @@ def _share_training(
 def _check_recipe(recipe: Recipe, folder: Path) -> None:
     """Refuse to continue another recipe."""
     path = folder / RECIPE
-    if path.is_file() and read_json(path, dict[str, Any]) != _lasting(recipe):
+    # A key that is newer than the training had its default's effect.
+    if path.is_file() and _filled(read_json(path, dict[str, Any]), _lasting(Recipe(network=recipe.network))) != _lasting(recipe):
         raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
+
+
+def _filled(table: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    inner = {key: _filled(value, defaults.get(key, {})) for key, value in table.items() if isinstance(value, dict)}
+    return {**defaults, **table, **inner}
 
 
 def _lasting(recipe: Recipe) -> dict[str, Any]:

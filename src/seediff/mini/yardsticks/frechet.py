@@ -70,8 +70,8 @@ def _distance(first: tuple[np.ndarray, np.ndarray], root: np.ndarray, second: tu
 
 
 def distance_to_rendered(images: np.ndarray, path: Path = FILE, seed: int = 0) -> dict[str, float | tuple[float, float]]:
-    """The distance of images (n, S, S, 3) uint8 from the rendered scenes, with a 95 % interval (normal, by bootstrap), and what as many
-    other rendered scenes as the moments were made for have: no distance of so few images is lower.
+    """The distance of images (n, S, S, 3) uint8 from the rendered scenes, with a 95 % interval (normal, by bootstrap), and what other
+    rendered scenes have, 25 of each class: of fewer images a distance is larger by itself.
 
     Raises UserError when the file is something else, or there are fewer than 2 images.
     """

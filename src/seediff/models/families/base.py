@@ -83,7 +83,8 @@ class Reader:
 
     name: of the pipeline's part. limit: the most tokens that are read, special ones included. first: the column of its first token; None:
     its tokens are no columns. wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself.
-    convert: prompt → the same with every token of a textual inversion written out, one for each of its vectors; None: it has none.
+    convert: prompt → the same as it is read: in small letters, or with every token of a textual inversion written out, one for each of
+    its vectors; None: as it is.
     """
 
     name: str
@@ -119,7 +120,8 @@ class Family:
     where the network's configuration has no `patch_size`. fitted: whether levels of attention that it lacks are replaced by the nearest
     that it has (the paper's constants are those of Stable Diffusion 1 and 2). reads_embeddings: whether textual inversion can be loaded:
     the pipeline takes it and all of its text encoders are CLIP's. no_self_attention: why there are no maps of it; empty: there
-    are. loading: arguments of from_pretrained.
+    are. half: the half precision in which its pictures are known to be numbers: what they were trained in. gives_sigmas: whether
+    the pipeline gives the scheduler its noise levels. loading: arguments of from_pretrained.
     """
 
     title: str
@@ -139,6 +141,8 @@ class Family:
     fitted: bool = True
     reads_embeddings: bool = False
     no_self_attention: str = ""
+    half: str = "float16"
+    gives_sigmas: bool = False
     loading: Mapping[str, Any] = field(default_factory=dict)
 
     # The network, its layers and sides

@@ -65,4 +65,6 @@ CHROMA = ChromaFamily(
     guidance_scale=5.0,
     conditional="first call",
     loading={"feature_extractor": None, "image_encoder": None},
+    half="bfloat16",
+    gives_sigmas=True,
 )

@@ -128,4 +128,6 @@ FLUX = Flux(
     guidance_scale=3.5,
     distilled=True,
     loading={"feature_extractor": None, "image_encoder": None},
+    half="bfloat16",
+    gives_sigmas=True,
 )

@@ -41,7 +41,7 @@ class PixArt(Family):
         return {**own, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return (Reader("tokenizer", pipe.tokenizer, T5_TOKENS[type(pipe).__name__], wrap=_as_read),)
+        return (Reader("tokenizer", pipe.tokenizer, T5_TOKENS[type(pipe).__name__], wrap=_as_read, convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(list(prompts), do_classifier_free_guidance=False, device=device, clean_caption=False)
@@ -60,8 +60,8 @@ class PixArt(Family):
 
 
 def _as_read(prompt: str) -> tuple[str, int]:
-    """The pipeline reads prompts in small letters, without blanks around them."""
-    return prompt.lower().strip(), len(prompt.lstrip()) - len(prompt)
+    """The pipeline reads prompts without blanks around them."""
+    return prompt.strip(), len(prompt.lstrip()) - len(prompt)
 
 
 PIXART = PixArt(

@@ -118,4 +118,6 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
+    half="bfloat16",
+    gives_sigmas=True,
 )

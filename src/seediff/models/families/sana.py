@@ -50,7 +50,7 @@ class SanaFamily(FlowMatching):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         text = "\n".join(_instruction(pipe))
         cut = len(pipe.tokenizer.encode(text)) - 2  # so has the pipeline it: the start, and a blank that joins the prompt's first token
-        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=partial(_as_read, text)),)
+        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=partial(_as_read, text), convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(
@@ -79,8 +79,8 @@ def _instruction(pipe: Any) -> list[str]:
 
 
 def _as_read(instruction: str, prompt: str) -> tuple[str, int]:
-    """The pipeline reads prompts in small letters, without blanks around them."""
-    return instruction + prompt.lower().strip(), len(instruction) + len(prompt.lstrip()) - len(prompt)
+    """The pipeline reads prompts without blanks around them."""
+    return instruction + prompt.strip(), len(instruction) + len(prompt.lstrip()) - len(prompt)
 
 
 SANA = SanaFamily(

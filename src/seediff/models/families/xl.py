@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Reader
+from .base import Condition, Drawing, Reader
 from .unet import UNet, clip_reader
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 class XL(UNet):
     """SDXL base, and what has its pipeline class: Turbo, Lightning, SSD-1B."""
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        """Without a negative prompt it is guided away from zeros, which the pipeline takes for none, and not for an empty one."""
+        own = super().call(pipe, drawing)
+        return own if drawing.negative_prompt else {**own, "negative_prompt": None}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return tuple(clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2"))

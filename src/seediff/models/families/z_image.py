@@ -105,4 +105,5 @@ Z_IMAGE = ZImage(
     guidance_scale=5.0,
     quick_steps=8,
     conditional="first half",
+    half="bfloat16",
 )
