@@ -9,7 +9,7 @@
 
 What is done is marked in `--work`, by the weights: a run that was stopped goes on where it was. Results of tables are kept in docs/studies
 under keys that name the weights, so those of other weights are never taken. Renewed by hand: thresholds of the preset (presence,
-name_threshold, segments), for which `figures` measures what would be best, and the pages' sentences and pictures.
+name_threshold, segments), for which `figures` measures what would be best, the pages: tables by `paste_tables.py`, sentences and pictures.
 """
 
 from __future__ import annotations

@@ -67,6 +67,12 @@ def test_truth(mini_folder: Path, tmp_path: Path) -> None:
     for method in METHOD_NAMES:
         assert result["pamr"]["with"][method]["iou"] == result["methods"][method]["iou"]
     assert "## Every method at its own best" in (out / "results.md").read_text()
+    assert "## Mean IoU of each method less SeeDiff's" in (out / "results.md").read_text()
+    for kind, section in (("own_best", "methods"), ("paper", "paper_constants")):
+        iou = {name: row["iou"] for name, row in result[section].items()}
+        assert {name: round(iou[name] - iou["seediff"], 3) for name in iou if name != "seediff"} == pytest.approx(
+            {name: row["iou"] for name, row in result["ahead_of_seediff"][kind].items()}, abs=1e-3
+        )
     again = run_truth(2, tmp_path / "again", model=str(mini_folder), constants=tmp_path / "t.json", device="cpu")
     check_result(again, tmp_path / "again", tuned=False)
     assert {**result, "seconds": 0} == {**again, "seconds": 0}

@@ -31,6 +31,7 @@ SECTIONS = {
     "seed_side_paper_constants": "SeeDiff by the level of its seeds, the rest at the paper's constants",
     "variants": "SeeDiff with one choice fixed and the rest at its best",
 }
+AHEAD = "Mean IoU of each method less SeeDiff's"
 COLUMNS = ("iou", "ci95", "single", "several", "miou", "boundary_f")
 
 
@@ -80,7 +81,17 @@ def markdown(result: Mapping[str, Any]) -> str:
         cells = _cells(figures)
         shown = [f"{cells[c]:.3f}" if isinstance(cells[c], float) else str(cells[c]) for c in COLUMNS]
         lines.append("| " + " | ".join([TITLES.get(name, name), *shown, cells["constants"]]) + " |")
+    if "ahead_of_seediff" in result:
+        lines += ["", f"## {AHEAD}", "", "| | own best | paired 95 % CI | paper's constants | paired 95 % CI |", "|" + "---|" * 5]
+        own, paper = result["ahead_of_seediff"]["own_best"], result["ahead_of_seediff"]["paper"]
+        lines += [f"| {TITLES.get(name, name)} | {_signed(own[name])} | {_signed(paper[name])} |" for name in own]
     return "\n".join(lines) + "\n"
+
+
+def _signed(figures: Mapping[str, Any]) -> str:
+    """A difference and its interval, two cells."""
+    low, high = figures["ci95"]
+    return f"{figures['iou']:+.3f} | {low:+.3f} to {high:+.3f}"
 
 
 def picture_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:

@@ -106,6 +106,19 @@ def test_summary_of_a_worked_example() -> None:
     assert summary["several"]["iou"] == 0.875
 
 
+def test_a_difference_is_paired() -> None:
+    """A method that is better by the same on every pair is so surely, however much the pairs differ among themselves."""
+    rng = np.random.default_rng(0)
+    unions = np.full((2, 40), 1000)
+    worse = rng.integers(100, 800, 40)
+    images = np.arange(40) // 2
+    scores = Scores(np.stack([worse + 100, worse]), unions, np.full((2, 40), np.nan), ("dog",) * 40, images, np.full(40, 2))
+    assert scores.ahead(0, 1) == {"iou": 0.1, "ci95": [0.1, 0.1]}
+    assert scores.ahead(1, 1) == {"iou": 0.0, "ci95": [0.0, 0.0]}
+    low, high = scores.summary(0)["ci95"]
+    assert high - low > 0.05
+
+
 def test_exact_masks_follow_the_caption() -> None:
     scene = replace(random_scene(), classes=("pottedplant", "dog"))
     masks = exact_masks(scene)

@@ -184,6 +184,10 @@ class Scores:
                 result[name] = self._mean(values, rows)
         return result
 
+    def ahead(self, setting: int, other: int) -> dict[str, Any]:
+        """By how much a setting's mean IoU is above another's, with the paired 95 % bootstrap interval over images."""
+        return self._mean(self.iou(setting) - self.iou(other), np.ones(len(self.images), bool))
+
     def _mean(self, values: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
         low, high = mean_interval(values[rows], self.images[rows])
         return {"iou": round(float(values[rows].mean()), 4), "ci95": [round(low, 4), round(high, 4)]}

@@ -46,7 +46,7 @@ def run_truth(
     results.json of an earlier study. `preset.json` holds them as a model's `seediff.json` takes them.
 
     The result's `methods` are at each one's own best with PAMR, `paper_constants` at the paper's; `Scores.summary` says
-    what each figure is.
+    what each figure is. `ahead_of_seediff` has the differences from SeeDiff in both, with paired intervals.
 
     Raises:
         UserError: more scenes asked for than there are, an unknown model, unusable `constants`, or no place to write to.
@@ -95,9 +95,14 @@ def assemble(chosen: dict[tuple[str, str], Setting], settings: list[Setting], sc
         kept = ("iou", "ci95", "miou", "single", "several", "constants")
         return {name: {k: row[k] for k in kept if k in row} for name, row in figures(kind).items()}
 
+    def ahead(kind: str) -> dict[str, Any]:
+        at = {name: settings.index(setting) for (k, name), setting in chosen.items() if k == kind}
+        return {name: scores.ahead(at[name], at["seediff"]) for name in at if name != "seediff"}
+
     return {
         "methods": figures("own_best"),
         "paper_constants": figures("paper"),
+        "ahead_of_seediff": {"own_best": ahead("own_best"), "paper": ahead("paper")},
         "pamr": {"without": brief("own_best_without"), "with": brief("own_best")},
         "pamr_paper_constants": {"without": brief("paper_without"), "with": brief("paper")},
         "ca_side": brief("ca_side"),
