@@ -153,7 +153,7 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     begun, continued = (json.loads((p / "seediff.json").read_text()) for p in (whole, more))
     assert begun["preset"] == continued["preset"] == {"steps": 12, "guidance_scale": 2.5}
     assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
-    assert continued["history"] == "12 samples (of a pipeline that says no more), then 4 of this recipe"
+    assert continued["history"] == "12 samples of a pipeline that says no more; then 4 of this recipe"
     scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
     assert scaling == kept  # although the scenes are others
     before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))

@@ -42,7 +42,8 @@ class Origin:
         """For the new pipeline's seediff.json, after `seen` samples; preset: of one that began from nothing."""
         if not self.samples:
             return {"samples": seen, "preset": preset}
-        history = f"{self.samples:,} samples ({self.history or 'of a pipeline that says no more'}), then {seen:,} of this recipe"
+        before = self.history or f"{self.samples:,} samples of a pipeline that says no more"
+        history = f"{before}; then {seen:,} of this recipe"
         return {"samples": self.samples + seen, "preset": self.preset or preset, "history": history}
 
 
