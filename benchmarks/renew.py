@@ -38,7 +38,8 @@ TABLES = (  # the one that shares most with others first
 LANES = {
     "constants": {
         "truth": "seediff study truth --scenes 500 --tune-scenes 100 --out {work}/truth --json docs/truth.json",
-        "preset": "python benchmarks/take_constants.py {work}/truth/results.json",
+        "generated": "seediff study generated --images 95 --steps 12 --constants docs/truth.json --out {work}/generated",
+        "preset": "python benchmarks/take_constants.py {work}/truth/results.json {work}/generated/results.json",
     },
     "tables": {
         name: f"seediff study {name} --out docs/studies/{name} --reuse docs/studies --art {{art}} --work {{work}}/sets" for name in TABLES
@@ -54,7 +55,6 @@ LANES = {
         "tuning scenes": "seediff mini scenes --set tune --count 100 --out {work}/tuning",
         "thresholds": "seediff tune {work}/tuning --count 100 --out {work}/thresholds.toml",
         "shift": "seediff study truth --set shift --scenes 300 --constants docs/truth.json --out {work}/shift --json docs/shift.json",
-        "generated": "seediff study generated --images 57 --steps 15 --constants docs/truth.json --out {work}/generated",
         "fit": "seediff study fit --out {work}/fit",
         "confidence": "seediff study confidence --scenes 200 --out {work}/confidence --json docs/confidence.json",
         "segments": "seediff study segments --scenes 500 --tune-scenes 100 --out {work}/segments --json docs/segments.json",
@@ -68,7 +68,7 @@ LANES = {
     },
 }
 """Lane → step → its command. `figures` and `tables` need the preset."""
-NEEDS = {"preset": "truth", "published": "check", "thresholds": "tuning scenes", "segments of other art": "segments"}
+NEEDS = {"generated": "truth", "preset": "generated", "published": "check", "thresholds": "tuning scenes", "segments of other art": "segments"}
 
 
 def ship(pipeline: Path) -> None:

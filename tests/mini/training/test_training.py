@@ -151,7 +151,7 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     more, _ = train_mini(onwards, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
     assert more is not None
     begun, continued = (json.loads((p / "seediff.json").read_text()) for p in (whole, more))
-    assert begun["preset"] == continued["preset"] == {"steps": 12, "guidance_scale": 2.5}
+    assert begun["preset"] == continued["preset"] == {"steps": 8, "guidance_scale": 2.5}
     assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
     assert continued["history"] == "12 samples of a pipeline that says no more; then 4 of this recipe"
     scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
