@@ -33,7 +33,7 @@ lint: setup
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Exported sets by the tools' own readers, each in an environment of its own: gigabytes, once.
 readers: setup

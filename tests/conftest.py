@@ -19,7 +19,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, by whatever imports it first
 
-
 @pytest.fixture(scope="session")
 def sd1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's text tower."""
@@ -113,8 +112,12 @@ def mini_model(mini_folder: Path):
     return load_model(str(mini_folder), device="cpu")
 
 
-LONGEST = ("test_fuzz.py", "test_docs.py", "test_engine_ray.py", "test_notebooks.py")
-"""These files take minutes: begun first, they do not keep one process busy when the others are done."""
+LONGEST = (
+    *("test_fuzz.py", "test_docs.py", "test_training.py", "test_compiled.py", "test_interrupts.py", "test_offload.py", "test_browser.py"),
+    *("test_engine_ray.py", "test_variants.py", "test_notebooks.py"),
+)
+"""These files take minutes: begun first (with pytest-xdist's --no-loadscope-reorder), they do not keep one process busy when the others
+are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
