@@ -68,7 +68,10 @@ LANES = {
     },
 }
 """Lane → step → its command. `figures` and `tables` need the preset."""
-NEEDS = {"generated": "truth", "preset": "generated", "published": "check", "thresholds": "tuning scenes", "segments of other art": "segments"}
+NEEDS = {
+    **{"generated": "truth", "preset": "generated"},
+    **{"published": "check", "thresholds": "tuning scenes", "segments of other art": "segments"},
+}
 
 
 def ship(pipeline: Path) -> None:
