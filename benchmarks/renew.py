@@ -69,8 +69,11 @@ LANES = {
 }
 """Lane → step → its command. `figures` and `tables` need the preset."""
 NEEDS = {
-    **{"generated": "truth", "preset": "generated"},
-    **{"published": "check", "thresholds": "tuning scenes", "segments of other art": "segments"},
+    "generated": "truth",
+    "preset": "generated",
+    "published": "check",
+    "thresholds": "tuning scenes",
+    "segments of other art": "segments",
 }
 
 
