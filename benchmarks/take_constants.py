@@ -6,7 +6,7 @@
 
 The preset has one method for photographs and for drawn images: another than SeeDiff has to be ahead on exact scenes, and not behind on
 drawn ones. Steps, guidance, thresholds and segments of the preset stay. So do the classes, prompts and steps of the set, which is drawn
-with that guidance; its steps are more than the preset's, for the baselines need them (docs/mini.md).
+with that guidance; its steps are more than the preset's, for CA·SA needs them (decision 0014).
 """
 
 from __future__ import annotations
