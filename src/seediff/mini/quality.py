@@ -38,6 +38,7 @@ from ..report.pictures import contact_sheet
 from .world.packaged import load_scenes
 from .world.scene import CLASS_IDS, CLASSES, PLACES, Scene, caption
 from .yardsticks.classifier import load_classifier, recognised
+from .yardsticks.calibrate import DRAWN
 from .yardsticks.frechet import distance_to_rendered
 from .yardsticks.segmenter import load_segmenter
 from .yardsticks.shapes import explained, read_templates
@@ -158,7 +159,7 @@ def print_quality(result: Mapping[str, Any], out: Path) -> None:
     )
     console.print(
         f"Fréchet distance from rendered scenes {frechet['distance']:.2f} ({frechet['ci95'][0]:.2f}–{frechet['ci95'][1]:.2f}); "
-        f"of other rendered scenes {frechet['rendered']:.2f}"
+        f"of {DRAWN * len(CLASSES)} other rendered scenes {frechet['rendered']:.2f} (of fewer it is larger by itself)"
     )
     console.print(f"Lowest PSNR of a scene {result['psnr']['lowest']:.1f} dB")
     console.print(f"Size {result['model_mb']} MB, loaded in {result['load_seconds']} s")

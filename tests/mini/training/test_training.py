@@ -20,6 +20,7 @@ from seediff.mini.training.grouping import AttentionTap, agreement_loss, attach,
 from seediff.mini.training.muon import Muon, orthogonalize
 from seediff.mini.training.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe, Teacher
 from seediff.mini.training.train import train_mini
+from seediff.mini.training.warmstart import Origin
 
 TINY = Recipe(
     side=64,
@@ -154,6 +155,8 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     assert begun["preset"] == continued["preset"] == {"steps": 8, "guidance_scale": 2.5}
     assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
     assert continued["history"] == "12 samples of a pipeline that says no more; then 4 of this recipe"
+    third = Origin(samples=16, history=continued["history"]).about(8, {})  # `this` would be another one by then
+    assert third["history"] == "12 samples of a pipeline that says no more; then 4 of an earlier recipe; then 8 of this recipe"
     scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
     assert scaling == kept  # although the scenes are others
     before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))

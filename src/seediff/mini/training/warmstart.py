@@ -23,6 +23,8 @@ from .students import new_student
 
 ORIGIN = "start.json"
 """In the folder of a training that began from a pipeline."""
+THIS, EARLIER = "of this recipe", "of an earlier recipe"
+"""How a history names the recipe that stands beside it, and how once another has taken its place."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Origin:
         """For the new pipeline's seediff.json, after `seen` samples; preset: of one that began from nothing."""
         if not self.samples:
             return {"samples": seen, "preset": preset}
-        before = self.history or f"{self.samples:,} samples of a pipeline that says no more"
-        history = f"{before}; then {seen:,} of this recipe"
+        before = self.history.replace(THIS, EARLIER) or f"{self.samples:,} samples of a pipeline that says no more"
+        history = f"{before}; then {seen:,} {THIS}"
         return {"samples": self.samples + seen, "preset": self.preset or preset, "history": history}
 
 
