@@ -229,7 +229,7 @@ BAD = [
     (["--classes", "dog", "--threads", "0", "--out", "{tmp}/o"], "threads = 0 must be at least 1"),
     (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "are the same words in a prompt"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
-    (["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"], "--expand-levels 4;2: must be numbers"),
+    (["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"], "--expand-levels 4;2: must be whole numbers"),
     (["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"], "--ignore-band 0.4: must be 2 numbers"),
     (["--classes", "dog", "--size", "100", "--out", "{tmp}/o"], "size = 100 must be a positive multiple of 8"),
     (["--classes", "dog", "--method", "magic", "--out", "{tmp}/o"], "--method"),

@@ -27,6 +27,21 @@ def test_several_classes_an_image_are_distinct_and_balanced(kinds, per_class, k)
     assert specs == sample_specs(config)
 
 
+@pytest.mark.parametrize(("kinds", "per_class", "turns"), [(19, 90, (1, 1, 2, 2, 3)), (3, 4, (1, 2)), (5, 6, (3, 1)), (2, 1, (1, 2))])
+def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, per_class, turns):
+    config = GenerateConfig(classes=tuple("abcdefghijklmnopqrs"[:kinds]), per_class=per_class, classes_per_image=turns)
+    specs = sample_specs(config)
+    assert [len(set(s.classes)) for s in specs] == [turns[i % len(turns)] for i in range(len(specs))]
+    assert sum(len(s.classes) for s in specs[:-1]) < kinds * per_class <= sum(len(s.classes) for s in specs)
+    counts = Counter(name for s in specs for name in s.classes)
+    assert set(counts.values()) <= {per_class, per_class + 1}
+
+
+def test_one_number_that_takes_turns_with_itself_is_that_number():
+    one, same = (sample_specs(GenerateConfig(classes=tuple("abcde"), per_class=6, classes_per_image=k)) for k in (2, (2,)))
+    assert one == same
+
+
 def test_companions_vary():
     specs = sample_specs(GenerateConfig(classes=("a", "b", "c", "d"), per_class=20, classes_per_image=2))
     assert len({frozenset(s.classes) for s in specs}) == 6

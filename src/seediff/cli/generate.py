@@ -10,7 +10,7 @@ from ..config.generate import GenerateConfig, merge_config
 from ..config.names import parse_classes, parse_prompts
 from ..models.memory import Offload
 from .derive import option
-from .options import MASKS, OFFLOAD, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table
+from .options import MASKS, OFFLOAD, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table, numbers
 from .places import parse_place
 from .progress import show_progress
 
@@ -46,7 +46,7 @@ def generate(
 
     - `seediff generate --classes voc --per-class 20 --prompt "a photo of a {class} on grass" --prompt "a photo of a {class}" --out voc`
 
-    - `seediff generate --classes dog,cat,car --classes-per-image 2 --reject --out pairs`
+    - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
 
     - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
 
@@ -80,6 +80,9 @@ def make_config(
     line: dict[str, Any] = given(images)
     if "classes" in line:
         line["classes"] = parse_classes(line["classes"])
+    if "classes_per_image" in line:
+        turns = numbers(line["classes_per_image"], "--classes-per-image", int)
+        line["classes_per_image"] = turns[0] if len(turns) == 1 else turns
     if "prompt" in line:
         line["prompts"] = parse_prompts(line.pop("prompt"))
     return merge_config(GenerateConfig, {**line, "mask": mask_table(masks), "capture": given(capture)}, file, preset=preset == "model")

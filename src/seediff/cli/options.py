@@ -132,7 +132,7 @@ def numbers(text: str, option_name: str, kind: type[int] | type[float], count: i
     try:
         values = tuple(kind(part) for part in text.split(","))
     except ValueError as error:
-        raise UserError(f"{option_name} {text}: must be numbers with commas between") from error
+        raise UserError(f"{option_name} {text}: must be {'whole ' * (kind is int)}numbers with commas between") from error
     if count is not None and len(values) != count:
         raise UserError(f"{option_name} {text}: must be {count} numbers with a comma between")
     return values

@@ -82,8 +82,10 @@ class GenerateConfig(DatasetConfig):
     """Images that show each class."""
     negative_prompt: str = ""
     """What images should not show."""
-    classes_per_image: int = 1
-    """Distinct classes in every image. --per-class counts the images that show a class: classes × per-class ÷ this in all."""
+    classes_per_image: int | tuple[int, ...] = 1
+    """Distinct classes in every image, or several numbers that take turns, such as 1,1,2,2,3.
+
+    --per-class counts the images that show a class: classes × per-class ÷ this (the mean, of several) in all."""
     steps: int = 50
     """Denoising steps."""
     guidance_scale: float = 7.5
@@ -99,12 +101,15 @@ class GenerateConfig(DatasetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("per_class", "classes_per_image", "steps", "attempts"):
+        for name in ("per_class", "steps", "attempts"):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"{name} = {value} must be at least 1")
-        if self.classes_per_image > len(self.classes):
-            raise UserError(f"classes_per_image = {self.classes_per_image}, but there are only {len(self.classes)} classes")
-        if (count := self.per_class * len(self.classes) // self.classes_per_image) > MAX_IMAGES:
+        shown = ",".join(map(str, self.turns)) or "()"
+        if min(self.turns, default=0) < 1:
+            raise UserError(f"classes_per_image = {shown} must be at least 1")
+        if max(self.turns) > len(self.classes):
+            raise UserError(f"classes_per_image = {shown}, but there are only {len(self.classes)} classes")
+        if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
             raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} a dataset")
         if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
             raise UserError(f"guidance_scale = {self.guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
@@ -116,6 +121,11 @@ class GenerateConfig(DatasetConfig):
             raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
         if not self.negative_prompt.isprintable():
             raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Numbers of classes that images show, in turn."""
+        return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:

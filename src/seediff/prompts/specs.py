@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,10 @@ class SampleSpec:
 
 
 def sample_count(config: GenerateConfig) -> int:
-    """How many images: classes · per_class / classes_per_image, rounded up."""
-    return -(-len(config.classes) * config.per_class // config.classes_per_image)
+    """How many images: as few as show classes · per_class classes in all."""
+    rounds, rest = divmod(len(config.classes) * config.per_class, sum(config.turns))
+    last = itertools.takewhile(lambda shown: shown < rest, itertools.accumulate(config.turns, initial=0))
+    return rounds * len(config.turns) + len(list(last))
 
 
 def sample_specs(config: GenerateConfig, count: int | None = None) -> list[SampleSpec]:
@@ -36,32 +38,35 @@ def sample_specs(config: GenerateConfig, count: int | None = None) -> list[Sampl
     so that companions vary. Each class is shown in `per_class` images; where the division has a remainder, a few classes
     are shown once more, so that every image has its full number. Templates are cycled so that each class meets all.
     """
-    kinds, k = len(config.classes), config.classes_per_image
-    groups = class_groups(kinds, k, config.seed)
-    specs = []
+    kinds = len(config.classes)
+    groups = class_groups(kinds, config.turns, config.seed)
+    specs: list[SampleSpec] = []
     total = sample_count(config)
+    shown = current = begun = 0  # classes so far, the round that the image begins in, that round's first image
     for index in range(total if count is None else min(count, total)):
+        if shown // kinds > current:
+            current, begun = shown // kinds, index
         classes = tuple(config.classes[position] for position in next(groups))
-        slot = index * k
-        template = config.prompts[(slot // kinds + slot % kinds // k) % len(config.prompts)]
+        shown += len(classes)
+        template = config.prompts[(current + index - begun) % len(config.prompts)]
         prompt = template.replace("{class}", join_classes(classes))
         specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
     return specs
 
 
-def class_groups(kinds: int, size: int, seed: int) -> Iterator[tuple[int, ...]]:
-    """Endless groups of `size` distinct positions in [0, kinds): every round of groups uses each position once.
+def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
+    """Endless groups of distinct positions in [0, kinds), their sizes in turn: every round of groups uses each position once.
 
-    size = 1 keeps the order 0, 1, 2, …; larger groups draw each round in another order, given by the seed.
+    Groups of one alone keep the order 0, 1, 2, …; others draw each round in another order, given by the seed.
     """
     rounds = itertools.count()
     waiting: list[int] = []  # never holds a position twice when a group begins, so a group never lacks candidates for long
-    while True:
+    for size in itertools.cycle(sizes):
         group: list[int] = []
         while len(group) < size:
             position = next((p for p in waiting if p not in group), None)
             if position is None:
-                waiting += _round_order(kinds, size, seed, next(rounds))
+                waiting += _round_order(kinds, max(sizes), seed, next(rounds))
                 continue
             waiting.remove(position)
             group.append(position)

@@ -107,7 +107,7 @@ def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], f
     """Bytes of a dataset of `images` images of (height, width) pixels, `factor` of them a position of the latent's sides;
     attention is counted as four levels of a UNet and 77 tokens."""
     per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
-    per_pixel += SOFT_BYTES_PER_PIXEL * config.classes_per_image * config.keep_soft
+    per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
     positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]
     attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
     return images * int(math.prod(shape) * per_pixel + 1200 + attention)

@@ -117,7 +117,7 @@ def set_specs(config: SetConfig) -> list[SampleSpec]:
     """What every image shows, from the configuration alone: each number of classes goes through all classes in turns of its own."""
     from ...prompts.specs import SampleSpec
 
-    groups = {count: class_groups(len(config.classes), count, config.seed + count) for count in set(config.objects)}
+    groups = {count: class_groups(len(config.classes), (count,), config.seed + count) for count in set(config.objects)}
     templates = {count: itertools.cycle(config.prompts) for count in set(config.objects)}
     specs = []
     for index, count in zip(range(config.images), itertools.cycle(config.objects), strict=False):
