@@ -10,7 +10,19 @@ from ..config.generate import GenerateConfig, merge_config
 from ..config.names import parse_classes, parse_prompts
 from ..models.memory import Offload
 from .derive import option
-from .options import MASKS, OFFLOAD, RUN, CaptureOptions, EngineOptions, ImageOptions, MaskOptions, chosen_engine, given, mask_table, numbers
+from .options import (
+    MASKS,
+    OFFLOAD,
+    RUN,
+    CaptureOptions,
+    EngineOptions,
+    ImageOptions,
+    MaskOptions,
+    chosen_engine,
+    given,
+    mask_table,
+    numbers,
+)
 from .places import parse_place
 from .progress import show_progress
 

@@ -37,8 +37,8 @@ from ..prompts.specs import SampleSpec
 from ..report.pictures import contact_sheet
 from .world.packaged import load_scenes
 from .world.scene import CLASS_IDS, CLASSES, PLACES, Scene, caption
-from .yardsticks.classifier import load_classifier, recognised
 from .yardsticks.calibrate import DRAWN
+from .yardsticks.classifier import load_classifier, recognised
 from .yardsticks.frechet import distance_to_rendered
 from .yardsticks.segmenter import load_segmenter
 from .yardsticks.shapes import explained, read_templates
