@@ -12,6 +12,7 @@ from seediff.errors import UserError
 from seediff.study.tables.definition import FOLDER, Source, _check_names, packaged, read_table
 from seediff.study.tables.trained import training_of
 
+SET_FILE = (FOLDER / "embedded" / "set.toml").as_posix()
 EVERY = sorted(FOLDER.glob("*/[!s]*.toml")) + sorted(FOLDER.glob("*/s[!e]*.toml"))
 
 
@@ -69,6 +70,19 @@ def write(tmp_path):
         ('title = "A table"', 'title = "A table"\nmetrics = "miou"', "metrics = 'miou' must be a list of texts"),
         ('title = "A table"', 'title = "A table"\nmetrics = [1]', "metrics: 1 must be a text"),
         ('title = "A table"', 'title = "A table"\nsets = 3', "sets = 3 must be a table"),
+        ('title = "A table"', 'title = "A table"\nsets.few = 3', "[sets.few]: file = 3 must be a text"),
+        ('title = "A table"', 'title = "A table"\nsets.few = { objects = [1] }', "[sets.few]: file = None must be a text"),
+        (
+            'title = "A table"',
+            f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", labels = ["caa", {{}}] }}',
+            "[sets.few]: labels = ['caa', {}] must be a list of names of ",
+        ),
+        (
+            'title = "A table"',
+            f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", objects = [99] }}',
+            "[sets.few]: objects = (99,) must be",
+        ),
+        ('title = "A table"', f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", step = 1 }}', "there is no option 'step'"),
         ('train = ["exact"]', "train = []", "row 1: train = []: name the data"),
         ('train = ["exact"]', 'train = ["exact"]\npaper = { miou = "high" }', "miou = 'high' must be a number"),
         ("count = 100", 'count = 100, augment = "spice"', "augment: 'spice' must be one of diffumask"),
@@ -127,6 +141,14 @@ def test_scaled_and_only_rows(write):
     assert table.only_rows(("exact",)).rows == table.rows
     with pytest.raises(UserError, match="no such row; there are: exact"):
         table.only_rows(("inexact",))
+
+
+def test_a_set_may_be_another_one_with_changes(write):
+    others = f'sets.main = "{SET_FILE}"\nsets.few = {{ file = "{SET_FILE}", objects = [1], guidance_scale = 1, labels = ["caa"] }}'
+    sets = read_table(write(PLAIN.replace('title = "A table"', f'title = "A table"\n{others}'))).sets
+    few, main = sets["few"], sets["main"]
+    assert (few.objects, few.guidance_scale, list(few.labels)) == ((1,), 1.0, ["caa"])
+    assert replace(few, objects=main.objects, guidance_scale=main.guidance_scale, labels=main.labels) == main
 
 
 def test_sets_are_scaled_as_what_is_taken_of_them():

@@ -1,7 +1,8 @@
 """A table of a paper as a file: which datasets there are, which segmenters are trained on them, and on what they are measured.
 
     title = "…"                       paper = "table 2"            metric = "miou"
-    [sets] main = "set.toml"          sets to draw (study/sets.py), by the file beside this one that describes each
+    [sets] main = "set.toml"          sets to draw (`SetConfig`), by the file beside this one that describes each
+    [sets.other]                      `file`, and what is drawn otherwise: keys of SetConfig, `labels` being names of those to keep
     [data.cre]                        samples to train on; a table of `Source`
     [test.held_out]                   samples to measure on; a table of `HeldOut`
     [train]                           the segmenter and its training, for all rows; as `seediff train --config` takes it
@@ -178,14 +179,12 @@ def read_table(path: Path) -> Table:
         kind, what = _KINDS.get(key, (dict, "a table"))
         if not isinstance(value, kind):
             raise UserError(f"{path}: {key} = {value!r} must be {what}")
-    for key in ("metrics", "sets"):
-        texts = document.get(key, [])
-        for text in texts.values() if isinstance(texts, dict) else texts:
-            if not isinstance(text, str):
-                raise UserError(f"{path}: {key}: {text!r} must be a text")
+    for text in document.get("metrics", []):
+        if not isinstance(text, str):
+            raise UserError(f"{path}: metrics: {text!r} must be a text")
     data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in document["data"].items()}
     tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in document["test"].items()}
-    sets = {name: load_config(path.parent / file, SetConfig) for name, file in document.get("sets", {}).items()}
+    sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in document.get("sets", {}).items()}
     rows = tuple(_made(Row, table, f"{path}, row {number}") for number, table in enumerate(document["rows"], 1))
     rows = tuple(row if row.tests else replace(row, tests=tuple(tests)) for row in rows)
     found = Table(
@@ -211,6 +210,24 @@ _KINDS: dict[str, tuple[type, str]] = {
     "rows": (list, "tables: [[rows]]"),
 }
 """What the keys of a table's file hold; others hold tables."""
+
+
+def _set(given: Any, path: Path, where: str) -> SetConfig:
+    """A set's file, or one with changes."""
+    changes = dict(given) if isinstance(given, dict) else {"file": given}
+    file, names = changes.pop("file", None), changes.pop("labels", None)
+    if not isinstance(file, str):
+        raise UserError(f"{where}: file = {file!r} must be a text, the name of a set's file beside this one")
+    config = load_config(path.parent / file, SetConfig)
+    if names is not None:
+        known = ", ".join(config.labels)
+        if not isinstance(names, list) or not all(isinstance(name, str) and name in config.labels for name in names):
+            raise UserError(f"{where}: labels = {names!r} must be a list of names of {file}'s labellings: {known}")
+        changes["labels"] = {name: config.labels[name] for name in names}
+    try:
+        return replace(config, **checked(SetConfig, changes, where))
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
 
 def _made(kind: Any, table: Any, where: str) -> Any:
