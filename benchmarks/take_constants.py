@@ -5,8 +5,8 @@
     python benchmarks/take_constants.py truth/results.json generated/results.json
 
 The preset has one method for photographs and for drawn images: another than SeeDiff has to be ahead on exact scenes, and not behind on
-drawn ones. Steps, guidance, thresholds and segments of the preset stay. So do the classes, prompts and steps of the set, which is drawn
-with that guidance; its steps are more than the preset's, for CA·SA needs them (decision 0014).
+drawn ones. Steps, guidance, thresholds and segments of the preset stay. So does what the set draws, which trains better with less guidance
+and more steps than the preset's (decision 0018).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     about = EMBEDDED / "seediff.json"
     model = read_json(about, dict[str, Any], limit=SETTINGS)
     model["preset"] = {**model["preset"], **confirmed(truth["preset"], generated)}
-    drawn = {**read_toml(SET), "labels": labels(truth["settings"]), "guidance_scale": model["preset"]["guidance_scale"]}
+    drawn = {**read_toml(SET), "labels": labels(truth["settings"])}
     write_atomic(about, (json.dumps(model, indent=2) + "\n").encode())
     write_atomic(SET, tomli_w.dumps(drawn).encode())
     print(f"{about}\n{SET}")
