@@ -14,21 +14,23 @@ import argparse
 import numpy as np
 import torch
 
-from seediff.config.constants import SegmentConfig
+from seediff.attention.photograph import capture_clean, encode_images
 from seediff.mini.world.packaged import load_scenes
 from seediff.mini.world.scene import Scene
 from seediff.models.registry import Model, load_model
 from seediff.segments.aggregate import aggregate
 from seediff.segments.divergence import symmetric_kl
-from seediff.segments.make import look
 
 KINDS = ("object and ground", "within an object", "within the ground", "object and object")
 PAIRS = 500
 """Of a scene and kind, at most."""
+TIMESTEP = 300
+"""The paper's, of the noise-free latents."""
 
 
 def divergences(model: Model, scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    (seen,) = look(model, [scene.image], SegmentConfig())
+    latents = encode_images(model, [scene.image])
+    (seen,) = capture_clean(model, latents, timestep=TIMESTEP, kind="self")
     rows = aggregate(seen.self_attention, seen.latent_size, "proportional")
     owner = majority(scene.label_map, seen.latent_size).ravel()
     apart = symmetric_kl(rows, rows).cpu().numpy()
