@@ -160,16 +160,24 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
         about["masks"] = {"yardstick": places.once(content_fingerprint, WEIGHTS)}
     elif source.masks is not None:
         config, labels = labelling(source.masks, sets)
-        about["masks"] = {**_set_described(config, places), "labels": labels}
+        about["masks"] = {**_maker_described(config, places), "labels": labels}
     if source.augment is not None:
         about["augment"] = parse_recipe(source.augment)
     return json.loads(json.dumps(about))
 
 
 def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
+    return {"set": set_digest(config), **_weights(config, places)}
+
+
+def _maker_described(config: SetConfig, places: Places) -> dict[str, Any]:
+    """What of a set decides the masks that its model makes of other images: not what it draws."""
+    return {"model": config.model, "batch_size": config.batch_size, "threads": config.threads, **_weights(config, places)}
+
+
+def _weights(config: SetConfig, places: Places) -> dict[str, str]:
     """The weights of a model of the hub are not known before they are fetched: there, the id alone decides."""
-    local = isinstance(resolve_name(config.model), Path)
-    return {"set": set_digest(config), **({"weights": places.once(model_fingerprint, config.model)} if local else {})}
+    return {"weights": places.once(model_fingerprint, config.model)} if isinstance(resolve_name(config.model), Path) else {}
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
