@@ -60,6 +60,7 @@ LANES = {
         "segments": "seediff study segments --scenes 500 --tune-scenes 100 --out {work}/segments --json docs/segments.json",
         "segments of other art": "seediff study segments --set shift --scenes 300 --constants docs/segments.json"
         " --out {work}/segments-shift --json docs/segments-shift.json",
+        "divergences": "python benchmarks/row_divergences.py --scenes 60",
         "aggregation": "seediff study aggregation --scenes 100 --sweep kl_threshold --sweep num_points --sweep timestep"
         " --out {work}/aggregation --json docs/aggregation.json",
         "presence": "seediff study presence --scenes 150 --tune-scenes 10 --out {work}/presence --json docs/presence.json",

@@ -5,8 +5,8 @@
     python benchmarks/take_constants.py truth/results.json generated/results.json
 
 The preset has one method for photographs and for drawn images: another than SeeDiff has to be ahead on exact scenes, and not behind on
-drawn ones. Steps, guidance, thresholds and segments of the preset stay. So does what the set draws, which trains better with less guidance
-and more steps than the preset's (decision 0018).
+drawn ones. Steps, guidance, thresholds and segments of the preset stay. So does what the set draws, with less guidance
+(decision 0018) and more steps (0014) than the preset has.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def test_disk_estimate_is_near(tmp_path):
 
 
 def test_every_option_reaches_the_configuration(tmp_path, capsys):
-    options = """--negative-prompt blur --classes-per-image 2 --model mini --steps 9 --guidance-scale 3 --size 64 --seed 4 --reject
+    options = """--negative-prompt blur --classes-per-image 1,2 --model mini --steps 9 --guidance-scale 3 --size 64 --seed 4 --reject
         --threads 1
         --attempts 2 --keep-soft --keep-attention --image-format jpg --method seediff --alpha 0.4 --beta otsu --expansion parallel
         --no-background --seed-level 2 --expand-levels 4,2 --tau 2 --self-level 4 --ignore-band 0.4,0.5 --no-pamr --pamr-iterations 3
@@ -158,7 +158,7 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
     assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, capsys.readouterr().err
     c = load_config(tmp_path / "out" / "seediff.toml", GenerateConfig)
     assert c.threads == 1
-    assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == ("blur", 2, 9, 3.0, 64, 4)
+    assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == ("blur", (1, 2), 9, 3.0, 64, 4)
     assert (c.reject, c.attempts, c.keep_soft, c.keep_attention, c.image_format, c.prompts) == (
         True,
         2,
@@ -229,6 +229,8 @@ BAD = [
     (["--classes", "dog", "--threads", "0", "--out", "{tmp}/o"], "threads = 0 must be at least 1"),
     (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "are the same words in a prompt"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
+    (["--classes", "dog,cat", "--classes-per-image", "1;2", "--out", "{tmp}/o"], "--classes-per-image 1;2: must be whole numbers"),
+    (["--classes", "dog,cat", "--classes-per-image", "1,3", "--out", "{tmp}/o"], "classes_per_image = 1,3, but there are only 2 classes"),
     (["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"], "--expand-levels 4;2: must be whole numbers"),
     (["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"], "--ignore-band 0.4: must be 2 numbers"),
     (["--classes", "dog", "--size", "100", "--out", "{tmp}/o"], "size = 100 must be a positive multiple of 8"),

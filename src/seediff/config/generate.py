@@ -104,6 +104,8 @@ class GenerateConfig(DatasetConfig):
         for name in ("per_class", "steps", "attempts"):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"{name} = {value} must be at least 1")
+        if len(self.turns) == 1:  # one number and a list of it are the same configuration
+            object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
         if min(self.turns, default=0) < 1:
             raise UserError(f"classes_per_image = {shown} must be at least 1")
@@ -111,8 +113,7 @@ class GenerateConfig(DatasetConfig):
             raise UserError(f"classes_per_image = {shown}, but there are only {len(self.classes)} classes")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
             raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} a dataset")
-        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
-            raise UserError(f"guidance_scale = {self.guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
+        check_guidance(self.guidance_scale)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
             if any(side % 8 for side in pixels(self.size)):
@@ -126,6 +127,12 @@ class GenerateConfig(DatasetConfig):
     def turns(self) -> tuple[int, ...]:
         """Numbers of classes that images show, in turn."""
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
+
+
+def check_guidance(guidance_scale: float) -> None:
+    """Raise UserError for what no model can be guided with."""
+    if not (math.isfinite(guidance_scale) and guidance_scale >= 0):
+        raise UserError(f"guidance_scale = {guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:

@@ -159,7 +159,7 @@ def print_quality(result: Mapping[str, Any], out: Path) -> None:
     )
     console.print(
         f"Fréchet distance from rendered scenes {frechet['distance']:.2f} ({frechet['ci95'][0]:.2f}–{frechet['ci95'][1]:.2f}); "
-        f"of {DRAWN * len(CLASSES)} other rendered scenes {frechet['rendered']:.2f} (of fewer it is larger by itself)"
+        f"{DRAWN * len(CLASSES)} other rendered scenes have {frechet['rendered']:.2f} (with fewer images a distance is larger by itself)"
     )
     console.print(f"Lowest PSNR of a scene {result['psnr']['lowest']:.1f} dB")
     console.print(f"Size {result['model_mb']} MB, loaded in {result['load_seconds']} s")

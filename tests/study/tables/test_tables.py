@@ -71,7 +71,7 @@ def write(tmp_path):
         ('title = "A table"', 'title = "A table"\nmetrics = [1]', "metrics: 1 must be a text"),
         ('title = "A table"', 'title = "A table"\nsets = 3', "sets = 3 must be a table"),
         ('title = "A table"', 'title = "A table"\nsets.few = 3', "[sets.few]: file = 3 must be a text"),
-        ('title = "A table"', 'title = "A table"\nsets.few = { objects = [1] }', "[sets.few]: file = None must be a text"),
+        ('title = "A table"', 'title = "A table"\nsets.few = { objects = [1] }', "[sets.few]: 'file' is missing; it must be a text"),
         (
             'title = "A table"',
             f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", labels = ["caa", {{}}] }}',
@@ -82,6 +82,12 @@ def write(tmp_path):
             f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", objects = [99] }}',
             "[sets.few]: objects = (99,) must be",
         ),
+        (
+            'title = "A table"',
+            f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", guidance_scale = -1 }}',
+            "[sets.few]: guidance_scale = -1.0 must be a number of at least 0",
+        ),
+        ('title = "A table"', f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", images = {10**14} }}', "at most 10000000 a set"),
         ('title = "A table"', f'title = "A table"\nsets.few = {{ file = "{SET_FILE}", step = 1 }}', "there is no option 'step'"),
         ('train = ["exact"]', "train = []", "row 1: train = []: name the data"),
         ('train = ["exact"]', 'train = ["exact"]\npaper = { miou = "high" }', "miou = 'high' must be a number"),

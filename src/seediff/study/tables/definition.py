@@ -217,7 +217,8 @@ def _set(given: Any, path: Path, where: str) -> SetConfig:
     changes = dict(given) if isinstance(given, dict) else {"file": given}
     file, names = changes.pop("file", None), changes.pop("labels", None)
     if not isinstance(file, str):
-        raise UserError(f"{where}: file = {file!r} must be a text, the name of a set's file beside this one")
+        wrong = "'file' is missing; it" if file is None else f"file = {file!r}"
+        raise UserError(f"{where}: {wrong} must be a text, the name of a set's file beside this one")
     config = load_config(path.parent / file, SetConfig)
     if names is not None:
         known = ", ".join(config.labels)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ...config.base import Config, RunConfig
+from ...config.generate import MAX_IMAGES, check_guidance
 from ...config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
 from ...config.sizes import Size, check_size
 from ...dataset import native
@@ -66,6 +67,9 @@ class SetConfig(RunConfig):
         for name in ("images", "steps"):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"{name} = {value} must be at least 1")
+        if self.images > MAX_IMAGES:
+            raise UserError(f"images = {self.images}: at most {MAX_IMAGES} a set")
+        check_guidance(self.guidance_scale)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):

@@ -1,8 +1,8 @@
 """Where a table's samples come from: drawn sets, scenes, folders. What is not there yet is made, once for all tables.
 
-work/sets/<digest>/        drawn and labelled images (study/sets.py)
+work/sets/<digest>/        drawn and labelled images (drawn.py)
 work/scenes/<name>/        rendered scenes with exact masks
-work/relabelled/<digest>/  samples with other masks (study/relabel.py)
+work/relabelled/<digest>/  samples with other masks (relabel.py)
 work/augmented/<digest>/   samples after `seediff augment`
 """
 
