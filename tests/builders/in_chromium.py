@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,6 +85,14 @@ def shown_mask(page: Any) -> np.ndarray:
 def until(page: Any, condition: str, argument: Any = None) -> None:
     """Wait until an expression of the page is true."""
     page.wait_for_function(condition, arg=argument)
+
+
+def soon(page: Any, condition: Callable[[], bool]) -> None:
+    """Wait until something is true here, while the page goes on; for requests that a route holds, say."""
+    end = time.monotonic() + WAIT / 1000
+    while not condition():
+        assert time.monotonic() < end, "it never came to be"
+        page.wait_for_timeout(20)
 
 
 def saved(page: Any) -> None:

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, until, violations, window
+from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
 from looked import keep_attention, running, start, write_set
 
 from seediff.dataset import native
@@ -179,8 +179,7 @@ def test_a_segment_is_given_and_taken_away(page, pets):
     inside = segments == segments[20, 40]
     np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(inside, 3, before))
     page.mouse.click(*at(page, 40, 20))
-    until(page, "() => document.querySelector('#undo') && !document.querySelector('#saving').textContent.includes('…')")
-    page.wait_for_timeout(200)
+    saved(page)
     np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(inside, 0, before))
 
 
@@ -317,8 +316,9 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets,
         one.keyboard.press("b")
         one.mouse.click(*at(one, 5, 5))  # on its way
         one.mouse.click(*at(one, 50, 50))  # waits, made of the map of before
+        soon(one, lambda: held != [])
         one.wait_for_timeout(200)
-        assert len(held) == 1
+        assert len(held) == 1  # the second waits for the first
         open_sample(two, name)
         two.select_option("#old-class", "0")
         two.select_option("#new-class", "255")
@@ -350,7 +350,7 @@ def test_a_stroke_on_what_an_undo_takes_away_does_not_bring_it_back(page, pets):
     page.route("**/act", lambda route: held.append(route))
     page.keyboard.press("z")
     page.mouse.click(*at(page, 50, 50))
-    page.wait_for_timeout(200)
+    soon(page, lambda: held != [])
     held[0].continue_()
     until(page, "() => document.querySelector('#notice').textContent.includes('1 change of yours was not saved')")
     saved(page)
