@@ -9,13 +9,14 @@
     reference = "exact masks"         the row whose figures others are divided by, where that says something
     [[rows]]                          a row; a table of `Row`
 
-The files that ship with the package are in studies/: `embedded` for the embedded world, `full` for Stable Diffusion and real data.
+The files that ship with the package are in the folders beside this one: `embedded` for the embedded world, `full` for Stable Diffusion and real data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,10 +226,7 @@ def _set(given: Any, path: Path, where: str) -> SetConfig:
         if not isinstance(names, list) or not all(isinstance(name, str) and name in config.labels for name in names):
             raise UserError(f"{where}: labels = {names!r} must be a list of names of {file}'s labellings: {known}")
         changes["labels"] = {name: config.labels[name] for name in names}
-    try:
-        return replace(config, **checked(SetConfig, changes, where))
-    except UserError as error:
-        raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+    return _filled(partial(replace, config), SetConfig, changes, where)
 
 
 def _made(kind: Any, table: Any, where: str) -> Any:
@@ -237,8 +235,13 @@ def _made(kind: Any, table: Any, where: str) -> Any:
     needed = [f.name for f in fields(kind) if f.name in ("name", "train") and f.name not in table]
     if needed:
         raise UserError(f"{where}: '{needed[0]}' is missing")
+    return _filled(kind, kind, table, where)
+
+
+def _filled(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: str) -> Any:
+    """make(**table), of which the keys and their types are those of `kind`; errors say where."""
     try:
-        return kind(**checked(kind, table, where))
+        return make(**checked(kind, table, where))
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
