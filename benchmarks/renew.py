@@ -32,7 +32,7 @@ from seediff.models.registry import EMBEDDED
 
 PARTS = ("unet", "text_encoder", "vae")
 TABLES = (  # the one that shares most with others first
-    *("gap", "drawing", "strategy", "main", "ablation", "pamr", "resolution", "zero-shot"),
+    *("gap", "drawing", "steps", "strategy", "main", "ablation", "pamr", "resolution", "zero-shot"),
     *("cityscapes", "domain", "ade20k", "selection", "augmentation", "scale"),
 )
 LANES = {

@@ -22,6 +22,7 @@ TABLES = {
     "scale": "Train on more and more generated images, with a fitted curve.",
     "gap": "How much of what generated pairs lack is due to the images, and how much to the masks.",
     "drawing": "Train on images of other numbers of objects, and drawn with more or less guidance.",
+    "steps": "Train on masks from the attention of all steps, or of the second half.",
     "selection": "Train on parts of a set: the surest masks, one object per image, objects pasted in front.",
     "photographs": "Measure the embedded world's segmenter on photographs, and fine-tune it on some.",
 }

@@ -7,9 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from seediff.attention.generate import generate_batch
+from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
+from seediff.masks.make import label_pixels
+from seediff.models.registry import load_model
 from seediff.study.masks.contest import PAPER
+from seediff.study.masks.score import soft_masks
 from seediff.study.tables.drawn import SetConfig, draw_set, labelled, set_specs
 
 CONFIG = SetConfig(
@@ -63,9 +69,36 @@ def test_drawn_once_and_labelled_in_every_way(tmp_path):
         draw_set(replace(CONFIG, images=6), out)
 
 
+def test_attention_of_some_steps_alone(tmp_path):
+    two = replace(CONFIG, images=2, steps=2)
+    later = replace(two, capture_steps="second-half")
+    for name, config in (("all", two), ("later", later)):
+        draw_set(config, tmp_path / name)
+    made = {}
+    for name in ("all", "later"):
+        _, items = labelled(tmp_path / name, "seediff")
+        made[name] = [(item.image.read_bytes(), item.row["confidence"]) for item in items]
+    for (image, sure), (same, other) in zip(made["all"], made["later"], strict=True):
+        assert image == same
+        assert sure != other
+    model = load_model("mini", device=two.device, dtype=two.dtype)
+    capture = CaptureConfig(steps="second-half")
+    _, maps = generate_batch(model, set_specs(two), steps=2, guidance_scale=1.0, negative_prompt="", size=None, capture=capture)
+    _, items = labelled(tmp_path / "later", "seediff")
+    for item, found in zip(items, maps["all"], strict=True):
+        names = item.row["classes"]
+        setting = later.settings()["seediff"]
+        soft = soft_masks(np.asarray(Image.open(item.image)), names, {setting.source: found}, [setting])[0]
+        wanted = label_pixels(soft, setting.config).cpu().numpy()
+        ids = np.array([0, *(two.classes.index(name) + 1 for name in names)])
+        np.testing.assert_array_equal(item.label_map(), ids[wanted])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"capture_steps": 0}, "capture_steps = 0: every k-th step needs k ≥ 1"),
+        ({"capture_steps": "first"}, "capture_steps = 'first' must be 'all', 'second-half'"),
         ({"images": 0}, "images = 0 must be at least 1"),
         ({"objects": (4,)}, "from 1 to 3"),
         ({"objects": ()}, "from 1 to 3"),

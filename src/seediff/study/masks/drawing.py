@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,14 @@ from .score import by_share
 
 
 def draw_with_attention(
-    model: Model, batch: Sequence[SampleSpec], sources: Sequence[Source], *, steps: int, guidance_scale: float, size: Size | None = None
+    model: Model,
+    batch: Sequence[SampleSpec],
+    sources: Sequence[Source],
+    *,
+    steps: int,
+    guidance_scale: float,
+    size: Size | None = None,
+    capture_steps: int | Literal["all", "second-half"] = "all",
 ) -> tuple[list[np.ndarray], dict[Source, list[AttentionMaps]]]:
     """(H, W, 3) uint8 of every sample, and its maps of every source. They are drawn once a share of attention, the same each time."""
     images: list[np.ndarray] = []
@@ -30,7 +38,7 @@ def draw_with_attention(
             guidance_scale=guidance_scale,
             negative_prompt="",
             size=size,
-            capture=CaptureConfig(text_share=share),
+            capture=CaptureConfig(steps=capture_steps, text_share=share),
             groups=groups,
         )
         found |= {(group, share): of for group, of in maps.items()}

@@ -9,7 +9,8 @@
     reference = "exact masks"         the row whose figures others are divided by, where that says something
     [[rows]]                          a row; a table of `Row`
 
-The files that ship with the package are in the folders beside this one: `embedded` for the embedded world, `full` for Stable Diffusion and real data.
+The files that ship with the package are in the folders beside this one: `embedded` for the embedded world, `full` for Stable Diffusion
+and real data.
 """
 
 from __future__ import annotations

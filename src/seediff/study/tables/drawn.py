@@ -14,11 +14,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from ...config.base import Config, RunConfig
+from ...config.constants import CaptureConfig
 from ...config.generate import MAX_IMAGES, check_guidance
 from ...config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
 from ...config.sizes import Size, check_size
@@ -57,6 +58,8 @@ class SetConfig(RunConfig):
     steps: int = 50
     guidance_scale: float = 7.5
     size: Size | None = None
+    capture_steps: int | Literal["all", "second-half"] = "all"
+    """Of which steps every labelling's attention is: `CaptureConfig.steps`."""
     labels: dict = field(default_factory=dict)
     """Labellings by name: the tables of their constants, as `Setting.table` gives them."""
 
@@ -70,6 +73,10 @@ class SetConfig(RunConfig):
         if self.images > MAX_IMAGES:
             raise UserError(f"images = {self.images}: at most {MAX_IMAGES} a set")
         check_guidance(self.guidance_scale)
+        try:
+            CaptureConfig(steps=self.capture_steps)
+        except UserError as error:
+            raise UserError(f"capture_{error}") from error
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):
@@ -175,6 +182,7 @@ class SetJob(Job["SampleSpec"]):
                 steps=self.config.steps,
                 guidance_scale=self.config.guidance_scale,
                 size=self.config.size,
+                capture_steps=self.config.capture_steps,
             )
         record = BatchRecord()
         for offset, (spec, image) in enumerate(zip(batch, images, strict=True)):

@@ -196,8 +196,9 @@ def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
 
 
 def set_digest(config: SetConfig) -> str:
-    # How a model is loaded is younger than published keys, and counts where it is said.
-    table = {name: value for name, value in asdict(config).items() if name not in LOADING or (value is not None and value is not False)}
+    # What is younger than published keys counts where it is said: how a model is loaded, and of which steps the attention is.
+    young = dict.fromkeys(LOADING, (None, False)) | {"capture_steps": ("all",)}
+    table = {name: value for name, value in asdict(config).items() if value not in young.get(name, ())}
     return digest({"version": 1, **table})
 
 
