@@ -6,12 +6,14 @@ import pytest
 
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig, merge_config
+from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import model_preset, segment_preset
 from seediff.errors import UserError
 
 PRESET = {
     "steps": 20,
     "guidance_scale": 4.0,
+    "capture_steps": "second-half",
     "method": "ca_sa",
     "note": "best on the tuning scenes",
     "methods": {
@@ -31,9 +33,16 @@ def test_the_models_own_constants_apply_where_none_are_given(model: str):
     config = GenerateConfig.recommended(classes=("dog",), model=model)
     assert (config.steps, config.guidance_scale) == (20, 4.0)
     assert (config.mask.method, config.mask.beta, config.mask.tau, config.mask.expand_levels) == ("ca_sa", 0.4, 1, (2, 1))
-    assert config.capture.layers == "up"
+    assert config.capture == CaptureConfig(layers="up", steps="second-half")
     config = GenerateConfig.recommended(classes=("dog",), model=model, steps=7, mask={"beta": 0.2})
     assert (config.steps, config.mask.beta, config.mask.tau) == (7, 0.2, 1)
+
+
+def test_steps_of_capture_are_those_of_drawing_alone(model: str):
+    assert MaskPhotosConfig.recommended(classes=("dog",), model=model).capture == CaptureConfig(layers="up")
+    assert GenerateConfig.recommended(classes=("dog",), model=model, capture={"steps": 3}).capture.steps == 3
+    assert GenerateConfig.recommended(classes=("dog",), model=model, mask={"method": "ca"}).capture.steps == "second-half"
+    assert merge_config(GenerateConfig, {"classes": ("dog",), "model": model}, preset=False).capture.steps == "all"
 
 
 def test_another_method_takes_its_own_constants_or_the_papers(model: str):
@@ -100,6 +109,8 @@ def test_a_file_written_by_hand_goes_before_the_preset(model: str, tmp_path: Pat
         ({"step": 20}, r"seediff\.json \[preset\]: there is no option 'step'"),
         ({"steps": "many"}, 'steps = "many" must be a whole number'),
         ({"method": "magic"}, "method = \"magic\" must be 'seediff' or"),
+        ({"capture_steps": 0}, r"seediff\.json \[preset\]: capture_steps = 0: every k-th step needs k ≥ 1"),
+        ({"capture_steps": "last"}, "capture_steps = \"last\" must be"),
         ({"methods": {"ca": {"mask": {"bet": 1}}}}, r"\[preset\.methods\.ca\] \[mask\]: there is no option 'bet'"),
         ({"methods": {"ca": {"masks": {}}}}, r"\[preset\.methods\.ca\]: there is no option 'masks'"),
         ({"methods": {"ca": {"mask": {"beta": 7}}}}, r"\[preset\.methods\.ca\]: beta = 7\.0 must be in"),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..config.constants import CaptureSteps
 from .options import numbers
 from .places import HERE
 from .seeds import SEED
@@ -75,6 +76,7 @@ def generated(
     model: WorldModel = "mini",
     steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
     guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
+    capture_steps: Annotated[CaptureSteps, Parameter(help="Steps whose attention counts: all, second-half, or k for every k-th.")] = "all",
     seed: Annotated[int, SEED] = 0,
     device: Device = None,
 ) -> None:
@@ -95,6 +97,7 @@ def generated(
         seed=seed,
         steps=steps,
         guidance_scale=guidance_scale,
+        capture_steps=capture_steps,
         device=device,
     )
     summary_table(result, out)

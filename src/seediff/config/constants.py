@@ -8,6 +8,9 @@ from typing import Any, Literal, get_args, get_type_hints
 from ..errors import UserError
 from .methods import Method
 
+CaptureSteps = int | Literal["all", "second-half"]
+"""Denoising steps whose attention counts; a number k: every k-th."""
+
 
 @dataclass(frozen=True)
 class CaptureConfig:
@@ -17,7 +20,7 @@ class CaptureConfig:
     """Divide each map by its maximum before averaging.
 
     Each layer's and step's (eq. 5); False: plain means."""
-    steps: int | Literal["all", "second-half"] = "all"
+    steps: CaptureSteps = "all"
     """Denoising steps whose attention counts: all, second-half, or a number k for every k-th."""
     layers: Literal["all", "up", "down"] = "all"
     """Which side of the UNet counts; its middle belongs to both."""

@@ -13,7 +13,7 @@ from ..files.documents import read_toml
 from .base import RunConfig, build, load_config, nested, read_table
 from .constants import CaptureConfig, MaskConfig
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
-from .presets import THRESHOLDS, model_preset, model_thresholds, with_method_defaults
+from .presets import THRESHOLDS, for_drawing, model_preset, model_thresholds, with_method_defaults
 from .sizes import Size, check_size, pixels
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
@@ -153,6 +153,8 @@ def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any], preset: bo
     known = {f.name for f in fields(kind)}
     # Thresholds are no choice between the paper's constants and the model's: no paper has any.
     constants = with_method_defaults({**_authors(model), **(model_preset(model, method) if preset else model_thresholds(model))}, method)
+    if "steps" in known:
+        constants = for_drawing(constants)
     return {name: value for name, value in constants.items() if name in known}
 
 
@@ -176,9 +178,8 @@ def merge_config(
     other_model = line.get("model", own_model) != own_model
     if not other_model and line.get("mask", {}).get("method", own_method) == own_method:
         return build(kind, line, table)
-    chosen = _chosen_by_hand(
-        table, with_method_defaults({**_authors(own_model), **model_preset(own_model, own_method)}, own_method), other_model
-    )
+    own = with_method_defaults({**_authors(own_model), **model_preset(own_model, own_method)}, own_method)
+    chosen = _chosen_by_hand(table, for_drawing(own), other_model)
     return build(kind, line, chosen, more, preset_for(kind, line, table, more, preset=preset))
 
 

@@ -6,6 +6,7 @@ The paper's constants are for Stable Diffusion at 512². A small model has other
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..errors import UserError
 from ..files.documents import read_json
 from ..files.reading import SETTINGS
 from ..files.schema import checked, fit
-from .constants import CaptureConfig, MaskConfig, SegmentConfig
+from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, Method
 
 
@@ -24,6 +25,8 @@ class _Preset:
 
     steps: int
     guidance_scale: float
+    capture_steps: CaptureSteps
+    """Of drawing, whatever the method; photographs have noise levels instead."""
     method: Method
     presence: float
     """Of `mask`: scores from here on count as "the class is in the picture"."""
@@ -59,7 +62,9 @@ def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
     chosen = method or preset.get("method")
     for name in THRESHOLDS:
         check_threshold(name, preset.get(name), f"{path} [preset]")
-    table = {key: preset[key] for key in ("steps", "guidance_scale", *THRESHOLDS) if key in preset}
+    if "capture_steps" in preset:
+        check_capture_steps(preset["capture_steps"], f"{path} [preset]: ")
+    table = {key: preset[key] for key in ("steps", "guidance_scale", "capture_steps", *THRESHOLDS) if key in preset}
     method_constants = constants.get(chosen or "", {})
     return {
         **table,
@@ -73,6 +78,12 @@ def with_method_defaults(preset: dict[str, Any], method: str | None) -> dict[str
     facts = METHOD_FACTS.get(method or preset.get("mask", {}).get("method", MaskConfig.method))
     defaults = facts.defaults if facts else {}
     return {**defaults, **preset, "capture": {**defaults.get("capture", {}), **preset.get("capture", {})}}
+
+
+def for_drawing(constants: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's constants with its `capture_steps`, if any, where drawing has them: `steps` of capture."""
+    steps = {"steps": constants["capture_steps"]} if "capture_steps" in constants else {}
+    return {**constants, "capture": {**steps, **constants.get("capture", {})}}
 
 
 def segment_preset(model: str, method: str | None = None) -> dict[str, Any]:
@@ -93,6 +104,14 @@ def model_thresholds(model: str) -> dict[str, float]:
     for name in THRESHOLDS:
         check_threshold(name, preset.get(name), f"{path} [preset]")
     return {name: float(preset[name]) for name in THRESHOLDS if preset.get(name) is not None}
+
+
+def check_capture_steps(value: Any, where: str = "") -> None:
+    """Raise UserError, beginning with `where`, when `capture_steps` is none that `CaptureConfig` takes as `steps`."""
+    try:
+        CaptureConfig(steps=value)
+    except UserError as error:
+        raise UserError(f"{where}capture_{error}") from error
 
 
 def check_threshold(name: str, value: Any, where: str) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from ...attention.generate import generate_batch
 from ...attention.maps import AttentionMaps
-from ...config.constants import CaptureConfig
+from ...config.constants import CaptureConfig, CaptureSteps
 from ...config.sizes import Size
 from ...models.registry import Model
 from ...prompts.specs import SampleSpec
@@ -25,7 +24,7 @@ def draw_with_attention(
     steps: int,
     guidance_scale: float,
     size: Size | None = None,
-    capture_steps: int | Literal["all", "second-half"] = "all",
+    capture_steps: CaptureSteps = "all",
 ) -> tuple[list[np.ndarray], dict[Source, list[AttentionMaps]]]:
     """(H, W, 3) uint8 of every sample, and its maps of every source. They are drawn once a share of attention, the same each time."""
     images: list[np.ndarray] = []

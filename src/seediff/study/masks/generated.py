@@ -15,7 +15,9 @@ import numpy as np
 from rich.progress import Progress
 
 from ...attention.maps import AttentionMaps
+from ...config.constants import CaptureSteps
 from ...config.generate import own_drawing
+from ...config.presets import check_capture_steps
 from ...errors import UserError
 from ...files.outputs import check_writable
 from ...mini.world.packaged import load_scenes
@@ -46,12 +48,13 @@ def run_generated(
     seed: int = 0,
     steps: int | None = None,
     guidance_scale: float | None = None,
+    capture_steps: CaptureSteps = "all",
     device: str | None = None,
 ) -> dict[str, Any]:
     """Generate `images`, half with one class and half with two, and compare every method's masks with the yardstick's.
 
     Constants come from the `tune` scenes or an earlier study, as in `run_truth`; steps and guidance_scale, where None, are the model's
-    own. Images in which the yardstick misses a class are left out and counted in `not_drawn`: they say how well the model draws, not how
+    own. capture_steps: of which steps the attention is. Images in which the yardstick misses a class are left out and counted in `not_drawn`: they say how well the model draws, not how
     well a method masks.
 
     Raises:
@@ -59,6 +62,7 @@ def run_generated(
     """
     started = time.monotonic()
     steps, guidance_scale = own_drawing(model, steps, guidance_scale)
+    check_capture_steps(capture_steps)
     if images < 1:
         raise UserError(f"images = {images} must be at least 1")
     held = load_scenes("truth", YARDSTICK_SCENES)
@@ -73,7 +77,7 @@ def run_generated(
         chosen = {key: setting for key, setting in found.chosen.items() if key[0] in kinds}
         settings = list(dict.fromkeys(chosen.values()))
         sources = list(dict.fromkeys(setting.source for setting in settings))
-        items = drawn(loaded, specs(images, seed), sources, yardstick, steps, guidance_scale, progress)
+        items = drawn(loaded, specs(images, seed), sources, yardstick, steps, guidance_scale, capture_steps, progress)
         first = list(islice(items, SHEET_SCENES))
         if not first:
             raise UserError(f"the yardstick finds its class in none of the {images} images: is '{model}' trained on its classes?")
@@ -88,6 +92,7 @@ def run_generated(
         "yardstick_iou": round(segmenter_iou(yardstick, held), 4),
         "steps": steps,
         "guidance_scale": guidance_scale,
+        "capture_steps": capture_steps,
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -114,13 +119,16 @@ def drawn(
     yardstick: Segmenter,
     steps: int,
     guidance_scale: float,
+    capture_steps: CaptureSteps,
     progress: Progress,
 ) -> Iterator[tuple[int, Scene, dict[Source, AttentionMaps]]]:
     """Generated images as scenes whose label map is the yardstick's, with their attention; those it misses a class in are skipped."""
     task = progress.add_task("generated", total=len(samples))
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        images, found = draw_with_attention(model, batch, sources, steps=steps, guidance_scale=guidance_scale)
+        images, found = draw_with_attention(
+            model, batch, sources, steps=steps, guidance_scale=guidance_scale, capture_steps=capture_steps
+        )
         label_maps = segment_known(yardstick, np.stack(images), [s.classes for s in batch])
         for offset, (spec, image, label_map) in enumerate(zip(batch, images, label_maps, strict=True)):
             if all((label_map == CLASS_IDS[c]).mean() >= EMPTY_SHARE for c in spec.classes):

@@ -14,14 +14,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ...config.base import Config, RunConfig
-from ...config.constants import CaptureConfig
+from ...config.constants import CaptureSteps
 from ...config.generate import MAX_IMAGES, check_guidance
 from ...config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
+from ...config.presets import check_capture_steps
 from ...config.sizes import Size, check_size
 from ...dataset import native
 from ...dataset.batches import BatchRecord, record_file
@@ -58,7 +59,7 @@ class SetConfig(RunConfig):
     steps: int = 50
     guidance_scale: float = 7.5
     size: Size | None = None
-    capture_steps: int | Literal["all", "second-half"] = "all"
+    capture_steps: CaptureSteps = "all"
     """Of which steps every labelling's attention is: `CaptureConfig.steps`."""
     labels: dict = field(default_factory=dict)
     """Labellings by name: the tables of their constants, as `Setting.table` gives them."""
@@ -73,10 +74,7 @@ class SetConfig(RunConfig):
         if self.images > MAX_IMAGES:
             raise UserError(f"images = {self.images}: at most {MAX_IMAGES} a set")
         check_guidance(self.guidance_scale)
-        try:
-            CaptureConfig(steps=self.capture_steps)
-        except UserError as error:
-            raise UserError(f"capture_{error}") from error
+        check_capture_steps(self.capture_steps)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):
