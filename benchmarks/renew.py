@@ -38,7 +38,7 @@ TABLES = (  # the one that shares most with others first
 LANES = {
     "constants": {
         "truth": "seediff study truth --scenes 500 --tune-scenes 100 --out {work}/truth --json docs/truth.json",
-        "generated": "seediff study generated --images 95 --steps 12 --constants docs/truth.json --out {work}/generated",
+        "generated": "seediff study generated --images 190 --constants docs/truth.json --out {work}/generated",
         "preset": "python benchmarks/take_constants.py {work}/truth/results.json {work}/generated/results.json",
     },
     "tables": {

@@ -1,7 +1,7 @@
 """Take over what `seediff study truth` found: into the embedded model's preset, and into the sets of masks that the tables train on.
 
     seediff study truth --scenes 500 --tune-scenes 100 --out truth
-    seediff study generated --images 95 --steps 12 --constants truth/results.json --out generated
+    seediff study generated --images 190 --constants truth/results.json --out generated
     python benchmarks/take_constants.py truth/results.json generated/results.json
 
 The preset has one method for photographs and for drawn images: another than SeeDiff has to be ahead on exact scenes, and not behind on

@@ -76,7 +76,10 @@ def generated(
     model: WorldModel = "mini",
     steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
     guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
-    capture_steps: Annotated[CaptureSteps, Parameter(help="Steps whose attention counts: all, second-half, or k for every k-th.")] = "all",
+    capture_steps: Annotated[
+        CaptureSteps | None,
+        Parameter(help="Steps whose attention counts: all, second-half, or k for every k-th; the model's own by default."),
+    ] = None,
     seed: Annotated[int, SEED] = 0,
     device: Device = None,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from ..errors import UserError
 from ..files.documents import read_toml
 from .base import RunConfig, build, load_config, nested, read_table
-from .constants import CaptureConfig, MaskConfig
+from .constants import CaptureConfig, CaptureSteps, MaskConfig
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
 from .presets import THRESHOLDS, for_drawing, model_preset, model_thresholds, with_method_defaults
 from .sizes import Size, check_size, pixels
@@ -195,6 +195,11 @@ def own_drawing(model: str, steps: int | None = None, guidance_scale: float | No
         guidance_scale=own.get("guidance_scale", GenerateConfig.guidance_scale) if guidance_scale is None else guidance_scale,
     )
     return chosen.steps, chosen.guidance_scale
+
+
+def own_capture_steps(model: str) -> CaptureSteps:
+    """Of which steps the model's preset takes the attention; all, where it does not say."""
+    return preset_for(GenerateConfig, {"model": model}).get("capture", {}).get("steps", CaptureConfig.steps)
 
 
 def _authors(model: str) -> dict[str, Any]:

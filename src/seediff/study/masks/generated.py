@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from ...attention.maps import AttentionMaps
 from ...config.constants import CaptureSteps
-from ...config.generate import own_drawing
+from ...config.generate import own_capture_steps, own_drawing
 from ...config.presets import check_capture_steps
 from ...errors import UserError
 from ...files.outputs import check_writable
@@ -48,20 +48,21 @@ def run_generated(
     seed: int = 0,
     steps: int | None = None,
     guidance_scale: float | None = None,
-    capture_steps: CaptureSteps = "all",
+    capture_steps: CaptureSteps | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Generate `images`, half with one class and half with two, and compare every method's masks with the yardstick's.
 
-    Constants come from the `tune` scenes or an earlier study, as in `run_truth`; steps and guidance_scale, where None, are the model's
-    own. capture_steps: of which steps the attention is. Images in which the yardstick misses a class are left out and counted in `not_drawn`: they say how well the model draws, not how
-    well a method masks.
+    Constants come from the `tune` scenes or an earlier study, as in `run_truth`; steps, guidance_scale and capture_steps (of which steps
+    the attention is), where None, are the model's own. Images in which the yardstick misses a class are left out and counted in
+    `not_drawn`: they say how well the model draws, not how well a method masks.
 
     Raises:
         UserError: no yardstick, an unknown model, a count out of range, unusable `constants`, or no place to write to.
     """
     started = time.monotonic()
     steps, guidance_scale = own_drawing(model, steps, guidance_scale)
+    capture_steps = own_capture_steps(model) if capture_steps is None else capture_steps
     check_capture_steps(capture_steps)
     if images < 1:
         raise UserError(f"images = {images} must be at least 1")
