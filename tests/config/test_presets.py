@@ -110,7 +110,7 @@ def test_a_file_written_by_hand_goes_before_the_preset(model: str, tmp_path: Pat
         ({"steps": "many"}, 'steps = "many" must be a whole number'),
         ({"method": "magic"}, "method = \"magic\" must be 'seediff' or"),
         ({"capture_steps": 0}, r"seediff\.json \[preset\]: capture_steps = 0: every k-th step needs k ≥ 1"),
-        ({"capture_steps": "last"}, "capture_steps = \"last\" must be"),
+        ({"capture_steps": "last"}, 'capture_steps = "last" must be'),
         ({"methods": {"ca": {"mask": {"bet": 1}}}}, r"\[preset\.methods\.ca\] \[mask\]: there is no option 'bet'"),
         ({"methods": {"ca": {"masks": {}}}}, r"\[preset\.methods\.ca\]: there is no option 'masks'"),
         ({"methods": {"ca": {"mask": {"beta": 7}}}}, r"\[preset\.methods\.ca\]: beta = 7\.0 must be in"),

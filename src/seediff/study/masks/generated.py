@@ -127,9 +127,7 @@ def drawn(
     task = progress.add_task("generated", total=len(samples))
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        images, found = draw_with_attention(
-            model, batch, sources, steps=steps, guidance_scale=guidance_scale, capture_steps=capture_steps
-        )
+        images, found = draw_with_attention(model, batch, sources, steps=steps, guidance_scale=guidance_scale, capture_steps=capture_steps)
         label_maps = segment_known(yardstick, np.stack(images), [s.classes for s in batch])
         for offset, (spec, image, label_map) in enumerate(zip(batch, images, label_maps, strict=True)):
             if all((label_map == CLASS_IDS[c]).mean() >= EMPTY_SHARE for c in spec.classes):
