@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.generate import GenerateConfig, merge_config
+from seediff.config.generate import GenerateConfig, merge_config, own_capture_steps
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import model_preset, segment_preset
+from seediff.config.recommended import recommended_mask
 from seediff.errors import UserError
 
 PRESET = {
@@ -43,6 +44,34 @@ def test_steps_of_capture_are_those_of_drawing_alone(model: str):
     assert GenerateConfig.recommended(classes=("dog",), model=model, capture={"steps": 3}).capture.steps == 3
     assert GenerateConfig.recommended(classes=("dog",), model=model, mask={"method": "ca"}).capture.steps == "second-half"
     assert merge_config(GenerateConfig, {"classes": ("dog",), "model": model}, preset=False).capture.steps == "all"
+
+
+def test_a_methods_own_steps_of_capture_go_before_the_models(tmp_path: Path):
+    own = {**PRESET, "methods": {"ca": {"capture": {"steps": 2}}}}
+    (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": own}))
+    of = {m: GenerateConfig.recommended(classes=("dog",), model=str(tmp_path), mask={"method": m}) for m in ("ca", "reference")}
+    assert of["ca"].capture.steps == 2
+    assert of["reference"].capture == CaptureConfig(normalize=False, layers="up")  # as the authors' program: all steps
+
+
+def test_the_embedded_model_captures_the_second_half_where_it_draws():
+    assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(layers="up", steps="second-half")
+    assert MaskPhotosConfig.recommended(classes=("dog",)).capture == CaptureConfig(layers="up")
+    assert recommended_mask("mini").capture == CaptureConfig(layers="up")
+    assert own_capture_steps("mini") == "second-half"
+    assert own_capture_steps("sd2-base") == "all"
+
+
+@pytest.mark.parametrize("preset", [True, False])
+@pytest.mark.parametrize("steps", ["all", "second-half", 3])
+def test_over_a_datasets_configuration_another_method_keeps_the_steps_of_capture(model: str, tmp_path: Path, steps, preset: bool):
+    file = toml_of(GenerateConfig.recommended(classes=("dog",), model=model, capture={"steps": steps}), tmp_path)
+    assert merge_config(GenerateConfig, {"mask": {"method": "ca"}}, file, preset=preset).capture.steps == steps
+    other = merge_config(GenerateConfig, {"model": "owner/name"}, file, preset=preset)
+    assert other.capture.steps == (3 if steps == 3 else "all")  # chosen by hand, or the one model's own
+    photographs = MaskPhotosConfig.recommended(classes=("dog",), model=model, capture={"steps": steps})
+    (tmp_path / "photographs.toml").write_text(photographs.to_toml(), encoding="utf-8")
+    assert merge_config(MaskPhotosConfig, {"mask": {"method": "ca"}}, tmp_path / "photographs.toml").capture.steps == steps
 
 
 def test_another_method_takes_its_own_constants_or_the_papers(model: str):

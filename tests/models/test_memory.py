@@ -131,15 +131,17 @@ def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
 
 def test_keys_of_published_studies_stay():
     config = SetConfig(("dog",), objects=(1,), labels={"a": Setting().table()})
-    table = {name: value for name, value in asdict(config).items() if name not in LOADING}
+    table = {name: value for name, value in asdict(config).items() if name not in (*LOADING, "capture_steps")}
     assert set_digest(config) == digest({"version": 1, **table})
     others = [
         replace(config, vae_tiling=True),
         replace(config, compile=True),
         replace(config, lora="a"),
         replace(config, lora="a", lora_scale=0.0),
+        replace(config, capture_steps="second-half"),
+        replace(config, capture_steps=1),
     ]
-    assert len({set_digest(one) for one in (config, *others)}) == 5
+    assert len({set_digest(one) for one in (config, *others)}) == 7
 
 
 def test_the_plan_says_how_the_model_is_loaded(offered):

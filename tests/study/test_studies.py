@@ -116,6 +116,12 @@ def test_generated(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     check_result(result, out)
     assert result["not_drawn"] == 0
     assert result["pairs"] == 3
+    assert result["capture_steps"] == "all"  # the folder has no preset
+    later = generated.run_generated(
+        2, tmp_path / "later", model=str(mini_folder), constants=out / "results.json", steps=2, capture_steps="second-half", device="cpu"
+    )
+    assert later["capture_steps"] == "second-half"
+    assert later["methods"] != result["methods"]
     again = generated.run_generated(2, tmp_path / "again", model=str(mini_folder), constants=out / "results.json", steps=2, device="cpu")
     assert {**result, "seconds": 0} == {**again, "seconds": 0}
 
@@ -125,6 +131,8 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
         run_truth(5000, tmp_path)
     with pytest.raises(UserError, match="images = 0"):
         generated.run_generated(0, tmp_path)
+    with pytest.raises(UserError, match="capture_steps = 0: every k-th step needs k ≥ 1"):
+        generated.run_generated(2, tmp_path, capture_steps=0)
     (tmp_path / "file").write_text("{}")
     with pytest.raises(UserError, match="file: 'settings' is missing"):
         run_truth(2, tmp_path, constants=tmp_path / "file")

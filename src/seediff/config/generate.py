@@ -153,9 +153,12 @@ def preset_for(kind: type[DatasetConfig], *tables: Mapping[str, Any], preset: bo
     known = {f.name for f in fields(kind)}
     # Thresholds are no choice between the paper's constants and the model's: no paper has any.
     constants = with_method_defaults({**_authors(model), **(model_preset(model, method) if preset else model_thresholds(model))}, method)
-    if "steps" in known:
-        constants = for_drawing(constants)
-    return {name: value for name, value in constants.items() if name in known}
+    return {name: value for name, value in _of_kind(kind, constants).items() if name in known}
+
+
+def _of_kind(kind: type[DatasetConfig], constants: dict[str, Any]) -> dict[str, Any]:
+    """A model's constants as the command takes them: only what draws has steps of drawing."""
+    return for_drawing(constants) if issubclass(kind, GenerateConfig) else constants
 
 
 def merge_config(
@@ -179,7 +182,7 @@ def merge_config(
     if not other_model and line.get("mask", {}).get("method", own_method) == own_method:
         return build(kind, line, table)
     own = with_method_defaults({**_authors(own_model), **model_preset(own_model, own_method)}, own_method)
-    chosen = _chosen_by_hand(table, for_drawing(own), other_model)
+    chosen = _chosen_by_hand(table, _of_kind(kind, own), other_model)
     return build(kind, line, chosen, more, preset_for(kind, line, table, more, preset=preset))
 
 
@@ -211,8 +214,8 @@ def _authors(model: str) -> dict[str, Any]:
 
 
 def _chosen_by_hand(table: Mapping[str, Any], preset_table: Mapping[str, Any], other_model: bool) -> dict[str, Any]:
-    """A dataset's table without the constants that are those of its own preset, or the paper's. The method stays; so do steps and guidance,
-    which are the model's, unless another model comes."""
+    """A dataset's table without the constants that are those of its own preset, or the paper's. The method stays; so do steps, guidance and
+    the steps that are captured, which are the model's, unless another model comes."""
 
     def differing(held: Mapping[str, Any], preset: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in held.items() if key not in paper or value not in (paper[key], preset.get(key, paper[key]))}
@@ -224,5 +227,6 @@ def _chosen_by_hand(table: Mapping[str, Any], preset_table: Mapping[str, Any], o
         **differing(table.get("mask", {}), preset_table.get("mask", {}), asdict(MaskConfig())),
         "method": table.get("mask", {}).get("method", MaskConfig.method),
     }
-    capture = differing(table.get("capture", {}), preset_table.get("capture", {}), asdict(CaptureConfig()))
+    paper_capture = {name: value for name, value in asdict(CaptureConfig()).items() if other_model or name != "steps"}
+    capture = differing(table.get("capture", {}), preset_table.get("capture", {}), paper_capture)
     return {**differing(table, preset_table, paper), "mask": mask, "capture": capture}

@@ -37,7 +37,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     "reference": MethodFacts(
         ("seed_level", "expand_levels"),
         plain_means=True,
-        defaults={"guidance_scale": 7.0, "capture": {"normalize": False, "layers": "up"}},
+        defaults={"guidance_scale": 7.0, "capture": {"normalize": False, "steps": "all", "layers": "up"}},
     ),
 }
 

@@ -18,7 +18,9 @@ from .presets import model_preset, with_method_defaults
 @dataclass(frozen=True)
 class Recommended:
     """mask, capture: configurations. tuned: whether anybody sought their constants for this model, on exact masks or, of Stable Diffusion 1
-    and 2, for the papers; if not, they are the papers', at the levels that the model has. notes: what was changed, one line each."""
+    and 2, for the papers; if not, they are the papers', at the levels that the model has. notes: what was changed, one line each.
+
+    `capture` is that of photographs, whose noise levels all count; of drawing, some models capture the steps `own_capture_steps` alone."""
 
     mask: MaskConfig
     capture: CaptureConfig

@@ -157,6 +157,13 @@ def test_a_set_may_be_another_one_with_changes(write):
     assert replace(few, objects=main.objects, guidance_scale=main.guidance_scale, labels=main.labels) == main
 
 
+def test_a_change_that_no_set_takes_is_told_where_it_stands(write):
+    for change, message in {"capture_steps = 0": "capture_steps = 0: every k-th", "capture_steps = 'late'": "capture_steps = "}.items():
+        path = write(PLAIN.replace('title = "A table"', f'title = "A table"\nsets.later = {{ file = "{SET_FILE}", {change} }}'))
+        with pytest.raises(UserError, match=rf"\[sets\.later\]:? ?.*{message}"):
+            read_table(path)
+
+
 def test_sets_are_scaled_as_what_is_taken_of_them():
     table = read_table(packaged("strategy", "embedded"))
     scaled = table.scaled(0.01)

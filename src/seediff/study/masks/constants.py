@@ -23,8 +23,8 @@ from .tune import Trial, best, tune
 CLEAR = 0.01
 """By how much mean IoU on the tuning scenes must be above that of the whole of SeeDiff for another method to be recommended.
 
-A quarter of the width of a 95 % interval over 500 scenes, and less of one over fewer: what is below is noise, which must not decide what
-the commands do by default."""
+A quarter of the width of a 95 % interval over 500 scenes, and less of one over fewer: what is below is noise, which must not decide
+what is recommended. What a model's preset has by default is for people to choose."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ from .sources import Places, Samples, check_named, classes_of, described, digest
 
 EPOCHS = 20.0
 """How often all samples are seen where a table does not say."""
+PLACES = ("predictions", "data")
+"""Of scores, what tells of folders of this machine: a table's keys say what it was."""
 
 Watch = Callable[[str], Progress]
 """Called with what is done next; returns what its progress is reported to."""
@@ -83,7 +85,7 @@ def run_table(
                 if scores is None:
                     folder = train_one(training, row, table, places, kept, label, watch)
                     scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}", watch)
-                found[name].append(scores)
+                found[name].append({key: value for key, value in scores.items() if key not in PLACES})
             segmenters.append(segmenter)
         about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
         rows.append({**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found})
