@@ -62,9 +62,13 @@ def write_tables(
         write_atomic(out / "results.csv", csv_bytes(rows))
 
 
+ABOUT = ("model", "scene_set", "scenes", "images", "steps", "guidance_scale", "capture_steps", "tune_scenes")
+"""What a page says of the study before its tables."""
+
+
 def markdown(result: Mapping[str, Any]) -> str:
     """Every section of the result as a Markdown table."""
-    about = ", ".join(f"{k} {result[k]}" for k in ("model", "scene_set", "scenes", "images", "tune_scenes") if k in result)
+    about = ", ".join(f"{k} {result[k]}" for k in ABOUT if k in result)
     lines = [
         "# Masks against the truth" if "scene_set" in result else "# Masks of generated images against the yardstick",
         "",
