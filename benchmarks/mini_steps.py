@@ -2,6 +2,7 @@
 
     python benchmarks/mini_steps.py --images 190
     python benchmarks/mini_steps.py --model runs/mini/pipeline --samplers dpm --steps 8,10,12 --guidance 3,4,5 --images 190
+    python benchmarks/mini_steps.py --model mini-dit --samplers euler --steps 12,25 --guidance 2,3 --images 95
 
 The same noise for every row. Seconds are of drawing alone, with capture, on whatever else the machine does.
 """
@@ -14,7 +15,7 @@ import time
 from typing import Any
 
 import numpy as np
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from rich.progress import Progress
 
 from seediff.mini.quality import chimeras, draw_images, recognition
@@ -27,6 +28,8 @@ SAMPLERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "dpm": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
     "dpm-karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
     "dpm-lu": (DPMSolverMultistepScheduler, {"use_lu_lambdas": True}),
+    "euler": (FlowMatchEulerDiscreteScheduler, {}),  # of models trained by flow matching, as mini-dit
+    "euler-shift-2": (FlowMatchEulerDiscreteScheduler, {"shift": 2.0}),
     "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
 }
 

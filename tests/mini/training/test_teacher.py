@@ -61,6 +61,16 @@ def test_features_are_made_once(tmp_path: Path) -> None:
     assert encode(Network(6).eval(), images).shape == (12, 128, 4, 4)
 
 
+def test_the_backbone_in_the_package_teaches_where_none_is_trained(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
+    rows: list[dict] = []
+    untrained = dataclasses.replace(TINY, teacher=dataclasses.replace(TINY.teacher, samples=0))
+    one = taught_features(untrained, images, CAPTIONS * 4, tmp_path / "one.npy", rows.append)
+    other = taught_features(dataclasses.replace(untrained, seed=5), images, CAPTIONS * 4, tmp_path / "other.npy", rows.append)
+    assert np.array_equal(one, other)  # nothing of them is drawn at random
+    assert not rows
+
+
 @pytest.mark.parametrize("network", ["unet", "transformer"])
 def test_a_student_learns_the_features(network: str) -> None:
     torch.manual_seed(0)

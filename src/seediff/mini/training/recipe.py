@@ -42,7 +42,7 @@ class Autoencoder:
 class Teacher:
     """The network whose features a denoiser is drawn towards (see teacher.py)."""
 
-    samples: int = 48_000  # in all
+    samples: int = 48_000  # in all; 0: none is trained, the backbone in the package teaches, which knows classes but not drawings
     batch: int = 64
     features: int = 64  # principal components that are kept of its 128 channels
 
@@ -175,6 +175,7 @@ MAY_BE_ZERO = {
     "alignment_weight",
     "coarse_samples",
     "middle_share",
+    "samples",  # of the teacher; a network's are at least a batch
 }
 
 

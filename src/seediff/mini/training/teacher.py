@@ -19,8 +19,9 @@ from torch import nn
 from ...devices import mixed_precision
 from ...files.arrays import map_array
 from ...files.outputs import open_new, replaced_file
+from ...train.models import TINY
 from ..world.pixels import to_pixels
-from ..yardsticks.networks import YardstickRecipe, fit
+from ..yardsticks.networks import YardstickRecipe, fit, load_yardstick
 from .backbone import Tagger
 from .recipe import Recipe
 
@@ -50,15 +51,18 @@ def taught_features(
     recipe: Recipe, images: np.ndarray, captions: Sequence[str], path: Path, report: Callable[[dict], None], device: str = "cpu"
 ) -> np.ndarray:
     """Features (n, F, S/16, S/16) float16 of all scenes, of unit variance on the whole. Kept in `path`: made, with their teacher, on the
-    first call."""
+    first call. Where the teacher has no samples, it is the backbone in the package."""
     config, side = recipe.teacher, recipe.side // STRIDE
     if not path.is_file():
         words = told_words(captions)
         torch.manual_seed(recipe.seed)
         teacher = Teacher(words.shape[1])
-        training = YardstickRecipe(samples=config.samples, batch=config.batch, seed=recipe.seed)
-        fit(teacher, images, words, F.binary_cross_entropy_with_logits, training, report, device)
-        features = compressed(encode(teacher.to(device), images), config.features)
+        if config.samples:
+            training = YardstickRecipe(samples=config.samples, batch=config.batch, seed=recipe.seed)
+            fit(teacher, images, words, F.binary_cross_entropy_with_logits, training, report, device)
+        else:
+            load_yardstick(teacher.backbone, TINY / "model.safetensors")
+        features = compressed(encode(teacher.to(device).eval(), images), config.features)
         with replaced_file(path) as part, open_new(part) as file:
             np.save(file, features)
     return map_array(path, np.float16, (len(images), config.features, side, side))
