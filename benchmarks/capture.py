@@ -7,8 +7,9 @@
 Weights are random, latents 64², batches `[unconditional; conditional]`. Ways that are compared:
 
     plain     the UNet alone
-    capture   seediff, each map divided by its maximum (SeeDiff eq. 5)
-    means     seediff, plain means of probabilities
+    capture   every map, each divided by its maximum (SeeDiff eq. 5), as with --keep-attention
+    means     every map, plain means of probabilities
+    seediff, ca, ca_sa   the maps that this method reads at its paper's constants, as commands capture them
     kept      the published programs' way: eager attention everywhere, every head's probabilities of every step in a list
 
 In each round every way runs once, in turning order, and is divided by the plain run of the same round: what else the machine
@@ -32,10 +33,16 @@ import torch
 from sd_shapes import UNETS
 
 from seediff.attention.capture import capture_attention
-from seediff.config.constants import CaptureConfig
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.levels import EVERYTHING, maps_read
 from seediff.models.families.unet import attention_layers
 
-WAYS = ("plain", "capture", "means", "kept")
+READS = {
+    "capture": EVERYTHING,
+    "means": EVERYTHING,
+    **{method: maps_read(MaskConfig(method=method)) for method in ("seediff", "ca", "ca_sa")},
+}
+WAYS = ("plain", *READS, "kept")
 TOKENS = 77
 NARROW = {"block_out_channels": (160, 320, 640, 640), "cross_attention_dim": 512}
 STEPS_AN_IMAGE = 50
@@ -91,8 +98,8 @@ def run_way(way: str, unet: Any, call: Callable[[], None], steps: int, clock: Ca
         unet.set_attn_processor({key: KeepEverything(kept) for key in found})
     synchronize(unet.device)
     started = clock()
-    if way in ("capture", "means"):
-        with capture_attention(unet, CaptureConfig(normalize=way == "capture"), guidance=True) as recorder:
+    if way in READS:
+        with capture_attention(unet, CaptureConfig(normalize=way != "means"), guidance=True, reads=READS[way]) as recorder:
             for _ in range(steps):
                 call()
         images = recorder.images or 0

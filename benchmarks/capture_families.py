@@ -2,6 +2,8 @@
 
     python benchmarks/capture_families.py --models sd3.5-large,flux-dev --threads 1 --clock process
     python benchmarks/capture_families.py --models sdxl --rounds 3 --json families.json
+    python benchmarks/capture_families.py --models flux-dev --layers 1      # one block of the three that it has here
+    python benchmarks/capture_families.py --models sdxl --method ca_sa      # the maps that this method reads
 
 Widths, heads, sides and numbers of columns are the published ones, weights are random. Of blocks that repeat there are only as many as
 show each kind: what capture costs is the same share of every one of them. Under classifier-free guidance the batch is a picture with its
@@ -18,7 +20,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,9 @@ from capture import CLOCKS, synchronize
 from on_gpu.pipelines import twin
 
 from seediff.attention.capture import capture_attention
-from seediff.config.constants import CaptureConfig
+from seediff.attention.recorder import AttentionRecorder
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.levels import EVERYTHING, fit_levels, maps_read
 from seediff.models.families.base import Family
 from seediff.models.registry import Model
 
@@ -97,10 +101,19 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
     return call
 
 
-def run(model: Model, call: Callable[[], None], captured: bool, clock: Callable[[], float]) -> float:
+def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
+    """As a command captures for `--method`; every map where none is named."""
+    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers)
+    if options.method:
+        reads = maps_read(fit_levels(model.network.config, MaskConfig(method=options.method), chosen, model.family)[0])
+    return capture_attention(model.network, chosen, guidance=guided(model.family), reads=reads)
+
+
+def run(
+    model: Model, call: Callable[[], None], ways: AbstractContextManager[AttentionRecorder | None], clock: Callable[[], float]
+) -> float:
     synchronize(torch.device(model.device))
     began = clock()
-    ways = capture_attention(model.network, CaptureConfig(), guidance=guided(model.family)) if captured else nullcontext()
     with ways as recorder:
         call()
     if recorder is not None:
@@ -109,7 +122,7 @@ def run(model: Model, call: Callable[[], None], captured: bool, clock: Callable[
     return clock() - began
 
 
-def floor(model: Model, call: Callable[[], None]) -> float:
+def floor(model: Model, call: Callable[[], None], options: argparse.Namespace) -> float:
     """The share of one more QKᵀ of all that is captured, counted while the call is made. Fused attention's products are not counted on a
     CPU, so it is made without."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -127,8 +140,7 @@ def floor(model: Model, call: Callable[[], None]) -> float:
 
     recorder.add_fast = count
     try:
-        capture = capture_attention(model.network, CaptureConfig(), guidance=guided(model.family))
-        with capture, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with capture(model, options), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             call()
     finally:
         recorder.add_fast = add
@@ -139,11 +151,11 @@ def floor(model: Model, call: Callable[[], None]) -> float:
 def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     model, packed = shape(name, options.device, options.dtype, folder)
     call, clock = call_of(model, packed), CLOCKS[options.clock]
-    share = floor(model, call)  # and warm
+    share = floor(model, call, options)  # and warm
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(options.rounds):
         for captured in (False, True) if turn % 2 else (True, False):
-            seconds[captured].append(run(model, call, captured, clock))
+            seconds[captured].append(run(model, call, capture(model, options) if captured else nullcontext(), clock))
     ratios = [a / b for a, b in zip(seconds[True], seconds[False], strict=True)]
     return {
         "model": name,
@@ -159,6 +171,8 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
+    parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: as many as there are cores")
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall", help="process: CPU time, for a machine that is busy otherwise")

@@ -1,4 +1,4 @@
-"""What a GPU does: every family at its published shape with random weights, and what follows drawing. One command for the day.
+"""What a GPU does, and whether rightly: the kernels of capture, every family at its published shape with random weights, what follows.
 
     python benchmarks/gpu.py --minutes 40 --json gpu.json --table gpu.md
     python benchmarks/gpu.py --models flux-dev,sdxl --batches 1
@@ -6,10 +6,10 @@
     python benchmarks/gpu.py --tiny --device cpu          # narrow twins: whether it runs, on a CPU too
 
 Nothing is downloaded. A row that does not fit into memory or time says so, and the next is tried. Images a second are those of the
-family's own number of steps, from a run of 6 and the price of a step within it; with masks and files one after the other, as on a CPU: on
-a GPU `generate` makes them beside the next batch. "Of peak" is operations (of a step's matrix products, convolutions and attention) over a
-large matrix product's, or bytes (of every operation as if alone, so that it may exceed 1 where a cache holds them) over a copy's, both
-measured first.
+family's own number of steps, from a run of 6 and the price of a step within it; those with masks and files come out of `generate`, which
+captures only what the masks read, and on a GPU makes them beside the next batch. "Of peak" is operations (of a step's matrix products,
+convolutions and attention) over a large matrix product's, or bytes (of every operation as if alone, so that it may exceed 1 where a cache
+holds them) over a copy's, both measured first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
 import tempfile
 import time
@@ -28,20 +29,23 @@ from typing import Any, get_args
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins and the published configurations are the tests'
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, by whatever imports it first
 
-from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
+from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
 from on_gpu.after import measure_training, measure_work, works
 from on_gpu.device import measure_peak
 from on_gpu.drawing import draw_row
+from on_gpu.fused import ACCEPTABLE, compare, head_widths
 from on_gpu.pipelines import exact, twin
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 from seediff.models.compiled import check_compile, compile_network
 from seediff.models.memory import Offload, check_offload, place
-from seediff.models.registry import Model
+from seediff.models.registry import Model, load_model
 
-MODELS = "sd1.5,sd2-base,sdxl,pixart-sigma,sd3.5-medium,flux-dev,z-image-turbo,chroma,qwen-image,sana"
-"""One a family, by default; two of UNets."""
+MODELS = "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,z-image-turbo,chroma,qwen-image,sana"
+"""One a family, by default; of Stable Diffusion 1 and 2 both."""
 
 
 def parse() -> argparse.Namespace:
@@ -82,18 +86,27 @@ def main() -> int:
         "offload": given.offload,
         "compiled": given.compile,
     }
-    peak = measure_peak(given.device, given.dtype, side=256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024)
-    report |= {"peak": {"flops": peak.flops, "bytes": peak.bytes}, "drawing": [], "after": []}
+    side = 256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024
+    peak = measure_peak(given.device, given.dtype, side=side)
+    report |= {"peak": {"flops": peak.flops, "bytes": peak.bytes}, "kernels": [], "drawing": [], "after": []}
     rounds = 1 if given.tiny else given.rounds
 
-    # 1. What follows drawing, which is quick
+    # 1. Whether the kernels are right: what they add to a drawing says little if they are not
+    networks = {"mini": load_model("mini", device="cpu", dtype="float32").network, **{name: network(name) for name in given.models}}
+    for width, models in head_widths(networks).items():
+        row = attempt(lambda width=width: compare(given.device, given.dtype, width), until)
+        report["kernels"].append({"width": width, "models": models, **row})
+        write(report, given)
+    del networks
+
+    # 2. What follows drawing, which is quick
     for name, work in works(given.device, 16 if given.tiny else 64):
         row = attempt(lambda work=work: measure_work(given.device, work, peak, rounds), until)
         report["after"].append({"what": name, **row})
-    report["training"] = attempt(lambda: measure_training(given.tiny), until)
+    report["training"] = attempt(lambda: measure_training(given.device, side, given.tiny), until)
     write(report, given)
 
-    # 2. The families; a model is made once for all its batches
+    # 3. The families; a model is made once for all its batches
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name in given.models:
@@ -113,7 +126,7 @@ def main() -> int:
                 write(report, given)
             made.clear()
     print(table(report))
-    return int(any(row.get("failed") for row in (*report["drawing"], *report["after"], report["training"])))
+    return int(any(row.get("failed") for row in (*report["kernels"], *report["drawing"], *report["after"], report["training"])))
 
 
 def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
@@ -175,9 +188,22 @@ def table(report: dict[str, Any]) -> str:
     for row in report["after"]:
         cells = row["why"].replace("|", "/") + " | " if "why" in row else f"{1000 * row['seconds']:.3g} | {row['share_of_peak']:.1%}"
         lines.append(f"| {row['what']} | {cells} |")
-    training = report.get("training", {"why": "not yet"})
-    said = training["why"] if "why" in training else f"{training['samples_per_s']:.4g} samples/s, batches of {training['batch']}"
-    return "\n".join([*lines, "", f"Training of `mini`: {said}."])
+    lines += ["", "| training of `mini`, in | batch | samples/s | operations a sample | of peak |", "|---|--:|--:|--:|--:|"]
+    row = report.get("training", {"why": "not yet"})
+    if "why" in row:
+        lines.append(f"| {row['why'].replace('|', '/')} |" + " |" * 4)
+    else:
+        cells = [row["dtype"], str(row["batch"]), f"{row['samples_per_s']:.4g}", f"{row['sample_flop'] / 1e9:.3g} G"]
+        lines.append(f"| {' | '.join(cells)} | {row['share_of_peak']:.1%} |")
+    lines += ["", "| kernels of capture, channels a head | models | positions | largest difference from plain torch |", "|--:|---|--:|--:|"]
+    for row in report["kernels"]:
+        cells = [str(row["width"]), ", ".join(row["models"])]
+        if "why" in row:
+            lines.append(f"| {' | '.join(cells)} | | {row['why'].replace('|', '/')} |")
+            continue
+        wrong = f", wrong: more than {ACCEPTABLE:.0e}" if row.get("failed") else ""
+        lines.append(f"| {' | '.join(cells)} | {row['positions']} | {row['difference']:.1e}{wrong} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +48,20 @@ def test_narrow_twins_on_a_cpu(tmp_path):
         "PAMR, 10 iterations",
     ]
     assert all(row["bytes"] > 0 and row["share_of_peak"] > 0 for row in report["after"])
-    assert report["training"]["samples_per_s"] > 0
+    training = report["training"]
+    assert training["samples_per_s"] > 0
+    assert training["sample_flop"] > 1e9
+    assert training["share_of_peak"] > 0
     assert page.read_text().count("| pixart-sigma | 1 | ") == 1
+    assert {row["width"]: row["models"] for row in report["kernels"]} == {
+        40: ["mini"],
+        48: ["mini"],
+        64: ["mini"],
+        72: ["pixart-sigma"],
+        112: ["sana"],
+    }
+    if not torch.cuda.is_available() and find_spec("triton"):  # else a row says why there is none
+        assert all(row["difference"] < 1e-5 for row in report["kernels"])
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=[family.title for family in FAMILIES])
@@ -62,9 +76,64 @@ def test_every_family_draws(family, tmp_path, monkeypatch):
     draws = Draws(twin(name, "cpu", "float32", tmp_path), 1)
     images, maps = draws.captured(2)
     assert np.array_equal(images, draws.plain(2))
-    draws.to_files(images, maps, tmp_path)
-    with Image.open(tmp_path / "0.mask.png") as mask:
+    assert len(maps) == 1
+    assert all(took > 0 for took in draws.to_files(2, tmp_path / "set", 3))
+    with Image.open(tmp_path / "set" / "masks" / "000002.png") as mask:
         assert mask.size == images.shape[1:3] == (draws.model.image_side,) * 2
+
+
+def test_masks_and_files_are_timed_beside_the_drawing(tmp_path, monkeypatch):
+    """As on a GPU: while one batch is drawn, the other's files take no time of their own."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from on_gpu import drawing
+    from on_gpu.pipelines import twin
+
+    from seediff.run.engine import Local
+    from seediff.run.samples import SampleWriter
+
+    write = SampleWriter.write
+    monkeypatch.setattr(SampleWriter, "write", lambda *given, **more: (time.sleep(0.4), write(*given, **more)))
+    draws = drawing.Draws(twin("sdxl", "cpu", "float32", tmp_path), 1)
+    monkeypatch.setattr(draws, "captured", lambda *given, made=draws.captured: (time.sleep(0.4), made(*given))[1])
+    after = {}
+    for ahead in (0, 1):
+        generate = partial(drawing.generate, engine=Local(ahead=ahead))
+        with monkeypatch.context() as patch:
+            patch.setattr(drawing, "generate", generate)
+            after[ahead], _, files = draws.to_files(2, tmp_path / f"{ahead}", 4)
+            assert files > 0.4
+    assert after[1] < after[0] - 0.1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="by Triton's interpreter")
+@pytest.mark.parametrize("error", [0.0, 2e-4, torch.nan])
+def test_a_kernel_that_is_wrong_is_told(error, monkeypatch):
+    """Here only of maps that are not normalised, whose numbers are small."""
+    pytest.importorskip("triton")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from on_gpu import fused
+
+    right = fused.add_probabilities_fused
+
+    def wrong(parts, *given, normalize):
+        right(parts, *given, normalize=normalize)
+        if not normalize:
+            parts[-1].total[0, 0, 0] += error * parts[-1].total.max()
+
+    monkeypatch.setattr(fused, "add_probabilities_fused", wrong)
+    row = fused.compare("cpu", "float16", 40)
+    assert row.get("failed", False) == (error != 0)
+    assert row["difference"] == pytest.approx(error, abs=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("missing", ["triton", "interpreter"])
+def test_kernels_that_cannot_run_here_say_why(monkeypatch, missing):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from on_gpu import fused
+
+    monkeypatch.setattr(fused, "has_triton", lambda: missing != "triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert set(fused.compare("cpu", "float32", 40)) == {"why"}
 
 
 def test_memory_at_several_numbers_of_steps(monkeypatch):
@@ -94,8 +163,12 @@ def test_rows_say_why_they_have_no_figures(monkeypatch):
     assert [row.get("failed", False) for row in rows] == [False, True, False]
     about = {"device": "cpu", "dtype": "float32", "torch": "2", "shapes": "twins", "peak": {"flops": 1.0, "bytes": 1.0}}
     about |= {"offload": "none", "compiled": False}
-    page = gpu.table({**about, "drawing": [{"model": "sana", "batch": 8, **row} for row in rows], "after": []})
+    kernels = [{"width": 64, "models": ["sdxl", "mini"], **row} for row in (*rows, {"positions": 40, "difference": 0.1, "failed": True})]
+    page = gpu.table({**about, "kernels": kernels, "drawing": [{"model": "sana", "batch": 8, **row} for row in rows], "after": []})
     assert [line for line in why if f"| sana | 8 | {line} |" not in page] == []
+    assert [line for line in why if f"| 64 | sdxl, mini | | {line} |" not in page] == []
+    assert "| 64 | sdxl, mini | 40 | 1.0e-01, wrong: more than 1e-04 |" in page
+    assert "| not yet |" in page
 
 
 @pytest.mark.parametrize("name", ["sd1.5", "sdxl", "flux-dev", "qwen-image"])

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from builders.region_maps import region_maps  # pyright: ignore[reportMissingImports]
 
-from on_gpu.device import Peak, count, seconds
+from on_gpu.device import Peak, count, measure_peak, seconds
+from seediff.devices import default_device, mixed_dtype
 from seediff.masks.pamr import pamr, scaled_dilations
 from seediff.mini.training.loop import train_student
 from seediff.mini.training.recipe import Recipe
@@ -51,15 +52,29 @@ def measure_work(device: str, work: Callable[[], object], peak: Peak, rounds: in
     return {"seconds": took, "bytes": asked.bytes, "flop": asked.flops, "share_of_peak": asked.bytes / took / peak.bytes}
 
 
-def measure_training(tiny: bool) -> dict[str, Any]:
-    """Samples a second of the embedded model's denoiser at all levels, on latents of noise; of the last steps, after a warm-up. On the
-    device that a training would choose."""
+def measure_training(device: str, side: int, tiny: bool) -> dict[str, Any]:
+    """Samples a second of the embedded model's denoiser at all levels, on latents of noise; of the last steps, after a warm-up.
+
+    Operations are those of a step, the optimizer's among them; the peak is that of the number format that a training chooses, from products
+    of (side, side).
+    """
+    if device.partition(":")[0] != (chosen := default_device()):
+        return {"why": f"a training chooses {chosen}"}
+    steps, batch = (2, 1) if tiny else (100, Recipe().denoiser.batch)
+    flop = count(lambda: _trained(1, batch)).flops / batch
+    rate = _trained(steps, batch)["samples/s"]
+    dtype = str(mixed_dtype(device)).removeprefix("torch.")
+    peak = measure_peak(device, dtype, side=side)
+    return {"samples_per_s": rate, "batch": batch, "dtype": dtype, "sample_flop": flop, "share_of_peak": flop * rate / peak.flops}
+
+
+def _trained(steps: int, batch: int) -> dict[str, Any]:
+    """What a training from random weights told last. Nothing before its first step is an operation that counts."""
     whole = Recipe()
-    steps, batch = (2, 1) if tiny else (100, whole.denoiser.batch)
     recipe = replace(whole, denoiser=replace(whole.denoiser, batch=batch, samples=steps * batch, coarse_samples=0))
     captions = [caption((name,), None) for name in CLASSES]
     latents = np.random.default_rng(0).normal(size=(len(captions), 4, whole.side // 4, whole.side // 4)).astype(np.float16)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         train_student(new_student(recipe), latents, 1.0, captions, Path(folder), rows.append, seed=0)
-    return {"samples_per_s": rows[-1]["samples/s"], "batch": batch}
+    return rows[-1]

@@ -54,8 +54,9 @@ def count(work: Callable[[], object]) -> Work:
 
 
 def synchronize(device: str) -> None:
+    """Wait for what this thread gave the device; on CUDA not for what another does beside, in a stream of its own."""
     if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()
     elif device.startswith("mps"):
         torch.mps.synchronize()
 

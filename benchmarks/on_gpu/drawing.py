@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import gc
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from on_gpu.device import Peak, count, forget_peak_memory, peak_memory, seconds, synchronize
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.recorder import KINDS, Kind
+from seediff.attention.recorder import KINDS
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.levels import fit_levels
-from seediff.dataset import native
-from seediff.masks.make import make_masks
+from seediff.config.levels import EVERYTHING, Reads, fit_levels, maps_read
 from seediff.models.families.base import Drawing
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
+from seediff.run.generate import generate
 
 PROMPT, CLASS = "a photo of a cat", "cat"
 
@@ -35,7 +37,8 @@ class Draws:
         self.model, self.batch = model, batch
         self.steps: int = own.get("steps", GenerateConfig.steps)
         self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)
-        self.kinds: tuple[Kind, ...] = KINDS if not model.family.no_self_attention else ("cross",)
+        given = MaskConfig(method="ca") if model.family.no_self_attention else MaskConfig()
+        self.mask, _ = fit_levels(model.network.config, given, CaptureConfig(), model.family)
 
     def plain(self, steps: int) -> Any:
         pipe, family = self.model.pipe, self.model.family
@@ -50,28 +53,34 @@ class Draws:
         )
         return pipe(**family.call(pipe, drawing)).images
 
-    def captured(self, steps: int, kinds: Collection[Kind] = KINDS) -> tuple[Any, list[AttentionMaps]]:
+    def captured(self, steps: int, reads: Reads = EVERYTHING) -> tuple[Any, list[AttentionMaps]]:
         pipe, family = self.model.pipe, self.model.family
         words = [locate_columns(self.model.readers, PROMPT, (CLASS,))] * self.batch
         guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
-        with capture_attention(self.model.network, CaptureConfig(), guidance=guidance, total_steps=calls, kinds=kinds) as recorder:
+        with capture_attention(self.model.network, CaptureConfig(), guidance=guidance, total_steps=calls, reads=reads) as recorder:
             images = self.plain(steps)
         return images, recorder.maps(words, [PROMPT] * self.batch)
 
-    def to_files(self, images: Any, maps: list[AttentionMaps], folder: Path) -> None:
-        family, config = self.model.family, self.model.network.config
-        given = MaskConfig(method="ca") if family.no_self_attention else MaskConfig()
-        mask, _ = fit_levels(config, given, CaptureConfig(), family)
-        for number, (image, one) in enumerate(zip((images * 255).round().astype("uint8"), maps, strict=True)):
-            result = make_masks(image, one, (CLASS,), mask, trace=False)
-            (folder / f"{number}.image.png").write_bytes(native.encode_image(image, "png"))
-            (folder / f"{number}.mask.png").write_bytes(native.encode_mask(result.label_map))
+    def to_files(self, steps: int, out: Path, batches: int) -> tuple[float, float, float]:
+        """Draw at least three batches as `generate` does, with its capture, masks and files: on a GPU these are made beside the next batch.
 
-    def timed_files(self, steps: int, folder: Path, rounds: int) -> float:
-        """Seconds of a batch's masks and files."""
-        images, maps = self.captured(steps)
-        self.to_files(images, maps, folder)
-        return statistics.median(seconds(self.model.device, lambda: self.to_files(images, maps, folder)) for _ in range(rounds))
+        Returns the median seconds from one batch to the next, of a step within it, and of an image's masks and files.
+        """
+        began: list[float] = []
+        prices: list[float] = []
+
+        def draw(_: object) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+            drawn: list[tuple[Any, list[AttentionMaps]]] = []
+            began.append(time.perf_counter())
+            prices.append(self.timed(lambda steps: drawn.append(self.captured(steps, maps_read(self.mask))), steps)[1])
+            ((images, maps),) = drawn
+            return list((images * 255).round().astype("uint8")), maps
+
+        count, device = batches * self.batch, self.model.device
+        config = GenerateConfig(classes=(CLASS,), per_class=count, batch_size=self.batch, mask=self.mask, device=device)
+        took = generate(config, out, draw=draw).seconds
+        after = [b - a for a, b in pairwise(began)][1:]  # nothing is beside the first
+        return statistics.median(after), statistics.median(prices), (took["masks"] + took["writing"]) / count
 
     def timed(self, work: Callable[[int], object], steps: int) -> tuple[float, float]:
         """(seconds of a whole run of at least 2 steps, of a step within it): from the network's first call to its last, so that what is
@@ -101,15 +110,16 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
     """
     draws, device = Draws(model, batch), model.device
     ways: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
-    if len(draws.kinds) > 1:
-        ways |= {kind: lambda steps, kind=kind: draws.captured(steps, (kind,)) for kind in draws.kinds}
+    if not model.family.no_self_attention:
+        ways |= {kind: lambda steps, kind=kind: draws.captured(steps, {kind: None}) for kind in KINDS}
     peaks: dict[str, int] = {}
     for way, work in ways.items():  # the first of each compiles kernels and is not timed
         gc.collect()
         forget_peak_memory(device)
         work(made)
         peaks[way] = peak_memory(device)
-    files = draws.timed_files(made, folder, rounds)
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        files, files_step, beside = draws.to_files(made, Path(out) / "set", rounds + 2)
     calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
     with torch.compiler.set_stance("force_eager"):  # operations of a compiled network cannot be counted
         flops = (count(lambda: draws.plain(made + 1)).flops - count(lambda: draws.plain(made)).flops) / (calls[made + 1] - calls[made])
@@ -130,9 +140,9 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
         "images_per_s": {
             "plain": 1 / image_s["plain"],
             "capture": 1 / image_s["capture"],
-            "masks and files": 1 / (image_s["capture"] + files / batch),
+            "masks and files": batch / (files + (calls[draws.steps] - calls[made]) * files_step),
         },
-        "masks_and_files_s": files / batch,
+        "masks_and_files_s": beside,
         "ratio": {way: statistics.median(a / b for a, b in zip(step[way], step["plain"], strict=True)) for way in ways if way != "plain"},
         "peak_bytes": peaks,
         "step_flop": flops,

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from builders.language_twins import save_chroma, save_qwen_image, save_sana, save_z_image  # pyright: ignore[reportMissingImports]
 from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright: ignore[reportMissingImports]
-from builders.twins import clip_tokenizer, save_flux, save_pixart, save_sd3, save_xl  # pyright: ignore[reportMissingImports]
+from builders.twins import clip_tokenizer, save_flux, save_lcm, save_pixart, save_sd3, save_xl  # pyright: ignore[reportMissingImports]
 
 from seediff.models.known import BY_NAME
 from seediff.models.registry import Model, load_model
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
+    "LatentConsistencyModelPipeline": save_lcm,
     "StableDiffusionXLPipeline": save_xl,
     "StableDiffusion3Pipeline": save_sd3,
     "FluxPipeline": save_flux,

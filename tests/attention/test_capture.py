@@ -144,7 +144,7 @@ def test_sides_that_cannot_be_halved_evenly(mini_model, size):
 
 
 def test_positions_of_no_level():
-    recorder = AttentionRecorder(CaptureConfig(), family=SD, guidance=False, total_steps=None, levels=None, per_layer=False)
+    recorder = AttentionRecorder(CaptureConfig(), family=SD, guidance=False, total_steps=None, per_layer=False)
     recorder.latent_size = (16, 24)
     assert [recorder.grid(n) for n in (384, 96, 24)] == [(16, 24), (8, 12), (4, 6)]
     with pytest.raises(UserError, match="attention over 100 positions is of no level of latents of 16 × 24"):
@@ -230,8 +230,15 @@ def test_attention_mask(sd1_model):
 
 
 def test_levels(sd1_model):
-    maps = captured(sd1_model.pipe.unet, levels=(1, 4))[0]
-    assert list(maps.self_attention) == list(maps.cross_attention) == [(16, 16), (4, 4)]
+    whole = captured(sd1_model.pipe.unet)[0]
+    maps = captured(sd1_model.pipe.unet, reads={"self": (1, 4), "cross": (2,)})[0]
+    assert list(maps.self_attention) == [(16, 16), (4, 4)]
+    assert list(maps.cross_attention) == [(8, 8)]
+    assert all(torch.equal(one, whole.self_attention[grid]) for grid, one in maps.self_attention.items())
+    assert torch.equal(maps.cross_attention[8, 8], whole.cross_attention[8, 8])
+    words = captured(sd1_model.pipe.unet, reads={"cross": None})[0]
+    assert not words.self_attention
+    assert list(words.cross_attention) == list(whole.cross_attention)
 
 
 @pytest.mark.parametrize(("layers", "counts"), [("up", {16: 3, 8: 3, 4: 3, 2: 1}), ("down", {16: 2, 8: 2, 4: 2, 2: 1})])
@@ -303,7 +310,7 @@ def test_attention_that_is_not_a_number_names_the_layer(sd1_model):
 def test_bad_use(sd1_model):
     unet = sd1_model.pipe.unet
     with pytest.raises(UserError, match="no attention was captured"):
-        captured(unet, levels=(3,))
+        captured(unet, reads={"self": (3,), "cross": (3,)})
     with pytest.raises(ValueError, match="total_steps"), capture_attention(unet, CaptureConfig(steps="second-half"), guidance=True):
         pass
     with pytest.raises(ValueError, match="halves"), capture_attention(unet, CaptureConfig(), guidance=True):

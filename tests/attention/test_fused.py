@@ -8,6 +8,7 @@ pytest.importorskip("triton")
 from seediff.attention import fused
 from seediff.attention.fused import Blocks, add_probabilities_fused, choose_blocks
 from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.recorder import KINDS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TILE = Blocks(16, 32, 1)
@@ -96,7 +97,7 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
     def maps():
         unet = sd1_model.pipe.unet
         latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad(), capture_attention(unet, CaptureConfig(), guidance=False, levels=(4, 8)) as recorder:
+        with torch.no_grad(), capture_attention(unet, CaptureConfig(), guidance=False, reads=dict.fromkeys(KINDS, (4, 8))) as recorder:
             unet(latents, 300, encoder_hidden_states=torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(1)))
         return recorder.maps([{}], [""])[0]
 

@@ -132,6 +132,7 @@ def behind_the_longest(model: Model, positions: int, prompts: Sequence[str]) -> 
 
 BOOKS = {
     "unet": Book(twins.save_unet, cross_or_self),
+    "lcm": Book(twins.save_lcm, cross_or_self),
     "xl": Book(twins.save_xl, cross_or_self),
     "sd3": Book(twins.save_sd3, separate, picture_first),
     "flux": Book(twins.save_flux, packed, behind_t5),

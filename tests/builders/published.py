@@ -3,11 +3,16 @@ from the models' papers and diffusers' own conversion scripts. Networks of them 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from seediff.models.families import pipeline_family
+from seediff.models.known import BY_NAME
 
 UNET_1 = {
     "sample_size": 64,
@@ -31,9 +36,16 @@ UNET_XL = {
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
 }
+UNET_SSD = {
+    **UNET_XL,
+    "mid_block_type": "UNetMidBlock2D",
+    "transformer_layers_per_block": [[1], [2, 2], [4, 4]],
+    "reverse_transformer_layers_per_block": [[4, 4, 10], [2, 1, 1], 1],
+}
 PIXART = {"sample_size": 128, "use_additional_conditions": False, "caption_channels": 4096, "norm_elementwise_affine": False}
 SD3 = {"caption_projection_dim": 1536, "pooled_projection_dim": 2048, "joint_attention_dim": 4096, "out_channels": 16, "num_layers": 24}
 SD3 |= {"num_attention_heads": 24, "pos_embed_max_size": 192}
+SD3_LARGE = {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432, "qk_norm": "rms_norm"}
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd1.4": ("UNet2DConditionModel", UNET_1),
@@ -41,17 +53,17 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd2-base": ("UNet2DConditionModel", UNET_2),
     "sd2.1-base": ("UNet2DConditionModel", UNET_2),
     "sd2.1": ("UNet2DConditionModel", {**UNET_2, "sample_size": 96, "upcast_attention": True}),
+    "lcm-dreamshaper": ("UNet2DConditionModel", {**UNET_1, "sample_size": 96, "time_cond_proj_dim": 256}),
     "sdxl": ("UNet2DConditionModel", UNET_XL),
     "sdxl-turbo": ("UNet2DConditionModel", {**UNET_XL, "sample_size": 64}),
+    "ssd-1b": ("UNet2DConditionModel", UNET_SSD),
     "sd3": ("SD3Transformer2DModel", SD3),
     "sd3.5-medium": (
         "SD3Transformer2DModel",
         {**SD3, "pos_embed_max_size": 384, "qk_norm": "rms_norm", "dual_attention_layers": list(range(13))},
     ),
-    "sd3.5-large": (
-        "SD3Transformer2DModel",
-        {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432, "qk_norm": "rms_norm"},
-    ),
+    "sd3.5-large": ("SD3Transformer2DModel", SD3_LARGE),
+    "sd3.5-large-turbo": ("SD3Transformer2DModel", SD3_LARGE),
     "flux-dev": ("FluxTransformer2DModel", {"guidance_embeds": True}),
     "flux-schnell": ("FluxTransformer2DModel", {}),
     "pixart-alpha": ("PixArtTransformer2DModel", {**PIXART, "use_additional_conditions": True}),
@@ -62,7 +74,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen-image": ("QwenImageTransformer2DModel", {}),
     "sana": ("SanaTransformer2DModel", {}),
 }
-"""Short name → (class, its configuration). SSD-1B's, which was pruned layer by layer, is not at hand."""
+"""Short name → (class, its configuration). SSD-1B's is that of a program that loads its weights from one file."""
 
 KL = {
     "block_out_channels": [128, 256, 512, 512],
@@ -85,9 +97,10 @@ DC = {
     "upsample_block_type": "interpolate",
 }
 AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
-    **dict.fromkeys(("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "sdxl", "sdxl-turbo"), ("AutoencoderKL", KL)),
-    **dict.fromkeys(("pixart-alpha", "pixart-sigma"), ("AutoencoderKL", KL)),
-    **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "flux-dev", "flux-schnell"), ("AutoencoderKL", KL_16)),
+    **dict.fromkeys(("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "lcm-dreamshaper"), ("AutoencoderKL", KL)),
+    **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b", "pixart-alpha", "pixart-sigma"), ("AutoencoderKL", KL)),
+    **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), ("AutoencoderKL", KL_16)),
+    **dict.fromkeys(("flux-dev", "flux-schnell"), ("AutoencoderKL", KL_16)),
     **dict.fromkeys(("z-image", "z-image-turbo", "chroma"), ("AutoencoderKL", KL_16)),
     "qwen-image": ("AutoencoderKLQwenImage", {"temperal_downsample": [False, True, True]}),
     "sana": ("AutoencoderDC", DC),
@@ -106,10 +119,12 @@ GEMMA = {"vocab_size": 256000, "hidden_size": 2304, "intermediate_size": 9216, "
 GEMMA |= {"num_key_value_heads": 4, "head_dim": 256}
 L, G, H = ("CLIPTextModel", CLIP_L), ("CLIPTextModelWithProjection", CLIP_G), ("CLIPTextModel", CLIP_H)
 TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
-    **dict.fromkeys(("sd1.4", "sd1.5"), (L,)),
+    **dict.fromkeys(("sd1.4", "sd1.5", "lcm-dreamshaper"), (L,)),
     **dict.fromkeys(("sd2-base", "sd2.1-base", "sd2.1"), (H,)),
-    **dict.fromkeys(("sdxl", "sdxl-turbo"), (L, G)),
-    **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large"), (("CLIPTextModelWithProjection", CLIP_L), G, ("T5EncoderModel", T5))),
+    **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b"), (L, G)),
+    **dict.fromkeys(
+        ("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), (("CLIPTextModelWithProjection", CLIP_L), G, ("T5EncoderModel", T5))
+    ),
     **dict.fromkeys(("flux-dev", "flux-schnell"), (L, ("T5EncoderModel", T5))),
     **dict.fromkeys(("pixart-alpha", "pixart-sigma", "chroma"), (("T5EncoderModel", T5),)),
     **dict.fromkeys(("z-image", "z-image-turbo"), (("Qwen3Model", QWEN_3),)),
@@ -153,6 +168,18 @@ def _transformers(kind: str, config: Mapping[str, Any]) -> Any:
 def _made(kind: Any, config: Mapping[str, Any]) -> Any:
     with torch.device("meta"):
         return kind.from_config(config)
+
+
+def written(name: str, folder: Path) -> Path:
+    """The small files of a model, as a hub's cache holds them before the weights are there."""
+    pipeline = BY_NAME[name].pipeline
+    family = pipeline_family(pipeline)
+    assert family is not None
+    files = {"model_index.json": {"_class_name": pipeline}, f"{family.network}/config.json": saved_config(name)}
+    for path, content in (files | {"vae/config.json": AUTOENCODERS[name][1]}).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(json.dumps(content))
+    return folder
 
 
 @lru_cache

@@ -103,17 +103,11 @@ def save_pipeline(folder: Path, **parts: Any) -> Path:
     return folder
 
 
-def save_unet(folder: Path, *, second: bool = False) -> Path:
-    """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's text tower.
-    `second`: 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text tower.
+def unet(*, second: bool = False, **more: Any) -> Any:
+    """Of Stable Diffusion, for latents of 16² (so maps of 16, 8, 4 and 2) and images of 128²; `second`: as `save_unet` has it."""
+    from diffusers import UNet2DConditionModel
 
-    Latents of 16² (so maps of 16, 8, 4 and 2), images of 128²: a narrow twin of Stable Diffusion at 512².
-    """
-    from diffusers import PNDMScheduler, UNet2DConditionModel
-
-    torch.manual_seed(0)
-    tokenizer = clip_tokenizer()
-    unet: Any = UNet2DConditionModel(
+    made: Any = UNet2DConditionModel(
         sample_size=16,
         block_out_channels=(16, 32, 64, 64),
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
@@ -123,15 +117,48 @@ def save_unet(folder: Path, *, second: bool = False) -> Path:
         attention_head_dim=[2, 4, 8, 8] if second else 8,  # type: ignore[arg-type]  # the number of heads, under its historical name
         use_linear_projection=second,
         norm_num_groups=8,
+        **more,
     )
-    unet = sharpen(unet)
-    vae = autoencoder(4, 4, sample_size=128)
+    return sharpen(made)
+
+
+def unet_parts(*, second: bool = False) -> dict[str, Any]:
+    """What of a pipeline of Stable Diffusion has weights, and the tokenizer."""
+    torch.manual_seed(0)
+    tokenizer = clip_tokenizer()
+    parts = {"unet": unet(second=second), "vae": autoencoder(4, 4, sample_size=128), "tokenizer": tokenizer}
     tower = {"num_hidden_layers": 4, "hidden_act": "gelu"} if second else {"num_hidden_layers": 3, "hidden_act": "quick_gelu"}
-    text = clip_encoder(tokenizer, projected=False, intermediate_size=64, **tower)
+    return parts | {"text_encoder": clip_encoder(tokenizer, projected=False, intermediate_size=64, **tower)}
+
+
+def save_unet(folder: Path, *, second: bool = False) -> Path:
+    """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's text tower.
+    `second`: 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text tower. A narrow twin of
+    Stable Diffusion at 512²."""
+    from diffusers import PNDMScheduler
+
     scheduler = PNDMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1
     )
-    return save_pipeline(folder, unet=unet, vae=vae, text_encoder=text, tokenizer=tokenizer, scheduler=scheduler)
+    return save_pipeline(folder, **unet_parts(second=second), scheduler=scheduler)
+
+
+def save_lcm(folder: Path) -> Path:
+    """A latent consistency model: Stable Diffusion 1's parts, from whose weights distillation begins, in the UNet a projection of the
+    guidance that it is told beside, and the scheduler of LCM."""
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
+
+    parts = unet_parts()
+    told = unet(time_cond_proj_dim=WIDTH)
+    told.load_state_dict(parts["unet"].state_dict(), strict=False)
+    LatentConsistencyModelPipeline(
+        **(parts | {"unet": told}),
+        scheduler=LCMScheduler(),
+        safety_checker=None,  # type: ignore[arg-type]
+        feature_extractor=None,  # type: ignore[arg-type]
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
 
 
 def save_xl(folder: Path) -> Path:

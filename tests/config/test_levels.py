@@ -1,7 +1,7 @@
 import pytest
 
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import check_levels, levels_read
+from seediff.config.levels import check_levels, levels_read, maps_read
 from seediff.errors import UserError
 from seediff.models.families.unet import attention_layers, levels_of
 
@@ -32,6 +32,17 @@ def test_only_levels_that_the_method_reads_are_checked():
         check_levels(unet, MaskConfig(expand_levels=(2, 1)), CaptureConfig())
     with pytest.raises(UserError, match=r"expand_levels = 4,2: the model has no attention at L/4 in its up layers"):
         check_levels(unet, MaskConfig(expand_levels=(4, 2), seed_level=2), CaptureConfig(layers="up"))
+
+
+def test_maps_that_each_method_reads():
+    """What is not captured raises an error when a mask is made."""
+    assert maps_read(MaskConfig()) == {"cross": (4,), "self": (4, 2, 1)}
+    assert maps_read(MaskConfig(expansion="parallel")) == {"cross": (4, 2, 1), "self": (4, 2, 1)}
+    assert maps_read(MaskConfig(expansion="none")) == {"cross": (4, 2, 1), "self": (4, 2, 1)}  # the background is expanded
+    assert maps_read(MaskConfig(expansion="none", background=False)) == {"cross": (4, 2, 1)}
+    assert maps_read(MaskConfig(method="ca")) == {"cross": (4, 2, 1)}
+    assert maps_read(MaskConfig(method="ca_sa")) == {"cross": (4,), "self": (2,)}
+    assert maps_read(MaskConfig(method="reference", seed_level=2)) == {"cross": (2,), "self": (4, 2, 1)}
 
 
 def test_what_each_method_reads():

@@ -1,14 +1,11 @@
 """What a model is best begun with, and whether anybody tuned it."""
 
-import json
-
 import pytest
-from builders.published import AUTOENCODERS, saved_config
+from builders.published import written
 
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.recommended import recommended_mask
 from seediff.errors import UserError
-from seediff.models.known import BY_NAME
 
 
 def test_the_papers_for_stable_diffusion():
@@ -23,19 +20,13 @@ def test_the_embedded_models_own():
     assert found.mask != MaskConfig()
 
 
-def test_levels_that_the_model_has_and_the_mark(tmp_path):
-    from seediff.models.families import pipeline_family
-
-    for name, levels in (("sdxl", (4, 2)), ("flux-dev", (1,))):
-        family = pipeline_family(BY_NAME[name].pipeline)
-        assert family is not None
-        files = {"model_index.json": {"_class_name": BY_NAME[name].pipeline}, f"{family.network}/config.json": saved_config(name)}
-        for path, content in (files | {"vae/config.json": AUTOENCODERS[name][1]}).items():
-            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name / path).write_text(json.dumps(content))
-        found = recommended_mask(str(tmp_path / name))
-        assert (found.mask.expand_levels, found.tuned) == (levels, False)
-        assert found.notes[-1].startswith("expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L")
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(("name", "levels"), [("sdxl", (4, 2)), ("ssd-1b", (4, 2)), ("flux-dev", (1,))])
+def test_levels_that_the_model_has_and_the_mark(name, levels, here, tmp_path):
+    """Of a folder, and of a short name before the model is fetched."""
+    found = recommended_mask(str(written(name, tmp_path / name)) if here else name)
+    assert (found.mask.expand_levels, found.tuned) == (levels, False)
+    assert found.notes[-1].startswith("expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L")
 
 
 def test_without_self_attention():

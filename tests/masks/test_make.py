@@ -14,6 +14,7 @@ from random_maps import CLASSES, random_maps, replaced
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
+from seediff.config.levels import maps_read
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.errors import UserError
 from seediff.masks.make import enlarge, label_pixels, make_masks
@@ -52,6 +53,20 @@ def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
         if use_pamr:  # each method's own way of coming to the image's size
             without = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=False))
             torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("changes", [{}, {"expansion": "parallel"}, {"expansion": "none"}, {"expansion": "none", "background": False}])
+def test_no_other_maps_are_read_than_are_captured(method, changes):
+    maps, config = maps_for(method), MaskConfig(method=method, **changes)
+    reads = maps_read(config)
+    some = replace(
+        maps,
+        self_attention={grid: one for grid, one in maps.self_attention.items() if maps.level(grid) in (reads.get("self") or ())},
+        cross_attention={grid: one for grid, one in maps.cross_attention.items() if maps.level(grid) in (reads.get("cross") or ())},
+    )
+    whole = make_masks(IMAGE, maps, CLASSES, config)
+    assert np.array_equal(make_masks(IMAGE, some, CLASSES, config).soft, whole.soft)
 
 
 def test_seediff_is_enlarged_refined_and_cut_in_this_order():

@@ -99,7 +99,7 @@ def test_graphs_do_not_depend_on_what_is_captured(pixart):
     name = next(iter(model.family.layers(model.network)))
     kept = []
     for one in (plain, model):
-        with capture_attention(one.network, CaptureConfig(steps=2), guidance=True, kinds=("self",), outputs=[name]) as recorder:
+        with capture_attention(one.network, CaptureConfig(steps=2), guidance=True, reads={"self": None}, outputs=[name]) as recorder:
             same = one.pipe(**one.family.call(one.pipe, drawing())).images[0]
         kept.append((recorder.outputs(0)[name], recorder.maps([{}], [""])[0]))
     torch.testing.assert_close(kept[1][0], kept[0][0], atol=1e-4, rtol=0)

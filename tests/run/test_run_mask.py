@@ -185,10 +185,12 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Would do: 6 photographs")
-    size = "at L, L/2, L/4 of 16×16; maps of 383.0 kB an image, nearly as much in other shapes"
-    assert f"Capture: 10 layers of self-attention, 10 layers of cross-attention, {size}\n" in said
+    size = "; of these self-attention at L, L/2, L/4, cross-attention at L/4 of 16×16; maps of 284.5 kB an image"
+    assert f"Capture: 10 layers of self-attention, 10 layers of cross-attention{size}, nearly as much in other shapes\n" in said
+    assert main([*line, "--dry-run", "--keep-attention"]) == 0
+    assert "cross-attention, at L, L/2, L/4 of 16×16; maps of 383.0 kB an image" in capsys.readouterr().out
     assert main([*line, "--dry-run", "--fit", "resize", "--size", "96x64"]) == 0
-    assert "at L, L/2, L/4 of 24×16; maps of " in capsys.readouterr().out
+    assert "cross-attention at L/4 of 24×16; maps of " in capsys.readouterr().out
     assert not out.exists()
     real = MaskJob.begin
 

@@ -17,8 +17,9 @@ from seediff.dataset.shapes.rle import decode
 from seediff.errors import UserError
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photographs import find_photos, read_photo
+from seediff.run import segment as segment_module
 from seediff.run.segment import SegmentJob, segment_photos
-from seediff.run.segment_files import encode_segments, read_segments
+from seediff.run.segment_files import encode_segments, photo_files, read_segments
 
 
 @pytest.fixture(scope="module")
@@ -157,15 +158,14 @@ def test_words_that_cannot_be_names(tmp_path, photos, mini_folder):
 
 
 def test_a_batch_is_written_photograph_by_photograph(tmp_path, photos, mini_folder, monkeypatch):
-    """What is found of one photograph is on the disk before the next one is named."""
+    """One photograph's files are on the disk, and no longer in memory, before the next one's are made."""
     here: list[int] = []
-    real = SegmentJob.names
 
-    def names(self, one, segments):
+    def files(*given, **more):
         here.append(len(list((tmp_path / "out" / "labels").rglob("*.png"))))
-        return real(self, one, segments)
+        return photo_files(*given, **more)
 
-    monkeypatch.setattr(SegmentJob, "names", names)
+    monkeypatch.setattr(segment_module, "photo_files", files)
     segment_photos(replace(config(mini_folder, names=("dog",)), batch_size=6), find_photos([photos]).photos, tmp_path / "out")
     assert here == [0, 1, 2, 3, 4, 5]
 
@@ -304,14 +304,14 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     assert main(["segment", str(photos), "--model", str(mini_folder), "--method", "diffcut", "--out", str(out), "--dry-run"]) == 0
     assert "Capture: features of the UNet's encoder\n" in capsys.readouterr().out
     assert not out.exists()
-    real = SegmentJob.do
+    real = SegmentJob.begin
 
     def second_fails(self, batch):
         if batch[0].photo.name == "2":
             raise UserError("stopped")
         return real(self, batch)
 
-    monkeypatch.setattr(SegmentJob, "do", second_fails)
+    monkeypatch.setattr(SegmentJob, "begin", second_fails)
     assert main(line) == 2
     monkeypatch.undo()
     before = contents(out)

@@ -81,18 +81,26 @@ def test_truth(mini_folder: Path, tmp_path: Path) -> None:
 
 
 def test_truth_of_joint_attention(joint_folder: Path, tmp_path: Path) -> None:
-    """One side and two shares: what cannot differ is not tried twice, and a share is a constant as any other."""
+    """One side, two blocks and two shares: what cannot differ is not tried twice; blocks and shares are constants as any other."""
     out = tmp_path / "truth"
     result = run_truth(2, out, model=str(joint_folder), tune_scenes=1, device="cpu")
     check_result(result, out)
     assert list(result["ca_side"]) == list(result["seed_side"]) == ["L"]
-    assert [name for name in result["variants"] if name.startswith(("share", "layers"))] == ["layers all", "share row", "share text"]
+    assert [name for name in result["variants"] if name.startswith(("share", "layers"))] == [
+        "layers all",
+        "layers 0",
+        "layers 1",
+        "share row",
+        "share text",
+    ]
     assert result["variants"]["share text"]["constants"]["text_share"] == "text"
     assert "text_share" not in result["paper_constants"]["ca"]["constants"]
     with (out / "tuning.csv").open() as file:
         tried = [row for row in csv.DictReader(file) if row["method"] == "ca"]
     plain = [row for row in tried if row["pamr"] == "off"]
-    assert sorted(row["text_share"] for row in plain) == ["", "text"]
+    assert sorted((row["layers"], row["text_share"]) for row in plain) == [
+        (of, share) for of in ("0", "1", "all") for share in ("", "text")
+    ]
     again = run_truth(2, tmp_path / "again", model=str(joint_folder), constants=out / "results.json", device="cpu")
     assert {**result, "seconds": 0} == {**again, "seconds": 0}
 

@@ -25,6 +25,7 @@ from weakref import WeakSet
 import torch
 
 from ..config.constants import CaptureConfig
+from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families import network_family
@@ -32,7 +33,7 @@ from ..models.families.base import Joint
 from .joint import JointLayer
 from .outputs import OutputLayer
 from .projections import ProjectedLayer
-from .recorder import KINDS, AttentionRecorder, Kind
+from .recorder import AttentionRecorder, Kind
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
 
@@ -44,9 +45,8 @@ def capture_attention(
     *,
     guidance: bool,
     total_steps: int | None = None,
-    levels: Collection[int] | None = None,
     per_layer: bool = False,
-    kinds: Collection[Kind] = KINDS,
+    reads: Reads = EVERYTHING,
     own: Collection[Kind] = (),
     outputs: Collection[str] = (),
 ) -> Iterator[AttentionRecorder]:
@@ -59,9 +59,8 @@ def capture_attention(
         guidance: whether the network predicts with the prompt and without, as under classifier-free guidance, in two halves of a batch or
             in two calls, as its family has it; only what has the prompt is recorded. False: everything has it.
         total_steps: how many calls with the prompt there will be; needed for `steps="second-half"`.
-        levels: record only the maps at L / level, for example (4, 2, 1); None: all there are.
         per_layer: keep one running map per layer instead of one a resolution (`AttentionRecorder.layer_maps`).
-        kinds: record only this kind of attention.
+        reads: record only these kinds of attention, each at these levels: {"cross": (4,), "self": (4, 2)} at L/4 and L/2 (`maps_read`).
         own: in joint attention, the kinds whose probabilities are a softmax over the picture's ("self") or the text's columns
             ("cross") alone, instead of the whole row; `config.text_share` says it of "cross", too.
         outputs: names of layers whose output vectors are kept beside (`AttentionRecorder.outputs`), of those that the family captures.
@@ -79,9 +78,8 @@ def capture_attention(
         family=family,
         guidance=guidance,
         total_steps=total_steps,
-        levels=levels,
         per_layer=per_layer,
-        kinds=frozenset(kinds),
+        reads=reads,
         own=frozenset(own),
     )
     handles: list[Any] = []
@@ -89,16 +87,17 @@ def capture_attention(
     _captured.add(unet)
     try:
         handles.append(unet.register_forward_pre_hook(recorder.start_step, with_kwargs=True))
-        everything = family.layers(unet)
+        everything = recorder.layers = family.layers(unet)
         for name in outputs:
             if name not in everything:
                 raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
             handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name), hear)
-        for name, layer in family.layers(unet, config.layers if config.layers in family.groups else "all").items():
+        for name in family.chosen(list(everything), family.fit_group(unet.config, config.layers)):
+            layer = everything[name]
             attention = unet.get_submodule(name)
             if isinstance(layer, Joint):
                 handles += JointLayer(name, layer, recorder).hook(attention, hear)
-            elif layer.kind in kinds:
+            elif layer.kind in reads:
                 handles += ProjectedLayer(name, layer, recorder).hook(attention, hear)
         yield recorder
     finally:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from ..config.levels import level_name
+from ..config.levels import EVERYTHING, Reads, level_name
 from ..files.space import show_bytes
-from ..models.families.base import Family, LayerKind, Layers
+from ..models.families.base import Family, LayerKind
+from ..models.families.groups import Layers
 
+ORDER: tuple[LayerKind, ...] = ("joint", "self", "cross")
 BYTES = 4
 """Of a number in a running map."""
 
@@ -29,9 +31,17 @@ class Expected:
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
-        levels = ", ".join(level_name(level) for level in sorted({level for _, level in self.maps}))
         height, width = self.size
-        return f"{kinds}, at {levels} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"
+        return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"
+
+    def _where(self) -> str:
+        """The levels, once where they are the same of both kinds."""
+        levels: dict[str, str] = {}
+        for kind in dict.fromkeys(kind for kind, _ in self.maps):
+            levels[kind] = ", ".join(level_name(level) for level in sorted(level for of, level in self.maps if of == kind))
+        if len(set(levels.values())) == 1:
+            return f", at {next(iter(levels.values()))}"
+        return "; of these " + ", ".join(f"{kind}-attention at {names}" for kind, names in levels.items())
 
 
 def expect_capture(
@@ -40,24 +50,22 @@ def expect_capture(
     pipeline: str,
     size: tuple[int, int],
     group: Layers = "all",
-    kinds: Collection[Literal["self", "cross"]] = ("self", "cross"),
+    reads: Reads = EVERYTHING,
 ) -> Expected | None:
-    """Of a network with this config.json on a lattice L of `size`; None where the configuration does not say. kinds: what is recorded."""
-    own: Layers = group if group in family.groups else "all"
+    """Of a network with this config.json on a lattice L of `size`; None where the configuration does not say. reads: what is recorded."""
     try:
-        layers: dict[LayerKind, int] = {
-            kind: count for kind, count in family.layer_counts(config, own).items() if count and kind in {*kinds, "joint"}
-        }
+        own = family.fit_group(config, group)
+        counts = family.layer_counts(config, own)
+        layers: dict[LayerKind, int] = {kind: count for kind in ORDER if (count := counts.get(kind, 0)) and kind in {*reads, "joint"}}
         levels = family.levels(config, own)
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     maps = {}
     for level in levels:
         rows = -(-size[0] // level) * -(-size[1] // level)
-        if "self" in kinds and {"self", "joint"} & set(layers):
-            maps["self", level] = rows, rows
-        if "cross" in kinds and {"cross", "joint"} & set(layers):
-            maps["cross", level] = rows, family.columns(pipeline)
+        for kind, at in reads.items():
+            if (at is None or level in at) and {kind, "joint"} & set(layers):
+                maps[kind, level] = rows, rows if kind == "self" else family.columns(pipeline)
     return Expected(layers, maps, size)
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
+from ..config.levels import EVERYTHING, Reads
 from ..config.sizes import Size, nearest, pixels, size_text
 from ..errors import UserError, first_line
 from ..files.messages import printable
-from ..models.families.base import Drawing, Layers
+from ..models.families.base import Drawing
+from ..models.families.groups import Layers
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
@@ -31,6 +33,7 @@ def generate_batch(
     size: Size | None,
     capture: CaptureConfig,
     groups: Sequence[Layers] = (),
+    reads: Reads = EVERYTHING,
 ) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
     """Generate one image per spec, all in one batch, and the attention to its prompt.
 
@@ -42,6 +45,7 @@ def generate_batch(
         size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
         groups: several groups of layers at the price of one, instead of `capture.layers`. They keep every layer's own running map
             meanwhile, so they need more memory than one.
+        reads: the kinds and levels of attention that are captured. Fewer cost less, and are the same to rounding.
 
     Returns: images (H, W, 3) uint8, and {group: their maps}, on the model's device; without groups the one of `capture.layers`.
 
@@ -72,7 +76,7 @@ def generate_batch(
         guidance_scale=guidance_scale,
         generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
     )
-    with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, per_layer=several) as recorder:
+    with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, per_layer=several, reads=reads) as recorder:
         result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first: they name the layer that overflowed, an image can only be black

@@ -15,7 +15,7 @@ import torch
 from ..errors import UserError
 from ..models.compiled import Listen
 from ..models.families.base import Joint
-from .recorder import AttentionRecorder
+from .recorder import KINDS, AttentionRecorder
 
 
 class JointLayer:
@@ -43,7 +43,7 @@ class JointLayer:
     @property
     def wanted(self) -> bool:
         recorder = self.recorder
-        return recorder.recording and recorder.latent_size is not None and recorder.wants(recorder.latent_size)
+        return recorder.recording and any(recorder.wants(kind, recorder.positions) for kind in KINDS)
 
     def record(self, _attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
         """Forward hook of the attention module."""

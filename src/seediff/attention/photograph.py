@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
+from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
-from ..models.families.base import Condition, Layers
+from ..models.families.base import Condition
+from ..models.families.groups import Layers
 from ..models.registry import Model
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
@@ -55,6 +57,7 @@ def capture_images(
     seed: int,
     capture: CaptureConfig,
     groups: Sequence[Layers] = (),
+    reads: Reads = EVERYTHING,
     indices: Sequence[int] | None = None,
 ) -> dict[Layers, list[AttentionMaps]]:
     """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
@@ -67,6 +70,7 @@ def capture_images(
         capture: as in generation; its steps are these timesteps.
         groups: several groups of layers at the price of one, instead of `capture.layers`. They keep every layer's own running map
             meanwhile, so they need more memory than one.
+        reads: the kinds and levels of attention that are captured. Fewer cost less, and are the same to rounding.
 
     Returns: {group: maps}, on the model's device; without groups the one of `capture.layers`.
     """
@@ -82,6 +86,7 @@ def capture_images(
         seed=seed,
         capture=capture,
         groups=groups,
+        reads=reads,
         indices=range(len(images)) if indices is None else indices,
     )
 
@@ -97,6 +102,7 @@ def capture_noised(
     seed: int,
     capture: CaptureConfig,
     groups: Sequence[Layers] = (),
+    reads: Reads = EVERYTHING,
     indices: Sequence[int],
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` of latents (B, C, h, w) as `encode_images` gives them: what is looked at several times is encoded once."""
@@ -104,7 +110,7 @@ def capture_noised(
     groups = groups or (capture.layers,)
     several = len(groups) > 1
     capture = replace(capture, layers="all" if several else groups[0])
-    with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several) as recorder:
+    with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several, reads=reads) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
     return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
 
@@ -155,6 +161,7 @@ def capture_classes(
     timesteps: Sequence[int],
     seed: int,
     capture: CaptureConfig,
+    reads: Reads = EVERYTHING,
     indices: Sequence[int],
 ) -> list[AttentionMaps]:
     """`capture_images` with as many sentences an image as its classes need: each image's maps have the tokens of all its sentences.
@@ -173,6 +180,7 @@ def capture_classes(
             timesteps=timesteps,
             seed=seed,
             capture=capture,
+            reads=reads,
             indices=[indices[i] for i in some],
         )[capture.layers]
         for i, one in zip(some, maps, strict=True):
@@ -229,7 +237,7 @@ def capture_clean(
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
     words = [locate_columns(model.readers, text, some) for text, some in zip(texts, names, strict=True)]
-    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, kinds=(kind,), own=("self",)) as recorder:
+    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, reads={kind: None}, own=("self",)) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 

@@ -37,8 +37,7 @@ class ProjectedLayer:
 
     def wanted(self, output: torch.Tensor) -> bool:
         """Whether a layer whose output is (B, N, H·D) is to be recorded in this call."""
-        recorder = self.recorder
-        return recorder.recording and (recorder.levels is None or recorder.wants(recorder.grid(output.shape[1])))
+        return self.recorder.wants(self.layer.kind, output.shape[1])
 
     def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
         if self.query is not None:

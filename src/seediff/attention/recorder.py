@@ -9,8 +9,10 @@ from typing import Any, Literal
 import torch
 
 from ..config.constants import CaptureConfig
+from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
-from ..models.families.base import Family, Layers
+from ..models.families.base import Family
+from ..models.families.groups import Layers
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
@@ -29,24 +31,24 @@ class AttentionRecorder:
         family: Family,
         guidance: bool,
         total_steps: int | None,
-        levels: Collection[int] | None,
         per_layer: bool,
-        kinds: Collection[Kind] = KINDS,
+        reads: Reads = EVERYTHING,
         own: Collection[Kind] = (),
     ) -> None:
         if config.steps == "second-half" and total_steps is None:
             raise ValueError("steps='second-half' needs total_steps")
         self.config = config
         self.family = family
-        self.kinds = kinds
+        self.reads = reads
         self.own = own
         self.guidance = guidance
         self.total_steps = total_steps
-        self.levels = levels
         self.per_layer = per_layer
         self.calls = 0
         self.step = -1
         self.recording = False
+        self.layers: Collection[str] = ()
+        """All layers' names."""
         self.latent_size: Grid | None = None
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
@@ -97,10 +99,15 @@ class AttentionRecorder:
             raise UserError(f"attention over {positions} positions is of no level of latents of {grid_text(self.latent_size)}")
         return height, width
 
-    def wants(self, grid: Grid) -> bool:
-        """Whether maps of this size are to be recorded."""
-        height, width = grid
-        return self.levels is None or any((height * level, width * level) == self.latent_size for level in self.levels)
+    def wants(self, kind: Kind, positions: int) -> bool:
+        """Whether maps of this kind, with rows of so many positions, are to be recorded in this call of the network."""
+        if not self.recording or kind not in self.reads:
+            return False
+        levels = self.reads[kind]
+        if levels is None:
+            return True
+        height, width = self.grid(positions)
+        return any((height * level, width * level) == self.latent_size for level in levels)
 
     @property
     def halved(self) -> bool:
@@ -138,7 +145,7 @@ class AttentionRecorder:
         found: list[Part] = []
         for kind, columns in zip(KINDS, parts, strict=True):
             width = len(range(*columns.indices(key.shape[2])))
-            if kind in self.kinds and width:
+            if width and self.wants(kind, size[0] * size[1]):
                 found.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.own))
         if not found:
             return
@@ -236,9 +243,10 @@ class AttentionRecorder:
         return dict(sorted(counts.items(), reverse=True))
 
     def _by_grid(self, kind: Kind, layers: Layers | None = None) -> dict[Grid, dict[str, torch.Tensor]]:
+        names = None if layers is None else self.family.chosen(list(self.layers), layers)
         grids: dict[Grid, dict[str, torch.Tensor]] = {}
         for (of, grid, name), tensor in self._sums.items():
-            if of == kind and (layers is None or self.family.within(name, layers)):
+            if of == kind and (names is None or name in names):
                 grids.setdefault(grid, {})[name] = tensor
         return dict(sorted(grids.items(), reverse=True))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from ..errors import UserError
+from ..models.families.groups import Layers, block_numbers
 from .methods import Method
 
 CaptureSteps = int | Literal["all", "second-half"]
@@ -22,15 +23,17 @@ class CaptureConfig:
     Each layer's and step's (eq. 5); False: plain means."""
     steps: CaptureSteps = "all"
     """Denoising steps whose attention counts: all, second-half, or a number k for every k-th."""
-    layers: Literal["all", "up", "down"] = "all"
-    """Which side of the UNet counts; its middle belongs to both."""
+    layers: Layers = "all"
+    """Which layers count: all; up or down, a side of a UNet; or blocks of a transformer, such as 9-12 or 0,3,8-11.
+
+    A UNet's middle belongs to both sides. Blocks are numbered from 0 in the order in which they run."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX), a word's share of the whole row (picture and text together) or of the text alone; None: row.
 
     How much a position attends to a word. Other models have no choice."""
 
     def __post_init__(self) -> None:
-        _check_choice(self, "layers")
+        block_numbers(self.layers)
         if self.text_share not in (None, "row", "text"):
             raise UserError(f"text_share = {self.text_share!r} must be 'row' or 'text'")
         if self.steps not in ("all", "second-half") and not _is_whole(self.steps):

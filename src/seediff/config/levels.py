@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import log2
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import UserError
 from ..models.families.base import Family
@@ -13,21 +13,39 @@ from ..models.families.unet import SD
 from .constants import CaptureConfig, MaskConfig
 from .methods import METHOD_FACTS
 
+Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
+"""The kinds of attention that are captured, and the levels d of each, at L / d; None: all there are."""
+EVERYTHING: Reads = {"self": None, "cross": None}
+
 
 def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
     """The options that name levels, and the levels, of those that `mask.method` reads."""
-    facts = METHOD_FACTS[mask.method]
-    parallel = mask.expansion != "iterative"
-    names = (facts.levels_in_parallel if parallel else None) or facts.levels
-    values = {name: getattr(mask, name) for name in names}
-    return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
+    return {name: _levels(mask, name) for name in dict.fromkeys(_options(mask).values())}
+
+
+def maps_read(mask: MaskConfig) -> Reads:
+    """The levels of each kind of attention whose maps `mask.method` reads: all that has to be captured for a mask."""
+    return {kind: _levels(mask, option) for kind, option in _options(mask).items()}
 
 
 def reads_self_attention(mask: MaskConfig) -> bool:
     """Whether the method needs maps of self-attention."""
+    return "self" in _options(mask)
+
+
+def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str]:
+    """Of each kind of attention that is read, the option that names its levels."""
     facts = METHOD_FACTS[mask.method]
-    ablated = facts.levels_in_parallel is not None and mask.expansion == "none" and not mask.background
-    return facts.self_attention and not ablated
+    cross, own = facts.cross, facts.own
+    if facts.ablations and mask.expansion != "iterative":
+        cross = "expand_levels"  # each level has its own seeds, or none is expanded
+        own = own if mask.expansion == "parallel" or mask.background else None
+    return {"cross": cross} if own is None else {"cross": cross, "self": own}
+
+
+def _levels(mask: MaskConfig, option: str) -> tuple[int, ...]:
+    value = getattr(mask, option)
+    return value if isinstance(value, tuple) else (value,)
 
 
 def check_kinds(family: Family, mask: MaskConfig) -> None:
@@ -52,9 +70,10 @@ def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConf
     unet: the network's config.json. A family whose levels are fitted (`fit_levels`) lacks none, but self-attention as such may be missing.
     """
     check_kinds(family, mask)
+    group = family.fit_group(unet, capture.layers)
     if family.fitted:
         return
-    there = family.levels(unet, capture.layers)
+    there = family.levels(unet, group)
     for option, levels in levels_read(mask).items():
         missing = [level for level in levels if level not in there]
         if missing:
@@ -71,7 +90,7 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
     """
     if not family.fitted:
         return mask, []
-    group = capture.layers if capture.layers in family.groups else "all"
+    group = family.fit_group(unet, capture.layers)
     there = family.levels(unet, group)
     if not there:
         raise UserError(f"layers = {group}: the model has no attention in them")

@@ -18,24 +18,25 @@ Method = Literal["seediff", "ca", "ca_sa", "reference"]
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """levels: the options of MaskConfig that name levels of attention which the method reads. levels_in_parallel: the same where
-    `expansion` is "none" or "parallel"; None: no other. self_attention: whether it reads maps of self-attention. plain_means: it is
+    """cross, own: the option of MaskConfig that names the levels at which the method reads maps of cross-attention, and that for
+    self-attention; None: it reads none. ablations: whether `expansion` and `background` say what of it is left out. plain_means: it is
     defined on plain means of attention. defaults: a table as `build` takes it, of constants other than the dataclasses'.
     """
 
-    levels: tuple[str, ...]
-    levels_in_parallel: tuple[str, ...] | None = None
-    self_attention: bool = True
+    cross: str
+    own: str | None
+    ablations: bool = False
     plain_means: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 METHOD_FACTS: dict[str, MethodFacts] = {
-    "seediff": MethodFacts(("seed_level", "expand_levels"), levels_in_parallel=("expand_levels",)),
-    "ca": MethodFacts(("expand_levels",), self_attention=False),
-    "ca_sa": MethodFacts(("seed_level", "self_level")),
+    "seediff": MethodFacts("seed_level", "expand_levels", ablations=True),
+    "ca": MethodFacts("expand_levels", None),
+    "ca_sa": MethodFacts("seed_level", "self_level"),
     "reference": MethodFacts(
-        ("seed_level", "expand_levels"),
+        "seed_level",
+        "expand_levels",
         plain_means=True,
         defaults={"guidance_scale": 7.0, "capture": {"normalize": False, "steps": "all", "layers": "up"}},
     ),

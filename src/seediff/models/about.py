@@ -14,14 +14,14 @@ from ..files.reading import SETTINGS
 from .families import pipeline_family
 from .families.base import Family
 from .known import known_model
-from .refusals import hub_error
+from .refusals import hub_error, unsupported
 from .registry import cached_folder, fetch_file, resolve_name
 
 
 @dataclass(frozen=True)
 class About:
     """family, pipeline: of the model, and its class in diffusers. network, vae: config.json of the part that has the attention, and of the
-    autoencoder; empty before a model is fetched."""
+    autoencoder; of a model with a short name whose files are not here, what is needed of them; empty where they cannot be read."""
 
     name: str
     family: Family
@@ -54,19 +54,28 @@ def look_up(name: str, *, fetch: bool = False) -> About | None:
         source = resolve_name(name)
     except UserError:
         return None
-    folder = source if isinstance(source, Path) else cached_folder(source)
+    folder = _here(source)
     known = known_model(name)
-    if folder is None and known is not None:
-        family = pipeline_family(known.pipeline)
-        return About(name, family, known.pipeline, known.network, {}) if family else None
-    if folder is None and fetch:
+    if folder is None and known is None and fetch:
         folder = _fetched(str(source))
-    pipeline = read_settings(folder, "model_index.json").get("_class_name") if folder else None
-    family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
-    if folder is None or family is None:
+    pipeline = _pipeline(folder) if folder else known.pipeline if known else None
+    family = pipeline_family(pipeline) if pipeline else None
+    if pipeline is None or family is None:
         return None
-    network, vae = (read_settings(folder, f"{part}/config.json") for part in (family.network, "vae"))
-    return About(name, family, str(pipeline), network, vae)
+    parts = (family.network, "vae")
+    known_of = dict(zip(parts, (known.network, known.vae), strict=True)) if known else {}
+    found = {part: read_settings(folder, f"{part}/config.json") for part in parts} if folder else {}
+    network, vae = (found.get(part) or known_of.get(part, {}) for part in parts)
+    return About(name, family, pipeline, network, vae)
+
+
+def check_supported(name: str) -> None:
+    """Raise UserError, as loading it would, for a model on this machine whose pipeline no family has. What else may be wrong with its
+    files, loading says."""
+    folder = _here(resolve_name(name))
+    pipeline = _pipeline(folder) if folder else None
+    if pipeline is not None and pipeline_family(pipeline) is None:
+        raise unsupported(name, pipeline)
 
 
 def usual_dtype(name: str, device: str) -> str:
@@ -84,12 +93,23 @@ def _fetched(hub_id: str) -> Path | None:
         return None
     try:
         folder = fetch_file(hub_id, "model_index.json").parent
-        family = pipeline_family(str(read_settings(folder, "model_index.json").get("_class_name")))
+        family = pipeline_family(_pipeline(folder) or "")
         for part in (family.network, "vae") if family else ():
             fetch_file(hub_id, f"{part}/config.json")
     except UserError:
         return None
     return folder
+
+
+def _here(source: Path | str) -> Path | None:
+    """The folder with the files of what a name stands for; None: they are not on this machine."""
+    return source if isinstance(source, Path) else cached_folder(source)
+
+
+def _pipeline(folder: Path) -> str | None:
+    """The pipeline class that a model's folder names; None: none that can be read."""
+    named = read_settings(folder, "model_index.json").get("_class_name")
+    return named if isinstance(named, str) else None
 
 
 def read_settings(folder: Path, file: str) -> dict[str, Any]:

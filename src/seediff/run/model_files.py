@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..attention.expected import Expected, expect_capture
 from ..config.base import RunConfig
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
-from ..config.levels import check_divides, check_kinds, check_levels, fit_levels
+from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_levels, maps_read
 from ..config.methods import check_capture
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.recommended import is_tuned_for
 from ..config.sizes import pixels
-from ..models.about import look_up
+from ..models.about import check_supported, look_up
 from ..models.memory import Offload, check_offload
 from ..models.registry import check_known_classes, read_classes, resolve_name
 
@@ -23,20 +22,21 @@ if TYPE_CHECKING:
 
 
 def check_files(config: DatasetConfig) -> None:
-    """Raise UserError for classes that the model does not know, levels of attention that it lacks and a capture that the method cannot
-    work with, without loading it.
+    """Raise UserError for a model of no family, classes that it does not know, guidance of one that draws without, levels of attention that
+    it lacks and a capture that the method cannot work with, without loading it.
 
-    Nothing is known of a hub id before it is fetched. What is wrong with the files themselves, loading says better.
+    Nothing is known of a hub id without a short name before it is fetched. What is wrong with the files themselves, loading says better.
     """
     check_capture(config.mask.method, config.capture.normalize)
-    source = resolve_name(config.model)
+    check_supported(config.model)
+    check_known_classes(config.model, read_classes(resolve_name(config.model)), config.classes)
     about = look_up(config.model)
-    if about:
-        check_kinds(about.family, config.mask)
-    if isinstance(source, str):
+    if about is None:
         return
-    check_known_classes(config.model, read_classes(source), config.classes)
-    if about and {"down_block_types", "up_block_types"} <= set(about.network):
+    check_kinds(about.family, config.mask)
+    if isinstance(config, GenerateConfig) and about.network:
+        about.family.check_guidance(about.network, config.model, config.guidance_scale)
+    if {"down_block_types", "up_block_types"} <= set(about.network):
         check_levels(about.network, config.mask, config.capture, about.family)
 
 
@@ -58,13 +58,6 @@ def check_loading(config: RunConfig, device: str | None, offload: Offload, engin
         check_compile(device, offload)
 
 
-def check_guidance(config: GenerateConfig) -> None:
-    """Raise UserError for guidance of a model that is made to draw without, without loading it."""
-    about = look_up(config.model)
-    if about and about.network:
-        about.family.check_guidance(about.network, config.model, config.guidance_scale)
-
-
 def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
     """The configuration of the method with levels that the model has, and what was changed, as `levels.fit_levels` says it; as it is where
     nothing is known of the model yet."""
@@ -72,14 +65,21 @@ def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
     return fit_levels(about.network, config.mask, config.capture, about.family) if about and about.network else (config.mask, [])
 
 
+def captured_maps(config: DatasetConfig) -> Reads:
+    """The maps that are captured: those that the method reads; all, where they are kept in files."""
+    return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
+
+
 def expected_capture(config: DatasetConfig, size: tuple[int, int]) -> Expected | None:
     """What capture will hold of images of size (height, width) in positions of L; None where nothing is known of the model yet."""
     about = look_up(config.model)
-    return expect_capture(about.family, about.network, about.pipeline, size, config.capture.layers) if about else None
+    reads = captured_maps(config)
+    return expect_capture(about.family, about.network, about.pipeline, size, config.capture.layers, reads) if about else None
 
 
 def check_segment_files(config: SegmentPhotosConfig) -> None:
-    """Raise UserError where a model of this family cannot divide photographs, without loading it."""
+    """Raise UserError for a model of no family, and of one that cannot divide photographs, without loading it."""
+    check_supported(config.model)
     about = look_up(config.model)
     if about:
         check_divides(about.family, config.segment.method, config.model)
@@ -87,15 +87,15 @@ def check_segment_files(config: SegmentPhotosConfig) -> None:
 
 def mask_capture_line(config: MaskPhotosConfig) -> list[str]:
     """What capture will hold of a photograph that `mask` looks at, for --dry-run; no line where nothing is known of the model yet."""
-    return _capture_line(_photo_maps(config, config.capture, ("self", "cross")))
+    return _capture_line(_photo_maps(config, config.capture, captured_maps(config)))
 
 
 def segment_capture_line(config: SegmentPhotosConfig, *, named: bool) -> list[str]:
     """The same of `segment`. named: whether segments are called by words, for which attention to text is captured, too."""
-    kinds: tuple[Literal["self", "cross"], ...] = ("cross",) if named else ()
+    words: Reads = {"cross": None} if named else {}
     if config.segment.method != "diffcut":
-        return _capture_line(_photo_maps(config, CaptureConfig(), ("self", *kinds)))
-    return _capture_line("features of the UNet's encoder", _photo_maps(config, CaptureConfig(), kinds) if named else "")
+        return _capture_line(_photo_maps(config, CaptureConfig(), {"self": None, **words}))
+    return _capture_line("features of the UNet's encoder", _photo_maps(config, CaptureConfig(), words) if named else "")
 
 
 def _capture_line(*parts: str) -> list[str]:
@@ -103,7 +103,7 @@ def _capture_line(*parts: str) -> list[str]:
     return [f"Capture: {said}"] if said else []
 
 
-def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: CaptureConfig, kinds: Collection[Literal["self", "cross"]]) -> str:
+def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: CaptureConfig, reads: Reads) -> str:
     """Of a photograph that fills the square; others are seen with as many positions, or nearly. Empty where nothing is known of the model
     yet."""
     about = look_up(config.model)
@@ -112,7 +112,7 @@ def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: Capture
         return ""
     own, factor = sides
     height, width = (side // factor for side in pixels(config.size or own))
-    expected = expect_capture(about.family, about.network, about.pipeline, (height, width), capture.layers, kinds)
+    expected = expect_capture(about.family, about.network, about.pipeline, (height, width), capture.layers, reads)
     return f"{expected}{', nearly as much in other shapes' if config.fit == 'keep' else ''}" if expected else ""
 
 

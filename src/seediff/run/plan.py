@@ -14,10 +14,11 @@ from ..config.sizes import pixels
 from ..dataset.batches import look_into
 from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
+from ..models.families.groups import layers_name
 from ..models.memory import Offload
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
-from .model_files import check_files, check_guidance, check_loading, expected_capture, fitted_mask, untuned_line
+from .model_files import check_files, check_loading, expected_capture, fitted_mask, untuned_line
 
 if TYPE_CHECKING:
     from .engine import Engine  # imports torch
@@ -35,7 +36,6 @@ def describe(config: GenerateConfig, out: Path, offload: Offload = "none", engin
     device = config.device
     state, config = look_into(out, config)
     check_files(config)
-    check_guidance(config)
     if state != "complete":
         check_loading(config, device, offload, engine)
     specs = sample_specs(config)
@@ -84,7 +84,7 @@ def attention_line(capture: CaptureConfig) -> str:
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
-    return f"Attention: {means}, {capture.layers} layers, {steps}{share}"
+    return f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}"
 
 
 def files(config: GenerateConfig) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -205,6 +205,7 @@ class SegmentJob(Job[PhotoSpec]):
         from ..models.registry import load_model
         from ..segments.make import check_fits
 
+        check_segment_files(self.config)
         device = self.device or self.config.device
         self.model = load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading)
         check_attention(self.config.size, self.model.pixels)
@@ -217,6 +218,10 @@ class SegmentJob(Job[PhotoSpec]):
         return batch[0].photo.name
 
     def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
+        return self.begin(batch)()
+
+    def begin(self, batch: Sequence[PhotoSpec]) -> Callable[[], BatchRecord]:
+        """Label maps, and names for them, need the model; overlays, PNGs and run lengths do not."""
         from ..segments.make import make_segments
 
         assert self.model is not None
@@ -240,12 +245,16 @@ class SegmentJob(Job[PhotoSpec]):
                 seed=config.seed,
                 batch_size=config.batch_size,
             )
-        for one, segments in zip(readable, found, strict=True):
-            with self.timer("naming"):
-                called = self.names(one, segments)
+        with self.timer("naming"):
+            called = [self.names(one, segments) for one, segments in zip(readable, found, strict=True)]
+
+        def rest() -> BatchRecord:
             with self.timer("writing"):
-                self.write(record, one.spec, one.pixels, segments, called)
-        return record
+                for one, segments, names in zip(readable, found, called, strict=True):
+                    self.write(record, one.spec, one.pixels, segments, names)
+            return record
+
+        return rest
 
     def read(self, spec: PhotoSpec) -> ReadPhoto:
         """Raises UserError for a photograph that cannot be used."""

@@ -23,7 +23,8 @@ from safetensors.torch import save_file
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.expected import expect_capture
-from seediff.attention.photograph import encode_images, run_clean
+from seediff.attention.photograph import encode_images, run_clean, run_noised
+from seediff.attention.recorder import KINDS
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.families import FAMILIES, REFUSED
@@ -99,7 +100,7 @@ def test_a_drawn_rectangle_is_the_pipelines(model, shape):
     np.testing.assert_array_equal(images[0], (expected * 255).round().astype(np.uint8))
 
 
-OWN = {"sample", "hidden_states", "x", 0, "timestep", "t", 1, "guidance"}
+OWN = {"sample", "hidden_states", "x", 0, "timestep", "t", 1, "guidance", "timestep_cond"}
 """Arguments of a network that differ between a picture that is drawn and a photograph: what it is, how noisy, and the guidance."""
 
 
@@ -152,7 +153,7 @@ def test_what_is_expected_is_what_is_held(model, shape):
     (maps,) = see(model, photographs(model, shape, 1))
     about = (type(model.pipe).__name__, maps.latent_size)
     expected = expect_capture(model.family, model.network.config, *about)
-    own = expect_capture(model.family, model.network.config, *about, kinds=("self",))
+    own = expect_capture(model.family, model.network.config, *about, reads={"self": None})
     assert own.map_bytes == sum(4 * one.numel() for one in maps.self_attention.values())
     held = own.map_bytes + sum(4 * one.numel() for one in maps.cross_attention.values())
     assert held <= expected.map_bytes
@@ -209,7 +210,7 @@ def test_sizes_out_of_rule(model):
 def test_a_turbo_model_with_guidance(model):
     turbo = dataclasses.replace(model, name="owner/own-turbo")
     if not model.family.unguided(model.network.config, turbo.name):
-        assert model.family.distilled  # FLUX.1: the weights tell, not the name
+        assert model.family.distilled  # FLUX.1, LCM: the weights tell, not the name
         return
     with pytest.raises(UserError, match=r"^guidance_scale = 3\.0: model 'owner/own-turbo' is made to draw without guidance; use"):
         generate(turbo)
@@ -243,3 +244,35 @@ def test_diffusers_has_the_classes_that_are_named():
     diffusers = import_module("diffusers")
     named = [name for family in FAMILIES for name in (*family.pipelines, family.class_name)]
     assert [name for name in (*named, *REFUSED) if not hasattr(diffusers, name)] == []
+
+
+def test_blocks_are_chosen_by_their_numbers(model):
+    """A mean over some blocks is that of their layers' own maps; a UNet has sides instead."""
+    family, config = model.family, model.network.config
+    if family.network == "unet":
+        with pytest.raises(UserError, match=r"^layers = 0-1: blocks are a transformer's, and this model has a UNet"):
+            see(model, photographs(model, "wide", 1), capture=CaptureConfig(layers="0-1"))
+        return
+    names, count = list(family.layers(model.network)), len(family.blocks(config))
+    last = family.chosen(names, f"{count - 1}")
+    assert family.chosen(names, f"0-{count - 1}") == names
+    assert family.chosen(names, "up") == names
+    assert 0 < len(last) < len(names)
+    assert sum(family.layer_counts(config, f"{count - 1}").values()) == len(last)
+    seen = photographs(model, "wide", 1)
+    (some,) = see(model, seen, capture=CaptureConfig(layers=f"0,{count - 1}"))
+    own = see_layers(model, seen)
+    wanted = family.chosen(names, f"0,{count - 1}")
+    for kind, maps in (("self", some.self_attention), ("cross", some.cross_attention)):
+        for grid, found in maps.items():
+            means = [layer for name, layer in own[kind][grid].items() if name in wanted]
+            torch.testing.assert_close(found, torch.stack(means).mean(0), atol=1e-6, rtol=1e-5)
+    with pytest.raises(UserError, match=rf"^layers = {count}: the model has blocks 0 to {count - 1}$"):
+        see(model, seen, capture=CaptureConfig(layers=f"{count}"))
+
+
+def see_layers(model, seen):
+    """kind → grid → layer name → map, as `see` looks at one photograph."""
+    with capture_attention(model.network, CaptureConfig(), guidance=False, per_layer=True) as recorder, torch.no_grad():
+        run_noised(model, encode_images(model, seen), [SPECS[0].prompt], timesteps=(200, 600), seed=1, indices=[0])
+    return {kind: recorder.layer_maps(kind, 0) for kind in KINDS}

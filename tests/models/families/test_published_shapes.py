@@ -13,11 +13,13 @@ from seediff.models.families.base import Joint
 from seediff.models.known import BY_NAME, KNOWN
 from seediff.run.plan import describe
 
+SIXTEEN = "16 layers of self-attention, 16 layers of cross-attention; of these "
+SEVENTY = "70 layers of self-attention, 70 layers of cross-attention; of these "
 EXPECTED = {
-    "sd1.5": "16 layers of self-attention, 16 layers of cross-attention, at L, L/2, L/4, L/8 of 64×64; maps of 73.3 MB an image",
-    "sd2.1": "16 layers of self-attention, 16 layers of cross-attention, at L, L/2, L/4, L/8 of 96×96; maps of 366.2 MB an image",
-    "sdxl": "70 layers of self-attention, 70 layers of cross-attention, at L/2, L/4 of 128×128; maps of 72.9 MB an image",
-    "sdxl-turbo": "70 layers of self-attention, 70 layers of cross-attention, at L/2, L/4 of 64×64; maps of 4.9 MB an image",
+    "sd1.5": SIXTEEN + "self-attention at L, L/2, L/4, cross-attention at L/4 of 64×64; maps of 71.6 MB an image",
+    "sd2.1": SIXTEEN + "self-attention at L, L/2, L/4, cross-attention at L/4 of 96×96; maps of 362.5 MB an image",
+    "sdxl": SEVENTY + "self-attention at L/2, L/4, cross-attention at L/4 of 128×128; maps of 71.6 MB an image",
+    "sdxl-turbo": SEVENTY + "self-attention at L/2, L/4, cross-attention at L/4 of 64×64; maps of 4.5 MB an image",
     "sd3": "24 layers of joint attention, at L of 64×64; maps of 72.6 MB an image",
     "sd3.5-medium": "24 layers of joint attention, 13 layers of self-attention, at L of 64×64; maps of 72.6 MB an image",
     "sd3.5-large": "38 layers of joint attention, at L of 64×64; maps of 72.6 MB an image",
@@ -50,9 +52,10 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     assert family is not None
     made = network(name)
     for group in family.groups:
-        layers = family.layers(made, group).items()
+        everything = family.layers(made)
+        layers = [everything[name] for name in family.chosen(list(everything), group)]
         counts = {"joint": 0, "self": 0, "cross": 0}
-        for _, layer in layers:
+        for layer in layers:
             joined = isinstance(layer, Joint)
             alone = joined and not any("add" in path for path in layer.queries) and not layer.rotate and not layer.picture_first
             counts["joint" if joined and not alone else "self" if joined else layer.kind] += 1

@@ -11,6 +11,7 @@ from builders.twins import save_sd3
 from seediff.attention.capture import capture_attention
 from seediff.attention.photograph import capture_clean, denoising_errors, encode_images
 from seediff.config.constants import CaptureConfig, SegmentConfig
+from seediff.config.levels import EVERYTHING
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -76,8 +77,8 @@ def test_shares(model):
 def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     found = []
-    for kinds in (("cross",), ("self", "cross")):
-        with capture_attention(model.network, CaptureConfig(text_share="text"), guidance=False, kinds=kinds) as recorder, torch.no_grad():
+    for reads in ({"cross": None}, EVERYTHING):
+        with capture_attention(model.network, CaptureConfig(text_share="text"), guidance=False, reads=reads) as recorder, torch.no_grad():
             condition = model.family.encode(model.pipe, ["a dog"], "cpu")
             model.family.denoise(model.pipe, latents, 200, condition)
         found.append(recorder.maps([{}], ["a dog"])[0].cross_attention[16, 16])

@@ -8,6 +8,7 @@ from ...errors import UserError
 from .base import Family
 from .chroma import CHROMA
 from .flux import FLUX
+from .lcm import LCM
 from .pixart import PIXART
 from .qwen_image import QWEN_IMAGE
 from .sana import SANA
@@ -16,7 +17,7 @@ from .unet import SD
 from .xl import SDXL
 from .z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (SD, SDXL, SD3, FLUX, PIXART, Z_IMAGE, CHROMA, QWEN_IMAGE, SANA)
+FAMILIES: tuple[Family, ...] = (SD, LCM, SDXL, SD3, FLUX, PIXART, Z_IMAGE, CHROMA, QWEN_IMAGE, SANA)
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",

@@ -9,17 +9,16 @@ a head.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
+from .groups import Layers, block_numbers
 
 if TYPE_CHECKING:
     import torch
-
-Layers = Literal["all", "up", "down"]
-"""Which layers, as CaptureConfig.layers has it."""
 
 LayerKind = Literal["self", "cross", "joint"]
 
@@ -151,18 +150,23 @@ class Family:
         """The part of the pipeline that has the attention."""
         return getattr(pipe, self.network)
 
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
-        """The attention modules that are captured, by name, in the order of their names. Raises UserError where one has another form."""
+    def layers(self, network: Any) -> dict[str, Layer]:
+        """The attention modules that can be captured, by name, block after block. Raises UserError where one has another form."""
         raise NotImplementedError
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         """Divisors of L at which a network of this configuration (its config.json) has attention, finest first."""
         return (1,)
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        """How many layers of each kind `layers` finds in a network of this configuration (its config.json). Raises KeyError where the
-        configuration does not say."""
+    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+        """The kinds of attention that `layers` finds in each block of a network of this configuration (its config.json). Raises KeyError
+        where the configuration does not say."""
         raise NotImplementedError
+
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+        """How many layers of each kind a group has. Raises KeyError where the configuration does not say."""
+        numbers = block_numbers(group)
+        return Counter(kind for number, kinds in enumerate(self.blocks(config)) if numbers is None or number in numbers for kind in kinds)
 
     def columns(self, pipeline: str) -> int:
         """The most text columns that this pipeline class gives its network."""
@@ -170,12 +174,27 @@ class Family:
 
     @property
     def groups(self) -> tuple[Layers, ...]:
-        """The groups of layers that this family tells apart."""
+        """The sides that this family tells apart; where it is all alone, blocks can be chosen by their numbers."""
         return ("all",)
 
-    def within(self, name: str, group: Layers) -> bool:
-        """Whether the attention module of that name is one of a group; of all, where groups are not told apart."""
-        return True
+    def fit_group(self, config: Mapping[str, Any], layers: Layers) -> Layers:
+        """`layers` as a network of this configuration can be asked for them: all for sides that it lacks. Raises UserError for blocks that
+        it lacks."""
+        numbers = block_numbers(layers)
+        if numbers is None:
+            return "all"
+        count = len(self.blocks(config))
+        if max(numbers) >= count:
+            raise UserError(f"layers = {layers}: the model has blocks 0 to {count - 1}")
+        return layers
+
+    def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
+        """Those attention modules of a group as `fit_group` gives it, of all names that `layers` finds."""
+        numbers = block_numbers(group)
+        if numbers is None:
+            return list(names)
+        order = list(dict.fromkeys(_block(name) for name in names))
+        return [name for name in names if order.index(_block(name)) in numbers]
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         """(B, height, width) of a call of the network, in positions of L. Here: of latents (B, C, h, w), cut into patches."""
@@ -317,6 +336,12 @@ def chat_prompt(render: Callable[[list[dict[str, str]]], str], prompt: str) -> t
     mark = "\ue000"  # in no template and no prompt
     start = render([{"role": "user", "content": mark}]).index(mark)
     return render([{"role": "user", "content": prompt}]), start
+
+
+def _block(name: str) -> str:
+    """Of an attention module's name, that of the block: `transformer_blocks.3`."""
+    found = re.match(r"\D*\d+", name)
+    return found[0] if found else name
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

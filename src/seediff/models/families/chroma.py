@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Family, Joint, Layer, Layers, Reader
+from .base import Condition, Family, Joint, Layer, Reader
 from .flux import T5_TOKENS, Flux, pack, positions, unpack
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class ChromaFamily(Flux):
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
-        found = super().layers(network, group)
+    def layers(self, network: Any) -> dict[str, Layer]:
+        found = super().layers(network)
         return {name: replace(layer, mask="attention_mask") if isinstance(layer, Joint) else layer for name, layer in found.items()}
 
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, refuse_adapters
+from .base import Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ PHOTOGRAPHS = 1.0
 
 
 class Flux(FlowMatching):
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+    def layers(self, network: Any) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         for stream, added in (("transformer_blocks", True), ("single_transformer_blocks", False)):
             for number, block in enumerate(getattr(network, stream)):
@@ -41,8 +41,8 @@ class Flux(FlowMatching):
                 )
         return found
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        return {"joint": config["num_layers"] + config["num_single_layers"]}
+    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+        return [("joint",)] * (config["num_layers"] + config["num_single_layers"])
 
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, Family, Layer, LayerKind, Layers, Projections, Reader, refuse_adapters
+from .base import Condition, Drawing, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +16,7 @@ T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
 
 
 class PixArt(Family):
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+    def layers(self, network: Any) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         for number, block in enumerate(network.transformer_blocks):
             name = f"transformer_blocks.{number}.attn"
@@ -24,8 +24,8 @@ class PixArt(Family):
             found |= {f"{name}1": Projections("self"), f"{name}2": Projections("cross")}
         return found
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        return {"self": config["num_layers"], "cross": config["num_layers"]}
+    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+        return [("self", "cross")] * config["num_layers"]
 
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS[pipeline]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, refuse_adapters
+from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
 from .flux import PACKED, pack, unpack
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LATENT_SIDE = 128
 
 
 class QwenImage(FlowMatching):
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+    def layers(self, network: Any) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         for number, block in enumerate(network.transformer_blocks):
             name = f"transformer_blocks.{number}.attn"
@@ -40,8 +40,8 @@ class QwenImage(FlowMatching):
             )
         return found
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        return {"joint": config["num_layers"]}
+    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+        return [("joint",)] * config["num_layers"]
 
     def columns(self, pipeline: str) -> int:
         return TEXT_TOKENS

@@ -1,7 +1,7 @@
 """Sana: a transformer whose self-attention is linear, so that there is no map of it, and whose cross-attention reads Gemma's text.
 
 The text is an instruction to a language model with the prompt at its end. Of its tokens the first and the last 299 are columns: the
-prompt, a little of the instruction, and padding, which is masked.
+prompt, a little of the instruction, and padding, which is masked. Neither the language model nor the autoencoder works in float16.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Layer, LayerKind, Layers, Projections, Reader
+from .base import Condition, Drawing, FlowMatching, Layer, LayerKind, Projections, Reader
 
 if TYPE_CHECKING:
     import torch
@@ -22,15 +22,15 @@ TEXT_TOKENS = 300
 
 
 class SanaFamily(FlowMatching):
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+    def layers(self, network: Any) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         for number, block in enumerate(network.transformer_blocks):
             query, key = ("to_q", "to_k") if block.attn2.norm_q is None else ("norm_q", "norm_k")
             found[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
         return found
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        return {"cross": config["num_layers"]}
+    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+        return [("cross",)] * config["num_layers"]
 
     def columns(self, pipeline: str) -> int:
         return TEXT_TOKENS
@@ -94,4 +94,5 @@ SANA = SanaFamily(
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
+    half="bfloat16",
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import CLIP_TOKENS, Condition, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, refuse_adapters
+from .base import CLIP_TOKENS, Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,7 @@ T5_TOKENS = 256
 
 
 class MMDiT(FlowMatching):
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+    def layers(self, network: Any) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         for number, block in enumerate(network.transformer_blocks):
             name = f"transformer_blocks.{number}.attn"
@@ -29,8 +29,9 @@ class MMDiT(FlowMatching):
                 found[f"{name}2"] = _joint(block.attn2, text=False)
         return found
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        return {"joint": config["num_layers"], "self": len(config.get("dual_attention_layers", ()))}
+    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+        dual = config.get("dual_attention_layers", ())
+        return [("joint", "self") if number in dual else ("joint",) for number in range(config["num_layers"])]
 
     def columns(self, pipeline: str) -> int:
         return CLIP_TOKENS + T5_TOKENS

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .base import Condition, Family, Layer, LayerKind, Layers, Projections, Reader, refuse_adapters
+from .base import Condition, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
+from .groups import Layers, block_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
 class UNet(Family):
     """What UNet2DConditionModels have in common."""
 
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+    def layers(self, network: Any) -> dict[str, Layer]:
         return {
-            name: Projections("cross" if attention.is_cross_attention else "self")
-            for name, attention in attention_layers(network, group).items()
+            name: Projections("cross" if attention.is_cross_attention else "self") for name, attention in attention_layers(network).items()
         }
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
@@ -35,8 +35,13 @@ class UNet(Family):
     def groups(self) -> tuple[Layers, ...]:
         return ("all", "up", "down")
 
-    def within(self, name: str, group: Layers) -> bool:
-        return in_group(name, group)
+    def fit_group(self, config: Mapping[str, Any], layers: Layers) -> Layers:
+        if block_numbers(layers) is not None:
+            raise UserError(f"layers = {layers}: blocks are a transformer's, and this model has a UNet, whose layers are all, up or down")
+        return layers
+
+    def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
+        return [name for name in names if in_group(name, group)]
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, _, height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape
@@ -57,7 +62,18 @@ class UNet(Family):
         return {"encoder_hidden_states": pipe.encode_prompt(list(prompts), device, 1, False)[0]}
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        return pipe.unet(latents, timestep, **condition).sample
+        return pipe.unet(latents, timestep, timestep_cond=no_guidance(pipe, latents), **condition).sample
+
+
+def no_guidance(pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
+    """(B, D): what a UNet that is told the guidance (LCM) is told where a photograph is looked at, that there is none; None: it is told
+    nothing."""
+    import torch
+
+    width = pipe.unet.config.time_cond_proj_dim
+    if width is None:
+        return None
+    return pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width).to(latents)  # of the scale less 1
 
 
 def clip_reader(pipe: Any, part: str) -> Reader:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Drawing, Reader
-from .unet import UNet, clip_reader
+from .unet import UNet, clip_reader, no_guidance
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,8 @@ class XL(UNet):
         sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
         states = condition["encoder_hidden_states"]
-        return pipe.unet(latents, timestep, encoder_hidden_states=states, added_cond_kwargs=added).sample
+        told = no_guidance(pipe, latents)
+        return pipe.unet(latents, timestep, encoder_hidden_states=states, timestep_cond=told, added_cond_kwargs=added).sample
 
 
 SDXL = XL(

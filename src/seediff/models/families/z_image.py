@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Layers, Reader, chat_prompt
+from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, chat_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ IMAGE_SIDE = 1024
 
 
 class ZImage(FlowMatching):
-    def layers(self, network: Any, group: Layers = "all") -> dict[str, Layer]:
+    def layers(self, network: Any) -> dict[str, Layer]:
         found: dict[str, Layer] = {}
         for stream in ("noise_refiner", "layers"):  # the blocks of the context refiner see no picture
             for number, block in enumerate(getattr(network, stream)):
@@ -44,8 +44,8 @@ class ZImage(FlowMatching):
                 )
         return found
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        return {"joint": config["n_layers"], "self": config["n_refiner_layers"]}
+    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
+        return [*[("self",)] * config["n_refiner_layers"], *[("joint",)] * config["n_layers"]]
 
     def columns(self, pipeline: str) -> int:
         return CAPTION_TOKENS

@@ -16,8 +16,9 @@ from ...files.documents import read_json
 from ...files.schema import fit
 from ...mini.world.scene import Scene
 from ...models.registry import Model
-from .contest import LAYERS, LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHARES, Setting, pamr_name
+from .contest import LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHARES, Setting, pamr_name
 from .fitted import fitted_paper
+from .score import TIMESTEPS
 from .tune import Trial, best, tune
 
 CLEAR = 0.01
@@ -62,9 +63,11 @@ class Constants:
         return {"tune_scenes": self.tune_scenes, "preset": self.preset, "settings": settings}
 
 
-def seek_constants(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress) -> Constants:
+def seek_constants(
+    model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int, progress: Progress
+) -> Constants:
     """The best on these scenes."""
-    trials = tune(model, scenes, seed=seed, progress=progress)
+    trials = tune(model, scenes, timesteps=timesteps, seed=seed, progress=progress)
     return Constants(choose(trials, fitted_paper(model)), preset(trials), len(scenes), trials)
 
 
@@ -109,7 +112,7 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
     for side in SEED_LEVELS:
         if fix("seed_side", level_name(side), "seediff", lambda s, side=side: s.config.seed_level == side):
             chosen["seed_side_paper", level_name(side)] = papers["seediff"].with_config(seed_level=side)
-    for group in LAYERS:
+    for group in dict.fromkeys(t.setting.layers for t in trials):
         fix("variant", f"layers {group}", "seediff", lambda s, group=group: s.layers == group)
     if any(t.setting.text_share for t in trials):
         for share in SHARES:

@@ -19,7 +19,7 @@ import numpy as np
 from ...config.constants import CaptureConfig, MaskConfig
 from ...errors import UserError
 from ...files.schema import checked, fit
-from ...models.families.base import Layers
+from ...models.families.groups import Layers, block_numbers
 
 Share = Literal["row", "text"] | None
 """Of joint attention, as `CaptureConfig.text_share` has it."""
@@ -47,7 +47,7 @@ LEADERS = 4
 
 @dataclass(frozen=True)
 class CaptureTable:
-    layers: Literal["all", "up"]
+    layers: Layers
     text_share: Literal["row", "text"] | None = None
 
 
@@ -104,7 +104,9 @@ class Setting:
         found = fit(table, SettingTable, where)
         values = checked(MaskConfig, {**found.mask, "method": found.method}, where)
         try:
-            return cls(MaskConfig(**values), found.capture.layers, found.capture.text_share)
+            setting = cls(MaskConfig(**values), found.capture.layers, found.capture.text_share)
+            block_numbers(setting.layers)
+            return setting
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise, product
 
 from ...config.constants import CaptureConfig
 from ...config.levels import fit_levels
 from ...models.families.base import Joint
+from ...models.families.groups import Layers
 from ...models.registry import Model
 from .contest import METHOD_NAMES, PAPER, SHARES, Setting, Share, grid
 
@@ -23,10 +25,29 @@ def fitted_paper(model: Model) -> dict[str, Setting]:
 
 
 def fitted(model: Model, setting: Setting) -> list[Setting]:
-    """The setting as this model can be asked for it, once a share of its attention; the share that commands take comes first."""
+    """The setting as this model can be asked for it, once a group of its layers and a share of its attention; the layers and the share
+    that commands take come first."""
     config, _ = fit_levels(model.network.config, setting.config, CaptureConfig(layers=setting.layers), model.family)
-    layers = setting.layers if setting.layers in model.family.groups else "all"
-    return [replace(setting, config=config, layers=layers, text_share=share) for share in shares(model)]
+    return [
+        replace(setting, config=config, layers=layers, text_share=share)
+        for layers, share in product(layer_groups(model, setting.layers), shares(model))
+    ]
+
+
+def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
+    """The groups of layers that are tried where a UNet's are `layers`: of a transformer, which has no sides, all, and each third of its
+    blocks."""
+    if layers in model.family.groups:
+        if len(model.family.groups) > 1:
+            return (layers,)
+        count = len(model.family.blocks(model.network.config))
+        ends = [round(third * count / 3) for third in range(4)]
+        return ("all", *(_blocks(first, end - 1) for first, end in pairwise(ends) if end > first))
+    return ("all",)
+
+
+def _blocks(first: int, last: int) -> Layers:
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def shares(model: Model) -> Sequence[Share]:

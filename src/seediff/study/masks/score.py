@@ -27,12 +27,19 @@ from ...models.registry import Model
 from .contest import Layers, Setting, Share, Source
 
 TIMESTEPS = (50, 150, 250, 350, 450, 550)
-"""Noise levels at which a scene's attention is captured and averaged."""
+"""Noise levels at which a scene's attention is captured and averaged, where no others are asked for."""
 BATCH = 16
 
 
 def captured(
-    model: Model, scenes: Sequence[Scene], sources: Sequence[Source], *, seed: int, progress: Progress, label: str
+    model: Model,
+    scenes: Sequence[Scene],
+    sources: Sequence[Source],
+    *,
+    timesteps: Sequence[int] = TIMESTEPS,
+    seed: int,
+    progress: Progress,
+    label: str,
 ) -> Iterator[tuple[int, Scene, dict[Source, AttentionMaps]]]:
     """Every scene with its index and its attention, captured with its caption, a batch at a time; nothing is kept."""
     task = progress.add_task(label, total=len(scenes))
@@ -45,7 +52,7 @@ def captured(
                 [s.image for s in batch],
                 [s.caption for s in batch],
                 [s.classes for s in batch],
-                timesteps=TIMESTEPS,
+                timesteps=timesteps,
                 seed=seed,
                 capture=CaptureConfig(text_share=share),
                 groups=groups,

@@ -7,7 +7,7 @@ same attention. Each method is measured at its paper's constants and at its own 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...attention.maps import AttentionMaps
+from ...attention.photograph import check_schedule
 from ...files.outputs import check_writable
 from ...mini.world.packaged import load_scenes
 from ...mini.world.scene import Scene
@@ -36,11 +37,14 @@ def run_truth(
     scene_set: Literal["truth", "shift"] = "truth",
     tune_scenes: int = 200,
     constants: Path | None = None,
+    timesteps: Sequence[int] = TIMESTEPS,
     json_path: Path | None = None,
     seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Measure every method on the first `scenes` of `scene_set`; write tables and a picture grid to `out`; return the result.
+
+    timesteps: noise levels of the model's schedule, at which a scene's attention is captured and averaged.
 
     Each method's own best constants are sought on the first `tune_scenes` of the tuning set, or read from `constants`, the
     results.json of an earlier study. `preset.json` holds them as a model's `seediff.json` takes them.
@@ -49,7 +53,8 @@ def run_truth(
     what each figure is. `ahead_of_seediff` has the differences from SeeDiff in both, with paired intervals.
 
     Raises:
-        UserError: more scenes asked for than there are, an unknown model, unusable `constants`, or no place to write to.
+        UserError: more scenes asked for than there are, an unknown model, timesteps that it does not have, unusable `constants`, or no
+            place to write to.
     """
     started = time.monotonic()
     held = load_scenes(scene_set, scenes)
@@ -57,13 +62,14 @@ def run_truth(
     tuning = [] if earlier else load_scenes("tune", tune_scenes)
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
+    order = sorted(set(check_schedule(loaded, timesteps)))
     with study_progress() as progress:
-        found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)
+        found = earlier or seek_constants(loaded, tuning, timesteps=order, seed=seed, progress=progress)
         chosen = found.chosen
         settings = list(dict.fromkeys(chosen.values()))
         sources = list(dict.fromkeys(setting.source for setting in settings))
         headline = [chosen[kind, m] for kind in ("own_best", "paper") for m in METHOD_NAMES]
-        items = captured(loaded, held, sources, seed=seed + 1, progress=progress, label=scene_set)
+        items = captured(loaded, held, sources, timesteps=order, seed=seed + 1, progress=progress, label=scene_set)
         first = list(islice(items, SHEET_SCENES))
         scores = score(chain(first, items), settings, boundary_of=headline)
     result = assemble(chosen, settings, scores) | found.about()
@@ -72,7 +78,7 @@ def run_truth(
         "scene_set": scene_set,
         "model": loaded.name,
         "pairs": len(scores.classes),
-        "timesteps": list(TIMESTEPS),
+        "timesteps": order,
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }

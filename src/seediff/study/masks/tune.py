@@ -17,7 +17,7 @@ from ...mini.world.scene import Scene
 from ...models.registry import Model
 from .contest import BETAS, METHOD_NAMES, Setting, contenders, refinements
 from .fitted import fitted_grid, fitted_paper
-from .score import captured, exact_masks, refined_masks, small_masks, sweep, winners
+from .score import TIMESTEPS, captured, exact_masks, refined_masks, small_masks, sweep, winners
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Trial:
     iou: float
 
 
-def tune(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress) -> list[Trial]:
+def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int, progress: Progress) -> list[Trial]:
     """Every setting of every method's grid without PAMR, and its contenders with each width of PAMR, each at its best threshold."""
     first = [(method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)]
     sources = list(dict.fromkeys(setting.source for _, setting in first))
     papers = fitted_paper(model)
     board = _Board([setting for _, setting in first])
     kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []
-    for _, scene, maps in captured(model, scenes, sources, seed=seed, progress=progress, label="tuning"):
+    for _, scene, maps in captured(model, scenes, sources, timesteps=timesteps, seed=seed, progress=progress, label="tuning"):
         small = small_masks(scene.classes, maps, board.settings)
         board.add(scene, small)
         kept.append((scene, small))

@@ -1,0 +1,87 @@
+"""The fused capture kernels beside plain torch, for every head width that the models have: whether maps on a GPU are right at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from seediff.attention.fused import add_probabilities_fused, has_triton
+from seediff.attention.probabilities import Part, add_probabilities
+from seediff.models.families import network_family
+from seediff.models.families.base import Joint
+
+ACCEPTABLE = 1e-4
+"""Of a map's maximum. Sums of float32 in another order make 1e-6 to 1e-5; factors cut to TF32's bits, or scores in half precision, make
+3e-4 to 1e-2."""
+
+
+class Shape(NamedTuple):
+    """Images, heads, positions of the picture and columns of text."""
+
+    images: int
+    heads: int
+    positions: int
+    text: int
+
+
+PUBLISHED = Shape(2, 8, 4096, 512)
+SMALL = Shape(1, 2, 40, 20)
+"""What Triton's interpreter gets through, with a part of a tile each way."""
+
+
+def head_widths(networks: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Channels a head → the names of the networks that have layers of it, also of networks on torch's meta device."""
+    found: dict[int, list[str]] = {}
+    for name, made in networks.items():
+        layers = ((made.get_submodule(path), layer) for path, layer in network_family(made).layers(made).items())
+        widths = {part.to_q.out_features // (layer if isinstance(layer, Joint) else part).heads for part, layer in layers}
+        for width in sorted(widths):
+            found.setdefault(width, []).append(name)
+    return dict(sorted(found.items()))
+
+
+@torch.no_grad()
+def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
+    """The largest difference of any map, or why there is none. Without a GPU by Triton's interpreter, on a CPU and in a small shape."""
+    if not has_triton():
+        return {"why": "there is no Triton: plain torch computes"}
+    on_gpu = device.startswith("cuda")
+    if not on_gpu and os.environ.get("TRITON_INTERPRET") != "1":
+        return {"why": f"Triton is set up for this machine's GPU, not for {device}"}
+    shape = PUBLISHED if on_gpu else SMALL
+    found = largest_difference(device if on_gpu else "cpu", getattr(torch, dtype), width, shape)
+    return {"difference": found, "positions": shape.positions, **({} if found <= ACCEPTABLE else {"failed": True})}
+
+
+def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape) -> float:
+    """Of maps, in units of plain torch's maximum: of self- and cross-attention apart, as in a UNet, and in one softmax with hidden columns;
+    each normalised, as masks have them, and not, as segments do."""
+    generator = torch.Generator().manual_seed(width)
+    images, heads, positions, text = shape
+    columns = positions + text
+    query, key = (
+        torch.randn(images, rows, heads, width, generator=generator).to(device, dtype).transpose(1, 2) for rows in (positions, columns)
+    )
+    padding = torch.zeros(images, 1, 1, columns, device=device)
+    padding[..., columns - text // 4 :] = -torch.inf
+    picture, words = slice(0, positions), slice(positions, columns)
+
+    def maps(add: Any, some: slice, bias: torch.Tensor | None, cuts: Sequence[tuple[slice, bool]], normalize: bool) -> list[torch.Tensor]:
+        where = range(columns)[some]
+        parts = [Part(query.new_zeros(images, positions, len(where[cut]), dtype=torch.float32), cut, each) for cut, each in cuts]
+        add(parts, query, key[:, :, some], width**-0.5, bias, normalize=normalize)
+        return [part.total for part in parts]
+
+    differences = []
+    for normalize in (True, False):
+        for some, bias, cuts in (
+            (picture, None, [(slice(None), False)]),
+            (words, None, [(slice(None), True)]),
+            (slice(None), padding, [(picture, False), (words, True)]),
+        ):
+            ways = (maps(add, some, bias, cuts, normalize) for add in (add_probabilities_fused, add_probabilities))
+            differences += [(fused - plain).abs().max() / plain.max() for fused, plain in zip(*ways, strict=True)]
+    return float(torch.stack(differences).max())  # of torch: NaN stays NaN

@@ -1,0 +1,141 @@
+"""Latent consistency models' narrow twin: guidance told to the UNet, one call a step, the scheduler of the distillation."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders.families import SPECS, generate, held_beyond_plain, largest_difference, plain
+from builders.twins import save_lcm, save_unet, save_xl
+from diffusers import EulerDiscreteScheduler, LCMScheduler, PNDMScheduler, StableDiffusionPipeline
+
+from seediff.attention.photograph import encode_images, run_clean
+from seediff.cli.commands import main
+from seediff.config.constants import CaptureConfig
+from seediff.config.generate import GenerateConfig, merge_config
+from seediff.errors import UserError
+from seediff.models.families import pipeline_family
+from seediff.models.registry import load_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_lcm(tmp_path_factory.mktemp("models") / "lcm")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return load_model(str(folder), device="cpu")
+
+
+def calls_of(model, run):
+    """What the network was given in each call while `run` ran."""
+    calls = []
+    handle = model.network.register_forward_pre_hook(lambda _m, args, kwargs: calls.append((args, kwargs)), with_kwargs=True)
+    run()
+    handle.remove()
+    return calls
+
+
+@pytest.mark.parametrize("guidance", [8.0, 0.0])
+@pytest.mark.parametrize("capture", [CaptureConfig(), CaptureConfig(normalize=False)])
+def test_maps_are_those_by_the_book(model, capture, guidance):
+    assert largest_difference(model, capture=capture, guidance_scale=guidance) < 1e-5
+
+
+@pytest.mark.parametrize(("guidance", "told"), [(8.0, 8.0), (1.0, 1.0), (0.0, 1.0)])
+def test_the_picture_is_that_without_capture(model, guidance, told):
+    """No guidance is 1 to the pipeline, as to every other; its own 0 would lead away from the prompt."""
+    images, maps = generate(model, guidance_scale=guidance)
+    assert np.array_equal(np.stack(images), plain(model, guidance_scale=told))
+    assert (list(maps[0].self_attention), maps[0].latent_size) == ([(8, 8), (4, 4), (2, 2), (1, 1)], (8, 8))
+
+
+def test_guidance_is_told_to_the_network(model):
+    weak, strong = (calls_of(model, lambda g=guidance: generate(model, guidance_scale=g)) for guidance in (1.0, 9.0))
+    assert [len(args[0]) for args, _ in weak + strong] == [2] * 4  # two steps each, of two images and no unconditional half
+    assert not torch.equal(weak[0][1]["timestep_cond"], strong[0][1]["timestep_cond"])
+    assert not np.array_equal(generate(model, guidance_scale=1.0)[0][0], generate(model, guidance_scale=9.0)[0][0])
+
+
+@pytest.mark.parametrize("as_stable_diffusion", [False, True])
+def test_a_photograph_is_told_that_there_is_no_guidance(model, folder, tmp_path, as_stable_diffusion):
+    """Whichever pipeline has the UNet."""
+    if as_stable_diffusion:
+        parts = {name: getattr(model.pipe, name) for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")}
+        more: dict = dict.fromkeys(("safety_checker", "feature_extractor"))
+        StableDiffusionPipeline(**parts, **more, requires_safety_checker=False).save_pretrained(tmp_path / "sd")
+        model = load_model(str(tmp_path / "sd"), device="cpu")
+    image = generate(model, SPECS[:1])[0][0]
+    theirs = calls_of(model, lambda: plain(model, guidance_scale=1.0))[0][1]
+    prompts = [spec.prompt for spec in SPECS[:2]]
+    ours = calls_of(model, lambda: run_clean(model, encode_images(model, [image] * 2), prompts, timestep=100))[-1][1]
+    for name in ("timestep_cond", "encoder_hidden_states"):
+        torch.testing.assert_close(ours[name], theirs[name])
+
+
+def test_the_authors_steps_and_guidance(folder):
+    own = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    assert (own.steps, own.guidance_scale) == (4, 8.5)
+
+
+def test_no_name_says_that_it_draws_without_guidance(model):
+    assert not model.family.unguided(model.network.config, "owner/lcm-turbo")
+
+
+@pytest.mark.parametrize(
+    ("save", "scheduler"),
+    [(save_unet, LCMScheduler()), (save_xl, EulerDiscreteScheduler(timestep_spacing="trailing", steps_offset=1))],
+    ids=["lcm", "lightning"],
+)
+def test_schedulers_for_weights_of_few_steps(save, scheduler, tmp_path):
+    """As docs/models.md has Stable Diffusion's own pipelines draw with LoRA weights of LCM and of Lightning."""
+    model = load_model(str(save(tmp_path / "model")), device="cpu")
+    model.pipe.scheduler = scheduler
+    assert largest_difference(model, guidance_scale=0.0) < 1e-5
+    assert np.array_equal(np.stack(generate(model, guidance_scale=0.0)[0]), plain(model, guidance_scale=0.0))
+
+
+def test_what_capture_holds_does_not_grow_with_steps(model):
+    first, last = held_beyond_plain(model, 4)
+    assert last - first < 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"negative_prompt": "a cat"}, r"negative_prompt 'a cat': model '.*' reads none \(distilled guidance\); leave it out"),
+        ({"steps": 60}, r"steps = 60: the scheduler of model '.*' \(LCMScheduler\) cannot make them: "),
+    ],
+)
+def test_bad_input(model, options, message):
+    with pytest.raises(UserError, match=message) as error:
+        generate(model, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_scheduler_that_does_not_suit(folder):
+    model = load_model(str(folder), device="cpu")
+    model.pipe.scheduler = PNDMScheduler()
+    with pytest.raises(UserError, match=r"\(PNDMScheduler\) cannot make them: it has no steps of a distillation; use LCMScheduler$"):
+        generate(model)
+
+
+def test_a_unet_that_cannot_be_told(sd1_folder, tmp_path, capsys):
+    """Refused before it is loaded, and by whoever draws with it."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for part in Path(sd1_folder).iterdir():
+        (folder / part.name).symlink_to(part)
+    (folder / "model_index.json").unlink()
+    index = json.loads((sd1_folder / "model_index.json").read_text()) | {"_class_name": "LatentConsistencyModelPipeline"}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    line = ["generate", "--classes", "dog", "--model", str(folder), "--device", "cpu", "--out", str(tmp_path / "set")]
+    for more in ([], ["--dry-run"]):
+        assert main([*line, *more]) == 2
+        assert "its unet has no time_cond_proj_dim and cannot be told the guidance" in capsys.readouterr().err
+    family = pipeline_family("LatentConsistencyModelPipeline")
+    assert family is not None
+    with pytest.raises(UserError, match=r"save it as a StableDiffusionPipeline$"):
+        family.check_guidance({}, "own", 1.0)

@@ -1,0 +1,38 @@
+"""Pipelines that no family has: refused in the same line by plans, by runs and by loading, before anything else of the folder is read."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from seediff.cli.commands import main
+from seediff.errors import UserError
+from seediff.models import about, registry
+from seediff.models.registry import load_model
+
+CLASSES = ("KolorsPipeline", "StableDiffusionInpaintPipeline", "FooPipeline", "Foo\nPipeline")
+COMMANDS = (("generate", "--classes", "dog"), ("mask", "photo.png", "--classes", "dog"), ("segment", "photo.png"))
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("command", COMMANDS, ids=[command[0] for command in COMMANDS])
+@pytest.mark.parametrize("pipeline", CLASSES)
+def test_the_line_is_that_of_loading(pipeline, command, dry, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16)).save("photo.png")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+    with pytest.raises(UserError) as error:
+        load_model("model", device="cpu")
+    assert main([*command, "--model", "model", "--device", "cpu", "--out", "out", *["--dry-run"] * dry]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == f"seediff: {error.value}"
+    assert not (tmp_path / "out" / "seediff.toml").exists()
+
+
+def test_of_a_hub_id_in_the_cache(tmp_path, capsys, monkeypatch):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "KolorsPipeline"}))
+    for module in (registry, about):
+        monkeypatch.setattr(module, "cached_folder", lambda hub_id: tmp_path)
+    assert main(["generate", "--classes", "dog", "--model", "owner/kolors", "--out", str(tmp_path / "out"), "--dry-run"]) == 2
+    assert "model 'owner/kolors' is a KolorsPipeline; supported are" in capsys.readouterr().err
