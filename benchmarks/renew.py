@@ -30,6 +30,7 @@ from seediff.files.reading import SETTINGS
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.registry import EMBEDDED
 
+MINI = EMBEDDED["mini"]
 PARTS = ("unet", "text_encoder", "vae")
 TABLES = (  # the one that shares most with others first
     *("gap", "drawing", "steps", "strategy", "main", "ablation", "pamr", "resolution", "zero-shot"),
@@ -80,23 +81,23 @@ NEEDS = {
 
 def ship(pipeline: Path) -> None:
     """Put the pipeline's weights in place of the package's, which keeps its scheduler, its tokenizer and, until `constants`, its preset."""
-    about = EMBEDDED / "seediff.json"
+    about = MINI / "seediff.json"
     kept = read_json(about, dict[str, Any], limit=SETTINGS)
     new = read_json(pipeline / "seediff.json", dict[str, Any], limit=SETTINGS)
     for part in PARTS:
         for file in sorted((pipeline / part).iterdir()):
-            shutil.copyfile(file, EMBEDDED / part / file.name)
+            shutil.copyfile(file, MINI / part / file.name)
     told = {key: new[key] for key in ("samples", "recipe", "history") if key in new}
     kept.pop("history", None)
     write_atomic(about, (json.dumps({**kept, **told}, indent=2) + "\n").encode())
-    print(f"{EMBEDDED}: {told['samples']:,} samples; check them, and say how they came to be in docs/mini.md")
+    print(f"{MINI}: {told['samples']:,} samples; check them, and say how they came to be in docs/mini.md")
 
 
 def renew(lane: str, work: Path, **folders: Path) -> int:
     """Run the lane's steps that these weights have no mark of yet, and return how many failed. A step that needs one before it (`NEEDS`)
     is left out when that failed."""
     work.mkdir(parents=True, exist_ok=True)
-    weights = content_fingerprint(EMBEDDED / "unet")
+    weights = content_fingerprint(MINI / "unet")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     failed: set[str] = set()
     for step, command in LANES[lane].items():

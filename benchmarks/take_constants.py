@@ -4,6 +4,8 @@
     seediff study generated --images 190 --constants truth/results.json --out generated
     python benchmarks/take_constants.py truth/results.json generated/results.json
 
+With `--model mini-dit` into the preset of that model, for which `generated` may be left out; no tables train on its masks.
+
 The preset's note says which method's masks are best. Its method is left as it is, until segmenters learn more from another's masks
 (decision 0019). Steps, guidance, thresholds and segments stay too, and so does what the set draws, with less guidance (0018) and more
 steps (0014) than the preset has.
@@ -54,17 +56,23 @@ def told(preset: dict[str, Any], generated: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("truth", type=Path)
-    parser.add_argument("generated", type=Path)
+    parser.add_argument("generated", type=Path, nargs="?")
+    parser.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
     args = parser.parse_args()
-    truth, generated = (read_json(file, dict[str, Any], limit=SETTINGS) for file in (args.truth, args.generated))
-    about = EMBEDDED / "seediff.json"
+    if args.model == "mini" and not args.generated:
+        parser.error("generated: the results.json of `seediff study generated` is needed, whose images say how far ahead a method is")
+    truth = read_json(args.truth, dict[str, Any], limit=SETTINGS)
+    note = told(truth["preset"], read_json(args.generated, dict[str, Any], limit=SETTINGS)) if args.generated else truth["preset"]["note"]
+    about = EMBEDDED[args.model] / "seediff.json"
     model = read_json(about, dict[str, Any], limit=SETTINGS)
-    kept = {**model["preset"], **truth["preset"], "note": told(truth["preset"], generated)}
-    model["preset"] = {**kept, "method": model["preset"].get("method", "seediff")}
-    drawn = {**read_toml(SET), "labels": labels(truth["settings"])}
+    kept = {**model["preset"], **truth["preset"], "note": note}
+    model["preset"] = {**kept, "method": model["preset"].get("method", truth["preset"]["method"])}
     write_atomic(about, (json.dumps(model, indent=2) + "\n").encode())
-    write_atomic(SET, tomli_w.dumps(drawn).encode())
-    print(f"{about}\n{SET}")
+    print(about)
+    if args.model == "mini":
+        drawn = {**read_toml(SET), "labels": labels(truth["settings"])}
+        write_atomic(SET, tomli_w.dumps(drawn).encode())
+        print(SET)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def prepare(folder: Path) -> None:
     for name, text in CSV.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "my-finetuned-sd").mkdir()
-    for part in registry.EMBEDDED.iterdir():
+    for part in registry.EMBEDDED["mini"].iterdir():
         if part.name != "seediff.json":
             (folder / "my-finetuned-sd" / part.name).symlink_to(part)
 

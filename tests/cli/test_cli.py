@@ -126,7 +126,7 @@ def test_quiet_says_nothing(tmp_path, capsys):
 def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "model_index.json").write_text("{}")
-    monkeypatch.setattr(registry, "EMBEDDED", tmp_path / "weights")
+    monkeypatch.setitem(registry.EMBEDDED, "mini", tmp_path / "weights")
     out = tmp_path / "out"
     assert main([*BASE, "--out", str(out), "--dry-run", "--keep-soft", "--prompt", "a {class}", "--prompt", "the {class}"]) == 0
     said = capsys.readouterr().out

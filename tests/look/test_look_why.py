@@ -13,6 +13,7 @@ from fake_engine import fake_draw
 from looked import keep_attention, running, write_set
 from random_maps import random_maps
 
+from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.reviews import read_actions
@@ -191,7 +192,9 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
 
 
 def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
-    config = GenerateConfig(classes=("dog", "cat"), per_class=1, batch_size=1, model=str(mini_folder), steps=2, guidance_scale=1.0)
+    """All of it, not only what the set's own method read."""
+    base = GenerateConfig(classes=("dog", "cat"), per_class=1, batch_size=1, model=str(mini_folder), steps=2, guidance_scale=1.0)
+    config = replace(base, mask=MaskConfig(method="ca"))
     kept = replace(config, keep_attention=True)
     generate(config, tmp_path / "without")
     generate(kept, tmp_path / "with")
@@ -203,6 +206,7 @@ def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
         assert captured["told"] == "Its attention, captured again."
         assert captured["levels"] == other.get("/api/samples/1/attention")["levels"]
         assert client.get("/api/samples/1/attends?x=3&y=9") == other.get("/api/samples/1/attends?x=3&y=9")
+        assert client.get("/api/samples/1/words") == other.get("/api/samples/1/words")
         assert client.get("/api/samples/1/words")["words"]
 
 

@@ -6,18 +6,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from builders.published import AUTOENCODERS, network, saved_config, written
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
+from seediff import devices
 from seediff.cli.commands import main
 from seediff.config.generate import GenerateConfig, merge_config
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
+from seediff.files.photographs import find_photos
 from seediff.models import about, registry
-from seediff.models.about import look_up
+from seediff.models.about import look_up, usual_dtype
 from seediff.models.families import FAMILIES, pipeline_family
-from seediff.models.known import KNOWN, hub_ids, known_model
+from seediff.models.known import BY_NAME, KNOWN, hub_ids, known_model
 from seediff.models.listing import list_models
 from seediff.models.variants import choose_variant, is_enough
+from seediff.run import mask, plan, segment
 
+NAMES = [known.name for known in KNOWN]
 FIRST, SECOND = hub_ids("sd2-base")
 ANSWER: Any = SimpleNamespace(status_code=404, headers={}, request=None)
 
@@ -100,6 +106,7 @@ def test_what_is_in_the_cache_goes_first(monkeypatch):
         ("sd3.5-medium", 40, 4.5),
         ("sd3.5-large", 28, 3.5),
         ("chroma", 40, 3.0),
+        ("lcm-dreamshaper", 4, 8.0),
     ],
 )
 def test_a_known_model_has_its_authors_defaults_before_it_is_fetched(hub, model, steps, guidance):
@@ -112,6 +119,84 @@ def test_a_family_without_self_attention_has_its_method_before_it_is_fetched(hub
     assert merge_config(GenerateConfig, {"classes": ("dog",), "model": "sana"}).mask.method == "ca"
     line = {"classes": ("dog",), "model": "sana", "mask": {"method": "seediff"}}
     assert merge_config(GenerateConfig, line).mask.method == "seediff"  # which is refused when it is to run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_kept_of_a_model_is_what_was_published(hub, name, tmp_path):
+    """The values, and that they are enough: whatever is made of them is what the whole configurations give."""
+    known, kept = BY_NAME[name], look_up(name)
+    for some, whole in ((known.network, saved_config(name)), (known.vae, AUTOENCODERS[name][1])):
+        assert json.dumps(some) == json.dumps({key: whole[key] for key in some})
+    published = look_up(str(written(name, tmp_path / name)))
+    assert kept is not None
+    assert published is not None
+    assert kept.sides() == published.sides() is not None
+    family = kept.family
+    assert sum(family.layer_counts(kept.network).values()) == len(family.layers(network(name)))
+    for group in family.groups:
+        assert family.layer_counts(kept.network, group) == family.layer_counts(published.network, group)
+        assert family.levels(kept.network, group) == family.levels(published.network, group)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monkeypatch):
+    """Of `generate`, `mask` and `segment`: with nothing in the cache, with its model_index.json alone, and with all small files."""
+    (tmp_path / "photo.png").touch()
+    found, out = find_photos([tmp_path / "photo.png"]), tmp_path / "out"
+    folder = written(name, tmp_path / "cache" / name)
+    shorter = tmp_path / "index"
+    shorter.mkdir()
+    (shorter / "model_index.json").write_bytes((folder / "model_index.json").read_bytes())
+    plans = []
+    for here in (None, shorter, folder):
+        for module in (registry, about):
+            monkeypatch.setattr(module, "cached_folder", lambda hub_id, here=here: here)
+        line = {"classes": ("dog",), "model": name}
+        own = look_up(name)
+        assert own is not None
+        plans.append(
+            [
+                plan.describe(merge_config(GenerateConfig, line), out),
+                mask.describe(merge_config(MaskPhotosConfig, line), found, out),
+                *([] if own.family.no_self_attention else [segment.describe(SegmentPhotosConfig(model=name), found, out)]),
+            ]
+        )
+    assert plans[0] == plans[1] == plans[2]
+    assert all(text.count("\nCapture: ") == 1 for text in plans[0])
+    assert "assumed" not in plans[0][0]
+    assert "\nLevels: " in plans[0][0] or set(own.family.levels(own.network)) == {1, 2, 4, 8}
+    assert hub[1] == []  # nothing was asked for
+
+
+def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, tmp_path):
+    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": "sd1.5", "mask": {"seed_level": 16}})
+    with pytest.raises(UserError, match=r"seed_level = 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"):
+        plan.describe(config, tmp_path / "out")
+
+
+@pytest.mark.parametrize("model", ["sdxl-turbo", "z-image-turbo", "sd3.5-large-turbo", "flux-schnell", "stabilityai/sdxl-turbo"])
+def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, model, tmp_path, capsys):
+    line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu", "--out", str(tmp_path / "set")]
+    for more in ([], ["--dry-run"]):
+        assert main([*line, *more]) == 2
+        assert f"guidance_scale = 5.0: model '{model}' is made to draw without guidance" in capsys.readouterr().err
+    assert not (tmp_path / "set" / "seediff.toml").exists()
+    assert hub[1] == []  # nothing was asked for
+
+
+def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
+    """bfloat16 where float16 overflows, and the page says for which families."""
+    monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
+    named = {family.title for family in FAMILIES if family.half == "bfloat16"}
+    assert named == {"FLUX.1", "Z-Image", "Chroma", "Qwen-Image", "Sana"}
+    for known in KNOWN:
+        family = pipeline_family(known.pipeline)
+        assert family is not None
+        assert usual_dtype(known.name, "cuda") == ("bfloat16" if family.title in named else "float16")
+        assert usual_dtype(known.name, "cpu") == "float32"
+    page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
+    said = page[page.index("- **Number format.**") :].split(", whose")[0]
+    assert {title for title in (family.title for family in FAMILIES) if title in said} == named
 
 
 def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):

@@ -55,11 +55,11 @@ def test_known_classes(mini_model):
 
 
 def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
-    monkeypatch.setattr(registry, "EMBEDDED", mini_folder)
+    monkeypatch.setitem(registry.EMBEDDED, "mini", mini_folder)
     model = load_model("mini", device="cpu")
     assert model.name == "mini"
     assert model.image_side == 64
-    monkeypatch.setattr(registry, "EMBEDDED", mini_folder / "not here")
+    monkeypatch.setitem(registry.EMBEDDED, "mini", mini_folder / "not here")
     with pytest.raises(UserError, match="embedded model is missing"):
         load_model("mini", device="cpu")
 

@@ -58,11 +58,15 @@ class JointLayer:
             rotary = kwargs.get(layer.rotary)
             if layer.each_rotary and rotary is not None:
                 rotary = self.recorder.conditional(rotary)
-            query, key = (
-                self._turned(torch.cat([self._heads_last(kept[kind, number]) for number in range(len(paths))], 1), rotary)
+            queries, keys = (
+                [self._heads_last(kept[kind, number]) for number in range(len(paths))]
                 for kind, paths in (("query", layer.queries), ("key", layer.keys))
-            )  # (B, S, H, D)
-            picture, text = layer.parts(key.shape[1], size[0] * size[1])
+            )
+            columns = sum(key.shape[1] for key in keys)
+            picture, text = layer.parts(columns, self.recorder.positions)
+            if not self.recorder.wants("self", self.recorder.positions) and not len(range(*text.indices(columns))):
+                return  # a layer of the picture alone
+            query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = kwargs.get(layer.mask)
             bias = None if mask is None else _bias(self.recorder.conditional(mask), key.shape[1], picture, text)
             query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)

@@ -107,12 +107,12 @@ def capture_noised(
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` of latents (B, C, h, w) as `encode_images` gives them: what is looked at several times is encoded once."""
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    groups = groups or (capture.layers,)
-    several = len(groups) > 1
-    capture = replace(capture, layers="all" if several else groups[0])
+    own = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
+    several = len(own) > 1
+    capture = replace(capture, layers="all" if several else next(iter(own)))
     with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several, reads=reads) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
-    return {group: recorder.maps(words, list(prompts), layers=group if several else None) for group in groups}
+    return {group: recorder.maps(words, list(prompts), layers=fitted if several else None) for group, fitted in own.items()}
 
 
 @torch.no_grad()

@@ -157,7 +157,7 @@ def backbone(
 @app.command
 def check(
     out: Annotated[Path, HERE, Parameter(help="Folder for the report and the contact sheet.")],
-    model: Annotated[str, Parameter(help="`mini`, or the pipeline folder that training made.")] = "mini",
+    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or the pipeline folder that training made.")] = "mini",
     images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
     scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
     steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,

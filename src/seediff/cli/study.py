@@ -22,7 +22,7 @@ Constants = Annotated[Path | None, Parameter(help="results.json of an earlier st
 Pictures = Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")]
 Tables = Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")]
 Json = Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")]
-WorldModel = Annotated[str, Parameter(help="`mini`, or a pipeline folder trained on its world.")]
+WorldModel = Annotated[str, Parameter(help="`mini`, `mini-dit`, or a pipeline folder trained on their world.")]
 AnyModel = Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")]
 Device = Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")]
 Images = Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")]

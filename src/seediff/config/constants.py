@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from ..errors import UserError
-from ..models.families.groups import Layers, block_numbers
+from ..models.families.groups import Layers, normal_layers
 from .methods import Method
 
 CaptureSteps = int | Literal["all", "second-half"]
@@ -33,7 +33,7 @@ class CaptureConfig:
     How much a position attends to a word. Other models have no choice."""
 
     def __post_init__(self) -> None:
-        block_numbers(self.layers)
+        object.__setattr__(self, "layers", normal_layers(self.layers))  # one choice has one spelling
         if self.text_share not in (None, "row", "text"):
             raise UserError(f"text_share = {self.text_share!r} must be 'row' or 'text'")
         if self.steps not in ("all", "second-half") and not _is_whole(self.steps):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..errors import UserError
 from ..models.families.base import Family
+from ..models.families.groups import Layers
 from ..models.families.unet import SD
 from .constants import CaptureConfig, MaskConfig
 from .methods import METHOD_FACTS
@@ -20,7 +21,7 @@ EVERYTHING: Reads = {"self": None, "cross": None}
 
 def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
     """The options that name levels, and the levels, of those that `mask.method` reads."""
-    return {name: _levels(mask, name) for name in dict.fromkeys(_options(mask).values())}
+    return {name: _levels(mask, name) for name in dict.fromkeys(_options(mask).values()) if isinstance(name, str)}
 
 
 def maps_read(mask: MaskConfig) -> Reads:
@@ -33,8 +34,8 @@ def reads_self_attention(mask: MaskConfig) -> bool:
     return "self" in _options(mask)
 
 
-def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str]:
-    """Of each kind of attention that is read, the option that names its levels."""
+def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str | tuple[int, ...]]:
+    """Of each kind of attention that is read, the option that names its levels, or these."""
     facts = METHOD_FACTS[mask.method]
     cross, own = facts.cross, facts.own
     if facts.ablations and mask.expansion != "iterative":
@@ -43,8 +44,8 @@ def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str]:
     return {"cross": cross} if own is None else {"cross": cross, "self": own}
 
 
-def _levels(mask: MaskConfig, option: str) -> tuple[int, ...]:
-    value = getattr(mask, option)
+def _levels(mask: MaskConfig, option: str | tuple[int, ...]) -> tuple[int, ...]:
+    value = getattr(mask, option) if isinstance(option, str) else option
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -64,13 +65,25 @@ def check_divides(family: Family, method: str, model: str) -> None:
         raise UserError(f"method diffcut cuts features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
 
 
+def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
+    """`capture.layers` as this network can be asked for them. Raises UserError for blocks that it lacks, and for some that lack what
+    `mask.method` reads: Z-Image's first look at no text."""
+    group = family.fit_group(unet, capture.layers)
+    if group != "all" and family.fitted and len(family.groups) == 1:
+        kinds = family.layer_counts(unet, group)
+        for kind in maps_read(mask):
+            if not kinds.get(kind) and not kinds.get("joint"):
+                raise UserError(f"layers = {group}: method {mask.method} reads {kind}-attention, of which these blocks have none")
+    return group
+
+
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
     """Raise UserError naming the option and the levels there are, when `mask.method` reads one that this network's capture does not give.
 
     unet: the network's config.json. A family whose levels are fitted (`fit_levels`) lacks none, but self-attention as such may be missing.
     """
     check_kinds(family, mask)
-    group = family.fit_group(unet, capture.layers)
+    group = fit_layers(unet, mask, capture, family)
     if family.fitted:
         return
     there = family.levels(unet, group)
@@ -90,7 +103,7 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
     """
     if not family.fitted:
         return mask, []
-    group = family.fit_group(unet, capture.layers)
+    group = fit_layers(unet, mask, capture, family)
     there = family.levels(unet, group)
     if not there:
         raise UserError(f"layers = {group}: the model has no attention in them")

@@ -18,13 +18,14 @@ Method = Literal["seediff", "ca", "ca_sa", "reference"]
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """cross, own: the option of MaskConfig that names the levels at which the method reads maps of cross-attention, and that for
-    self-attention; None: it reads none. ablations: whether `expansion` and `background` say what of it is left out. plain_means: it is
-    defined on plain means of attention. defaults: a table as `build` takes it, of constants other than the dataclasses'.
+    """cross, own: the option of MaskConfig that names the levels at which the method reads maps of cross-attention, and that for self-
+    attention, or the levels themselves where no option does; None: it reads none. No other maps are captured for it. ablations: whether
+    `expansion` and `background` say what of it is left out. plain_means: it is defined on plain means of attention. defaults: a table
+    as `build` takes it, of constants other than the dataclasses'.
     """
 
-    cross: str
-    own: str | None
+    cross: str | tuple[int, ...]
+    own: str | tuple[int, ...] | None
     ablations: bool = False
     plain_means: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -215,7 +215,8 @@ class Capturer:
             from ..run.generate import model_draw
 
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
-            draw = self._loaded(config, lambda: model_draw(config, [spec], config.device))
+            # All maps, as people look at any, and try other methods.
+            draw = self._loaded(config, lambda: model_draw(replace(config, keep_attention=True), [spec], config.device))
             return _on_cpu(draw([spec])[1][0])
         assert isinstance(config, MaskPhotosConfig)
         from ..attention.photograph import capture_classes, encode_images

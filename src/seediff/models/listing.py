@@ -7,9 +7,8 @@ from typing import NamedTuple
 from ..files.space import show_bytes
 from .families import FAMILIES, pipeline_family
 from .families.base import Family
-from .families.unet import SD
 from .known import KNOWN, Known, hub_ids
-from .registry import EMBEDDED, cached_folder
+from .registry import EMBEDDED, PIPELINES, cached_folder
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
 """Of a row's first fields, which stand in one line; the others are in a line of their own."""
@@ -33,11 +32,13 @@ def list_models() -> list[tuple[Family, list[Row]]]:
 
 
 def _embedded(family: Family) -> list[Row]:
-    if family is not SD:
-        return []
-    size = show_bytes(sum(path.stat().st_size for path in EMBEDDED.rglob("*.safetensors")))  # they are in half precision
-    here = "in the package" if (EMBEDDED / "model_index.json").is_file() else "no: the package lacks its weights"
-    return [Row("mini", "128², 19 of Pascal VOC's classes", size, here, "", "Apache-2.0")]
+    rows = []
+    for name, folder in EMBEDDED.items():
+        if pipeline_family(PIPELINES[name]) is family:
+            size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # they are in half precision
+            here = "in the package" if (folder / "model_index.json").is_file() else "no: the package lacks its weights"
+            rows.append(Row(name, "128², 19 of Pascal VOC's classes", size, here, "", "Apache-2.0"))
+    return rows
 
 
 def _row(known: Known) -> Row:

@@ -12,24 +12,29 @@ from typing import Any
 
 from ..errors import UserError
 from ..files.documents import read_json
-from ..files.messages import meant, printable, shown
+from ..files.messages import meant, shown
 from ..files.reading import SETTINGS
 from ..files.schema import fit
 from .adapters import load_embedding, load_lora
-from .families import FAMILIES, pipeline_family, why_not
+from .families import pipeline_family
 from .families.base import Family, Reader
 from .families.unet import SD
 from .known import KNOWN, hub_ids
 from .memory import Offload, check_offload, enable_tiling, place
-from .refusals import TORCHVISION, blames_torchvision, hub_error, is_gone, not_fetched, not_loaded
+from .refusals import TORCHVISION, blames_torchvision, hub_error, is_gone, not_fetched, not_loaded, unsupported
 from .variants import choose_variant, folder_files, hub_files, is_all_there, is_enough
 from .whole import check_whole, load_text_encoder
 
 ALIASES = {known.name: known.ids[0] for known in KNOWN}
 """Short names → the first of their hub ids."""
 
-EMBEDDED = Path(__file__).parent / "mini" / "weights"
-"""Where `mini` lies in the package."""
+EMBEDDED = {
+    "mini": Path(__file__).parent / "mini" / "weights",
+    "mini-dit": Path(__file__).parent / "mini" / "transformer",
+}
+"""Where the models that know the embedded world lie in the package."""
+PIPELINES = {"mini": "StableDiffusionPipeline", "mini-dit": "StableDiffusion3Pipeline"}
+"""What they are, in diffusers' classes."""
 
 LIBRARIES = (None, "diffusers", "transformers")
 """Where the parts of a pipeline may come from, as model_index.json has it; None: the part is left out."""
@@ -101,7 +106,7 @@ def load_model(
     Of weights in several number formats, those that suit `dtype` are read, and fetched (`variants.py`).
 
     Args:
-        name: "mini", one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
+        name: one of EMBEDDED, one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: half precision of the family's kind on cuda, float32 elsewhere.
         lora, lora_scale, embedding, vae_tiling, compile: as `RunConfig` has them.
@@ -129,9 +134,7 @@ def load_model(
     pipeline = index.get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
     if not isinstance(pipeline, str) or family is None:
-        said = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
-        supported = ", ".join(f"{one.title} ({', '.join(one.pipelines)})" for one in FAMILIES)
-        raise UserError(f"model '{name}' is a {said}; supported are {supported}: {why_not(said)}")
+        raise unsupported(name, pipeline)
     dtype = dtype or default_dtype(device, family.half)
     # Without those that are never loaded: the safety checker of Stable Diffusion 1 is of a library that is none.
     skipped = {part for part, value in family.loading.items() if value is None}
@@ -231,10 +234,10 @@ def _check_text_part(reader: Reader, encoder: Any, name: str) -> None:
 def resolve_name(name: str) -> Path | str:
     """What a model's name stands for: a local folder, or a hub id; of several that have the same model, one that is in the cache. Raises
     UserError when it is neither. Asks no network."""
-    if name == "mini":
-        if not (EMBEDDED / "model_index.json").is_file():
-            raise UserError(f"the embedded model is missing ({EMBEDDED}): reinstall seediff, or train it with `seediff mini train`")
-        return EMBEDDED
+    if name in EMBEDDED:
+        if not (EMBEDDED[name] / "model_index.json").is_file():
+            raise UserError(f"the embedded model is missing ({EMBEDDED[name]}): reinstall seediff, or train it with `seediff mini train`")
+        return EMBEDDED[name]
     if name in ALIASES:
         return next(filter(cached_folder, hub_ids(name)), ALIASES[name])
     path = Path(name).expanduser()
@@ -244,7 +247,7 @@ def resolve_name(name: str) -> Path | str:
         raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
         return next(filter(cached_folder, hub_ids(name)), name)
-    names = ("mini", *ALIASES)
+    names = (*EMBEDDED, *ALIASES)
     raise UserError(
         f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
     )

@@ -17,7 +17,7 @@ SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"
 """The hub's names for how large a dataset is, by the first limit that it stays below."""
 
 MODEL_NOTES = (  # pattern searched in the model's name, what to say about its licence
-    (r"^mini$", "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)"),
+    (r"^mini(-dit)?$", "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)"),
     (
         r"^sd1|stable-diffusion-v1",
         "Stable Diffusion 1.x is under the CreativeML OpenRAIL-M licence, whose use restrictions cover its output",

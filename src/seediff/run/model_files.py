@@ -8,7 +8,7 @@ from ..attention.expected import Expected, expect_capture
 from ..config.base import RunConfig
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
-from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_levels, maps_read
+from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_layers, fit_levels, maps_read
 from ..config.methods import check_capture
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.recommended import is_tuned_for
@@ -36,6 +36,8 @@ def check_files(config: DatasetConfig) -> None:
     check_kinds(about.family, config.mask)
     if isinstance(config, GenerateConfig) and about.network:
         about.family.check_guidance(about.network, config.model, config.guidance_scale)
+    if about.network:
+        fit_layers(about.network, config.mask, config.capture, about.family)
     if {"down_block_types", "up_block_types"} <= set(about.network):
         check_levels(about.network, config.mask, config.capture, about.family)
 

@@ -2,9 +2,12 @@
 
 import pytest
 
-from seediff.config.constants import CaptureConfig
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.levels import fit_layers
 from seediff.errors import UserError
+from seediff.models.families.flux import FLUX
 from seediff.models.families.groups import block_numbers, layers_name
+from seediff.models.families.z_image import Z_IMAGE
 
 
 @pytest.mark.parametrize(
@@ -20,5 +23,27 @@ def test_what_is_no_group_is_told_in_a_line(layers):
         CaptureConfig(layers=layers)
 
 
+@pytest.mark.parametrize(
+    ("said", "spelling"), [("12,9-11", "9-12"), ("9,10,11,12", "9-12"), ("3", "3"), ("0,2-3,5", "0,2-3,5"), ("up", "up")]
+)
+def test_one_choice_has_one_spelling(said, spelling):
+    assert CaptureConfig(layers=said).layers == spelling
+
+
 def test_names_for_people():
-    assert [layers_name(one) for one in ("up", "9-12")] == ["up layers", "blocks 9-12"]
+    assert [layers_name(one) for one in ("up", "9-12", "3")] == ["up layers", "blocks 9-12", "block 3"]
+
+
+@pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])
+def test_a_number_of_blocks_that_is_none(count):
+    with pytest.raises(UserError, match=r"^layers = 0: config.json of the model's transformer does not say how many blocks it has$"):
+        FLUX.fit_group({"num_layers": count, "num_single_layers": 2}, "0")
+    with pytest.raises(UserError, match="does not say"):
+        FLUX.fit_group({}, "0")
+
+
+def test_blocks_that_lack_what_a_method_reads():
+    config = {"n_layers": 3, "n_refiner_layers": 2}
+    assert fit_layers(config, MaskConfig(), CaptureConfig(layers="1-2"), Z_IMAGE) == "1-2"
+    with pytest.raises(UserError, match=r"^layers = 0-1: method seediff reads cross-attention, of which these blocks have none$"):
+        fit_layers(config, MaskConfig(), CaptureConfig(layers="0-1"), Z_IMAGE)

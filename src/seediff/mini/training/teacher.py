@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...devices import mixed_precision
+from ...errors import UserError
 from ...files.arrays import map_array
 from ...files.outputs import open_new, replaced_file
 from ...train.models import TINY
@@ -61,6 +62,8 @@ def taught_features(
             training = YardstickRecipe(samples=config.samples, batch=config.batch, seed=recipe.seed)
             fit(teacher, images, words, F.binary_cross_entropy_with_logits, training, report, device)
         else:
+            if not (TINY / "model.safetensors").is_file():
+                raise UserError(f"[teacher] samples = 0: the package lacks its backbone ({TINY}); `seediff mini backbone` makes one")
             load_yardstick(teacher.backbone, TINY / "model.safetensors")
         features = compressed(encode(teacher.to(device).eval(), images), config.features)
         with replaced_file(path) as part, open_new(part) as file:

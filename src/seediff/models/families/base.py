@@ -183,7 +183,10 @@ class Family:
         numbers = block_numbers(layers)
         if numbers is None:
             return "all"
-        count = len(self.blocks(config))
+        try:
+            count = len(self.blocks(config))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"layers = {layers}: config.json of the model's {self.network} does not say how many blocks it has") from error
         if max(numbers) >= count:
             raise UserError(f"layers = {layers}: the model has blocks 0 to {count - 1}")
         return layers

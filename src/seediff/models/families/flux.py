@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
+from .groups import whole
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class Flux(FlowMatching):
         return found
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("joint",)] * (config["num_layers"] + config["num_single_layers"])
+        return [("joint",) for name in ("num_layers", "num_single_layers") for _ in range(whole(config, name))]
 
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS

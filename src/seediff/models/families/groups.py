@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ...errors import UserError
 
@@ -26,6 +28,30 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
     return frozenset(found)
 
 
+def normal_layers(layers: Layers) -> Layers:
+    """The one spelling of a choice: `12,9-11` → `9-12`. Raises UserError for what is none."""
+    numbers = block_numbers(layers)
+    if numbers is None:
+        return layers
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+
+
 def layers_name(layers: Layers) -> str:
     """For people: `all layers`, `up layers`, `blocks 9-12`."""
-    return f"{layers} layers" if layers in SIDES else f"blocks {layers}"
+    if layers in SIDES:
+        return f"{layers} layers"
+    return f"block {layers}" if layers.isdecimal() else f"blocks {layers}"
+
+
+def whole(config: Mapping[str, Any], name: str) -> int:
+    """How many blocks a config.json says that there are. Raises KeyError where it does not, ValueError where it is no such number."""
+    count = config[name]
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_BLOCKS:
+        raise ValueError(f"{name} is no number of blocks from 0 to {MOST_BLOCKS}")
+    return count

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Drawing, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
+from .groups import whole
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,7 @@ class PixArt(Family):
         return found
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("self", "cross")] * config["num_layers"]
+        return [("self", "cross") for _ in range(whole(config, "num_layers"))]
 
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS[pipeline]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
 from .flux import PACKED, pack, unpack
+from .groups import whole
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ class QwenImage(FlowMatching):
         return found
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("joint",)] * config["num_layers"]
+        return [("joint",) for _ in range(whole(config, "num_layers"))]
 
     def columns(self, pipeline: str) -> int:
         return TEXT_TOKENS

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Drawing, FlowMatching, Layer, LayerKind, Projections, Reader
+from .groups import whole
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ class SanaFamily(FlowMatching):
         return found
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("cross",)] * config["num_layers"]
+        return [("cross",) for _ in range(whole(config, "num_layers"))]
 
     def columns(self, pipeline: str) -> int:
         return TEXT_TOKENS

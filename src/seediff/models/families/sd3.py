@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import CLIP_TOKENS, Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
+from .groups import whole
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ class MMDiT(FlowMatching):
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
         dual = config.get("dual_attention_layers", ())
-        return [("joint", "self") if number in dual else ("joint",) for number in range(config["num_layers"])]
+        return [("joint", "self") if number in dual else ("joint",) for number in range(whole(config, "num_layers"))]
 
     def columns(self, pipeline: str) -> int:
         return CLIP_TOKENS + T5_TOKENS

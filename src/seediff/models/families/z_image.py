@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, chat_prompt
+from .groups import whole
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,8 @@ class ZImage(FlowMatching):
         return found
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [*[("self",)] * config["n_refiner_layers"], *[("joint",)] * config["n_layers"]]
+        refiner, layers = whole(config, "n_refiner_layers"), whole(config, "n_layers")
+        return [("self",) if number < refiner else ("joint",) for number in range(refiner + layers)]
 
     def columns(self, pipeline: str) -> int:
         return CAPTION_TOKENS

@@ -19,7 +19,7 @@ import numpy as np
 from ...config.constants import CaptureConfig, MaskConfig
 from ...errors import UserError
 from ...files.schema import checked, fit
-from ...models.families.groups import Layers, block_numbers
+from ...models.families.groups import Layers, normal_layers
 
 Share = Literal["row", "text"] | None
 """Of joint attention, as `CaptureConfig.text_share` has it."""
@@ -104,9 +104,7 @@ class Setting:
         found = fit(table, SettingTable, where)
         values = checked(MaskConfig, {**found.mask, "method": found.method}, where)
         try:
-            setting = cls(MaskConfig(**values), found.capture.layers, found.capture.text_share)
-            block_numbers(setting.layers)
-            return setting
+            return cls(MaskConfig(**values), normal_layers(found.capture.layers), found.capture.text_share)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
