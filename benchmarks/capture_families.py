@@ -50,6 +50,8 @@ FEWER: Mapping[str, Mapping[str, Any]] = {
     "SanaTransformer2DModel": {"num_layers": 2},
 }
 """Blocks of each kind; UNets have all of theirs."""
+NARROW: Mapping[str, Mapping[str, Any]] = {"sdxl": {"block_out_channels": (160, 320, 640), "attention_head_dim": (5, 5, 10)}}
+"""Half the width and half as many heads, at all positions: products of width by width shrink more than those that capture repeats."""
 
 TEXT = ("cross_attention_dim", "joint_attention_dim", "pooled_projection_dim", "projection_class_embeddings_input_dim")
 TEXT += ("caption_channels", "cap_feat_dim")
@@ -59,7 +61,7 @@ TIMESTEP = 500
 PROMPT = "a photo of a cat"
 
 
-def shape(name: str, device: str, dtype: str, folder: Path) -> tuple[Model, int]:
+def shape(name: str, device: str, dtype: str, folder: Path, narrow: bool = False) -> tuple[Model, int]:
     """A model whose network has the published shape, and fewer blocks; and how many latents it packs into one of more channels."""
     import diffusers
 
@@ -72,7 +74,7 @@ def shape(name: str, device: str, dtype: str, folder: Path) -> tuple[Model, int]
         of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
     packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get("latent_channels", narrow.pipe.vae.config.get("z_dim"))
     torch.manual_seed(0)
-    network = getattr(diffusers, kind).from_config({**config, **of_text, **FEWER.get(kind, {})})
+    network = getattr(diffusers, kind).from_config({**config, **of_text, **FEWER.get(kind, {}), **(NARROW[name] if narrow else {})})
     pipe = narrow.pipe
     pipe.register_modules(**{narrow.family.network: network.to(device=device, dtype=getattr(torch, dtype)).eval()})
     side = narrow.family.image_side(pipe.vae_scale_factor, network.config)
@@ -149,7 +151,7 @@ def floor(model: Model, call: Callable[[], None], options: argparse.Namespace) -
 
 @torch.no_grad()
 def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    model, packed = shape(name, options.device, options.dtype, folder)
+    model, packed = shape(name, options.device, options.dtype, folder, options.narrow)
     call, clock = call_of(model, packed), CLOCKS[options.clock]
     share = floor(model, call, options)  # and warm
     seconds: dict[bool, list[float]] = {False: [], True: []}
@@ -173,6 +175,7 @@ def main() -> None:
     parser.add_argument("--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
     parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
+    parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: as many as there are cores")
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall", help="process: CPU time, for a machine that is busy otherwise")
