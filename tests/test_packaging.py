@@ -19,7 +19,7 @@ NEEDED = (
     "seediff/mini/yardsticks/classifier.safetensors",
     "seediff/mini/yardsticks/segmenter.safetensors",
 )
-WEIGHTS = "seediff/models/mini/weights/"
+WEIGHTS = ("seediff/models/mini/weights/", "seediff/models/mini/transformer/")
 
 
 def data_files() -> set[str]:
@@ -47,7 +47,7 @@ def not_ignored() -> set[str]:
 @pytest.mark.parametrize("list_files", [wheel_files, not_ignored])
 def test_everything_read_at_run_time_is_inside(list_files) -> None:
     files = list_files()
-    for needed in NEEDED + ((WEIGHTS,) if (PACKAGE / "models/mini/weights").is_dir() else ()):
+    for needed in NEEDED + (WEIGHTS if (PACKAGE / "models/mini/weights").is_dir() else ()):
         assert any(name.startswith(needed) for name in files), f"{needed} is not in the wheel"
     missing = data_files() - files
     assert not missing, f"not in the wheel: {sorted(missing)}"

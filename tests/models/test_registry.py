@@ -82,7 +82,7 @@ def test_names(tmp_path):
     assert resolve_name("sd2-base") == ALIASES["sd2-base"]
     assert resolve_name("owner/name-1.5") == "owner/name-1.5"
     assert resolve_name(str(tmp_path)) == tmp_path
-    with pytest.raises(UserError, match=r"no model 'sd9'.*known names: mini, sd1\.4"):
+    with pytest.raises(UserError, match=r"no model 'sd9'.*known names: mini, mini-dit, sd1\.4"):
         resolve_name("sd9")
     with pytest.raises(UserError, match=r"no model 'Minni' \(did you mean 'mini'\?\): there is no such folder"):
         resolve_name("Minni")

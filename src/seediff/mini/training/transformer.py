@@ -66,6 +66,7 @@ class OneForAll:
 class Transformer(Student):
     """What is trained: `transformer`, `text_encoder` and `text_encoder_2`, of which the embeddings alone; `alignment` is left behind."""
 
+    preset = {"steps": 14, "guidance_scale": 3.0}  # noqa: RUF012  # docs/mini.md
     schedule: Table
 
     def __init__(self, recipe: Recipe) -> None:

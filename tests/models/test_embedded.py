@@ -1,0 +1,51 @@
+"""The models in the package: what they are, and that both know where the words of a scene are."""
+
+import numpy as np
+import pytest
+
+from seediff.attention.photograph import capture_images
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+from seediff.mini.quality import scene_auc
+from seediff.mini.world.packaged import load_scenes
+from seediff.models.families import pipeline_family
+from seediff.models.families.base import Joint
+from seediff.models.registry import EMBEDDED, PIPELINES, load_model
+
+LARGEST = 60e6
+"""Bytes of all that the package holds of weights."""
+
+
+@pytest.fixture(scope="module", params=sorted(EMBEDDED))
+def model(request):
+    return load_model(request.param, device="cpu")
+
+
+def test_they_are_of_their_families(model):
+    assert model.family is pipeline_family(PIPELINES[model.name])
+    joint = [isinstance(layer, Joint) for layer in model.family.layers(model.network).values()]
+    assert all(joint) if model.name == "mini-dit" else not any(joint)
+    assert model.image_side == 128
+    model.check_known(["dog", "tvmonitor"])
+    with pytest.raises(UserError, match="does not know 'zebra'"):
+        model.check_known(["zebra"])
+
+
+def test_words_are_found_in_scenes(model):
+    scenes = load_scenes("truth", 8)
+    maps = capture_images(
+        model,
+        [scene.image for scene in scenes],
+        [scene.caption for scene in scenes],
+        [scene.classes for scene in scenes],
+        timesteps=(250, 450),
+        seed=0,
+        capture=CaptureConfig(),
+    )["all"]
+    found = [scene_auc(scene, one, np.random.default_rng(0)) for scene, one in zip(scenes, maps, strict=True)]
+    best = max(np.nanmean([value for one in found for value in one["cross", level]]) for level in {of for one in found for _, of in one})
+    assert best > 0.85
+
+
+def test_the_package_stays_small():
+    assert sum(path.stat().st_size for folder in EMBEDDED.values() for path in folder.rglob("*") if path.is_file()) < LARGEST
