@@ -61,7 +61,7 @@ TIMESTEP = 500
 PROMPT = "a photo of a cat"
 
 
-def shape(name: str, device: str, dtype: str, folder: Path, narrow: bool = False) -> tuple[Model, int]:
+def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) -> tuple[Model, int]:
     """A model whose network has the published shape, and fewer blocks; and how many latents it packs into one of more channels."""
     import diffusers
 
@@ -74,7 +74,7 @@ def shape(name: str, device: str, dtype: str, folder: Path, narrow: bool = False
         of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
     packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get("latent_channels", narrow.pipe.vae.config.get("z_dim"))
     torch.manual_seed(0)
-    network = getattr(diffusers, kind).from_config({**config, **of_text, **FEWER.get(kind, {}), **(NARROW[name] if narrow else {})})
+    network = getattr(diffusers, kind).from_config({**config, **of_text, **FEWER.get(kind, {}), **(NARROW[name] if half else {})})
     pipe = narrow.pipe
     pipe.register_modules(**{narrow.family.network: network.to(device=device, dtype=getattr(torch, dtype)).eval()})
     side = narrow.family.image_side(pipe.vae_scale_factor, network.config)
