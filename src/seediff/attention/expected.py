@@ -9,7 +9,7 @@ from typing import Any
 from ..config.levels import EVERYTHING, Reads, level_name
 from ..files.space import show_bytes
 from ..models.families.base import Family, LayerKind
-from ..models.families.groups import Layers
+from ..models.groups import Layers
 
 ORDER: tuple[LayerKind, ...] = ("joint", "self", "cross")
 BYTES = 4

@@ -15,7 +15,7 @@ from ..config.sizes import Size, nearest, pixels, size_text
 from ..errors import UserError, first_line
 from ..files.messages import printable
 from ..models.families.base import Drawing
-from ..models.families.groups import Layers
+from ..models.groups import Layers
 from ..models.registry import Model
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns

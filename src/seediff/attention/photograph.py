@@ -12,7 +12,7 @@ from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
 from ..models.families.base import Condition
-from ..models.families.groups import Layers
+from ..models.groups import Layers
 from ..models.registry import Model
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention

@@ -12,7 +12,7 @@ from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
 from ..models.families.base import Family
-from ..models.families.groups import Layers
+from ..models.groups import Layers
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch

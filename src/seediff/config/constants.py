@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from ..errors import UserError
-from ..models.families.groups import Layers, normal_layers
+from ..models.groups import Layers, normal_layers
 from .methods import Method
 
 CaptureSteps = int | Literal["all", "second-half"]

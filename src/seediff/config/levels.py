@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ..errors import UserError
 from ..models.families.base import Family
-from ..models.families.groups import Layers
 from ..models.families.unet import SD
+from ..models.groups import Layers
 from .constants import CaptureConfig, MaskConfig
 from .methods import METHOD_FACTS
 

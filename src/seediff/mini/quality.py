@@ -31,7 +31,7 @@ from ..files.outputs import check_writable, write_atomic
 from ..files.terminal import make_console
 from ..metrics.bootstrap import mean_interval
 from ..metrics.masks import auc, auc_rows, psnr
-from ..models.families.groups import Layers
+from ..models.groups import Layers
 from ..models.registry import Model, load_model, resolve_name
 from ..prompts.specs import SampleSpec
 from ..report.pictures import contact_sheet

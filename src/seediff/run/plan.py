@@ -14,7 +14,7 @@ from ..config.sizes import pixels
 from ..dataset.batches import look_into
 from ..files.space import free_bytes, show_bytes
 from ..models.about import look_up
-from ..models.families.groups import layers_name
+from ..models.groups import layers_name
 from ..models.memory import Offload
 from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs

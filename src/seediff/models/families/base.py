@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
-from .groups import Layers, block_numbers
+from ..groups import Layers, block_numbers
 
 if TYPE_CHECKING:
     import torch

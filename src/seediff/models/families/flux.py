@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..groups import whole
 from .base import Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
-from .groups import whole
 
 if TYPE_CHECKING:
     import torch

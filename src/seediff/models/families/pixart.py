@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..groups import whole
 from .base import Condition, Drawing, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
-from .groups import whole
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..groups import whole
 from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
 from .flux import PACKED, pack, unpack
-from .groups import whole
 
 if TYPE_CHECKING:
     import torch

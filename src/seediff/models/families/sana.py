@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..groups import whole
 from .base import Condition, Drawing, FlowMatching, Layer, LayerKind, Projections, Reader
-from .groups import whole
 
 if TYPE_CHECKING:
     import torch

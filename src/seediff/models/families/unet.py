@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
+from ..groups import Layers, block_numbers
 from .base import Condition, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
-from .groups import Layers, block_numbers
 
 if TYPE_CHECKING:
     import torch

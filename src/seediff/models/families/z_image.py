@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..groups import whole
 from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, chat_prompt
-from .groups import whole
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ import numpy as np
 from ...config.constants import CaptureConfig, MaskConfig
 from ...errors import UserError
 from ...files.schema import checked, fit
-from ...models.families.groups import Layers, normal_layers
+from ...models.groups import Layers, normal_layers
 
 Share = Literal["row", "text"] | None
 """Of joint attention, as `CaptureConfig.text_share` has it."""

@@ -9,7 +9,7 @@ from itertools import pairwise, product
 from ...config.constants import CaptureConfig
 from ...config.levels import fit_levels
 from ...models.families.base import Joint
-from ...models.families.groups import Layers
+from ...models.groups import Layers
 from ...models.registry import Model
 from .contest import METHOD_NAMES, PAPER, SHARES, Setting, Share, grid
 

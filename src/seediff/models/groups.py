@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import UserError
+from ..errors import UserError
 
 Layers = str
 """all; up or down, a side of a UNet; or numbers of a transformer's blocks from 0, such as 9-12 or 0,3,8-11."""

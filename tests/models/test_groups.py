@@ -6,8 +6,8 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import fit_layers
 from seediff.errors import UserError
 from seediff.models.families.flux import FLUX
-from seediff.models.families.groups import block_numbers, layers_name
 from seediff.models.families.z_image import Z_IMAGE
+from seediff.models.groups import block_numbers, layers_name
 
 
 @pytest.mark.parametrize(
