@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from builders.book import book_of
 from builders.command_line import runner
@@ -22,6 +23,7 @@ from seediff.attention.generate import generate_batch
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
 from seediff.models.about import look_up
 from seediff.models.families.base import Drawing
 from seediff.models.registry import Model
@@ -114,6 +116,13 @@ def assert_same_maps(a: AttentionMaps, b: AttentionMaps, atol: float = 1e-4) -> 
         assert list(left) == list(right)
         for side, tensor in left.items():
             torch.testing.assert_close(tensor, right[side][:, : tensor.shape[1]], atol=atol, rtol=0)
+
+
+def check_refused(model: Model, message: str, **options: Any) -> None:
+    """Drawing with these options ends in one line that matches."""
+    with pytest.raises(UserError, match=message) as error:
+        generate(model, **options)
+    assert "\n" not in str(error.value)
 
 
 def check_singles(model: Model, count: int = 3, **options: Any) -> None:

@@ -50,8 +50,7 @@ class JointLayer:
         if not self.wanted:
             return
         kept, self.kept = self.kept, {}
-        layer, size = self.layer, self.recorder.latent_size
-        assert size is not None
+        layer = self.layer
         if len(kept) != len(layer.queries) + len(layer.keys):
             raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
         with torch.no_grad():

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.families.unet import SD
-from ..models.groups import Layers
+from ..models.groups import Layers, block_numbers
 from .constants import CaptureConfig, MaskConfig
 from .methods import METHOD_FACTS
 
@@ -69,7 +69,7 @@ def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
     """`capture.layers` as this network can be asked for them. Raises UserError for blocks that it lacks, and for some that lack what
     `mask.method` reads: Z-Image's first look at no text."""
     group = family.fit_group(unet, capture.layers)
-    if group != "all" and family.fitted and len(family.groups) == 1:
+    if block_numbers(group) is not None:
         kinds = family.layer_counts(unet, group)
         for kind in maps_read(mask):
             if not kinds.get(kind) and not kinds.get("joint"):
