@@ -45,6 +45,76 @@ def test_one_column_stands_for_all_columns_of_zeros() -> None:
         assert torch.allclose(model.transformer(x, words, torch.zeros(2, 24), level).sample, expected, atol=1e-5)
 
 
+TAUGHT = dataclasses.replace(TINY, transformer=dataclasses.replace(TINY.transformer, grouping_weight=0.1, agreement_weight=0.1))
+
+
+def batch_of(captions: int, side: int = 16, seen: int = 4) -> Batch:
+    clean, noise = torch.randn(2, captions, 4, side, side)
+    timesteps = torch.linspace(10, 500, captions).long()
+    return Batch(clean, noise, timesteps, np.arange(captions), torch.zeros(captions, dtype=torch.bool), seen)
+
+
+def test_what_teaches_attention_is_the_share_of_the_whole_row() -> None:
+    torch.manual_seed(0)
+    model = Transformer(TAUGHT).eval()
+    model.prepare(["a photo of a dog", "a photo of a cat and a potted plant"], 16)
+    tap, block = model.tap, model.transformer.transformer_blocks[1]
+    assert tap is not None
+    entered: dict[str, torch.Tensor] = {}
+    block.attn.register_forward_pre_hook(lambda _, given, named: entered.update(named), with_kwargs=True)
+    x, level = torch.randn(2, 4, 16, 16), torch.tensor([10.0, 500.0])
+    with torch.no_grad():
+        words = model.words(model.ids)
+        tap.token_weights = model.token_weights
+        taught = model.transformer(x, words, torch.zeros(2, 24), level).sample
+        tap.token_weights = None
+        assert torch.equal(model.transformer(x, words, torch.zeros(2, 24), level).sample, taught)
+        attn = copy.deepcopy(block.attn).double()
+        picture, text = entered["hidden_states"].double(), entered["encoder_hidden_states"].double()
+        text = torch.cat([text, text[:, -1:].expand(-1, ZERO_COLUMNS - 1, -1)], 1)  # as the pipeline has them
+
+        def heads(states: torch.Tensor) -> torch.Tensor:
+            return states.unflatten(-1, (2, 8)).transpose(1, 2)
+
+        query = attn.norm_q(heads(attn.to_q(picture)))
+        key = torch.cat([attn.norm_k(heads(attn.to_k(picture))), attn.norm_added_k(heads(attn.add_k_proj(text)))], 2)
+        rows = (query @ key.transpose(-1, -2) / 8**0.5).softmax(-1).mean(1)  # (B, 64, 64 + text)
+    (maps,), [(_, other_side)] = tap.word_maps, tap.other_maps
+    assert (other_side, maps.shape) == (8, (2, 3, 64))
+    expected = torch.einsum("bnt,bct->bcn", rows[:, :, 64 : 64 + model.token_weights.shape[-1]], model.token_weights.double())
+    assert torch.allclose(maps.double(), expected, atol=1e-6)
+    assert not maps[0, 1:].any()
+    sampled, picks, side = tap.sampled[1]
+    among = rows[:, picks, :64]
+    assert (side, len(picks)) == (8, 64)
+    assert torch.allclose(sampled.double().exp(), among / among.sum(-1, keepdim=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("seen", [0, 4])  # half of the side, and the whole
+def test_attention_is_taught_and_learns(seen: int) -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(TAUGHT.transformer, alignment_weight=0.0, grouping_words_from=0, grouping_words_full=1)
+    model = Transformer(dataclasses.replace(TAUGHT, transformer=config))
+    model.prepare(["a photo of a dog", "a photo of a cat and a bus"], 16)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    batch, curves = batch_of(2, seen=seen), []
+    for _ in range(40):
+        torch.manual_seed(1)
+        loss, curve = model.losses(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        curves.append({name: value.item() for name, value in curve.items()})
+    assert set(curves[0]) == {"error", "grouping", "agreement"}
+    assert curves[-1]["grouping"] < 0.8 * curves[0]["grouping"]
+    tap = model.tap
+    assert tap is not None
+    assert [len(kept) for kept in (tap.sampled, tap.word_maps, tap.other_maps)] == [0, 0, 0]
+    # An untold caption teaches no word.
+    untold = dataclasses.replace(batch, dropped=torch.ones(2, dtype=torch.bool))
+    assert model.losses(untold)[1]["agreement"].item() == 0
+
+
 def test_coarse_tokens_stand_in_the_middle_of_those_whose_place_they_take() -> None:
     model = Transformer(TINY).eval()
     embed, ids = model.transformer.pos_embed, torch.zeros(1, 3, 24)
