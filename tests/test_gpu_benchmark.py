@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from importlib.util import find_spec
@@ -82,8 +83,9 @@ def test_every_family_draws(family, tmp_path, monkeypatch):
         assert mask.size == images.shape[1:3] == (draws.model.image_side,) * 2
 
 
-def test_masks_and_files_are_timed_beside_the_drawing(tmp_path, monkeypatch):
-    """As on a GPU: while one batch is drawn, the other's files take no time of their own."""
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_masks_and_files_are_timed_beside_the_drawing(ahead, tmp_path, monkeypatch):
+    """As on a GPU: the files of one batch wait until the next is drawn; one after the other they would wait for ever."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from on_gpu import drawing
     from on_gpu.pipelines import twin
@@ -91,18 +93,23 @@ def test_masks_and_files_are_timed_beside_the_drawing(tmp_path, monkeypatch):
     from seediff.run.engine import Local
     from seediff.run.samples import SampleWriter
 
-    write = SampleWriter.write
-    monkeypatch.setattr(SampleWriter, "write", lambda *given, **more: (time.sleep(0.4), write(*given, **more)))
+    write, begun, calls, beside = SampleWriter.write, [threading.Event() for _ in range(3)], iter(range(3)), []
     draws = drawing.Draws(twin("sdxl", "cpu", "float32", tmp_path), 1)
-    monkeypatch.setattr(draws, "captured", lambda *given, made=draws.captured: (time.sleep(0.4), made(*given))[1])
-    after = {}
-    for ahead in (0, 1):
-        generate = partial(drawing.generate, engine=Local(ahead=ahead))
-        with monkeypatch.context() as patch:
-            patch.setattr(drawing, "generate", generate)
-            after[ahead], _, files = draws.to_files(2, tmp_path / f"{ahead}", 4)
-            assert files > 0.4
-    assert after[1] < after[0] - 0.1
+
+    def captured(*given, made=draws.captured):
+        begun[next(calls)].set()
+        return made(*given)
+
+    def written(*given, **more):
+        for following in begun[len(beside) + 1 :][:1]:  # nothing is drawn beside the last
+            beside.append(following.wait(30 if ahead else 0.1))
+        return write(*given, **more)
+
+    monkeypatch.setattr(SampleWriter, "write", written)
+    monkeypatch.setattr(draws, "captured", captured)
+    monkeypatch.setattr(drawing, "generate", partial(drawing.generate, engine=Local(ahead=ahead)))
+    draws.to_files(2, tmp_path / "out", 3)
+    assert beside == [bool(ahead)] * 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="by Triton's interpreter")

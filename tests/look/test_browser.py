@@ -1,7 +1,5 @@
 """The page as somebody uses it, in a real Chromium: every view and tool, two windows, a killed server, the keyboard alone, a telephone."""
 
-import time
-
 import numpy as np
 import pytest
 from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
@@ -384,14 +382,13 @@ def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
 
 
 def test_the_keyboard_alone(browser, tmp_path):
-    """Forty samples: judged, some of them corrected, without a pointer; two hundred in ten minutes are three seconds each."""
+    """Forty samples: judged, some of them corrected, without a pointer."""
     out = write_set(tmp_path / "pets", 40)
     with running(out) as (_, opened), window(browser, opened.url) as page:
         keys = page.keyboard
         keys.press("ArrowRight")
         keys.press("ArrowLeft")
         keys.press("Enter")
-        begun = time.monotonic()
         for number in range(40):
             until(page, "name => document.querySelector('#sample-name').textContent === name", f"{number:06d}")
             if number % 5 == 4:
@@ -399,13 +396,11 @@ def test_the_keyboard_alone(browser, tmp_path):
                     keys.press(key)
             keys.press("x" if number % 4 == 3 else "a")
         saved(page)
-        took = time.monotonic() - begun
         keys.press("Escape")
         until(page, "() => !document.querySelector('#browse').hidden")
         last = in_effect(out)
         assert [last[name].verdict for name in NAMES] == ["rejected" if i % 4 == 3 else "accepted" for i in range(40)]
         assert [i for i, name in enumerate(NAMES) if last[name].mask] == [i for i in range(4, 40, 5) if i % 3 != 1 or last[NAMES[i]].mask]
-        assert took < 40 * 3
         keys.press("?")
         assert page.locator("#help").is_visible()
         keys.press("Escape")
