@@ -49,8 +49,11 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     return replace(model, name=name, known_classes=None, latent_side=TWIN_SIDE, image_side=TWIN_SIDE * model.pixels)
 
 
-def exact(name: str, device: str, dtype: str, folder: Path) -> Model:
-    """A model of the published shape, made on the device (also "meta": without memory). name: a key of NETWORKS."""
+def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | None = None) -> Model:
+    """A model of the published shape, made on the device (also "meta": without memory). name: a key of NETWORKS.
+
+    text_layers: of each text encoder, whose depth nothing after it can see; None: all of them.
+    """
     import diffusers
     import transformers
 
@@ -65,7 +68,7 @@ def exact(name: str, device: str, dtype: str, folder: Path) -> Model:
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
         model: Any = getattr(transformers, kind)
         tokenizer = parts[part.replace("text_encoder", "tokenizer")]
-        parts[part] = made(partial(model, model.config_class(**_told(kind, config, tokenizer))))
+        parts[part] = made(partial(model, model.config_class(**_told(kind, config, tokenizer, text_layers))))
     pipe: Any = type(narrow.pipe)(**{**parts, **family.loading})
     pipe.set_progress_bar_config(disable=True)
     config = family.net(pipe).config
@@ -74,8 +77,10 @@ def exact(name: str, device: str, dtype: str, folder: Path) -> Model:
     return Model(pipe, name, device, dtype, latent_side, side, family=family)
 
 
-def _told(kind: str, config: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
+def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None) -> dict[str, Any]:
     """A text encoder's configuration with what it must know of the tokenizer, and of positions."""
+    if layers is not None:
+        config = {**config, **{key: layers for key in ("num_layers", "num_hidden_layers") if key in config}}
     if kind.startswith("CLIP"):
         return {**config, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     if kind.startswith("Qwen2_5_VL"):

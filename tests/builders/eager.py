@@ -28,9 +28,10 @@ def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterato
     handles = []
     for name, probabilities in names.items():
         module = network.get_submodule(name)
-        exact = deepcopy(module).double()
 
-        def keep(_module: Any, args: Any, kwargs: Any, *, name: str = name, exact: Any = exact, way: Probabilities = probabilities) -> None:
+        def keep(module: Any, args: Any, kwargs: Any, *, name: str = name, way: Probabilities = probabilities) -> None:
+            # One layer's at a time: a published shape has gigabytes of them. What captures is not copied.
+            exact = deepcopy(module, {id(processor := module.processor): processor}).double()
             given = {key: _double(value) for key, value in kwargs.items() if key != "hidden_states"}
             hidden = _double(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
             with torch.no_grad():
