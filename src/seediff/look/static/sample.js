@@ -371,7 +371,8 @@ export class SampleView {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const tool = TOOLS.find(([, letter]) => letter.toLowerCase() === key);
     const actions = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" };
-    if (key in actions) { if (!$(actions[key]).disabled) this.judge(actions[key]); }
+    const waits = key === "z" && !this.set.readOnly && this.changes.of(this.base.number); // what is to be undone is still on its way
+    if (key in actions) { if (waits || !$(actions[key]).disabled) this.judge(actions[key]); }
     else if (tool) this.choose(tool[0]);
     else if (key === "i") this.paintWith(IGNORED);
     else if (/^\d$/.test(key)) { if (Number(key) <= this.set.classes.length) this.paintWith(Number(key)); }
