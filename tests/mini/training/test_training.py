@@ -319,7 +319,6 @@ def test_recipe_files(tmp_path: Path):
         ("[denoiser]\nsamples = 16", r"\[denoiser\]: samples = 16 must be at least batch = 32"),
         ("[autoencoder]\ncrops = 16", "crops = 16 must be at least batch = 32"),
         ("[transformer]\nheads = 3\nhead_width = 2", "heads = 3 times head_width = 2 is 6, and must be a multiple of 4"),
-        ("[transformer]\ngrouping_weight = 0.1\ntrusted_block = 6", "trusted_block = 6 must be below layers = 6"),
         ("objects = [true, true, true]", "objects = .* should be a list of 3 whole numbers"),
         ("workers = 33", "workers = 33 must be at most the denoiser's batch of 32"),
     ],

@@ -8,15 +8,18 @@ from collections.abc import Mapping, Sequence
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
+from ...config.names import spoken
 from ...devices import mixed_precision
+from ..world.scene import CLASSES
 from .coarse import CoarseHeads, pooled, predict_coarse
-from .grouping import AttentionTap, attach, attention_losses
+from .grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from .loop import Batch, Student
 from .recipe import DENOISER_GROUPS, Recipe
 from .recipe import Denoiser as Table
 from .teacher import AlignmentHead
-from .text import build_text_encoder, build_tokenizer, class_tokens
+from .text import build_text_encoder, build_tokenizer
 
+MAX_CLASSES = 3
 MIDDLE = 2  # the latent side over the middle level's
 
 
@@ -86,9 +89,15 @@ class Denoiser(Student):
         loss = denoising = (error * timestep_weights(signal, config.min_snr_gamma)).mean()
         curves: dict[str, torch.Tensor] = {}
         if config.grouping_weight:
-            for name, value in attention_losses(self.tap, config, clean, signal, batch.seen).items():
-                curves[name] = value
-                loss = loss + getattr(config, f"{name}_weight") * value
+            ramp = (batch.seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
+            words = min(1.0, max(0.0, ramp))
+            maps = trusted_maps(self.tap)
+            curves["grouping"] = grouping_loss(self.tap, maps, clean, signal, words)
+            loss = loss + config.grouping_weight * curves["grouping"]
+            if config.agreement_weight:
+                curves["agreement"] = agreement_loss(self.tap, maps, signal, words)
+                loss = loss + config.agreement_weight * curves["agreement"]
+            self.tap.clear()
         if batch.features is not None and self.inside is not None:
             curves["alignment"] = self.alignment.error(self.inside, batch.features)
             loss = loss + config.alignment_weight * curves["alignment"]
@@ -126,6 +135,19 @@ def build_scheduler() -> DPMSolverMultistepScheduler:
         timestep_spacing="trailing",
         steps_offset=1,  # of no effect here; without it the pipeline warns
     )
+
+
+def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
+    """(n, 3, T) weights: for each class named in a caption, in order, the mean over its tokens; zero rows beyond."""
+    words = {spoken(c): c for c in CLASSES}
+    pattern = re.compile(r"\b(" + "|".join(sorted(words, key=len, reverse=True)) + r")\b")
+    encoded = tokenizer(captions, padding="max_length", return_offsets_mapping=True)
+    weights = torch.zeros(len(captions), MAX_CLASSES, tokenizer.model_max_length)
+    for row, (text, offsets) in enumerate(zip(captions, encoded["offset_mapping"], strict=True)):
+        for index, match in enumerate(pattern.finditer(text)):
+            columns = [t for t, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
+            weights[row, index, columns] = 1 / len(columns)
+    return weights
 
 
 def timestep_weights(signal: torch.Tensor, min_snr_gamma: float) -> torch.Tensor:

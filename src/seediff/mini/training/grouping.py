@@ -1,6 +1,6 @@
 """A loss that teaches self-attention to group what belongs together, with no mask.
 
-At this size a UNet's convolutions do all the work at the top level and self-attention stays uniform, so region expansion would
+At this size the convolutions do all the work at the top level and self-attention stays uniform, so region expansion would
 return noise. Two signals that the model has anyway say which positions belong together: the clean latents (colours)
 and its own cross-attention to the class words. Each sampled query row is pulled towards
 T_ij ∝ exp(-Σ_w (m_wi - m_wj)²/σ_m² - |x_i - x_j|²/σ_x²), m the min-maxed class-word maps (no gradient), x the latents.
@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from .recipe import Schedule
-
 WORD_SIGMA2 = 0.06
 COLOUR_SIGMA2 = 6.0
 
@@ -24,7 +22,7 @@ class AttentionTap:
     """Collects, during one forward pass, what the grouping loss needs: query rows of self-attention, word maps of cross-attention."""
 
     rows: int
-    word_side: int  # the side of the cross-attention that is trusted: a UNet's middle level
+    word_side: int  # the side whose cross-attention is trusted: the middle level
     token_weights: torch.Tensor | None = None  # (B, C, T): mean over the tokens of each class word
     sampled: list[tuple[torch.Tensor, torch.Tensor, int]] = field(default_factory=list)  # log-probabilities, row indices, side
     word_maps: list[torch.Tensor] = field(default_factory=list)  # (B, C, N), of the level that is trusted, no gradient
@@ -98,21 +96,6 @@ def trusted_maps(tap: AttentionTap) -> torch.Tensor:
     maps = torch.stack(tap.word_maps).mean(0).unflatten(-1, (tap.word_side, tap.word_side))
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     return torch.where(tap.present[..., None, None], (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps))
-
-
-def attention_losses(tap: AttentionTap, config: Schedule, clean: torch.Tensor, signal: torch.Tensor, seen: int) -> dict[str, torch.Tensor]:
-    """What the tap's forward pass says of the attention: "grouping", and "agreement" where it has a weight. The tap is cleared.
-
-    clean (B, 4, L, L) latents; signal (B,) in [0, 1], how much of each the noise has left; seen: samples until now.
-    """
-    ramp = (seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
-    words = min(1.0, max(0.0, ramp))
-    maps = trusted_maps(tap)
-    losses = {"grouping": grouping_loss(tap, maps, clean, signal, words)}
-    if config.agreement_weight:
-        losses["agreement"] = agreement_loss(tap, maps, signal, words)
-    tap.clear()
-    return losses
 
 
 def agreement_loss(tap: AttentionTap, maps: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:

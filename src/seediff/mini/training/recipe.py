@@ -64,11 +64,6 @@ class Schedule:
     caption_dropout: float = 0.1
     middle_share: float = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
     alignment_weight: float = 0.2  # of the loss that draws inner features towards a teacher's; 0: there is no teacher
-    grouping_weight: float = 0.0  # of the loss that teaches attention between positions (see grouping.py); 0 switches it off
-    agreement_weight: float = 0.0  # of the loss that draws all layers' maps of the words to the trusted ones; needs grouping
-    grouping_rows: int = 64  # random query rows per image and layer that the loss looks at
-    grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together
-    grouping_words_full: int = 30_000
 
     def __post_init__(self) -> None:
         if self.samples < self.batch:
@@ -76,10 +71,6 @@ class Schedule:
         for name in ("ema_decay", "caption_dropout", "middle_share"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise UserError(f"{name} = {value} must be from 0 to 1")
-        if self.grouping_words_full <= self.grouping_words_from:
-            raise UserError(
-                f"grouping_words_full = {self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}"
-            )
 
 
 @dataclass(frozen=True)
@@ -90,8 +81,11 @@ class Denoiser(Schedule):
     heads: tuple[int, ...] = (1, 2, 4)
     text_width: int = 96
     min_snr_gamma: float = 0.0  # weights of the loss; 0: the same for every timestep
-    grouping_weight: float = 0.02
-    agreement_weight: float = 0.05  # the middle level's maps of the words are trusted
+    grouping_weight: float = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
+    agreement_weight: float = 0.05  # of the loss that draws the words' maps of all levels to the middle one's; needs grouping
+    grouping_rows: int = 64  # random query rows per image and layer that the loss looks at
+    grouping_words_from: int = 12_000  # samples after which words, not only colours, say what belongs together
+    grouping_words_full: int = 30_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,6 +95,10 @@ class Denoiser(Schedule):
                 raise UserError(
                     f"heads = {list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and {count}"
                 )
+        if self.grouping_words_full <= self.grouping_words_from:
+            raise UserError(
+                f"grouping_words_full = {self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}"
+            )
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,9 @@ class Transformer(Schedule):
     heads: int = 6
     head_width: int = 32
     text_widths: tuple[int, ...] = (96, 32)  # of the two text encoders
-    trusted_block: int = 1  # counted from 0: whose maps of the words the other blocks' are drawn to, where attention is taught
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.grouping_weight and self.trusted_block >= self.layers:
-            raise UserError(f"trusted_block = {self.trusted_block} must be below layers = {self.layers}: blocks are counted from 0")
         if (width := self.heads * self.head_width) % 4:
             raise UserError(f"heads = {self.heads} times head_width = {self.head_width} is {width}, and must be a multiple of 4")
 
@@ -180,7 +175,6 @@ MAY_BE_ZERO = {
     "alignment_weight",
     "coarse_samples",
     "middle_share",
-    "trusted_block",
     "samples",  # of the teacher; a network's are at least a batch
 }
 

@@ -10,16 +10,13 @@ import re
 from collections import Counter
 from itertools import pairwise
 
-import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from ...config.names import spoken
 from ..world.art import sprite_table
 from ..world.scene import CLASSES, PLACES, caption
 
 MAX_TOKENS = 32
-MAX_CLASSES = 3
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -89,16 +86,3 @@ def _text_config(width: int, tokenizer: CLIPTokenizer, layers: int) -> CLIPTextC
         eos_token_id=vocabulary[END],
         pad_token_id=vocabulary[END],
     )
-
-
-def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
-    """(n, 3, T) weights: for each class named in a caption, in order, the mean over its tokens; zero rows beyond."""
-    words = {spoken(c): c for c in CLASSES}
-    pattern = re.compile(r"\b(" + "|".join(sorted(words, key=len, reverse=True)) + r")\b")
-    encoded = tokenizer(captions, padding="max_length", return_offsets_mapping=True)
-    weights = torch.zeros(len(captions), MAX_CLASSES, tokenizer.model_max_length)
-    for row, (text, offsets) in enumerate(zip(captions, encoded["offset_mapping"], strict=True)):
-        for index, match in enumerate(pattern.finditer(text)):
-            columns = [t for t, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
-            weights[row, index, columns] = 1 / len(columns)
-    return weights

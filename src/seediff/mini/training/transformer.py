@@ -20,12 +20,11 @@ from transformers import CLIPTextModelWithProjection
 
 from ...devices import mixed_precision
 from .coarse import half_side, pooled
-from .grouping import AttentionTap, attention_losses
 from .loop import Batch, Student
 from .recipe import Recipe
 from .recipe import Transformer as Table
 from .teacher import AlignmentHead
-from .text import build_projected_encoder, build_tokenizer, class_tokens
+from .text import build_projected_encoder, build_tokenizer
 
 PATCH = 2
 ZERO_COLUMNS = 256
@@ -37,11 +36,11 @@ class OneForAll:
     """Joint attention whose last column stands for `copies` equal ones: its score is raised by log(copies), which is the same softmax.
 
     The columns of zeros enter equal, have no position and are asked alike, so that they stay equal in every layer: one is enough, and a
-    third of the network's work is saved. With a tap it leaves there what teaches attention: each position's share of the whole row.
+    third of the network's work is saved.
     """
 
-    def __init__(self, copies: int, tap: AttentionTap | None = None, trusted: bool = False) -> None:
-        self.copies, self.tap, self.trusted = copies, tap, trusted
+    def __init__(self, copies: int) -> None:
+        self.copies = copies
 
     def __call__(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: Any) -> Any:
         def heads(states: torch.Tensor) -> torch.Tensor:
@@ -58,31 +57,10 @@ class OneForAll:
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
             bias = torch.zeros(key.shape[2], dtype=scores.dtype, device=scores.device)
             bias[-1] = math.log(self.copies)
-            probabilities = (scores + bias).softmax(-1)
-            out = (probabilities @ value).transpose(1, 2).flatten(2)
-            if self.tap is not None and self.tap.token_weights is not None:
-                self._leave(self.tap, probabilities, query, key, bias, hidden_states.shape[1])
+            out = ((scores + bias).softmax(-1) @ value).transpose(1, 2).flatten(2)
         picture, text = out[:, : hidden_states.shape[1]], out[:, hidden_states.shape[1] :]
         picture = attn.to_out[1](attn.to_out[0](picture))
         return picture, text if attn.context_pre_only else attn.to_add_out(text)
-
-    def _leave(self, tap: AttentionTap, probabilities: torch.Tensor, query: torch.Tensor, key: torch.Tensor, bias: torch.Tensor, n: int):
-        """probabilities (B, H, S, S), of which the first `n` rows and columns are the picture's."""
-        assert tap.token_weights is not None
-        side = int(n**0.5)
-        picks = torch.randperm(n)[: tap.rows]
-        rows = probabilities[:, :, picks, :n].float().mean(1)
-        tap.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log(), picks, side))
-        if self.trusted:  # in float32: distances of maps in bfloat16 would be noise
-            with torch.no_grad():
-                scores = (query[:, :, :n].float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
-                probabilities = (scores + bias.float()).softmax(-1)
-        words = probabilities[:, :, :n, n:-1].float().mean(1)
-        maps = torch.einsum("bnt,bct->bcn", words, tap.token_weights)
-        if self.trusted:
-            tap.word_maps.append(maps)
-        else:
-            tap.other_maps.append((maps, side))
 
 
 class Transformer(Student):
@@ -119,11 +97,7 @@ class Transformer(Student):
     def prepare(self, captions: Sequence[str], side: int) -> None:
         self.ids = torch.tensor(self.tokenizer(list(captions), padding="max_length")["input_ids"])
         self.empty = torch.tensor(self.tokenizer([""], padding="max_length")["input_ids"])
-        self.token_weights = class_tokens(list(captions), self.tokenizer)
-        config = self.schedule
-        self.tap = AttentionTap(config.grouping_rows, word_side=side // PATCH) if config.grouping_weight else None
-        for number, block in enumerate(self.transformer.transformer_blocks):
-            block.attn.set_processor(OneForAll(ZERO_COLUMNS, self.tap, number == config.trusted_block))
+        self.transformer.set_attn_processor(OneForAll(ZERO_COLUMNS))
         if self.schedule.alignment_weight:
             self.transformer.transformer_blocks[(self.schedule.layers - 1) // 2].register_forward_hook(self._keep_inside)
 
@@ -143,20 +117,12 @@ class Transformer(Student):
         coarse = self.is_coarse(batch)
         clean, noise = (pooled(batch.clean), pooled(batch.noise)) if coarse else (batch.clean, batch.noise)
         noisy = (1 - share) * clean + share * noise
-        if self.tap is not None:
-            self.tap.token_weights = (self.token_weights[batch.rows] * ~batch.dropped.cpu()[:, None, None]).to(device)
-            self.tap.word_side = clean.shape[-1] // PATCH
         with mixed_precision(device), half_side(self.transformer.pos_embed) if coarse else nullcontext():
             words = self.words(ids)
             no_pooled = words.new_zeros(len(ids), words.shape[-1])
             predicted = self.transformer(noisy, words, no_pooled, level, return_dict=False)[0].float()
         loss = error = (predicted - (noise - clean)).square().mean()
         curves = {"error": error}
-        if self.tap is not None:
-            signal = ((1 - share).square() / ((1 - share).square() + share.square())).flatten()
-            for name, value in attention_losses(self.tap, self.schedule, clean, signal, batch.seen).items():
-                curves[name] = value
-                loss = loss + getattr(self.schedule, f"{name}_weight") * value
         if batch.features is not None and self.inside is not None:
             side = clean.shape[-1] // PATCH
             curves["alignment"] = self.alignment.error(self.inside.transpose(1, 2).unflatten(2, (side, side)), batch.features)
