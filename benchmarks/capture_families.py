@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from capture import CLOCKS, synchronize
-from on_gpu.pipelines import twin
+from on_gpu.pipelines import FEWER, twin
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.recorder import AttentionRecorder
@@ -40,16 +40,6 @@ from seediff.config.levels import EVERYTHING, fit_levels, maps_read
 from seediff.models.families.base import Family
 from seediff.models.registry import Model
 
-FEWER: Mapping[str, Mapping[str, Any]] = {
-    "SD3Transformer2DModel": {"num_layers": 2},
-    "FluxTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
-    "ChromaTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
-    "PixArtTransformer2DModel": {"num_layers": 2},
-    "ZImageTransformer2DModel": {"n_layers": 2, "n_refiner_layers": 1},
-    "QwenImageTransformer2DModel": {"num_layers": 2},
-    "SanaTransformer2DModel": {"num_layers": 2},
-}
-"""Blocks of each kind; UNets have all of theirs."""
 NARROW: Mapping[str, Mapping[str, Any]] = {"sdxl": {"block_out_channels": (160, 320, 640), "attention_head_dim": (5, 5, 10)}}
 """Half the width and half as many heads, at all positions: products of width by width shrink more than those that capture repeats."""
 

@@ -1,12 +1,13 @@
 """Published shapes, whole, on a CPU: whether maps are those by the book, and whether the picture is that without capture.
 
     python benchmarks/exact_shapes.py --models sdxl,sd3.5-medium --json exact.json
+    python benchmarks/exact_shapes.py --models sd3.5-medium --side 128 --steps 1    # joint attention by the book is large
     python benchmarks/exact_shapes.py                            # all that fit into this machine's memory
 
 Every block of the denoiser and of the autoencoder at its published width, with random weights in float32, through the real pipeline. Of
 the text encoders, whose outputs have their published width, only one layer: nothing after them can tell. Pictures are of 256², two steps.
-The book is the tests': every layer's attention in float64, from what its module was given. What needs more memory than there is, is a row
-that says so.
+The book is the tests': every layer's attention in float64, from what its module was given. Of what needs more memory than there is, only
+as many blocks are made as show each kind, and its row says so; `--fewer` does that with all.
 """
 
 from __future__ import annotations
@@ -31,35 +32,51 @@ from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from on_gpu.drawing import Draws
 from on_gpu.pipelines import exact
 
-STEPS = 2
+from seediff.config.generate import GenerateConfig
+from seediff.models.registry import Model
+
 FLOAT32 = 4
 BESIDE = 4e9
 """Bytes for the autoencoder, the text encoders' embeddings, what the layers make, and attention in float64."""
 
 
-def run(name: str, side: int, folder: Path) -> dict[str, Any]:
+def run(name: str, side: int, steps: int, folder: Path, fewer: bool) -> dict[str, Any]:
     """A model's figures."""
-    parameters = sum(weight.numel() for weight in exact(name, "meta", "float32", folder / "meta", text_layers=1).network.parameters())
-    row: dict[str, Any] = {"model": name, "parameters": parameters}
-    needed, there = FLOAT32 * parameters + BESIDE, psutil.virtual_memory().available
-    if needed > there:
-        return {**row, "left out": f"needs {needed / 1e9:.0f} GB, {there / 1e9:.0f} GB are free"}
-    begun = time.perf_counter()
-    model = replace(exact(name, "cpu", "float32", folder, text_layers=1), image_side=side)
-    row["difference"] = largest_difference(model, size=side, steps=STEPS)
+
+    def made(device: str, fewer: bool) -> Model:
+        return exact(name, device, "float32", folder / device, text_layers=1, fewer=fewer)
+
+    whole = made("meta", fewer=False)
+    parameters, layers = sum(weight.numel() for weight in whole.network.parameters()), len(list(whole.family.layers(whole.network)))
+    begun, needed, there = time.perf_counter(), FLOAT32 * parameters + BESIDE, psutil.virtual_memory().available
+    model = replace(made("cpu", fewer=fewer or needed > there), image_side=side)
+    difference = largest_difference(model, size=side, steps=steps, guidance_scale=scale_of(model))
     draws = Draws(model, 1)
-    images, (maps,) = draws.captured(STEPS)
-    row["equal"] = bool(np.array_equal(images, draws.plain(STEPS)))
-    sizes = {"self": maps.self_attention, "cross": maps.cross_attention}
-    row["maps"] = {kind: [math.prod(grid) for grid in found] for kind, found in sizes.items()}
-    row["layers"] = len(list(model.family.layers(model.network)))
-    return {**row, "seconds": round(time.perf_counter() - begun)}
+    images, (maps,) = draws.captured(steps)
+    return {
+        "model": name,
+        "parameters": parameters,
+        "layers": layers,
+        "layers made": len(list(model.family.layers(model.network))),
+        "difference": difference,
+        "equal": bool(np.array_equal(images, draws.plain(steps))),
+        "self": [math.prod(grid) for grid in maps.self_attention],
+        "cross": [math.prod(grid) for grid in maps.cross_attention],
+        "seconds": round(time.perf_counter() - begun),
+    }
+
+
+def scale_of(model: Model) -> float:
+    """Its own guidance: of some models 0."""
+    return model.family.defaults(model.network.config, model.name).get("guidance_scale", GenerateConfig.guidance_scale)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(NETWORKS), help="short names, with commas")
     parser.add_argument("--side", type=int, default=256, help="of the picture, in pixels")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--fewer", action="store_true", help="only as many blocks as show each kind")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     names = options.models.split(",")
@@ -68,7 +85,7 @@ def main() -> None:
     rows = []
     for name in names:
         with tempfile.TemporaryDirectory() as scratch:
-            rows.append(run(name, options.side, Path(scratch)))
+            rows.append(run(name, options.side, options.steps, Path(scratch), options.fewer))
         print(json.dumps(rows[-1]), flush=True)
         gc.collect()
     if options.json:

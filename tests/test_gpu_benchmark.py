@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders.published import stored
 from PIL import Image
 
 from seediff.models.families import FAMILIES
@@ -178,14 +179,17 @@ def test_rows_say_why_they_have_no_figures(monkeypatch):
     assert "| not yet |" in page
 
 
-@pytest.mark.parametrize("name", ["sd1.5", "sdxl", "flux-dev", "qwen-image"])
+@pytest.mark.parametrize("name", ["sd1.5", "sdxl", "sd3.5-large", "pixart-sigma", "flux-dev", "z-image-turbo", "qwen-image", "sana"])
 def test_published_shapes(name, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from on_gpu.pipelines import exact
+    from on_gpu.pipelines import exact, twin
 
     model = exact(name, "meta", "bfloat16", tmp_path)
     assert model.image_side == {"sd1.5": 512}.get(name, 1024)
     parts = [part for part in model.pipe.components.values() if isinstance(part, torch.nn.Module)]
     assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.bfloat16}
-    count = sum(weight.numel() for part in parts for weight in part.parameters())
-    assert count / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)
+    assert stored(parts) / 1e9 == pytest.approx(BY_NAME[name].billions, abs=0.006)
+    if name != "sd1.5":  # whose twin is the embedded model
+        narrow = twin(name, "cpu", "float32", tmp_path / "narrow").pipe.vae.config
+        for key in ("scaling_factor", "shift_factor"):  # without the latter a pipeline that needs it cannot decode
+            assert model.pipe.vae.config.get(key) == narrow.get(key)

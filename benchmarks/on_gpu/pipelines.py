@@ -34,6 +34,17 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
 }
 """Pipeline → what saves its twin. Stable Diffusion 1 and 2 have the embedded model."""
 
+FEWER: Mapping[str, Mapping[str, Any]] = {
+    "SD3Transformer2DModel": {"num_layers": 2},
+    "FluxTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
+    "ChromaTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
+    "PixArtTransformer2DModel": {"num_layers": 2},
+    "ZImageTransformer2DModel": {"n_layers": 2, "n_refiner_layers": 1},
+    "QwenImageTransformer2DModel": {"num_layers": 2},
+    "SanaTransformer2DModel": {"num_layers": 2},
+}
+"""Blocks of each kind; UNets have all of theirs."""
+
 TWIN_SIDE = 16
 
 MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6}
@@ -49,10 +60,10 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     return replace(model, name=name, known_classes=None, latent_side=TWIN_SIDE, image_side=TWIN_SIDE * model.pixels)
 
 
-def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | None = None) -> Model:
+def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | None = None, fewer: bool = False) -> Model:
     """A model of the published shape, made on the device (also "meta": without memory). name: a key of NETWORKS.
 
-    text_layers: of each text encoder, whose depth nothing after it can see; None: all of them.
+    text_layers: of each text encoder, whose depth nothing after it can see; None: all of them. fewer: blocks, as FEWER has them.
     """
     import diffusers
     import transformers
@@ -63,7 +74,8 @@ def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | N
         parts["tokenizer"] = clip_tokenizer()
     made = partial(_made, device=device, dtype=getattr(torch, dtype))
     for part, (kind, config) in ((family.network, NETWORKS[name]), ("vae", AUTOENCODERS[name])):
-        parts[part] = made(partial(getattr(diffusers, kind).from_config, config))
+        cut = FEWER.get(kind, {}) if fewer else {}
+        parts[part] = made(partial(getattr(diffusers, kind).from_config, {**config, **cut}))
     encoders = [part for part in family.weights if part.startswith("text_encoder")]
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
         model: Any = getattr(transformers, kind)

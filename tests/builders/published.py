@@ -4,7 +4,7 @@ from the models' papers and diffusers' own conversion scripts. Networks of them 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,10 @@ KL = {
     "up_block_types": ["UpDecoderBlock2D"] * 4,
     "layers_per_block": 2,
 }
+KL_XL = {**KL, "scaling_factor": 0.13025}
 KL_16 = {**KL, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+KL_SD3 = {**KL_16, "scaling_factor": 1.5305, "shift_factor": 0.0609}
+KL_FLUX = {**KL_16, "scaling_factor": 0.3611, "shift_factor": 0.1159}
 DC = {
     "latent_channels": 32,
     "encoder_block_types": ["ResBlock"] * 3 + ["EfficientViTBlock"] * 3,
@@ -95,13 +98,13 @@ DC = {
     "decoder_qkv_multiscales": [[], [], [], [5], [5], [5]],
     "downsample_block_type": "conv",
     "upsample_block_type": "interpolate",
+    "scaling_factor": 0.41407,
 }
 AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
-    **dict.fromkeys(("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "lcm-dreamshaper"), ("AutoencoderKL", KL)),
-    **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b", "pixart-alpha", "pixart-sigma"), ("AutoencoderKL", KL)),
-    **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), ("AutoencoderKL", KL_16)),
-    **dict.fromkeys(("flux-dev", "flux-schnell"), ("AutoencoderKL", KL_16)),
-    **dict.fromkeys(("z-image", "z-image-turbo", "chroma"), ("AutoencoderKL", KL_16)),
+    **dict.fromkeys(("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "lcm-dreamshaper", "pixart-alpha"), ("AutoencoderKL", KL)),
+    **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b", "pixart-sigma"), ("AutoencoderKL", KL_XL)),
+    **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), ("AutoencoderKL", KL_SD3)),
+    **dict.fromkeys(("flux-dev", "flux-schnell", "z-image", "z-image-turbo", "chroma"), ("AutoencoderKL", KL_FLUX)),
     "qwen-image": ("AutoencoderKLQwenImage", {"temperal_downsample": [False, True, True]}),
     "sana": ("AutoencoderDC", DC),
 }
@@ -139,16 +142,20 @@ def network(name: str) -> Any:
 
 
 def parameters(name: str) -> int:
+    """Numbers in the weights of all parts."""
+    return stored([_diffusers(*NETWORKS[name]), _diffusers(*AUTOENCODERS[name]), *(_transformers(*one) for one in TEXT_ENCODERS[name])])
+
+
+def stored(parts: Sequence[torch.nn.Module]) -> int:
     """Numbers in the weights of all parts: parameters, and what else is stored, such as Stable Diffusion 3's table of positions."""
-    parts = [_diffusers(*NETWORKS[name]), _diffusers(*AUTOENCODERS[name]), *(_transformers(*one) for one in TEXT_ENCODERS[name])]
-    stored = [
+    buffers = [
         buffer
         for part in parts
         for module in part.modules()
         for name, buffer in module.named_buffers(recurse=False)
         if name not in module._non_persistent_buffers_set
     ]
-    return sum(weight.numel() for weight in (*stored, *(weight for part in parts for weight in part.parameters())))
+    return sum(weight.numel() for weight in (*buffers, *(weight for part in parts for weight in part.parameters())))
 
 
 def _diffusers(kind: str, config: Mapping[str, Any]) -> Any:

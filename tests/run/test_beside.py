@@ -128,7 +128,7 @@ def test_what_waited_is_not_begun_when_the_block_fails():
     def work(number):
         begun.append(number)
         first.set()
-        time.sleep(0.2)
+        time.sleep(1)  # as long as the block needs to fail on a busy machine
 
     def give_three():
         with Beside(3) as beside:
