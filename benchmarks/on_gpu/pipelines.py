@@ -92,12 +92,18 @@ def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | N
 def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None) -> dict[str, Any]:
     """A text encoder's configuration with what it must know of the tokenizer, and of positions."""
     if layers is not None:
-        config = {**config, **{key: layers for key in ("num_layers", "num_hidden_layers") if key in config}}
+        config = _shallow(config, layers)
     if kind.startswith("CLIP"):
         return {**config, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     if kind.startswith("Qwen2_5_VL"):
         return {**config, "text_config": {**config["text_config"], "rope_parameters": MROPE}}
     return dict(config)
+
+
+def _shallow(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
+    """Of each of its networks, and of a language model's eyes, only so many layers."""
+    told = {key: _shallow(value, layers) if isinstance(value, Mapping) else value for key, value in config.items()}
+    return told | {key: layers for key in ("num_layers", "num_hidden_layers", "depth") if key in config}
 
 
 def _made(make: Callable[[], torch.nn.Module], *, device: str, dtype: torch.dtype) -> torch.nn.Module:
