@@ -249,7 +249,7 @@ class Option:
 @lru_cache(maxsize=64)
 def options(path: tuple[str, ...]) -> tuple[Option, ...]:
     """What a command can be given, as its own parser says."""
-    from seediff.cli import app
+    from seediff.cli.commands import app
 
     found = app
     for word in path:

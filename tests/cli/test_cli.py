@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_engine import fake_draw
+from PIL import Image
 
 from seediff import __version__
 from seediff.cli import main, progress
@@ -233,10 +234,12 @@ BAD = [
     (["--classes", "dog,cat", "--classes-per-image", "1,3", "--out", "{tmp}/o"], "classes_per_image = 1,3, but there are only 2 classes"),
     (["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"], "--expand-levels 4;2: must be whole numbers"),
     (["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"], "--ignore-band 0.4: must be 2 numbers"),
-    (["--classes", "dog", "--size", "100", "--out", "{tmp}/o"], "size = 100 must be a positive multiple of 8"),
+    (["--classes", "dog", "--per-class", "2.5", "--out", "{tmp}/o"], "--per-class: '2.5' is no whole number"),
     (["--classes", "dog", "--method", "magic", "--out", "{tmp}/o"], "--method"),
     (["--classes", "dog", "--nonsense", "--out", "{tmp}/o"], "nonsense"),
-    (["--classes", "dog"], "--out"),
+    (["--classes", "dog"], "--out is missing"),
+    (["--classes", "dog", "--out"], "--out requires an argument"),
+    (["--classes", "dog", "cat", "--out", "{tmp}/o"], "what is 'cat' for? Several names are written with commas between them"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt"], "there is a file where the folder should be"),
     (["--classes", "dog", "--out", "{tmp}"], "no output of SeeDiff"),
     (["--classes", "dog", "--config", "{tmp}/none.toml", "--out", "{tmp}/o"], "none.toml"),
@@ -252,6 +255,45 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message)
     assert main(["generate", *(a.replace("{tmp}", str(tmp_path)) for a in arguments)]) == 2
     assert message in one_line(capsys)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "latin.txt"]
+
+
+PLANNED = [
+    ("--size 104", "size = 104 must be a multiple of 16 for model 'mini', for example 96"),
+    ("--size 100x64", "size = 100x64 must be multiples of 16 for model 'mini', for example 96x64"),
+    ("--size 16384", "size = 16384: the attention maps of an image of this size take 70.4 TB, and this computer has"),
+    ("--model mini-dit --size 1024", "size = 1024 must be at most 256 for model 'mini-dit', which knows no positions beyond"),
+    ("--model sd2-base --size 520", "size = 520 must be a multiple of 64 for model 'sd2-base', for example 512"),
+    ("--model sd3.5-large --size 4096", "size = 4096 must be at most 3072 for model 'sd3.5-large'"),
+    ("--model flux-dev --negative-prompt bad", "negative_prompt 'bad': model 'flux-dev' reads none (distilled guidance)"),
+    ("--model pixart-sigma --lora none", "lora none: diffusers loads no LoRA into PixArt"),
+    ("--model sdxl --lora none.safetensors", "lora none.safetensors: there is no such file or folder, and it is no hub id"),
+    ("--model flux-dev --embedding none", "embedding none: textual inversion is loaded into models whose text encoders are all CLIP's"),
+    ("--model {tmp}", "model_index.json: there is no such file; a folder written by diffusers' save_pretrained is needed"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), PLANNED, ids=[message for _, message in PLANNED])
+@pytest.mark.parametrize("command", ["generate", "mask"])
+def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, command, options, message):
+    if command == "mask" and ("--negative" in options or "x64" in options):
+        return
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
+    words = [command, *[str(tmp_path)] * (command == "mask"), "--classes", "dog", *options.replace("{tmp}", str(tmp_path)).split()]
+    assert main([*words, "--out", str(tmp_path / "o"), "--dry-run"]) == 2
+    assert message in one_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_interrupted_while_it_starts(monkeypatch, capsys):
+    class Interrupted:
+        def find_spec(self, name, *_):
+            if name == "seediff.cli.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "seediff.cli.commands")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert main(["--help"]) == 130
+    assert one_line(capsys) == "seediff: interrupted\n"
 
 
 def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys, mini_folder):

@@ -80,7 +80,7 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
             f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and a photograph of more than {MAX_ASPECT} times "
             "keeps no shape that a model could see; use another --fit, or cut it up"
         )
-    sides = sides_of_shape(long / short, own[0] * own[1], model.family.multiple(model.pipe), model.family.largest(model.pipe))
+    sides = sides_of_shape(long / short, own[0] * own[1], *model.size_rules)
     return sides if height >= width else (sides[1], sides[0])
 
 

@@ -11,7 +11,7 @@ import torch
 
 from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads
-from ..config.sizes import Size, nearest, pixels, size_text
+from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..files.messages import printable
 from ..models.families.base import Drawing
@@ -125,22 +125,12 @@ def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) ->
             check_prompt(model.readers, negative_prompt)
         except UserError as error:
             raise UserError(f"negative_prompt: {error}") from error
-    elif negative_prompt and family.distilled:
-        raise UserError(f"negative_prompt {negative_prompt!r}: model '{model.name}' reads none (distilled guidance); leave it out")
+    else:
+        family.check_negative(model.name, negative_prompt)
 
 
 def check_shape(model: Model, shape: tuple[int, int], what: str) -> tuple[int, int]:
     """`shape` (height, width) when the model can work on images of so many pixels, by its family's rules. Raises UserError naming the
     nearest that it can."""
-    multiple, largest = model.family.multiple(model.pipe), model.family.largest(model.pipe)
-    said = size_text(shape)
-    if min(shape) < 1 or any(side % multiple for side in shape):
-        near = size_text((nearest(shape[0], multiple), nearest(shape[1], multiple)))
-        raise UserError(f"{what} = {said} must be {multiples(said, multiple)} for model '{model.name}', for example {near}")
-    if largest is not None and max(shape) > largest:
-        raise UserError(f"{what} = {said} must be at most {largest} for model '{model.name}', which knows no positions beyond")
+    check_sides(shape, what, model.name, *model.size_rules)
     return shape
-
-
-def multiples(said: Size, multiple: int) -> str:
-    return f"a multiple of {multiple}" if isinstance(said, int) else f"multiples of {multiple}"

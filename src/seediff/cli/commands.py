@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from .. import __version__
 from ..errors import UserError
@@ -214,7 +214,7 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, UserError):
         code, text = 2, str(error)
     elif isinstance(error, CycloptsError):
-        code, text = 2, f"{error} (--help lists what there is)"
+        code, text = 2, f"{_misread(error)} (--help lists what there is)"
     elif isinstance(error, OSError):
         code, text = 2, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
     elif _is_out_of_memory(error):
@@ -224,6 +224,15 @@ def _explain(error: BaseException) -> int:
     with suppress(OSError):  # nobody reads it
         print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
     return code
+
+
+def _misread(error: CycloptsError) -> str:
+    """What was wrong with the words of the command line; the parser's own text but for two that would not help."""
+    if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
+        return f"what is {words[0]!r} for? Several names are written with commas between them, as in --classes dog,cat"
+    if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None and not error.argument.tokens:
+        return f"{error.argument.name} is missing"
+    return str(error)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

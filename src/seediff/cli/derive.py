@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import make_dataclass
 from functools import reduce
 from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from ..config.texts import field_texts
 
@@ -41,11 +41,21 @@ def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[st
             for name in names.split():
                 change = dict(changes.get(name, {}))
                 typed = change.pop("type", None) or _typed(hints.get(name, str))
+                if typed is int:
+                    change.setdefault("converter", whole_number)
                 made.append((name, own.get(name) or Annotated[typed | None, field_option(kind, name, group, **change)], None))
         together = make_dataclass(cls.__name__, made, frozen=True, namespace={"__doc__": cls.__doc__, "__module__": cls.__module__})
         return Parameter(name="*")(together)
 
     return decorate
+
+
+def whole_number(_: Any, tokens: Sequence[Token]) -> int:
+    """An int as it was written: the parser's own takes 2.5 for 2."""
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise ValueError(f"{tokens[0].value!r} is no whole number") from error
 
 
 def _typed(hint: Any) -> Any:

@@ -56,7 +56,7 @@ def generate(
 
     - `seediff generate --classes dog,cat --per-class 50 --out pets`
 
-    - `seediff generate --classes voc --per-class 20 --prompt "a photo of a {class} on grass" --prompt "a photo of a {class}" --out voc`
+    - `seediff generate --classes horse --per-class 20 --prompt "a photo of a {class} on grass" --prompt "a photo of a {class}" --out farm`
 
     - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
 

@@ -14,7 +14,7 @@ from .base import RunConfig, build, load_config, nested, read_table
 from .constants import CaptureConfig, CaptureSteps, MaskConfig
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
 from .presets import THRESHOLDS, for_drawing, model_preset, model_thresholds, with_method_defaults
-from .sizes import Size, check_size, pixels
+from .sizes import Size, check_size
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
 
@@ -116,8 +116,6 @@ class GenerateConfig(DatasetConfig):
         check_guidance(self.guidance_scale)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
-            if any(side % 8 for side in pixels(self.size)):
-                raise UserError(f"size = {self.size} must be {'a positive multiple' if isinstance(self.size, int) else 'multiples'} of 8")
         if self.image_format not in ("png", "jpg"):
             raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
         if not self.negative_prompt.isprintable():

@@ -49,3 +49,15 @@ def _sides(size: Size, what: str) -> tuple[int, int]:
     if found is None:
         raise UserError(f"{what} = {size!r} must be a side in pixels, or width x height such as 1024x768")
     return int(found[1]), int(found[2] or found[1])
+
+
+def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
+    """Raise UserError for an image of (height, width) that model `name` cannot work on, naming the nearest that it can. largest: side in
+    pixels; None: no rule."""
+    said = size_text(shape)
+    if min(shape) < 1 or any(side % multiple for side in shape):
+        near = size_text((nearest(shape[0], multiple), nearest(shape[1], multiple)))
+        rule = "a multiple" if isinstance(said, int) else "multiples"
+        raise UserError(f"{what} = {said} must be {rule} of {multiple} for model '{name}', for example {near}")
+    if largest is not None and max(shape) > largest:
+        raise UserError(f"{what} = {said} must be at most {largest} for model '{name}', which knows no positions beyond")

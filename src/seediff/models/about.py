@@ -15,7 +15,7 @@ from .families import pipeline_family
 from .families.base import Family
 from .known import known_model
 from .refusals import hub_error, unsupported
-from .registry import cached_folder, fetch_file, resolve_name
+from .registry import cached_folder, fetch_file, read_index, resolve_name
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ class About:
         try:
             factor = self.family.factor(self.vae)
             return self.family.image_side(factor, self.network), self.family.pixels(factor, self.network)
+        except (KeyError, TypeError, ValueError, IndexError):
+            return None
+
+    def size_rules(self) -> tuple[int, int | None] | None:
+        """What sides of its images in pixels are multiples of, and the largest, None where there is no rule; None when its files do not
+        say."""
+        try:
+            factor = self.family.factor(self.vae)
+            return self.family.multiple(factor, self.network), self.family.largest(factor, self.network)
         except (KeyError, TypeError, ValueError, IndexError):
             return None
 
@@ -70,9 +79,12 @@ def look_up(name: str, *, fetch: bool = False) -> About | None:
 
 
 def check_supported(name: str) -> None:
-    """Raise UserError, as loading it would, for a model on this machine whose pipeline no family has. What else may be wrong with its
-    files, loading says."""
-    folder = _here(resolve_name(name))
+    """Raise UserError, as loading it would, for a folder that is no model's, and for a model on this machine whose pipeline no family has.
+    What else may be wrong with its files, loading says."""
+    source = resolve_name(name)
+    if isinstance(source, Path):
+        read_index(source)
+    folder = _here(source)
     pipeline = _pipeline(folder) if folder else None
     if pipeline is not None and pipeline_family(pipeline) is None:
         raise unsupported(name, pipeline)

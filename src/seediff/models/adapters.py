@@ -31,8 +31,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
 
     Raises UserError: there is no such file, it is something else, it does not fit the model, or diffusers loads none into its family.
     """
-    if not hasattr(pipe, "load_lora_weights"):
-        raise UserError(f"lora {source}: diffusers loads no LoRA into {family.title}")
+    check_lora(family, source)
     path = weight_file("lora", source)
     keys = list(read_header(path).tensors)
     if any(key.startswith(("ip_adapter.", "image_proj.")) for key in keys):
@@ -62,6 +61,19 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
                 weight.data = weight.data.to(part.dtype)
 
 
+def check_lora(family: Family, source: str) -> None:
+    """Raise UserError for a family into which no LoRA can be loaded."""
+    if not family.loads_loras:
+        raise UserError(f"lora {source}: diffusers loads no LoRA into {family.title}")
+
+
+def check_embedding(family: Family, source: str, model: str) -> None:
+    """Raise UserError for a family that can have no new token."""
+    if not family.reads_embeddings:
+        own = f"model '{model}' ({family.title})"
+        raise UserError(f"embedding {source}: textual inversion is loaded into models whose text encoders are all CLIP's, unlike {own}")
+
+
 def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     """Load a textual inversion, one token of one or more vectors, from a file, a folder or a hub id.
 
@@ -71,8 +83,7 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     own = f"model '{model}' ({family.title})"
     encoders = [part for part in family.weights if part.startswith("text_encoder")]
     wanted = dict(tuple(ENCODERS.items())[: len(encoders)])
-    if not family.reads_embeddings:
-        raise UserError(f"embedding {source}: textual inversion is loaded into models whose text encoders are all CLIP's, unlike {own}")
+    check_embedding(family, source, model)
     path = weight_file("embedding", source)
     tensors = read_header(path).load("pt")
     if len(wanted) == 1 and len(tensors) != 1:
@@ -100,6 +111,11 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
 
 def weight_file(what: str, source: str) -> Path:
     """The one safetensors file that a path or a hub id means. what: for messages. Raises UserError."""
+    return local_file(what, source) or _of_hub(what, source)
+
+
+def local_file(what: str, source: str) -> Path | None:
+    """The same of a path; None: it is a hub id. Raises UserError for what is neither."""
     path = Path(source).expanduser()
     if path.is_dir():
         return _one(what, source, path, sorted(found.name for found in path.glob("*.safetensors")))
@@ -109,7 +125,7 @@ def weight_file(what: str, source: str) -> Path:
         return path
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source):
         raise UserError(f"{what} {source}: there is no such file or folder, and it is no hub id `owner/name`")
-    return _of_hub(what, source)
+    return None
 
 
 def _one(what: str, source: str, folder: Path, names: list[str]) -> Path:

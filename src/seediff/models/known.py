@@ -44,11 +44,11 @@ UNET_SSD: Config = {
     "transformer_layers_per_block": ((1,), (2, 2), (4, 4)),
     "reverse_transformer_layers_per_block": ((4, 4, 10), (2, 1, 1), 1),
 }
-MMDIT: Config = {"sample_size": 128, "patch_size": 2, "num_layers": 24}
+MMDIT: Config = {"sample_size": 128, "patch_size": 2, "num_layers": 24, "pos_embed_max_size": 192}
 MMDIT_LARGE: Config = {**MMDIT, "num_layers": 38}
 TWO_STREAMS: Config = {"num_layers": 19, "num_single_layers": 38}
 DIT: Config = {"sample_size": 128, "patch_size": 2, "num_layers": 28}
-ONE_STREAM: Config = {"n_layers": 30, "n_refiner_layers": 2}
+ONE_STREAM: Config = {"n_layers": 30, "n_refiner_layers": 2, "axes_lens": (1024, 512, 512)}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ KNOWN: tuple[Known, ...] = (
         "1024²",
         8.13,
         STABILITY,
-        {**MMDIT, "dual_attention_layers": tuple(range(13))},
+        {**MMDIT, "dual_attention_layers": tuple(range(13)), "pos_embed_max_size": 384},
         gated=True,
         steps=40,
         guidance_scale=4.5,

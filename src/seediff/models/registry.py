@@ -74,6 +74,12 @@ class Model:
         return self.family.pixels(self.pipe.vae_scale_factor, self.network.config)
 
     @property
+    def size_rules(self) -> tuple[int, int | None]:
+        """What sides of its images in pixels are multiples of, and the largest; None: no rule."""
+        factor, config = self.pipe.vae_scale_factor, self.network.config
+        return self.family.multiple(factor, config), self.family.largest(factor, config)
+
+    @property
     def readers(self) -> tuple[Reader, ...]:
         """The tokenizers, and where their tokens are among the columns of attention to text."""
         return self.family.readers(self.pipe)
@@ -130,7 +136,7 @@ def load_model(
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
     source, folder = (source, source) if isinstance(source, Path) else _fetch_index(name)
-    index = _read_index(folder)
+    index = read_index(folder)
     pipeline = index.get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
     if not isinstance(pipeline, str) or family is None:
@@ -261,8 +267,8 @@ def cached_folder(hub_id: str) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of a local folder."""
+def read_index(folder: Path) -> dict[str, Any]:
+    """model_index.json of a local folder. Raises UserError where there is none."""
     absent = "there is no such file; a folder written by diffusers' save_pretrained is needed"
     return read_json(folder / "model_index.json", dict[str, Any], limit=SETTINGS, absent=absent)
 

@@ -12,8 +12,11 @@ from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check
 from ..config.methods import check_capture
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.recommended import is_tuned_for
-from ..config.sizes import pixels
-from ..models.about import check_supported, look_up
+from ..config.sizes import check_sides, pixels
+from ..errors import UserError
+from ..files.space import memory_bytes, show_bytes
+from ..models.about import About, check_supported, look_up
+from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.memory import Offload, check_offload
 from ..models.registry import check_known_classes, read_classes, resolve_name
 
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
     from .engine import Engine  # imports torch
 
 
-def check_files(config: DatasetConfig) -> None:
+def check_files(config: GenerateConfig | MaskPhotosConfig) -> None:
     """Raise UserError for a model of no family, classes that it does not know, guidance of one that draws without, levels of attention that
-    it lacks and a capture that the method cannot work with, without loading it.
+    it lacks, a size that it cannot work on, a LoRA that is not there and a capture that the method cannot work with, without loading it.
 
     Nothing is known of a hub id without a short name before it is fetched. What is wrong with the files themselves, loading says better.
     """
@@ -31,15 +34,50 @@ def check_files(config: DatasetConfig) -> None:
     check_supported(config.model)
     check_known_classes(config.model, read_classes(resolve_name(config.model)), config.classes)
     about = look_up(config.model)
+    _check_added(config, about)
     if about is None:
         return
     check_kinds(about.family, config.mask)
-    if isinstance(config, GenerateConfig) and about.network:
-        about.family.check_guidance(about.network, config.model, config.guidance_scale)
+    if isinstance(config, GenerateConfig):
+        if about.network:
+            about.family.check_guidance(about.network, config.model, config.guidance_scale)
+        about.family.check_negative(config.model, config.negative_prompt)
     if about.network:
         fit_layers(about.network, config.mask, config.capture, about.family)
     if {"down_block_types", "up_block_types"} <= set(about.network):
         check_levels(about.network, config.mask, config.capture, about.family)
+    _check_size(config, about, config.capture, captured_maps(config))
+
+
+def _check_added(config: RunConfig, about: About | None) -> None:
+    """Raise UserError for a LoRA or an embedding on this machine that is not there, or of a model that takes none."""
+    if about and config.lora is not None:
+        check_lora(about.family, config.lora)
+    if about and config.embedding is not None:
+        check_embedding(about.family, config.embedding, config.model)
+    for what, source in (("lora", config.lora), ("embedding", config.embedding)):
+        if source is not None:
+            local_file(what, source)
+
+
+def _check_size(
+    config: GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig, about: About, capture: CaptureConfig, reads: Reads
+) -> None:
+    """Raise UserError for a size that the model cannot work on, or whose maps this computer could not hold."""
+    rules, sides = about.size_rules(), about.sides()
+    if config.size is None or rules is None or sides is None:
+        return
+    shape = pixels(config.size)
+    check_sides(shape, "size", config.model, *rules)
+    expected = expect_capture(
+        about.family, about.network, about.pipeline, (shape[0] // sides[1], shape[1] // sides[1]), capture.layers, reads
+    )
+    there = memory_bytes()
+    if expected and there and expected.map_bytes > there:
+        raise UserError(
+            f"size = {config.size}: the attention maps of an image of this size take {show_bytes(expected.map_bytes)}, and this computer "
+            f"has {show_bytes(there)} of memory; choose a smaller one (model '{config.model}' has {sides[0]} of its own)"
+        )
 
 
 def check_loading(config: RunConfig, device: str | None, offload: Offload, engine: Engine | None) -> None:
@@ -83,8 +121,15 @@ def check_segment_files(config: SegmentPhotosConfig) -> None:
     """Raise UserError for a model of no family, and of one that cannot divide photographs, without loading it."""
     check_supported(config.model)
     about = look_up(config.model)
+    _check_added(config, about)
     if about:
         check_divides(about.family, config.segment.method, config.model)
+        _check_size(config, about, CaptureConfig(), _segment_maps(config))
+
+
+def _segment_maps(config: SegmentPhotosConfig) -> Reads:
+    """The maps that photographs are divided by."""
+    return {} if config.segment.method == "diffcut" else {"self": None}
 
 
 def mask_capture_line(config: MaskPhotosConfig) -> list[str]:
@@ -96,7 +141,7 @@ def segment_capture_line(config: SegmentPhotosConfig, *, named: bool) -> list[st
     """The same of `segment`. named: whether segments are called by words, for which attention to text is captured, too."""
     words: Reads = {"cross": None} if named else {}
     if config.segment.method != "diffcut":
-        return _capture_line(_photo_maps(config, CaptureConfig(), {"self": None, **words}))
+        return _capture_line(_photo_maps(config, CaptureConfig(), {**_segment_maps(config), **words}))
     return _capture_line("features of the UNet's encoder", _photo_maps(config, CaptureConfig(), words) if named else "")
 
 

@@ -73,6 +73,8 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     """Which model will be loaded, and how. Raises UserError for a name that is none."""
     source = resolve_name(config.model)
     where = "found" if isinstance(source, Path) else "fetched from the hub unless it is in the cache"
+    if look_up(config.model) is None and not isinstance(source, Path):
+        where = "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not supported"
     given = [
         name if value is True else f"{name} {value}" for name, value in config.loading.items() if value is not None and value is not False
     ]

@@ -112,15 +112,16 @@ class Family:
     """One family. What is written here fits a pipeline with a UNet's arguments; a family overrides what is different in it.
 
     title: what people call it. pipelines: diffusers' classes. network, class_name: the part that has the attention, and its class.
-    weights: the parts that have weights. optional: those, and tokenizers, that a pipeline may lack. captured, guidance: for people.
-    steps, guidance_scale: its authors' own; None: the package's. quick_steps: of its models that are distilled to a few steps without
-    guidance. conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first
-    of two calls. distilled: whether the network is told the guidance instead of predicting twice. patch: latents a side of a position,
-    where the network's configuration has no `patch_size`. fitted: whether levels of attention that it lacks are replaced by the nearest
-    that it has (the paper's constants are those of Stable Diffusion 1 and 2). reads_embeddings: whether textual inversion can be loaded:
-    the pipeline takes it and all of its text encoders are CLIP's. no_self_attention: why there are no maps of it; empty: there
-    are. half: the half precision in which its pictures are known to be numbers: what they were trained in. gives_sigmas: whether
-    the pipeline gives the scheduler its noise levels. loading: arguments of from_pretrained.
+    weights: the parts that have weights. optional: those, and tokenizers, that a pipeline may lack. captured, guidance: for people. steps,
+    guidance_scale: its authors' own; None: the package's. quick_steps: of its models that are distilled to a few steps without guidance.
+    conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first of two
+    calls. distilled: whether the network is told the guidance instead of predicting twice. loads_loras: whether diffusers loads a LoRA
+    into it. patch: latents a side of a position, where the network's configuration has no `patch_size`. fitted: whether levels of
+    attention that it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2).
+    reads_embeddings: whether textual inversion can be loaded: the pipeline takes it and all of its text encoders are CLIP's.
+    no_self_attention: why there are no maps of it; empty: there are. half: the half precision in which its pictures are known to be
+    numbers: what they were trained in. gives_sigmas: whether the pipeline gives the scheduler its noise levels. loading: arguments of
+    from_pretrained.
     """
 
     title: str
@@ -136,6 +137,7 @@ class Family:
     optional: tuple[str, ...] = ()
     conditional: Literal["second half", "first half", "first call"] = "second half"
     distilled: bool = False
+    loads_loras: bool = True
     patch: int = 1
     fitted: bool = True
     reads_embeddings: bool = False
@@ -218,12 +220,12 @@ class Family:
         sample = config["sample_size"]
         return int(sample[0] if isinstance(sample, list | tuple) else sample) * factor
 
-    def multiple(self, pipe: Any) -> int:
-        """Sides of images in pixels are multiples of it."""
-        return self.pixels(pipe.vae_scale_factor, self.net(pipe).config)
+    def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
+        """Sides of images in pixels are multiples of it. factor, config: as in `pixels`."""
+        return self.pixels(factor, config)
 
-    def largest(self, pipe: Any) -> int | None:
-        """The largest side of an image in pixels; None: no rule."""
+    def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
+        """The largest side of an image in pixels; None: no rule. factor, config: as in `pixels`."""
         return None
 
     # Drawing
@@ -246,6 +248,11 @@ class Family:
         """Raise UserError for guidance of a model that is made to draw without. config, name: as in `unguided`."""
         if guidance_scale > 1 and self.unguided(config, name):
             raise UserError(f"guidance_scale = {guidance_scale}: model '{name}' is made to draw without guidance; use --guidance-scale 0")
+
+    def check_negative(self, name: str, negative_prompt: str) -> None:
+        """Raise UserError for a negative prompt of a model that is told the guidance and so never predicts without the prompt."""
+        if negative_prompt and self.distilled:
+            raise UserError(f"negative_prompt {negative_prompt!r}: model '{name}' reads none (distilled guidance); leave it out")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether the network predicts twice a step, with the prompt and without (`conditional`)."""

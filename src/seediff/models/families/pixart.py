@@ -31,9 +31,9 @@ class PixArt(Family):
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS[pipeline]
 
-    def multiple(self, pipe: Any) -> int:
+    def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
         """Whole patches, and the pipeline itself insists on 8."""
-        return math.lcm(8, super().multiple(pipe))
+        return math.lcm(8, super().multiple(factor, config))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """At the size that was asked for, with the words that were given."""
@@ -74,6 +74,7 @@ PIXART = PixArt(
     captured="self and cross, one side",
     guidance="two halves",
     patch=2,
+    loads_loras=False,
     steps=20,
     guidance_scale=4.5,
 )

@@ -39,9 +39,9 @@ class SanaFamily(FlowMatching):
     def factor(self, vae: Mapping[str, Any]) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
 
-    def multiple(self, pipe: Any) -> int:
+    def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
         """Whole patches, and the pipeline itself insists on 32."""
-        return math.lcm(32, super().multiple(pipe))
+        return math.lcm(32, super().multiple(factor, config))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """At the size that was asked for, with the words that were given."""

@@ -37,8 +37,8 @@ class MMDiT(FlowMatching):
     def columns(self, pipeline: str) -> int:
         return CLIP_TOKENS + T5_TOKENS
 
-    def largest(self, pipe: Any) -> int | None:
-        return pipe.transformer.config.pos_embed_max_size * self.multiple(pipe)
+    def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
+        return config["pos_embed_max_size"] * self.multiple(factor, config)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         clip = pipe.tokenizer_max_length

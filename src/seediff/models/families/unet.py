@@ -47,9 +47,9 @@ class UNet(Family):
         batch, _, height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape
         return batch, height, width
 
-    def multiple(self, pipe: Any) -> int:
+    def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
         """Every level of the UNet halves the latent evenly, and the pipeline itself insists on 8."""
-        return math.lcm(8, pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1))
+        return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """A UNet that is told the scale (LCM) makes one call of it."""

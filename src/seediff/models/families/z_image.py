@@ -63,8 +63,8 @@ class ZImage(FlowMatching):
     def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
         return IMAGE_SIDE
 
-    def largest(self, pipe: Any) -> int | None:
-        return min(pipe.transformer.config.axes_lens[1:]) * self.multiple(pipe)
+    def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
+        return min(config["axes_lens"][1:]) * self.multiple(factor, config)
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """A scale of 1 or less, which is no guidance, is 0 to the pipeline."""
