@@ -20,11 +20,35 @@ from seediff.train.predict import load_segmenter
 from seediff.train.processes import Processes
 from seediff.train.record import read_losses
 
+BUILDERS = Path(__file__).parents[1] / "builders"
 STEPS, SECONDS = 3, 120
+several = pytest.mark.skipif(
+    importlib.util.find_spec("accelerate") is None or not hasattr(os, "fork"),
+    reason="accelerate is not installed (seediff[train]), or this system cannot fork",
+)
 OPTIONS = (
     "--architecture segformer --backbone tiny --batch-size 2 --crop 64 --test-side 64 --scale 1,1 --warmup 0 "
     f"--steps {STEPS} --workers 0 --device cpu --dtype float32 --quiet"
 ).split()
+
+
+INTERRUPTED = """
+import os, signal, sys
+from several import run, start
+
+def interrupting(step, *rest):
+    if step == 1 and os.environ["RANK"] == "1":
+        signal.raise_signal(signal.SIGINT)
+    return rate_at(step, *rest)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored where the tests run in the background
+    rate_at, line = run.learning_rate_at, sys.argv[2:-2]
+    for function, out in ((rate_at, sys.argv[-2]), (interrupting, sys.argv[-1]), (rate_at, sys.argv[-1])):
+        run.learning_rate_at = function
+        print(*start(int(sys.argv[1]), [*line, "--out", out]), flush=True)
+"""
+"""Trains three times: undisturbed, interrupted in the second step of one process alone, and once more into the same folder."""
 
 
 @pytest.fixture
@@ -37,11 +61,10 @@ def line(tmp_path) -> list[str]:
     return ["train", str(tmp_path / "scenes"), "--weights", str(tmp_path / "first"), *OPTIONS]
 
 
-def run_in(count: int, line: list[str]) -> str:
+def run_in(count: int, line: list[str], script: Path = BUILDERS / "several.py") -> str:
     """Run a line in so many processes, all of which have ended when this returns. What they said."""
-    script = Path(__file__).parents[1] / "builders" / "several.py"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     started = subprocess.Popen([sys.executable, str(script), str(count), *line], **pipes, env=environment, start_new_session=True)
     try:
         return started.communicate(timeout=SECONDS)[0]
@@ -51,8 +74,7 @@ def run_in(count: int, line: list[str]) -> str:
             started.wait()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="accelerate is not installed: seediff[train]")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@several
 def test_two_processes_are_one_with_the_same_batches(tmp_path, line):
     # 1. One process, which sees each batch in two parts, as two processes do.
     assert main([*line, "--accumulate", "2", "--out", str(tmp_path / "one")]) == 0
@@ -69,6 +91,18 @@ def test_two_processes_are_one_with_the_same_batches(tmp_path, line):
     first, second = (dict(load_segmenter(tmp_path / name, "cpu").network.named_parameters()) for name in ("one", "two"))
     for name, mine in first.items():
         torch.testing.assert_close(mine, second[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+@several
+def test_all_stop_when_one_is_interrupted(tmp_path, line):
+    script, names = tmp_path / "interrupted.py", ("undisturbed", "interrupted")
+    script.write_text(INTERRUPTED)
+    said = run_in(2, [*line, *(str(tmp_path / name) for name in names)], script)
+    assert [text for text in said.splitlines() if text[:1].isdigit()] == ["0 0", "130 130", "0 0"], said[-3000:]
+    assert f"interrupted with 2 of {STEPS} steps kept in {tmp_path / 'interrupted'}; the same command continues" in said
+    for name in ("losses.csv", "model.safetensors"):
+        first, second = ((tmp_path / folder / name).read_bytes() for folder in names)
+        assert first == second, name
 
 
 def test_a_batch_that_two_processes_cannot_share(tmp_path, monkeypatch):

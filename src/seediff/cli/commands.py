@@ -77,11 +77,13 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
     from ..config.generate import load_dataset_config
     from ..config.photographs import MaskPhotosConfig
     from ..dataset import native
+    from ..dataset.unfinished import check_finished
     from ..files.documents import read_toml
     from ..run import augment as run_augment
     from ..run.samples import preview as write
     from .following import look_at
 
+    check_finished(data)
     if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:
         config = load_config(data / native.CONFIG, AugmentConfig)
         print(look_at(run_augment.preview(data, config, native.read_rows(data))))

@@ -142,6 +142,7 @@ def filter_(
     - `seediff filter pets --out agreed --agree model --min-agreement 0.5`
     """
     from ..dataset.quality.select import Criteria, select_samples
+    from ..dataset.unfinished import check_finished
     from ..files.apart import check_apart
     from ..files.staging import check_free
     from ..run.collect import write_native
@@ -149,6 +150,7 @@ def filter_(
 
     check_apart(out, [data])
     check_free(out)
+    check_finished(data)
     band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
     flags = read_flags(drop_flags, data) if drop_flags is not None else ()
     if agree is None and min_agreement is not None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +20,7 @@ from .following import command_line, following
 from .formats import say_reviewed
 from .options import given, numbers
 from .places import HERE
-from .progress import show_progress
+from .progress import InterruptedRun, no_progress, progress_bar, progress_lines, show_progress
 
 DATA = Group("Data", sort_key=1)
 NETWORK = Group("Network", sort_key=2)
@@ -63,7 +67,7 @@ def train(
     options: TrainOptions | None = None,
     config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")] = None,
     validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
-    save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a stopped run goes on.", 500)] = 500,
+    save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a killed run goes on.", 500)] = 500,
     workers: Annotated[int | None, option(RUN, "Threads that read images ahead.", "one per core, 8 at most")] = None,
     tensorboard: Annotated[bool, option(RUN, "Also write curves for TensorBoard.", negative=())] = False,
     dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
@@ -71,7 +75,7 @@ def train(
 ) -> None:
     """Train a segmenter on datasets.
 
-    A run that was stopped, in whatever way, is continued by the same command.
+    A run that was stopped, in whatever way, is continued by the same command. Ctrl-C keeps the step at work; once more ends at once.
 
     For example:
 
@@ -118,7 +122,8 @@ def train(
         return
     from ..train.run import train as run
 
-    with show_progress(quiet, out, "steps") as progress:
+    bar = no_progress() if quiet else progress_bar("steps") if sys.stderr.isatty() else progress_lines("steps")
+    with _telling_kept(out, sum(stage.step_count(chosen.batch_size) for stage in plan.stages)) as keep, bar as progress:
         result = run(
             chosen,
             plan.stages,
@@ -129,6 +134,7 @@ def train(
             save_every=save_every,
             workers=workers,
             tensorboard=tensorboard,
+            keep=keep,
         )
     if not quiet:
         how = (
@@ -141,6 +147,34 @@ def train(
             print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
         labels = command_line("predict", out, "PHOTOS", "--out", "predicted", about="label maps of pictures")
         print(following(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")))
+
+
+@contextmanager
+def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
+    """Is told how many steps are kept. An interruption and a full disk are told with that: steps after these are done again."""
+    kept: int | None = None
+
+    def keep(steps: int) -> None:
+        nonlocal kept
+        kept = steps
+
+    def state() -> str:
+        if kept is None:  # nobody has looked into the folder yet
+            return "nothing finished yet by this run"
+        return f"{kept or 'none'} of {total} steps kept in {shlex.quote(str(out))}"
+
+    def again() -> str:
+        return "the same command " + ("starts again" if kept == 0 else "continues")
+
+    try:
+        yield keep
+    except KeyboardInterrupt as error:
+        if os.environ.get("RANK", "0") != "0":
+            raise  # the first process says it for all
+        raise InterruptedRun(f"interrupted with {state()}; {again()}") from error
+    except OSError as error:  # a full disk, above all
+        reason = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        raise UserError(f"{reason}; {state()}; when that is put right, {again()}") from error
 
 
 def _ratios(text: str | None) -> tuple[int, ...]:

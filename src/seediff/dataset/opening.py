@@ -9,6 +9,7 @@ from ..errors import UserError
 from . import native
 from .formats.known import FORMATS, FormatName, importer
 from .store import Item, open_native
+from .unfinished import check_finished
 
 LOOKED_FOR = ", ".join([f"{native.METADATA} (native)", *(known.looked_for for known in FORMATS.values())])
 
@@ -45,6 +46,7 @@ def format_of(path: Path) -> FormatName | Literal["native"]:
         raise UserError(f"{path}: there is no such folder or file")
     if (path / native.METADATA).is_file():
         return "native"
+    check_finished(path)
     for name, known in FORMATS.items():
         if known.is_folder(path):
             return name

@@ -28,6 +28,7 @@ from .native import read_label_map
 from .reviews import is_corrected
 from .shapes.joining import Joined, check_joined, read_joined
 from .shapes.objects import Objects, find_objects
+from .unfinished import check_finished
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
@@ -83,9 +84,11 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Item]]:
     """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl; with the masks that
     people corrected in place of the originals, and what they decided in their rows' `review`.
 
-    Raises UserError naming the file and row of what is not there, leads out of the folder or is there twice.
+    Raises UserError naming the file and row of what is not there, leads out of the folder or is there twice, and for the folder of a run
+    that is not finished.
     """
     folder = Path(folder)
+    check_finished(folder)
     classes = native.read_classes(folder)
     items: list[Item] = []
     names: set[str] = set()

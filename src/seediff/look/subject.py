@@ -14,6 +14,7 @@ from ..dataset import native
 from ..dataset.batches import LABELS, NAMED, OVERLAYS
 from ..dataset.rows import checked_rows
 from ..dataset.store import JPEG_SUFFIXES
+from ..dataset.unfinished import check_finished
 from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids
 from ..files.photographs import find_photos
@@ -73,11 +74,10 @@ class Subject:
 def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
     """The set in a folder. photos: where the photographs lie of what `segment` or `predict` made, which hold no copies of them.
 
-    Files of single samples are not looked at yet. Raises UserError for a folder that is none of the three.
+    Files of single samples are not looked at yet. Raises UserError for a folder that is none of the three, or not finished.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: {'is a file; name the folder that it lies in' if folder.exists() else 'there is no such folder'}")
+    check_finished(folder)
     if (folder / native.METADATA).is_file():
         if photos:
             raise UserError(f"--photos: {folder} is a dataset, which holds its pictures")

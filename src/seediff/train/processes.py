@@ -33,6 +33,10 @@ class Processes:
         """Over all processes: each has its part of a batch."""
         return values if self.accelerator is None else self.accelerator.reduce(values, reduction="mean")
 
+    def any(self, said: bool) -> bool:
+        """Whether one of the processes says so; all learn it, and at the same step."""
+        return said if self.accelerator is None else bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.accelerator is not None:

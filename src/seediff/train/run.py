@@ -5,8 +5,9 @@
           classes.txt                      line i (from 0) = id i      curves.png    losses and mIoU
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
-A run that was killed goes on from its last checkpoint. On the same kind of CPU, with the same threads, it ends with the same bytes as one
-that was not; on CUDA not to the last bit, for the gradients of grid_sample and interpolate are added in no fixed order there.
+A run that was killed goes on from its last checkpoint, one that Ctrl-C ended from the step it had come to. On the same kind of CPU, with
+the same threads, it ends with the same bytes as one that was not; on CUDA not to the last bit, for the gradients of grid_sample and
+interpolate are added in no fixed order there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from ..files.outputs import make_folders, remove_inside, write_atomic, write_ten
 from ..metrics.confusion import Confusion
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .data import Batch, Decoded, Stage, batches, reading_threads
+from .interrupts import Interrupts
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
 from .processes import Processes, find_processes
@@ -84,13 +86,16 @@ def train(
     save_every: int = 500,
     workers: int | None = None,
     tensorboard: bool = False,
+    keep: Callable[[int], None] | None = None,
 ) -> TrainResult:
     """Train on the stages one after the other and leave the network in `out`; a finished or unfinished training in `out` is continued.
 
     validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every `validate_every`
     steps (None: an epoch's, at least 50) and at the end of each stage. save_every: steps between checkpoints. workers: threads that read
-    images ahead; None: one per core, 8 at most; 0: none. Raises UserError, before any step, for data that cannot be trained on and
-    for a folder with another training.
+    images ahead; None: one per core, 8 at most; 0: none. keep: called by the first process, at the start and after every checkpoint, with
+    the number of steps that a call after this one would not do again. An interrupt (SIGINT) ends it after the step at work, which is kept;
+    another one, a second later or more, at once. Raises UserError, before any step, for data that cannot be trained on and for a folder
+    with another training.
     """
     config = with_device(config)
     check_stages(stages, validation)
@@ -112,7 +117,9 @@ def train(
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
         processes.wait()
-        return _Training(config, stages, out, state, processes, validation, save_every).run(
+        keep = keep if keep is not None and processes.first else lambda steps: None
+        keep(state.step)
+        return _Training(config, stages, out, state, processes, validation, save_every, keep).run(
             progress, reading_threads() if workers is None else workers, tensorboard
         )
 
@@ -202,9 +209,11 @@ class _Training:
         processes: Processes,
         validation: Sequence[Item],
         save_every: int,
+        keep: Callable[[int], None],
     ) -> None:
         self.config, self.stages, self.out, self.state, self.processes = config, stages, out, state, processes
-        self.save_every = save_every
+        self.save_every, self.keep = save_every, keep
+        self.interrupts = Interrupts()
         self.device = processes.accelerator.device.type if processes.accelerator else str(config.device)
         self.network: Network = build_network(config, stages[0].classes).to(self.device)  # type: ignore[arg-type]
         self.trainee = Trainee(self.network, config).to(self.device)
@@ -224,11 +233,12 @@ class _Training:
         counts = [stage.step_count(self.config.batch_size) for stage in self.stages]
         board = _tensorboard(self.out) if tensorboard and self.processes.first else None
         start = 0
-        for number, (stage, count) in enumerate(zip(self.stages, counts, strict=True)):
-            done = min(max(self.state.step - start, 0), count)
-            if done < count:
-                self._run_stage(number, stage, start, done, sum(counts), progress, workers, board)
-            start += count
+        with self.interrupts.held():
+            for number, (stage, count) in enumerate(zip(self.stages, counts, strict=True)):
+                done = min(max(self.state.step - start, 0), count)
+                if done < count:
+                    self._run_stage(number, stage, start, done, sum(counts), progress, workers, board)
+                start += count
         seconds = time.perf_counter() - begun
         self._finish()
         steps = self.state.step - first_step
@@ -264,6 +274,7 @@ class _Training:
             if self.validation is not None and ((step + 1) % validate_every == 0 or last):
                 miou = self._validate(is_best_of=number)
                 shown = f", mIoU {miou:.3f}"
+            stop = self.processes.any(self.interrupts.asked)
             if self.losses is not None:
                 self.losses.add(now, stage.name, rate * config.learning_rate, losses, norm, miou)
                 if board is not None:
@@ -271,10 +282,13 @@ class _Training:
                         board.add_scalar(f"losses/{name}", value, now)
                     if miou is not None:
                         board.add_scalar("miou", miou, now)
-                if now % self.save_every == 0 or last:
+                if now % self.save_every == 0 or last or stop:
                     self._save()
             if progress is not None and self.processes.first:
                 progress(now, total, f"{stage.name}: " + ", ".join(f"{k} {v:.2f}" for k, v in losses.items()) + shown)
+            if stop:
+                self.processes.wait()  # a launcher kills all processes when one has ended: not before the checkpoint is written
+                self.interrupts.deliver()
         reading.close()  # type: ignore[attr-defined]
 
     def step(self, batch: Batch, rate: float) -> tuple[dict[str, float], float]:
@@ -330,6 +344,7 @@ class _Training:
 
     def _save(self) -> None:
         write_checkpoint(self.out / FILE, self.trainee, self.optimizer, self.average, asdict(self.state))
+        self.keep(self.state.step)
 
     def _finish(self) -> None:
         if self.processes.first:

@@ -26,6 +26,7 @@ from ..reviews import is_corrected
 from ..rows import check_row, numbered_rows
 from ..shapes.joining import check_joined, read_joined
 from ..store import check_class_list, picture_suffix, read_label_map
+from ..unfinished import check_finished
 from .duplicates import difference_hash, near_groups, same_groups
 from .flags import LARGEST, SMALLEST
 from .reviewed import check_reviews
@@ -85,11 +86,10 @@ class _Sample:
 def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
     """Read the whole dataset and return what was found. follow: wraps the samples' positions, to show progress.
 
-    Raises UserError only when `folder` is no folder.
+    Raises UserError only when `folder` is no folder, or that of a run which is not finished.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: is no folder; name that of a dataset")
+    check_finished(folder)
     findings: list[Finding] = []
     classes = _attempt(lambda: _read_classes(folder), folder / native.CLASSES, findings)
     rows = _attempt(lambda: [row for _, row in numbered_rows(folder / native.METADATA, native.ABSENT)], folder / native.METADATA, findings)

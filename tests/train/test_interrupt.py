@@ -1,0 +1,149 @@
+"""Ctrl-C in the middle of a step: the step is finished and kept, and the same command goes on from there to the same bytes."""
+
+import errno
+import signal
+import threading
+
+import pytest
+from shapes import CLASSES, items, small
+
+from seediff.cli import main
+from seediff.run.collect import write_native
+from seediff.train import interrupts, run
+from seediff.train.checkpoint import FILE, read_state
+from seediff.train.data import Stage
+from seediff.train.interrupts import Interrupts
+
+STEPS = 4
+OPTIONS = f"--backbone tiny --batch-size 2 --crop 64 --test-side 64 --steps {STEPS} --workers 0 --device cpu --dtype float32".split()
+
+
+@pytest.fixture(autouse=True)
+def own_handler():
+    """Python's handler of SIGINT, whatever an earlier test or whoever started the tests has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Have the training be interrupted in its so manieth step from now on, so many times."""
+    learning_rate_at = run.learning_rate_at
+
+    def set_to(number: int, times: int = 1) -> None:
+        calls = []
+
+        def interrupting(*given):
+            calls.append(given)
+            for _ in range(times if len(calls) == number else 0):
+                signal.raise_signal(signal.SIGINT)
+            return learning_rate_at(*given)
+
+        monkeypatch.setattr(run, "learning_rate_at", interrupting)
+
+    return set_to
+
+
+@pytest.fixture
+def line(tmp_path):
+    write_native(tmp_path / "scenes", CLASSES, items(4), about={})
+    return ["train", str(tmp_path / "scenes"), *OPTIONS, "--out", str(tmp_path / "out")]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_interrupts_change_nothing(tmp_path, interrupt):
+    def train(name):
+        stages = [Stage(items(6), CLASSES, steps=6), Stage(items(4, first=20), CLASSES, steps=3, name="finetune")]
+        run.train(small(ema=0.9), stages, tmp_path / name, validation=items(2, first=40), validate_every=3)
+
+    train("undisturbed")
+    for number, kept in ((2, 2), (5, 7)):
+        interrupt(number)
+        with pytest.raises(KeyboardInterrupt):
+            train("interrupted")
+        assert read_state(tmp_path / "interrupted" / FILE, run._State).step == kept
+    train("interrupted")
+    assert contents(tmp_path / "interrupted") == contents(tmp_path / "undisturbed")
+
+
+def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
+    interrupt(2)
+    assert main(line) == 130
+    assert (
+        capsys.readouterr().err == f"seediff: interrupted with 2 of {STEPS} steps kept in {tmp_path / 'out'}; the same command continues\n"
+    )
+    assert main([*line, "--quiet"]) == 0
+    assert main([*line[:-1], str(tmp_path / "undisturbed"), "--quiet"]) == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(("save_every", "says"), [(2, f"2 of {STEPS}"), (500, f"none of {STEPS}")])
+def test_a_second_interrupt_ends_at_once(monkeypatch, line, interrupt, capsys, save_every, says):
+    monkeypatch.setattr(interrupts, "SAME", -1.0)
+    interrupt(3, times=2)
+    assert main([*line, "--save-every", str(save_every)]) == 130
+    then = "continues" if save_every == 2 else "starts again"
+    assert capsys.readouterr().err == f"seediff: interrupted with {says} steps kept in {line[-1]}; the same command {then}\n"
+
+
+def test_an_interrupt_that_is_passed_on_is_the_same(line, interrupt, capsys):
+    interrupt(2, times=3)
+    assert main(line) == 130
+    assert f"2 of {STEPS} steps kept" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_written(monkeypatch, line, interrupt, capsys):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device", "checkpoint")
+
+    monkeypatch.setattr(run, "write_checkpoint", full)
+    interrupt(2)
+    assert main(line) == 2
+    assert f"No space left on device; none of {STEPS} steps kept in" in capsys.readouterr().err
+
+
+def test_held_interrupts_come_at_the_end():
+    """Also one that met the last step's end, and one after which other processes were gone."""
+
+    def fail(interrupted):
+        with Interrupts().held():
+            if interrupted:
+                signal.raise_signal(signal.SIGINT)
+            raise RuntimeError("connection closed by peer")
+
+    with pytest.raises(KeyboardInterrupt), Interrupts().held():
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fail(interrupted=True)
+    with pytest.raises(RuntimeError, match="connection closed"):
+        fail(interrupted=False)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_does_not_end_anything():
+    met = []
+    signal.signal(signal.SIGINT, lambda number, frame: met.append(number))
+    held = Interrupts()
+    with held.held():
+        signal.raise_signal(signal.SIGINT)
+        assert (held.asked, met) == (True, [])
+        held.deliver()
+        assert (held.asked, met) == (False, [signal.SIGINT])
+    assert met == [signal.SIGINT]
+
+
+def test_other_threads_hold_nothing():
+    found = []
+
+    def work():
+        with Interrupts().held():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.default_int_handler]
