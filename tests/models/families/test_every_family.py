@@ -48,7 +48,7 @@ def model(folder):
 
 def pixels(model, shape):
     """(height, width) of 3:2 or 2:3, as small as the family allows and no side below 64."""
-    unit = model.family.multiple(model.pipe)
+    unit, _ = model.size_rules
     unit *= -(-32 // unit)
     return (2 * unit, 3 * unit) if shape == "wide" else (3 * unit, 2 * unit)
 
@@ -195,13 +195,13 @@ def test_a_prompt_that_a_tokenizer_would_cut_off(model):
 
 def test_sizes_out_of_rule(model):
     """The nearest size that works is named, and it works."""
-    unit = model.family.multiple(model.pipe)
+    unit, largest = model.size_rules
     with pytest.raises(
         UserError, match=rf"^size = {3 * unit + 1}x{2 * unit} must be multiples of {unit} for model '.*', for example"
     ) as error:
         generate(model, size=f"{3 * unit + 1}x{2 * unit}")
     assert str(error.value).endswith(f"for example {3 * unit}x{2 * unit}")
-    if (largest := model.family.largest(model.pipe)) is not None:
+    if largest is not None:
         for size in (f"{largest + unit}x{unit}", f"{unit}x{largest + unit}"):
             with pytest.raises(UserError, match=rf"^size = {size} must be at most {largest} for model "):
                 generate(model, size=size)
@@ -276,3 +276,7 @@ def see_layers(model, seen):
     with capture_attention(model.network, CaptureConfig(), guidance=False, per_layer=True) as recorder, torch.no_grad():
         run_noised(model, encode_images(model, seen), [SPECS[0].prompt], timesteps=(200, 600), seed=1, indices=[0])
     return {kind: recorder.layer_maps(kind, 0) for kind in KINDS}
+
+
+def test_loras_are_promised_where_diffusers_loads_them(model):
+    assert model.family.loads_loras == hasattr(model.pipe, "load_lora_weights")
