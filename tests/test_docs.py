@@ -25,6 +25,7 @@ from photo_set import write_photos
 from PIL import Image
 
 from seediff import cli
+from seediff.cli.commands import app
 from seediff.cli.study_tables import TABLES
 from seediff.dataset import native
 from seediff.errors import UserError
@@ -101,7 +102,7 @@ def small(words: list[str]) -> list[str]:
 
 def parse(words: list[str]) -> None:
     """Raise CycloptsError when there is no such command or it has not these options."""
-    cli.app.parse_args(words, exit_on_error=False, print_error=False)
+    app.parse_args(words, exit_on_error=False, print_error=False)
 
 
 def is_here(words: list[str]) -> bool:
