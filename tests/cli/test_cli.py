@@ -275,7 +275,7 @@ PLANNED = [
 @pytest.mark.parametrize(("options", "message"), PLANNED, ids=[message for _, message in PLANNED])
 @pytest.mark.parametrize("command", ["generate", "mask"])
 def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, command, options, message):
-    if command == "mask" and ("--negative" in options or "x64" in options):
+    if command == "mask" and re.search("--negative|x64|16384", options):  # it has another rule for these, or none
         return
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     words = [command, *[str(tmp_path)] * (command == "mask"), "--classes", "dog", *options.replace("{tmp}", str(tmp_path)).split()]

@@ -10,7 +10,7 @@ from ..config.constants import CaptureConfig, MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_layers, fit_levels, maps_read
 from ..config.methods import check_capture
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.recommended import is_tuned_for
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
@@ -69,6 +69,8 @@ def _check_size(
         return
     shape = pixels(config.size)
     check_sides(shape, "size", config.model, *rules)
+    if not isinstance(config, GenerateConfig):
+        check_attention(config.size, sides[1])
     expected = expect_capture(
         about.family, about.network, about.pipeline, (shape[0] // sides[1], shape[1] // sides[1]), capture.layers, reads
     )
