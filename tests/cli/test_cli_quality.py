@@ -89,7 +89,12 @@ def test_filter(pets, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--min-area", "0.9"], r"no sample meets the criteria \(area 4\); nothing was written"),
+        (["--min-area", "0.9"], r"no sample meets the criteria: --min-area 0\.9 leaves out 4 of 4; nothing was written"),
+        (["--reviewed", "accepted"], r"no sample meets the criteria: --reviewed accepted leaves out 4 of 4; nothing was written"),
+        (
+            ["--drop-flags", "all,no_seeds", "--min-area", "0.9", "--max-area", "0.95"],
+            r"--min-area 0\.9 --max-area 0\.95 leave out 3 of 4; --drop-flags all,no_seeds leaves out 1 of 4; nothing was written",
+        ),
         (["--ignore-band", "0.5"], "must be 2 numbers"),
         (["--max-area", "2"], "must be shares"),
         (["--drop-flags", "all,no_seed"], r"--drop-flags no_seed: there is no such flag; there are no_seeds, .*no_class, constant and all"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seediff.cli.summary import class_table
+from seediff.cli.summary import class_table, headline
 from seediff.cli.summary_photos import show_masks, show_segments
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.run.mask import MaskPhotosResult
@@ -61,3 +61,17 @@ def test_nothing_is_suggested_where_no_photograph_could_be_used():
     assert said(lambda console: show_segments(SegmentPhotosResult(Path("out"), [], failed, 0, {}), 2, console)) == ""
     result = MaskPhotosResult(RunResult(Path("out"), [], [], 0, {}), failed)
     assert said(lambda console: show_masks(result, MaskPhotosConfig(classes=("dog",)), 2, console)) == ""
+
+
+def test_the_time_of_masks_is_not_called_drawing():
+    row = {"file_name": "images/0.png", "classes": ["dog"], "asked": ["dog"], "area": {"dog": 0.5}}
+    run = RunResult(Path("out"), [row], [], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})
+    text = said(lambda console: show_masks(MaskPhotosResult(run, []), MaskPhotosConfig(classes=("dog",)), 0, console))
+    assert "Time: reading 5.0%, capturing attention 85.0%, masks 10.0% of 10.0 s, after 1.0 s of loading the model" in text
+    assert "1 photograph with masks" in text
+
+
+def test_one_image_is_no_images():
+    row = {"file_name": "images/000000.png"}
+    assert headline(RunResult(Path("out"), [row], [], 1, {})) == "1 image with masks in out."
+    assert headline(RunResult(Path("out"), [row, row], [], 2, {})) == "2 images with masks in out."

@@ -198,7 +198,7 @@ def test_a_set_of_one_sample(pets, tmp_path):
 
 def test_bad_input_is_one_line(pets, tmp_path):
     classes, items = open_native(pets)
-    with pytest.raises(UserError, match=r"classes\.txt: there is no such file"):
+    with pytest.raises(UserError, match=r"there is no such folder"):
         augment(config(), tmp_path / "nowhere", tmp_path / "out")
     for inside in (pets, pets / "more", pets.parent):
         with pytest.raises(UserError, match="must not be the dataset"):

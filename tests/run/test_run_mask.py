@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,6 +214,23 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     table.write_text("file,classes\n0.png,car\n1,dog\n", encoding="utf-8")
     assert main([*line, "--dry-run"]) == 2
     assert "another configuration" in capsys.readouterr().err
+
+
+def test_only_what_changed_is_listed(tmp_path, photos, mini_folder, capsys):
+    """Other classes are not other photographs; classes of single photographs are told apart from both."""
+    line = ["mask", str(photos / "0.png"), str(photos / "1.jpg"), "--model", str(mini_folder), "--timesteps", "100", "--quiet"]
+    tables = []
+    for number, text in enumerate(("0.png,dog\n1.jpg,cat\n", "0.png,dog\n1.jpg,dog;cat\n")):
+        tables.append(tmp_path / f"{number}.csv")
+        tables[-1].write_text(f"file,classes\n{text}", encoding="utf-8")
+    for out, before, after in (("a", "dog,car", "dog,cat"), ("b", *tables)):
+        assert main([*line, "--classes", str(before), "--out", str(tmp_path / out)]) == 0
+        assert main([*line, "--classes", str(after), "--out", str(tmp_path / out)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert "another configuration (classes: dog,car → dog,cat); choose" in said[0]
+    same = re.search(r"\(photos: (.*), classes of their own \(\w{12}\) → (.*), classes of their own \(\w{12}\)\); choose", said[1])
+    assert same
+    assert same[1] == same[2]
 
 
 def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):

@@ -60,7 +60,9 @@ def test_a_photograph_with_fewer_positions_than_k(tmp_path, photos, mini_folder)
     found = find_photos([photos / "0.png", photos / "2.png"]).photos
     result = segment_photos(config(mini_folder, segment=SegmentConfig(method="kmeans", k=200)), found, tmp_path / "out")
     assert [row["photo"] for row in result.rows] == ["2"]
-    assert result.failed == [{"photo": "0", "reason": "k = 200: this photograph is seen at 64 × 48 pixels, which are only 192 positions"}]
+    assert result.failed == [
+        {"photo": "0.png", "reason": "k = 200: this photograph is seen at 64 × 48 pixels, which are only 192 positions"}
+    ]
 
 
 def test_a_square_photograph_is_as_ever(tmp_path, photos, mini_folder):
@@ -123,11 +125,11 @@ def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, ph
     assert main(line) == 2
     positions = (32 // 4) ** 2
     failed = {row["photo"]: row["reason"] for row in native.read_rows(tmp_path / "out", "failed.jsonl")}
-    assert sorted(failed) == ["0", "1", "2", "trip/last"]
-    assert "there is no label map" in failed["0"]
-    assert failed["1"].startswith("label map '1': cannot be read")
-    assert failed["2"] == "label map '2' is 20 × 10 pixels, the photograph 100 × 100"
-    assert failed["trip/last"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
+    assert sorted(failed) == ["0.png", "1.jpg", "2.png", "trip/last.png"]
+    assert "there is no label map" in failed["0.png"]
+    assert failed["1.jpg"].startswith("label map '1': cannot be read")
+    assert failed["2.png"] == "label map '2' is 20 × 10 pixels, the photograph 100 × 100"
+    assert failed["trip/last.png"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
     assert all(str(tmp_path) not in reason for reason in failed.values())
     assert [row["photo"] for row in read_segments(tmp_path / "out")] == ["3", "4"]
     capsys.readouterr()
@@ -142,7 +144,7 @@ def test_too_many_tiles_are_one_photographs_failure(tmp_path, mini_folder):
     result = segment_photos(config(mini_folder, fit="tile", size=64), find_photos([folder]).photos, tmp_path / "out")
     assert [row["photo"] for row in result.rows] == ["0", "trip/last"]
     (failed,) = result.failed
-    assert failed["photo"] == "strip"
+    assert failed["photo"] == "strip.png"
     assert failed["reason"].startswith("400 × 10 pixels would be 79 squares, more than 64")
 
 
@@ -188,6 +190,8 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_f
         segment_photos(chosen, found[:-1], tmp_path / "whole")
     with pytest.raises(UserError, match="another configuration"):
         segment_photos(replace(chosen, fit="crop"), found, tmp_path / "whole")
+    with pytest.raises(UserError, match=r"another configuration \(names: dog → car\); choose"):  # the photographs are the same
+        segment_photos(replace(chosen, names=("car",)), found, tmp_path / "whole")
 
 
 def test_segments_do_not_depend_on_the_batch_or_the_threads(tmp_path, photos, mini_folder):
@@ -217,7 +221,7 @@ def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, c
     assert "6 of 10 photographs could not be used" in captured.err
     assert len(captured.err.splitlines()) == 1
     failed = {row["photo"]: row["reason"] for row in native.read_rows(folder / "out", "failed.jsonl")}
-    assert sorted(failed) == ["empty", "huge", "moving", "one", "text", "truncated"]
+    assert sorted(failed) == ["empty.png", "huge.png", "moving.gif", "one.png", "text.jpg", "truncated.jpg"]
     assert all(str(tmp_path) not in reason for reason in failed.values())
     assert len(read_segments(folder / "out")) == 4
     assert main(line) == 2  # complete: says so again, and finds none of its own pictures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -66,7 +67,13 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert "5 photographs" in tuned.note
     for part in ("5 photographs, 2 classes", f"presence = {tuned.presence}", f"name_threshold = {tuned.name_threshold}", f"--preset {out}"):
         assert part in said
+    assert f"5 photographs, asked for 2 classes (from label maps in Pascal VOC's layout in {labelled}" in tuned.note
+    assert re.search(r"[01]\.\d\d of \d+ segments get the right name, or none where it would be a wrong one", said)
     first = out.read_bytes()
+    assert main([*line, "--quiet"]) == 2
+    assert capsys.readouterr().err == f"seediff: --out {out}: is there already; choose another file\n"
+    assert out.read_bytes() == first
+    out.unlink()
     assert main([*line, "--quiet"]) == 0
     assert out.read_bytes() == first
 
@@ -79,6 +86,16 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
         assert main(["segment", str(photos), "--names", "dog,car", "--num-points", "4", option, str(out), "--out", str(named)]) == 0
         assert read_toml(named / "seediff.toml")["name_threshold"] == tuned.name_threshold
         assert "never tuned" not in capsys.readouterr().err
+
+
+def test_a_file_of_thresholds_is_not_for_generate(tmp_path, capsys):
+    (tmp_path / "own.toml").write_text(Tuned("mini", presence=0.7).to_toml())
+    line = ["generate", "--classes", "dog", "--preset", str(tmp_path / "own.toml"), "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert "own.toml: must be model or paper; a file of `seediff tune` is for `seediff mask` and `seediff segment` alone" in said
+    assert not (tmp_path / "out").exists()
+    assert main(["generate", "--classes", "dog", "--preset", "paper", "--out", str(tmp_path / "out"), "--dry-run"]) == 0
 
 
 def test_thresholds_that_nobody_tuned_are_told(mini_folder, bare, tmp_path, capsys):

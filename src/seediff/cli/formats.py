@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 
 from ..dataset.formats.known import FORMATS, FormatName, exporter, importer
 from ..errors import UserError
+from ..files.messages import counted
 from .derive import option
 from .following import command_line, following
 from .places import HERE
@@ -81,7 +82,7 @@ def export_(
     classes, items = open_native(data)
     done = export(classes, shown(items, quiet), out, kind(workers=workers, **chosen))
     if not quiet:
-        print(f"{done.samples} samples in {out} ({done.files} files)")
+        print(f"{counted(done.samples, 'sample')} in {out} ({counted(done.files, 'file')})")
         say_reviewed(items)
         print(*(f"note: {note}\n" for note in done.notes), sep="", end="")
 
@@ -148,13 +149,13 @@ def import_(
         found, items = correct(corrects, found, items, by=from_, tell=changes.append)
     count = write_native(out, found, shown(items, quiet), about=about, link=bool(link))
     if not quiet:
-        print(f"{count} samples of {len(found)} classes in {out}")
+        print(f"{counted(count, 'sample')} of {counted(len(found), 'class')} in {out}")
         if corrects is not None:
             from ..dataset.corrections import summed
 
             print(*summed(changes), sep="\n")
             if left := count - len(changes):
-                print(f"{left} samples of {corrects} did not come back: they stay as they were")
+                print(f"{counted(left, 'sample')} of {corrects} did not come back: left as before")
         print(*(f"note: {note}\n" for note in notes), sep="", end="")
         print(following(command_line("check", out), command_line("train", out, "--out", "segmenter")))
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter, Token
+
 from ..config.generate import GenerateConfig, merge_config
 from ..config.names import parse_classes, parse_prompts
+from ..errors import UserError
 from ..models.memory import Offload
 from .derive import option
 from .options import (
@@ -27,6 +31,16 @@ from .places import parse_place
 from .progress import show_progress
 
 
+def _named_preset(kind: Any, tokens: Sequence[Token]) -> str:
+    """One of the named presets. Raises UserError for a file, which only `mask` and `segment` take."""
+    text = tokens[0].value
+    if text not in ("model", "paper"):
+        raise UserError(
+            f"--preset {text}: must be model or paper; a file of `seediff tune` is for `seediff mask` and `seediff segment` alone"
+        )
+    return text
+
+
 def generate(
     *,
     out: Annotated[
@@ -41,6 +55,7 @@ def generate(
     ] = None,
     preset: Annotated[
         Literal["model", "paper"],
+        Parameter(converter=_named_preset),
         option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
     ] = "model",
     offload: Annotated[Offload, OFFLOAD] = "none",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
+from ..files.messages import counted
 from .derive import option
 from .progress import InterruptedRun
 
@@ -71,7 +72,7 @@ def look(
         raise UserError(f"--port {port}: must be from 1 to 65535, or 0 for a free one")
 
     def ready(opened: Opened) -> None:
-        print(f"{path}: {len(opened.session.subject.samples)} samples at {opened.url} (Ctrl-C ends it)", flush=True)
+        print(f"{path}: {counted(len(opened.session.subject.samples), 'sample')} at {opened.url} (Ctrl-C ends it)", flush=True)
         if not is_loopback(host):
             print(f"The token that is asked for: {opened.token}", flush=True)
         if opened.session.read_only:

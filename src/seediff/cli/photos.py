@@ -129,7 +129,7 @@ def segment(
     """Divide photographs into segments, without class names: by DiffSeg, K-Means or DiffCut.
 
     Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. A run that was stopped is
-    continued by the same command. Photographs that cannot be read are listed at the end and do not stop the others.
+    continued by the same command. Photographs that cannot be read are listed in failed.jsonl and do not stop the others.
 
     For example:
 
@@ -158,6 +158,7 @@ def segment(
     settled = segment_config(line, config, preset, tuned_table(tuned, "segment", {**file, **line}.get("model")))
     check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
     place, workers = parse_place(out), chosen_engine(engine)
+    check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
@@ -221,7 +222,7 @@ def mask(
 
     A folder of photographs that holds a `classes.csv` (columns file and classes) gives each photograph its own list; in one that it does
     not list all classes are looked for. A run that was stopped is continued by the same command. Photographs that cannot be read are
-    listed at the end and do not stop the others.
+    listed in failed.jsonl and do not stop the others.
 
     For example:
 
@@ -240,6 +241,7 @@ def mask(
     from .summary_photos import show_masks
 
     place, workers = parse_place(out), chosen_engine(engine)
+    check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     line: dict[str, Any] = given(photos or PhotoOptions()) | given(look or LookOptions()) | given(kept or KeptOptions())
     table = classes_file(classes, paths)
@@ -273,6 +275,16 @@ def mask(
         show_masks(result, settled, found.skipped)
     say_never_tuned(untuned)
     complain(result.failed, found.photos, place)
+
+
+def check_photographs(paths: Sequence[Path]) -> None:
+    """Raise UserError for a folder that is itself a dataset: its label maps would be read as photographs."""
+    from ..dataset.native import CLASSES, MASKS
+    from ..dataset.native import IMAGES as PICTURES
+
+    for path in paths:
+        if (path / CLASSES).is_file() and (path / PICTURES).is_dir() and (path / MASKS).is_dir():
+            raise UserError(f"{path}: is a SeeDiff dataset, whose label maps are no photographs; give {path / PICTURES}")
 
 
 def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
@@ -339,9 +351,7 @@ def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: 
     if failed:
         from ..run.photo_files import FAILED
 
-        name = failed[0]["photo"]
-        suffix = next((photo.path.suffix for photo in photos if photo.name == name and not name.endswith(photo.path.suffix)), "")
-        first = f"{name}{suffix}: {failed[0]['reason']}"
+        first = f"{failed[0]['photo']}: {failed[0]['reason']}"
         rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         where = shlex.quote(str(out / FAILED))
         raise UserError(f"{len(failed)} of {len(photos)} photographs could not be used ({first}{rest}); the list is in {where}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
+from ..files.messages import counted
 from .derive import option
 from .formats import LINK, OUTPUT, QUIET, say_reviewed
 from .options import numbers
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
 
 T = TypeVar("T")
+DECIDED_BY = {
+    "reviewed": ("reviewed",),
+    "flags": ("drop_flags",),
+    "area": ("min_area", "max_area"),
+    "components": ("max_components", "min_piece"),
+    "confidence": ("min_confidence",),
+    "agreement": ("min_agreement",),
+    "best": ("best",),
+}
+"""The fields of Criteria that each reason to drop a sample follows from."""
 CRITERIA = Group("What stays", sort_key=2)
 DATA = Parameter(help="Folder of a finished dataset.")
 JSON = option(OUTPUT, "Also write everything here.")
@@ -160,11 +171,11 @@ def filter_(
     criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, min_agreement, reviewed)
     selected = select_samples(data, criteria, followed(quiet), load_judge(agree, data) if agree is not None else None)
     if not selected.items:
-        raise UserError(f"{data}: no sample meets the criteria ({counts(selected.dropped) or 'it has none'}); nothing was written")
+        raise UserError(f"{data}: no sample meets the criteria: {left_out(criteria, selected.dropped)}; nothing was written")
     about = {"command": "filter", **described(criteria), "dropped": sum(selected.dropped.values())}
     write_native(out, selected.classes, followed(quiet)(selected.items), about=about, link=bool(link))
     if not quiet:
-        print(f"{len(selected.items)} samples in {out}; dropped: {counts(selected.dropped) or 'none'}")
+        print(f"{counted(len(selected.items), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
         say_reviewed(selected.items)
 
 
@@ -196,6 +207,23 @@ def described(criteria: Any) -> dict[str, Any]:
 
     changed = {f.name: value for f in fields(criteria) if (value := getattr(criteria, f.name)) != f.default}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
+
+
+def left_out(criteria: Any, dropped: Mapping[str, int]) -> str:
+    """Which options turned away how many samples: `--reviewed accepted leaves out 40 of 40`."""
+    if not dropped:
+        return "the dataset has none"
+    chosen = described(criteria)
+    texts = []
+    for reason, count in dropped.items():
+        values = {name: chosen[name] for name in DECIDED_BY[reason] if name in chosen}
+        options = " ".join(f"--{name.replace('_', '-')} {_as_given(value)}" for name, value in values.items())
+        texts.append(f"{options} {'leave' if len(values) > 1 else 'leaves'} out {count} of {sum(dropped.values())}")
+    return "; ".join(texts)
+
+
+def _as_given(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def first(checked: Any) -> str:

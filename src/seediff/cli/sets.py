@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
+from ..files.messages import counted
 from .derive import option
 from .formats import LINK, OUTPUT, QUIET, say_reviewed
 from .places import HERE
@@ -38,7 +39,7 @@ def merge(
     about = {"command": "merge", "datasets": set_names(data)}
     count = write_native(out, merged.classes, followed(quiet)(merged.items), about=about, link=bool(link))
     if not quiet:
-        print(f"{count} samples of {len(merged.classes)} classes in {out}")
+        print(f"{counted(count, 'sample')} of {counted(len(merged.classes), 'class')} in {out}")
         say_reviewed(merged.items)
         print(*(f"note: {name}/ stays behind: not every dataset has it for these ids\n" for name in merged.left_behind), sep="", end="")
 
@@ -93,5 +94,6 @@ def split(
                 ]
                 write_native(folder / part, classes, followed(quiet)(part_items), about={**about, "part": part}, link=bool(link))
     if not quiet:
-        print(f"{', '.join(f'{part} {found.count(part)}' for part in ('train', *shares))} of {len(items)} samples: {out or data}")
+        parts = ", ".join(f"{part} {found.count(part)}" for part in ("train", *shares))
+        print(f"{parts} of {counted(len(items), 'sample')}: {out or data}")
         say_reviewed(items)

@@ -14,6 +14,7 @@ from rich.text import Text
 from ..config.generate import GenerateConfig
 from ..dataset import native
 from ..files.addresses import Url
+from ..files.messages import counted
 from ..files.terminal import make_console
 from ..report.tables import count_classes, show_reasons
 from ..run.samples import RunResult, rejections
@@ -49,7 +50,7 @@ def headline(result: RunResult) -> str:
         attempts[row["index"]] = attempts.get(row["index"], 0) + 1
     kept = {int(row["file_name"].partition("/")[2].partition(".")[0]) for row in result.rows}
     missing = len(set(attempts) - kept)
-    text = f"{result.made} images with masks in {result.out}"
+    text = f"{counted(result.made, 'image')} with masks in {result.out}"
     if not result.drawn:
         text = f"Complete: {text}; nothing to do"
     if missing:
@@ -58,7 +59,8 @@ def headline(result: RunResult) -> str:
 
 
 def time_shares(seconds: Mapping[str, float], parts: Sequence[str] = ("drawing", "masks", "writing")) -> str:
-    """Where the time went after the model was loaded. Drawing is the UNet, the VAE and the capture of attention, which run as one."""
+    """Where the time went after the model was loaded. Drawing is the network, the VAE and the capture of attention, which run as one;
+    what draws nothing has its own `parts`."""
     total = sum(value for name, value in seconds.items() if name != "loading")
     if not total:
         return ""

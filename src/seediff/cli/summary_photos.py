@@ -70,7 +70,7 @@ def show_masks(result: MaskPhotosResult, config: MaskPhotosConfig, skipped: int,
     console.print(table)
     text = f"{photographs(len(rows))} with masks in {result.dataset.out}"
     _say(console, (text if result.dataset.drawn else f"Complete: {text}; nothing to do") + others_skipped(skipped))
-    if shares := time_shares(result.dataset.seconds, ("reading", "drawing", "masks", "writing")):
+    if shares := time_shares(result.dataset.seconds, ("reading", "capturing attention", "masks", "writing")):
         console.print(f"Time: {shares}", highlight=False, markup=False)
     if isinstance(out := result.dataset.out, Path):
         commands = (command_line("check", out, about="is everything in it sound?"), command_line("train", out, "--out", "segmenter"))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from ..files.messages import counted
+
 if TYPE_CHECKING:
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
@@ -45,7 +47,7 @@ def stats_line(stats: Stats) -> str:
     sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]]
     more = f", {len(stats.sizes) - 3} other sizes" if len(stats.sizes) > 3 else ""
     shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
-    return f"{stats.images} images ({', '.join(sizes) or 'none'}{more}); {shares}; flags: {counts(stats.flags) or 'none'}"
+    return f"{counted(stats.images, 'image')} ({', '.join(sizes) or 'none'}{more}); {shares}; flags: {counts(stats.flags) or 'none'}"
 
 
 def counts(of: Mapping[str, int]) -> str:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from ..config.names import parse_names
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
+from ..files.messages import counted
 from .derive import field_option, option
 from .options import IMAGES, MODEL, RUN
 from .places import HERE
@@ -57,6 +58,8 @@ def tune(
     if count < 1:
         raise UserError(f"--count {count}: must be at least 1")
     check_file(out, "--out")
+    if out.exists():
+        raise UserError(f"--out {out}: is there already; choose another file")
     labelled = open_evaluation(data, split=split)
     check_writable(out.parent)
     segment = SegmentConfig(**segment_preset(model).get("segment", {}))
@@ -64,7 +67,7 @@ def tune(
     kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())
     with no_progress() if quiet else progress_bar("photographs") if sys.stderr.isatty() else progress_lines("photographs") as progress:
         found = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
-    note = f"{found.photos} photographs of {labelled.about}, {len(kept)} classes"
+    note = f"{counted(found.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
     tuned = Tuned(model, model_fingerprint(model), found.presence, found.name_threshold, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
@@ -76,7 +79,7 @@ def tune(
 
 def told(found: Found, classes: int, out: Path) -> list[str]:
     """What was found, a line each, and what to do with it."""
-    lines = [f"{found.photos} photographs, {classes} classes"]
+    lines = [f"{counted(found.photos, 'photograph')}, {counted(classes, 'class')}"]
     if found.presence is None:
         lines.append("presence: not found: every class is in every photograph, or none in any")
     else:
@@ -85,5 +88,7 @@ def told(found: Found, classes: int, out: Path) -> list[str]:
     if found.name_threshold is None:
         lines.append("name_threshold: not found: no segment has labels")
     else:
-        lines.append(f"name_threshold = {found.name_threshold}: {found.right:.2f} of {found.segments} segments rightly named or not")
+        segments = counted(found.segments, "segment")
+        right = f"{found.right:.2f} of {segments} get the right name, or none where it would be a wrong one"
+        lines.append(f"name_threshold = {found.name_threshold}: {right}")
     return [*lines, f"Written to {out}; use it with --preset {out}"]

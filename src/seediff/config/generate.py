@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from ..errors import UserError
 from ..files.documents import read_toml
+from ..files.messages import counted
 from .base import RunConfig, build, load_config, nested, read_table
 from .constants import CaptureConfig, CaptureSteps, MaskConfig
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
@@ -110,7 +111,8 @@ class GenerateConfig(DatasetConfig):
         if min(self.turns, default=0) < 1:
             raise UserError(f"classes_per_image = {shown} must be at least 1")
         if max(self.turns) > len(self.classes):
-            raise UserError(f"classes_per_image = {shown}, but there are only {len(self.classes)} classes")
+            are = "is" if len(self.classes) == 1 else "are"
+            raise UserError(f"classes_per_image = {shown}, but there {are} only {counted(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
             raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} a dataset")
         check_guidance(self.guidance_scale)

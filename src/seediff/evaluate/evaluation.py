@@ -16,6 +16,7 @@ from ..dataset.native import encode_image
 from ..dataset.store import check_seed
 from ..errors import UserError
 from ..files.locking import open_folder
+from ..files.messages import counted
 from ..files.outputs import write_atomic
 from .gallery import gallery, worst
 from .layouts import EvaluationSet, Sample, open_evaluation
@@ -165,7 +166,7 @@ def score_table(scores: Scores) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    title = f"protocol {scores.protocol.name}, {len(scores.images)} images"
+    title = f"protocol {scores.protocol.name}, {counted(len(scores.images), 'image')}"
     table = Table("", "IoU", "95 % CI", "boundary IoU", "pixels", title=title)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -23,7 +23,7 @@ from ..dataset.opening import open_dataset
 from ..dataset.store import Item
 from ..errors import UserError, first_line
 from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_segment_ids
-from ..files.messages import shown
+from ..files.messages import counted, shown
 from ..files.pictures import open_picture
 from ..files.reading import read_lines
 from .labels import UNLABELLED, LabelSet, camvid_part, open_labels
@@ -197,4 +197,5 @@ def _dataset(path: Path, split: str | None) -> EvaluationSet:
         return labels
 
     samples = tuple(Sample(item.name, item.image, lambda item=item: truth(item)) for item in items)
-    return EvaluationSet("dataset", f"dataset in {path}: {len(items)} images, {len(classes)} classes", names, names, samples)
+    about = f"dataset in {path}: {counted(len(items), 'image')}, {counted(len(classes), 'class')}"
+    return EvaluationSet("dataset", about, names, names, samples)

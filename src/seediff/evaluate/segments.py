@@ -14,6 +14,7 @@ import numpy as np
 from ..dataset.store import check_seed
 from ..errors import UserError
 from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
+from ..files.messages import counted
 from ..files.outputs import write_atomic
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
 from ..metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
@@ -286,7 +287,7 @@ def score_table(scores: SegmentScores) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {scores.images} images")
+    table = Table("", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {counted(scores.images, 'image')}")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, c in scores.per_class.items():

@@ -1,4 +1,4 @@
-"""Values that others wrote, as one of our lines may show them: short, and without characters that a terminal would act on."""
+"""Values as one of our lines may show them: short, and, where others wrote them, without characters that a terminal would act on."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def shown(value: Any, nesting: int = NESTING) -> str:
         inner = [shown(v, nesting - 1) for v in value[:ITEMS]]
         return _shortened("[" + ", ".join(inner) + (", …" if len(value) > ITEMS else "") + "]")
     return _shortened(printable(str(value)))
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 image`, `2 images`, `2 classes`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -83,7 +83,8 @@ def settle(
     listed = {photo.name: tuple(classes_of.get(photo.name, config.classes)) for photo in photos}
     if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
         raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-    config = replace(config, photos=fingerprint_photos(photos, [",".join(listed[photo.name]) for photo in photos]))
+    own = ["" if listed[photo.name] == config.classes else repr(listed[photo.name]) for photo in photos]
+    config = replace(config, photos=fingerprint_photos(photos, own, "classes of their own"))
     return config, [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
 
 
@@ -158,7 +159,7 @@ class MaskJob(Job[PhotoSpec]):
                 readable.append((spec, photo, cut(photo, window, shape)))
         scores: list[dict[str, float]] = [{}] * len(readable)
         maps: list[AttentionMaps | None] = [None] * len(readable)
-        with self.timer("drawing"):
+        with self.timer("capturing attention"):
             for together in batches_by_shape([seen.shape for _, _, seen in readable], self.config.batch_size):
                 found = self.capture([(readable[i][0], readable[i][2]) for i in together])
                 for i, one, attention in zip(together, *found, strict=True):

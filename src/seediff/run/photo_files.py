@@ -11,6 +11,7 @@ import numpy as np
 
 from ..dataset import native
 from ..errors import UserError
+from ..files.messages import counted
 from ..files.outputs import remove_inside, write_atomic
 from ..files.photographs import Found, Photo, find_named
 from ..files.pictures import open_picture
@@ -18,20 +19,29 @@ from ..files.reading import PICTURE, read_bytes
 from ..files.sheets import read_csv
 
 FAILED = "failed.jsonl"
-"""{"photo", "reason"} of every photograph that could not be used; there only when there are any."""
+"""{"photo", the file's name, "reason"} of every photograph that could not be used; there only when there are any."""
 
 EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
 """Formats whose files go into a dataset as they are, when a plain reader sees in them what the model saw."""
 
 
-def fingerprint_photos(photos: Sequence[Photo], about: Sequence[str] = ()) -> str:
-    """`12 photographs (3f2a…)`: tells sets of photographs apart by their names, sizes in bytes and what is said `about` each."""
+def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str] = (), what: str = "") -> str:
+    """`12 photographs (3f2a…)`: tells sets of photographs apart by their names and sizes in bytes.
+
+    own: of each photograph what the rest of the configuration does not say of it, "" for nothing; where there is any, its digest and
+    `what` it is called follow, so that it is seen which of both changed: `12 photographs (3f2a…), classes of their own (81c0…)`.
+    """
+    sizes = [photo.path.stat().st_size if photo.path.is_file() else -1 for photo in photos]
+    text = f"{photographs(len(photos))} ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
+    return f"{text}, {what} ({_digest(own)})" if any(own) else text
+
+
+def _digest(values: Sequence[object]) -> str:
     digest = hashlib.blake2b(digest_size=6)
-    for number, photo in enumerate(photos):
-        size = photo.path.stat().st_size if photo.path.is_file() else -1
-        digest.update(repr((photo.name, size, about[number] if about else "")).encode("utf-8", "surrogateescape"))
-    return f"{len(photos)} photographs ({digest.hexdigest()})"
+    for value in values:
+        digest.update(repr(value).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def photo_count(found: Found) -> str:
@@ -40,7 +50,7 @@ def photo_count(found: Found) -> str:
 
 
 def photographs(count: int) -> str:
-    return f"{count} photograph{'s' * (count != 1)}"
+    return counted(count, "photograph")
 
 
 def others_skipped(count: int) -> str:
@@ -51,7 +61,7 @@ def others_skipped(count: int) -> str:
 def failure(photo: Photo, error: UserError) -> dict[str, str]:
     """The row of failed.jsonl: no path, so that an output does not tell where its input lay."""
     reason = str(error).removeprefix(f"{photo.path}: ")
-    return {"photo": photo.name, "reason": reason}
+    return {"photo": photo.file_name, "reason": reason}
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:

@@ -33,7 +33,7 @@ class RunResult:
     """What there is after a run, and how long the parts of this run took.
 
     rows: those of metadata.jsonl. rejected: those of rejected.jsonl. drawn: images made by this run and not an earlier one.
-    seconds: "loading" the model, "drawing" (UNet, VAE and capture), "masks", "writing".
+    seconds: "loading" the model, "drawing" (network, VAE and capture; of photographs "capturing attention"), "masks", "writing".
     """
 
     out: Out

@@ -143,11 +143,13 @@ def settle(
     check_names(all_words(specs), "names" if config.names else "words of the photographs")
     if truth and not any(spec.label for spec in specs):
         raise UserError(f"--labels: no label map of any of the {len(specs)} photographs among the {truth.about}")
-    about = []
+    shared = tuple(word for word in config.names if word != BACKGROUND)
+    own = []
     for spec in specs:
         size = truth.files[spec.label].stat().st_size if truth and spec.label else None
-        about.append(repr((spec.words, spec.label and (spec.label, size))))
-    return replace(config, photos=fingerprint_photos(photos, about)), specs
+        words_of = spec.words if spec.words != shared else None
+        own.append(repr((words_of, spec.label, size)) if words_of is not None or spec.label else "")
+    return replace(config, photos=fingerprint_photos(photos, own, "captions or label maps of their own")), specs
 
 
 def all_words(specs: Sequence[PhotoSpec]) -> tuple[str, ...]:

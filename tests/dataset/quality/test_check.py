@@ -162,7 +162,7 @@ def test_limits_of_degenerate_masks_are_those_of_the_masks():
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="there is no such folder"):
         check_dataset(tmp_path / "pets")
 
 

@@ -1,0 +1,29 @@
+"""What `mask` and `segment` say of what they are given."""
+
+from __future__ import annotations
+
+import pytest
+from items import item
+from photo_set import write_photos
+
+from seediff.cli import main
+from seediff.run.collect import write_native
+
+
+@pytest.mark.parametrize("words", [["segment"], ["mask", "--classes", "dog"]], ids=["segment", "mask"])
+def test_a_dataset_is_no_folder_of_photographs(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
+    line = [*words, "--out", "out", "--dry-run"]
+    assert main([*line, "pets"]) == 2
+    assert capsys.readouterr().err == ("seediff: pets: is a SeeDiff dataset, whose label maps are no photographs; give pets/images\n")
+    assert main([*line, "pets/images"]) == 0
+    assert "1 photograph" in capsys.readouterr().out
+
+
+def test_photographs_beside_a_list_of_classes_are_photographs(tmp_path, capsys):
+    """A folder is a dataset only with all that a dataset has."""
+    write_photos(tmp_path / "images")
+    (tmp_path / "classes.txt").write_text("background\ndog\n")
+    assert main(["segment", str(tmp_path), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "6 photographs" in capsys.readouterr().out

@@ -1,0 +1,70 @@
+"""What commands say of a folder whose run was stopped, and of one that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from items import item
+
+from seediff.cli import main
+from seediff.dataset import native
+from seediff.dataset.opening import open_dataset
+from seediff.dataset.unfinished import check_finished
+from seediff.errors import UserError
+from seediff.run.collect import write_native
+
+COMMANDS = [
+    ["check"],
+    ["export", "--to", "voc", "--out", "exported"],
+    ["preview"],
+    ["look", "--no-browser"],
+    ["stats"],
+    ["filter", "--drop-flags", "all", "--out", "good"],
+]
+"""Each with the options behind its folder."""
+
+
+@pytest.fixture
+def stopped(tmp_path) -> Path:
+    """What a stopped run of `mask` leaves."""
+    folder = tmp_path / "pets"
+    for name in (".batches", native.IMAGES, native.MASKS):
+        (folder / name).mkdir(parents=True)
+    (folder / native.CONFIG).write_text('command = "mask"\n')
+    (folder / ".batches" / "000000.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=[words[0] for words in COMMANDS])
+def test_commands_say_that_the_run_is_not_finished(stopped, monkeypatch, capsys, words):
+    monkeypatch.chdir(stopped.parent)
+    before = sorted(stopped.parent.rglob("*"))
+    assert main([words[0], "pets", *words[1:]]) == 2
+    assert capsys.readouterr().err == "seediff: pets: the run that makes it is not finished; the same `seediff mask` continues it\n"
+    assert sorted(stopped.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=[words[0] for words in COMMANDS])
+def test_commands_say_that_there_is_no_such_folder(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    assert main([words[0], "nosuch", *words[1:]]) == 2
+    assert capsys.readouterr().err == "seediff: nosuch: there is no such folder\n"
+    assert not any(tmp_path.iterdir())
+
+
+def test_training_sets_are_finished_too(stopped):
+    with pytest.raises(UserError, match="is not finished"):
+        open_dataset(stopped)
+
+
+def test_a_run_that_was_stopped_while_it_tidied_up_is_finished(tmp_path):
+    write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
+    (tmp_path / "pets" / ".batches").mkdir()
+    check_finished(tmp_path / "pets")
+
+
+def test_a_configuration_that_cannot_be_read_changes_only_the_words(stopped):
+    (stopped / native.CONFIG).write_text("command = \n")
+    with pytest.raises(UserError, match="the same `seediff command` continues it"):
+        check_finished(stopped)
