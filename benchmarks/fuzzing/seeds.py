@@ -373,7 +373,8 @@ def stopped(name: str, *words: object) -> Callable[[Path], None]:
             yield progress
 
         module = {"generate": seediff.cli.generate, "train": seediff.cli.train}[str(words[0])]
-        module.show_progress = show  # type: ignore[attr-defined]
+        for shows in {"show_progress", "no_progress", "progress_lines"} & set(vars(module)):
+            setattr(module, shows, show)
         given = [str(word).replace("{root}", str(root)) for word in words]
         try:
             run(*given, "--out", root / name)

@@ -27,7 +27,7 @@ def test_segments_command(folders, tmp_path: Path, capsys):
     path = tmp_path / "scores.json"
     assert run(folders[0], "--labels", folders[1], "--protocol", "strict", "--json", path) == 0
     out, err = capsys.readouterr()
-    assert "protocol strict, 1 images" in out
+    assert "protocol strict, 1 image" in out
     assert f"Pascal VOC in {folders[1]}" in out
     assert f"JSON: {path}" in out
     assert err == ""

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
+from ..files.messages import counted
 from ..files.reading import read_lines
 from . import coco_stuff
 
@@ -163,7 +164,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     # With more than 255 classes 255 is one of them; label maps are then 16-bit, where 65535 is unlabelled.
     return LabelSet(
         "folder",
-        f"label maps in {where}: {len(files)} images, {count} classes ({source})",
+        f"label maps in {where}: {counted(len(files), 'image')}, {count} classes ({source})",
         tuple(names.get(i, str(i)) for i in range(count)),
         files,
         _table(range(count), void=nothing),
@@ -201,7 +202,7 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     names = class_names(root / "classes.txt") if (root / "classes.txt").is_file() else dict(enumerate(VOC_CLASSES))
     classes = tuple(names.get(i, str(i)) for i in range(max(names, default=0) + 1))
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
-    about = f"{what} in {root}, {split}: {len(files)} images, {len(classes)} classes"
+    about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
     ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {len(classes) - 1}, and 255 for borders"
     return LabelSet("voc", about, classes, files, _table(range(len(classes)), void=[255]), ids)
 
@@ -223,7 +224,7 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
         if (parent / "labels.txt").is_file():
             _check_coco_labels(parent / "labels.txt")
             break
-    about = f"COCO-Stuff in {where}: {len(files)} images, {len(coco_stuff.COARSE)} coarse classes"
+    about = f"COCO-Stuff in {where}: {counted(len(files), 'image')}, {len(coco_stuff.COARSE)} coarse classes"
     table = _table(coco_stuff.fine_to_coarse().tolist(), void=[255])
     return LabelSet("coco-stuff", about, coco_stuff.COARSE, files, table, "COCO-Stuff's pixel maps have 0 to 181, and 255 for unlabelled")
 
@@ -267,7 +268,7 @@ def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
     files = find_maps(maps)
     if not files:
         raise UserError(f"{maps}: has no PNG files")
-    about = f"CamVid in {root}, {part}: {len(files)} images, {len(CAMVID_CLASSES)} classes"
+    about = f"CamVid in {root}, {part}: {counted(len(files), 'image')}, {len(CAMVID_CLASSES)} classes"
     table = _table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
     return LabelSet("camvid", about, CAMVID_CLASSES, files, table, "CamVid has 0 to 10, and 11 for no label")
 
@@ -282,5 +283,5 @@ def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
         raise UserError(f"{folder}: is not laid out like Cityscapes' '{split}' (--split), gtFine/{split}/<city>/*{ending}.png")
     files = {f"{path.parent.name}/{path.stem.removesuffix(ending)}": path for path in paths}
     table = _table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
-    about = f"Cityscapes in {root}, {split}: {len(files)} images, {len(CITYSCAPES_CLASSES)} classes"
+    about = f"Cityscapes in {root}, {split}: {counted(len(files), 'image')}, {len(CITYSCAPES_CLASSES)} classes"
     return LabelSet("cityscapes", about, CITYSCAPES_CLASSES, files, table, "Cityscapes' labelIds have 0 to 33")
