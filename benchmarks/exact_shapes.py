@@ -1,11 +1,11 @@
 """Published shapes, whole, on a CPU: whether maps are those by the book, and whether the picture is that without capture.
 
-    python benchmarks/exact_shapes.py --models sdxl,sd3.5-medium --json exact.json
-    python benchmarks/exact_shapes.py --models sd3.5-medium --side 128 --steps 1    # joint attention by the book is large
-    python benchmarks/exact_shapes.py                            # all that fit into this machine's memory
+    python benchmarks/exact_shapes.py --models sd3.5-medium,flux-dev --json exact.json
+    python benchmarks/exact_shapes.py --models sdxl,sana --side 256 --steps 2       # joint attention by the book is too large for that
+    python benchmarks/exact_shapes.py                            # every one
 
 Every block of the denoiser and of the autoencoder at its published width, with random weights in float32, through the real pipeline. Of
-the text encoders, whose outputs have their published width, only one layer: nothing after them can tell. Pictures are of 256², two steps.
+the text encoders, whose outputs have their published width, only one layer: nothing after them can tell.
 The book is the tests': every layer's attention in float64, from what its module was given. Of what needs more memory than there is, only
 as many blocks are made as show each kind, and its row says so; `--fewer` does that with all.
 """
@@ -32,7 +32,6 @@ from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from on_gpu.drawing import Draws
 from on_gpu.pipelines import exact
 
-from seediff.config.generate import GenerateConfig
 from seediff.models.registry import Model
 
 FLOAT32 = 4
@@ -50,8 +49,8 @@ def run(name: str, side: int, steps: int, folder: Path, fewer: bool) -> dict[str
     parameters, layers = sum(weight.numel() for weight in whole.network.parameters()), len(list(whole.family.layers(whole.network)))
     begun, needed, there = time.perf_counter(), FLOAT32 * parameters + BESIDE, psutil.virtual_memory().available
     model = replace(made("cpu", fewer=fewer or needed > there), image_side=side)
-    difference = largest_difference(model, size=side, steps=steps, guidance_scale=scale_of(model))
     draws = Draws(model, 1)
+    difference = largest_difference(model, size=side, steps=steps, guidance_scale=draws.scale)
     images, (maps,) = draws.captured(steps)
     return {
         "model": name,
@@ -66,16 +65,11 @@ def run(name: str, side: int, steps: int, folder: Path, fewer: bool) -> dict[str
     }
 
 
-def scale_of(model: Model) -> float:
-    """Its own guidance: of some models 0."""
-    return model.family.defaults(model.network.config, model.name).get("guidance_scale", GenerateConfig.guidance_scale)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(NETWORKS), help="short names, with commas")
-    parser.add_argument("--side", type=int, default=256, help="of the picture, in pixels")
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--side", type=int, default=128, help="of the picture, in pixels")
+    parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--fewer", action="store_true", help="only as many blocks as show each kind")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()

@@ -373,8 +373,7 @@ def stopped(name: str, *words: object) -> Callable[[Path], None]:
             yield progress
 
         module = {"generate": seediff.cli.generate, "train": seediff.cli.train}[str(words[0])]
-        for shows in {"show_progress", "no_progress", "progress_lines"} & set(vars(module)):
-            setattr(module, shows, show)
+        setattr(module, {"generate": "show_progress", "train": "bar_or_lines"}[str(words[0])], show)
         given = [str(word).replace("{root}", str(root)) for word in words]
         try:
             run(*given, "--out", root / name)

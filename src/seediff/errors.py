@@ -11,3 +11,8 @@ def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its kind when it says nothing: another library's error, told inside one of our lines."""
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__
+
+
+def system_reason(error: OSError) -> str:
+    """What the system refused and of which file, for a line."""
+    return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)

@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from .. import __version__
-from ..errors import UserError
+from ..errors import UserError, system_reason
 from ..files.terminal import shown
 from .augment import augment
 from .formats import export_, import_
@@ -218,7 +218,7 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, CycloptsError):
         code, text = 2, f"{_misread(error)} (--help lists what there is)"
     elif isinstance(error, OSError):
-        code, text = 2, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        code, text = 2, system_reason(error)
     elif _is_out_of_memory(error):
         code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,11 +57,11 @@ def semantic(
     from ..evaluate.evaluation import evaluate, notes, score_table, write_json, write_report
     from ..files.outputs import check_writable
     from ..files.terminal import make_console
-    from .progress import no_progress, progress_bar, progress_lines
+    from .progress import bar_or_lines
 
     sizes = _parse_scales(scales)
     check_writable(out, json)
-    with no_progress() if quiet else progress_bar() if sys.stderr.isatty() else progress_lines() as progress:
+    with bar_or_lines(quiet) as progress:
         evaluation = evaluate(
             predictions,
             data,
@@ -164,10 +163,10 @@ def segments(
     from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, write_json
     from ..files.outputs import check_writable
     from ..files.terminal import make_console
-    from .progress import no_progress, progress_bar, progress_lines
+    from .progress import bar_or_lines
 
     check_writable(None, json)
-    with no_progress() if quiet else progress_bar() if sys.stderr.isatty() else progress_lines() as progress:
+    with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(
             predictions,
             labels,

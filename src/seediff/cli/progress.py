@@ -6,11 +6,11 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import UserError, system_reason
 
 if TYPE_CHECKING:
     from ..files.addresses import Out
@@ -37,7 +37,7 @@ def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progr
     An interruption (InterruptedRun) or a full disk (UserError) is told with how far the run came.
     """
     finished = [0, 0]
-    with no_progress() if quiet else progress_bar(what) if sys.stderr.isatty() else progress_lines(what) as show:
+    with bar_or_lines(quiet, what) as show:
 
         def progress(done: int, total: int, current: str) -> None:
             finished[:] = [done, total]
@@ -48,8 +48,14 @@ def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progr
         except KeyboardInterrupt as error:
             raise InterruptedRun(f"interrupted with {state_of(finished, out, what)}; the same command continues") from error
         except OSError as error:  # a full disk, above all
-            reason = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-            raise UserError(f"{reason}; {state_of(finished, out, what)}; when that is put right, the same command continues") from error
+            raise UserError(
+                f"{system_reason(error)}; {state_of(finished, out, what)}; when that is put right, the same command continues"
+            ) from error
+
+
+def bar_or_lines(quiet: bool, what: str = "images") -> AbstractContextManager[Progress]:
+    """What is done on stderr: nothing, a bar on a terminal, elsewhere lines. what: is counted."""
+    return no_progress() if quiet else progress_bar(what) if sys.stderr.isatty() else progress_lines(what)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,13 @@ from cyclopts import Group, Parameter
 
 from ..config.names import parse_classes
 from ..config.train import TrainConfig
-from ..errors import UserError
+from ..errors import UserError, system_reason
 from .derive import option, options_of
 from .following import command_line, following
 from .formats import say_reviewed
 from .options import given, numbers
 from .places import HERE
-from .progress import InterruptedRun, no_progress, progress_bar, progress_lines, show_progress
+from .progress import InterruptedRun, bar_or_lines, show_progress
 
 DATA = Group("Data", sort_key=1)
 NETWORK = Group("Network", sort_key=2)
@@ -122,8 +121,10 @@ def train(
         return
     from ..train.run import train as run
 
-    bar = no_progress() if quiet else progress_bar("steps") if sys.stderr.isatty() else progress_lines("steps")
-    with _telling_kept(out, sum(stage.step_count(chosen.batch_size) for stage in plan.stages)) as keep, bar as progress:
+    with (
+        _telling_kept(out, sum(stage.step_count(chosen.batch_size) for stage in plan.stages)) as keep,
+        bar_or_lines(quiet, "steps") as progress,
+    ):
         result = run(
             chosen,
             plan.stages,
@@ -173,8 +174,7 @@ def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
             raise  # the first process says it for all
         raise InterruptedRun(f"interrupted with {state()}; {again()}") from error
     except OSError as error:  # a full disk, above all
-        reason = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-        raise UserError(f"{reason}; {state()}; when that is put right, {again()}") from error
+        raise UserError(f"{system_reason(error)}; {state()}; when that is put right, {again()}") from error
 
 
 def _ratios(text: str | None) -> tuple[int, ...]:

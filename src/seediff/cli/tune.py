@@ -53,7 +53,7 @@ def tune(
     from ..models.registry import load_model
     from ..run.tune import countable
     from ..run.tune import tune as seek
-    from .progress import no_progress, progress_bar, progress_lines
+    from .progress import bar_or_lines
 
     if count < 1:
         raise UserError(f"--count {count}: must be at least 1")
@@ -65,7 +65,7 @@ def tune(
     segment = SegmentConfig(**segment_preset(model).get("segment", {}))
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())
-    with no_progress() if quiet else progress_bar("photographs") if sys.stderr.isatty() else progress_lines("photographs") as progress:
+    with bar_or_lines(quiet, "photographs") as progress:
         found = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
     note = f"{counted(found.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
     tuned = Tuned(model, model_fingerprint(model), found.presence, found.name_threshold, note)

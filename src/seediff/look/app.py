@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ..errors import UserError
+from ..errors import UserError, system_reason
 from .answers import MASK, Look
 from .events import Events
 from .gate import PACKAGE, SMALL
@@ -26,8 +26,7 @@ async def refused(request: Request, error: Exception) -> Response:
 async def unsaved(request: Request, error: Exception) -> Response:
     """A full disk, above all."""
     assert isinstance(error, OSError)
-    reason = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-    return JSONResponse({"error": f"it could not be saved: {reason}"}, 507)
+    return JSONResponse({"error": f"it could not be saved: {system_reason(error)}"}, 507)
 
 
 async def explained(request: Request, error: Exception) -> Response:

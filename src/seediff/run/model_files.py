@@ -71,9 +71,7 @@ def _check_size(
     check_sides(shape, "size", config.model, *rules)
     if not isinstance(config, GenerateConfig):
         check_attention(config.size, sides[1])
-    expected = expect_capture(
-        about.family, about.network, about.pipeline, (shape[0] // sides[1], shape[1] // sides[1]), capture.layers, reads
-    )
+    expected = _expected(about, shape, sides[1], capture, reads)
     there = memory_bytes()
     if expected and there and expected.map_bytes > there:
         raise UserError(
@@ -159,10 +157,14 @@ def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: Capture
     sides = about.sides() if about else None
     if about is None or sides is None:
         return ""
-    own, factor = sides
-    height, width = (side // factor for side in pixels(config.size or own))
-    expected = expect_capture(about.family, about.network, about.pipeline, (height, width), capture.layers, reads)
+    expected = _expected(about, pixels(config.size or sides[0]), sides[1], capture, reads)
     return f"{expected}{', nearly as much in other shapes' if config.fit == 'keep' else ''}" if expected else ""
+
+
+def _expected(about: About, shape: tuple[int, int], factor: int, capture: CaptureConfig, reads: Reads) -> Expected | None:
+    """What capture will hold of an image of (height, width) pixels, `factor` a position of L."""
+    size = shape[0] // factor, shape[1] // factor
+    return expect_capture(about.family, about.network, about.pipeline, size, capture.layers, reads)
 
 
 def untuned_line(config: DatasetConfig) -> list[str]:

@@ -38,7 +38,7 @@ class MMDiT(FlowMatching):
         return CLIP_TOKENS + T5_TOKENS
 
     def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
-        return config["pos_embed_max_size"] * self.multiple(factor, config)
+        return int(config["pos_embed_max_size"]) * self.multiple(factor, config)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         clip = pipe.tokenizer_max_length

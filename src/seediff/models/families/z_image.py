@@ -64,7 +64,7 @@ class ZImage(FlowMatching):
         return IMAGE_SIDE
 
     def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
-        return min(config["axes_lens"][1:]) * self.multiple(factor, config)
+        return min(map(int, config["axes_lens"][1:])) * self.multiple(factor, config)
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """A scale of 1 or less, which is no guidance, is 0 to the pipeline."""
