@@ -7,10 +7,11 @@ from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.mini.quality import scene_auc
-from seediff.mini.world.packaged import load_scenes
+from seediff.mini.scenes import load_scenes
 from seediff.models.families import pipeline_family
 from seediff.models.families.base import Joint
-from seediff.models.registry import EMBEDDED, PIPELINES, load_model
+from seediff.models.known import EMBEDDED, EMBEDDED_PIPELINES
+from seediff.models.registry import load_model
 
 LARGEST = 60e6
 """Bytes of all that the package holds of weights."""
@@ -22,7 +23,7 @@ def model(request):
 
 
 def test_they_are_of_their_families(model):
-    assert model.family is pipeline_family(PIPELINES[model.name])
+    assert model.family is pipeline_family(EMBEDDED_PIPELINES[model.name])
     joint = [isinstance(layer, Joint) for layer in model.family.layers(model.network).values()]
     assert all(joint) if model.name == "mini-dit" else not any(joint)
     assert model.image_side == 128

@@ -1,6 +1,7 @@
 """Models by short names: where they are looked for, what is known of them before anything is fetched, and what `seediff models` says."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,16 +12,17 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
 from seediff.cli.commands import main
-from seediff.config.generate import GenerateConfig, merge_config
+from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos
-from seediff.models import about, registry
-from seediff.models.about import look_up, usual_dtype
+from seediff.models import hub as names
+from seediff.models import info
 from seediff.models.families import FAMILIES, pipeline_family
+from seediff.models.info import list_models, model_info, usual_dtype
 from seediff.models.known import BY_NAME, KNOWN, hub_ids, known_model
-from seediff.models.listing import list_models
-from seediff.models.variants import choose_variant, is_enough
+from seediff.models.weights import choose_variant, is_enough
 from seediff.run import mask, plan, segment
 
 NAMES = [known.name for known in KNOWN]
@@ -38,13 +40,13 @@ def hub(monkeypatch, tmp_path):
         asked.append(hub_id)
         return answers[hub_id]
 
-    for module in (registry, about):
+    for module in (names, info):
         monkeypatch.setattr(module, "hub_error", error)
         monkeypatch.setattr(module, "cached_folder", lambda hub_id: None)
         monkeypatch.setattr(module, "fetch_file", lambda hub_id, name: asked.append(name) or tmp_path / hub_id / name)
-    about._fetched.cache_clear()
+    info._fetched.cache_clear()
     yield answers, asked
-    about._fetched.cache_clear()
+    info._fetched.cache_clear()
 
 
 def test_every_name_is_of_a_family_and_every_family_has_one():
@@ -57,11 +59,11 @@ def test_every_name_is_of_a_family_and_every_family_has_one():
 def test_a_repository_that_has_gone_is_looked_for_elsewhere(hub, tmp_path):
     answers, asked = hub
     answers |= {FIRST: RepositoryNotFoundError("gone", response=ANSWER), SECOND: None}
-    assert registry._fetch_index("sd2-base") == (SECOND, tmp_path / SECOND)
+    assert names.fetch_index("sd2-base") == (SECOND, tmp_path / SECOND)
     assert asked == [FIRST, SECOND, "model_index.json"]
     asked.clear()
     answers |= {SECOND: RepositoryNotFoundError("gone", response=ANSWER), FIRST: None}
-    assert registry._fetch_index(SECOND) == (FIRST, tmp_path / FIRST)  # an old name that people still write
+    assert names.fetch_index(SECOND) == (FIRST, tmp_path / FIRST)  # an old name that people still write
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_another_refusal_is_told_at_once(hub, refusal, message):
     answers, asked = hub
     answers[FIRST] = refusal
     with pytest.raises(UserError, match=f"'{FIRST}' are not all in .*{message}"):
-        registry._fetch_index("sd2-base")
+        names.fetch_index("sd2-base")
     assert asked == [FIRST]
 
 
@@ -80,14 +82,14 @@ def test_when_all_have_gone_the_first_is_named(hub):
     answers, _ = hub
     answers |= dict.fromkeys((FIRST, SECOND), RepositoryNotFoundError("gone", response=ANSWER))
     with pytest.raises(UserError, match=f"'{FIRST}' are not all in .*the hub has no such model"):
-        registry._fetch_index("sd2-base")
+        names.fetch_index("sd2-base")
 
 
 def test_what_is_in_the_cache_goes_first(monkeypatch):
-    monkeypatch.setattr(registry, "cached_folder", lambda hub_id: Path("/cache") if hub_id == SECOND else None)
-    assert registry.resolve_name("sd2-base") == registry.resolve_name(FIRST) == SECOND
-    assert registry._fetch_index("sd2-base") == (SECOND, Path("/cache"))
-    assert registry.resolve_name("sdxl") == "stabilityai/stable-diffusion-xl-base-1.0"
+    monkeypatch.setattr(names, "cached_folder", lambda hub_id: Path("/cache") if hub_id == SECOND else None)
+    assert names.resolve_name("sd2-base") == names.resolve_name(FIRST) == SECOND
+    assert names.fetch_index("sd2-base") == (SECOND, Path("/cache"))
+    assert names.resolve_name("sdxl") == "stabilityai/stable-diffusion-xl-base-1.0"
 
 
 @pytest.mark.parametrize(
@@ -110,24 +112,24 @@ def test_what_is_in_the_cache_goes_first(monkeypatch):
     ],
 )
 def test_a_known_model_has_its_authors_defaults_before_it_is_fetched(hub, model, steps, guidance):
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": model})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": model})
     assert (config.steps, config.guidance_scale, config.mask.method) == (steps, guidance, "seediff")
     assert hub[1] == []  # nothing was asked for
 
 
 def test_a_family_without_self_attention_has_its_method_before_it_is_fetched(hub):
-    assert merge_config(GenerateConfig, {"classes": ("dog",), "model": "sana"}).mask.method == "ca"
+    assert configure(GenerateConfig, {"classes": ("dog",), "model": "sana"}).mask.method == "ca"
     line = {"classes": ("dog",), "model": "sana", "mask": {"method": "seediff"}}
-    assert merge_config(GenerateConfig, line).mask.method == "seediff"  # which is refused when it is to run
+    assert configure(GenerateConfig, line).mask.method == "seediff"  # which is refused when it is to run
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_kept_of_a_model_is_what_was_published(hub, name, tmp_path):
     """The values, and that they are enough: whatever is made of them is what the whole configurations give."""
-    known, kept = BY_NAME[name], look_up(name)
+    known, kept = BY_NAME[name], model_info(name)
     for some, whole in ((known.network, saved_config(name)), (known.vae, AUTOENCODERS[name][1])):
         assert json.dumps(some) == json.dumps({key: whole[key] for key in some})
-    published = look_up(str(written(name, tmp_path / name)))
+    published = model_info(str(written(name, tmp_path / name)))
     assert kept is not None
     assert published is not None
     assert kept.sides() == published.sides() is not None
@@ -143,21 +145,22 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
     """Of `generate`, `mask` and `segment`: with nothing in the cache, with its model_index.json alone, and with all small files."""
     (tmp_path / "photo.png").touch()
     found, out = find_photos([tmp_path / "photo.png"]), tmp_path / "out"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))  # other programs fill and empty it meanwhile
     folder = written(name, tmp_path / "cache" / name)
     shorter = tmp_path / "index"
     shorter.mkdir()
     (shorter / "model_index.json").write_bytes((folder / "model_index.json").read_bytes())
     plans = []
     for here in (None, shorter, folder):
-        for module in (registry, about):
+        for module in (names, info):
             monkeypatch.setattr(module, "cached_folder", lambda hub_id, here=here: here)
         line = {"classes": ("dog",), "model": name}
-        own = look_up(name)
+        own = model_info(name)
         assert own is not None
         plans.append(
             [
-                plan.describe(merge_config(GenerateConfig, line), out),
-                mask.describe(merge_config(MaskPhotosConfig, line), found, out),
+                plan.describe(configure(GenerateConfig, line), out),
+                mask.describe(configure(MaskPhotosConfig, line), found, out),
                 *([] if own.family.no_self_attention else [segment.describe(SegmentPhotosConfig(model=name), found, out)]),
             ]
         )
@@ -169,7 +172,7 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
 
 
 def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, tmp_path):
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": "sd1.5", "mask": {"seed_level": 16}})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": "sd1.5", "mask": {"seed_level": 16}})
     with pytest.raises(UserError, match=r"seed_level = 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"):
         plan.describe(config, tmp_path / "out")
 
@@ -208,22 +211,22 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
     for _ in range(2):
-        config = merge_config(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
+        config = configure(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
         assert (config.steps, config.guidance_scale) == (28, 3.5)
     assert asked == ["owner/my-flux", "model_index.json", "transformer/config.json", "vae/config.json"]
-    assert look_up("owner/other") is None  # without being asked to fetch
+    assert model_info("owner/other") is None  # without being asked to fetch
 
 
 def test_without_a_network_another_hub_id_has_the_packages_defaults(hub):
     answers, _ = hub
     answers["owner/my-flux"] = ConnectionError("no network")
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
     assert (config.steps, config.guidance_scale) == (50, 7.5)
 
 
 def test_the_list_says_what_each_takes(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("seediff.models.listing.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None)
+    monkeypatch.setattr("seediff.models.info.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None)
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()

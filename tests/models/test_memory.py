@@ -1,6 +1,6 @@
 """Offload and tiles as options: what they change, what they leave, and what is refused in one line."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +8,8 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 
+from recipes.tables.drawn import SetConfig
+from recipes.tables.sources import digest, set_digest
 from seediff import cli
 from seediff.attention.photograph import encode_images
 from seediff.config.augment import AugmentConfig
@@ -16,12 +18,10 @@ from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
-from seediff.run import engine_ray
+from seediff.run import cluster
 from seediff.run.model_files import check_loading
 from seediff.run.plan import model_line
 from seediff.study.masks.contest import Setting
-from seediff.study.tables.drawn import SetConfig
-from seediff.study.tables.sources import digest, set_digest
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_one_line_and_exit_2(options, why, command, more, tmp_path, capsys):
 
 
 def test_machines_elsewhere_are_not_asked_what_they_have(monkeypatch):
-    monkeypatch.setattr(engine_ray, "find_spec", lambda name: True)
-    elsewhere, here = engine_ray.Ray(address="auto"), engine_ray.Ray()
+    monkeypatch.setattr(cluster, "find_spec", lambda name: True)
+    elsewhere, here = cluster.Ray(address="auto"), cluster.Ray()
     config = GenerateConfig(("dog",))
     for device in ("cuda:99", None):
         check_loading(config, device, "model", elsewhere)
@@ -131,7 +131,7 @@ def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
 
 def test_keys_of_published_studies_stay():
     config = SetConfig(("dog",), objects=(1,), labels={"a": Setting().table()})
-    table = {name: value for name, value in asdict(config).items() if name not in (*LOADING, "capture_steps")}
+    table = {name: value for name, value in config.values().items() if name not in (*LOADING, "capture_steps")}
     assert set_digest(config) == digest({"version": 1, **table})
     others = [
         replace(config, vae_tiling=True),

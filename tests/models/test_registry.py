@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE
 
 from seediff.devices import default_device, default_dtype, has_bfloat16
 from seediff.errors import UserError
-from seediff.models import registry
-from seediff.models.registry import ALIASES, load_model, resolve_name
+from seediff.models.hub import ALIASES, resolve_name
+from seediff.models.known import EMBEDDED
+from seediff.models.registry import load_model
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -55,11 +57,11 @@ def test_known_classes(mini_model):
 
 
 def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
-    monkeypatch.setitem(registry.EMBEDDED, "mini", mini_folder)
+    monkeypatch.setitem(EMBEDDED, "mini", mini_folder)
     model = load_model("mini", device="cpu")
     assert model.name == "mini"
     assert model.image_side == 64
-    monkeypatch.setitem(registry.EMBEDDED, "mini", mini_folder / "not here")
+    monkeypatch.setitem(EMBEDDED, "mini", mini_folder / "not here")
     with pytest.raises(UserError, match="embedded model is missing"):
         load_model("mini", device="cpu")
 
@@ -186,7 +188,7 @@ def test_broken_class_list(folder):
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"} | environment
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_missing_weights_without_a_network(sd1_folder, tmp_path):

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seediff.models.registry import load_model
-from seediff.models.variants import PARTS, choose_variant, is_all_there, is_enough
+from seediff.models.weights import PARTS, choose_variant, is_all_there, is_enough
 
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PLAIN = [f"{part}/{name}.safetensors" for part, name in WEIGHTS.items()]

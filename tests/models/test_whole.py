@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seediff.errors import UserError
-from seediff.models import whole
+from seediff.models import weights
 from seediff.models.registry import load_model
 
 FILES = {
@@ -42,6 +42,15 @@ def test_a_missing_tensor_is_named(folder, part):
     with pytest.raises(UserError, match=rf"1 of \d+ tensors of its {part} are not in its weights, the first \w+") as error:
         load_model(str(folder), device="cpu")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_weights_that_are_not_numbers_are_named(folder, part):
+    rewrite(folder / part / FILES[part], lambda tensors: {**tensors, (key := max(tensors)): tensors[key].fill_(float("nan"))})
+    with pytest.raises(
+        UserError, match=rf"model '.*': [\w.]+ of its {part} holds values that are no float32 numbers; get that folder again"
+    ):
+        load_model(str(folder), device="cpu")
 
 
 def test_also_where_accelerate_is_not_installed(sd1_folder, tmp_path):
@@ -96,7 +105,7 @@ def test_names_of_older_files(folder):
 
 def test_a_text_encoder_under_names_that_transformers_does_not_read(folder, monkeypatch):
     """Before 5.6 it did not read those that later ones write, and drew all of mini's text encoder at random: all are in the file."""
-    monkeypatch.setattr(whole, "RENAMED", (*whole.RENAMED, (re.compile(r"^elsewhere\."), "")))
+    monkeypatch.setattr(weights, "RENAMED", (*weights.RENAMED, (re.compile(r"^elsewhere\."), "")))
     rewrite(folder / "text_encoder" / FILES["text_encoder"], lambda tensors: {f"elsewhere.{key}": value for key, value in tensors.items()})
     with pytest.raises(UserError, match=r"(\d+) of \1 tensors of its text_encoder are not in its weights"):
         load_model(str(folder), device="cpu")

@@ -14,7 +14,7 @@ from ..errors import UserError, first_line
 from ..files.messages import printable
 from ..files.tensors import read_header
 from .families.base import Family
-from .refusals import hub_error, not_fetched
+from .hub import fetch_file, hub_files, not_fetched
 
 USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """What diffusers calls these files."""
@@ -22,6 +22,8 @@ ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2"
 """What files of SDXL call the vectors of its two text encoders → the pipeline's parts that they are for."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
 """What follows a layer's name in the names of the matrices that are added to it; alphas and magnitudes are called otherwise."""
+PLAIN = re.compile(r"[^\W\d_]+([\s'’-]+[^\W\d_]+)*|[\d\s.,;:!?'\"()&/-]+")
+"""Tokens that read as words, numbers or the marks between them: one that is called so would change every prompt that has them."""
 NAME = "seediff"
 """Of the adapter within the pipeline."""
 
@@ -57,7 +59,9 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     pipe.set_adapters([NAME], adapter_weights=[scale])
     for part in parts:
         for name, weight in part.named_parameters():
-            if "lora_" in name:  # it may be in another number format; of the part's own weights some are kept in float32 on purpose
+            if "lora_" in name:
+                _check_numbers(f"lora {source}", name, weight)
+                # It may be in another number format; of the part's own weights some are kept in float32 on purpose
                 weight.data = weight.data.to(part.dtype)
 
 
@@ -93,7 +97,11 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
         raise UserError(f"embedding {source}: {own} needs the tensors {' and '.join(wanted)}; there are: {there}")
     only = next(iter(tensors))
     token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
+    if PLAIN.fullmatch(token):
+        raise UserError(f"embedding {source}: its token {printable(token[:80])!r} reads as plain words; call the tensor <name>")
     parts = [(encoder, tokenizer, tensors[name if len(wanted) > 1 else only]) for name, (encoder, tokenizer) in wanted.items()]
+    for name, values in tensors.items():
+        _check_numbers(f"embedding {source}", name, values)
     for encoder, _, values in parts:
         width = getattr(pipe, encoder).get_input_embeddings().embedding_dim
         if values.ndim not in (1, 2) or values.shape[-1] != width:
@@ -107,6 +115,11 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
             pipe.load_textual_inversion({token: values}, token=token, **more)
     except ValueError as error:
         raise UserError(f"embedding {source}: {printable(first_line(error))[:200]}") from error
+
+
+def _check_numbers(what: str, name: str, values: Any) -> None:
+    if not bool(values.isfinite().all()):
+        raise UserError(f"{what}: tensor {printable(name[:80])} holds values that are not numbers; the file is damaged")
 
 
 def weight_file(what: str, source: str) -> Path:
@@ -136,20 +149,14 @@ def _one(what: str, source: str, folder: Path, names: list[str]) -> Path:
 
 
 def _of_hub(what: str, hub_id: str) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     for name in USUAL:
         cached = try_to_load_from_cache(hub_id, name)
         if isinstance(cached, str):
             return Path(cached)
-    refusal = hub_error(hub_id)
-    if refusal is not None:
-        raise not_fetched(hub_id, refusal) from refusal
     try:
-        names = [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
-        name = _one(what, hub_id, Path(), [name for name in names if name.endswith(".safetensors")]).name
-        return Path(hf_hub_download(hub_id, name))
-    except UserError:
-        raise
-    except Exception as error:
+        names = [name for name in hub_files(hub_id) if name.endswith(".safetensors")]
+    except Exception as error:  # the hub client's own, the http client's, the system's
         raise not_fetched(hub_id, error) from error
+    return fetch_file(hub_id, _one(what, hub_id, Path(), names).name)

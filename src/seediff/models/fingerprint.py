@@ -12,7 +12,7 @@ from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.reading import SETTINGS
 from .adapters import weight_file
-from .registry import resolve_name
+from .hub import resolve_name
 
 WHOLE = 1 << 20
 """Files of up to this many bytes are read in full."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Config = Mapping[str, Any]
@@ -187,6 +188,13 @@ KNOWN: tuple[Known, ...] = (
         confirmed=False,
     ),
 )
+
+EMBEDDED = {
+    "mini": Path(__file__).parent / "mini" / "weights",
+    "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",
+}
+"""Where the models that know the embedded world lie: `mini` in the package, `mini-dit`, which is for measuring, in the repository alone."""
+EMBEDDED_PIPELINES = {"mini": SD, "mini-dit": SD3}
 
 BY_NAME = {known.name: known for known in KNOWN}
 

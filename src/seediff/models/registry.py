@@ -4,40 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..files.documents import read_json
-from ..files.messages import meant, shown
-from ..files.reading import SETTINGS
-from ..files.schema import fit
+from ..errors import UserError, first_line
+from ..files.messages import printable, shown
 from .adapters import load_embedding, load_lora
 from .families import pipeline_family
 from .families.base import Family, Reader
 from .families.unet import SD
-from .known import KNOWN, hub_ids
+from .hub import fetch_index, hub_error, hub_files, not_fetched, read_index, resolve_name
+from .info import check_known_classes, read_settings, unsupported
 from .memory import Offload, check_offload, enable_tiling, place
-from .refusals import TORCHVISION, blames_torchvision, hub_error, is_gone, not_fetched, not_loaded, unsupported
-from .variants import choose_variant, folder_files, hub_files, is_all_there, is_enough
-from .whole import check_whole, load_text_encoder
+from .trust import check_index, check_parts
+from .weights import check_whole, choose_variant, folder_files, is_all_there, is_enough, load_text_encoder
 
-ALIASES = {known.name: known.ids[0] for known in KNOWN}
-"""Short names → the first of their hub ids."""
-
-EMBEDDED = {
-    "mini": Path(__file__).parent / "mini" / "weights",
-    "mini-dit": Path(__file__).parent / "mini" / "transformer",
-}
-"""Where the models that know the embedded world lie in the package."""
-PIPELINES = {"mini": "StableDiffusionPipeline", "mini-dit": "StableDiffusion3Pipeline"}
-"""What they are, in diffusers' classes."""
-
-LIBRARIES = (None, "diffusers", "transformers")
-"""Where the parts of a pipeline may come from, as model_index.json has it; None: the part is left out."""
+TORCHVISION = (
+    "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; "
+    "nothing here needs it: `pip uninstall torchvision`"
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +96,7 @@ def load_model(
 ) -> Model:
     """Load a model of one of the families in diffusers' format, safetensors only, without running anyone's code.
 
-    Of weights in several number formats, those that suit `dtype` are read, and fetched (`variants.py`).
+    Of weights in several number formats, those that suit `dtype` are read, and fetched (`weights.py`).
 
     Args:
         name: one of EMBEDDED, one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
@@ -123,6 +110,7 @@ def load_model(
             device, dtype or offload, an autoencoder without tiles, a network that cannot be compiled, or an installation in which
             diffusers cannot be imported.
     """
+    # 1. What can be refused before anything is read
     torch, diffusers = _import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
@@ -135,52 +123,52 @@ def load_model(
     source = resolve_name(name)
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
-    source, folder = (source, source) if isinstance(source, Path) else _fetch_index(name)
+
+    # 2. The family, and the parts that there are
+    source, folder = (source, source) if isinstance(source, Path) else fetch_index(name)
     index = read_index(folder)
     pipeline = index.get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
     if not isinstance(pipeline, str) or family is None:
         raise unsupported(name, pipeline)
-    dtype = dtype or default_dtype(device, family.half)
-    # Without those that are never loaded: the safety checker of Stable Diffusion 1 is of a library that is none.
-    skipped = {part for part, value in family.loading.items() if value is None}
-    read = [part for part in index if isinstance(index[part], list) and not part.startswith("_") and part not in skipped]
-    _check_libraries(folder, index, read)
-    listed = {part for part in read if index[part][0]}
+    listed = check_index(folder / "model_index.json", index, family)
     parts = [part for part in family.weights if part not in family.optional or part in listed]
-    encoders = [part for part in parts if part.startswith("text_encoder")]
-    files = folder_files(folder, parts)
+    without = {**family.loading, **{part: None for part in family.optional if part not in listed}}
+
+    # 3. Their weights
+    dtype = dtype or default_dtype(device, family.half)
+    files, complete = folder_files(folder, parts), isinstance(source, Path)
     if not isinstance(source, Path):
         # What the cache holds is read from there where it is enough, or where the hub does not answer: libraries would ask the hub about
         # every file, and wait for it.
-        whole = is_all_there(folder, listed, parts)
-        offered = None if whole and is_enough(files, dtype, parts) else hub_files(source)
-        if offered is not None:
-            files = offered
-        elif whole:
-            source = folder
-    if isinstance(source, Path):
-        check_depth(source, parts)
+        complete = is_all_there(folder, listed, parts)
+        if not (complete and is_enough(files, dtype, parts)) and (offered := _offered(source)) is not None:
+            files, complete = offered, False
     variant = choose_variant(files, dtype, parts)
+    options = {"variant": variant, "use_safetensors": True, "trust_remote_code": False, **without}
     try:
-        pipe = getattr(diffusers, pipeline).from_pretrained(
-            str(source),
-            **{k: v for e in encoders for k, v in load_text_encoder(source, files, index, variant, getattr(torch, dtype), name, e).items()},
-            dtype=getattr(torch, dtype),
-            variant=variant,
-            use_safetensors=True,
-            **family.loading,
-            **{part: None for part in family.optional if part not in listed},
-        )
+        kind = getattr(diffusers, pipeline)  # imported when it is asked for
+        if not complete:
+            folder = Path(kind.download(source, **options))
+            index = read_index(folder)  # it may be newer than what was in the cache
+            listed = check_index(folder / "model_index.json", index, family)
+        check_parts(folder, listed)
+        number_format = getattr(torch, dtype)
+        encoders = {
+            part: load_text_encoder(folder, part, index[part][1], variant, number_format, name)
+            for part in parts
+            if part.startswith("text_encoder") and part in listed
+        }
+        pipe = kind.from_pretrained(str(folder), **encoders, dtype=number_format, **options)
     except UserError:
         raise
     except Exception as error:  # whatever reading a broken folder or a dead connection leads to
-        raise not_loaded(source, error) from error
-    if not isinstance(source, Path):
-        folder = cached_folder(source) or folder  # the hub may have a newer version than the model_index.json that was in the cache
+        raise _not_loaded(source, error) from error
     _check_parts(pipe, name, pipeline, family)
     check_whole(pipe, folder, variant, name, parts)
     _check_text_parts(pipe, name, family)
+
+    # 4. What is loaded on top, and where it computes
     if lora is not None:
         load_lora(pipe, family, lora, 1.0 if lora_scale is None else lora_scale, name)
     if embedding is not None:
@@ -195,13 +183,23 @@ def load_model(
     except torch.OutOfMemoryError as error:
         less = "" if offload == "sequential" else "--offload model, " if offload == "none" else "--offload sequential, "
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu") from error
+
+    # 5. Its own size and words
     config = family.net(pipe).config
     sample = config.get("sample_size", 1)
     if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
         raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")
     side = family.image_side(pipe.vae_scale_factor, config)
-    latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    return Model(pipe, name, device, dtype, latent_side, side, read_classes(source), read_words_known(source), family, offload)
+    latent_side, settings = side // family.pixels(pipe.vae_scale_factor, config), read_settings(source)
+    return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload)
+
+
+def _offered(hub_id: str) -> list[str] | None:
+    """The files of a hub id; None where the hub does not answer."""
+    try:
+        return hub_files(hub_id)
+    except Exception:  # the hub client's own, the http client's, the system's
+        return None
 
 
 def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
@@ -237,116 +235,6 @@ def _check_text_part(reader: Reader, encoder: Any, name: str) -> None:
         )
 
 
-def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, or a hub id; of several that have the same model, one that is in the cache. Raises
-    UserError when it is neither. Asks no network."""
-    if name in EMBEDDED:
-        if not (EMBEDDED[name] / "model_index.json").is_file():
-            raise UserError(f"the embedded model is missing ({EMBEDDED[name]}): reinstall seediff, or train it with `seediff mini train`")
-        return EMBEDDED[name]
-    if name in ALIASES:
-        return next(filter(cached_folder, hub_ids(name)), ALIASES[name])
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
-        return next(filter(cached_folder, hub_ids(name)), name)
-    names = (*EMBEDDED, *ALIASES)
-    raise UserError(
-        f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
-    )
-
-
-def cached_folder(hub_id: str) -> Path | None:
-    """Where a hub id's files are in the hub's cache; None: it is not there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(hub_id, "model_index.json")
-    return Path(found).parent if isinstance(found, str) else None
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of a local folder. Raises UserError where there is none."""
-    absent = "there is no such file; a folder written by diffusers' save_pretrained is needed"
-    return read_json(folder / "model_index.json", dict[str, Any], limit=SETTINGS, absent=absent)
-
-
-def _check_libraries(folder: Path, index: Mapping[str, Any], parts: Iterable[str]) -> None:
-    """Raise UserError where one of these parts would come from anywhere but LIBRARIES. A library's name is imported: any other would be a
-    module that somebody put on Python's path."""
-    for part in parts:
-        made_of = index[part]
-        if len(made_of) != 2 or made_of[0] not in LIBRARIES or not isinstance(made_of[1], (str, type(None))):
-            libraries = " or ".join(repr(one) for one in LIBRARIES if one)
-            raise UserError(f"{folder / 'model_index.json'}: {part} = {shown(made_of)} must be [library, class], the library {libraries}")
-
-
-def _fetch_index(name: str) -> tuple[str, Path]:
-    """The hub id that is used for a name, and the folder in the cache with its model_index.json, from the cache or the hub: the family is
-    known before gigabytes are fetched. Where a repository has gone, the next that has the same model is asked for."""
-    ids = hub_ids(name)
-    for hub_id in ids:
-        folder = cached_folder(hub_id)
-        if folder is not None:
-            return hub_id, folder
-    refusals: dict[str, Exception] = {}
-    for hub_id in ids:
-        refusal = hub_error(hub_id)
-        if refusal is None:
-            return hub_id, fetch_file(hub_id, "model_index.json").parent
-        refusals[hub_id] = refusal
-        if not is_gone(refusal):
-            break
-    first = next(iter(refusals))
-    raise not_fetched(first, refusals[first]) from refusals[first]
-
-
-def fetch_file(hub_id: str, name: str) -> Path:
-    """A small file of a hub id, from the cache or the hub. Raises UserError."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(hub_id, name))
-    except Exception as error:
-        raise not_fetched(hub_id, error) from error
-
-
-def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
-    """Raise UserError, listing what the model `name` knows, when a class is not among `known` (None: it is not limited)."""
-    unknown = [c for c in classes if known is not None and c not in known]
-    if unknown:
-        told = ", ".join(f"{c!r}{meant(c, known or ())}" for c in unknown)
-        raise UserError(
-            f"model '{name}' does not know {told}; it knows: {', '.join(known or ())}. "
-            "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
-        )
-
-
-def read_classes(source: Path | str) -> tuple[str, ...] | None:
-    """The classes of a model that says in `seediff.json` which it knows."""
-    classes = read_list(source, "classes")
-    if classes is None and isinstance(source, Path) and (source / "seediff.json").is_file():
-        raise UserError(f'{source / "seediff.json"}: cannot be read; it should be {{"classes": ["dog", …]}}')
-    return classes
-
-
-def read_words_known(source: Path | str) -> tuple[str, ...] | None:
-    """All words that a model knows that says in `seediff.json` which: its classes and others."""
-    classes = read_classes(source)
-    return None if classes is None else (*classes, *(read_list(source, "words") or ()))
-
-
-def read_list(source: Path | str, key: str) -> tuple[str, ...] | None:
-    """A list of texts in a local model's `seediff.json`; None where there is no such file or no such list."""
-    path = Path(source) / "seediff.json"
-    if isinstance(source, str) or not path.is_file():
-        return None
-    values = read_json(path, dict[str, Any], limit=SETTINGS).get(key)
-    return None if values is None else fit(values, tuple[str, ...], f"{path}, '{key}'")
-
-
 def _import_diffusers() -> tuple[Any, Any]:
     """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show theirs."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings come while modules are imported
@@ -357,7 +245,7 @@ def _import_diffusers() -> tuple[Any, Any]:
         import transformers
         from diffusers.utils import logging as diffusers_logging
     except Exception as error:  # lazy imports wrap the cause in one of their own
-        if blames_torchvision(error):
+        if _blames_torchvision(error):
             raise UserError(TORCHVISION) from error
         raise
     # What they say of a broken folder is in the error that they raise too.
@@ -368,16 +256,20 @@ def _import_diffusers() -> tuple[Any, Any]:
     return torch, diffusers
 
 
-def check_depth(folder: Path, parts: Sequence[str]) -> None:
-    """Raise UserError for a part with more layers than any model has: one line, for which libraries would build networks for hours."""
-    for part in parts:
-        path = folder / part / "config.json"
-        about = read_json(path, dict[str, Any]) if path.exists() else {}
-        for key in ("layers_per_block", "transformer_layers_per_block", "num_hidden_layers", "num_layers", "num_single_layers", "n_layers"):
-            value = about.get(key)
-            for number in value if isinstance(value, list) else [value]:
-                if isinstance(number, int) and number > MOST_LAYERS:
-                    raise UserError(f"{path}: {key} = {shown(value)}: at most {MOST_LAYERS} layers")
+def _not_loaded(source: Path | str, error: Exception) -> UserError:
+    """What to tell when diffusers did not load a local folder or a hub id: whatever a broken folder or a dead connection leads to."""
+    if _blames_torchvision(error):
+        return UserError(TORCHVISION)
+    if isinstance(source, Path):
+        return UserError(f"model folder {source}: cannot be loaded ({printable(first_line(error))})")
+    return not_fetched(source, hub_error(source) or error)
 
 
-MOST_LAYERS = 200
+def _blames_torchvision(error: BaseException) -> bool:
+    """Whether an error, or what led to it, speaks of torchvision, which nothing here needs."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "torchvision" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

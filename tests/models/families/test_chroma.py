@@ -8,7 +8,7 @@ from builders.eager import everything_kept, means
 from builders.families import SPECS, check_refused, generate, largest_difference, plain, spelled
 from builders.language_twins import save_chroma
 
-from seediff.attention.joint import _bias
+from seediff.attention.layers import _bias
 from seediff.attention.photograph import capture_clean, encode_images, run_clean
 from seediff.config.constants import CaptureConfig
 from seediff.models.registry import load_model

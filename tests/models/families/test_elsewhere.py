@@ -8,7 +8,7 @@ from builders.book import BOOKS
 from builders.elsewhere import elsewhere
 from builders.families import SPECS, generate
 
-from seediff.attention import joint
+from seediff.attention import layers
 from seediff.attention.photograph import capture_images, denoising_errors, encode_images
 from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.levels import fit_levels
@@ -52,13 +52,13 @@ def test_nothing_is_left_behind(model):
 
 def test_what_is_left_behind_is_found(tmp_path, monkeypatch):
     model = load_model(str(language_twins.save_z_image(tmp_path / "model")), device="cpu")
-    bias = joint._bias
+    bias = layers._bias
 
     def left(*arguments):
         found = bias(*arguments)
         return torch.zeros(found.shape)
 
-    monkeypatch.setattr(joint, "_bias", left)
+    monkeypatch.setattr(layers, "_bias", left)
     specs = [SPECS[0], SPECS[1].__class__(1, ("cat",), "a photo of a cat" + " and a bus" * 20, 12)]
     with elsewhere(model) as (there, _), pytest.raises(AssertionError, match="tensors of two devices, one of them"):
         generate(there, specs)

@@ -91,13 +91,14 @@ def test_rows_of_a_clean_capture(model):
 
 
 def test_the_authors_steps_and_guidance(folder, schnell):
-    from seediff.config.generate import GenerateConfig, merge_config
+    from seediff.config.generate import GenerateConfig
+    from seediff.config.resolve import configure
 
-    dev = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    dev = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (dev.steps, dev.guidance_scale) == (28, 3.5)
-    fast = merge_config(GenerateConfig, {"classes": ("dog",), "model": schnell.name})
+    fast = configure(GenerateConfig, {"classes": ("dog",), "model": schnell.name})
     assert (fast.steps, fast.guidance_scale) == (4, 0.0)
-    given = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(folder), "guidance_scale": 2.0})
+    given = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder), "guidance_scale": 2.0})
     assert given.guidance_scale == 2.0
 
 

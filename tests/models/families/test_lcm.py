@@ -13,7 +13,8 @@ from diffusers import EulerDiscreteScheduler, LCMScheduler, PNDMScheduler, Stabl
 from seediff.attention.photograph import encode_images, run_clean
 from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig
-from seediff.config.generate import GenerateConfig, merge_config
+from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.models.families import pipeline_family
 from seediff.models.registry import load_model
@@ -76,7 +77,7 @@ def test_a_photograph_is_told_that_there_is_no_guidance(model, folder, tmp_path,
 
 
 def test_the_authors_steps_and_guidance(folder):
-    own = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    own = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (own.steps, own.guidance_scale) == (4, 8.5)
 
 

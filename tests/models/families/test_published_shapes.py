@@ -7,7 +7,8 @@ import pytest
 from builders.published import AUTOENCODERS, NETWORKS, network, parameters, saved_config
 
 from seediff.attention.expected import expect_capture
-from seediff.config.generate import GenerateConfig, merge_config
+from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.models.families import pipeline_family
 from seediff.models.families.base import Joint
 from seediff.models.known import BY_NAME, KNOWN
@@ -63,7 +64,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
         assert sum(found.values()) == len(layers)
         if family.network == "unet":
             assert found == {kind: count for kind, count in counts.items() if count}
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
     lines = describe(config, tmp_path / "out").splitlines()
     assert f"Capture: {EXPECTED[name]}" in lines
     side = {"sd1.5": 512, "sd2.1": 768, "sdxl-turbo": 512}.get(name, 1024)

@@ -74,10 +74,11 @@ def test_the_trace_names_the_levels_that_were_read(folder, tmp_path):
 
 
 def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
-    from seediff.config.generate import GenerateConfig, merge_config
+    from seediff.config.generate import GenerateConfig
+    from seediff.config.resolve import configure
     from seediff.run.plan import describe
 
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (50, 5.0)
     text = describe(config, tmp_path / "set")
     assert "Levels: expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L/4, L/2" in text
@@ -86,10 +87,11 @@ def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["sdxl-turbo", "My-Lightning"])
 def test_turbo_draws_without_guidance(folder, name, tmp_path):
-    from seediff.config.generate import GenerateConfig, merge_config
+    from seediff.config.generate import GenerateConfig
+    from seediff.config.resolve import configure
 
     (tmp_path / name).symlink_to(folder, target_is_directory=True)
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(tmp_path / name)})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(tmp_path / name)})
     assert (config.steps, config.guidance_scale) == (4, 0.0)
     turbo = load_model(str(tmp_path / name), device="cpu")
     generate(turbo, SPECS[:1], guidance_scale=0.0, steps=1)

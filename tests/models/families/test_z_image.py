@@ -97,12 +97,13 @@ def test_rows_of_a_clean_capture(model):
 
 
 def test_turbo(folder, tmp_path):
-    from seediff.config.generate import GenerateConfig, merge_config
+    from seediff.config.generate import GenerateConfig
+    from seediff.config.resolve import configure
 
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (50, 5.0)
     (tmp_path / "Z-Image-Turbo").symlink_to(folder, target_is_directory=True)
-    config = merge_config(GenerateConfig, {"classes": ("dog",), "model": str(tmp_path / "Z-Image-Turbo")})
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(tmp_path / "Z-Image-Turbo")})
     assert (config.steps, config.guidance_scale) == (8, 0.0)
     turbo = load_model(config.model, device="cpu")
     with pytest.raises(

@@ -24,6 +24,23 @@ LayerKind = Literal["self", "cross", "joint"]
 
 CLIP_TOKENS = 77
 
+CLIP = ("CLIPTextModel",)
+CLIP_PROJECTED = ("CLIPTextModelWithProjection",)
+T5 = ("T5EncoderModel",)
+CLIP_TOKENIZER = ("CLIPTokenizer", "CLIPTokenizerFast")
+T5_TOKENIZER = ("T5Tokenizer", "T5TokenizerFast")
+QWEN_TOKENIZER = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
+"""Classes of transformers, as model_index.json names them."""
+
+SCHEDULERS = (
+    "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler", "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler",
+    "HeunDiscreteScheduler", "IPNDMScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler",
+    "LMSDiscreteScheduler", "PNDMScheduler", "SASolverScheduler", "TCDScheduler", "UniPCMultistepScheduler",
+)  # fmt: skip
+"""Classes of diffusers that any model may have."""
+
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
 """What models are called that were distilled to draw in a few steps, without guidance."""
 
@@ -121,7 +138,7 @@ class Family:
     reads_embeddings: whether textual inversion can be loaded: the pipeline takes it and all of its text encoders are CLIP's.
     no_self_attention: why there are no maps of it; empty: there are. half: the half precision in which its pictures are known to be
     numbers: what they were trained in. gives_sigmas: whether the pipeline gives the scheduler its noise levels. loading: arguments of
-    from_pretrained.
+    from_pretrained. text: the classes of transformers that each text encoder and tokenizer may be of. autoencoders: those of diffusers.
     """
 
     title: str
@@ -145,12 +162,20 @@ class Family:
     half: str = "float16"
     gives_sigmas: bool = False
     loading: Mapping[str, Any] = field(default_factory=dict)
+    text: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
 
     # The network, its layers and sides
 
     def net(self, pipe: Any) -> Any:
         """The part of the pipeline that has the attention."""
         return getattr(pipe, self.network)
+
+    def part_classes(self, part: str) -> tuple[str, tuple[str, ...]]:
+        """(library, the classes of it) that a part of a pipeline may be of; no class where there is no such part."""
+        if part in self.text:
+            return "transformers", self.text[part]
+        return "diffusers", {self.network: (self.class_name,), "vae": self.autoencoders, "scheduler": SCHEDULERS}.get(part, ())
 
     def layers(self, network: Any) -> dict[str, Layer]:
         """The attention modules that can be captured, by name, block after block. Raises UserError where one has another form."""

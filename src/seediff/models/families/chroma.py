@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Family, Joint, Layer, Reader
+from .base import T5, T5_TOKENIZER, Condition, Family, Joint, Layer, Reader
 from .flux import T5_TOKENS, Flux, pack, positions, unpack
 
 if TYPE_CHECKING:
@@ -67,4 +67,5 @@ CHROMA = ChromaFamily(
     loading={"feature_extractor": None, "image_encoder": None},
     half="bfloat16",
     gives_sigmas=True,
+    text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
 )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..groups import whole
-from .base import Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
+from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -131,4 +131,5 @@ FLUX = Flux(
     loading={"feature_extractor": None, "image_encoder": None},
     half="bfloat16",
     gives_sigmas=True,
+    text={"text_encoder": CLIP, "text_encoder_2": T5, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": T5_TOKENIZER},
 )

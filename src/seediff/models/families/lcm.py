@@ -54,4 +54,5 @@ LCM = Consistency(
     distilled=True,
     reads_embeddings=True,
     loading=SD.loading,
+    text=SD.text,
 )

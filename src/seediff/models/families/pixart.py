@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..groups import whole
-from .base import Condition, Drawing, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
+from .base import T5, T5_TOKENIZER, Condition, Drawing, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -77,4 +77,5 @@ PIXART = PixArt(
     loads_loras=False,
     steps=20,
     guidance_scale=4.5,
+    text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},
 )

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..groups import whole
-from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
 from .flux import PACKED, pack, unpack
 
 if TYPE_CHECKING:
@@ -121,4 +121,6 @@ QWEN_IMAGE = QwenImage(
     conditional="first call",
     half="bfloat16",
     gives_sigmas=True,
+    text={"text_encoder": ("Qwen2_5_VLForConditionalGeneration",), "tokenizer": QWEN_TOKENIZER},
+    autoencoders=("AutoencoderKLQwenImage",),
 )

@@ -96,4 +96,6 @@ SANA = SanaFamily(
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
     half="bfloat16",
+    text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
+    autoencoders=("AutoencoderDC",),
 )

@@ -10,7 +10,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..groups import whole
-from .base import CLIP_TOKENS, Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
+from .base import (
+    CLIP_PROJECTED,
+    CLIP_TOKENIZER,
+    CLIP_TOKENS,
+    T5,
+    T5_TOKENIZER,
+    Condition,
+    FlowMatching,
+    Joint,
+    Layer,
+    LayerKind,
+    Reader,
+    refuse_adapters,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -78,4 +91,12 @@ SD3 = MMDiT(
     steps=28,
     guidance_scale=7.0,
     loading={"feature_extractor": None, "image_encoder": None},
+    text={
+        "text_encoder": CLIP_PROJECTED,
+        "text_encoder_2": CLIP_PROJECTED,
+        "text_encoder_3": T5,
+        "tokenizer": CLIP_TOKENIZER,
+        "tokenizer_2": CLIP_TOKENIZER,
+        "tokenizer_3": T5_TOKENIZER,
+    },
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ..groups import Layers, block_numbers
-from .base import Condition, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
+from .base import CLIP, CLIP_TOKENIZER, Condition, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -159,4 +159,5 @@ SD = UNet(
     fitted=False,
     reads_embeddings=True,
     loading={"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False},
+    text={"text_encoder": CLIP, "tokenizer": CLIP_TOKENIZER},
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Condition, Drawing, Reader
+from .base import CLIP, CLIP_PROJECTED, CLIP_TOKENIZER, Condition, Drawing, Reader
 from .unet import UNet, clip_reader, no_guidance
 
 if TYPE_CHECKING:
@@ -66,4 +66,5 @@ SDXL = XL(
     guidance_scale=5.0,
     reads_embeddings=True,
     loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
+    text={"text_encoder": CLIP, "text_encoder_2": CLIP_PROJECTED, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": CLIP_TOKENIZER},
 )

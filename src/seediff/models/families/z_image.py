@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..groups import whole
-from .base import Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, chat_prompt
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, chat_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -108,4 +108,5 @@ Z_IMAGE = ZImage(
     quick_steps=8,
     conditional="first half",
     half="bfloat16",
+    text={"text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"), "tokenizer": QWEN_TOKENIZER},
 )

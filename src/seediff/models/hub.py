@@ -1,0 +1,149 @@
+"""What a model's name stands for, a local folder or a hub id, and what the hub and its cache hold of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, first_line
+from ..files.documents import read_json
+from ..files.messages import meant
+from ..files.reading import SETTINGS
+from .known import EMBEDDED, KNOWN, hub_ids
+
+ALIASES = {known.name: known.ids[0] for known in KNOWN}
+"""Short names → the first of their hub ids."""
+
+
+def resolve_name(name: str) -> Path | str:
+    """What a model's name stands for: a local folder, or a hub id; of several that have the same model, one that is in the cache. Raises
+    UserError when it is neither. Asks no network."""
+    if name in EMBEDDED:
+        if not (EMBEDDED[name] / "model_index.json").is_file():
+            raise UserError(
+                f"the embedded model is missing ({EMBEDDED[name]}): reinstall seediff"
+                if name == "mini"
+                else f"model '{name}' is for measuring and not in the package: clone SeeDiff's repository, and name its folder, "
+                f"--model recipes/weights/{name}"
+            )
+        return EMBEDDED[name]
+    if name in ALIASES:
+        return next(filter(cached_folder, hub_ids(name)), ALIASES[name])
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+        return next(filter(cached_folder, hub_ids(name)), name)
+    names = (*EMBEDDED, *ALIASES)
+    raise UserError(
+        f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
+    )
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """model_index.json of a local folder. Raises UserError where there is none."""
+    absent = "there is no such file; a folder written by diffusers' save_pretrained is needed"
+    return read_json(folder / "model_index.json", dict[str, Any], limit=SETTINGS, absent=absent)
+
+
+def cached_folder(hub_id: str) -> Path | None:
+    """Where a hub id's files are in the hub's cache; None: it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(hub_id, "model_index.json")
+    return Path(path).parent if isinstance(path, str) else None
+
+
+def local_folder(source: Path | str) -> Path | None:
+    """The folder with the files of what a name stands for; None: they are not on this machine."""
+    return source if isinstance(source, Path) else cached_folder(source)
+
+
+def fetch_index(name: str) -> tuple[str, Path]:
+    """The hub id that is used for a name, and the folder in the cache with its model_index.json, from the cache or the hub: the family is
+    known before gigabytes are fetched. Where a repository has gone, the next that has the same model is asked for."""
+    ids = hub_ids(name)
+    for hub_id in ids:
+        folder = cached_folder(hub_id)
+        if folder is not None:
+            return hub_id, folder
+    refusals: dict[str, Exception] = {}
+    for hub_id in ids:
+        refusal = hub_error(hub_id)
+        if refusal is None:
+            return hub_id, fetch_file(hub_id, "model_index.json").parent
+        refusals[hub_id] = refusal
+        if not _is_gone(refusal):
+            break
+    first = next(iter(refusals))
+    raise not_fetched(first, refusals[first]) from refusals[first]
+
+
+def fetch_file(hub_id: str, name: str) -> Path:
+    """A small file of a hub id, from the cache or the hub. Raises UserError."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(hub_id, name))
+    except Exception as error:
+        raise not_fetched(hub_id, error) from error
+
+
+def hub_files(hub_id: str) -> list[str]:
+    """The names of a hub id's files. Asks once, where a download would try for half a minute. Raises whatever the hub client, the http
+    client or the system raise."""
+    from huggingface_hub import HfApi
+
+    return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
+
+
+def hub_error(hub_id: str) -> Exception | None:
+    """Why the hub does not give this model, None when it would."""
+    try:
+        hub_files(hub_id)
+    except Exception as error:
+        return error
+    return None
+
+
+def not_fetched(hub_id: str, error: Exception) -> UserError:
+    """What to tell of a hub id whose weights are not all in the cache, and what would help."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        why = "the hub wants its licence accepted first (then `hf auth login`)"
+    elif isinstance(error, RepositoryNotFoundError):
+        why = "the hub has no such model, or it is private (`hf auth login`)"
+    elif isinstance(error, HfHubHTTPError):
+        why = f"the hub answers {error.response.status_code}"
+    elif isinstance(error, (ConnectionError, TimeoutError)) or _is_offline(error):
+        why = "the hub cannot be reached"
+    else:
+        why = first_line(error)
+    return UserError(
+        f"weights of '{hub_id}' are not all in {HF_HUB_CACHE} and cannot be fetched: {why}. "
+        f"Where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --model FOLDER"
+    )
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether the hub says that there is no such model, or none that anybody may see."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    return isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
+
+
+def _is_offline(error: BaseException) -> bool:
+    """Whether an error, or what led to it, is a failed connection in the words of the http client in use."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) or re.search(r"Connect|Timeout|Proxy", type(cause).__name__):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

@@ -1,0 +1,171 @@
+"""Which of a model's weight files are loaded, and whether they were a whole model.
+
+Half-precision runs take the half-precision files, which are half as much to fetch, and a model that holds only these loads in any number
+format. What a file lacks libraries draw at random, and warn where nobody looks: here that is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..files.tensors import read_header
+from .trust import OWN_ATTENTION
+
+PARTS = ("unet", "vae", "text_encoder")
+"""What has weights, of what is loaded of Stable Diffusion 1 and 2."""
+
+VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"}, {"spiece.model"}, {"tokenizer.model"})
+"""Files of a tokenizer, any of which is enough."""
+
+PREFERRED: dict[str, tuple[str | None, ...]] = {
+    "float32": (None, "fp16", "bf16"),
+    "float16": ("fp16", None, "bf16"),
+    "bfloat16": ("bf16", "fp16", None),
+}
+"""diffusers' `variant`s by number format, the best first; None: files of no variant, in float32 as a rule."""
+
+_WEIGHTS = re.compile(r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors")
+"""`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older naming."""
+
+_NUMBERED = re.compile(r"(.*)-\d{5}-of-(\d{5}(?:\.\w+)?)\.safetensors")
+
+RENAMED = (
+    (re.compile(r"^text_model\."), ""),
+    (re.compile(r"^(model\.)?(language_model\.)?"), ""),
+    (re.compile(r"\.query\."), ".to_q."),
+    (re.compile(r"\.key\."), ".to_k."),
+    (re.compile(r"\.value\."), ".to_v."),
+    (re.compile(r"\.proj_attn\."), ".to_out.0."),
+)
+"""Names in older files, which diffusers and transformers read as newer ones: of the autoencoder's attention, and of text
+encoders, language models among them, whose files name the whole or the part that is read."""
+
+
+def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> str | None:
+    """The `variant` that a pipeline of these files, paths in its folder, is to be loaded with in the number format `dtype`.
+
+    With a variant, diffusers takes the files of no variant for a part that has none of it. None also where no choice has weights for
+    all parts: then loading says what is missing.
+    """
+    held = _variants(files, parts)
+    for variant in PREFERRED[dtype]:
+        if _suffices(held, variant):
+            return variant
+    return None
+
+
+def is_enough(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> bool:
+    """Whether nothing better could be fetched: weights of all parts in the best variant, or of none, in float32 as a rule, of which any
+    half precision can be made. Half precision alone is not enough for float32: what was fetched before would decide about the result."""
+    held = _variants(files, parts)
+    return _suffices(held, PREFERRED[dtype][0]) or _suffices(held, None)
+
+
+def is_all_there(folder: Path, listed: Iterable[str], parts: Sequence[str] = PARTS) -> bool:
+    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: every part that its model_index.json lists has
+    its configuration or vocabulary, and no file of a set of several is missing, nor the list of what is in which."""
+    files = folder_files(folder, parts)
+    held = _variants(files, parts)
+    numbered = Counter((match[1], match[2]) for file in files if (match := _NUMBERED.fullmatch(file)))
+    return (
+        any(_suffices(held, variant) for variant in PREFERRED["float32"])
+        and all(count == int(of[:5]) for (_, of), count in numbered.items())
+        and all(any((folder / file).parent.glob("*.index*.json")) for file in files if _NUMBERED.fullmatch(file))
+        and all(_is_described(folder / part, part in parts) for part in listed)
+    )
+
+
+def _is_described(folder: Path, has_weights: bool) -> bool:
+    held = {path.name for path in folder.glob("*")}
+    if has_weights:
+        return "config.json" in held
+    if folder.name.startswith("tokenizer"):
+        return any(vocabulary <= held for vocabulary in VOCABULARIES)
+    return bool(held)
+
+
+def folder_files(folder: Path, parts: Sequence[str] = PARTS) -> list[str]:
+    """The weight files of a local pipeline, as paths in its folder."""
+    return sorted(f"{path.parent.name}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
+
+
+def part_files(folder: Path, part: str, variant: str | None) -> list[Path]:
+    """The weight files of one part that loading with this `variant` takes: those of no variant where there is none of it."""
+    names = [match for file in folder_files(folder, (part,)) if (match := _WEIGHTS.fullmatch(file))]
+    held = [(match["variant"] or match["old"], folder / match[0]) for match in names]
+    wanted = variant if any(has == variant for has, _ in held) else None
+    return [path for has, path in held if has == wanted]
+
+
+def _variants(files: Iterable[str], parts: Sequence[str]) -> dict[str, set[str | None]]:
+    """Part → the variants that it has weights of."""
+    held: dict[str, set[str | None]] = {part: set() for part in parts}
+    for match in filter(None, map(_WEIGHTS.fullmatch, files)):
+        if match["part"] in held:
+            held[match["part"]].add(match["variant"] or match["old"])
+    return held
+
+
+def _suffices(held: dict[str, set[str | None]], variant: str | None) -> bool:
+    return any(variant in variants for variants in held.values()) and all({variant, None} & variants for variants in held.values())
+
+
+def load_text_encoder(folder: Path, part: str, kind: str, variant: str | None, dtype: Any, name: str) -> Any:
+    """A text encoder of the class `kind` of transformers, from a pipeline's folder.
+
+    Loaded on its own because transformers then says which tensors it drew at random: also those that are in the file under names that
+    the installed version does not read, as before 5.6 those that later ones write. Raises UserError naming the first.
+    """
+    import transformers
+
+    has_variant = any(f".{variant}." in file for file in folder_files(folder, (part,)))
+    encoder, info = getattr(transformers, kind).from_pretrained(
+        str(folder),
+        subfolder=part,
+        variant=variant if has_variant else None,  # a part without one is taken as it is
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **OWN_ATTENTION,
+    )
+    needed = list(encoder.state_dict())
+    missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
+    if missing:
+        raise UserError(_lacks(name, part, missing, needed))
+    return encoder
+
+
+def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) -> str:
+    of = f"{len(missing)} of {len(needed)} tensors of its {part}"
+    return f"model '{name}': {of} are not in its weights, the first {min(missing)}; get that folder again"
+
+
+def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: Sequence[str] = PARTS) -> None:
+    """Raise UserError naming the part and the first tensor that none of its weight files holds, or whose values are not all numbers.
+    folder: with all files of the pipeline."""
+    for part in parts:
+        held = {_newer(key) for file in part_files(folder, part, variant) for key in read_header(file).tensors}
+        needed = getattr(pipe, part).state_dict()
+        there = {tensor.data_ptr() for key, tensor in needed.items() if _newer(key) in held}  # a tensor of two names is held once
+        absent = [key for key, tensor in needed.items() if _newer(key) not in held and tensor.data_ptr() not in there]
+        missing = [key for key in absent if not key.endswith("position_ids")]
+        if missing:
+            raise UserError(_lacks(name, part, missing, needed))
+        for key, tensor in needed.items():
+            if not bool(tensor.isfinite().all()):
+                kind = str(tensor.dtype).removeprefix("torch.")
+                smaller = "use --dtype float32, or " if kind == "float16" else ""  # a number of float32 may be none of float16
+                raise UserError(
+                    f"model '{name}': {key} of its {part} holds values that are no {kind} numbers; {smaller}get that folder again"
+                )
+
+
+def _newer(key: str) -> str:
+    for old, new in RENAMED:
+        key = old.sub(new, key)
+    return key

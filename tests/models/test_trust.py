@@ -1,0 +1,206 @@
+"""Nobody's code runs: folders, and repositories of the hub, that would have theirs run if a library were left to read them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from builders.book import BOOKS, FILES
+from safetensors.torch import save_file
+
+from seediff.cli.commands import main
+from seediff.models.families import FAMILIES
+from seediff.models.registry import load_model
+
+EVIL = """
+from pathlib import Path
+Path({marker!r}).touch()
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+class EvilConfig(CLIPTextConfig): pass
+class Evil(CLIPTextModel): pass
+class EvilTokenizer(CLIPTokenizer): pass
+"""
+AUTO_MAP = {
+    "AutoConfig": "evil.EvilConfig",
+    "AutoModel": "evil.Evil",
+    "AutoModelForCausalLM": "evil.Evil",
+    "AutoTokenizer": ["evil.EvilTokenizer", None],
+}
+
+
+@pytest.fixture(scope="module", params=sorted(FILES))
+def sound(request, tmp_path_factory):
+    return BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)
+
+
+class Attack:
+    """A copy of a model's folder with evil.py wherever it may be looked for; `ran`: whether it was executed."""
+
+    def __init__(self, sound: Path, path: Path) -> None:
+        self.folder, self.marker = Path(shutil.copytree(sound, path / "model")), path / "ran"
+        self.index = json.loads((self.folder / "model_index.json").read_text())
+        self.family = next(family for family in FAMILIES if self.index["_class_name"] in family.pipelines)
+        for place in ("", "text_encoder", "tokenizer", self.family.network):
+            self.code(f"{place}/evil.py")
+
+    @property
+    def ran(self) -> bool:
+        return self.marker.exists()
+
+    def code(self, file: str) -> None:
+        (self.folder / file.lstrip("/")).write_text(EVIL.format(marker=str(self.marker)))
+
+    def without_code(self, *parts: str) -> None:
+        """Code beside a part is refused as such; what a configuration says is to be refused without it, too."""
+        for part in parts:
+            (self.folder / part / "evil.py").unlink()
+
+    def retell(self, file: str, **values: object) -> None:
+        path = self.folder / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.fixture
+def attack(sound, tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # as `yes |` answers
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    return Attack(sound, tmp_path)
+
+
+def refused(attack: Attack, out: Path, capsys: pytest.CaptureFixture[str], model: str | None = None) -> str:
+    """The one line with which `generate` refuses the model."""
+    line = ["generate", "--classes", "dog", "--per-class", "1", "--device", "cpu", "--quiet", "--out", str(out)]
+    assert main([*line, "--model", model or str(attack.folder)]) == 2
+    assert not attack.ran
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert not out.exists()
+    return error
+
+
+@pytest.mark.parametrize("kind", ["AutoModel", "AutoModelForCausalLM", "AutoConfig"])
+def test_a_class_that_looks_for_code(attack, kind, tmp_path, capsys):
+    attack.retell("model_index.json", text_encoder=["transformers", kind])
+    attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")
+    assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(attack, tmp_path / "out", capsys)
+
+
+def test_other_parts_of_such_a_class(attack, tmp_path, capsys):
+    network = attack.family.network
+    attack.retell("tokenizer/tokenizer_config.json", auto_map=AUTO_MAP, tokenizer_class="EvilTokenizer")
+    attack.retell(f"{network}/config.json", auto_map=AUTO_MAP)
+    for part, made_of in (
+        (network, ["diffusers", "AutoModel"]),
+        ("tokenizer", ["transformers", "AutoTokenizer"]),
+        ("vae", ["evil", "Evil"]),
+    ):
+        kept = attack.index[part]
+        attack.retell("model_index.json", **{part: made_of})
+        assert f"model_index.json: {part} = " in refused(attack, tmp_path / "out", capsys)
+        attack.retell("model_index.json", **{part: kept})
+    attack.retell("model_index.json", reranker=["transformers", "AutoModel"])
+    assert "reranker = " in (line := refused(attack, tmp_path / "out", capsys))
+    assert "must be left out" in line
+
+
+def test_configurations_that_name_code(attack, tmp_path, capsys):
+    """Of a class that would not look at them, in every part, at any depth."""
+    attack.without_code("text_encoder", "tokenizer", attack.family.network)
+    files = ["model_index.json", *(p.relative_to(attack.folder).as_posix() for p in attack.folder.glob("*/*config.json"))]
+    assert len(files) > 4
+    for file in files:
+        kept = (attack.folder / file).read_bytes()
+        for more in ({"auto_map": AUTO_MAP}, {"nested": [{"custom_pipeline": "evil"}]}):
+            attack.retell(file, **more)
+            assert f"{file}: " in (line := refused(attack, tmp_path / "out", capsys))
+            assert "leads to code or files elsewhere" in line
+        (attack.folder / file).write_bytes(kept)
+
+
+def test_code_where_a_library_looks_for_it(attack, tmp_path, capsys):
+    attack.without_code("text_encoder", "tokenizer", attack.family.network)
+    attack.code(f"{attack.family.network}/diffusers.py")
+    assert "diffusers.py: code and adapters in a model's folder are not read" in refused(attack, tmp_path / "out", capsys)
+
+
+def test_a_pipeline_of_its_own(attack, tmp_path, capsys):
+    attack.retell("model_index.json", _class_name=["evil", "Evil"])
+    assert 'is a ["evil", "Evil"]; supported are' in refused(attack, tmp_path / "out", capsys)
+
+
+def test_of_a_hub_id(attack, tmp_path, capsys, monkeypatch):
+    """What is in the cache is looked at as a folder is."""
+    snapshot = tmp_path / "hub/models--owner--evil/snapshots/1"
+    shutil.copytree(attack.folder, snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs/main").write_text("1")
+    index = json.loads((snapshot / "model_index.json").read_text()) | {"text_encoder": ["transformers", "AutoModel"]}
+    (snapshot / "model_index.json").write_text(json.dumps(index))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert 'text_encoder = ["transformers", "AutoModel"] must be' in refused(attack, tmp_path / "out", capsys, "owner/evil")
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+def test_which_attention_computes_is_not_the_configurations_choice(attack, key):
+    """transformers would fetch a repository's code by the package `kernels`."""
+    attack.without_code("text_encoder", "tokenizer", attack.family.network)
+
+    def chosen() -> str:
+        return load_model(str(attack.folder), device="cpu").pipe.text_encoder.config._attn_implementation
+
+    before = chosen()
+    attack.retell("text_encoder/config.json", **{key: "someone/kernels"})
+    assert chosen() == before in ("sdpa", "eager")
+
+
+WORDS = ("dog", "a photo", "rock'n'roll", "Ähre", ",", "3.14", "dog-house")
+
+
+@pytest.fixture
+def inversion(sd1_folder, tmp_path) -> Callable[..., str]:
+    """A textual inversion with this token."""
+    width = load_model(str(sd1_folder), device="cpu").pipe.text_encoder.config.hidden_size
+
+    def saved(token: str, **more: torch.Tensor) -> str:
+        save_file({token: torch.full((2, width), 0.1), **more}, tmp_path / "own.safetensors")
+        return str(tmp_path / "own.safetensors")
+
+    return saved
+
+
+@pytest.mark.parametrize("token", WORDS)
+def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_path, capsys):
+    """It would mean something else in every prompt, without a word."""
+    line = ["generate", "--classes", "dog", "--model", str(sd1_folder), "--embedding", inversion(token), "--device", "cpu", "--quiet"]
+    assert main([*line, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.endswith(f"own.safetensors: its token {token!r} reads as plain words; call the tensor <name>\n")
+
+
+def test_tokens_of_their_own(sd1_folder, inversion):
+    for token in ("<toy>", "style_3", "sks2"):
+        assert token in load_model(str(sd1_folder), device="cpu", embedding=inversion(token)).pipe.tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers(sd1_folder, tmp_path, value, capsys):
+    model = load_model(str(sd1_folder), device="cpu")
+    encoder = model.pipe.text_encoder
+    save_file({"<toy>": torch.full((2, encoder.config.hidden_size), value)}, tmp_path / "own.safetensors")
+    save_file(
+        {f"unet.{name}.{which}.lora_{side}.weight": torch.full(shape, value)
+         for name in model.family.layers(model.network)
+         for which in ("to_q",)
+         for side, shape in (("A", (2, model.network.get_submodule(f"{name}.to_q").weight.shape[1])),
+                             ("B", (model.network.get_submodule(f"{name}.to_q").weight.shape[0], 2)))},
+        tmp_path / "lora.safetensors",
+    )  # fmt: skip
+    line = ["generate", "--classes", "dog", "--model", str(sd1_folder), "--device", "cpu", "--quiet", "--out", str(tmp_path / "out")]
+    for option, file in (("--embedding", "own"), ("--lora", "lora")):
+        assert main([*line, option, str(tmp_path / f"{file}.safetensors")]) == 2
+        assert f"{file}.safetensors: tensor " in (error := capsys.readouterr().err)
+        assert "holds values that are not numbers; the file is damaged" in error
