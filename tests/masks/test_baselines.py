@@ -12,7 +12,7 @@ from random_maps import random_maps, replaced
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.baselines import cross_attention, cross_times_self
-from seediff.masks.trace import Step
+from seediff.masks.steps import Step
 
 
 def stretch(x: np.ndarray) -> np.ndarray:

@@ -17,12 +17,11 @@ from seediff.config.constants import MaskConfig
 from seediff.config.levels import maps_read
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.errors import UserError
+from seediff.masks.arithmetic import otsu, resize
 from seediff.masks.make import enlarge, label_pixels, make_masks
 from seediff.masks.methods import METHODS, soft_mask
-from seediff.masks.normalize import resize
-from seediff.masks.otsu import otsu
 from seediff.masks.pamr import pamr
-from seediff.masks.trace import BEFORE_PAMR, Step
+from seediff.masks.steps import BEFORE_PAMR, Step
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 

@@ -10,7 +10,7 @@ from random_maps import random_maps
 
 from seediff.config.constants import MaskConfig
 from seediff.masks.make import make_masks
-from seediff.masks.trace import Kind, Step
+from seediff.masks.steps import Kind, Step
 
 
 @pytest.mark.parametrize(

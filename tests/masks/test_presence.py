@@ -15,7 +15,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_clean, denoising_errors, encode_images
 from seediff.errors import UserError
 from seediff.masks.presence import LARGEST_GAIN, STRONGEST, TIMESTEP, WEIGHT, find_classes, gains, log_ratio, presence
-from seediff.mini.world.packaged import load_scenes
+from seediff.mini.scenes import load_scenes
 
 SIDE = 16
 WORDS = {"dog": (5,), "pottedplant": (8, 9)}  # start, a, photo, of, a, dog, and, a, potted, plant, end

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from random_maps import random_maps, replaced
 
 from seediff.config.constants import MaskConfig
-from seediff.masks.otsu import otsu
+from seediff.masks.arithmetic import otsu
 from seediff.masks.reference import reference, similarity
 
 

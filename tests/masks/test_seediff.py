@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from patience import PATIENT
 from random_maps import random_maps, replaced
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.errors import UserError
-from seediff.masks.seediff import seediff
-from seediff.masks.trace import Step
+from seediff.masks.seediff import background_seeds, expand, find_seeds, seediff, suppress
+from seediff.masks.steps import Step
 
 
 def stretch(x: np.ndarray) -> np.ndarray:
@@ -152,3 +153,99 @@ def test_scales_of_the_maps_do_not_matter(seed: int, scale: float):
         torch.equal(plain.trace[Step("seeds", 4)], other.trace[Step("seeds", 4)])
         or (plain.trace[Step("cross_attention")] - 0.5).abs().min() < 1e-5
     )
+
+
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0])
+def test_seeds_are_the_positions_of_at_least_alpha(alpha: float):
+    soft = torch.rand(8, 8)
+    soft[2, 3] = 1
+    seeds, flags = find_seeds(soft, alpha)
+    expected = {(i, j) for i in range(8) for j in range(8) if soft[i, j] >= np.float32(alpha)}
+    assert {(i, j) for i, j in seeds.nonzero().tolist()} == expected
+    assert flags == ()
+
+
+def test_alpha_itself_is_a_seed():
+    assert find_seeds(torch.tensor([[0.5, 0.25]]), 0.5)[0].tolist() == [[True, False]]
+
+
+def test_without_a_seed_the_highest_position_is_one_and_flagged():
+    soft = torch.tensor([[0.1, 0.3], [0.2, 0.3]])
+    seeds, flags = find_seeds(soft, 0.5)
+    assert seeds.tolist() == [[False, True], [False, False]]  # the first of equals
+    assert flags == ("no_seeds",)
+
+
+def test_all_positions_may_be_seeds():
+    assert find_seeds(torch.ones(4, 4), 1.0)[0].all()
+
+
+SIDE = 6
+N = SIDE * SIDE
+seed_sets = arrays(np.bool_, N).filter(np.any)
+
+
+def attention(seed: int = 0, side: int = SIDE) -> torch.Tensor:
+    return torch.rand(side**2, side**2, generator=torch.Generator().manual_seed(seed))
+
+
+@given(seed_sets)
+@settings(PATIENT, max_examples=40)
+def test_expansion_is_the_mean_of_the_seeds_rows(chosen: np.ndarray):
+    rows = attention()
+    total = np.zeros(N)
+    for i in range(N):
+        if chosen[i]:
+            total += rows[i].double().numpy()
+    expected = total / chosen.sum()
+    result = expand(rows, torch.tensor(chosen).view(SIDE, SIDE))
+    np.testing.assert_allclose(result.numpy().ravel(), expected, atol=1e-6)
+
+
+@given(seed_sets, st.integers(0, 1000))
+@settings(PATIENT, max_examples=40)
+def test_permuting_positions_permutes_the_result(chosen: np.ndarray, seed: int):
+    rows, seeds = attention(), torch.tensor(chosen)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+    plain = expand(rows, seeds.view(SIDE, SIDE)).flatten()
+    permuted = expand(rows[order][:, order], seeds[order].view(SIDE, SIDE)).flatten()
+    torch.testing.assert_close(permuted, plain[order], atol=1e-6, rtol=0)
+
+
+def test_one_seed_is_its_row_and_the_maps_are_not_modified():
+    rows = attention()
+    before = rows.clone()
+    seeds = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    seeds[2, 3] = True
+    assert torch.equal(expand(rows, seeds).flatten(), rows[2 * SIDE + 3])
+    assert torch.equal(rows, before)
+
+
+def test_no_seed_is_an_error():
+    with pytest.raises(ValueError, match="seed"):
+        expand(attention(), torch.zeros(SIDE, SIDE, dtype=torch.bool))
+
+
+def test_background_seeds_are_where_the_inverse_reaches_alpha():
+    soft = torch.rand(6, 6)
+    seeds, flags = background_seeds(soft, 0.7)
+    expected = [[bool(np.float32(1) - soft[i, j].numpy() >= np.float32(0.7)) for j in range(6)] for i in range(6)]
+    assert seeds.tolist() == expected
+    assert flags == ()
+
+
+def test_no_background_seed_is_flagged_and_none_is_made_up():
+    seeds, flags = background_seeds(torch.full((4, 4), 0.9), 0.5)
+    assert not seeds.any()
+    assert flags == ("no_background_seeds",)
+
+
+def test_suppress_is_the_product_with_the_inverse():
+    soft, background = torch.rand(5, 5), torch.rand(5, 5)
+    expected = (1 - background.double()) * soft.double()
+    torch.testing.assert_close(suppress(soft, background).double(), expected, atol=1e-7, rtol=0)

@@ -11,7 +11,7 @@ from seediff.attention.features import capture_features
 from seediff.attention.photograph import encode_images, run_clean
 from seediff.errors import UserError
 from seediff.masks.pamr import pamr
-from seediff.mini.world.packaged import load_scenes
+from seediff.mini.scenes import load_scenes
 from seediff.models.registry import load_model
 from seediff.segments import diffcut as module
 from seediff.segments.diffcut import (

@@ -87,8 +87,7 @@ def test_words_that_the_model_cannot_know(mini_model, sd1_model):
 
 def test_the_embedded_model_names_objects():
     """On held-out scenes, with exact masks as segments: the class word wins over words that are not there."""
-    from seediff.mini.world.packaged import load_scenes
-    from seediff.mini.world.scene import CLASS_IDS
+    from seediff.mini.scenes import CLASS_IDS, load_scenes
     from seediff.models.registry import load_model
 
     model = load_model("mini", device="cpu")

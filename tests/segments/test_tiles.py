@@ -15,7 +15,7 @@ from patience import PATIENT
 from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.optimize import linear_sum_assignment
 
-from seediff.attention.fit import Window, windows
+from seediff.attention.windows import Window, windows
 from seediff.segments import suppression, tiles
 from seediff.segments.suppression import label
 from seediff.segments.tiles import merge_labels, merge_proposals

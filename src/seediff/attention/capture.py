@@ -30,9 +30,7 @@ from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families import network_family
 from ..models.families.base import Joint
-from .joint import JointLayer
-from .outputs import OutputLayer
-from .projections import ProjectedLayer
+from .layers import JointLayer, OutputLayer, ProjectedLayer
 from .recorder import AttentionRecorder, Kind
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()

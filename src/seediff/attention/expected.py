@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config.levels import EVERYTHING, Reads, level_name
-from ..files.space import show_bytes
+from ..files.messages import show_bytes
 from ..models.families.base import Family, LayerKind
 from ..models.groups import Layers
 

@@ -10,11 +10,8 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from .normalize import min_max, resize
-from .products import times_vector
-from .results import SoftMask
-from .steps import Steps, mean_cross_attention
-from .trace import Step
+from .arithmetic import mean_cross_attention, min_max, resize, times_vector
+from .steps import SoftMask, Step, Steps
 
 
 def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,19 +11,30 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..errors import UserError
+from .arithmetic import min_max, otsu, resize
+from .flags import degenerate
 from .methods import METHODS, soft_mask
-from .normalize import min_max, resize
-from .otsu import otsu
 from .pamr import affinity, pamr, scaled_dilations
-from .results import MaskResult
-from .trace import BEFORE_PAMR
-
-__all__ = ["enlarge", "label_pixels", "make_masks", "pamr_weights", "refine", "scaled_dilations"]
+from .steps import BEFORE_PAMR, Step
 
 IGNORE = 255
 
-SMALLEST, LARGEST = 0.01, 0.95
-"""Of the image's area: a mask beyond is flagged `degenerate`."""
+
+@dataclass(frozen=True)
+class MaskResult:
+    """Masks of one image.
+
+    label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore.
+    soft: (C, H, W) float32 in [0, 1], what was thresholded. classes: the C names, in order.
+    flags: what went wrong, such as `no_seeds:dog` or `degenerate:dog`. trace: class → step → map, empty where
+    no steps were asked for.
+    """
+
+    label_map: np.ndarray
+    soft: torch.Tensor
+    classes: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    trace: Mapping[str, Mapping[Step, torch.Tensor]] = field(default_factory=dict)
 
 
 def make_masks(
@@ -53,20 +65,20 @@ def make_masks(
     soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
 
     # 3. PAMR, all classes at once.
-    steps = {name: dict(found.trace) for name, found in zip(classes, softs, strict=True)} if trace else {}
+    steps = {name: dict(mask.trace) for name, mask in zip(classes, softs, strict=True)} if trace else {}
     if config.pamr and image is not None:
-        steps = {name: {**own, BEFORE_PAMR: one} for (name, own), one in zip(steps.items(), soft, strict=False)}
+        steps = {name: {**by_step, BEFORE_PAMR: map_} for (name, by_step), map_ in zip(steps.items(), soft, strict=False)}
         soft = refine(image, soft, config)
 
-    # 4. Threshold, and one class a pixel.
+    # 4. Threshold, and one class per pixel.
     label_map = label_pixels(soft, config).cpu().numpy()
 
     # 5. What went wrong, by class.
-    flags = [f"{flag}:{name}" for name, found in zip(classes, softs, strict=True) for flag in found.flags]
+    flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
-    flags += [f"degenerate:{name}" for name, share in zip(classes, shares, strict=True) if not SMALLEST <= share <= LARGEST]
+    flags += degenerate(dict(zip(classes, shares, strict=True)))
 
-    on_cpu = {name: {step: values.cpu() for step, values in own.items()} for name, own in steps.items()}
+    on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu)
 
 
@@ -75,12 +87,12 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
     finish = METHODS[config.method].finish
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
-        soft = torch.stack([min_max(one)[0] for one in soft])
+        soft = torch.stack([min_max(map_)[0] for map_ in soft])
     return soft if finish.cut is None else (soft > finish.cut).float()
 
 
 def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """PAMR of soft masks (C, H, W) by the image (H, W, 3) uint8, with the configuration's or the method's own constants.
+    """PAMR of soft masks (C, H, W) by the image (H, W, 3) uint8, with the configuration's or the method's constants.
 
     weights: what `pamr_weights` gave for the same image and configuration; they are most of the work, and the same for any soft masks.
     """
@@ -111,24 +123,24 @@ def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. A pixel is of the class with
-    the highest value of those that reach their thresholds, the first of equals.
+    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. A pixel belongs to the
+    class with the highest value of those that reach their thresholds, the first of equals.
 
-    size: (H, W) to enlarge the soft masks to, one class after the other: photographs are large, classes many.
+    size: (H, W) to enlarge the soft masks to, class by class: photographs are large, and classes many.
     """
     low, high = config.ignore_band or (None, None)
     threshold = high or METHODS[config.method].finish.threshold or config.beta
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)
-    for index, one in enumerate(soft, 1):
+    for index, values in enumerate(soft, 1):
         if size is not None:
-            one = resize(one[None], size)[0]
-        wins = (one >= (otsu(one) if threshold == "otsu" else float(threshold))) & (one > best)
+            values = resize(values[None], size)[0]
+        wins = (values >= (otsu(values) if threshold == "otsu" else float(threshold))) & (values > best)
         labels.masked_fill_(wins, index)
-        torch.where(wins, one, best, out=best)
+        torch.where(wins, values, best, out=best)
         if low is not None:
-            uncertain |= one >= low
+            uncertain |= values >= low
     return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
 
 
@@ -137,7 +149,7 @@ def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig,
     if not classes:
         raise UserError("no class given: masks need at least one class name")
     if len(set(classes)) != len(classes):
-        raise UserError(f"classes {', '.join(classes)}: one is named twice")
+        raise UserError(f"classes {', '.join(classes)}: a class is named twice")
     if len(classes) >= IGNORE:
         raise UserError(f"{len(classes)} classes: one image can hold at most {IGNORE - 1}, since {IGNORE} means ignore")
     if image is None:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.methods import Method, check_capture
 from .baselines import cross_attention, cross_times_self
-from .finish import Finish
 from .reference import reference
-from .results import SoftMask
 from .seediff import seediff
+from .steps import SoftMask
+
+
+@dataclass(frozen=True)
+class Finish:
+    """From a soft map to pixels. The defaults are SeeDiff's steps 5 and 6; None: as `MaskConfig` says."""
+
+    resize: Literal["bilinear", "bicubic"] = "bilinear"
+    stretch: bool = False
+    """Min-max once more at the image's size."""
+    cut: float | None = None
+    """PAMR refines the map cut at more than this (zeros and ones), not the soft map."""
+    bandwidth: float = 0.1
+    """PAMR's, in standard deviations of the image."""
+    iterations: int | None = None
+    dilations: tuple[int, ...] | None = None
+    threshold: float | None = None
 
 
 class MaskMethod(NamedTuple):

@@ -25,7 +25,7 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
-from .normalize import resize
+from .arithmetic import resize
 
 if TYPE_CHECKING:
     from ..models.registry import Model

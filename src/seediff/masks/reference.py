@@ -11,13 +11,9 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from .background import suppress
-from .normalize import min_max, resize
-from .otsu import otsu
-from .products import sum_of_rows, times_vector
-from .results import SoftMask
-from .steps import Steps
-from .trace import Step
+from .arithmetic import min_max, otsu, resize, sum_of_rows, times_vector
+from .seediff import suppress
+from .steps import SoftMask, Step, Steps
 
 
 def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

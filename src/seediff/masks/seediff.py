@@ -6,13 +6,8 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from .background import background_seeds, suppress
-from .expand import expand
-from .normalize import min_max, resize
-from .results import SoftMask
-from .seeds import find_seeds
-from .steps import Steps, mean_cross_attention
-from .trace import Step
+from .arithmetic import mean_cross_attention, min_max, resize, sum_of_rows
+from .steps import SoftMask, Step, Steps
 
 
 def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -65,3 +60,41 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
 def _aggregated(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
     """CAA: cross-attention averaged over the levels, nothing expanded."""
     return steps.keep(Step("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
+
+
+def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) as bool (h, w), and its flags.
+
+    soft: (h, w) in [0, 1]. There is always a seed: where nothing reaches α it is the single highest position, the first of
+    equals, flagged `no_seeds`.
+    """
+    seeds = soft >= alpha
+    if seeds.any():
+        return seeds, ()
+    seeds.view(-1)[soft.argmax()] = True
+    return seeds, ("no_seeds",)
+
+
+def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+    """`M'[·] = 1/|S| Σ_{i ∈ S} SA[i, ·]` (eq. 7): the mean of the seeds' rows, (h, w).
+
+    self_attention: (N, N) float32, row = query. seeds: (h, w) bool with at least one True.
+    """
+    rows = seeds.flatten().nonzero().squeeze(1)
+    if len(rows) == 0:
+        raise ValueError("expand needs at least one seed")
+    return (sum_of_rows(self_attention, rows) / len(rows)).reshape(seeds.shape)
+
+
+def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags.
+
+    soft: (h, w) in [0, 1]. May be empty, flagged `no_background_seeds`: a background is not forced where there is none.
+    """
+    seeds = 1 - soft >= alpha
+    return seeds, () if seeds.any() else ("no_background_seeds",)
+
+
+def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+    """`M'_final = (1 − M'_bg) ⊙ M'` (eq. 11), (h, w) in [0, 1]."""
+    return (1 - background) * soft

@@ -1,15 +1,66 @@
-"""What every recipe shares: the record of its steps, the names of levels, and cross-attention averaged over levels."""
+"""The steps of a mask, by name, the maps after them, and what a method makes of one class. Shape letters as in attention/maps.py.
+
+On disk and in reports a step is its text, such as `expansion L/2`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
 
 import torch
 
-from ..attention.maps import AttentionMaps
-from .normalize import resize
-from .results import SoftMask
-from .trace import Step
+from ..config.levels import level_name
+
+Kind = Literal[
+    "cross_attention",
+    "self-attention product",
+    "seeds",
+    "expansion",
+    "expansion mean",
+    "background seeds",
+    "background",
+    "visible",
+    "final",
+    "before PAMR",
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """kind: what was done. level: at L / this, where a method does it at several. number: which of several alike, from 1."""
+
+    kind: Kind
+    level: int | None = None
+    number: int | None = None
+
+    def __str__(self) -> str:
+        number = [] if self.number is None else [str(self.number)]
+        return " ".join([self.kind, *number, *([] if self.level is None else [level_name(self.level)])])
+
+    @classmethod
+    def parse(cls, text: str) -> Step:
+        """The step of a text that `str` gave. The kind may be one that this version does not know."""
+        found = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
+        if found is None:
+            raise ValueError("a step has no name")
+        kind, number, at_level, level = found.groups()
+        return cls(cast(Kind, kind), int(level or 1) if at_level else None, int(number) if number else None)
+
+
+BEFORE_PAMR = Step("before PAMR")
+"""The last step of a trace when PAMR runs: what it starts from, at the image's size."""
+
+
+@dataclass(frozen=True)
+class SoftMask:
+    """What a method makes of one class: soft (h, w) float32 in [0, 1]; flags; the map after every step."""
+
+    soft: torch.Tensor
+    flags: tuple[str, ...] = ()
+    trace: Mapping[Step, torch.Tensor] = field(default_factory=dict)
 
 
 class Steps:
@@ -33,9 +84,3 @@ class Steps:
         """The recipe's result, which is also its last step."""
         self.keep(Step("final"), soft)
         return SoftMask(soft, tuple(self._flags), dict(self._maps))
-
-
-def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
-    """The class's cross-attention averaged over levels (divisors of L), at the finest of them, not normalised."""
-    finest = maps.grid(min(levels))
-    return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)

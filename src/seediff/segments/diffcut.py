@@ -28,7 +28,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.normalize import ROUNDING
+from ..masks.arithmetic import ROUNDING
 from ..masks.pamr import pamr, scaled_dilations
 from .suppression import label
 

@@ -105,4 +105,4 @@ def merge(found: torch.Tensor, threshold: float) -> torch.Tensor:
 def refined(rows: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
     """Proposals (P, N) after K-Means on the rows (N, N) begun at them; clusters that stay empty are dropped."""
     labels, centres = kmeans(rows, len(found), initial=found)
-    return centres[labels.bincount(minlength=len(centres)) > 0]
+    return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)

@@ -7,13 +7,11 @@ are exact, so the result does not depend on threads; it depends on `seed` alone.
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import torch
 
 from ..attention.maps import Grid
 from ..errors import UserError
-from .kmeans_device import lloyd, means, plus_plus
 from .sums import BAND, add_product, in_units, product_error, whole_unit
 
 CHUNK = 2**18
@@ -25,11 +23,9 @@ def kmeans_proposals(rows: torch.Tensor, k: int, size: Grid | None = None, *, se
 
     rows: aggregated attention (N, N). size: (h, w) of L, whose N positions these are; None: a square. Raises UserError as `kmeans` does.
     """
-    if rows.device.type == "mps":
-        rows = rows.cpu()  # it has no float64
     labels, _ = kmeans(rows, k, seed=seed)
     side = math.isqrt(len(labels))
-    return (labels == torch.arange(k, device=labels.device)[:, None]).unflatten(1, size or (side, side)).float()
+    return (labels == torch.arange(k)[:, None]).unflatten(1, size or (side, side)).float()
 
 
 def kmeans(
@@ -41,7 +37,7 @@ def kmeans(
     max_iterations: int = 300,
     tolerance: float = 1e-4,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (N,) int64 of 0 … k − 1 and centres (k, M) float64, the means of their rows.
+    """Labels (N,) int64 of 0 … k − 1 and centres (k, M) float64, the means of their rows; both on the CPU, where all is computed.
 
     Args:
         rows: (N, M) float32, any finite values.
@@ -59,16 +55,14 @@ def kmeans(
         raise UserError(f"k = {k} must be from 1 to {len(rows)}, the number of positions")
     if initial is not None and initial.shape != (k, rows.shape[1]):
         raise ValueError(f"initial must be ({k}, {rows.shape[1]}), not {tuple(initial.shape)}")
+    rows = rows.cpu()  # an iteration asks which rows are in doubt and whether to stop: a GPU would be waited for at each
+    initial = None if initial is None else initial.cpu()
     squares = _squares(rows)
-    if rows.device.type != "cpu":
-        centres = (rows[plus_plus(rows, k, seed)] if initial is None else initial).double()
-        careful = partial(_nearest_filled, rows, squares)
-        return lloyd(rows, squares, centres, careful, max_iterations=max_iterations, tolerance=tolerance)
     unit = whole_unit(rows)
     centres = (rows[_plus_plus(rows, k, seed)] if initial is None else initial).double()
 
     # 1. Every row to its nearest centre; totals of all.
-    labels, slack = _nearest(rows, squares, centres, torch.arange(len(rows), device=rows.device))
+    labels, slack = _nearest(rows, squares, centres, torch.arange(len(rows)))
     labels, slack = _fill_empty(rows, centres, labels, slack)
     totals = torch.zeros_like(centres)
     for band, of in zip(rows.split(BAND), labels.split(BAND), strict=True):
@@ -78,7 +72,7 @@ def kmeans(
 
     # 2. Centres to the means of their rows; rows that change sides take their part of the totals along.
     for _ in range(max_iterations):
-        before, centres = centres, means(totals, labels, unit, centres)
+        before, centres = centres, _means(totals, labels, unit, centres)
         movements = (centres - before).square().sum(1)
         # Another centre can be nearer now only where the centres moved by more than it was farther (Hamerly 2010).
         slack -= movements.sqrt()[labels] + movements.max().sqrt()
@@ -93,12 +87,13 @@ def kmeans(
         labels = nearest
         if not len(changed) or float(movements.sum()) <= enough:
             break
-    return labels, means(totals, labels, unit, centres)
+    return labels, _means(totals, labels, unit, centres)
 
 
-def _nearest_filled(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Every row's cluster, none of them empty where it can be helped."""
-    return _fill_empty(rows, centres, *_nearest(rows, squares, centres, torch.arange(len(rows), device=rows.device)))[0]
+def _means(totals: torch.Tensor, labels: torch.Tensor, unit: float, centres: torch.Tensor) -> torch.Tensor:
+    """Means (k, M) of clusters from their totals in units; an empty cluster keeps its centre."""
+    counts = labels.bincount(minlength=len(totals))[:, None]
+    return torch.where(counts > 0, totals * unit / counts.clamp_min(1), centres)
 
 
 def _nearest(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,7 +109,7 @@ def _nearest(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor, w
     longest = float(halves.max() * 2) ** 0.5
     relative = 1.01 * (product_error(rows.shape[1], rows.dtype) + 4 * torch.finfo(rows.dtype).eps)
     labels = torch.empty_like(which)
-    slack = torch.empty(len(which), dtype=torch.float64, device=rows.device)
+    slack = torch.empty(len(which), dtype=torch.float64)
     for start in range(0, len(which), BAND):
         here = slice(start, start + BAND)
         chosen = which[here]
@@ -137,7 +132,7 @@ def _nearest(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor, w
 
 def _nearest_term_by_term(rows: torch.Tensor, centres: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
     """The nearest centre of each row (n, M), of those that `among` (n, k) bool allows it."""
-    distances = torch.full(among.shape, float("inf"), dtype=torch.float64, device=rows.device)
+    distances = torch.full(among.shape, float("inf"), dtype=torch.float64)
     for of_row, of_centre in (chunk.unbind(1) for chunk in among.nonzero().split(max(1, CHUNK // rows.shape[1]))):
         distances[of_row, of_centre] = (rows[of_row].double() - centres[of_centre]).square_().sum(1)
     return distances.argmin(1)

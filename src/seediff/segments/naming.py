@@ -19,9 +19,9 @@ from ..attention.maps import AttentionMaps
 from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.normalize import resize
+from ..masks.arithmetic import resize
 from ..models.families.base import Reader
-from ..models.registry import check_known_classes
+from ..models.info import check_known_classes
 from ..prompts.tokens import locate_columns
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def name_photos(
 
     The model sees what was segmented, at once: with tiles, the whole photograph squeezed into its square.
     """
-    from ..attention.fit import cut, seen_shape, windows
     from ..attention.photograph import capture_clean, encode_images, join_maps
+    from ..attention.windows import cut, seen_shape, windows
 
     seen_fit = "resize" if fit == "tile" else fit
     found: list[list[SegmentName]] = []

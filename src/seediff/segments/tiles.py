@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..attention.fit import Window
+from ..attention.windows import Window
 from .divergence import symmetric_kl
 from .suppression import band_rows, taps
 
@@ -31,7 +31,7 @@ def merge_proposals(
 ) -> np.ndarray:
     """Label map (H, W) int32 of a photograph from soft proposals: ids 0 … n − 1, −1 where no window is.
 
-    windows: in order, as `fit.windows` gives them: neighbours in the list are neighbours in the photograph. One is enough.
+    windows: in order, as `windows.windows` gives them: neighbours in the list are neighbours in the photograph. One is enough.
     proposals: of each window (P, h, w), a distribution over its positions each, as `methods.diffseg.diffseg` makes them.
     kl_threshold: τ. Two segments of neighbouring windows are one when, restricted to the overlap and renormalised, their symmetric
     KL divergence is below τ and each is the other's nearest.

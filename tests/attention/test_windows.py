@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from PIL import Image
 
-from seediff.attention.fit import Window, batches_by_shape, cut, paste, seen_shape, sides_of_shape, window_count, windows
+from seediff.attention.windows import Window, batches_by_shape, cut, paste, seen_shape, sides_of_shape, window_count, windows
 from seediff.errors import UserError
 from seediff.files.photographs import read_photo
 

@@ -1,0 +1,169 @@
+"""The hooks of one attention layer: where its queries and keys, or its output vectors, are read while a network runs.
+
+In layers of self- or cross-attention each comes from one module. In joint attention, as in MM-DiTs, picture and text are one sequence of
+queries and keys, which are read as they go into the product: after their norms, which are modules whose outputs are read, and after the
+rotation, which is done again on what was read, by the model's own function and from what the layer was given. Output vectors are for
+methods that compare positions by them: mean over steps, (N, D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..models.compiled import Listen
+from ..models.families.base import Joint, Layer, Projections
+from .recorder import KINDS, AttentionRecorder
+
+
+class ProjectedLayer:
+    """Queries and keys are kept from the modules that make them until the attention module is done."""
+
+    def __init__(self, name: str, layer: Projections, recorder: AttentionRecorder) -> None:
+        self.name = name
+        self.layer = layer
+        self.recorder = recorder
+        self.query: torch.Tensor | None = None
+        self.key: torch.Tensor | None = None
+
+    def hook(self, attention: Any, listen: Listen) -> list[Any]:
+        """Register the hooks by `listen(module, hook)`; their handles."""
+        return [
+            listen(attention.get_submodule(self.layer.query), self.keep_query),
+            listen(attention.get_submodule(self.layer.key), self.keep_key),
+            listen(attention, self.record, with_kwargs=True),
+        ]
+
+    def keep_query(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
+        if self.wanted(output):
+            self.query = self.recorder.conditional(output.detach())
+
+    def wanted(self, output: torch.Tensor) -> bool:
+        """Whether a layer whose output is (B, N, H·D) is to be recorded in this call."""
+        return self.recorder.wants(self.layer.kind, output.shape[1])
+
+    def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
+        if self.query is not None:
+            self.key = self.recorder.conditional(output.detach())
+
+    def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
+        """Forward hook of the attention module."""
+        if self.query is None and self.wanted(output):
+            raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
+        if self.query is None or self.key is None:
+            return
+        query, key = self.query, self.key
+        self.query = self.key = None
+        mask = kwargs.get("attention_mask", args[2] if len(args) > 2 else None)
+        bias = None
+        if mask is not None:
+            batch = output.shape[0]
+            bias = attention.prepare_attention_mask(mask, key.shape[1], batch)
+            bias = self.recorder.conditional(bias.view(batch, attention.heads, -1, bias.shape[-1]))
+        heads = attention.heads
+        with torch.no_grad():
+            query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
+            self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias)
+
+
+class JointLayer:
+    """Queries and keys are kept from the modules that make them until the attention module is done."""
+
+    def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder) -> None:
+        self.name = name
+        self.layer = layer
+        self.recorder = recorder
+        self.kept: dict[tuple[str, int], torch.Tensor] = {}
+
+    def hook(self, attention: Any, listen: Listen) -> list[Any]:
+        """Register the hooks by `listen(module, hook)`; their handles."""
+        handles = [
+            listen(attention.get_submodule(path), partial(self.keep, (kind, number)))
+            for kind, paths in (("query", self.layer.queries), ("key", self.layer.keys))
+            for number, path in enumerate(paths)
+        ]
+        return [*handles, listen(attention, self.record, with_kwargs=True)]
+
+    def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
+        if self.wanted:
+            self.kept[which] = self.recorder.conditional(output.detach())
+
+    @property
+    def wanted(self) -> bool:
+        recorder = self.recorder
+        return recorder.recording and any(recorder.wants(kind, recorder.positions) for kind in KINDS)
+
+    def record(self, _attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
+        """Forward hook of the attention module."""
+        if not self.wanted:
+            return
+        kept, self.kept = self.kept, {}
+        layer = self.layer
+        if len(kept) != len(layer.queries) + len(layer.keys):
+            raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
+        with torch.no_grad():
+            rotary = kwargs.get(layer.rotary)
+            if layer.each_rotary and rotary is not None:
+                rotary = self.recorder.conditional(rotary)
+            queries, keys = (
+                [self._heads_last(kept[kind, number]) for number in range(len(paths))]
+                for kind, paths in (("query", layer.queries), ("key", layer.keys))
+            )
+            columns = sum(key.shape[1] for key in keys)
+            picture, text = layer.parts(columns, self.recorder.positions)
+            if not self.recorder.wants("self", self.recorder.positions) and not len(range(*text.indices(columns))):
+                return  # a layer of the picture alone
+            query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
+            mask = kwargs.get(layer.mask)
+            bias = None if mask is None else _bias(self.recorder.conditional(mask), key.shape[1], picture, text)
+            query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
+            self.recorder.add_joint(self.name, query, key, (picture, text), bias)
+
+    def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
+        """(B, S, H, D)."""
+        if output.ndim == 3:
+            return output.unflatten(2, (self.layer.heads, -1))
+        return output.transpose(1, 2) if self.layer.heads_dim == 1 else output
+
+    def _turned(self, states: torch.Tensor, rotary: Any) -> torch.Tensor:
+        return states if self.layer.rotate is None or rotary is None else self.layer.rotate(states, rotary)
+
+
+def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torch.Tensor:
+    """(B, 1, 1, S) float32, what is added to the scores of the picture's rows, of a mask as `Joint` has it."""
+    if mask.ndim == 4:
+        mask = mask[:, 0, picture.start]
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
+    if mask.shape[1] == columns:
+        return mask.float()[:, None, None]
+    whole = mask.new_zeros(len(mask), columns, dtype=torch.float32)
+    whole[:, text] = mask.float()
+    return whole[:, None, None]
+
+
+class OutputLayer:
+    """The hook of one attention module: after its last projection, where it has one."""
+
+    def __init__(self, name: str, layer: Layer, recorder: AttentionRecorder) -> None:
+        self.name = name
+        self.layer = layer
+        self.recorder = recorder
+
+    def hook(self, attention: Any, listen: Listen) -> list[Any]:
+        """Register the hook by `listen(module, hook)`; its handle."""
+        return [listen(attention, self.keep)]
+
+    def keep(self, _module: Any, _args: Any, output: Any) -> None:
+        recorder = self.recorder
+        if not recorder.recording:
+            return
+        states: torch.Tensor = output[0] if isinstance(output, tuple) else output  # of two streams, the picture's is the first
+        states = recorder.conditional(states.detach())
+        if isinstance(self.layer, Joint) and states.shape[1] != recorder.positions:  # one stream
+            states = states[:, self.layer.parts(states.shape[1], recorder.positions)[0]]
+        recorder.add_output(self.name, states)

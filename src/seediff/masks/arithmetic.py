@@ -1,0 +1,114 @@
+"""What the steps of the methods compute with: min-max, resizing, sums in a fixed order, Otsu's threshold.
+
+Bits depend on the values alone. BLAS's matrix–vector product rounds differently with the alignment of its operands in memory and with
+the number of threads; then maps read from a file could give another mask than the same maps fresh from the model. The sums here have a
+fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..attention.maps import AttentionMaps
+from ..errors import UserError
+
+ROUNDING = 8 * torch.finfo(torch.float32).eps
+"""A span of at most this, relative to the largest value, is float32 rounding and not a signal."""
+
+
+def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """`(x − min) / (max − min)` over a whole map, in [0, 1], and its flags.
+
+    A constant map carries no information: it becomes zeros and is flagged `constant_map`, instead of having its rounding
+    errors blown up to full contrast. Raises UserError when a value is NaN or infinite.
+    """
+    low, high = values.aminmax()
+    span = high - low
+    if not torch.isfinite(span):
+        raise UserError("attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32")
+    if span <= ROUNDING * torch.maximum(low.abs(), high.abs()):
+        return torch.zeros_like(values), ("constant_map",)
+    return (values - low) / span, ()
+
+
+def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
+    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8).
+
+    Going down, bilinear would skip positions, so positions are averaged instead. Bicubic may leave [0, 1] a little.
+    """
+    height, width = size
+    if maps.shape[-2:] == (height, width):
+        return maps
+    batch = maps.reshape(1, -1, *maps.shape[-2:])
+    if height < maps.shape[-2] and width < maps.shape[-1]:
+        resized = F.interpolate(batch, (height, width), mode="area")
+    else:
+        resized = F.interpolate(batch, (height, width), mode=mode, align_corners=False)
+    return resized.reshape(*maps.shape[:-2], height, width)
+
+
+BLOCK = 128
+"""Rows summed at a time: blocks run in parallel, and short sums lose less to rounding than one long one."""
+
+CHUNK = 2**19
+"""Elements multiplied at a time (2 MiB): the products never leave the cache."""
+
+
+def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M); weights in the order of rows, 1 if not given.
+
+    The rows are summed where they lie (`embedding_bag`) instead of being gathered first.
+    """
+    if rows.device.type == "mps":  # torch has it there from 2.10 on
+        return sum_gathered(matrix, rows, weights)
+    blocks = torch.arange(0, len(rows), BLOCK, device=rows.device)
+    return F.embedding_bag(rows, matrix, blocks, mode="sum", per_sample_weights=weights).sum(0)
+
+
+def sum_gathered(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """The same, of rows gathered a block at a time."""
+    total = torch.zeros(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
+    for first in range(0, len(rows), BLOCK):
+        block = matrix[rows[first : first + BLOCK]]
+        total += (block if weights is None else block * weights[first : first + BLOCK, None]).sum(0)
+    return total
+
+
+def times_vector(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """`matrix · v`, (N,), of matrix (N, M) and v (M,)."""
+    rows = max(1, CHUNK // matrix.shape[1])
+    return torch.cat([(band * vector).sum(1) for band in matrix.split(rows)])
+
+
+BINS = 256
+
+
+def otsu(values: torch.Tensor) -> float:
+    """The value t at which `values < t` and `values ≥ t` differ most (largest variance between the two classes).
+
+    A histogram of 256 bins between minimum and maximum, as is usual; of equally good edges (a gap in the
+    values) the middle one. Moves and scales with the values. A constant map gives its own value, so that `≥ t` holds everywhere.
+    """
+    samples = values.detach().cpu().double().numpy().ravel()  # first to the CPU: not every device has float64
+    low, high = samples.min(), samples.max()
+    if low == high:
+        return float(low)
+    bins = np.minimum(((samples - low) / (high - low) * BINS).astype(np.int64), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    below = counts.cumsum()[:-1]
+    above = samples.size - below
+    sums = (counts * np.arange(BINS)).cumsum()
+    between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2  # the end bins are never empty
+    best = np.flatnonzero(between == between.max())
+    return float(low + (high - low) * (int(best[len(best) // 2]) + 1) / BINS)
+
+
+def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
+    """The class's cross-attention averaged over levels (divisors of L), at the finest of them, not normalised."""
+    finest = maps.grid(min(levels))
+    return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)

@@ -1,0 +1,51 @@
+import re
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+import torch
+
+import seediff
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import MaskConfig
+from seediff.errors import UserError
+from seediff.masks.flags import FLAGS, check_flags, explain_flag, flag_kind
+from seediff.masks.make import make_masks
+
+
+def test_what_the_methods_give_is_listed():
+    generator = torch.Generator().manual_seed(0)
+    given = set()
+    for noise in (0.0, 1.0):
+        cross = {(side, side): 0.5 + noise * torch.rand(side * side, 2, generator=generator) for side in (16, 8, 4, 2)}
+        own = {(side, side): torch.full((side * side, side * side), 1 / side**2) for side in (16, 8, 4, 2)}
+        maps = AttentionMaps(own, cross, (16, 16), {"dog": (1,)}, "a dog", normalized=False)
+        for method in get_args(get_type_hints(MaskConfig)["method"]):
+            for alpha in (0.5, 1.0):
+                found = make_masks(None, maps, ["dog"], MaskConfig(method=method, alpha=alpha, pamr=False), size=(32, 32))
+                given |= {flag_kind(flag) for flag in found.flags}
+    assert {"constant_map", "degenerate", "no_seeds"} <= given <= set(FLAGS)
+
+
+def test_what_is_listed_is_given_somewhere():
+    code = [path.read_text(encoding="utf-8") for path in Path(seediff.__file__).parent.rglob("*.py") if path.name != "flags.py"]
+    assert {kind for kind in FLAGS if any(re.search(rf'"{kind}(:{{name}})?"', text) for text in code)} == set(FLAGS)
+
+
+def test_explanations():
+    assert explain_flag("no_seeds:dog").startswith("no position reached")
+    assert explain_flag("no_class") == FLAGS["no_class"]
+    assert (explain_flag("mine:dog"), flag_kind("mine:dog")) == ("", "mine")
+
+
+@pytest.mark.parametrize("asked", ["all", "no_class", "no_seeds", "constant_map:cat", "mine", "mine:cow"])
+def test_what_a_sample_may_have(asked):
+    check_flags([asked], ("dog", "cat"), ["mine:cow"])
+
+
+@pytest.mark.parametrize("asked", ["All", "no_seed", "no_seeds:", "no_seeds:cow", "no_class:dog", "mine:dog", ""])
+def test_what_no_sample_has(asked):
+    with pytest.raises(UserError) as error:
+        check_flags(["degenerate", asked], ("dog", "cat"), ["mine:cow"])
+    kinds = "no_seeds, no_background_seeds, constant_map, degenerate, no_class, mine and all"
+    assert f"--drop-flags {asked}: there is no such flag; there are {kinds}; of one class" in str(error.value)

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from patience import PATIENT
+
+from seediff.errors import UserError
+from seediff.masks.arithmetic import BLOCK, min_max, otsu, resize, sum_gathered, sum_of_rows, times_vector
+
+
+@pytest.fixture(autouse=True)
+def fixed_values():
+    torch.manual_seed(0)
+
+
+@given(arrays(np.float32, (4, 5), elements=st.floats(-1e3, 1e3, width=32)))
+@settings(PATIENT)
+def test_min_max_reaches_both_ends_or_says_why_not(values: np.ndarray):
+    result, flags = min_max(torch.tensor(values))
+    if flags:
+        assert flags == ("constant_map",)
+        assert not result.any()
+        assert np.ptp(values) <= 1e-6 * np.abs(values).max()
+    else:
+        assert (result.min(), result.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.06, -3.0])
+def test_a_constant_map_becomes_zeros_and_is_flagged(value: float):
+    result, flags = min_max(torch.full((8, 8), value))
+    assert not result.any()
+    assert flags == ("constant_map",)
+
+
+def test_rounding_is_not_blown_up_to_full_contrast():
+    nearly = torch.full((8, 8), 0.1)
+    nearly[3, 3] = torch.nextafter(nearly[3, 3], torch.tensor(1.0))
+    assert min_max(nearly)[1] == ("constant_map",)
+
+
+def test_a_small_map_of_real_differences_is_not_constant():
+    assert min_max(torch.tensor([[1e-12, 2e-12]]))[1] == ()
+
+
+def test_the_input_is_not_modified():
+    values = torch.rand(4, 4)
+    before = values.clone()
+    min_max(values)
+    assert torch.equal(values, before)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_nan_is_an_error_that_says_what_to_do(bad: float):
+    with pytest.raises(UserError, match="float32"):
+        min_max(torch.tensor([[0.0, bad], [1.0, 0.5]]))
+
+
+def bilinear(values: np.ndarray, side: int) -> np.ndarray:
+    """align_corners=False, in float64."""
+    out, scale, last = np.zeros((side, side)), len(values) / side, len(values) - 1
+    for y in range(side):
+        for x in range(side):
+            v, u = max((y + 0.5) * scale - 0.5, 0), max((x + 0.5) * scale - 0.5, 0)
+            i, j = int(v), int(u)
+            a, b, i2, j2 = v - i, u - j, min(i + 1, last), min(j + 1, last)
+            top, bottom = (1 - b) * values[i, j] + b * values[i, j2], (1 - b) * values[i2, j] + b * values[i2, j2]
+            out[y, x] = (1 - a) * top + a * bottom
+    return out
+
+
+@pytest.mark.parametrize("side", [4, 8, 12, 13])
+def test_resize_up_is_bilinear_without_aligned_corners(side: int):
+    values = torch.rand(4, 4)
+    torch.testing.assert_close(
+        resize(values, (side, side)).double(), torch.tensor(bilinear(values.double().numpy(), side)), atol=1e-6, rtol=0
+    )
+
+
+def test_resize_down_averages_every_position():
+    values = torch.rand(2, 8, 8)
+    torch.testing.assert_close(resize(values, (2, 2)), values.reshape(2, 2, 4, 2, 4).mean((2, 4)))
+
+
+def test_resize_keeps_leading_dimensions_and_equal_sizes():
+    values = torch.rand(3, 2, 4, 4)
+    assert resize(values, (4, 4)) is values
+    assert resize(values, (6, 8)).shape == (3, 2, 6, 8)
+
+
+SIDE = 1024  # large enough for PyTorch to use several threads
+
+
+@pytest.fixture(scope="module")
+def matrix() -> torch.Tensor:
+    return torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+
+
+def some(count: int) -> torch.Tensor:
+    return torch.randperm(SIDE, generator=torch.Generator().manual_seed(count))[:count].sort().values
+
+
+@pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, SIDE])
+def test_sum_of_rows_in_float64(matrix: torch.Tensor, count: int):
+    rows, weights = some(count), torch.rand(count)
+    torch.testing.assert_close(sum_of_rows(matrix, rows).double(), matrix[rows].double().sum(0), rtol=1e-6, atol=0)
+    expected = (matrix[rows].double() * weights.double()[:, None]).sum(0)
+    torch.testing.assert_close(sum_of_rows(matrix, rows, weights).double(), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(SIDE, SIDE), (1, 7), (3, 1000), (700, 900)])
+def test_times_vector_in_float64(shape: tuple[int, int]):
+    values, vector = torch.rand(shape), torch.rand(shape[1])
+    torch.testing.assert_close(times_vector(values, vector).double(), values.double() @ vector.double(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("misaligned", [1, 3, 5, 8])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_bits_do_not_depend_on_where_the_values_lie_nor_on_threads(matrix: torch.Tensor, misaligned: int, threads: int):
+    def results(values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        rows = some(700)
+        return sum_of_rows(values, rows), sum_of_rows(values, rows, values[0, rows]), times_vector(values, values[1])
+
+    elsewhere = torch.empty(SIDE * SIDE + misaligned)[misaligned:].view(SIDE, SIDE).copy_(matrix)
+    before = torch.get_num_threads()
+    expected = results(matrix)
+    try:
+        torch.set_num_threads(threads)
+        assert all(torch.equal(a, b) for a, b in zip(results(elsewhere), expected, strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, BLOCK + 1, SIDE])
+def test_devices_without_embedding_bag_gather(matrix: torch.Tensor, count: int):
+    rows, weights = some(count), torch.rand(count)
+    torch.testing.assert_close(sum_gathered(matrix, rows), sum_of_rows(matrix, rows))
+    torch.testing.assert_close(sum_gathered(matrix, rows, weights), sum_of_rows(matrix, rows, weights))
+
+
+def test_two_groups_are_told_apart():
+    values = torch.cat([0.2 + 0.02 * torch.randn(500), 0.7 + 0.05 * torch.randn(100)])
+    assert 0.26 < otsu(values) < 0.56
+
+
+def test_the_split_has_the_largest_variance_between_classes():
+    values = torch.rand(400).square().double()
+    chosen = otsu(values)
+
+    def between(t: float) -> float:
+        low, high = values[values < t], values[values >= t]
+        return float(len(low) * len(high) * (low.mean() - high.mean()) ** 2)
+
+    best = max(between(float(t)) for t in values.sort().values[1:])
+    assert between(chosen) >= 0.995 * best  # one bin's width away at most
+
+
+@given(st.floats(0.01, 100), st.floats(-5, 5), st.integers(0, 20))
+@settings(PATIENT)
+def test_it_moves_and_scales_with_the_values(scale: float, shift: float, seed: int):
+    values = torch.rand(64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    bin_width = scale * float(values.max() - values.min()) / 256
+    assert otsu(values * scale + shift) == pytest.approx(otsu(values) * scale + shift, abs=1.01 * bin_width)
+
+
+def test_a_constant_map_is_all_above():
+    values = torch.full((4, 4), 0.3)
+    assert (values >= otsu(values)).all()
