@@ -3,8 +3,7 @@ import sys
 import pytest
 
 from seediff.errors import UserError
-from seediff.files.addresses import Url
-from seediff.files.apart import check_apart
+from seediff.files.places import Url, check_apart
 
 
 def test_apart(tmp_path, monkeypatch):
@@ -18,7 +17,7 @@ def test_apart(tmp_path, monkeypatch):
     for out in ("set", "set/new", "set/below/new", "link/new", "set/../set/new", "."):
         with pytest.raises(UserError, match="must not be the dataset"):
             check_apart(tmp_path / out, [tmp_path / "other", there])
-    with pytest.raises(UserError, match=r"--out set/x: must not be the dataset .*set itself, nor lie in it or around it$"):
+    with pytest.raises(UserError, match=r"set/x: must not be the dataset .*set itself, nor lie in it or around it$"):
         check_apart((there / "x").relative_to(tmp_path), [there])
 
 

@@ -10,8 +10,7 @@ import pytest
 from damage import BYTES, DEEP, DIGITS, RAW, json_damages, refusal, truncations
 
 from seediff.errors import UserError
-from seediff.files.documents import parse_json, parse_yaml, read_json, read_json_lines, read_toml, read_yaml
-from seediff.files.sheets import number_in, read_csv
+from seediff.files.documents import parse_json, read_csv, read_json, read_json_lines, read_toml, read_yaml
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ def test_what_no_value_may_be_is_refused_of_any_type(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"name":', "f.json: is not JSON: it ends in the middle"),
-        ('{\n "name": dog}', "f.json: is not JSON: invalid character, at line 2, character 10"),
-        ('{"a": {"b": [1, ' + "9" * DIGITS + "]}}", "f.json: a.b[1]: a number must be of a size that computers reckon with (64 bits)"),
+        ('{"name":', "f.json: is not JSON: Input data was truncated"),
+        ('{\n "name": dog}', "f.json, line 2: is not JSON: invalid character (byte 11)"),
+        ('{"a": {"b": [1, ' + "9" * DIGITS + "]}}", "f.json: [...][...][1]: integer value out of range"),
         ("[" * 65 + "]" * 65, "f.json: lists and tables stand in each other more than 64 levels deep"),
     ],
 )
@@ -85,7 +84,7 @@ def test_rows_are_read_until_the_first_bad_one(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n\n{"a": 2}\n{"a": "x"}\n')
     rows = read_json_lines(path, dict[str, int])
     assert [next(rows), next(rows)] == [(1, {"a": 1}), (3, {"a": 2})]
-    with pytest.raises(UserError, match=r'rows.jsonl, line 4: a = "x" must be a whole number'):
+    with pytest.raises(UserError, match=r"rows.jsonl, line 4: \[...\] must be a whole number, not a text"):
         next(rows)
 
 
@@ -122,14 +121,18 @@ LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for 
         (LAUGHS, "line 2: has an alias (*a)"),
         ("a: &a\n  <<: *a", "line 2: has an alias (*a)"),
         ("[" * DEEP, "more than 64 levels deep"),
-        ("a: " + "9" * DIGITS, "is not YAML"),
+        ("a: " + "9" * DIGITS, "line 1: a number must fit in 64 bits"),
         ("a: 2020-13-45", "is not YAML"),
-        ("a: !!python/object/apply:os.system [ls]", "is not YAML: could not determine a constructor"),
+        ("a: !!python/object/apply:os.system [ls]", "line 1: has a tag (tag:yaml.org,2002:python/object/apply:os.system)"),
+        ('a: !!int "1:1:1"', "line 1: has a tag"),
+        ("a: " + "1:" * 1_000_000 + "1", "line 1: a number must fit in 64 bits"),
+        ("names: [" + "a, " * 900_000 + "a]", "line 1: has more than 20000 values"),
+        ("names:\n" + "- a\n" * 900_000, "line 19998: has more than 20000 values"),
         ("? {a: b}\n: c", "is not YAML"),
         ("a: \x00", "is not YAML"),
         ("a: [1", "line 1: is not YAML"),
-        ("- 1", "must be a table of names"),
-        ("", "must be a table of names"),
+        ("- 1", "must be a table, not"),
+        ("", "must be a table, not"),
     ],
 )
 def test_damaged_yaml_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
@@ -138,8 +141,9 @@ def test_damaged_yaml_is_refused_in_a_line(tmp_path: Path, text: str, said: str)
     assert said in str(refusal(lambda: read_yaml(path), path))
 
 
-def test_yaml_values_are_as_they_stand() -> None:
-    assert parse_yaml("names: {0: dog, 1: cat}\nnc: 2", dict[str, Any], "x") == {"names": {0: "dog", 1: "cat"}, "nc": 2}
+def test_yaml_values_are_as_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: {0: dog, 1: cat}\nnc: 2")
+    assert read_yaml(tmp_path / "data.yaml") == {"names": {0: "dog", 1: "cat"}, "nc": 2}
 
 
 @pytest.mark.parametrize(
@@ -165,10 +169,3 @@ def test_truncated_csv_never_ends_in_a_fault(tmp_path: Path) -> None:
     for _, data in truncations(b'file,n\na,"1, 2"\nb,3\n', 20):
         path.write_bytes(data)
         refusal(lambda: read_csv(path, ["file", "n"]), path)
-
-
-@pytest.mark.parametrize("text", ["", "x", "nan", "inf", "1e999", "-1", "2"])
-def test_numbers_of_cells_are_finite_and_within_bounds(text: str) -> None:
-    with pytest.raises(UserError, match="must be a number from 0 to 1"):
-        number_in(text, "x, line 2: miou", low=0, high=1)
-    assert number_in("0.5", "x", low=0, high=1) == 0.5

@@ -14,24 +14,23 @@ import torch
 from damage import BYTES, json_damages, refusal, tensor_damages, truncations
 from safetensors.numpy import save
 
+from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
+from recipes.mini.world import write_scenes
+from recipes.tables.kept import open_kept, read_scores
 from seediff.attention.maps import AttentionMaps
 from seediff.dataset.formats.parquet import import_parquet
 from seediff.errors import UserError
 from seediff.evaluate.protocols import read_class_map
-from seediff.files.arrays import map_array
-from seediff.mini.training.checkpoint import load_checkpoint, save_checkpoint
-from seediff.mini.world.blobs import pack_blobs
-from seediff.mini.world.packaged import read_scenes, write_scenes
-from seediff.mini.world.scene import CLASS_IDS, CLASSES, Scene
-from seediff.mini.yardsticks.frechet import WIDTH, read_moments
-from seediff.mini.yardsticks.shapes import read_templates
+from seediff.files.tensors import map_array
+from seediff.mini.blobs import pack_blobs
+from seediff.mini.frechet import WIDTH, read_moments
+from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
+from seediff.mini.shapes import read_templates
 from seediff.models.fingerprint import model_fingerprint
 from seediff.study.masks.constants import read_constants
 from seediff.study.masks.contest import METHOD_NAMES, PAPER
 from seediff.study.segments.contest import PAPER as WAYS
 from seediff.study.segments.contest import constants, read_best
-from seediff.study.tables.estimate import counted_shape
-from seediff.study.tables.kept import open_kept, read_scores
 from seediff.train.weights import read_about
 
 INTERVAL = [0.1, 0.9]
@@ -217,23 +216,3 @@ def test_footers_of_parquet(tmp_path: Path) -> None:
         parquet.write_table(pa.schema(fields, metadata={"seediff": data}).empty_table(), path)
         read += [name] if refusal(lambda: import_parquet(tmp_path), path) is None else []
     assert read == ["whole", "classes is an empty list", "classes.0 is a text", "classes.0 is nothing"]
-
-
-@pytest.mark.parametrize("part", ["unet", "vae"])
-def test_configurations_that_are_counted(tmp_path: Path, mini_folder: Path, part: str) -> None:
-    for name in ("unet", "vae"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_bytes((mini_folder / name / "config.json").read_bytes())
-    path = tmp_path / part / "config.json"
-    whole = json.loads(path.read_text())
-    for damaged in (
-        {},
-        {**whole, "block_out_channels": 5},
-        {**whole, "layers_per_block": 10**6},
-        {**whole, "sample_size": None, "in_channels": "a"},
-        [],
-    ):
-        path.write_text(json.dumps(damaged))
-        refusal(lambda: counted_shape.__wrapped__(tmp_path), tmp_path)
-    path.write_text("{")
-    assert "is not JSON" in str(refusal(lambda: counted_shape.__wrapped__(tmp_path), path))

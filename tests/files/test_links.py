@@ -20,24 +20,24 @@ from photo_set import write_photos
 from shapes import CLASSES as SHAPES
 from shapes import items, small
 
+from recipes.tables.kept import open_kept
+from recipes.tables.sources import Places
 from seediff.cli import main
 from seediff.config.augment import AugmentConfig, parse_recipe
 from seediff.config.constants import SegmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.dataset.store import Item, open_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.outputs import make_folders, move_inside, remove_tree, write_inside
 from seediff.files.photographs import find_photos
-from seediff.files.staging import staged
+from seediff.files.places import staged
 from seediff.run.augment import augment
-from seediff.run.collect import write_native
 from seediff.run.generate import generate
 from seediff.run.mask import mask_photos
 from seediff.run.segment import segment_photos
-from seediff.study.tables.kept import open_kept
-from seediff.study.tables.sources import Places
 from seediff.train.data import Stage
 from seediff.train.run import train
 
@@ -80,7 +80,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = np.zeros((24, 32), np.uint8)
         labels[4:15, 3 + number : 20] = 1 + number % 2
         image = np.random.default_rng(number).integers(0, 255, (24, 32, 3)).astype(np.uint8)
-        made.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels))
+        made.append(Sample(native.encode_image(image, "png"), labels, name=f"{number:06d}"))
     write_native(out, CLASSES, made, about={})
     return out
 

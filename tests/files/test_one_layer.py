@@ -36,9 +36,10 @@ ALLOWED = {
         "dataset/formats/webdataset.py",
         "tarfile.open",
     ): "WebDataset's shards: names, kinds and sizes of members are looked at before one is read",
-    ("mini/world/art.py", "tarfile.open"): "what npm has just fetched, checked by npm, and taken out with tarfile's own filter",
-    ("study/tables/sources.py", "json.loads"): "values of this process brought to JSON's types, no file",
-    ("mini/training/train.py", "json.loads"): "values of this process brought to JSON's types, no file",
+    (
+        "models/trust.py",
+        "json.loads",
+    ): "configurations as diffusers writes them, with infinite numbers",
     ("train/run.py", "json.loads"): "what transformers has just written of its configuration, no file",
     ("workers.py", "pickle.loads"): "what this process has pickled for its own workers",
 }

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from seediff.errors import UserError
 from seediff.files import outputs
-from seediff.files.outputs import check_writable, write_atomic, write_tensors
+from seediff.files.outputs import write_atomic, write_tensors
+from seediff.files.places import check_writable
 
 
 def test_folders_are_tried_and_nothing_is_left(tmp_path: Path) -> None:
@@ -26,18 +27,18 @@ def test_folders_are_tried_and_nothing_is_left(tmp_path: Path) -> None:
 
 def test_what_is_no_use_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"--out .*file: cannot be written to"):
+    with pytest.raises(UserError, match=r".*file: cannot be written to"):
         check_writable(tmp_path / "file")
-    with pytest.raises(UserError, match=r"--out .*file/below: cannot be written to \(Not a directory"):
+    with pytest.raises(UserError, match=r".*file/below: cannot be written to \(Not a directory"):
         check_writable(tmp_path / "file" / "below")
-    with pytest.raises(UserError, match=r"--out .*: cannot be written to \(File name too long"):
+    with pytest.raises(UserError, match=r".*: cannot be written to \(File name too long"):
         check_writable(tmp_path / ("long" * 100))
     (tmp_path / "nowhere").symlink_to("missing")
-    with pytest.raises(UserError, match=r"--out .*nowhere: cannot be written to"):
+    with pytest.raises(UserError, match=r".*nowhere: cannot be written to"):
         check_writable(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"--json .*: is a folder"):
+    with pytest.raises(UserError, match=r".*: is a folder"):
         check_writable(tmp_path / "out", tmp_path)
-    with pytest.raises(UserError, match=r"--json .*t\.json: cannot be written to"):
+    with pytest.raises(UserError, match=r".*t\.json: cannot be written to"):
         check_writable(tmp_path / "out", tmp_path / "file" / "t.json")
 
 
@@ -46,9 +47,9 @@ def test_a_file_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
-        with pytest.raises(UserError, match=rf"--json .*{name}: is a device or a pipe; name a file"):
+        with pytest.raises(UserError, match=rf"{name}: is a device or a pipe; name a file"):
             check_writable(None, tmp_path / name)
-    with pytest.raises(UserError, match="--json /dev/null: is a device or a pipe"):
+    with pytest.raises(UserError, match="/dev/null: is a device or a pipe"):
         check_writable(None, Path("/dev/null"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
 
@@ -99,11 +100,11 @@ def test_a_folder_is_not_copied_as_a_file_and_does_not_stay_open(tmp_path: Path)
 
 def test_a_line_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log.jsonl"
-    outputs.append_line(path, b"one")
+    outputs.append(path, b"one\n", make=True, durable=True)
     real = os.write
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda fd, data: real(fd, data[:2]))
         with pytest.raises(OSError, match=r"No space left on device.*log\.jsonl"):
-            outputs.append_line(path, b"two")
-    outputs.append_line(path, b"three")
+            outputs.append(path, b"two\n")
+    outputs.append(path, b"three\n")
     assert path.read_bytes() == b"one\nthree\n"

@@ -79,19 +79,19 @@ def test_text_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
     "text", ["[" * 10_000, '{"images": 5}', '{"images": [], "categories": [1], "annotations": []}', '{"files": {"a": "b"}}']
 )
 def test_what_runs_leave_for_themselves_is_read_as_carefully(tmp_path, text):
-    from seediff.dataset.batches import read_record, record_path
+    from seediff.run.place import Place, record_path
     from seediff.run.segment_files import read_segments
 
     record = tmp_path / record_path(0)
     record.parent.mkdir()
     for path in (record, tmp_path / "segments.json"):
         path.write_text(text)
-    assert read_record(tmp_path, 0) is None or text.startswith('{"images"')
+    assert Place(tmp_path).record(0) is None or text.startswith('{"images"')
     with pytest.raises(UserError, match=r"segments\.json: "):
         read_segments(tmp_path)
     for path in (record, tmp_path / "segments.json"):
         path.unlink()
         os.mkfifo(path)
-    assert read_record(tmp_path, 0) is None
+    assert Place(tmp_path).record(0) is None
     with pytest.raises(UserError, match="is a named pipe"):
         read_segments(tmp_path)

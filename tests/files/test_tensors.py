@@ -46,7 +46,7 @@ def test_whole_file_is_read(tmp_path: Path) -> None:
 def test_a_tensor_of_a_lying_shape_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     path.write_bytes(tensor_file(b'{"a":{"dtype":"F32","shape":[1000000000,1000000000],"data_offsets":[0,8]}}', b"12345678"))
-    with pytest.raises(UserError, match='tensor "a" is not where, or as long as, its header says'):
+    with pytest.raises(UserError, match="is no whole safetensors file"):
         read_header(path)
 
 

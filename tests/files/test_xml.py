@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from seediff.errors import UserError
-from seediff.files.xml import read_xml
+from seediff.files.documents import read_xml
 
 HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
 
@@ -47,6 +47,13 @@ def test_what_is_refused(tmp_path, text, message):
         read_xml(save(tmp_path, text), "a")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_elements_are_counted_as_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("seediff.files.documents.MOST_ELEMENTS", 1000)
+    with pytest.raises(UserError, match=r"a\.xml, line 1001: has more than 1000 elements; divide it into several files"):
+        read_xml(save(tmp_path, "<a>\n" + "<b/>\n" * 1000 + "<"), "a")  # what is not well formed comes later
+    read_xml(save(tmp_path, "<a>\n" + "<b/>\n" * 999 + "</a>"), "a")
 
 
 def test_whole_numbers_are_of_a_size_that_computers_reckon_with(tmp_path):

@@ -1,26 +1,34 @@
-"""JSON, JSON lines, TOML and YAML: a file, or bytes from within another, as a type of schema.py.
+"""Documents that others wrote, as values of a type: JSON, JSON lines, TOML, YAML, CSV and XML, and any value by `fit`.
 
-Refused in one line, with its place: what is malformed, not a number (NaN, Infinity), of more digits than 64 bits hold, a lone
-surrogate, nested deeper than DEPTH, larger than its limit; in YAML also aliases, which make gigabytes of a few lines.
+A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `list[int]`, `dict[str, float]`, `Literal`, unions with
+None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Nothing is converted but whole numbers to float where a float belongs, and
+lists to tuples: "5" is no number, and 1 not true. Unknown names are passed over by dataclasses; a Struct may forbid them.
+
+Refused in one line, with its place: what is malformed, no finite number, nested deeper than DEPTH, larger than its limit; in YAML also
+aliases, which make gigabytes of a few lines, and in XML a document type, whose entities do.
 """
 
 from __future__ import annotations
 
-import json
+import csv
+import io
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from xml.parsers import expat
 
 import msgspec
 
 from ..errors import UserError, first_line
-from .messages import printable
-from .reading import ABSENT, ANNOTATIONS, LINE, RECORD, SETTINGS, open_regular, read_bytes, read_text
-from .schema import DEPTH, LEARNING, TOO_DEEP, check_depth, explain, find, fit, place_of, value_at
+from .messages import printable, shown
+from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, open_regular, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,9 +36,99 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found]
 
 T = TypeVar("T")
-_HALF = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])")
+DEPTH = 64
+"""Levels of lists and tables in a document. Ours have six."""
+TOO_DEEP = f"lists and tables stand in each other more than {DEPTH} levels deep"
+HUGE = "a number must fit in 64 bits"
 BOM = b"\xef\xbb\xbf"
-HUGE = "a number must be of a size that computers reckon with (64 bits)"
+WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+"""What msgspec calls types, and we do."""
+_LEARNING = threading.RLock()
+"""msgspec 0.22 ends the process when two threads meet a type for the first time: one at a time, then."""
+
+
+# Values of a type.
+
+
+def fit(value: Any, kind: type[T], where: str) -> T:
+    """The value as `kind`. where: the file, and the line or row in it, for the message. Raises UserError."""
+    try:
+        with _LEARNING:
+            return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, UserError, RecursionError) as error:
+        raise UserError(where, _reason(error)) from error
+
+
+def checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A table that names some of a dataclass's fields, each as its type wants it: for configurations that are put together of several.
+
+    Raises UserError for unknown names and wrong types, not yet for values.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    known = {f.name: hints[f.name] for f in fields(kind) if f.compare}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UserError(where, f"there is no option '{printable(str(key)[:200])}'", f"options here: {', '.join(known)}")
+        if is_dataclass(known[key]):
+            if not isinstance(value, dict):
+                raise UserError(where, f"'{key}' must be a table: [{key}]")
+            values[key] = checked(known[key], value, f"{where} [{key}]")  # type: ignore[arg-type]
+            continue
+        try:
+            values[key] = fit(value, known[key], where)
+        except UserError as error:
+            choices = _choices(known[key])
+            said = f"must be {choices}" if choices else error.problem
+            raise UserError(where, f"{key} = {shown(value)}{'' if said.startswith('must') else ':'} {said}") from error
+    return values
+
+
+def _choices(hint: Any) -> str:
+    """The texts that a type allows, and the other types with them: `'a' or 'b'`; nothing of a type without such texts."""
+    parts = [part for part in get_args(hint) if part is not type(None)] if get_origin(hint) in (Union, UnionType) else [hint]
+    if not any(get_origin(part) is Literal for part in parts):
+        return ""
+    return " or ".join(
+        word for part in parts for word in [*map(repr, get_args(part))] or [WORDS.get(getattr(part, "__name__", ""), "a table")]
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What msgspec says, in plain words, behind the place in the value."""
+    if isinstance(error, RecursionError):
+        return TOO_DEEP
+    if isinstance(error, UserError):  # the value's own check of itself
+        return str(error)
+    said, _, place = str(error).partition(" - at ")
+    said = re.sub(r"`([^`]*)`", lambda kinds: " or ".join(WORDS.get(kind, kind) for kind in kinds[1].split(" | ")), said)
+    said = said.replace("Expected ", "must be ").replace(", got ", ", not ").replace("Object missing required field", "must have")
+    said = printable(said[:1].lower() + said[1:300])
+    place = place.replace("`", "").removeprefix("key in ").removeprefix("$").removeprefix(".")
+    return f"{place}{'' if said.startswith('must') else ':'} {said}" if place else said
+
+
+def _check_values(document: Any, where: str) -> None:
+    """Raise UserError when lists and tables are nested deeper than DEPTH, and for a number that is none."""
+    level = [document]
+    for depth in range(DEPTH + 1):
+        if any(isinstance(value, float) and not math.isfinite(value) for value in level):
+            raise UserError(where, "holds inf or nan", "every number must be finite")
+        nested = [value for value in level if isinstance(value, (dict, list))]
+        if nested and depth == DEPTH:
+            raise UserError(where, TOO_DEEP)
+        level = [inner for value in nested for inner in (value.values() if isinstance(value, dict) else value)]
+
+
+# JSON.
 
 
 def read_json(path: Path | str, kind: type[T], *, limit: int = RECORD, absent: str = ABSENT) -> T:
@@ -42,128 +140,246 @@ def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
     """JSON from within another file. where: how messages call the place. Raises UserError."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data.removeprefix(BOM)
     try:
-        found = _decoder(kind).decode(raw)
-    except msgspec.ValidationError as error:
-        raise UserError(_told(error, raw, kind, where)) from error
-    except RecursionError as error:
-        raise UserError(f"{where}: {TOO_DEEP}") from error
+        value = _decoder(kind).decode(raw)
+    except (msgspec.ValidationError, UserError, RecursionError) as error:
+        raise UserError(where, _reason(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: is not JSON: {_malformed(error, raw)}") from error
-    except UserError as error:  # the value's own check of itself
-        raise UserError(f"{where}: {error}") from error
+        said = str(error).removeprefix("JSON is malformed: ") if isinstance(error, msgspec.DecodeError) else "the text is not UTF-8"
+        byte = re.search(r"\(byte (\d+)\)", said)
+        line = raw.count(b"\n", 0, int(byte[1])) if byte else 0
+        raise UserError(f"{where}, line {line + 1}" if line else where, f"is not JSON: {printable(said)}") from error
     if raw.count(b"[") + raw.count(b"{") > DEPTH:
-        check_depth(found, where)
-    return found
-
-
-def _told(error: msgspec.ValidationError, raw: bytes, kind: type, where: str) -> str:
-    try:
-        return explain(error, msgspec.json.decode(raw), kind, where)
-    except RecursionError:
-        return f"{where}: {TOO_DEEP}"
-    except (msgspec.DecodeError, UnicodeDecodeError) as other:  # a number that no type holds, or what follows is malformed too
-        try:
-            value = json.loads(raw, parse_int=partial(_or_huge, int), parse_float=partial(_or_huge, float))
-        except (ValueError, RecursionError):
-            return f"{where}: is not JSON: {_malformed(other, raw)}"
-        steps = find(value, _Huge) or ()
-        place = place_of(steps)
-        return f"{where}: {place + ': ' if place else ''}{HUGE}"
-
-
-class _Huge:
-    """Stands for a number that msgspec does not read."""
-
-
-def _or_huge(kind: Callable[[str], float], text: str) -> Any:
-    return _Huge() if len(text) > 300 or not math.isfinite(kind(text)) else kind(text)
+        _check_values(value, where)
+    return value
 
 
 @lru_cache(64)
 def _decoder(kind: Any) -> Any:
-    with LEARNING:
+    with _LEARNING:
         return msgspec.json.Decoder(kind)
 
 
-def _malformed(error: Exception, raw: bytes) -> str:
-    said = re.fullmatch(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?", str(error), re.DOTALL)
-    if isinstance(error, UnicodeDecodeError) or said is None:
-        return "the text is not UTF-8"
-    if "surrogate" in said[1] or ("truncated" in said[1] and _HALF.search(raw)):
-        return "a \\u escape stands for half a character (a lone surrogate)"
-    if said[2] is None:
-        return "it ends in the middle" if "truncated" in str(error) else said[1]
-    at = int(said[2])
-    line, begin = raw.count(b"\n", 0, at) + 1, raw.rfind(b"\n", 0, at) + 1
-    return f"{said[1]}, at " + (f"line {line}, " if line > 1 else "") + f"character {at - begin + 1}"
-
-
 def read_json_lines(path: Path | str, kind: type[T], *, limit: int = ANNOTATIONS, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value per line; empty lines are passed over. Raises UserError naming the line.
+    """(line number, value) of a file with one JSON value per line, of at most LINE bytes; empty lines are passed over. Raises UserError
+    naming the line.
 
     Read as it is asked for, so that a file of rubbish is refused at its first line.
     """
-    for number, line in numbered_lines(path, limit=limit, absent=absent):
-        yield number, parse_json(line, kind, f"{path}, line {number}")
-
-
-def numbered_lines(path: Path | str, *, limit: int = ANNOTATIONS, absent: str = ABSENT) -> Iterator[tuple[int, bytes]]:
-    """(line number, bytes) of every line that is not blank, each of at most LINE bytes."""
     with open_regular(path, limit, absent) as file:
         number = 0
         while line := file.readline(LINE + 1):
             number += 1
+            where = f"{path}, line {number}"
             if len(line) > LINE:
-                raise UserError(f"{path}, line {number}: is longer than {LINE} bytes, which no row is")
-            line = line.removeprefix(BOM) if number == 1 else line
-            if line.strip():
-                yield number, line
+                raise UserError(where, f"is longer than {LINE} bytes, which no row is")
+            if line.removeprefix(BOM).strip():
+                yield number, parse_json(line, kind, where)
+
+
+# TOML and YAML.
 
 
 def read_toml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = SETTINGS, absent: str = ABSENT) -> T:
     """A TOML file as `kind`. Raises UserError."""
     text = read_text(path, limit, absent)
     try:
-        found = tomllib.loads(text)
+        document = tomllib.loads(text)
     except RecursionError as error:
-        raise UserError(f"{path}: {TOO_DEEP}") from error
+        raise UserError(path, TOO_DEEP) from error
     except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
         said = HUGE if "integer string conversion" in str(error) else printable(first_line(error))
-        raise UserError(f"{path}: is not TOML: {said}") from error
-    check_depth(found, str(path))
-    if steps := find(found, float, lambda value: not math.isfinite(value)):
-        raise UserError(f"{path}: {place_of(steps)} = {value_at(found, steps)} must be a number")
-    return fit(found, kind, str(path))
+        raise UserError(path, f"is not TOML: {said}") from error
+    _check_values(document, str(path))
+    return fit(document, kind, str(path))
+
+
+MOST_EVENTS = 20_000
+"""Values, and begins and ends of lists and tables, of a YAML file: settings, and the names of classes."""
+PLAIN, NUMERIC = 300, re.compile(r"[-+.0-9]")
+"""Characters of a number that is written without quotes: YAML multiplies those of base 60 out, digit by digit."""
 
 
 def read_yaml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = SETTINGS, absent: str = ABSENT) -> T:
     """A YAML file as `kind`: plain values only, no aliases. Raises UserError."""
-    return parse_yaml(read_text(path, limit, absent), kind, str(path))
-
-
-def parse_yaml(text: str, kind: type[T], where: str) -> T:
-    """YAML from within another file. Raises UserError."""
     import yaml
 
+    text, where = read_text(path, limit, absent), str(path)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _check_events(text, where)
-        found = yaml.load(text, yaml.SafeLoader)
+        _check_events(text, loader, where)
+        document = yaml.load(text, loader)
     except (yaml.YAMLError, RecursionError, ValueError, ArithmeticError, TypeError, AttributeError, LookupError) as error:
         mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
+        line = f", line {min(mark.line, text.count(chr(10))) + 1}" if mark is not None else ""
         said = getattr(error, "problem", None) or first_line(error)
-        raise UserError(f"{where}{line}: is not YAML: {printable(said)}") from error
-    return fit(found, kind, where)
+        raise UserError(f"{where}{line}", f"is not YAML: {printable(said)}") from error
+    _check_values(document, where)
+    return fit(document, kind, where)
 
 
-def _check_events(text: str, where: str) -> None:
-    """Raise UserError for what must not be put together: aliases, and nesting that recursion would not survive."""
+def _check_events(text: str, loader: type, where: str) -> None:
+    """Raise UserError, before anything is put together, for what would take long then: aliases, deep nesting, many values."""
     import yaml
 
     depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
+    for number, event in enumerate(yaml.parse(text, loader)):
+        wrong = None
         if isinstance(event, yaml.AliasEvent):
-            raise UserError(f"{where}, line {event.start_mark.line + 1}: has an alias (*{printable(str(event.anchor))}); write it out")
+            wrong = f"has an alias (*{printable(str(event.anchor))}); write it out"
+        elif isinstance(event, yaml.ScalarEvent) and not event.style and len(event.value) > PLAIN and NUMERIC.match(event.value):
+            wrong = HUGE
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
-            raise UserError(f"{where}, line {event.start_mark.line + 1}: {TOO_DEEP}")
+            wrong = TOO_DEEP
+        elif number > MOST_EVENTS:
+            wrong = f"has more than {MOST_EVENTS} values; no file of this kind does"
+        elif getattr(event, "tag", None):
+            wrong = f"has a tag ({printable(str(getattr(event, 'tag', None)))}); write plain values"
+        if wrong:
+            raise UserError(f"{where}, line {event.start_mark.line + 1}", wrong)
+
+
+# CSV.
+
+
+def read_csv(path: Path | str, columns: Sequence[str], *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, dict[str, str]]]:
+    """(line number, row) of a UTF-8 file whose first line names its columns, with at least these. Raises UserError naming the line."""
+    return parse_csv(read_text(path, limit, absent), columns, path)
+
+
+def parse_csv(text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ",") -> list[tuple[int, dict[str, str]]]:
+    """As `read_csv`, of a file's text."""
+    (_, names), *cells = [*_cells(text, path, delimiter)] or [(1, [])]
+    names = [name.strip() for name in names]
+    if missing := [name for name in columns if name not in names]:
+        raise UserError(path, f"the first line must name the columns {', '.join(columns)}", f"'{missing[0]}' is missing")
+    if twice := next((name for name in columns if names.count(name) > 1), None):
+        raise UserError(path, f"the first line names the column '{twice}' twice")
+    for number, row in cells:
+        if len(row) != len(names):
+            raise UserError(f"{path}, line {number}", f"must have {len(names)} fields", "put quotes around a list with commas")
+    return [(number, dict(zip(names, row, strict=True))) for number, row in cells]
+
+
+def read_cells(path: Path | str, *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, list[str]]]:
+    """(line number, cells without spaces around them) of every line that is not blank, of a file without a line of names.
+    Raises UserError naming the line."""
+    rows = [(number, [cell.strip() for cell in row]) for number, row in _cells(read_text(path, limit, absent), path)]
+    return [(number, row) for number, row in rows if any(row)]
+
+
+def _cells(text: str, path: Path | str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of every line that is not empty."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    try:
+        yield from ((reader.line_num, row) for row in reader if row)
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}", f"is not CSV: {printable(str(error))}") from error
+
+
+# XML.
+
+LARGEST_INT = 1 << 31
+"""Whole numbers in attributes are below this."""
+MOST_ELEMENTS = 1_000_000
+"""Elements of a file: as many masks and polygons take a gigabyte."""
+
+
+class Node:
+    """An element of XML. text: what stands before its first child."""
+
+    __slots__ = ("_children", "attributes", "file", "line", "tag", "text")
+
+    def __init__(self, tag: str, attributes: dict[str, str], file: Path, line: int) -> None:
+        self.tag, self.attributes, self.file, self.line, self.text = tag, attributes, file, line, ""
+        self._children: list[Node] | None = None
+
+    @property
+    def where(self) -> str:
+        """The file and line that it begins in, for messages."""
+        return f"{self.file}, line {self.line}"
+
+    @property
+    def children(self) -> Sequence[Node]:
+        return self._children or ()
+
+    def add(self, child: Node) -> None:
+        self._children = self._children or []
+        self._children.append(child)
+
+    def all(self, *path: str) -> Iterator[Node]:
+        """The elements at the end of a path of tags below this one."""
+        below = [self]
+        for tag in path:
+            below = [child for node in below for child in node.children if child.tag == tag]
+        yield from below
+
+    def get(self, name: str) -> str:
+        """An attribute. Raises UserError when it is not there."""
+        if name not in self.attributes:
+            raise UserError(self.where, f"<{printable(self.tag)}> must have '{name}'")
+        return self.attributes[name]
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """An attribute that is a whole number, below 2³¹ and above −2³¹. Raises UserError."""
+        text = self.get(name) if default is None else self.attributes.get(name, str(default))
+        digits = text.strip().removeprefix("-")
+        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10 and int(digits) < LARGEST_INT):
+            raise UserError(self.where, f"'{name}' of <{printable(self.tag)}> must be a whole number, not {shown(text)}")
+        return int(text)
+
+
+def read_xml(path: Path, root: str, *, limit: int = ANNOTATIONS, absent: str = ABSENT) -> Node:
+    """The root of a file, whose tag must be `root`. Raises UserError."""
+    data = read_bytes(path, limit, absent)
+    builder = _Builder(path)
+    try:
+        builder.parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise UserError(f"{path}, line {error.lineno}", f"is not XML: {printable(expat.ErrorString(error.code))}") from error
+    except (LookupError, ValueError) as error:  # an encoding that is declared and unknown, or is none of a byte a character
+        raise UserError(path, f"is not XML that is read: {printable(first_line(error))}", "save it as UTF-8") from error
+    node = builder.root
+    assert node is not None  # or expat had said that there is no element
+    if node.tag != root:
+        raise UserError(node.where, f"the document is a <{printable(node.tag)}>, not <{root}>")
+    return node
+
+
+class _Builder:
+    """Nodes of what expat reads, without a document type, so that there are no entities that swell or fetch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.open: list[Node] = []
+        self.root: Node | None = None
+        self.count = 0
+        self.parser: Any = expat.ParserCreate()
+        self.parser.buffer_text = True
+        self.parser.StartDoctypeDeclHandler = self.doctype
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = lambda tag: self.open.pop()
+        self.parser.CharacterDataHandler = self.characters
+
+    def refuse(self, problem: str, fix: str = "") -> None:
+        raise UserError(f"{self.path}, line {self.parser.CurrentLineNumber}", problem, fix)
+
+    def doctype(self, *_: object) -> None:
+        self.refuse("declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.count += 1
+        if self.count > MOST_ELEMENTS:
+            self.refuse(f"has more than {MOST_ELEMENTS} elements", "divide it into several files")
+        if len(self.open) >= DEPTH:
+            self.refuse(TOO_DEEP)
+        node = Node(tag, attributes, self.path, self.parser.CurrentLineNumber)
+        if self.open:
+            self.open[-1].add(node)
+        else:
+            self.root = node
+        self.open.append(node)
+
+    def characters(self, text: str) -> None:
+        if self.open and not self.open[-1].children:
+            self.open[-1].text += text

@@ -1,4 +1,4 @@
-"""Label maps on disk: reading one, finding those of a folder, finding the prediction of each label, and cutting both alike.
+"""Label maps on disk: reading one, finding those of a folder and the prediction of each label, cutting both alike, and their colours.
 
 On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean: nothing here. In arrays that is −1.
 """
@@ -6,12 +6,11 @@ On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean: nothing here. I
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..errors import UserError
 from .pictures import read_pixels
@@ -27,29 +26,26 @@ def read_segment_ids(path: Path) -> np.ndarray:
 
     Raises UserError naming the file when it is not such a picture.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # half of the size that is refused
-        array, kind, mode = read_pixels(path)
+    array, kind, mode = read_pixels(path)
     if kind != "PNG":
-        raise UserError(f"{path}: is {kind} inside; a label map must be PNG, which keeps every id as it is")
+        raise UserError(path, f"is {kind} inside; a label map must be PNG, which keeps every id as it is")
     if array.ndim != 2:
-        raise UserError(f"{path}: is a colour picture ({mode}); a label map is a palette or grey PNG, whose pixels are ids")
-    nothing = 65535 if array.dtype.itemsize > 1 else 255
+        raise UserError(path, f"is a colour picture ({mode}); a label map is a palette or grey PNG, whose pixels are ids")
     ids = array.astype(np.int32)
-    ids[ids == nothing] = -1
+    ids[ids == (65535 if array.dtype.itemsize > 1 else IGNORE)] = -1
     return ids
 
 
 def map_folder(folder: Path) -> Path:
     """Where the label maps of a folder are: its `labels/` or `masks/` where it has one, else itself."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder" if not folder.exists() else f"{folder}: must be a folder of label maps")
+        raise UserError(folder, "must be a folder of label maps" if folder.exists() else "there is no such folder")
     return next((folder / name for name in MAP_FOLDERS if (folder / name).is_dir()), folder)
 
 
 def find_maps(folder: Path) -> dict[str, Path]:
     """The PNG files below a folder by name: the path in it without ending, with `/` between, in the order of names."""
-    found: dict[str, Path] = {}
+    maps: dict[str, Path] = {}
     seen: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         if os.path.realpath(parent) in seen:  # links in a circle
@@ -59,8 +55,8 @@ def find_maps(folder: Path) -> dict[str, Path]:
         for name in names:
             path = Path(parent, name)
             if name.lower().endswith(".png") and not name.startswith(".") and path.is_file():
-                found[path.relative_to(folder).with_suffix("").as_posix()] = path
-    return dict(sorted(found.items()))
+                maps[path.relative_to(folder).with_suffix("").as_posix()] = path
+    return dict(sorted(maps.items()))
 
 
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
@@ -70,24 +66,24 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     Cityscapes the endings of photographs and labels are left out. Raises UserError when there is no telling which belongs to which.
     """
     folder = map_folder(predictions)
-    found = {name.removesuffix(PHOTO_ENDING): path for name, path in find_maps(folder).items()}
-    if not found:
-        raise UserError(f"{folder}: has no PNG files; predictions are label maps as `seediff segment` writes them")
+    maps = {name.removesuffix(PHOTO_ENDING): path for name, path in find_maps(folder).items()}
+    if not maps:
+        raise UserError(folder, "has no PNG files; predictions are label maps as `seediff segment` writes them")
     by_stem: dict[str, list[Path]] = {}
-    for name, path in found.items():
+    for name, path in maps.items():
         by_stem.setdefault(stem(name), []).append(path)
     paired: dict[str, Path] = {}
     missing: list[str] = []
     owner: dict[Path, str] = {}
     for name in names:
-        candidates = [found[name]] if name in found else by_stem.get(stem(name), [])
+        candidates = [maps[name]] if name in maps else by_stem.get(stem(name), [])
         if len(candidates) > 1:
-            raise UserError(f"{folder}: {candidates[0]} and {candidates[1]} could both belong to label '{name}'; keep one")
+            raise UserError(folder, f"{candidates[0]} and {candidates[1]} could both belong to label '{name}'", "keep one")
         if not candidates:
             missing.append(name)
             continue
         if other := owner.get(candidates[0]):
-            raise UserError(f"{candidates[0]}: is the only prediction of two labels, '{other}' and '{name}'; use the labels' subfolders")
+            raise UserError(candidates[0], f"is the only prediction of two labels, '{other}' and '{name}'", "use the labels' subfolders")
         owner[candidates[0]] = name
         paired[name] = candidates[0]
     return paired, missing
@@ -111,3 +107,18 @@ def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
     rows = (2 * np.arange(height) + 1) * array.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * array.shape[1] // (2 * width)
     return array[rows[:, None], columns]
+
+
+@cache  # a millisecond otherwise, which is longer than a mask takes to be encoded
+def voc_palette() -> list[int]:
+    """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …), as Pillow's `putpalette` takes them.
+
+    Entry 0 (background) is black, entry 255 (ignore) is VOC's cream (224, 224, 192).
+    """
+    # The label's bits, lowest first, go in turn to red, green and blue, from each colour's highest bit down.
+    return [sum(((label >> (3 * i + channel)) & 1) << (7 - i) for i in range(3)) for label in range(256) for channel in range(3)]
+
+
+def segment_palette() -> list[int]:
+    """VOC's colours moved by one for maps without a background: segment 0 is not black, and entry 255 (in no segment) is."""
+    return [*voc_palette()[3:], 0, 0, 0]

@@ -8,6 +8,7 @@ The folder that the user named may itself be a link: that is the user's wish.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -30,10 +31,13 @@ CONFIG = "seediff.toml"
 """In every output: the configuration that made it, by which a run is continued and an output is known as one."""
 LEFTOVER = re.compile(r"\.(.+\.)?[0-9a-f]{16}\.part")
 """Names of `fresh_name`: what has one, and nobody at work on it, was left by a run that was killed."""
+LONGEST = 200
+"""Bytes of a name that another stands beside in the same folder, of systems' 255."""
 OLD = 3600.0
 """Seconds after which a leftover is one, where no lock says that nobody is at work."""
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 """Not through a link, and not waiting for whoever reads a pipe."""
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW
 FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 HAS_DIR_FD = {os.open, os.mkdir, os.rename, os.unlink, os.stat} <= os.supports_dir_fd
 """Else (Windows) names are looked up by their whole paths, each of whose folders is looked at before."""
@@ -41,21 +45,23 @@ HAS_DIR_FD = {os.open, os.mkdir, os.rename, os.unlink, os.stat} <= os.supports_d
 
 def fresh_name(of: str = "") -> str:
     """A hidden name that nobody can guess. of: what it will be called in the end, for those who look for it."""
-    return f".{of}{'.' * bool(of)}{secrets.token_hex(8)}.part"
+    return f".{begin_of(of)}{secrets.token_hex(8)}.part"
 
 
-def named(error: OSError, path: Path) -> OSError:
-    """The error with the file's whole name: systems do not say which file met a full disk."""
-    return OSError(error.errno or errno.EIO, error.strerror or first_line(error), str(path))
+def begin_of(name: str) -> str:
+    """What a `fresh_name` of a name begins with, behind its dot: the name, or, where that would be too long, its hash."""
+    if len(os.fsencode(name)) > LONGEST:
+        name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+    return f"{name}." if name else ""
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """OSErrors of the block name this file."""
+    """OSErrors of the block name this file: systems do not say which file met a full disk."""
     try:
         yield
     except OSError as error:
-        raise named(error, path) from error
+        raise OSError(error.errno or errno.EIO, error.strerror or first_line(error), str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,6 @@ class _Folder:
 
     def of(self, name: str) -> str:
         return name if self.fd is not None else str(self.path / name)
-
-    def open(self, name: str, flags: int) -> int:
-        return os.open(self.of(name), flags | NOFOLLOW, 0o666, dir_fd=self.fd)
 
     def mode(self, name: str) -> int:
         """What a name is, for `stat.S_ISDIR` and so on; 0 when there is nothing."""
@@ -89,7 +92,7 @@ def _split(root: Path, name: str) -> tuple[tuple[str, ...], str]:
     """The folders on the way to root/name, and the last part. Raises UserError for a name that leads elsewhere."""
     parts = PurePosixPath(name).parts
     if not parts or any(part == ".." or os.sep in part or "\0" in part for part in parts):
-        raise UserError(f"{root}: {name!r} is no path inside it")
+        raise UserError(root, f"{name!r} is no path inside it")
     return parts[:-1], parts[-1]
 
 
@@ -112,9 +115,9 @@ def _opened(root: Path, below: tuple[str, ...] = (), *, make: bool = False) -> I
                         os.mkdir(here.of(name), dir_fd=fd)
                 mode = here.mode(name)
                 if stat.S_ISLNK(mode):
-                    raise UserError(f"{path}: is a link, and nothing is written, moved or removed through one; put a folder there")
+                    raise UserError(path, "is a link, and nothing is written, moved or removed through one", "put a folder there")
                 if mode and not stat.S_ISDIR(mode):
-                    raise UserError(f"{path}: there is a file where a folder should be")
+                    raise UserError(path, "there is a file where a folder should be")
                 if fd is not None:
                     inner = os.open(name, FOLDER | NOFOLLOW, dir_fd=fd)
                     os.close(fd)
@@ -125,59 +128,13 @@ def _opened(root: Path, below: tuple[str, ...] = (), *, make: bool = False) -> I
             os.close(fd)
 
 
-def check_writable(out: Path | None, json_path: Path | None = None) -> None:
-    """Try the folders of `--out` and `--json`: what takes minutes should not fail at the end. Nothing is left there.
-
-    Raises UserError naming the option that is no use.
-    """
-    for option, folder, file in (("--out", out, None), ("--json", json_path and json_path.parent, json_path)):
-        if folder is None:
-            continue
-        if file is not None:
-            check_file(file, option)
-        try:
-            probe = _nearest(folder) / fresh_name()
-            write_new(probe, b"")
-            probe.unlink()
-        except OSError as error:
-            raise UserError(f"{option} {file or folder}: cannot be written to ({error.strerror or error}); name another place") from error
-        clear_leftovers(folder, older=OLD)
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the first on the way up to it that is there. Raises OSError for a name that no folder can have."""
-    try:
-        os.stat(folder)
-    except FileNotFoundError:
-        if folder.is_symlink():
-            raise  # to nowhere: no folder can be made in its place
-        return _nearest(folder.parent)
-    return folder
-
-
-def check_file(path: Path, option: str) -> None:
-    """Raise UserError unless a file of this name can be written: nothing is there, or a file, or a link to one.
-
-    A file is written by renaming, which would put one in the place of a device such as /dev/null.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # nothing there; what is wrong with the name, writing says
-        return
-    if stat.S_ISDIR(mode):
-        raise UserError(f"{option} {path}: is a folder; name a file")
-    if not stat.S_ISREG(mode):
-        raise UserError(f"{option} {path}: is a device or a pipe; name a file")
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it; its folder is made.
-
-    Links to its folder are followed; for files below a folder of others, see `write_inside`. Raises OSError naming the file.
-    """
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_inside(path.parent, path.name, data)
+def _write(fd: int, data: bytes, durable: bool = False) -> None:
+    with open(fd, "wb", buffering=0) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+        if durable:
+            os.fsync(file.fileno())
 
 
 def write_inside(root: Path, name: str, data: bytes, *, durable: bool = False) -> None:
@@ -191,10 +148,11 @@ def write_inside(root: Path, name: str, data: bytes, *, durable: bool = False) -
         _commit(folder, last, data, durable)
 
 
-def _commit(folder: _Folder, name: str, data: bytes, durable: bool = False) -> None:
+def _commit(folder: _Folder, name: str, data: bytes, durable: bool) -> None:
+    """A whole file at once: written under another name, then renamed."""
     fresh = fresh_name()
     try:
-        _write(folder.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL), data, durable)
+        _write(os.open(folder.of(fresh), NEW, 0o666, dir_fd=folder.fd), data, durable)
         folder.replace(fresh, folder, name)
     except BaseException:
         with suppress(OSError):
@@ -202,10 +160,20 @@ def _commit(folder: _Folder, name: str, data: bytes, durable: bool = False) -> N
         raise
 
 
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it; its folder is made.
+
+    Links to its folder are followed; for files below a folder of others, see `write_inside`. Raises OSError naming the file.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_inside(path.parent, path.name, data)
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Write a file that must not be there yet, in a folder that nobody else writes to. Raises OSError naming the file."""
     with naming(path):
-        _write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW, 0o666), data)
+        _write(os.open(path, NEW, 0o666), data)
 
 
 def open_new(path: Path) -> BinaryIO:
@@ -213,23 +181,18 @@ def open_new(path: Path) -> BinaryIO:
     return open(path, "xb", opener=lambda name, flags: os.open(name, flags | NOFOLLOW, 0o666))
 
 
-def append(path: Path, data: bytes, *, make: bool = False) -> None:
-    """Append to a file that is no link. make: it need not be there. Raises OSError naming the file."""
+def append(path: Path, data: bytes, *, make: bool = False, durable: bool = False) -> None:
+    """Append to a file that is no link, in one write; of what does not fit nothing stays. make: it need not be there. durable: it is on the
+    disk when this returns. Raises OSError naming the file."""
     with naming(path):
-        _write(os.open(path, os.O_WRONLY | os.O_APPEND | NOFOLLOW | (os.O_CREAT if make else 0), 0o666), data)
-
-
-def append_line(path: Path, line: bytes) -> None:
-    """Append a line, its end added, to a file that is no link and that may not be there yet: in one write, and on the disk when this
-    returns. Of a line that did not fit nothing stays. Raises OSError naming the file."""
-    with naming(path):
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NOFOLLOW, 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | NOFOLLOW | (os.O_CREAT if make else 0), 0o666)
         try:
-            before, data = os.fstat(fd).st_size, line + b"\n"
+            before = os.fstat(fd).st_size
             if os.write(fd, data) < len(data):
                 os.ftruncate(fd, before)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
 
@@ -262,15 +225,6 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-
-
-def _write(fd: int, data: bytes, durable: bool = False) -> None:
-    with open(fd, "wb", buffering=0) as file:
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
-        if durable:
-            os.fsync(file.fileno())
 
 
 def write_tensors(
@@ -316,17 +270,17 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
     try:
         fd = os.open(source, os.O_RDONLY | NOFOLLOW)
     except FileNotFoundError as error:
-        raise UserError(f"{source}: there is no such file") from error
+        raise UserError(source, "there is no such file") from error
     except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}") from error
+        raise UserError(source, f"cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)  # `open` does not close what turns out to be a folder
-        raise UserError(f"{source}: is no file that could be copied; sets hold regular files only")
+        raise UserError(source, "is no file that could be copied", "sets hold regular files only")
     with open(fd, "rb") as reading:
         if link:
             with suppress(OSError):
                 return os.link(source, target)
-        with naming(target), open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW, 0o666), "wb") as writing:
+        with naming(target), open(os.open(target, NEW, 0o666), "wb") as writing:
             shutil.copyfileobj(reading, writing, 1 << 20)
 
 
@@ -340,10 +294,9 @@ def link_inside(source: Path, root: Path, name: str) -> bool:
                 return False
             fresh = fresh_name()
             os.link(source.resolve(), folder.of(fresh), dst_dir_fd=folder.fd)
-            with naming(folder.path / last):
-                folder.replace(fresh, folder, last)
-                with suppress(FileNotFoundError):
-                    folder.unlink(fresh)  # renaming one link of a file to another of it does nothing
+            folder.replace(fresh, folder, last)
+            with suppress(FileNotFoundError):
+                folder.unlink(fresh)  # renaming one link of a file to another of it does nothing
         except OSError:
             return False
     return True
@@ -374,13 +327,8 @@ def remove_inside(root: Path, name: str) -> None:
 
 def remove_tree(root: Path, name: str) -> None:
     """Remove the folder root/name with all in it, if it is there; a link in it is removed itself. Raises UserError when it is a link."""
-    try:
-        with _opened(root, (name,)) as folder:
-            path = folder.path
-    except FileNotFoundError:
-        return
-    with naming(path):
-        shutil.rmtree(path)  # follows no links
+    with suppress(FileNotFoundError), _opened(root, (name,)) as folder, naming(folder.path):
+        shutil.rmtree(folder.path)  # follows no links
 
 
 def clear_leftovers(folder: Path, below: Collection[str] | None = (), *, older: float | None = None) -> None:

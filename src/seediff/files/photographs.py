@@ -99,7 +99,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         shown = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
         others = f" among {len(skipped)} file{'s' * (len(skipped) != 1)}" if skipped else ""
         read = ", ".join(sorted(s[1:] for s in SUFFIXES))
-        raise UserError(f"{shown}: no picture found{others}; recognised in folders are {read}")
+        raise UserError(shown, f"no picture found{others}; recognised in folders are {read}")
     return Found(tuple(Photo(p, n) for p, n in zip(depths, _unique_names(depths), strict=True)), len(skipped))
 
 
@@ -112,10 +112,10 @@ def _files(given: str, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
         yield from _walk(Path(given), out) if os.path.isdir(given) else [(Path(given), 1, True)]
         return
     if not glob.has_magic(given):
-        raise UserError(f"{given}: there is no such file or folder")
+        raise UserError(given, "there is no such file or folder")
     matches = sorted(map(Path, glob.glob(given, recursive=True)), key=_reading_order)
     if not matches:
-        raise UserError(f"{given}: no file or folder matches this pattern")
+        raise UserError(given, "no file or folder matches this pattern")
     named = Path(*takewhile(lambda part: not glob.has_magic(part), Path(given).parts))
     for path in matches:
         if out is not None and Path(os.path.realpath(path)).is_relative_to(out):
@@ -140,7 +140,7 @@ def _walk(folder: Path, out: Path | None, old: bool = False) -> Iterator[tuple[P
     """
 
     def stop(error: OSError) -> None:
-        raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
+        raise UserError(error.filename, f"the folder cannot be read ({error.strerror})") from error
 
     files: list[Path] = []
     seen: set[str] = set()
@@ -163,7 +163,7 @@ def _check_outside(given: str, out: Path | None) -> None:
     real = Path(os.path.realpath(given))
     if out is not None and real.is_relative_to(out):
         where = "is the output folder itself" if real == out else f"lies inside the output folder {out}"
-        raise UserError(f"{given}: {where}; results would be read as photographs: write them elsewhere")
+        raise UserError(given, f"{where}; results would be read as photographs: write them elsewhere")
 
 
 def _looks_like_picture(name: str) -> bool:
@@ -256,9 +256,9 @@ def _decode(image: Image.Image, path: Path) -> np.ndarray:
     # 1. From the header: is it worth decoding?
     width, height = image.size
     if min(width, height) < SHORTEST_SIDE:
-        raise UserError(f"{path}: {width} × {height} pixels; both sides must have at least {SHORTEST_SIDE}")
+        raise UserError(path, f"{width} × {height} pixels; both sides must have at least {SHORTEST_SIDE}")
     if _is_sequence(image):
-        raise UserError(f"{path}: has several frames or pages; save the one to segment as a picture of its own")
+        raise UserError(path, "has several frames or pages; save the one to segment as a picture of its own")
 
     # 2. Pixels. Some formats know their orientation only now, and TIFF has applied it by itself.
     image.load()
@@ -305,7 +305,7 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
         return Image.fromarray(levels[np.asarray(image)])
     if image.mode in ("I", "F"):
         kind = "floating-point" if image.mode == "F" else "32-bit or signed"
-        raise UserError(f"{path}: {kind} pixels say nowhere which value is white; save it with 8 or 16 bits")
+        raise UserError(path, f"{kind} pixels say nowhere which value is white; save it with 8 or 16 bits")
     return image.convert("LA") if image.mode == "La" else image
 
 
@@ -353,5 +353,5 @@ def find_named(
         matches = by_name.get(row["file"].strip().replace("\\", "/"), [])
         if len(matches) != 1:
             why = f"{len(matches)} photographs are called that; name its folder too" if matches else "not among the photographs given"
-            raise UserError(f"{path}, line {number}: file '{row['file']}': {why}")
+            raise UserError(f"{path}, line {number}", f"file '{row['file']}': {why}")
         yield number, matches[0], row

@@ -50,16 +50,12 @@ def open_picture(
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(f"{name}: cannot be read as a picture: it is {_instead(source)}") from error
+        empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
+        what = "empty" if empty else f"none of a format that is read ({', '.join(sorted(FORMATS))})"
+        raise UserError(name, f"cannot be read as a picture: it is {what}") from error
     except Exception as error:  # broken files make decoders raise nearly anything
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{name}: cannot be read as a picture ({printable(reason)})") from error
-
-
-def _instead(source: Path | bytes) -> str:
-    """What a file is that no decoder takes."""
-    empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
-    return "empty" if empty else f"none of a format that is read ({', '.join(sorted(FORMATS))})"
+        raise UserError(name, f"cannot be read as a picture ({printable(reason)})") from error
 
 
 @contextmanager
@@ -86,12 +82,12 @@ def quiet_pillow() -> Iterator[None]:
 def _identified(file: BinaryIO, formats: Collection[str]) -> Image.Image:
     """With the common decoders first: looking for all that there are takes a tenth of a second, once."""
     Image.preinit()
-    common = [one for one in formats if one in Image.OPEN]
+    common = [name for name in formats if name in Image.OPEN]
     try:
         return Image.open(file, formats=common)
     except UnidentifiedImageError:
         Image.init()
-        rest = [one for one in formats if one in Image.OPEN and one not in common]
+        rest = [name for name in formats if name in Image.OPEN and name not in common]
         if not rest:
             raise
         file.seek(0)
@@ -101,16 +97,17 @@ def _identified(file: BinaryIO, formats: Collection[str]) -> Image.Image:
 def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None = None) -> None:
     """Raise UserError when a picture (width, height) has more pixels than are allowed."""
     width, height = size
-    max_megapixels = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
-    if width * height > max_megapixels * 1e6:
-        found = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
-        raise UserError(f"{name}: {found}, more than the {max_megapixels:g} allowed; make it smaller")
+    allowed = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
+    if width * height > allowed * 1e6:
+        megapixels = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
+        raise UserError(name, f"{megapixels}, more than the {allowed:g} allowed", "make it smaller")
 
 
-def read_pixels(path: Path, convert: str | None = None) -> tuple[np.ndarray, str | None, str]:
+def read_pixels(path: Path, convert: str | None = None, *, data: bytes | None = None) -> tuple[np.ndarray, str | None, str]:
     """A picture's pixels, its format and its mode as Pillow calls them, such as "PNG" and "P". Raises UserError naming the file.
 
     convert: a mode, such as "RGB" for (H, W, 3) uint8; None: as they stand, for palette pictures the palette's indices.
+    data: the file's bytes, where they were read already.
     """
-    with open_picture(path) as picture:
+    with open_picture(path if data is None else data, str(path)) as picture:
         return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from ..errors import UserError
-from .messages import printable
+from ..errors import UserError, first_line
+from .messages import printable, shown
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SETTINGS = 4 * MIB
@@ -29,8 +29,11 @@ PICTURE = GIB
 """The largest picture's file."""
 LINE = MIB
 """The longest line of a file of rows."""
+LONGEST, DEEPEST = 4096, 64
+"""Characters and folders of a path that a row names: systems take no longer ones, and each folder is looked up."""
 ABSENT = "there is no such file"
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 @contextmanager
@@ -40,35 +43,30 @@ def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> Iterator
     Raises UserError naming the file: not there (told as `absent`), of another kind, larger, or not readable, also while the block reads.
     """
     try:
-        check_kind(path, os.stat(path), limit)  # before it is opened, which is an act of its own for some devices
+        _check_kind(path, os.stat(path), limit)  # before it is opened, which is an act of its own for some devices
         file = os.fdopen(os.open(path, _OPEN), "rb")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: {absent}") from error
+        raise UserError(path, absent) from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UserError(path, f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a null byte or a lone surrogate in the path
-        raise UserError(f"{printable(str(path))}: is no path of a file ({error})") from error
+        raise UserError(printable(str(path)), f"is no path of a file ({error})") from error
     with file:
-        check_kind(path, os.fstat(file.fileno()), limit)  # what is open now may be another
+        _check_kind(path, os.fstat(file.fileno()), limit)  # what is open now may be another
         try:
             yield file
         except OSError as error:
             if error.errno is None or error.filename is not None:  # a decoder's, or of another file
                 raise
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+            raise UserError(path, f"cannot be read: {error.strerror}") from error
 
 
-def check_kind(path: Path | str, found: os.stat_result, limit: int) -> None:
+def _check_kind(path: Path | str, status: os.stat_result, limit: int) -> None:
     """Raise UserError unless this is a regular file of at most `limit` bytes."""
-    if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{path}: is {_kind(found.st_mode)}, not a regular file")
-    if found.st_size > limit:
-        raise UserError(f"{path}: has {_size(found.st_size)}; a file of this kind may have {_size(limit)} at most")
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a regular file")
+    if status.st_size > limit:
+        raise UserError(path, f"has {_size(status.st_size)}; a file of this kind may have {_size(limit)} at most")
 
 
 def _size(count: int) -> str:
@@ -83,25 +81,48 @@ def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
     with open_regular(path, limit, absent) as file:
         data = file.read(limit + 1)  # some files, as those of /proc, do not know their size
     if len(data) > limit:
-        raise UserError(f"{path}: has more than {_size(limit)}, which is the most that a file of this kind may have")
+        raise UserError(path, f"has more than {_size(limit)}, which is the most that a file of this kind may have")
     return data
 
 
 def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
-    """A UTF-8 file's text, without the byte-order mark that some editors put first. Raises UserError."""
-    return as_text(read_bytes(path, limit, absent), str(path))
-
-
-def as_text(data: bytes, where: str) -> str:
-    """UTF-8 bytes as text, without a byte-order mark. Raises UserError naming the line of what is not UTF-8."""
+    """A UTF-8 file's text, without the byte-order mark that some editors put first. Raises UserError naming the line."""
+    data = read_bytes(path, limit, absent)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{where}, line {line}: is not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8") from error
+        raise UserError(f"{path}, line {line}", f"is not UTF-8 text (byte 0x{data[error.start]:02x})", "save it as UTF-8") from error
 
 
 def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> list[str]:
     """The lines of a UTF-8 list, without their ends (\\n or \\r\\n), empty ones between included: `lines[i]` is line i + 1."""
     lines = [line.removesuffix("\r") for line in read_text(path, limit, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
+
+
+def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Path:
+    """The file that a row names, which must lie inside `out`, also after following links: rows may come from anybody.
+
+    where: how an error calls the row. Raises UserError.
+    """
+    name = row.get(field)
+    if not isinstance(name, str) or not name:
+        raise UserError(where, f"'{field}' must be the path of a picture inside the dataset, not {shown(name)}")
+    if len(name) > LONGEST or name.count("/") > DEEPEST:
+        raise UserError(where, f"'{field}' is not a path: {shown(name)} has {len(name)} characters and {name.count('/')} folders")
+    try:
+        inside = (out / name).resolve().is_relative_to(out.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # such as a null byte, or links in a circle
+        raise UserError(where, f"'{field}' is not a path: {shown(name)} ({first_line(error)})") from error
+    if not inside:
+        raise UserError(where, f"'{field}' leads out of the dataset folder: {shown(name)}", "paths are relative to it")
+    return out / name
+
+
+def leads_out(out: Path, path: Path) -> bool:
+    """Whether a path below `out` is, or goes through, a link that leads out of it, or in a circle."""
+    try:
+        return not path.resolve(strict=False).is_relative_to(out.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return True

@@ -1,45 +1,36 @@
-"""Safetensors files: the header is read and checked against the file's size before any library maps a byte of it.
+"""Files of tensors and arrays: safetensors, whose library checks the header against the file's size, and NumPy's .npy, mapped into memory.
 
-A file that was cut off, or whose header lies about shapes, is refused with the tensor's name. Nothing here runs code from a file.
+A file that was cut off, or whose header lies about shapes, is refused. Nothing here runs code from a file.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-import msgspec
+import numpy as np
 
 from ..errors import UserError, first_line
 from .documents import parse_json
-from .messages import printable, shown
+from .messages import printable
 from .reading import ABSENT, MIB, open_regular
 
 T = TypeVar("T")
 HEADER = 64 * MIB
-"""The longest header; the format itself allows 100 MB."""
+"""The longest header of a safetensors file; the format itself allows 100 MB."""
 LARGEST = 1 << 40
 """Bytes of a file of weights."""
-BITS = {
-    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64), **dict.fromkeys(("F32", "I32", "U32"), 32),
-    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
-    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8), "F4": 4,
-}  # fmt: skip
-"""Bits of an element of each type that the format has."""
-_Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An entry of a header. dtype: as the format calls it, such as "F32". data_offsets: from, to, in bytes behind the header."""
+    """An entry of a header. dtype: as the format calls it, such as "F32"."""
 
     dtype: str
-    shape: tuple[_Count, ...]
-    data_offsets: tuple[_Count, _Count]
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -53,62 +44,72 @@ class TensorFile:
     def about(self, key: str, kind: type[T], what: str) -> T:
         """A text of the metadata as JSON of a type. what: what the file should be, as in "saved attention maps". Raises UserError."""
         if key not in self.metadata:
-            raise UserError(f"{self.path}: is no file of {what}: its header has no '{key}'")
+            raise UserError(self.path, f"is no file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
 
     def check(self, name: str, dtypes: Collection[str], shape: tuple[int | None, ...], what: str) -> None:
         """Raise UserError unless there is a tensor `name` of one of these types and this shape (None: any size)."""
-        found = self.tensors.get(name)
-        if found is None:
-            raise UserError(f"{self.path}: is no file of {what}: it has no tensor '{name}'")
-        fits = len(found.shape) == len(shape) and all(b is None or a == b for a, b in zip(found.shape, shape, strict=True))
-        if found.dtype not in dtypes or not fits:
-            wanted = ", ".join("any" if side is None else str(side) for side in shape)
-            raise UserError(f"{self.path}: tensor '{name}' is {found.dtype} {found.shape}, but must be {' or '.join(dtypes)} ({wanted})")
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise UserError(self.path, f"is no file of {what}: it has no tensor '{name}'")
+        if tensor.dtype not in dtypes or not _matches(tensor.shape, shape):
+            wanted = f"{' or '.join(dtypes)} ({_sides(shape)})"
+            raise UserError(self.path, f"tensor '{name}' is {tensor.dtype} {tensor.shape}, but must be {wanted}")
 
     def load(self, framework: Literal["np", "pt"], names: Collection[str] | None = None) -> dict[str, Any]:
         """The tensors, or those of some names, as numpy arrays or torch tensors. Raises UserError."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(self.path), framework) as file:
-                return {name: file.get_tensor(name) for name in (self.tensors if names is None else names)}
-        except (OSError, SafetensorError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
-            raise UserError(f"{self.path}: its tensors cannot be read ({printable(first_line(error))})") from error
+        with _opened(self.path, framework) as file:
+            return {name: file.get_tensor(name) for name in (self.tensors if names is None else names)}
 
 
-def read_header(path: Path | str, absent: str = ABSENT, *, limit: int = LARGEST) -> TensorFile:
+def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
     """A safetensors file's header, checked: every tensor's type, shape and place, and that together they are the whole file.
 
-    limit: the most bytes that such a file may have. Raises UserError naming the file and the tensor.
+    Raises UserError naming the file.
     """
     path = Path(path)
-    with open_regular(path, limit, absent) as file:
+    with open_regular(path, LARGEST, absent) as opened:
+        if int.from_bytes(opened.read(8), "little") > HEADER:
+            raise UserError(path, "is no safetensors file: its header would be longer than any is")
+    with _opened(path, "np") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        tensors = {name: Tensor(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+        return TensorFile(path, tensors, file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
+    """The file as its library reads it. Raises UserError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework) as file:
+            yield file
+    except (OSError, SafetensorError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
+        raise UserError(path, f"is no whole safetensors file ({printable(first_line(error))[:300]})") from error
+
+
+def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None, ...], absent: str = ABSENT) -> np.ndarray:
+    """The array of a .npy file, read-only, not yet read. shape: None stands for any size. Objects, which are pickles, are refused.
+
+    Raises UserError naming the file: no such array, of another type or shape, or cut off.
+    """
+    with open_regular(path, LARGEST, absent) as file:
         size = file.seek(0, 2)
-        file.seek(0)
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(HEADER, size - 8):
-            raise UserError(f"{path}: is no whole safetensors file: {size} bytes do not hold the header that it begins with")
-        raw = file.read(length)
-    where = f"{path}, its header"
-    table = parse_json(raw, dict[str, msgspec.Raw], where)
-    texts = parse_json(bytes(table.pop("__metadata__", b"{}")), dict[str, str], f"{where}: __metadata__")
-    tensors = {name: parse_json(bytes(entry), Tensor, f"{where}: tensor {shown(name)}") for name, entry in table.items()}
-    _check_places(path, tensors, size - 8 - length)
-    return TensorFile(path, MappingProxyType(tensors), MappingProxyType(texts))
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # the header is a literal of Python, of which any part may be missing
+        raise UserError(path, f"is no .npy file ({printable(first_line(error))[:300]})") from error
+    if array.dtype != dtype or not _matches(array.shape, shape) or not array.flags.c_contiguous:
+        raise UserError(path, f"holds {array.dtype} {array.shape}, but must hold {np.dtype(dtype)} ({_sides(shape)})")
+    if not array.size or size != array.offset + array.nbytes:
+        raise UserError(path, f"is no whole .npy file: {size} bytes do not hold {array.shape} of {array.dtype} alone")
+    return array
 
 
-def _check_places(path: Path, tensors: Mapping[str, Tensor], held: int) -> None:
-    """Raise UserError unless the tensors lie one behind the other, each as long as its shape, and fill `held` bytes."""
-    end = 0
-    for name, one in sorted(tensors.items(), key=lambda pair: pair[1].data_offsets):
-        bits = BITS.get(one.dtype)
-        if bits is None:
-            raise UserError(f"{path}: tensor {shown(name)} is of type {shown(one.dtype)}; known: {', '.join(BITS)}")
-        start, stop = one.data_offsets
-        if start != end or (stop - start) * 8 != math.prod(one.shape) * bits:
-            raise UserError(f"{path}: is no whole safetensors file: tensor {shown(name)} is not where, or as long as, its header says")
-        end = stop
-    if end != held:
-        what = "is cut off" if held < end else "has more behind its tensors"
-        raise UserError(f"{path}: is no whole safetensors file: it {what} ({held} bytes of {end})")
+def _matches(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(side in (None, there) for there, side in zip(shape, wanted, strict=True))
+
+
+def _sides(shape: tuple[int | None, ...]) -> str:
+    return ", ".join("any" if side is None else str(side) for side in shape)

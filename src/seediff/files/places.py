@@ -1,0 +1,300 @@
+"""Where outputs go: folders and addresses of stores, tried before long work, written to by one run at a time, and complete or not there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from .outputs import LEFTOVER, NOFOLLOW, OLD, begin_of, clear_leftovers, fresh_name, write_new
+
+LOCK = ".lock"
+STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb", "memory")
+"""Schemes of fsspec that keep whole files under names. memory is this process's own: for programs that read it before they end."""
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(::|://)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Url:
+    """The address of an output in a store, without a slash at the end."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __truediv__(self, name: str) -> Url:
+        return Url(f"{self.text}/{name}")
+
+    @property
+    def scheme(self) -> str:
+        return self.text.partition("://")[0]
+
+
+Out = Path | Url
+"""An output as the user names it."""
+
+
+def parse_out(out: Out | str) -> Out:
+    """What a user means by an output: a folder, also as file:///path, or the address of objects in a store. Raises UserError, also for what
+    is no store: to write to http://… would be to send requests to whatever answers there."""
+    if not isinstance(out, str):
+        return out
+    scheme, rest = _parts(out)
+    if scheme in ("", "file", "local"):
+        return _path(out, scheme, rest)
+    if scheme not in STORES or "::" in out:
+        raise UserError(out, "is no store that could be written to", "name a folder, or a store such as s3://bucket/name")
+    if not rest:
+        raise UserError(out, f"name a place in it, such as {scheme}://bucket/name")
+    return Url(f"{scheme}://{rest}")
+
+
+def parse_folder(text: str) -> Path:
+    """What a user means by a folder or file of this machine, also as file:///path. Raises UserError for anything that would only look like
+    it."""
+    scheme, rest = _parts(text)
+    if scheme in ("", "file", "local"):
+        return _path(text, scheme, rest)
+    others = "generate, mask, segment and augment write to stores; for this, name a folder and copy it there"
+    raise UserError(text, "is an address, and this command writes to a folder of this machine", others if scheme in STORES else "name one")
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """The scheme of an address, "" for a path, and the rest."""
+    if not text.strip():
+        raise UserError(repr(text), "names no place", "the present folder is .")
+    match = URL.fullmatch(text)
+    return (match[1].lower(), match[3].rstrip("/")) if match else ("", text)
+
+
+def _path(text: str, scheme: str, rest: str) -> Path:
+    if scheme and not rest.startswith("/"):
+        raise UserError(text, "must be file:///a/full/path")
+    return Path(rest)
+
+
+def check_apart(out: Out, sources: Iterable[Path]) -> None:
+    """Raise UserError when the output would be a source itself, lie in it or around it, also by links: the next run would read what this
+    one wrote. An address in a store lies in no folder."""
+    if not isinstance(out, Path):
+        return
+    inner = _resolved(out)
+    for source in sources:
+        outer = _resolved(source)
+        if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+            raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # of Python before 3.13; later ones leave it to whoever opens the path
+        raise UserError(path, "its links lead in a circle") from error
+
+
+def free_bytes(out: Path) -> int:
+    """Room on the disk where `out` is or would be."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def memory_bytes() -> int | None:
+    """The computer's memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return None
+
+
+def check_writable(out: Path | None, file: Path | None = None) -> None:
+    """Try an output's folder, and that of a file: what takes minutes should not fail at the end. Nothing is left there.
+
+    Raises UserError naming the one that is no use.
+    """
+    if file is not None:
+        check_file(file)
+    for path, folder in ((out, out), (file, file and file.parent)):
+        if folder is None:
+            continue
+        try:
+            probe = _nearest(folder) / fresh_name()
+            write_new(probe, b"")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(path, f"cannot be written to ({error.strerror or error})", "name another place") from error
+        clear_leftovers(folder, older=OLD)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first on the way up to it that is there. Raises OSError for a name that no folder can have."""
+    try:
+        os.stat(folder)
+    except FileNotFoundError:
+        if folder.is_symlink():
+            raise  # to nowhere: no folder can be made in its place
+        return _nearest(folder.parent)
+    return folder
+
+
+def check_file(path: Path) -> None:
+    """Raise UserError unless a file of this name can be written: nothing is there, or a file, or a link to one.
+
+    A file is written by renaming, which would put one in the place of a device such as /dev/null.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # nothing there; what is wrong with the name, writing says
+        return
+    if not stat.S_ISREG(mode):
+        raise UserError(path, f"is {'a folder' if stat.S_ISDIR(mode) else 'a device or a pipe'}", "name a file")
+
+
+class InUse(UserError):
+    """Another run is at work in a folder."""
+
+
+@contextmanager
+def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
+    """Make a folder when it is not there and keep other runs away while the block runs; UserError when one is at work or it cannot be
+    written. out: what errors name instead.
+
+    The lock is the kernel's, so a run that was killed never holds it. Half-written files that such a run left in the folder itself
+    and in its folders `below` are removed first. Folders made here vanish again when nothing was written.
+    """
+    out = out or folder
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(out, "there is a file where the folder should be") from error
+    except OSError as error:
+        raise UserError(out, f"the folder cannot be made: {error.strerror}") from error
+    try:
+        with _locked(folder, out):
+            clear_leftovers(folder, below)
+            yield
+    finally:
+        for path in made:
+            with suppress(OSError):  # not empty: a dataset is in it
+                path.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path, out: Path) -> Iterator[None]:
+    """Hold the lock of a folder; its file goes with it. Raises UserError naming `out`: a run is at work (InUse), what has the lock's name
+    is no lock, nothing can be written."""
+    from filelock import FileLock, Timeout
+
+    path = folder / LOCK
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        if path.is_symlink() or (path.exists() and not (path.is_file() and path.stat().st_nlink <= 1)):
+            raise UserError(out, f"{LOCK} in it is a link or no regular file, which no run of seediff left", "remove it")
+        lock.acquire()
+        with open(os.open(path, os.O_WRONLY | os.O_TRUNC | NOFOLLOW), "wb") as file:
+            file.write(str(os.getpid()).encode())
+    except Timeout as error:
+        holder = path.read_bytes()[:20].decode("ascii", "replace") if path.is_file() else ""
+        holder = holder if holder.isdigit() else "unknown"
+        raise InUse(out, f"in use by another run (process {holder})", "wait for it or choose another folder") from error
+    except OSError as error:
+        if lock.is_locked:
+            with suppress(OSError):
+                path.unlink()  # a full disk: nobody else has it
+            lock.release()
+        raise UserError(out, f"the folder cannot be written to: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is held: whoever waits for this file finds out that it is gone
+        lock.release()
+
+
+@contextmanager
+def staged(out: Path | str) -> Iterator[Path]:
+    """A hidden folder beside `out`, of a name that nobody can guess, that becomes `out` when the block ends well, and vanishes when not.
+
+    What killed runs left is removed first; a run at work on the same `out` is left alone. UserError when there is one, and when `out` is
+    there and not empty.
+    """
+    out = parse_folder(out) if isinstance(out, str) else out
+    check_free(out)
+    target = _resolved(out)
+    _remove_leftovers(target, out)
+    part = target.with_name(fresh_name(target.name))
+    with open_folder(part, out=out):
+        check_free(out)  # another run may have finished meanwhile
+        try:
+            yield part
+            if target.is_dir():
+                target.rmdir()  # empty
+            os.rename(part, target)
+        except BaseException:
+            _empty(part)
+            raise
+        # Only now, so that whoever opened the lock before the folder was renamed finds it held.
+        with suppress(FileNotFoundError):
+            (target / LOCK).unlink()
+
+
+def check_free(out: Path) -> None:
+    """Raise UserError unless `out` is a folder's name that is free, or an empty folder."""
+    try:
+        if out.is_dir():
+            if next(out.iterdir(), None) is not None:
+                raise UserError(out, "is there already and not empty", "choose another folder")
+        elif out.exists() or out.is_symlink():
+            raise UserError(out, "there is a file where the folder should be")
+    except OSError as error:
+        raise UserError(out, str(error.strerror or error), "choose another folder") from error
+
+
+def put(target: Path, data: bytes) -> None:
+    """Write a file of a staged folder, whose parents are made; no other may have its name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_new(target, data)
+    except FileExistsError as error:
+        problem = "two files would have this name in the output"
+        raise UserError(target.name, problem, "rename one (some file systems know no capital letters)") from error
+
+
+def _remove_leftovers(target: Path, out: Path) -> None:
+    """Remove what killed runs left of this output: real folders of such a name that hold a run's lock, or nothing."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            name = LEFTOVER.fullmatch(entry.name)
+            if not (name and name[1] == begin_of(target.name)) or not entry.is_dir(follow_symlinks=False):
+                continue
+            folder = Path(entry.path)
+            if not (folder / LOCK).is_file():
+                with suppress(OSError):
+                    folder.rmdir()  # killed before it had a lock
+                continue
+            try:
+                with _locked(folder, out):
+                    _empty(folder)
+            except InUse:
+                raise
+            except UserError:  # nobody's lock
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Remove all that is in a folder, the lock apart, by which it is known. Links are removed themselves."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != LOCK:
+                with suppress(OSError):
+                    os.unlink(entry.path)
