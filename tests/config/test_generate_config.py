@@ -3,9 +3,11 @@ from dataclasses import replace
 import pytest
 
 from seediff import __version__
-from seediff.config.base import build, differences, load_config, read_table
+from seediff.cli.commands import main
+from seediff.config.base import differences, load_config, read_file
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.config.sizes import pixels
 from seediff.errors import UserError
 
@@ -37,7 +39,7 @@ def test_toml_round_trip(tmp_path, config):
 def test_command_line_before_file_before_default(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text('classes = "dog, cat"\nper_class = 7\nseed = 5\nguidance_scale = 3\n[mask]\nalpha = 0.4\nbeta = 0.2\n')
-    config = build(GenerateConfig, {"per_class": 9, "mask": {"beta": 0.6}}, read_table(path, GenerateConfig))
+    config = configure(GenerateConfig, {"model": "owner/name", "per_class": 9, "mask": {"beta": 0.6}}, path)
     assert (config.classes, config.per_class, config.seed, config.steps) == (("dog", "cat"), 9, 5, 50)
     assert (config.mask.alpha, config.mask.beta, config.mask.tau) == (0.4, 0.6, 4)
     assert isinstance(config.guidance_scale, float)
@@ -51,19 +53,31 @@ def test_command_line_before_file_before_default(tmp_path):
         ('per_class = "two"', 'per_class = "two" must be a whole number'),
         ("per_class = true", "must be a whole number"),
         ("reject = 1", "must be true or false"),
-        ("classes = [1]", "a list of texts"),
+        ("classes = [1]", "\\[0\\] must be a text"),
         ('image_format = "gif"', "'png' or 'jpg'"),
         ("[mask]\nbeta = 'best'", "must be a number or 'otsu'"),
-        ("[mask]\nignore_band = [0.5]", "a list of 2 numbers"),
+        ("[mask]\nignore_band = [0.5]", "must be a list of length 2"),
         ("mask = 3", "must be a table"),
         ("classes = [", r"c\.toml: is not TOML"),
+        ('classes = "/etc/passwd"', r'c\.toml: classes = "/etc/passwd" is a file, which only --classes may name'),
+        ('classes = "names.txt"', r"is a file, which only --classes may name"),
     ],
 )
 def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
     path = tmp_path / "c.toml"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
-        read_table(path, GenerateConfig)
+        read_file(path, GenerateConfig)
+
+
+def test_a_configuration_opens_no_other_file(tmp_path, monkeypatch, capsys):
+    """Whoever wrote it could have others' files shown."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("a {class} that nobody should see\n")
+    for line in ('classes = "secret"', 'classes = "dog"\nprompts = "secret"', 'classes = "./secret"'):
+        (tmp_path / "c.toml").write_text(line)
+        main(["generate", "--config", "c.toml", "--device", "cpu", "--dry-run", "--out", "out"])
+        assert "nobody" not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -112,11 +126,6 @@ def test_a_size_has_one_form(given, kept, tmp_path):
     (tmp_path / "c.toml").write_text(config.to_toml(), encoding="utf-8")
     assert load_config(tmp_path / "c.toml", GenerateConfig) == config
     assert pixels("1024x768") == (768, 1024)
-
-
-def test_no_classes_at_all():
-    with pytest.raises(UserError, match="--classes"):
-        build(GenerateConfig, {}, {})
 
 
 def test_differences_name_key_and_both_values():

@@ -1,135 +1,62 @@
+"""What a model brings along in its seediff.json, and what it is best begun with."""
+
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from builders.published import written
+from random_maps import random_maps
 
+from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.generate import GenerateConfig, merge_config, own_capture_steps
+from seediff.config.generate import GenerateConfig
+from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.config.presets import model_preset, segment_preset
-from seediff.config.recommended import recommended_mask
+from seediff.config.presets import Preset, read_preset, recommended_mask
 from seediff.errors import UserError
-
-PRESET = {
-    "steps": 20,
-    "guidance_scale": 4.0,
-    "capture_steps": "second-half",
-    "method": "ca_sa",
-    "note": "best on the tuning scenes",
-    "methods": {
-        "ca_sa": {"mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]}, "capture": {"layers": "up"}},
-        "ca": {"mask": {"beta": 0.5}},
-    },
-}
+from seediff.masks.methods import METHODS, soft_mask
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": PRESET}))
-    return str(tmp_path)
+def test_there_are_defaults_for_every_method():
+    assert set(METHOD_FACTS) == set(METHODS) == set(get_args(Method))
+    for method, facts in METHOD_FACTS.items():  # all of them are configurations
+        values = {**facts.defaults, "capture": CaptureConfig(**facts.defaults.get("capture", {}))}
+        GenerateConfig(classes=("dog",), mask=MaskConfig(method=method), **values)
 
 
-def test_the_models_own_constants_apply_where_none_are_given(model: str):
-    config = GenerateConfig.recommended(classes=("dog",), model=model)
-    assert (config.steps, config.guidance_scale) == (20, 4.0)
-    assert (config.mask.method, config.mask.beta, config.mask.tau, config.mask.expand_levels) == ("ca_sa", 0.4, 1, (2, 1))
-    assert config.capture == CaptureConfig(layers="up", steps="second-half")
-    config = GenerateConfig.recommended(classes=("dog",), model=model, steps=7, mask={"beta": 0.2})
-    assert (config.steps, config.mask.beta, config.mask.tau) == (7, 0.2, 1)
+def test_maps_that_the_method_cannot_work_with_are_refused():
+    maps = replace(random_maps(8), normalized=True)
+    with pytest.raises(UserError, match="method reference works on plain means of attention; use --no-capture-normalize"):
+        soft_mask(maps, "dog", MaskConfig(method="reference"))
+    soft_mask(replace(maps, normalized=False), "dog", MaskConfig(method="reference"))
+    soft_mask(maps, "dog", MaskConfig())
 
 
-def test_steps_of_capture_are_those_of_drawing_alone(model: str):
-    assert MaskPhotosConfig.recommended(classes=("dog",), model=model).capture == CaptureConfig(layers="up")
-    assert GenerateConfig.recommended(classes=("dog",), model=model, capture={"steps": 3}).capture.steps == 3
-    assert GenerateConfig.recommended(classes=("dog",), model=model, mask={"method": "ca"}).capture.steps == "second-half"
-    assert merge_config(GenerateConfig, {"classes": ("dog",), "model": model}, preset=False).capture.steps == "all"
+@pytest.mark.parametrize("command", ["generate", "mask"])
+def test_the_command_line_says_what_is_captured(tmp_path: Path, mini_folder, capsys, command):
+    from photo_set import write_photos
 
-
-def test_a_methods_own_steps_of_capture_go_before_the_models(tmp_path: Path):
-    own = {**PRESET, "methods": {"ca": {"capture": {"steps": 2}}}}
-    (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": own}))
-    of = {m: GenerateConfig.recommended(classes=("dog",), model=str(tmp_path), mask={"method": m}) for m in ("ca", "reference")}
-    assert of["ca"].capture.steps == 2
-    assert of["reference"].capture == CaptureConfig(normalize=False, layers="up")  # as the authors' program: all steps
+    paths = [str(write_photos(tmp_path / "in", 1))] if command == "mask" else []
+    line = [command, *paths, "--classes", "dog", "--model", str(mini_folder), "--out", str(tmp_path / "out"), "--method", "reference"]
+    levels = ["--seed-level", "4", "--expand-levels", "4,2,1"]
+    assert main([*line, *levels, "--dry-run"]) == 0
+    assert "Attention: plain means, up layers, all steps\n" in capsys.readouterr().out
+    assert main([*line, *levels, "--capture-steps", "second-half", "--capture-layers", "all", "--dry-run"]) == 0
+    assert "Attention: plain means, all layers, the second half of the steps\n" in capsys.readouterr().out
+    assert main([*line, *levels, "--capture-normalize"]) == 2
+    assert "capture.normalize = true: method reference works on plain means" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_embedded_model_captures_the_second_half_where_it_draws():
     assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(layers="up", steps="second-half")
     assert MaskPhotosConfig.recommended(classes=("dog",)).capture == CaptureConfig(layers="up")
     assert recommended_mask("mini").capture == CaptureConfig(layers="up")
-    assert own_capture_steps("mini") == "second-half"
-    assert own_capture_steps("sd2-base") == "all"
-
-
-@pytest.mark.parametrize("preset", [True, False])
-@pytest.mark.parametrize("steps", ["all", "second-half", 3])
-def test_over_a_datasets_configuration_another_method_keeps_the_steps_of_capture(model: str, tmp_path: Path, steps, preset: bool):
-    file = toml_of(GenerateConfig.recommended(classes=("dog",), model=model, capture={"steps": steps}), tmp_path)
-    assert merge_config(GenerateConfig, {"mask": {"method": "ca"}}, file, preset=preset).capture.steps == steps
-    other = merge_config(GenerateConfig, {"model": "owner/name"}, file, preset=preset)
-    assert other.capture.steps == (3 if steps == 3 else "all")  # chosen by hand, or the one model's own
-    photographs = MaskPhotosConfig.recommended(classes=("dog",), model=model, capture={"steps": steps})
-    (tmp_path / "photographs.toml").write_text(photographs.to_toml(), encoding="utf-8")
-    assert merge_config(MaskPhotosConfig, {"mask": {"method": "ca"}}, tmp_path / "photographs.toml").capture.steps == steps
-
-
-def test_another_method_takes_its_own_constants_or_the_papers(model: str):
-    ca = GenerateConfig.recommended(classes=("dog",), model=model, mask={"method": "ca"})
-    assert (ca.mask.method, ca.mask.beta, ca.capture.layers) == ("ca", 0.5, "all")
-    seediff = GenerateConfig.recommended(classes=("dog",), model=model, mask={"method": "seediff"})
-    assert seediff.mask == GenerateConfig(classes=("dog",)).mask
-
-
-def test_whole_configurations_and_wrong_ones(model: str):
-    given = MaskConfig(method="ca", alpha=0.2)
-    config = GenerateConfig.recommended(classes=("dog",), model=model, mask=given, capture=CaptureConfig(steps=3))
-    assert (config.mask, config.capture, config.steps) == (given, CaptureConfig(steps=3), 20)
-    with pytest.raises(UserError, match="mask must be a MaskConfig or a table of its fields, not 3"):
-        GenerateConfig.recommended(classes=("dog",), model=model, mask=3)
-    with pytest.raises(UserError, match="capture: there is no option 'layer'; options here: normalize, steps, layers"):
-        GenerateConfig.recommended(classes=("dog",), model=model, capture={"layer": "up"})
-
-
-def toml_of(config: GenerateConfig, folder: Path) -> Path:
-    (folder / "seediff.toml").write_text(config.to_toml(), encoding="utf-8")
-    return folder / "seediff.toml"
-
-
-def test_a_datasets_configuration_makes_the_same_dataset(model: str, tmp_path: Path):
-    for config in (
-        GenerateConfig.recommended(classes=("dog",), model=model),
-        GenerateConfig(classes=("dog",), model=model),  # as --preset paper: pamr_dilations and others unset, which TOML cannot say
-        GenerateConfig.recommended(classes=("dog",), model=model, mask={"method": "ca"}),
-    ):
-        assert merge_config(GenerateConfig, {}, toml_of(config, tmp_path)) == config
-        assert merge_config(GenerateConfig, {"seed": 3, "mask": {"method": config.mask.method}}, tmp_path / "seediff.toml") == replace(
-            config, seed=3
-        )
-
-
-def test_over_a_datasets_configuration_another_method_brings_its_own_constants(model: str, tmp_path: Path):
-    tuned = GenerateConfig.recommended(classes=("dog",), model=model, mask={"alpha": 0.2}, steps=9)
-    file = toml_of(tuned, tmp_path)
-    ca = merge_config(GenerateConfig, {"mask": {"method": "ca"}}, file)
-    assert ca.mask == MaskConfig(method="ca", alpha=0.2, beta=0.5)  # what was chosen by hand stays
-    assert (ca.capture.layers, ca.steps, ca.guidance_scale) == ("all", 9, 4.0)
-    paper = merge_config(GenerateConfig, {"mask": {"method": "ca"}}, file, preset=False)
-    assert paper.mask == MaskConfig(method="ca", alpha=0.2)
-
-
-def test_over_a_datasets_configuration_another_model_brings_its_own_constants(model: str, tmp_path: Path):
-    file = toml_of(GenerateConfig.recommended(classes=("dog",), model=model), tmp_path)
-    other = merge_config(GenerateConfig, {"model": "owner/name"}, file)
-    assert other == GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa"))
-    file = toml_of(GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa")), tmp_path)
-    assert merge_config(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(classes=("dog",), model=model)
-
-
-def test_a_file_written_by_hand_goes_before_the_preset(model: str, tmp_path: Path):
-    (tmp_path / "c.toml").write_text(f'classes = "dog"\nmodel = "{model}"\n[mask]\nbeta = 0.1\n')
-    config = merge_config(GenerateConfig, {}, tmp_path / "c.toml")
-    assert (config.mask.method, config.mask.beta, config.mask.tau, config.steps) == ("ca_sa", 0.1, 1, 20)
+    assert GenerateConfig.recommended(classes=("dog",), model="sd2-base").capture.steps == "all"
 
 
 @pytest.mark.parametrize(
@@ -140,38 +67,51 @@ def test_a_file_written_by_hand_goes_before_the_preset(model: str, tmp_path: Pat
         ({"method": "magic"}, "method = \"magic\" must be 'seediff' or"),
         ({"capture_steps": 0}, r"seediff\.json \[preset\]: capture_steps = 0: every k-th step needs k ≥ 1"),
         ({"capture_steps": "last"}, 'capture_steps = "last" must be'),
+        ({"presence": 2}, r"seediff\.json \[preset\]: presence = 2.0 must be a number in \[0, 1\]"),
         ({"methods": {"ca": {"mask": {"bet": 1}}}}, r"\[preset\.methods\.ca\] \[mask\]: there is no option 'bet'"),
         ({"methods": {"ca": {"masks": {}}}}, r"\[preset\.methods\.ca\]: there is no option 'masks'"),
         ({"methods": {"ca": {"mask": {"beta": 7}}}}, r"\[preset\.methods\.ca\]: beta = 7\.0 must be in"),
         ({"methods": {"ca": []}}, "must be an object"),
         ({"methods": 3}, r"\[preset\.methods\]: must be an object"),
+        ({"segments": {"diffseg": {"tau": 1}}}, r"\[preset\.segments\.diffseg\]: there is no option 'tau'"),
     ],
 )
 def test_constants_are_checked(tmp_path: Path, preset, message):
     (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": preset}))
     with pytest.raises(UserError, match=message):
-        model_preset(str(tmp_path), "ca")
+        read_preset(str(tmp_path))
 
 
-def test_models_without_constants_have_the_papers(tmp_path: Path):
-    assert model_preset(str(tmp_path)) == {}
-    assert model_preset("owner/name") == {}
-    assert model_preset("no-such-folder") == {}
-
-
-def test_a_broken_file_is_named(tmp_path: Path):
+def test_models_without_constants_and_a_broken_file(tmp_path: Path):
+    assert read_preset(str(tmp_path)) == read_preset("owner/name") == read_preset("no-such-folder") == Preset()
     (tmp_path / "seediff.json").write_text("[1]")
     with pytest.raises(UserError, match=r"seediff\.json"):
-        model_preset(str(tmp_path))
+        read_preset(str(tmp_path))
 
 
-def test_constants_for_segments(tmp_path: Path):
-    table = {"segments": {"diffseg": {"kl_threshold": 0.5, "weights": [0.0, 1.0]}}}
-    (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": table}))
-    assert segment_preset(str(tmp_path)) == {"segment": {"kl_threshold": 0.5, "weights": (0.0, 1.0)}}
-    assert segment_preset(str(tmp_path), "diffcut") == {"segment": {}}
-    assert segment_preset("owner/name") == {}
-    assert model_preset(str(tmp_path)) == {"mask": {}, "capture": {}}
-    (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": {"segments": {"diffseg": {"tau": 1}}}}))
-    with pytest.raises(UserError, match=r"\[preset\.segments\.diffseg\]: there is no option 'tau'"):
-        segment_preset(str(tmp_path))
+def test_the_papers_for_stable_diffusion():
+    found = recommended_mask("sd1.5")
+    assert (found.mask, found.capture, found.tuned, found.notes) == (MaskConfig(), CaptureConfig(), True, ())
+    assert not recommended_mask("sd1.5", "reference").capture.normalize
+
+
+def test_the_embedded_models_own():
+    found = recommended_mask("mini")
+    assert found.tuned
+    assert found.mask != MaskConfig()
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(("name", "levels"), [("sdxl", (4, 2)), ("ssd-1b", (4, 2)), ("flux-dev", (1,))])
+def test_levels_that_the_model_has_and_the_mark(name, levels, here, tmp_path):
+    """Of a folder, and of a short name before the model is fetched."""
+    found = recommended_mask(str(written(name, tmp_path / name)) if here else name)
+    assert (found.mask.expand_levels, found.tuned) == (levels, False)
+    assert found.notes[-1].startswith("expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L")
+
+
+def test_without_self_attention_and_where_nothing_is_known():
+    assert recommended_mask("sana").mask.method == "ca"
+    with pytest.raises(UserError, match="method ca_sa needs maps of self-attention, which Sana lacks"):
+        recommended_mask("sana", "ca_sa")
+    assert not recommended_mask("owner/name").tuned

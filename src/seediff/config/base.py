@@ -1,40 +1,106 @@
-"""What every long command's configuration has in common, and how configurations are read from TOML, written and compared.
+"""What configurations have in common: read from TOML, written and compared, with the source of every value.
 
 The bytes of an output folder follow from its configuration and the version of the package; where it is written, and how progress is
-shown, are not part of it. Values come from the command line, else from the file of --config, else from the defaults of the dataclass.
+shown, are not part of it. `resolve.py` says which source of values goes before which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 import tomli_w
 
 from .. import __version__
 from ..errors import UserError
-from ..files.documents import read_toml
-from ..files.schema import checked
-from .names import parse_classes, parse_prompts
+from ..files.documents import checked, fit, read_toml
+from ..files.messages import shown
+from .names import split_classes
 
 ABOUT = ("command", "version", "weights")
 """What an output's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""
 
-
 LOADING = ("lora", "lora_scale", "embedding", "vae_tiling", "compile")
 """Fields of RunConfig about how a model is loaded besides its device and number format, called as `load_model` calls them."""
 
+GIVEN, DEFAULT = "given", "default"
+"""Sources of values: a user, on the command line, in a file or in Python; and the class itself, which for constants is the paper."""
+FOUND = {
+    **dict.fromkeys(("device", "dtype", "threads"), "this machine"),
+    **dict.fromkeys(("photos", "data"), "the pictures"),
+}
+"""Sources of fields that are filled in when a run begins."""
+
+
+class Layer(NamedTuple):
+    """Values from one source. values: a table like seediff.toml, with for example `mask` as a table of its own. where: the file, if any."""
+
+    source: str
+    values: Mapping[str, Any]
+    where: str = ""
+
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """The part of a configuration that says how a model is run."""
+class Settings:
+    """A configuration whose values come from several sources. It never reads a file and never asks the hub."""
 
     command: ClassVar[str]
     """The command line's name for what is configured."""
+    deciding: ClassVar[tuple[str, ...]] = ()
+    """Fields that bring other values along, such as the model, by their flat names: `mask.method`."""
+
+    origins: Mapping[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
+    """Flat name → source and value, of what `resolve` put together. A value that was replaced since is a given one."""
+
+    @classmethod
+    def behind(cls, chosen: Mapping[str, Any], preset: str, find: Callable[[str], Any]) -> list[Layer]:
+        """The layers behind what was given. chosen: flat name → value. preset: which constants. find: what is known of a model."""
+        return []
+
+    @classmethod
+    def given_earlier(cls, values: Mapping[str, Any], find: Callable[[str], Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
+        """What was given of a file of version 0.1.0, which did not say so: all of it, where a class does not know better."""
+        return values
+
+    def values(self) -> dict[str, Any]:
+        """Field → value, that of a dataclass as a table."""
+        return {name: value for name, value in asdict(self).items() if name != "origins"}
+
+    def flat(self) -> dict[str, Any]:
+        """Flat name → value."""
+        return flatten(type(self), self.values())
+
+    def source(self, name: str) -> str:
+        """Where a value is from, by its flat name: "given", "mini's preset", "default" …"""
+        return next((source for source, names in self.sources().items() if name in names), DEFAULT)
+
+    def sources(self) -> dict[str, list[str]]:
+        """Source → flat names of the values that are from it; what is not named is the default."""
+        named: dict[str, list[str]] = {}
+        for name, value in self.flat().items():
+            source, resolved = self.origins.get(name, (DEFAULT, _defaults(type(self)).get(name, MISSING)))
+            source = source if value == resolved else FOUND.get(name, GIVEN)
+            if source != DEFAULT and value is not None:
+                named.setdefault(source, []).append(name)
+        return named
+
+    def to_toml(self, weights: str = "") -> str:
+        """The text of seediff.toml, which `--config` reads back. What is None has no line. weights: the model's fingerprint."""
+        about = {"command": self.command, "version": __version__, **({"weights": weights} if weights else {})}
+        return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Settings):
+    """The part of a configuration that says how a model is run."""
+
     last_file: ClassVar[str]
     """What is written last of all: an output folder that has it is complete."""
+    deciding: ClassVar[tuple[str, ...]] = ("model",)
 
     model: str = "mini"
     """A name from `seediff models`, a local folder or a hub id.
@@ -91,69 +157,122 @@ class RunConfig:
 
         seediff.toml alone holds the path as it was given, for `--config`.
         """
-        return Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
-
-    def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, which `--config` reads back. What is None has no line. weights: the model's fingerprint."""
-        about = {"command": self.command, "version": __version__, **({"weights": weights} if weights else {})}
-        return tomli_w.dumps({**about, **_without_none(asdict(self))})
+        return model_label(self.model)
 
     def batches(self, count: int) -> list[range]:
         """Which samples go together, of `count` in all."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
+AnySettings = TypeVar("AnySettings", bound=Settings)
 Config = TypeVar("Config", bound=RunConfig)
 
 
+def model_label(model: str) -> str:
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+@lru_cache
 def nested(kind: type) -> dict[str, type]:
     """The fields of a configuration that are tables of their own, such as `mask`, and their dataclasses."""
     hints = get_type_hints(kind)
     return {f.name: hints[f.name] for f in fields(kind) if is_dataclass(hints[f.name])}
 
 
-def read_table(path: Path, kind: type[RunConfig]) -> dict[str, Any]:
-    """The values of a TOML file, checked for names and types, for `build`. What is about an output (ABOUT) is left out.
+def flatten(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if name in nested(kind) else {name: value}
+    return flat
 
-    `classes` and `prompts` may also be what the command line takes: one text with names between commas, `voc`, a file.
+
+@lru_cache
+def _defaults(kind: type) -> dict[str, Any]:
+    """Flat name → the class's own value."""
+    plain: dict[str, Any] = {
+        f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(kind) if f.compare
+    }
+    return flatten(kind, {name: asdict(value) if name in nested(kind) else value for name, value in plain.items()})
+
+
+def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
+    """One configuration from layers, the strongest first. Raises UserError, which says where a wrong value is from."""
+    parts, known = nested(kind), {f.name for f in fields(kind)}
+    named = {name: (layer, value) for layer in reversed(layers) for name, value in flatten(kind, layer.values).items()}
+    table: dict[str, Any] = {name: {} for name in parts}
+    for name, (_, value) in named.items():
+        part, _, inner = name.rpartition(".")
+        if part:
+            table[part][inner] = value
+        elif name in known:  # a preset is for several commands, each of which takes what it has
+            table[name] = value
+    if any(f.name == "classes" and f.default is MISSING for f in fields(kind)) and "classes" not in table:
+        raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one per line)")
+    try:
+        config = kind(**{**table, **{name: part(**table[name]) for name, part in parts.items()}})
+    except UserError as error:
+        raise _with_source(error, [(name, layer) for name, (layer, _) in named.items()]) from error
+    flat = config.flat()
+    return replace(config, origins={name: (layer.source, flat[name]) for name, (layer, _) in named.items() if name in flat})
+
+
+def _with_source(error: UserError, named: Sequence[tuple[str, Layer]]) -> UserError:
+    """The error with the source of the field that it begins with, unless that is the command itself."""
+    field = str(error).partition(" ")[0]
+    layer = next((layer for name, layer in named if name.rpartition(".")[2] == field), None)
+    source = layer and (layer.where or (layer.source if layer.source != GIVEN else ""))
+    return UserError(f"{error} ({source})") if source else error
+
+
+class ConfigFile(NamedTuple):
+    """A TOML file. values: checked for names and types, by flat names. sources: source → flat names, as the file says; None: it does not,
+    because it was written by hand or by version 0.1.0 (`complete`: it holds all values, and what has no line is unset)."""
+
+    path: Path
+    values: Mapping[str, Any]
+    sources: Mapping[str, tuple[str, ...]] | None
+    complete: bool
+
+    def layers(self) -> list[Layer]:
+        """All values, each under its own source."""
+        if self.sources is None:
+            return [Layer(GIVEN, self.values, str(self.path))]
+        said = {name: source for source, names in self.sources.items() for name in names}
+        return [Layer(said.get(name, DEFAULT), {name: value}, str(self.path)) for name, value in self.values.items()]
+
+
+def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
+    """A file of --config, or an output's seediff.toml. What is about an output (ABOUT) is left out.
+
+    `classes` may also be one text, names between commas or `voc`, and `prompts` one template. Only the command line names files of them:
+    whoever wrote this file could have others opened.
     UserError also when the file is of another command's output.
     """
     table = read_toml(path)
     if (command := table.get("command", kind.command)) != kind.command:
         raise UserError(f"{path}: is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
-    for key in ABOUT:
+    complete = "version" in table
+    for key in {*ABOUT} - {f.name for f in fields(kind)}:  # `weights` of a training are its first ones
         table.pop(key, None)
-    if isinstance(table.get("classes"), str):
-        table["classes"] = list(parse_classes(table["classes"]))
+    sources = fit(table.pop("sources", None), dict[str, tuple[str, ...]] | None, f"{path} [sources]")  # type: ignore[arg-type]
+    if isinstance(classes := table.get("classes"), str):
+        if re.search(r"[/\\]|\.(txt|names)$", classes.strip()):
+            raise UserError(f'{path}: classes = {shown(classes)} is a file, which only --classes may name; list them: ["dog", "cat"]')
+        table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
-        table["prompts"] = list(parse_prompts([table["prompts"]]))
-    return checked(kind, table, str(path))
+        table["prompts"] = [table["prompts"]]
+    return ConfigFile(path, flatten(kind, checked(kind, table, str(path))), sources, complete)
 
 
-def build(kind: type[Config], *tables: Mapping[str, Any]) -> Config:
-    """One configuration from tables of given values, such as the command line's and a file's; the first that has a value wins.
-
-    Tables are nested like seediff.toml: keys of `kind`, with for example `capture` and `mask` as tables of their own.
-    """
-    parts = nested(kind)
-    merged: dict[str, Any] = {name: {} for name in parts}
-    for table in reversed(tables):
-        inner = {name: {**merged[name], **table.get(name, {})} for name in parts}
-        merged = {**merged, **table, **inner}
-    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING and f.name not in merged]
-    if "classes" in needed:
-        raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one per line)")
-    return kind(**{**merged, **{name: part(**merged[name]) for name, part in parts.items()}})
-
-
-def load_config(path: Path, kind: type[Config]) -> Config:
+def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
     """The configuration in a TOML file, such as an output's seediff.toml."""
-    return build(kind, read_table(path, kind))
+    return resolve(kind, read_file(path, kind).layers())
 
 
-def differences(old: RunConfig, new: RunConfig) -> list[str]:
+def differences(old: Settings, new: Settings) -> list[str]:
     """What differs, one `key: old → new` each, in the order of the fields; empty when both make the same bytes."""
-    before, after = _flat(asdict(old)), _flat(asdict(new))
+    before, after = old.flat(), new.flat()
     return [f"{key}: {_shown(before[key])} → {_shown(after[key])}" for key in before if before[key] != after[key]]
 
 
@@ -162,18 +281,11 @@ def resolve_device(config: Config) -> Config:
     import torch
 
     from ..devices import default_device  # imports torch
-    from ..models.about import usual_dtype
+    from ..models.info import usual_dtype
 
     device = config.device or default_device()
     threads = (config.threads or torch.get_num_threads()) if device == "cpu" else config.threads
     return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device), threads=threads)
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
-from .methods import Method
+from .methods import SEGMENT_FACTS, Method, SegmentFacts, SegmentMethodName
 
 CaptureSteps = int | Literal["all", "second-half"]
 """Denoising steps whose attention counts; a number k: every k-th."""
@@ -104,12 +104,12 @@ class MaskConfig:
 class SegmentConfig:
     """How a photograph is divided into segments without any class. The defaults are DiffSeg's for COCO-Stuff."""
 
-    method: Literal["diffseg", "kmeans", "diffcut"] = "diffseg"
+    method: SegmentMethodName = "diffseg"
     """How segments are found."""
     timestep: int | None = None
-    """Noise level that the UNet is told; None: 300; DiffCut 50.
+    """Timestep passed to the UNet; None: 300; DiffCut 50.
 
-    The latent that it is shown is free of noise."""
+    The latent itself is free of noise."""
     weights: Literal["proportional", "uniform"] | tuple[float, ...] = "proportional"
     """Weights of the resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.
 
@@ -155,16 +155,26 @@ class SegmentConfig:
                 raise UserError(f"{name} = {value} must be a whole number of at least 1")
         if not self.thresholds or not all(0 < t < float("inf") for t in self.thresholds):
             raise UserError(f"kl_threshold = {self.kl_threshold} must be above 0, one number or one a round")
-        if self.method == "kmeans" and self.k is None:
-            raise UserError("method kmeans needs k: the number of segments (6 in the paper), or 'truth' with label maps")
+        if "k" in self.facts.options and self.k is None:
+            raise UserError(f"method {self.method} needs k: the number of segments (6 in the paper), or 'truth' with label maps")
         if self.k not in (None, "truth") and not (_is_whole(self.k) and self.k >= 1):  # type: ignore[operator]
             raise UserError(f"k = {self.k!r} must be a whole number of at least 1, or 'truth'")
-        if self.k is not None and self.method != "kmeans":
+        if self.k is not None and "k" not in self.facts.options:
             raise UserError(f"k = {self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
         if not 0 < self.cut_threshold <= 2:
             raise UserError(f"cut_threshold = {self.cut_threshold} must be in (0, 2]")
         if not 0 < self.cut_power < float("inf"):
             raise UserError(f"cut_power = {self.cut_power} must be above 0")
+
+    @property
+    def facts(self) -> SegmentFacts:
+        """What the method expects of the capture."""
+        return SEGMENT_FACTS[self.method]
+
+    @property
+    def timestep_shown(self) -> int:
+        """The noise level that is passed to the network."""
+        return self.facts.timestep if self.timestep is None else self.timestep
 
     @property
     def thresholds(self) -> tuple[float, ...]:

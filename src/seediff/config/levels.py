@@ -12,7 +12,7 @@ from ..models.families.base import Family
 from ..models.families.unet import SD
 from ..models.groups import Layers, block_numbers
 from .constants import CaptureConfig, MaskConfig
-from .methods import METHOD_FACTS
+from .methods import METHOD_FACTS, SEGMENT_FACTS, SegmentMethodName
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
 """The kinds of attention that are captured, and the levels d of each, at L / d; None: all there are."""
@@ -57,12 +57,12 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         )
 
 
-def check_divides(family: Family, method: str, model: str) -> None:
+def check_divides(family: Family, method: SegmentMethodName, model: str) -> None:
     """Raise UserError where a method of `segment` lacks in a family what it divides photographs by. model: its name, for messages."""
     if why := family.no_self_attention:
         raise UserError(f"segments are made of self-attention, of which {family.title} has no maps: {why}; use another model")
-    if method == "diffcut" and family.network != "unet":
-        raise UserError(f"method diffcut cuts features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
+    if SEGMENT_FACTS[method].divides_features and family.network != "unet":
+        raise UserError(f"method {method} cuts features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:

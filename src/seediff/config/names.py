@@ -48,11 +48,14 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
     Blank lines are skipped, and so is a first line `background`, so that a dataset's own classes.txt can be given.
     """
-    if text.strip() == "voc":
-        return VOC_CLASSES
-    if (lines := _lines_if_file(text, (".txt", ".names"), "--classes")) is None:
-        return tuple(name.strip() for name in text.split(",") if name.strip())
+    if text.strip() == "voc" or (lines := _lines_if_file(text, (".txt", ".names"), "--classes")) is None:
+        return split_classes(text)
     return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
+
+
+def split_classes(text: str) -> tuple[str, ...]:
+    """`voc` → VOC's twenty; anything else → the names between commas. Opens no file."""
+    return VOC_CLASSES if text.strip() == "voc" else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -82,7 +85,7 @@ def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
 def check_classes(classes: Sequence[str]) -> None:
     """Raises UserError when the names cannot be the classes of a dataset to make: words of prompts, at least one, no two alike to say.
 
-    Of a dataset that is there, whose names may be anything that fits into a line, `dataset.store.check_class_list` asks less.
+    Of a dataset that is there, whose names may be anything that fits into a line, `dataset.rows.check_class_list` asks less.
     """
     if not classes:
         raise UserError("the list of classes is empty; name at least one, for example --classes dog,cat")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from ..errors import UserError
-from .base import RunConfig
+from .base import Layer, RunConfig
 from .constants import SegmentConfig
 from .generate import DatasetConfig
 from .names import MAX_CLASSES, check_classes
+from .presets import ModelConstants
+from .resolve import recommend
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop", "tile"]
@@ -73,6 +75,7 @@ class SegmentPhotosConfig(RunConfig):
 
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "segments.json"
+    deciding: ClassVar[tuple[str, ...]] = ("model", "segment.method")
 
     fit: Fit = "keep"
     """Show photographs in their own shape, squeezed into a square, the centred square (the paper's), or overlapping squares.
@@ -101,12 +104,21 @@ class SegmentPhotosConfig(RunConfig):
         _check_fit(self.fit, get_args(Fit))
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_names(self.names, "names")
-        if self.segment.method == "diffcut" and self.segment.refine and self.fit == "tile":
-            raise UserError("refine = true fits DiffCut's segments to edges in one picture: use fit keep, resize or crop, or leave it out")
+        if self.segment.facts.refines_edges and self.segment.refine and self.fit == "tile":
+            raise UserError("refine = true fits segments to edges in one picture: use fit keep, resize or crop, or leave it out")
         if self.vote not in ("mean", "majority"):
             raise UserError(f"vote = {self.vote!r} must be 'mean' or 'majority'")
         if not 0 <= self.name_threshold <= 1:
             raise UserError(f"name_threshold = {self.name_threshold} must be in [0, 1]")
+
+    @classmethod
+    def recommended(cls, **values: Any) -> SegmentPhotosConfig:
+        """The configuration with the model's own constants where none are given, as of `GenerateConfig`; `segment` is a table."""
+        return recommend(cls, values)
+
+    @classmethod
+    def behind(cls, chosen: Mapping[str, Any], preset: str, find: Callable[[str], ModelConstants]) -> list[Layer]:
+        return find(chosen.get("model", cls.model)).segment_layers(chosen.get("segment.method"), preset)
 
 
 def check_names(names: Sequence[str], what: str) -> None:

@@ -1,7 +1,13 @@
-"""Constants that were tuned for a model, from the `seediff.json` in its folder; "paper" is what the dataclasses' defaults are.
+"""Constants that were sought for a model: those of its `seediff.json`, and the thresholds that `seediff tune` finds.
 
 The paper's constants are for Stable Diffusion at 512². A small model has other best ones, found on scenes that no study measures on
-(`seediff study truth` names them), and it carries them with it, for each method its own.
+(`seediff study truth` names them), and it carries them with it in `preset`, for each method its own. Thresholds of a model without any
+are in the file of `seediff tune`, given to `--preset` or `--config`:
+
+    command = "tune"
+    model = "sd2-base"
+    presence = 0.81
+    name_threshold = 0.522
 """
 
 from __future__ import annotations
@@ -9,101 +15,84 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import tomli_w
+
+from .. import __version__
 from ..errors import UserError
-from ..files.documents import read_json
-from ..files.reading import SETTINGS
-from ..files.schema import checked, fit
+from ..files.documents import checked, read_toml
+from ..models.hub import resolve_name
+from ..models.info import ModelInfo, model_info, read_settings
+from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
+from .levels import check_kinds, fit_levels
 from .methods import METHOD_FACTS, Method
 
+THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
+"""Of each command the threshold whose best value is another one for every model."""
+SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}
+"""DiffSeg's thresholds for its two benchmarks."""
+
 
 @dataclass(frozen=True)
-class _Preset:
-    """What `preset` in seediff.json may hold, next to `methods` and `segments`: the constants of each method, by its name."""
+class Preset:
+    """`preset` of a model's seediff.json. methods: method of masks → {"mask": …, "capture": …}. segments: method of segments → its
+    constants."""
 
-    steps: int
-    guidance_scale: float
-    capture_steps: CaptureSteps
+    steps: int | None = None
+    guidance_scale: float | None = None
+    capture_steps: CaptureSteps | None = None
     """Of drawing, whatever the method; photographs have noise levels instead."""
-    method: Method
-    presence: float
+    method: Method | None = None
+    presence: float | None = None
     """Of `mask`: scores from here on count as "the class is in the picture"."""
-    name_threshold: float
+    name_threshold: float | None = None
     """Of `segment --names`: segments whose best word scores lower stay unnamed."""
-    note: str
-
-
-THRESHOLDS = ("presence", "name_threshold")
+    note: str = ""
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _Constants:
+class _Method:
     """What each of `methods` may hold."""
 
     mask: MaskConfig = field(default_factory=MaskConfig)
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
-def model_preset(model: str, method: str | None = None) -> dict[str, Any]:
-    """The model's own constants as a table for `build_config`, for `method` or, when None, for the one that it recommends.
-
-    Empty for a model without any, or without any for this method: then the paper's apply; and for one that is not there, which
-    loading it will say better. Raises UserError when the file is broken or holds what is no constant.
-    """
-    path, preset = _read_preset(model)
-    if path is None:
-        return {}
-    preset.pop("segments", None)
-    methods = _table(preset.pop("methods", {}), f"{path} [preset.methods]")
-    preset = checked(_Preset, preset, f"{path} [preset]")
-    constants = {name: _check_constants(table, f"{path} [preset.methods.{name}]") for name, table in methods.items()}
-    chosen = method or preset.get("method")
-    for name in THRESHOLDS:
-        check_threshold(name, preset.get(name), f"{path} [preset]")
-    if "capture_steps" in preset:
-        check_capture_steps(preset["capture_steps"], f"{path} [preset]: ")
-    table = {key: preset[key] for key in ("steps", "guidance_scale", "capture_steps", *THRESHOLDS) if key in preset}
-    method_constants = constants.get(chosen or "", {})
-    return {
-        **table,
-        "mask": {**({"method": chosen} if chosen else {}), **method_constants.get("mask", {})},
-        "capture": method_constants.get("capture", {}),
-    }
-
-
-def with_method_defaults(preset: dict[str, Any], method: str | None) -> dict[str, Any]:
-    """A model's constants, those of `method` behind them; when None, of the method that the preset recommends, or the paper's."""
-    facts = METHOD_FACTS.get(method or preset.get("mask", {}).get("method", MaskConfig.method))
-    defaults = facts.defaults if facts else {}
-    return {**defaults, **preset, "capture": {**defaults.get("capture", {}), **preset.get("capture", {})}}
+def read_preset(model: str) -> Preset:
+    """The constants that a local model brings along. Empty for a model without any, and for one that is not there, which loading it will
+    say better. Raises UserError when the file is broken or holds what is no constant."""
+    try:
+        folder = resolve_name(model)
+    except UserError:
+        return Preset()
+    settings = read_settings(folder)
+    table, where = dict(settings.preset), f"{settings.path} [preset"
+    tables: dict[str, dict[str, Any]] = {}
+    for name, kind in (("methods", _Method), ("segments", SegmentConfig)):
+        methods = _object(table.pop(name, {}), f"{where}.{name}]")
+        tables[name] = {key: checked(kind, _object(value, at := f"{where}.{name}.{key}]"), at) for key, value in methods.items()}
+    values = checked(Preset, table, f"{where}]")
+    for name in THRESHOLDS.values():
+        check_threshold(name, values.get(name), f"{where}]")
+    if "capture_steps" in values:
+        check_capture_steps(values["capture_steps"], f"{where}]: ")
+    for method, constants in tables["methods"].items():
+        try:
+            MaskConfig(**constants.get("mask", {}))
+            CaptureConfig(**constants.get("capture", {}))
+        except UserError as error:
+            raise UserError(f"{where}.methods.{method}]: {error}") from error
+    return Preset(**values, methods=tables["methods"], segments=tables["segments"])
 
 
-def for_drawing(constants: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's constants with its `capture_steps`, if any, where drawing has them: `steps` of capture."""
-    steps = {"steps": constants["capture_steps"]} if "capture_steps" in constants else {}
-    return {**constants, "capture": {**steps, **constants.get("capture", {})}}
-
-
-def segment_preset(model: str, method: str | None = None) -> dict[str, Any]:
-    """The model's own constants for dividing photographs and naming segments, by `preset.segments` and `preset.name_threshold` of its
-    seediff.json: {"segment": {…}, "name_threshold": …} for `method`, when None for DiffSeg. Empty and raising as `model_preset`."""
-    path, preset = _read_preset(model)
-    if path is None:
-        return {}
-    methods = _table(preset.get("segments", {}), f"{path} [preset.segments]")
-    where = f"{path} [preset.segments.{method or SegmentConfig.method}]"
-    named = {name: value for name, value in model_thresholds(model).items() if name == "name_threshold"}
-    return {"segment": checked(SegmentConfig, _table(methods.get(method or SegmentConfig.method, {}), where), where), **named}
-
-
-def model_thresholds(model: str) -> dict[str, float]:
-    """Those of THRESHOLDS that were tuned for the model, by `preset` of its seediff.json. Raises as `model_preset`."""
-    path, preset = _read_preset(model)
-    for name in THRESHOLDS:
-        check_threshold(name, preset.get(name), f"{path} [preset]")
-    return {name: float(preset[name]) for name in THRESHOLDS if preset.get(name) is not None}
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: must be an object")
+    return value
 
 
 def check_capture_steps(value: Any, where: str = "") -> None:
@@ -120,40 +109,131 @@ def check_threshold(name: str, value: Any, where: str) -> None:
         raise UserError(f"{where}: {name} = {value!r} must be a number in [0, 1]")
 
 
-def _read_preset(model: str) -> tuple[Path | None, dict[str, Any]]:
-    """`preset` of the model's seediff.json and where that is; None and nothing where there is no such file."""
-    path = _preset_file(model)
-    if path is None:
-        return None, {}
-    return path, fit(read_json(path, dict[str, Any], limit=SETTINGS).get("preset", {}), dict[str, Any], f"{path}, 'preset'")
+@dataclass(frozen=True)
+class ModelConstants:
+    """What a model brings along for a configuration. info: None where nothing is known of it."""
+
+    name: str
+    preset: Preset
+    info: ModelInfo | None = None
+
+    def mask_layers(self, method: str | None, preset: str = "model", *, drawing: bool = False) -> list[Layer]:
+        """The layers behind what was given for masks. method: None: the one that the model recommends. preset: "paper": not the model's.
+        drawing: whether images are drawn, of which the model's preset may capture some steps alone."""
+        mine, source = self.preset, f"{model_label(self.name)}'s preset"
+        # Thresholds are no choice between the paper's constants and the model's: no paper has any.
+        table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
+        steps = {}
+        if preset == "model":
+            method = method or mine.method
+            constants = mine.methods.get(method or "", {})
+            table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "capture": constants.get("capture", {})}
+            table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
+            steps = {"capture": {"steps": mine.capture_steps}} if drawing and mine.capture_steps is not None else {}
+        facts = METHOD_FACTS.get(method or MaskConfig.method)
+        return [
+            Layer(source, {name: value for name, value in table.items() if value is not None}),
+            *([Layer(f"the authors of {self.info.family.title}", self.info.defaults())] if self.info else []),
+            *([Layer(f"method {method}", facts.defaults)] if facts else []),
+            Layer(source, steps),
+        ]
+
+    def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
+        """The layers behind what was given for segments. preset: "model", or one of SEGMENTS."""
+        source, threshold = f"{model_label(self.name)}'s preset", self.preset.name_threshold
+        own = Layer(source, {"segment": self.preset.segments.get(method or SegmentConfig.method, {})})
+        named = Layer(source, {} if threshold is None else {"name_threshold": threshold})
+        return [Layer(f"preset {preset}", {"segment": SEGMENTS[preset]}) if preset in SEGMENTS else own, named]
 
 
-def _table(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: must be an object")
-    return value
+def find_constants(model: str) -> ModelConstants:
+    """Reads the model's files, and asks the hub, once, for those of a hub id: the same on its first run as on later ones."""
+    return ModelConstants(model, read_preset(model), model_info(model, fetch=True))
 
 
-def _check_constants(table: Any, where: str) -> dict[str, Any]:
-    """One method's constants, with names, types and values that `MaskConfig` and `CaptureConfig` take."""
-    if not isinstance(table, dict):
-        raise UserError(f"{where}: must be an object with 'mask' and 'capture'")
-    constants = checked(_Constants, table, where)
-    try:
-        MaskConfig(**constants.get("mask", {}))
-        CaptureConfig(**constants.get("capture", {}))
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-    return constants
+@dataclass(frozen=True)
+class Recommended:
+    """mask, capture: configurations. tuned: whether anybody sought their constants for this model, on exact masks or, of Stable Diffusion 1
+    and 2, for the papers; if not, they are the papers', at the levels that the model has. notes: what was changed, one line each.
+
+    `capture` is that of photographs, whose noise levels all count; of drawing, some models capture the steps of their preset alone."""
+
+    mask: MaskConfig
+    capture: CaptureConfig
+    tuned: bool
+    notes: tuple[str, ...] = ()
 
 
-def _preset_file(model: str) -> Path | None:
-    """seediff.json of a local model, when it has one."""
-    from ..models.registry import resolve_name  # light: loads no model
+def recommended_mask(model: str, method: str | None = None) -> Recommended:
+    """The constants of masks and of capture that a model is best begun with, for those who call the methods themselves:
 
-    try:
-        source = resolve_name(model)
-    except UserError:
-        return None
-    path = Path(source) / "seediff.json"
-    return path if isinstance(source, Path) and path.is_file() else None
+        soft = soft_mask(maps, "dog", recommended_mask("sdxl").mask)       # at levels that SDXL has
+
+    model: a name from `seediff models`, a local folder or a hub id. method: None: the one that the model recommends. Of a hub id that is
+    neither known by name nor in the cache, the papers', not tuned. Raises UserError for a method that the model has no maps for, and for a
+    broken preset.
+    """
+    info = model_info(model)
+    table: dict[str, dict[str, Any]] = {"mask": {"method": method} if method else {}, "capture": {}}
+    for layer in ModelConstants(model, read_preset(model), info).mask_layers(method):
+        for part, values in table.items():
+            table[part] = {**layer.values.get(part, {}), **values}
+    mask, capture = MaskConfig(**table["mask"]), CaptureConfig(**table["capture"])
+    if info is None:
+        return Recommended(mask, capture, tuned=False)
+    check_kinds(info.family, mask)
+    notes: list[str] = []
+    if info.network:
+        mask, notes = fit_levels(info.network, mask, capture, info.family)
+    return Recommended(mask, capture, is_tuned_for(info, mask.method), tuple(notes))
+
+
+def is_tuned_for(info: ModelInfo, method: str) -> bool:
+    """Whether the constants of a method of masks were sought for this model."""
+    return not info.family.fitted or bool(read_preset(info.name).methods.get(method, {}).get("mask"))
+
+
+TUNED = "seediff tune for "
+"""Begins the source of what is from a file of `seediff tune`; the model's name follows."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A file of `seediff tune`. model: for which. weights: its fingerprint, "" when not known. presence, name_threshold: None where the set
+    could not tell it. note: on how many photographs of what, and how well."""
+
+    command: ClassVar[str] = "tune"
+
+    model: str
+    weights: str = ""
+    presence: float | None = None
+    name_threshold: float | None = None
+    note: str = ""
+
+    def to_toml(self) -> str:
+        """The text of the file, which `read_tuned` reads back."""
+        values = {name: value for name, value in vars(self).items() if value not in (None, "")}
+        return tomli_w.dumps({"command": self.command, "version": __version__, **values})
+
+    def layer(self, command: str, model: str | None) -> Layer:
+        """The threshold of a command, and the model where no other was chosen."""
+        values = {"model": self.model if model is None else None, THRESHOLDS[command]: getattr(self, THRESHOLDS[command])}
+        return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
+
+
+def is_tuned(path: Path | None) -> bool:
+    """Whether a --config file is one that `seediff tune` wrote."""
+    return path is not None and read_toml(path).get("command") == Tuned.command
+
+
+def read_tuned(path: Path) -> Tuned:
+    """Raises UserError naming the file and what is wrong in it."""
+    table = read_toml(path)
+    if table.get("command") != Tuned.command:
+        raise UserError(f"{path}: is no file of `seediff tune`: it should say command = 'tune'")
+    values = checked(Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path))
+    if "model" not in values:
+        raise UserError(f"{path}: does not say which model it was found for (model = …)")
+    for name in THRESHOLDS.values():
+        check_threshold(name, values.get(name), str(path))
+    return Tuned(**values)

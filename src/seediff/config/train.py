@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-import tomli_w
-
-from .. import __version__
 from ..errors import UserError
-from ..files.documents import read_toml
-from ..files.schema import checked
+from .base import DEFAULT, Layer, Settings
+from .resolve import configure
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
     "mask2former": ("r50", "swin-t", "swin-b", "tiny"),
     "segformer": ("b0", "b2", "b5", "tiny"),
 }
-ABOUT = ("command", "version")
 LARGEST_SIDE = 1 << 14
 """Pixels, of what a segmenter is shown."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Settings):
     """Everything but the data: `Stage` says how long is trained on what."""
 
     command: ClassVar[str] = "train"
+    deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone")
 
     architecture: Architecture = "mask2former"
     """Of transformers."""
@@ -159,10 +156,15 @@ class TrainConfig:
         if not 0 <= self.seed < 2**31:
             raise UserError(f"seed = {self.seed} must be in [0, 2^31)")
 
-    def to_toml(self) -> str:
-        """The text of seediff.toml, which `--config` reads back. What is None has no line."""
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items() if value is not None}
-        return tomli_w.dumps({"command": self.command, "version": __version__, **values})
+    @classmethod
+    def behind(cls, chosen: Mapping[str, Any], preset: str, find: Callable[[str], Any]) -> list[Layer]:
+        """What `tiny` brings along, and the backbone of an architecture."""
+        architecture = chosen.get("architecture", cls.architecture)
+        backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
+        tiny = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
+        if chosen.get("weights") == "pretrained":
+            tiny.pop("backbone_factor", None)  # what is known already is to be kept: a tenth of the rate, as of other backbones
+        return [Layer("backbone tiny", tiny), Layer(DEFAULT, {"backbone": backbone})]
 
 
 TINY: dict[str, dict[str, Any]] = {
@@ -179,31 +181,11 @@ TINY: dict[str, dict[str, Any]] = {
 """What `tiny` needs other than a large pretrained network does."""
 
 
-def make_config(*tables: Mapping[str, Any]) -> TrainConfig:
-    """A configuration from tables of given values, the first that has one wins; where none has, tiny brings its own defaults."""
-    given: dict[str, Any] = {}
-    for table in reversed(tables):
-        given |= table
-    architecture = given.get("architecture", TrainConfig.architecture)
-    backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, TrainConfig.backbone))
-    network_defaults = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
-    if given.get("weights") == "pretrained":
-        network_defaults.pop("backbone_factor", None)  # what is known already is to be kept: a tenth of the rate, as of other backbones
-    return TrainConfig(**{**network_defaults, "backbone": backbone, **given})
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The values of a TOML file, checked for names and types, for `make_config`."""
-    table = read_toml(path)
-    if (command := table.get("command", TrainConfig.command)) != TrainConfig.command:
-        raise UserError(f"{path}: is the configuration of `seediff {command}`, not of `seediff {TrainConfig.command}`")
-    return checked(TrainConfig, {key: value for key, value in table.items() if key not in ABOUT}, str(path))
-
-
-def config_differences(old: TrainConfig, new: TrainConfig) -> list[str]:
-    """What differs, one `name: old → new` each."""
-    before, after = asdict(old), asdict(new)
-    return [f"{name}: {before[name]} → {after[name]}" for name in before if before[name] != after[name]]
+def make_config(*given: Mapping[str, Any] | Path | None) -> TrainConfig:
+    """A configuration from tables of given values, the first that has one wins, before those of a TOML file; behind all of them, `tiny` has
+    values of its own. Raises UserError."""
+    values = {name: value for table in reversed(given) if isinstance(table, Mapping) for name, value in table.items()}
+    return configure(TrainConfig, values, next((file for file in given if isinstance(file, Path)), None))
 
 
 def with_device(config: TrainConfig) -> TrainConfig:

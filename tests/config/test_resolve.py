@@ -1,0 +1,198 @@
+"""Which source a value is from, what seediff.toml says of it, and what stays when another model or method is named over that file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seediff.config.base import load_config
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.generate import GenerateConfig
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.presets import Tuned
+from seediff.config.resolve import configure
+from seediff.config.train import TrainConfig
+from seediff.errors import UserError
+from seediff.files.documents import read_toml
+
+PRESET = {
+    "steps": 20,
+    "guidance_scale": 4.0,
+    "capture_steps": "second-half",
+    "method": "ca_sa",
+    "presence": 0.7,
+    "note": "best on the tuning scenes",
+    "methods": {
+        "ca_sa": {"mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]}, "capture": {"layers": "up"}},
+        "ca": {"mask": {"beta": 0.5}},
+    },
+}
+DOG = {"classes": ("dog",)}
+REFERENCE = {"mask": {"method": "reference"}}
+PLAIN = CaptureConfig(normalize=False, layers="up")
+
+
+def written(config, folder: Path) -> Path:
+    (folder / "seediff.toml").write_text(config.to_toml(), encoding="utf-8")
+    return folder / "seediff.toml"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": PRESET}))
+    return str(tmp_path / "own")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> str:
+    """A model without a preset."""
+    (tmp_path / "bare").mkdir()
+    return str(tmp_path / "bare")
+
+
+def test_every_value_has_its_source(model: str, tmp_path: Path):
+    (tmp_path / "hand.toml").write_text("seed = 3\nalpha = 0.2\n".replace("alpha", "[mask]\nalpha"))
+    config = configure(MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", tuned=Tuned(model, presence=0.6))
+    assert (config.seed, config.mask.alpha, config.presence, config.mask.beta) == (3, 0.2, 0.6, 0.4)
+    assert config.sources() == {
+        "given": ["model", "seed", "classes", "mask.alpha"],
+        "own's preset": ["capture.layers", "mask.method", "mask.beta", "mask.expand_levels", "mask.tau", "mask.pamr_dilations"],
+        f"seediff tune for {model}": ["presence"],
+    }
+    assert config.source("mask.self_level") == "default"
+    assert configure(GenerateConfig, {**DOG, "model": "sdxl"}).source("guidance_scale") == "the authors of SDXL"
+    reference = configure(GenerateConfig, {**DOG, "model": "owner/name", **REFERENCE})
+    assert reference.source("guidance_scale") == reference.source("capture.layers") == "method reference"
+
+
+def test_what_python_gives_is_given():
+    config = GenerateConfig(classes=("dog",), mask=MaskConfig(beta=0.4))
+    assert config.sources() == {"given": ["classes", "mask.beta"]}
+    changed = replace(GenerateConfig.recommended(**DOG), steps=9, device="cpu")
+    assert (changed.source("steps"), changed.source("device"), changed.source("guidance_scale")) == (
+        "given",
+        "this machine",
+        "mini's preset",
+    )
+
+
+def test_the_file_says_it_and_gives_it_back(model: str, tmp_path: Path):
+    config = configure(GenerateConfig, {**DOG, "model": model, "mask": {"beta": 0.2}, "size": "512x512"})
+    file = written(config, tmp_path)
+    assert read_toml(file)["sources"]["given"] == ["model", "classes", "mask.beta", "size"]
+    assert read_toml(file)["mask"]["beta"] == 0.2
+    for again in (load_config(file, GenerateConfig), configure(GenerateConfig, {}, file)):
+        assert again == config
+        assert again.sources() == config.sources()
+    assert configure(GenerateConfig, {"seed": 3, "mask": {"method": "ca_sa"}}, file) == replace(config, seed=3)
+
+
+def test_what_no_line_says_is_unset_and_no_preset_fills_it(model: str, tmp_path: Path):
+    paper = GenerateConfig(classes=("dog",), model=model)
+    assert configure(GenerateConfig, {}, written(paper, tmp_path)) == paper
+
+
+def test_another_method_takes_its_own_and_what_was_given_stays(model: str, tmp_path: Path):
+    given = configure(GenerateConfig, {**DOG, "model": model, "steps": 9, "mask": {"alpha": 0.2}, "capture": {"steps": 3}})
+    ca = configure(GenerateConfig, {"mask": {"method": "ca"}}, written(given, tmp_path))
+    assert ca.mask == MaskConfig(method="ca", alpha=0.2, beta=0.5)
+    assert (ca.capture, ca.steps, ca.guidance_scale) == (CaptureConfig(steps=3), 9, 4.0)
+    paper = configure(GenerateConfig, {"mask": {"method": "ca"}}, tmp_path / "seediff.toml", preset="paper")
+    assert paper.mask == MaskConfig(method="ca", alpha=0.2)
+
+
+def test_another_model_brings_its_own_and_what_was_given_stays(model: str, tmp_path: Path):
+    line = {**DOG, "model": model, "mask": {"beta": 0.4}, "capture": {"steps": "second-half"}, "guidance_scale": 4.0}
+    other = configure(GenerateConfig, {"model": "owner/name"}, written(configure(GenerateConfig, line), tmp_path))
+    # Also where it is what the first model's preset would have said; and the method stays.
+    capture, mask = CaptureConfig(steps="second-half"), MaskConfig(method="ca_sa", beta=0.4)
+    assert other == GenerateConfig(classes=("dog",), model="owner/name", guidance_scale=4.0, mask=mask, capture=capture)
+    file = written(GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa")), tmp_path)
+    assert configure(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(classes=("dog",), model=model)
+
+
+def test_another_model_over_segments_and_another_backbone_over_a_training(model: str, tmp_path: Path):
+    mini = configure(SegmentPhotosConfig, {"names": ("dog",)})
+    assert mini.segment.kl_threshold == 0.45
+    other = configure(SegmentPhotosConfig, {"model": "owner/name"}, written(mini, tmp_path))
+    assert other == SegmentPhotosConfig(model="owner/name", names=("dog",))
+    tiny = configure(TrainConfig, {"backbone": "tiny", "seed": 4})
+    assert configure(TrainConfig, {"backbone": "r50"}, written(tiny, tmp_path)) == TrainConfig(backbone="r50", seed=4)
+    assert configure(TrainConfig, {"seed": 5}, tmp_path / "seediff.toml") == replace(tiny, seed=5)
+
+
+def test_a_tuned_model_stays_with_another_method(tmp_path: Path):
+    tuned = configure(MaskPhotosConfig, DOG, tuned=Tuned("sd2-base", presence=0.6))
+    ca = configure(MaskPhotosConfig, {"mask": {"method": "ca"}}, written(tuned, tmp_path))
+    assert (ca.model, ca.mask.method) == ("sd2-base", "ca")
+
+
+@pytest.mark.parametrize("kind", [GenerateConfig, MaskPhotosConfig])
+@pytest.mark.parametrize("preset", ["model", "paper"])
+def test_the_reference_is_made_of_plain_means_of_the_up_layers(bare: str, kind, preset):
+    config = configure(kind, {**DOG, "model": bare, **REFERENCE}, preset=preset)
+    assert config.capture == PLAIN
+    assert kind.recommended(**DOG, model=bare, **REFERENCE).capture == PLAIN
+    if kind is GenerateConfig:
+        assert config.guidance_scale == 7
+
+
+def test_what_is_given_and_the_models_preset_go_before_the_methods(tmp_path: Path, bare: str):
+    config = configure(GenerateConfig, {**DOG, "model": bare, "guidance_scale": 3.0, "capture": {"layers": "all"}, **REFERENCE})
+    assert (config.guidance_scale, config.capture) == (3.0, CaptureConfig(normalize=False))
+    own = {"guidance_scale": 5.0, "capture_steps": 2, "methods": {"reference": {"capture": {"layers": "down"}}, "ca": {}}}
+    (Path(bare) / "seediff.json").write_text(json.dumps({"preset": own}))
+    config = configure(GenerateConfig, {**DOG, "model": bare, **REFERENCE})
+    assert (config.guidance_scale, config.capture) == (5.0, replace(PLAIN, layers="down"))  # all steps, as the authors' program
+    assert configure(GenerateConfig, {**DOG, "model": bare, "mask": {"method": "ca"}}).capture.steps == 2
+    config = configure(GenerateConfig, {**DOG, "model": bare, **REFERENCE}, preset="paper")
+    assert (config.guidance_scale, config.capture) == (7.0, PLAIN)
+
+
+def test_over_a_file_the_capture_changes_with_the_method(tmp_path: Path, bare: str):
+    to = configure(GenerateConfig, REFERENCE, written(configure(GenerateConfig, {**DOG, "model": bare}), tmp_path))
+    assert (to.capture, to.guidance_scale) == (PLAIN, 7)
+    back = configure(GenerateConfig, {"mask": {"method": "seediff"}}, written(to, tmp_path))
+    assert back == GenerateConfig(classes=("dog",), model=bare)
+
+
+@pytest.mark.parametrize(
+    ("line", "hand", "preset", "message"),
+    [
+        ({"steps": 0}, "", {}, "steps = 0 must be at least 1$"),
+        ({}, "steps = 0", {}, r"steps = 0 must be at least 1 \(.*hand.toml\)$"),
+        ({}, "[mask]\nalpha = 2", {}, r"alpha = 2.0 must be in \(0, 1\] \(.*hand.toml\)$"),
+        ({}, "", {"steps": 0}, r"steps = 0 must be at least 1 \(own's preset\)$"),
+    ],
+)
+def test_errors_say_where_the_value_is_from(model: str, tmp_path: Path, line, hand, preset, message):
+    (tmp_path / "hand.toml").write_text(hand)
+    (Path(model) / "seediff.json").write_text(json.dumps({"preset": preset}))
+    with pytest.raises(UserError, match=message):
+        configure(GenerateConfig, {**DOG, "model": model, **line}, tmp_path / "hand.toml")
+
+
+def test_no_model_is_looked_up_but_by_the_command(monkeypatch: pytest.MonkeyPatch):
+    """A configuration by itself never reads a model's files."""
+    monkeypatch.setattr("seediff.config.presets.model_info", lambda *_, **__: pytest.fail("looked up"))
+    monkeypatch.setattr("seediff.config.presets.read_preset", lambda *_: pytest.fail("read"))
+    config = GenerateConfig(classes=("dog",))
+    assert replace(config, model="sdxl").to_toml()
+
+
+def test_whole_configurations_and_wrong_ones(model: str):
+    given = MaskConfig(method="ca", alpha=0.2)
+    config = GenerateConfig.recommended(**DOG, model=model, mask=given, capture=CaptureConfig(steps=3))
+    assert (config.mask, config.capture, config.steps) == (given, CaptureConfig(steps=3), 20)
+    with pytest.raises(UserError, match="mask must be a MaskConfig or a table of its fields, not 3"):
+        GenerateConfig.recommended(**DOG, model=model, mask=3)
+    with pytest.raises(UserError, match="capture: there is no option 'layer'; options here: normalize, steps, layers"):
+        GenerateConfig.recommended(**DOG, model=model, capture={"layer": "up"})
+    with pytest.raises(UserError, match=r"^there is no option 'step'; options here: model, "):
+        GenerateConfig.recommended(**DOG, step=3)
+    with pytest.raises(UserError, match="--classes"):
+        configure(GenerateConfig, {})

@@ -1,0 +1,87 @@
+"""Command lines, models, methods and files of --config → the values that the command ends with, as the table beside this file has them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from seediff.cli import main
+
+TABLE = Path(__file__).with_name("resolved.json")
+"""`files`: name → text of a file for --config or --preset, those named `earlier` as version 0.1.0 wrote them; `lines`: command line → what
+differs from the configuration's own defaults, and what is said about thresholds."""
+
+PRESET = {
+    "steps": 20,
+    "guidance_scale": 4.0,
+    "capture_steps": "second-half",
+    "method": "ca_sa",
+    "presence": 0.7,
+    "name_threshold": 0.6,
+    "methods": {
+        "ca_sa": {"mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]}, "capture": {"layers": "up"}},
+        "ca": {"mask": {"beta": 0.5}, "capture": {"steps": 2}},
+        "reference": {"mask": {"alpha": 0.45}},
+    },
+    "segments": {"diffseg": {"kl_threshold": 0.5, "weights": [0.0, 1.0]}},
+}
+RUNS = {
+    "generate": "seediff.run.generate.generate",
+    "mask": "seediff.run.mask.mask_photos",
+    "segment": "seediff.run.segment.segment_photos",
+    "augment": "seediff.run.augment.augment",
+    "train": "seediff.train.run.train",
+}
+
+
+class Resolved(Exception):
+    pass
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with models, photographs and the table's files; commands stop where they would begin to work."""
+    for name, preset in (("own", PRESET), ("bare", {})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "seediff.json").write_text(json.dumps({"preset": preset}), encoding="utf-8")
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
+    for name, text in json.loads(TABLE.read_text(encoding="utf-8"))["files"].items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("SEEDIFF_DEBUG", "1")
+
+    def stop(config: Any, *_: Any, **__: Any) -> None:
+        raise Resolved(config)
+
+    for target in RUNS.values():
+        monkeypatch.setattr(target, stop)
+    monkeypatch.setattr("seediff.train.plan.plan_training", lambda *_, **__: SimpleNamespace(stages=(), validation=()))
+    return tmp_path
+
+
+def flat(table: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(table, dict):
+        return {prefix[:-1]: list(table) if isinstance(table, tuple) else table}
+    return {name: value for key, inner in table.items() for name, value in flat(inner, f"{prefix}{key}.").items()}
+
+
+def resolved(line: str) -> dict[str, Any]:
+    """What a command line ends with, but for what is as in the configuration's own class."""
+    with pytest.raises(Resolved) as caught:
+        main([*line.split(), "--out", "out", "--quiet"])
+    config = caught.value.args[0]
+    plain = {**flat(asdict(type(config)(**({"classes": ("dog",)} if hasattr(config, "classes") else {})))), "classes": []}
+    return {name: value for name, value in flat(asdict(config)).items() if not name.startswith("origins") and value != plain[name]}
+
+
+def test_values_are_those_of_the_table(place: Path) -> None:
+    table = json.loads(TABLE.read_text(encoding="utf-8"))["lines"]
+    differing = {line: (wanted, found) for line, wanted in table.items() if (found := resolved(line)) != wanted}
+    assert differing == {}
