@@ -19,12 +19,12 @@ from seediff.cli.photos import mask
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
 from seediff.config.augment import OPERATIONS
-from seediff.dataset import native
+from seediff.dataset import native, store
 from seediff.dataset.formats.known import FORMATS
+from seediff.dataset.sample import Sample
 from seediff.dataset.splice import splice
-from seediff.dataset.store import Item, image_bytes, open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.report import load_trace
-from seediff.run.collect import write_native
 
 CLASSES = ("dog", "cat", "bus")
 SHAPES = ((64, 96), (96, 64))
@@ -42,12 +42,12 @@ def written(folder: Path, count: int = 6, first: int = 0) -> Path:
         image = (rng.integers(0, 60, (*shape, 3)) + labels[..., None] % 4 * 50).astype(np.uint8)
         suffix = ("png", "jpg")[number // 2 % 2]
         picture = native.encode_image(image, suffix)
-        items.append(Item(f"{number:06d}", picture, suffix, lambda labels=labels: labels, {"prompt": f"p{number}"}))
+        items.append(Sample(picture, labels, metadata={"prompt": f"p{number}"}, name=f"{number:06d}"))
     write_native(folder, CLASSES, items, about={})
     (folder / native.SOFT).mkdir()
     for row, one in zip(native.read_rows(folder), items, strict=True):
         for class_id in row["class_ids"]:
-            soft = (one.label_map() == class_id).astype(np.float32)
+            soft = (one.label_map == class_id).astype(np.float32)
             (folder / native.SOFT / f"{one.name}_{class_id}.png").write_bytes(native.encode_soft(soft))
     return folder
 
@@ -57,25 +57,25 @@ def pets(tmp_path_factory):
     return written(tmp_path_factory.mktemp("sets") / "pets")
 
 
-def by_prompt(folder: Path) -> dict[str, Item]:
-    items = {item.row["prompt"]: item for item in open_native(folder)[1]}
+def by_prompt(folder: Path) -> dict[str, Sample]:
+    items = {item.metadata["prompt"]: item for item in open_native(folder)[1]}
     for item in items.values():  # a picture and its label map always have one shape
-        with Image.open(io.BytesIO(image_bytes(item))) as picture:
-            assert item.label_map().shape == picture.size[::-1]
+        with Image.open(io.BytesIO(item.data())) as picture:
+            assert item.label_map.shape == picture.size[::-1]
     return items
 
 
-def check_same(folder: Path, before: dict[str, Item]) -> None:
+def check_same(folder: Path, before: dict[str, Sample]) -> None:
     """Every sample of a set is one of those before, with its label map and its picture, and has the shape that it had."""
     assert open_native(folder)[0] == CLASSES
     for prompt, item in by_prompt(folder).items():
-        np.testing.assert_array_equal(item.label_map(), before[prompt].label_map())
-        assert image_bytes(item) == image_bytes(before[prompt])
+        np.testing.assert_array_equal(item.label_map, before[prompt].label_map)
+        assert item.data() == before[prompt].data()
     run("check", folder, "--quiet")
 
 
 def test_the_set_is_mixed_and_sound(pets):
-    assert [item.label_map().shape for item in open_native(pets)[1]] == [*SHAPES] * 3
+    assert [item.label_map.shape for item in open_native(pets)[1]] == [*SHAPES] * 3
     run("check", pets, "--quiet")
 
 
@@ -93,9 +93,9 @@ def test_formats_there_and_back(pets, tmp_path, name, most):
     assert after[0] == CLASSES
     assert len(after[1]) == len(before[1])
     for one, other in zip(sorted(before[1], key=lambda item: item.name), sorted(after[1], key=lambda item: item.name), strict=True):
-        found, expected = other.label_map(), one.label_map()
+        found, expected = other.label_map, one.label_map
         assert found.shape == expected.shape
-        assert image_bytes(one) == image_bytes(other)
+        assert one.data() == other.data()
         if name in LOSSY:  # polygons, which know no 255
             assert np.mean((found == expected)[expected != 255]) > 0.97
         else:
@@ -107,7 +107,7 @@ def test_polygons_of_coco(pets, tmp_path):
     run("export", pets, "--to", "coco", "--polygons", "--out", tmp_path / "other", "--quiet")
     run("import", tmp_path / "other", "--from", "coco", "--out", tmp_path / "back", "--quiet")
     for one, other in zip(open_native(pets)[1], open_native(tmp_path / "back")[1], strict=True):
-        found, expected = other.label_map(), one.label_map()
+        found, expected = other.label_map, one.label_map
         assert found.shape == expected.shape
         assert np.mean((found == expected)[expected != 255]) > 0.97
 
@@ -126,7 +126,7 @@ def test_merge(pets, tmp_path):
     assert len(open_native(tmp_path / "animals")[1]) == 10
     for item in open_native(tmp_path / "animals")[1]:
         for (_, class_id), path in item.extras.items():
-            assert np.array_equal(np.asarray(Image.open(path)) > 127, item.label_map() == class_id)
+            assert np.array_equal(np.asarray(Image.open(path)) > 127, item.label_map == class_id)
 
 
 def test_split(pets, tmp_path):
@@ -141,7 +141,7 @@ def test_split(pets, tmp_path):
 def test_filter(pets, tmp_path):
     run("filter", pets, "--max-components", 40, "--min-confidence", 0.1, "--out", tmp_path / "good", "--quiet")
     check_same(tmp_path / "good", by_prompt(pets))
-    assert {item.label_map().shape for item in open_native(tmp_path / "good")[1]} == set(SHAPES)
+    assert {item.label_map.shape for item in open_native(tmp_path / "good")[1]} == set(SHAPES)
 
 
 def test_label_maps_anew_from_soft_masks(pets, tmp_path):
@@ -153,15 +153,15 @@ def test_every_operation_of_augment(pets, tmp_path):
     """A new sample has the shape of its source; what moves nothing has its label map, and flips are those of its own sides."""
     names = [{"splice-RxC": "splice-2x3"}.get(name, name) for name in OPERATIONS]
     run("augment", pets, *(word for name in names for word in ("--add", f"{name}:4")), "--out", tmp_path / "more", "--quiet")
-    originals = {item.name: item.label_map() for item in open_native(pets)[1]}
+    originals = {item.name: item.label_map for item in open_native(pets)[1]}
     seen = dict.fromkeys(names, 0)
     for item in open_native(tmp_path / "more")[1]:
-        if "recipe" not in item.row:
+        if "recipe" not in item.metadata:
             continue
-        ((step),) = item.row["recipe"]["steps"]
-        name, source, found = step["operation"], originals[item.row["recipe"]["source"]], item.label_map()
+        ((step),) = item.metadata["recipe"]["steps"]
+        name, source, found = step["operation"], originals[item.metadata["recipe"]["source"]], item.label_map
         seen[name] += 1
-        with Image.open(io.BytesIO(image_bytes(item))) as picture:
+        with Image.open(io.BytesIO(item.data())) as picture:
             assert found.shape == source.shape == picture.size[::-1]
         expected = {"noise": source, "blur": source, "colour": source, "flip": source[:, ::-1], "flip-vertical": source[::-1]}.get(name)
         if expected is not None:
@@ -204,8 +204,8 @@ def test_masks_of_photographs_and_their_page(mini_folder, tmp_path):
     out = tmp_path / "masked"
     options = ("--model", mini_folder, "--timesteps", "200", "--presence", 0, "--keep-soft", "--device", "cpu", "--size", 96, "--quiet")
     run("mask", tmp_path / "photos", "--classes", "dog,cat", *options, "--out", out)
-    assert [sample.label_map.shape for sample in native.read_dataset(out)] == [*SHAPES] * 2
-    assert all(sample.soft is not None and sample.soft.shape[1:] == sample.label_map.shape for sample in native.read_dataset(out))
+    assert [sample.label_map.shape for sample in store.read_dataset(out)] == [*SHAPES] * 2
+    assert all(sample.soft is not None and sample.soft.shape[1:] == sample.label_map.shape for sample in store.read_dataset(out))
     steps = [load_trace(path) for path in sorted((out / native.STEPS).iterdir())]
     for traced in steps:
         height, width = traced.label_map.shape

@@ -21,13 +21,13 @@ import seediff
 from seediff.attention.maps import AttentionMaps
 from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
-from seediff.dataset import batches as run_folder
-from seediff.dataset import native
+from seediff.dataset import native, store
 from seediff.errors import UserError
-from seediff.files import locking, outputs
-from seediff.files.locking import LOCK
+from seediff.files import outputs, places
+from seediff.files.places import LOCK
 from seediff.prompts.specs import SampleSpec
 from seediff.run import generate as run_module
+from seediff.run import place
 from seediff.run.generate import generate
 from seediff.run.samples import rejections, traced_classes
 
@@ -66,7 +66,7 @@ def test_layout_rows_and_masks(tmp_path):
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
     rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
-    for row, sample in zip(rows, native.read_dataset(out), strict=True):
+    for row, sample in zip(rows, store.read_dataset(out), strict=True):
         assert list(row) == [
             "file_name", "mask", "prompt", "classes", "class_ids", "seed", "attempt", "flags", "area", "model", "method", "version",
         ]  # fmt: skip
@@ -86,7 +86,7 @@ def test_layout_rows_and_masks(tmp_path):
 def test_masks_follow_the_attention(tmp_path):
     config = replace(CONFIG, mask=seediff.MaskConfig(pamr=False))
     generate(config, tmp_path / "out", draw=fake_draw)
-    for sample in native.read_dataset(tmp_path / "out"):
+    for sample in store.read_dataset(tmp_path / "out"):
         if not sample.metadata["flags"]:
             (class_id,) = sample.metadata["class_ids"]
             disc = sample.image[..., 0] > 200
@@ -97,7 +97,7 @@ def test_masks_follow_the_attention(tmp_path):
 def test_jpg_images(tmp_path):
     generate(replace(CONFIG, image_format="jpg"), tmp_path / "out", draw=fake_draw)
     assert {p.suffix for p in (tmp_path / "out/images").iterdir()} == {".jpg"}
-    assert len(list(native.read_dataset(tmp_path / "out"))) == 10
+    assert len(list(store.read_dataset(tmp_path / "out"))) == 10
 
 
 def test_finished_folder_is_left_alone(tmp_path, unbroken):
@@ -147,8 +147,8 @@ def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
 def test_killed_while_tidying_up(tmp_path, unbroken):
     out = tmp_path / "out"
     generate(CONFIG, out, draw=fake_draw)
-    (out / run_folder.BATCHES).mkdir()
-    (out / run_folder.BATCHES / "000001.json").write_text("{}")
+    (out / native.BATCHES).mkdir()
+    (out / native.BATCHES / "000001.json").write_text("{}")
     (out / LOCK).write_text("99")
     assert generate(CONFIG, out, draw=fake_draw).drawn == 0
     assert fingerprints(out) == unbroken
@@ -183,7 +183,7 @@ def unfinished(out: Path, batches: int) -> None:
 def test_damaged_batches_are_drawn_again(tmp_path, unbroken, damage):
     out = tmp_path / "out"
     unfinished(out, batches=3)
-    picture, record = out / "images/000004.png", out / run_folder.BATCHES / "000001.json"
+    picture, record = out / "images/000004.png", out / native.BATCHES / "000001.json"
     data = picture.read_bytes()
     if damage == "cut":
         picture.write_bytes(data[:-9])
@@ -226,7 +226,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
     with pytest.raises(UserError, match="must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
-    assert run_folder.look_into(out, CONFIG) == ("new", CONFIG)
+    assert place.look_into(out, CONFIG) == ("new", CONFIG)
     generate(CONFIG, out, draw=fake_draw)
     assert fingerprints(out) == unbroken
 
@@ -241,7 +241,7 @@ def test_files_that_no_record_explains_are_not_removed(tmp_path):
 
 def test_another_version_does_not_continue(tmp_path, monkeypatch):
     unfinished(tmp_path / "out", batches=1)
-    monkeypatch.setattr(run_folder, "__version__", "9.9")
+    monkeypatch.setattr(place, "__version__", "9.9")
     with pytest.raises(UserError, match=r"version of seediff: .* → 9\.9"):
         generate(CONFIG, tmp_path / "out", draw=fake_draw)
 
@@ -270,7 +270,7 @@ def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeyp
     def refuse(path, flags, mode=0o777):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
-    monkeypatch.setattr(locking.os, "open", refuse)
+    monkeypatch.setattr(places.os, "open", refuse)
     monkeypatch.setattr(run_module, "model_draw", lambda *_: pytest.fail("model loaded"))
     with pytest.raises(UserError, match="cannot be written to: Read-only file system"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
@@ -290,7 +290,7 @@ def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
 def test_second_run_in_the_same_folder_is_refused(tmp_path, unbroken):
     out = tmp_path / "out"
     code = (
-        "import sys, time; from pathlib import Path; from seediff.files.locking import open_folder\n"
+        "import sys, time; from pathlib import Path; from seediff.files.places import open_folder\n"
         "with open_folder(Path(sys.argv[1])): print('ready', flush=True); time.sleep(300)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(out)], stdout=subprocess.PIPE, text=True, env=environment())
@@ -383,7 +383,7 @@ def test_when_every_draw_is_flagged_nothing_is_kept(tmp_path):
 
     result = generate(replace(CONFIG, reject=True, attempts=2), tmp_path / "out", draw=flat)
     assert (result.made, len(result.rejected)) == (0, 20)
-    assert list(native.read_dataset(tmp_path / "out")) == []
+    assert list(store.read_dataset(tmp_path / "out")) == []
 
 
 def test_traced_samples_are_the_first_of_each_class():
@@ -415,7 +415,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before
-    for sample in native.read_dataset(tmp_path / "out"):
+    for sample in store.read_dataset(tmp_path / "out"):
         assert sample.image.shape == (64, 64, 3)
 
 
@@ -445,7 +445,7 @@ def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> N
     class Stopped(Exception):
         pass
 
-    real = run_module.GenerateJob.begin
+    real = run_module.GenerateJob.capture
 
     def batch(self, specs):
         if specs[0].index:
@@ -453,7 +453,7 @@ def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> N
         return real(self, specs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module.GenerateJob, "begin", batch)
+        patch.setattr(run_module.GenerateJob, "capture", batch)
         with pytest.raises(Stopped):
             generate(config, out)
 
@@ -463,8 +463,8 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
     before = torch.get_num_threads()
     used = []
-    real = run_module.GenerateJob.begin
-    monkeypatch.setattr(run_module.GenerateJob, "begin", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    real = run_module.GenerateJob.capture
+    monkeypatch.setattr(run_module.GenerateJob, "capture", lambda *a: used.append(torch.get_num_threads()) or real(*a))
     stopped_after_one_batch(monkeypatch, replace(config, threads=before + 1), tmp_path / "out")
     generate(config, tmp_path / "out")
     assert used == [before + 1] * 2

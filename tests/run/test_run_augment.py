@@ -3,8 +3,6 @@ import os
 import pickle
 import shutil
 from collections import Counter
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +13,13 @@ from seediff.cli import main
 from seediff.cli.augment import augment as command
 from seediff.config.augment import AugmentConfig
 from seediff.config.base import load_config
-from seediff.dataset import native
+from seediff.dataset import native, store
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.store import Item, open_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.files.locking import open_folder
-from seediff.run.augment import AugmentJob, augment, maker, plan, settle
-from seediff.run.collect import write_native
+from seediff.files.places import open_folder
+from seediff.run.augment import AugmentJob, augment, plan, settle
 
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")
@@ -49,7 +47,7 @@ def pets(tmp_path_factory) -> Path:
         row |= {"split": "val"} if number == 6 else {}
         suffix = "png" if number % 2 else "jpg"
         picture = native.encode_image(image.astype(np.uint8), suffix)
-        items.append(Item("trip/7" if number == 7 else f"{number:06d}", picture, suffix, lambda labels=labels: labels, row))
+        items.append(Sample(picture, labels, metadata=row, name="trip/7" if number == 7 else f"{number:06d}"))
     out = tmp_path_factory.mktemp("in") / "pets"
     write_native(out, CLASSES, items, about={})
     return out
@@ -86,7 +84,7 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     assert set(after) - {row[kind] for row in (*rows, *new) for kind in ("file_name", "mask")} == others
     assert b'id="augmentations"' in after["preview.html"]
     assert "| originals | 8 |" in after["README.md"].decode()
-    assert len(list(native.read_dataset(made))) == 25
+    assert len(list(store.read_dataset(made))) == 25
 
 
 def test_every_recipe_is_in_its_row(made, pets):
@@ -99,8 +97,8 @@ def test_every_recipe_is_in_its_row(made, pets):
         recipe = row["recipe"]
         sources = [recipe["source"], *(one for step in recipe["steps"] for one in step.get("sources", ()))]
         assert set(sources) <= training
-        labels = [originals[one].label_map() for one in sources]
-        found = np.asarray(next(s.label_map for s in native.read_dataset(made) if s.metadata["file_name"] == row["file_name"]))
+        labels = [originals[one].label_map for one in sources]
+        found = np.asarray(next(s.label_map for s in store.read_dataset(made) if s.metadata["file_name"] == row["file_name"]))
         assert set(np.unique(found)) <= {0, 255} | set().union(*map(np.unique, labels))
         assert found.shape == labels[0].shape
         assert ("prompt" in row) == ("splice" not in name and "objects" not in name)
@@ -135,19 +133,19 @@ def test_links_the_same_bytes(made, pets, tmp_path):
 @pytest.mark.parametrize("link", [False, True])
 @pytest.mark.parametrize("batches", [0, 1, 3, 6])
 def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypatch, batches, link):
-    real, done = AugmentJob.do, []
+    real, done = AugmentJob.write, []
 
-    def interrupted(self, batch):
-        record = real(self, batch)
+    def interrupted(self, batch, out):
+        record = real(self, batch, out)
         if len(done) == batches:
             raise KeyboardInterrupt  # the batch's files are there, its record is not
         done.append(batch)
         return record
 
-    monkeypatch.setattr(AugmentJob, "do", interrupted)
+    monkeypatch.setattr(AugmentJob, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         augment(config(), pets, tmp_path / "out", link=link)
-    monkeypatch.setattr(AugmentJob, "do", real)
+    monkeypatch.setattr(AugmentJob, "write", real)
     assert not (tmp_path / "out/metadata.jsonl").exists()
     result = augment(config(), pets, tmp_path / "out", link=link)
     assert result.done == 25 - 4 * batches
@@ -156,7 +154,7 @@ def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypa
 
 
 def test_a_damaged_file_of_a_finished_batch_is_made_again(made, pets, tmp_path, monkeypatch):
-    monkeypatch.setattr(AugmentJob, "finish", lambda self, records: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(AugmentJob, "finish", lambda self, records, out: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         augment(config(), pets, tmp_path / "out")
     monkeypatch.undo()
@@ -207,7 +205,7 @@ def test_bad_input_is_one_line(pets, tmp_path):
         augment(config(add=("flip:0",)), pets, tmp_path / "out")
     with pytest.raises(UserError, match="workers = 0"):
         augment(config(), pets, tmp_path / "out", workers=0)
-    aside = [replace(item, row={**item.row, "split": "test"}) for item in items]
+    aside = [item.replace(metadata={**item.metadata, "split": "test"}) for item in items]
     write_native(tmp_path / "aside", classes, aside, about={})
     with pytest.raises(UserError, match="all are set aside"):
         augment(config(), tmp_path / "aside", tmp_path / "out")
@@ -237,13 +235,10 @@ def test_a_broken_picture_is_named(pets, tmp_path, workers):
 
 def test_a_job_can_be_sent_to_other_machines(pets, made, tmp_path):
     """What an engine of many processes needs: a pickled job does the same batches."""
-    settled, classes, items = settle(config(), pets)
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
-    with maker(settled, classes, items, 1) as make:
-        start = partial(AugmentJob, classes=classes, items=items, tasks=plan(settled, items), make=make, link=False)
-        job = pickle.loads(pickle.dumps(start))(settled, tmp_path)
-    record = job.do(job.batches[3])
+    job = pickle.loads(pickle.dumps(AugmentJob(*settle(config(), pets))))
+    record = job.write(job.batches[3], tmp_path)
     assert record.rows == native.read_rows(made)[12:16]
     read = job.read_by_finish([record])
     assert set(read) <= set(record.files)

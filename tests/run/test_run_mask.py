@@ -10,13 +10,14 @@ from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
+from seediff.config.base import differences, load_config
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.dataset import native
+from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo
 from seediff.report.trace import load_trace
 from seediff.run.mask import MaskJob, mask_photos
-from seediff.run.photo_files import read_classes_csv
+from seediff.run.photos import read_classes_csv
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def config(mini_folder, **values) -> MaskPhotosConfig:
 def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_folder, fit):
     found = find_photos([photos]).photos
     result = mask_photos(config(mini_folder, fit=fit, keep_soft=True), found, tmp_path / "out")
-    samples = list(native.read_dataset(tmp_path / "out"))
+    samples = list(store.read_dataset(tmp_path / "out"))
     assert result.dataset.made == len(samples) == 6
     for sample, photo in zip(samples, found, strict=True):
         np.testing.assert_array_equal(sample.image, read_photo(photo.path))
@@ -68,7 +69,8 @@ def test_a_square_photograph_is_as_ever(tmp_path, photos, mini_folder):
     kept, squeezed = (contents(tmp_path / fit) for fit in ("keep", "resize"))
     assert kept.keys() == squeezed.keys()
     assert {name for name in kept if kept[name] != squeezed[name]} <= {"seediff.toml", "preview.html", "README.md"}
-    assert kept["seediff.toml"].replace(b'fit = "keep"', b'fit = "resize"') == squeezed["seediff.toml"]
+    toml = {fit: load_config(tmp_path / fit / "seediff.toml", MaskPhotosConfig) for fit in ("keep", "resize")}
+    assert differences(toml["keep"], toml["resize"]) == ["fit: keep → resize"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 6])
@@ -77,7 +79,7 @@ def test_which_photographs_go_together_changes_no_mask(tmp_path, photos, mini_fo
     found = find_photos([photos]).photos
     for number in (2, batch_size):
         mask_photos(replace(config(mini_folder), batch_size=number), found, tmp_path / f"{number}")
-    pairs = zip(native.read_dataset(tmp_path / "2"), native.read_dataset(tmp_path / f"{batch_size}"), strict=True)
+    pairs = zip(store.read_dataset(tmp_path / "2"), store.read_dataset(tmp_path / f"{batch_size}"), strict=True)
     for (one, other), photo in zip(pairs, found, strict=True):
         assert one.metadata["source"] == other.metadata["source"] == photo.name
         assert (one.label_map != other.label_map).mean() < 0.001  # a value within rounding of the threshold
@@ -90,13 +92,13 @@ def test_a_strip_does_not_stop_the_others(tmp_path, mini_folder, capsys):
     assert main(line) == 2
     error = capsys.readouterr().err
     assert "1 of 3 photographs could not be used (strip.png: 1000 × 20 pixels: one side is 50 times the other" in error
-    assert len(list(native.read_dataset(tmp_path / "out"))) == 2
+    assert len(list(store.read_dataset(tmp_path / "out"))) == 2
 
 
 def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
     found = find_photos([photos]).photos
     mask_photos(config(mini_folder, presence=1.0), found, tmp_path / "out")
-    for sample in native.read_dataset(tmp_path / "out"):
+    for sample in store.read_dataset(tmp_path / "out"):
         assert sample.metadata["classes"] == []
         assert sample.metadata["asked"] == ["dog", "car"]
         assert sample.metadata["flags"] == ["no_class"]
@@ -120,7 +122,7 @@ def test_every_photograph_is_encoded_once(tmp_path, photos, mini_folder, monkeyp
     classes_of = {found[1].name: ()}
     mask_photos(config(mini_folder, classes=classes), found, tmp_path / "out", classes_of=classes_of)
     assert len(encoded) == len(set(encoded)) == len(found) - 1
-    assert {sample.metadata["source"]: len(sample.metadata["asked"]) for sample in native.read_dataset(tmp_path / "out")} == {
+    assert {sample.metadata["source"]: len(sample.metadata["asked"]) for sample in store.read_dataset(tmp_path / "out")} == {
         photo.name: 0 if photo.name in classes_of else len(classes) for photo in found
     }
 
@@ -160,11 +162,11 @@ def test_bad_tables_are_told_by_line(tmp_path, photos, text, message):
 
 def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
     """The text encoder of the embedded model reads 32 tokens: its 19 classes need more than one sentence."""
-    from seediff.mini.world.scene import CLASSES
+    from seediff.mini.scenes import CLASSES
 
     found = find_photos([photos / "0.png"]).photos
     mask_photos(config(mini_folder, classes=CLASSES, timesteps=(100,), keep_soft=True), found, tmp_path / "out")
-    (sample,) = native.read_dataset(tmp_path / "out")
+    (sample,) = store.read_dataset(tmp_path / "out")
     assert sample.metadata["classes"] == list(CLASSES)
     assert sample.soft is not None
     assert len(sample.soft) == len(CLASSES)
@@ -193,14 +195,14 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     assert main([*line, "--dry-run", "--fit", "resize", "--size", "96x64"]) == 0
     assert "cross-attention at L/4 of 24×16; maps of " in capsys.readouterr().out
     assert not out.exists()
-    real = MaskJob.begin
+    real = MaskJob.capture
 
     def second_fails(self, batch):
         if batch[0].index:
             raise UserError("stopped")
         return real(self, batch)
 
-    monkeypatch.setattr(MaskJob, "begin", second_fails)
+    monkeypatch.setattr(MaskJob, "capture", second_fails)
     assert main(line) == 2
     monkeypatch.undo()
     before = contents(out)
@@ -239,7 +241,7 @@ def test_bad_photographs_do_not_stop_the_others(tmp_path, mini_folder, capsys):
     line = ["mask", str(folder), "--classes", "dog", "--model", str(mini_folder), "--timesteps", "100", "--out", str(tmp_path / "out")]
     assert main(line) == 2
     assert "1 of 4 photographs could not be used (broken.jpg: " in capsys.readouterr().err
-    assert len(list(native.read_dataset(tmp_path / "out"))) == 3
+    assert len(list(store.read_dataset(tmp_path / "out"))) == 3
 
 
 BAD = [

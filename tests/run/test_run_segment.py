@@ -308,14 +308,14 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     assert main(["segment", str(photos), "--model", str(mini_folder), "--method", "diffcut", "--out", str(out), "--dry-run"]) == 0
     assert "Capture: features of the UNet's encoder\n" in capsys.readouterr().out
     assert not out.exists()
-    real = SegmentJob.begin
+    real = SegmentJob.capture
 
     def second_fails(self, batch):
         if batch[0].photo.name == "2":
             raise UserError("stopped")
         return real(self, batch)
 
-    monkeypatch.setattr(SegmentJob, "begin", second_fails)
+    monkeypatch.setattr(SegmentJob, "capture", second_fails)
     assert main(line) == 2
     monkeypatch.undo()
     before = contents(out)

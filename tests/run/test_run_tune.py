@@ -13,11 +13,10 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 
 from seediff.cli.commands import main
-from seediff.config.presets import model_preset, segment_preset
-from seediff.config.tuned import Tuned, read_tuned
+from seediff.config.presets import Tuned, read_preset, read_tuned
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
-from seediff.masks.answers import questions
+from seediff.masks.presence_questions import questions
 from seediff.run.tune import best_name_threshold, shown_classes
 
 CLASSES = ("dog", "car", "unicorn")
@@ -71,7 +70,7 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert re.search(r"[01]\.\d\d of \d+ segments get the right name, or none where it would be a wrong one", said)
     first = out.read_bytes()
     assert main([*line, "--quiet"]) == 2
-    assert capsys.readouterr().err == f"seediff: --out {out}: is there already; choose another file\n"
+    assert capsys.readouterr().err == f"seediff: {out}: is there already; choose another file\n"
     assert out.read_bytes() == first
     out.unlink()
     assert main([*line, "--quiet"]) == 0
@@ -128,8 +127,8 @@ def test_thresholds_that_nobody_tuned_are_told(mini_folder, bare, tmp_path, caps
 def test_a_models_own_thresholds(bare, tmp_path, capsys):
     photos = str(write_photos(tmp_path / "photos", 1))
     brought(bare, presence=0.6, name_threshold=0.7)
-    assert model_preset(str(bare))["presence"] == 0.6
-    assert segment_preset(str(bare))["name_threshold"] == 0.7
+    assert read_preset(str(bare)).presence == 0.6
+    assert read_preset(str(bare)).name_threshold == 0.7
     for preset in ("model", "paper"):  # no paper has a threshold of presence
         assert main(["mask", photos, "--classes", "dog", "--model", str(bare), "--preset", preset, "--out", "x", "--dry-run"]) == 0
         told = capsys.readouterr()
@@ -141,14 +140,14 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     shutil.copy(out / "seediff.toml", file)
     capsys.readouterr()
     assert main(["mask", photos, "--config", str(file), "--model", "mini", "--out", str(tmp_path / "x"), "--dry-run"]) == 0
-    own = model_preset("mini")["presence"]
+    own = read_preset("mini").presence
     assert f"scores below {own} gets no mask" in capsys.readouterr().out  # another model's threshold gives way
 
 
 @pytest.mark.parametrize("value", [2, -0.1, True, "high"])
 def test_a_threshold_that_is_none_is_named(bare, value):
     with pytest.raises(UserError, match=r"seediff\.json \[preset\].*presence"):
-        model_preset(str(brought(bare, presence=value)))
+        read_preset(str(brought(bare, presence=value)))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,8 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +21,17 @@ from .. import __version__
 from ..config.augment import AugmentConfig
 from ..dataset import native
 from ..dataset.augment import Picture, apply
-from ..dataset.batches import BatchRecord, look_into, record_file, record_written
 from ..dataset.reviews import told
-from ..dataset.store import Item, image_bytes, labels_of, mask_bytes, open_native, read_picture
+from ..dataset.rows import shown_classes
+from ..dataset.sample import Sample
+from ..dataset.store import open_native
 from ..errors import UserError
-from ..files.addresses import Out, parse_out
-from ..files.apart import check_apart
 from ..files.outputs import link_inside, make_folders, write_atomic
+from ..files.places import Out, check_apart, parse_out
 from ..prompts.specs import sample_seed
-from ..workers import Progress, in_order
-from .engine import Engine, Job, Timer, run_job
-from .opening import open_place
+from ..workers import Progress
+from .loop import Engine, Job, Local, Processes, run
+from .place import BatchRecord, look_into, open_place
 
 TRAIN = "train"
 MAX_ADDED = 10_000_000
@@ -51,15 +49,6 @@ class Task:
     source: int
     operations: tuple[str, ...] = ()
     number: int | None = None
-
-
-@dataclass(frozen=True)
-class Made:
-    """A new sample's files and row; `file_name` and `mask` are in the row."""
-
-    image: bytes
-    mask: bytes
-    row: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,46 +76,46 @@ def augment(
 ) -> AugmentResult:
     """Add to the native dataset `data` what `config` says, into the dataset `out`. Stopped at any moment, the same call continues.
 
-    workers: processes that make new pictures; a script that asks for more than one needs the usual `if __name__ == "__main__"`.
-    link: hard links to the originals' pictures, where the file system allows them, instead of copies. engine: as of `generate`; leave
-    workers at 1 for one of many processes. None of these changes a byte.
+    workers: processes that make the batches; a script that asks for more than one needs the usual `if __name__ == "__main__"`.
+    link: hard links to the originals' pictures, where the file system allows them, instead of copies. engine: as of `generate`, instead of
+    `workers`. None of these changes a byte.
     Samples whose row says another `split` than "train" are copied as they are, and never a source. Raises UserError as `generate` does,
     and when a sample cannot be read or is unsound.
     """
     data, out = Path(data), parse_out(out)
     config, classes, items = settle(config, data)
     check_apart(out, [data])
-    tasks = plan(config, items)
-    with maker(config, classes, items, workers) as make, open_place(out) as place:
-        start = partial(AugmentJob, classes=classes, items=items, tasks=tasks, make=make, link=link)
-        done, seconds = run_job(config, place, start, engine=engine, progress=progress, resolve=False)
+    job = AugmentJob(config, classes, items, link)
+    tasks = job.items()
+    with open_place(out) as place:
+        done = run(job, place, engine=engine or (Local() if workers == 1 else Processes(workers)), progress=progress)
     originals = sum(task.number is None for task in tasks)
     used = range(len(items)) if config.keep_originals else training_items(items)
-    reviewed = told(items[i].row for i in used)
-    return AugmentResult(out, originals, len(tasks) - originals, done, seconds, reviewed)
+    reviewed = told(items[i].metadata for i in used)
+    return AugmentResult(out, originals, len(tasks) - originals, done, job.timer.seconds, reviewed)
 
 
-def settle(config: AugmentConfig, data: Path) -> tuple[AugmentConfig, tuple[str, ...], list[Item]]:
+def settle(config: AugmentConfig, data: Path) -> tuple[AugmentConfig, tuple[str, ...], list[Sample]]:
     """The configuration with its dataset, by which a folder to continue is known; the dataset's classes and samples."""
     classes, items = open_native(data)
     return replace(config, data=fingerprint_items(classes, items)), classes, items
 
 
-def fingerprint_items(classes: Sequence[str], items: Sequence[Item]) -> str:
+def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
     """`120 samples (3f2a…)`: tells datasets apart by their classes, rows and the sizes in bytes of their pictures."""
     digest = hashlib.blake2b(native.classes_text(classes), digest_size=6)
     for item in items:
-        size = len(item.image) if isinstance(item.image, bytes) else item.image.stat().st_size
-        digest.update(json.dumps([item.name, size, item.row], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        size = len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
+        digest.update(json.dumps([item.name, size, item.metadata], ensure_ascii=False).encode("utf-8", "surrogatepass"))
     return f"{len(items)} samples ({digest.hexdigest()})"
 
 
-def training_items(items: Sequence[Item]) -> list[int]:
+def training_items(items: Sequence[Sample]) -> list[int]:
     """Positions of the samples that new pictures may be made of."""
-    return [i for i, item in enumerate(items) if item.row.get("split") in (None, TRAIN)]
+    return [i for i, item in enumerate(items) if item.metadata.get("split") in (None, TRAIN)]
 
 
-def plan(config: AugmentConfig, items: Sequence[Item]) -> list[Task]:
+def plan(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
     """All samples of the output, in order: the originals, then what is added. Sources take turns, in another order each round, so that
     every sample is used as often as any other. Raises UserError when there is nothing to do it with."""
     sources = training_items(items)
@@ -154,87 +143,38 @@ def plan(config: AugmentConfig, items: Sequence[Item]) -> list[Task]:
     return tasks
 
 
-@dataclass(frozen=True)
-class Maker:
-    """Makes new samples; the same task always gives the same. sources: positions of the items that other pictures are drawn from."""
-
-    config: AugmentConfig
-    classes: Sequence[str]
-    items: Sequence[Item]
-    sources: Sequence[int]
-
-    def __call__(self, task: Task) -> Made:
-        """Raises UserError naming the sample that cannot be read."""
-        assert task.number is not None
-        seed = sample_seed(self.config.seed, task.number, 0)
-        rng = np.random.default_rng(seed)
-        item = self.items[task.source]
-        position = bisect_left(self.sources, task.source)
-
-        def others(count: int) -> list[Picture]:
-            if len(self.sources) == 1:
-                return [read_sample(item, self.classes)] * count
-            chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
-            return [read_sample(self.items[self.sources[i + (i >= position)]], self.classes) for i in chosen]
-
-        picture, steps = apply(read_sample(item, self.classes), task.operations, rng, self.config.strength, others)
-        suffix = self.config.image_format or item.suffix
-        image, labels = np.ascontiguousarray(picture.image), np.ascontiguousarray(picture.labels)
-        row = new_row(task.name, suffix, item, labels, self.classes, {"source": item.name, "seed": seed, "steps": steps})
-        return Made(native.encode_image(image, suffix), native.encode_mask(labels), row)
-
-
-def new_row(name: str, suffix: str, item: Item, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
+def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The row of a new sample. Of its source's it has `split` and `model`, and the prompt when nothing of another sample came in; flags
     are about the source's own mask and stay behind."""
-    counts = np.bincount(labels.ravel(), minlength=256)
-    ids = [int(i) for i in np.flatnonzero(counts[1:255]) + 1]
     kept = ("split", "model") if any("sources" in step for step in recipe["steps"]) else ("prompt", "split", "model")
     return {
         "file_name": f"{native.IMAGES}/{name}.{suffix}",
         "mask": f"{native.MASKS}/{name}.png",
-        **{key: item.row[key] for key in kept if key in item.row},
-        "classes": [classes[i - 1] for i in ids],
-        "class_ids": ids,
-        "area": {classes[i - 1]: round(float(counts[i] / labels.size), 6) for i in ids},
+        **{key: item.metadata[key] for key in kept if key in item.metadata},
+        **shown_classes(labels, classes),
         "recipe": dict(recipe),
         "version": __version__,
     }
 
 
-def read_sample(item: Item, classes: Sequence[str]) -> Picture:
+def read_sample(item: Sample, classes: Sequence[str]) -> Picture:
     """A sample decoded. Raises UserError naming the file that cannot be read, or whose label map does not fit."""
-    image = np.asarray(read_picture(item))
-    return Picture(item.name, image, labels_of(item, len(classes)))
+    image = np.asarray(item.picture())
+    return Picture(item.name, image, item.labels(len(classes)))
 
 
-Make = Callable[[Iterable[Task]], Iterable[Made]]
-"""Tasks → what a `Maker` makes of them, in their order."""
+class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
+    """Copy, change, write. samples: of the input. sources: positions of those that other pictures are drawn from."""
 
+    on_device = False
 
-def maker(config: AugmentConfig, classes: Sequence[str], items: Sequence[Item], workers: int) -> AbstractContextManager[Make]:
-    """What makes samples, in this process or in others, which are started with the first sample and end with the block."""
-    return in_order(Maker(config, classes, items, training_items(items)), workers)
+    def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample], link: bool = False) -> None:
+        super().__init__(config, [native.IMAGES, native.MASKS])
+        self.classes, self.samples, self.link = classes, samples, link
+        self.sources = training_items(samples)
 
-
-class AugmentJob(Job[Task]):
-    """Copy, change, write."""
-
-    def __init__(
-        self,
-        config: AugmentConfig,
-        out: Path,
-        *,
-        classes: Sequence[str],
-        items: Sequence[Item],
-        tasks: Sequence[Task],
-        make: Make,
-        link: bool,
-    ) -> None:
-        self.config, self.out, self.classes, self.items, self.make, self.link = config, out, classes, items, make, link
-        self.batches = [[tasks[i] for i in batch] for batch in config.batches(len(tasks))]
-        self.folders = [native.IMAGES, native.MASKS]
-        self.timer = Timer()
+    def items(self) -> list[Task]:
+        return plan(self.config, self.samples)
 
     def load(self) -> str:
         return ""
@@ -242,34 +182,57 @@ class AugmentJob(Job[Task]):
     def describe(self, batch: Sequence[Task]) -> str:
         return ", ".join(dict.fromkeys("+".join(task.operations) or "originals" for task in batch))
 
-    def do(self, batch: Sequence[Task]) -> BatchRecord:
-        record = BatchRecord()
-        with self.timer("copying"):
-            for task in batch:
-                if task.number is None:
-                    self.copy(record, self.items[task.source])
-        made = iter(self.make([task for task in batch if task.number is not None]))
-        while True:
-            with self.timer("augmenting"):
-                if (sample := next(made, None)) is None:
-                    return record
-            with self.timer("writing"):
-                record_file(self.out, record, sample.row["file_name"], sample.image)
-                record_file(self.out, record, sample.row["mask"], sample.mask)
-                record.rows.append(sample.row)
+    def capture(self, batch: Sequence[Task]) -> Sequence[Task]:
+        return batch
 
-    def copy(self, record: BatchRecord, item: Item) -> None:
+    def write(self, captured: Sequence[Task], out: Path) -> BatchRecord:
+        record = BatchRecord()
+        for task in captured:
+            if task.number is None:
+                with self.timer("copying"):
+                    self.copy(record, out, self.samples[task.source])
+                continue
+            with self.timer("augmenting"):
+                image, mask, row = self.make(task)
+            with self.timer("writing"):
+                record.write(out, row["file_name"], image)
+                record.write(out, row["mask"], mask)
+                record.rows.append(row)
+        return record
+
+    def make(self, task: Task) -> tuple[bytes, bytes, dict[str, Any]]:
+        """A new sample's picture and label map as files, and its row; the same task always gives the same. Raises UserError naming the
+        sample that cannot be read."""
+        assert task.number is not None
+        seed = sample_seed(self.config.seed, task.number, 0)
+        rng = np.random.default_rng(seed)
+        item = self.samples[task.source]
+        position = bisect_left(self.sources, task.source)
+
+        def others(count: int) -> list[Picture]:
+            if len(self.sources) == 1:
+                return [read_sample(item, self.classes)] * count
+            chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
+            return [read_sample(self.samples[self.sources[i + (i >= position)]], self.classes) for i in chosen]
+
+        picture, steps = apply(read_sample(item, self.classes), task.operations, rng, self.config.strength, others)
+        suffix = self.config.image_format or item.suffix
+        image, labels = np.ascontiguousarray(picture.image), np.ascontiguousarray(picture.labels)
+        row = new_row(task.name, suffix, item, labels, self.classes, {"source": item.name, "seed": seed, "steps": steps})
+        return native.encode_image(image, suffix), native.encode_mask(labels), row
+
+    def copy(self, record: BatchRecord, out: Path, item: Sample) -> None:
         """An original's picture and label map, and its row with their places."""
-        labels = labels_of(item, len(self.classes))
+        labels = item.labels(len(self.classes))
         file_name, mask = f"{native.IMAGES}/{item.name}.{item.suffix}", f"{native.MASKS}/{item.name}.png"
         for name in (file_name, mask):
-            make_folders(self.out, name.rpartition("/")[0])
-        if not (self.link and isinstance(item.image, Path) and link_inside(item.image, self.out, file_name)):
-            record_file(self.out, record, file_name, image_bytes(item))
+            make_folders(out, name.rpartition("/")[0])
+        if self.link and isinstance(item.source, Path) and link_inside(item.source, out, file_name):
+            record.note(out, file_name)
         else:
-            record_written(self.out, record, file_name)
-        record_file(self.out, record, mask, mask_bytes(item, labels))
-        record.rows.append({**item.row, "file_name": file_name, "mask": mask})
+            record.write(out, file_name, item.data())
+        record.write(out, mask, item.mask_data(labels))
+        record.rows.append({**item.metadata, "file_name": file_name, "mask": mask})
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         from ..report.before_after import first_of_each
@@ -279,20 +242,20 @@ class AugmentJob(Job[Task]):
         shown = [*shown_rows(rows), *first_of_each(rows)]
         return sorted({str(row[kind]) for row in shown for kind in ("file_name", "mask")})
 
-    def finish(self, records: Sequence[BatchRecord]) -> None:
+    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
         """metadata.jsonl is last: once it is there, the dataset is complete."""
         from ..report.before_after import before_after
         from ..report.card import data_card
 
         rows = [row for record in records for row in record.rows]
-        originals = {item.name: item for item in self.items}
-        sheet = before_after(self.out, rows, lambda name: read_sample(originals[name], self.classes))
+        originals = {item.name: item for item in self.samples}
+        sheet = before_after(out, rows, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
         about = summarize(self.config, rows)
-        write_atomic(self.out / native.CLASSES, native.classes_text(self.classes))
-        write_atomic(self.out / AUGMENTATIONS, sheet)
-        write_atomic(self.out / native.CARD, data_card(about=about, rows=rows, class_names=self.classes).encode("utf-8"))
-        preview(self.out, self.config, rows)
-        write_atomic(self.out / native.METADATA, native.jsonl(rows))
+        write_atomic(out / native.CLASSES, native.classes_text(self.classes))
+        write_atomic(out / AUGMENTATIONS, sheet)
+        write_atomic(out / native.CARD, data_card(about=about, rows=rows, class_names=self.classes).encode("utf-8"))
+        preview(out, self.config, rows)
+        write_atomic(out / native.METADATA, native.jsonl(rows))
 
 
 def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -323,7 +286,8 @@ def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[
 
 def describe(config: AugmentConfig, data: Path, out: Path) -> str:
     """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
-    from ..files.space import free_bytes, show_bytes
+    from ..files.messages import show_bytes
+    from ..files.places import free_bytes
 
     config, classes, items = settle(config, data)
     check_apart(out, [data])
@@ -331,7 +295,7 @@ def describe(config: AugmentConfig, data: Path, out: Path) -> str:
     state, config = look_into(out, config)
     counts = Counter("+".join(task.operations) for task in tasks)
     originals = counts.pop("", 0)
-    sizes = [len(item.image) if isinstance(item.image, bytes) else item.image.stat().st_size for item in items]
+    sizes = [len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size for item in items]
     lines = [
         f"Would {'continue' if state == 'unfinished' else 'make'}: {len(tasks)} samples of {len(classes)} classes, "
         f"in batches of up to {config.batch_size}",

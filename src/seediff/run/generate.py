@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..config.generate import GenerateConfig
 from ..config.levels import check_levels
 from ..dataset import native
-from ..dataset.batches import BatchRecord
-from ..files.addresses import Out
+from ..files.places import Out
 from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
-from .engine import Engine, Job, Timer, run_job
+from .loop import Engine, Job, run
 from .model_files import captured_maps, check_files, fitted_mask
-from .opening import open_place
-from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, traced_classes
+from .place import BatchRecord, open_place
+from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, sample_folders
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
-    from ..masks.results import MaskResult
+    from ..masks.make import MaskResult
+    from ..models.registry import Model
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
@@ -51,25 +52,41 @@ def generate(
     Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
     another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
     """
-    start = partial(GenerateJob, draw=draw, device=config.device, offload=offload)
+    job = GenerateJob(config, draw, offload)
     with open_place(out) as place:
-        drawn, seconds = run_job(config, place, start, engine=engine, progress=progress, resolve=draw is None)
-        return read_result(place, drawn, seconds)
+        drawn = run(job, place, engine=engine, progress=progress)
+        return read_result(place, drawn, job.timer.seconds)
 
 
-class GenerateJob(Job["SampleSpec"]):
-    """Draw, mask and write. device: as the user named it, with an index perhaps."""
+@dataclass(frozen=True)
+class Drawn:
+    """One image that is kept. attempt: 0 for the first. result: its masks, where they had to be made to know whether it is kept."""
 
-    def __init__(self, config: GenerateConfig, out: Path, draw: Draw | None, device: str | None, offload: Offload = "none") -> None:
-        specs = sample_specs(config)
-        self.config, self.out, self.draw, self.device = config, out, draw, device
+    spec: SampleSpec
+    attempt: int
+    image: np.ndarray
+    attention: AttentionMaps
+    result: MaskResult | None
+
+
+class GenerateJob(Job[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dict[str, Any]]]"]):
+    """Draw, mask and write."""
+
+    def __init__(self, config: GenerateConfig, draw: Draw | None = None, offload: Offload = "none") -> None:
+        super().__init__(config, sample_folders(config))
+        self.draw = draw
         self.offload: Offload = offload
-        self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
-        self.writer = SampleWriter(config, out, traced_classes(specs))
-        self.folders = self.writer.folders
-        self.timer = Timer()
+        self.device = config.device  # as the user named it, with an index perhaps
+        self.on_device = draw is None
         self.mask = config.mask
         """With levels that the model has."""
+
+    def items(self) -> list[SampleSpec]:
+        return sample_specs(self.config)
+
+    @cached_property
+    def writer(self) -> SampleWriter:
+        return SampleWriter(self.config, [spec for batch in self.batches for spec in batch])
 
     def load(self) -> str:
         if self.draw is not None:
@@ -81,46 +98,31 @@ class GenerateJob(Job["SampleSpec"]):
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
-    def do(self, batch: Sequence[SampleSpec]) -> BatchRecord:
-        return self.begin(batch)()
+    def capture(self, batch: Sequence[SampleSpec]) -> tuple[list[Drawn], list[dict[str, Any]]]:
+        """The images that are kept, and a row for each that is not.
 
-    def begin(self, batch: Sequence[SampleSpec]) -> Callable[[], BatchRecord]:
-        """With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
-        up: who is in which follows from the configuration alone. Then their masks are made here, else with the files."""
+        With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
+        up: who is in which follows from the configuration alone. Then their masks are made here, else with the files.
+        """
         assert self.draw is not None
-        record, todo = BatchRecord(), list(batch)
-        kept: list[Callable[[], None]] = []
+        kept: list[Drawn] = []
+        rejected: list[dict[str, Any]] = []
         for attempt in range(self.config.attempts if self.config.reject else 1):
-            if attempt:
-                todo = [redraw(spec, self.config.seed, attempt) for spec in todo]
+            specs = [redraw(spec, self.config.seed, attempt) for spec in batch] if attempt else batch
             with self.timer("drawing"):
-                images, maps = self.draw(todo)
-            again = []
-            for spec, image, attention in zip(todo, images, maps, strict=True):
+                images, maps = self.draw(specs)
+            batch = []
+            for spec, image, attention in zip(specs, images, maps, strict=True):
                 result = self.masks(spec, image, attention) if self.config.reject else None
                 if result and result.flags:
-                    row = {
-                        "index": spec.index,
-                        "attempt": attempt,
-                        "seed": spec.seed,
-                        "classes": list(spec.classes),
-                        "flags": list(result.flags),
-                    }
-                    record.rejected.append(row)
-                    again.append(spec)
-                    continue
-                kept.append(partial(self.write, record, spec, attempt, image, attention, result))
-            todo = again
-            if not todo:
+                    about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
+                    rejected.append({**about, "flags": list(result.flags)})
+                    batch.append(spec)
+                else:
+                    kept.append(Drawn(spec, attempt, image, attention, result))
+            if not batch:
                 break
-
-        def rest() -> BatchRecord:
-            for write in kept:
-                write()
-            record.rows.sort(key=lambda row: row["file_name"])
-            return record
-
-        return rest
+        return kept, rejected
 
     def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
         from ..masks.make import make_masks
@@ -128,27 +130,30 @@ class GenerateJob(Job["SampleSpec"]):
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.writer.traced)
 
-    def write(
-        self, record: BatchRecord, spec: SampleSpec, attempt: int, image: np.ndarray, attention: AttentionMaps, result: MaskResult | None
-    ) -> None:
-        result = result or self.masks(spec, image, attention)
-        with self.timer("writing"):
-            picture = self.config.image_format, native.encode_image(image, self.config.image_format)
-            more = {"seed": spec.seed, "attempt": attempt}
-            self.writer.write(record, spec, picture, result, attention, more=more, seen=(image, result))
+    def write(self, captured: tuple[list[Drawn], list[dict[str, Any]]], out: Path) -> BatchRecord:
+        kept, rejected = captured
+        record = BatchRecord(rejected=rejected)
+        for drawn in kept:
+            result = drawn.result or self.masks(drawn.spec, drawn.image, drawn.attention)
+            with self.timer("writing"):
+                picture = self.config.image_format, native.encode_image(drawn.image, self.config.image_format)
+                more = {"seed": drawn.spec.seed, "attempt": drawn.attempt}
+                self.writer.write(record, out, drawn.spec, picture, result, drawn.attention, more=more, seen=(drawn.image, result))
+        record.rows.sort(key=lambda row: row["file_name"])
+        return record
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         return read_by_finish(records)
 
-    def finish(self, records: Sequence[BatchRecord]) -> None:
+    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
         rows = [row for record in records for row in record.rows]
         rejected = [row for record in records for row in record.rejected]
-        finish_dataset(self.out, self.config, rows, rejected if self.config.reject else None)
+        finish_dataset(out, self.config, rows, rejected if self.config.reject else None)
 
 
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:
-    """Load the configuration's model, check everything that could fail while drawing, and return what draws a batch with it."""
-    from ..attention.generate import check_guidance, check_inputs, generate_batch
+    """Load the configuration's model, check everything that could fail while `specs` are drawn, and return what draws a batch with it."""
+    from ..attention.generate import check_guidance, check_inputs
     from ..models.registry import load_model
     from ..prompts.tokens import locate_columns
 
@@ -159,19 +164,21 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
         locate_columns(model.readers, prompt, classes)
     check_guidance(model, config.guidance_scale, config.negative_prompt)
     check_levels(model.network.config, config.mask, config.capture, model.family)
-    reads = captured_maps(config)
+    return partial(draw_batch, model, config)
 
-    def draw(batch: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-        images, maps = generate_batch(
-            model,
-            batch,
-            steps=config.steps,
-            guidance_scale=config.guidance_scale,
-            negative_prompt=config.negative_prompt,
-            size=config.size,
-            capture=config.capture,
-            reads=reads,
-        )
-        return images, maps[config.capture.layers]
 
-    return draw
+def draw_batch(model: Model, config: GenerateConfig, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+    """Images and attention of specs that go through the model together."""
+    from ..attention.generate import generate_batch
+
+    images, maps = generate_batch(
+        model,
+        specs,
+        steps=config.steps,
+        guidance_scale=config.guidance_scale,
+        negative_prompt=config.negative_prompt,
+        size=config.size,
+        capture=config.capture,
+        reads=captured_maps(config),
+    )
+    return images, maps[config.capture.layers]

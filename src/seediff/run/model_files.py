@@ -11,17 +11,18 @@ from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_layers, fit_levels, maps_read
 from ..config.methods import check_capture
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
-from ..config.recommended import is_tuned_for
+from ..config.presets import is_tuned_for
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
-from ..files.space import memory_bytes, show_bytes
-from ..models.about import About, check_supported, look_up
+from ..files.messages import show_bytes
+from ..files.places import memory_bytes
 from ..models.adapters import check_embedding, check_lora, local_file
+from ..models.hub import resolve_name
+from ..models.info import ModelInfo, check_known_classes, check_supported, model_info, read_settings
 from ..models.memory import Offload, check_offload
-from ..models.registry import check_known_classes, read_classes, resolve_name
 
 if TYPE_CHECKING:
-    from .engine import Engine  # imports torch
+    from .loop import Engine  # imports torch
 
 
 def check_files(config: GenerateConfig | MaskPhotosConfig) -> None:
@@ -32,46 +33,46 @@ def check_files(config: GenerateConfig | MaskPhotosConfig) -> None:
     """
     check_capture(config.mask.method, config.capture.normalize)
     check_supported(config.model)
-    check_known_classes(config.model, read_classes(resolve_name(config.model)), config.classes)
-    about = look_up(config.model)
-    _check_added(config, about)
-    if about is None:
+    check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)
+    info = model_info(config.model)
+    _check_added(config, info)
+    if info is None:
         return
-    check_kinds(about.family, config.mask)
+    check_kinds(info.family, config.mask)
     if isinstance(config, GenerateConfig):
-        if about.network:
-            about.family.check_guidance(about.network, config.model, config.guidance_scale)
-        about.family.check_negative(config.model, config.negative_prompt)
-    if about.network:
-        fit_layers(about.network, config.mask, config.capture, about.family)
-    if {"down_block_types", "up_block_types"} <= set(about.network):
-        check_levels(about.network, config.mask, config.capture, about.family)
-    _check_size(config, about, config.capture, captured_maps(config))
+        if info.network:
+            info.family.check_guidance(info.network, config.model, config.guidance_scale)
+        info.family.check_negative(config.model, config.negative_prompt)
+    if info.network:
+        fit_layers(info.network, config.mask, config.capture, info.family)
+    if {"down_block_types", "up_block_types"} <= set(info.network):
+        check_levels(info.network, config.mask, config.capture, info.family)
+    _check_size(config, info, config.capture, captured_maps(config))
 
 
-def _check_added(config: RunConfig, about: About | None) -> None:
+def _check_added(config: RunConfig, info: ModelInfo | None) -> None:
     """Raise UserError for a LoRA or an embedding on this machine that is not there, or of a model that takes none."""
-    if about and config.lora is not None:
-        check_lora(about.family, config.lora)
-    if about and config.embedding is not None:
-        check_embedding(about.family, config.embedding, config.model)
+    if info and config.lora is not None:
+        check_lora(info.family, config.lora)
+    if info and config.embedding is not None:
+        check_embedding(info.family, config.embedding, config.model)
     for what, source in (("lora", config.lora), ("embedding", config.embedding)):
         if source is not None:
             local_file(what, source)
 
 
 def _check_size(
-    config: GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig, about: About, capture: CaptureConfig, reads: Reads
+    config: GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo, capture: CaptureConfig, reads: Reads
 ) -> None:
     """Raise UserError for a size that the model cannot work on, or whose maps this computer could not hold."""
-    rules, sides = about.size_rules(), about.sides()
+    rules, sides = info.size_rules(), info.sides()
     if config.size is None or rules is None or sides is None:
         return
     shape = pixels(config.size)
     check_sides(shape, "size", config.model, *rules)
     if not isinstance(config, GenerateConfig):
         check_attention(config.size, sides[1])
-    expected = _expected(about, shape, sides[1], capture, reads)
+    expected = _expected(info, shape, sides[1], capture, reads)
     there = memory_bytes()
     if expected and there and expected.map_bytes > there:
         raise UserError(
@@ -101,8 +102,8 @@ def check_loading(config: RunConfig, device: str | None, offload: Offload, engin
 def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
     """The configuration of the method with levels that the model has, and what was changed, as `levels.fit_levels` says it; as it is where
     nothing is known of the model yet."""
-    about = look_up(config.model)
-    return fit_levels(about.network, config.mask, config.capture, about.family) if about and about.network else (config.mask, [])
+    info = model_info(config.model)
+    return fit_levels(info.network, config.mask, config.capture, info.family) if info and info.network else (config.mask, [])
 
 
 def captured_maps(config: DatasetConfig) -> Reads:
@@ -112,24 +113,24 @@ def captured_maps(config: DatasetConfig) -> Reads:
 
 def expected_capture(config: DatasetConfig, size: tuple[int, int]) -> Expected | None:
     """What capture will hold of images of size (height, width) in positions of L; None where nothing is known of the model yet."""
-    about = look_up(config.model)
+    info = model_info(config.model)
     reads = captured_maps(config)
-    return expect_capture(about.family, about.network, about.pipeline, size, config.capture.layers, reads) if about else None
+    return expect_capture(info.family, info.network, info.pipeline, size, config.capture.layers, reads) if info else None
 
 
 def check_segment_files(config: SegmentPhotosConfig) -> None:
     """Raise UserError for a model of no family, and of one that cannot divide photographs, without loading it."""
     check_supported(config.model)
-    about = look_up(config.model)
-    _check_added(config, about)
-    if about:
-        check_divides(about.family, config.segment.method, config.model)
-        _check_size(config, about, CaptureConfig(), _segment_maps(config))
+    info = model_info(config.model)
+    _check_added(config, info)
+    if info:
+        check_divides(info.family, config.segment.method, config.model)
+        _check_size(config, info, CaptureConfig(), _segment_maps(config))
 
 
 def _segment_maps(config: SegmentPhotosConfig) -> Reads:
     """The maps that photographs are divided by."""
-    return {} if config.segment.method == "diffcut" else {"self": None}
+    return {} if config.segment.facts.divides_features else {"self": None}
 
 
 def mask_capture_line(config: MaskPhotosConfig) -> list[str]:
@@ -140,7 +141,7 @@ def mask_capture_line(config: MaskPhotosConfig) -> list[str]:
 def segment_capture_line(config: SegmentPhotosConfig, *, named: bool) -> list[str]:
     """The same of `segment`. named: whether segments are called by words, for which attention to text is captured, too."""
     words: Reads = {"cross": None} if named else {}
-    if config.segment.method != "diffcut":
+    if not config.segment.facts.divides_features:
         return _capture_line(_photo_maps(config, CaptureConfig(), {**_segment_maps(config), **words}))
     return _capture_line("features of the UNet's encoder", _photo_maps(config, CaptureConfig(), words) if named else "")
 
@@ -153,23 +154,23 @@ def _capture_line(*parts: str) -> list[str]:
 def _photo_maps(config: MaskPhotosConfig | SegmentPhotosConfig, capture: CaptureConfig, reads: Reads) -> str:
     """Of a photograph that fills the square; others are seen with as many positions, or nearly. Empty where nothing is known of the model
     yet."""
-    about = look_up(config.model)
-    sides = about.sides() if about else None
-    if about is None or sides is None:
+    info = model_info(config.model)
+    sides = info.sides() if info else None
+    if info is None or sides is None:
         return ""
-    expected = _expected(about, pixels(config.size or sides[0]), sides[1], capture, reads)
+    expected = _expected(info, pixels(config.size or sides[0]), sides[1], capture, reads)
     return f"{expected}{', nearly as much in other shapes' if config.fit == 'keep' else ''}" if expected else ""
 
 
-def _expected(about: About, shape: tuple[int, int], factor: int, capture: CaptureConfig, reads: Reads) -> Expected | None:
+def _expected(info: ModelInfo, shape: tuple[int, int], factor: int, capture: CaptureConfig, reads: Reads) -> Expected | None:
     """What capture will hold of an image of (height, width) pixels, `factor` a position of L."""
     size = shape[0] // factor, shape[1] // factor
-    return expect_capture(about.family, about.network, about.pipeline, size, capture.layers, reads)
+    return expect_capture(info.family, info.network, info.pipeline, size, capture.layers, reads)
 
 
 def untuned_line(config: DatasetConfig) -> list[str]:
     """A line for a model whose constants of masks nobody sought; none where they were, or nothing is known of the model yet."""
-    about = look_up(config.model)
-    if about is None or is_tuned_for(about, config.mask.method):
+    info = model_info(config.model)
+    if info is None or is_tuned_for(info, config.mask.method):
         return []
-    return [f"Constants: those of masks were never tuned for {about.family.title}; they are the papers', of Stable Diffusion 1 and 2"]
+    return [f"Constants: those of masks were never tuned for {info.family.title}; they are the papers', of Stable Diffusion 1 and 2"]

@@ -1,58 +1,139 @@
-"""Where an output goes: a folder of the file system, or objects in a store (storage.py) with a scratch folder in front of them."""
+"""Where the output of a run goes, how far it is, and who may write to it: a folder, or objects in a store.
+
+A batch is finished when its record, .batches/000007.json, is there: its files are written first, the record is renamed into
+place last, and holds the size and checksum of each. docs/decisions/0001-batches-are-the-unit-of-work.md says why.
+
+Stores (s3://bucket/name, and wherever else fsspec reaches) have whole objects and listings, no renames and no locks. So a batch is done in
+a scratch folder of the machine, as it would be in the output itself, and then its files are written to the store, each at once, and its
+record last: finished batches are known by a listing. docs/decisions/0009-outputs-in-stores.md says what follows from there being no lock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+import json
+import os
+import socket
+import tempfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from ..dataset import batches
-from ..dataset.batches import BatchRecord
-from ..errors import UserError
-from ..files.addresses import Out
-from ..files.locking import LOCK
+from .. import __version__
+from ..config.base import Config, differences, load_config
+from ..dataset.native import BATCHES, RUN_FOLDERS
+from ..errors import UserError, first_line
+from ..files.documents import read_json, read_toml
+from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, make_folders, remove_tree, write_inside
+from ..files.places import LOCK, Out, Url, open_folder, parse_out
+from ..files.reading import ANNOTATIONS
+
+State = Literal["new", "unfinished", "complete"]
+Result = TypeVar("Result")
+
+BEGUN = f"{BATCHES}/begun"
+"""Stores have no empty folders; this object says that the folder of records is there."""
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+
+
+@dataclass
+class BatchRecord:
+    """What a finished batch left: its rows of metadata.jsonl and rejected.jsonl (or what a command calls its own), and
+    {path: (size, CRC-32)} of its files.
+
+    The checksum of safetensors files is None: attention is large, and half-written files differ in size.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+
+    def write(self, out: Path, name: str, data: bytes) -> None:
+        """Write the file out/name and note it."""
+        write_inside(out, name, data)
+        self.files[name] = (len(data), zlib.crc32(data))
+
+    def note(self, out: Path, name: str) -> None:
+        """Note a file that is already written."""
+        self.files[name] = ((out / name).stat().st_size, None)
+
+
+def record_path(number: int) -> str:
+    """Of batch `number`, in the folder."""
+    return f"{BATCHES}/{number:06d}.json"
 
 
 class Place:
-    """An output in a folder: jobs write their files to where they stay, and there is nothing to send.
+    """An output in a folder: batches write their files to where they stay.
 
-    out: as the user named it. folder: where jobs write, and where what says how far a run came is read.
+    out: as the user named it. folder: where batches are written, and where what says how far a run came is read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.out: Out = folder
         self.folder = folder
 
-    def fetch(self, last_file: str) -> None:
-        """Have in the folder what says how far earlier runs came, and what they finished with. Writes nothing to the output."""
+    # How far earlier runs came
+
+    def fetch(self) -> None:
+        """Have in the folder what says how far earlier runs came. Writes nothing to the output."""
+
+    def look_into(self, config: Config) -> tuple[State, Config]:
+        """What is there, and the configuration to go on with; see `look_into`."""
+        self.fetch()
+        return look_into(self.folder, config)
+
+    def record(self, number: int) -> BatchRecord | None:
+        """The record of batch `number`, or None when the batch is not finished or one of its files is gone or damaged."""
+        try:
+            record = read_json(self.folder / record_path(number), BatchRecord, limit=ANNOTATIONS)
+            return record if all(self.holds(name, size, crc) for name, (size, crc) in record.files.items()) else None
+        except (OSError, ValueError, UserError):
+            return None
+
+    def holds(self, name: str, size: int, crc: int | None) -> bool:
+        """Whether the output has a whole file of this name: of its size and, where that is known, its CRC-32. OSError without one."""
+        path = self.folder / name
+        return path.stat().st_size == size and (crc is None or zlib.crc32(path.read_bytes()) == crc)
+
+    def has_records(self) -> bool:
+        """Whether records of batches are left, which a complete output has only when its run was killed while it tidied up."""
+        return (self.folder / BATCHES).exists()
+
+    # One run
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other runs away meanwhile. Raises UserError when one is at work, or when nothing can be written."""
-        return batches.open_run(self.folder)
+        return open_folder(self.folder, (*RUN_FOLDERS, BATCHES))
 
-    def seen_by_workers(self) -> None:
-        """Raise UserError when a process on another machine, which calls this during a run, does not see the same output."""
+    def clear(self) -> None:
+        """Remove what a run left that finished no batch, so that no file of another configuration stays. Only where `look_into` says
+        "new"."""
+        for name in (*RUN_FOLDERS, BATCHES):  # the records' folder last: it is what says that the others are a run's
+            remove_tree(self.folder, name)
+
+    def make_folders(self, folders: Sequence[str]) -> None:
+        """Make the folders that files go to. Raises UserError when one is a link: other people's sets may hold some that lead elsewhere."""
+        for name in (BATCHES, *folders):
+            make_folders(self.folder, name)
+
+    def join(self, folders: Sequence[str]) -> None:
+        """In a worker's process, perhaps on another machine: be ready to write. Raises UserError unless it sees the output of the run."""
         if not (self.folder / LOCK).exists():
             raise UserError(
                 f"--out {self.out}: this folder is not the same on all machines of the cluster; name one of a shared file system, "
                 "or a store such as s3://bucket/name"
             )
 
-    def holds(self, name: str, size: int, crc: int | None) -> bool:
-        """Whether the output has a whole file of this name, size and CRC-32."""
-        return batches.holds(self.folder, name, size, crc)
-
-    def clear(self) -> None:
-        """Have nothing in the output of a run that is not to be continued, once it is gone from the folder."""
-
-    def begin(self) -> None:
-        """Have the place of the records in the output, once it is in the folder."""
-
-    def make_scratch(self, folders: Sequence[str]) -> None:
-        """In a worker's process: make the folders to write to, where they are not those of the process that began the run."""
-
     def send(self, names: Collection[str]) -> None:
         """Have files, written to the folder, in the output. They may be gone from the folder then."""
+
+    def commit(self, number: int, record: BatchRecord) -> None:
+        """Batch `number` is finished; its files have been sent."""
+        write_inside(self.folder, record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
+        self.send([record_path(number)])
 
     def lost(self, records: Sequence[BatchRecord | None]) -> list[int]:
         """Batches whose files vanished from the output since they were sent: there are none where runs are kept apart by a lock."""
@@ -61,12 +142,254 @@ class Place:
     def bring(self, names: Collection[str]) -> None:
         """Have files of the output in the folder."""
 
-    def send_finished(self, last_file: str) -> None:
-        """Have the files about the whole output, written to the folder, in the output, `last_file` after all others."""
+    def complete(self, last_file: str) -> None:
+        """Have the files about the whole output, written to the folder, in the output, `last_file` after all others; then tidy up."""
+        self.remove_records()
 
-    def clear_records(self) -> None:
-        """Have no records in the output, once they are gone from the folder."""
+    def remove_records(self) -> None:
+        """Remove what only an unfinished run needs. Safe to be interrupted: the command's last file alone says that an output is
+        complete."""
+        with suppress(OSError):
+            remove_tree(self.folder, BATCHES)
 
-    def told(self, text: str) -> str:
-        """A text about the folder as one about the output."""
-        return text
+    def clear_leftovers(self) -> None:
+        """Remove what workers that were lost had half-written; nothing is under way any more."""
+        clear_leftovers(self.folder, RUN_FOLDERS)
+
+    def check_weights(self, model: str, weights: str) -> None:
+        """Raise UserError when the output was begun with weights of another fingerprint; nothing is said where one is not known."""
+        begun = read_toml(self.folder / CONFIG).get("weights")
+        if begun and weights and begun != weights:
+            raise UserError(
+                f"--out {self.folder}: was begun with other weights of model '{model}' ({begun} → {weights}); "
+                "choose another folder, or bring those weights back"
+            )
+
+
+class Storage:
+    """Objects whose names begin with one address. Everything raises UserError, naming the address, when the store does not answer."""
+
+    def __init__(self, url: Url) -> None:
+        import fsspec
+
+        self.url = url
+        try:
+            self.system, root = fsspec.url_to_fs(url.text)
+        except (ImportError, ValueError) as error:
+            package = PACKAGES.get(url.scheme)
+            known = f"needs a package that is not installed: pip install {package}" if package else first_line(error)
+            raise UserError(f"--out {url}: {known}") from error
+        except Exception as error:
+            raise UserError(f"--out {url}: {first_line(error)}") from error
+        self.root = root.rstrip("/")
+
+    def list(self) -> dict[str, int]:
+        """All objects: name behind the address → size in bytes."""
+
+        def find() -> dict[str, int]:
+            self.system.invalidate_cache()
+            try:
+                found = self.system.find(self.root, detail=True)
+            except FileNotFoundError:
+                return {}
+            inside = self.system._strip_protocol(self.root) + "/"
+            names = {path.removeprefix(inside): one["size"] for path, one in found.items() if path.startswith(inside)}
+            return {name: size for name, size in names.items() if _stays_below(name)}  # others can name objects what they like
+
+        return self._ask(find)
+
+    def read(self, name: str) -> bytes:
+        return self._ask(lambda: self.system.cat_file(f"{self.root}/{name}"))
+
+    def write(self, name: str, data: bytes) -> None:
+        """One object, at once."""
+        self._ask(lambda: self.system.pipe_file(f"{self.root}/{name}", data))
+
+    def upload(self, folder: Path, names: Sequence[str]) -> None:
+        """Files of a folder as objects of the same names: each at once, several at a time."""
+        if names:
+            self._ask(lambda: self.system.put([str(folder / n) for n in names], [f"{self.root}/{n}" for n in names]))
+
+    def download(self, folder: Path, names: Sequence[str]) -> None:
+        """Objects as files of a folder, which is made. Raises UserError for a name that would lead out of it."""
+        if wrong := [name for name in names if not _stays_below(name)]:
+            raise UserError(f"--out {self.url}: {wrong[0]!r} is named there, which is no path inside it")
+        for parent in {(folder / name).parent for name in names}:
+            parent.mkdir(parents=True, exist_ok=True)
+        if names:
+            self._ask(lambda: self.system.get([f"{self.root}/{n}" for n in names], [str(folder / n) for n in names]))
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Objects that may be gone already."""
+
+        def remove() -> None:
+            with suppress(FileNotFoundError):
+                self.system.rm([f"{self.root}/{n}" for n in names])
+
+        if names:
+            self._ask(remove)
+
+    def _ask(self, question: Callable[[], Result]) -> Result:
+        try:
+            return question()
+        except Exception as error:  # each store has errors of its own
+            raise UserError(f"--out {self.url}: the store does not do it: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _stays_below(name: str) -> bool:
+    """Whether a file of this name, in a folder, is in the folder."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and not {"\\", "\0"} & set(name)
+
+
+class Store(Place):
+    """An output in a store. Its folder is scratch: files of batches only pass through. there: the objects, as they were listed last; None:
+    not yet."""
+
+    def __init__(self, url: Url, storage: Storage, scratch: Path) -> None:
+        super().__init__(scratch)
+        self.out = url
+        self.storage = storage
+        self.there: dict[str, int] | None = None
+
+    def fetch(self) -> None:
+        """What foreign objects hold is not read; they are only known to be there."""
+        if self.there is not None:
+            return
+        there = self.there = {name: size for name, size in self.storage.list().items() if name != LOCK}
+        is_output = CONFIG in there
+        for name in there:
+            first, _, rest = name.partition("/")
+            if rest:
+                (self.folder / first).mkdir(exist_ok=True)
+            elif not is_output:
+                (self.folder / name).touch()
+        if is_output:
+            records = [name for name in there if name.startswith(BATCHES + "/") and name.endswith(".json")]
+            self.storage.download(self.folder, [name for name in there if "/" not in name] + records)
+
+    def holds(self, name: str, size: int, crc: int | None) -> bool:
+        return (self.there or {}).get(name) == size  # objects are whole
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody is kept away; that something can be written is found out."""
+        self.storage.write(LOCK, f"{socket.gethostname()} {os.getpid()}".encode())
+        try:
+            yield
+        finally:
+            with suppress(UserError):
+                self.storage.delete([LOCK])
+
+    def clear(self) -> None:
+        super().clear()
+        # The marker last: it is what says that the others are a run's.
+        left = [name for name in self.there or () if name.partition("/")[0] in (*RUN_FOLDERS, BATCHES)]
+        self.storage.delete([name for name in left if name != BEGUN])
+        self.storage.delete([name for name in left if name == BEGUN])
+
+    def make_folders(self, folders: Sequence[str]) -> None:
+        super().make_folders(folders)
+        self.storage.write(BEGUN, b"")
+
+    def join(self, folders: Sequence[str]) -> None:
+        self.storage.read(LOCK)
+        super().make_folders(folders)
+
+    def send(self, names: Collection[str]) -> None:
+        self.storage.upload(self.folder, list(names))
+        for name in names:
+            if name.partition("/")[0] in (*RUN_FOLDERS, BATCHES):
+                (self.folder / name).unlink()
+
+    def lost(self, records: Sequence[BatchRecord | None]) -> list[int]:
+        """As no lock keeps other runs away, one may have removed what it took for a failed run's, or begun another dataset."""
+        self.there = self.storage.list()
+        if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
+            raise UserError(f"--out {self.out}: another run has begun another output in the same place; choose another for one of them")
+        return [
+            number
+            for number, record in enumerate(records)
+            if record and not all(self.holds(name, size, crc) for name, (size, crc) in record.files.items())
+        ]
+
+    def bring(self, names: Collection[str]) -> None:
+        self.storage.download(self.folder, list(names))
+
+    def complete(self, last_file: str) -> None:
+        files = sorted(path.name for path in self.folder.iterdir() if path.is_file() and path.name not in (last_file, LOCK))
+        self.storage.upload(self.folder, files)
+        self.storage.delete([name for name in self.there or () if "/" not in name and name not in (*files, last_file, LOCK)])
+        self.storage.upload(self.folder, [last_file])
+        super().complete(last_file)
+
+    def remove_records(self) -> None:
+        super().remove_records()
+        self.storage.delete([name for name in self.storage.list() if name.startswith(BATCHES + "/")])
+
+
+@contextmanager
+def open_place(out: Out | str) -> Iterator[Place]:
+    """The place that a user means by a path, or by a URL such as s3://bucket/name, whose scratch folder is where the system has temporary
+    files (TMPDIR). Raises UserError, also for what happens within."""
+    out = parse_out(out)
+    if not isinstance(out, Url):
+        yield Place(out)
+        return
+    storage = Storage(out)
+    with tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
+        try:
+            yield Store(out, storage, Path(scratch))
+        except UserError as error:
+            raise UserError(str(error).replace(scratch, str(out))) from error
+
+
+def describe_at(out: Out, config: Config, describe: Callable[[Config, Path], str]) -> str:
+    """What describe(configuration, folder) says of an output, for --dry-run."""
+    with open_place(out) as place:
+        place.fetch()
+        return describe(config, place.folder).replace(str(place.folder), str(place.out))
+
+
+def look_into(out: Path, config: Config) -> tuple[State, Config]:
+    """What is in `out`, which may not exist yet, and the configuration to go on with: device, number format and threads, where left open,
+    are those that the dataset was begun with; which of several GPUs it was changes nothing and is left out.
+
+    A run that ended before it finished its first batch leaves nothing to continue: that is "new" too, see `Place.clear`.
+    UserError when `out` is a file or holds something else, or a dataset of another configuration.
+    """
+    config = replace(config, device=config.device.split(":")[0] if config.device else None)
+    if not out.is_dir():
+        if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
+            return "new", config
+        raise UserError(f"--out {out}: there is a file where the folder should be")
+    names = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name))
+    if not names:
+        return "new", config
+    if CONFIG not in names:
+        raise UserError(f"--out {out}: not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG}); choose another folder")
+    made_by = read_toml(out / CONFIG).get("command", config.command)
+    if made_by != config.command:
+        raise UserError(f"--out {out}: holds what `seediff {made_by}` made; choose another folder for `seediff {config.command}`")
+    complete = (out / config.last_file).is_file()
+    if not complete and _nothing_committed(out):
+        return "new", config
+    saved = load_config(out / CONFIG, type(config))
+    left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
+    config = replace(config, **left_open)
+    changed = differences(saved, config)
+    version = read_toml(out / CONFIG).get("version")
+    if not complete and version != __version__:
+        changed.insert(0, f"version of seediff: {version} → {__version__}")
+    if changed:
+        raise UserError(
+            f"--out {out}: holds the output of another configuration ({'; '.join(changed)}); "
+            "choose another folder, or give the options as they were"
+        )
+    return "complete" if complete else "unfinished", config
+
+
+def _nothing_committed(out: Path) -> bool:
+    """Whether an unfinished output has no finished batch. Without the folder of records, files in it are not known to be a run's."""
+    if (out / BATCHES).is_dir():
+        return not any((out / BATCHES).glob("*.json"))
+    return not any(next((out / name).iterdir(), None) for name in RUN_FOLDERS if (out / name).is_dir())

@@ -7,21 +7,22 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.base import RunConfig
+from ..config.base import GIVEN, RunConfig
 from ..config.constants import CaptureConfig
 from ..config.generate import GenerateConfig
 from ..config.sizes import pixels
-from ..dataset.batches import look_into
-from ..files.space import free_bytes, show_bytes
-from ..models.about import look_up
+from ..files.messages import show_bytes
+from ..files.places import free_bytes
 from ..models.groups import layers_name
+from ..models.hub import resolve_name
+from ..models.info import model_info
 from ..models.memory import Offload
-from ..models.registry import resolve_name
 from ..prompts.specs import sample_specs
 from .model_files import check_files, check_loading, expected_capture, fitted_mask, untuned_line
+from .place import look_into
 
 if TYPE_CHECKING:
-    from .engine import Engine  # imports torch
+    from .loop import Engine  # imports torch
 
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
@@ -41,8 +42,8 @@ def describe(config: GenerateConfig, out: Path, offload: Offload = "none", engin
     specs = sample_specs(config)
     counts = Counter(name for spec in specs for name in spec.classes)
     prompts = list(dict.fromkeys(spec.prompt for spec in specs))
-    about = look_up(config.model)
-    sides = about.sides() if about else None
+    info = model_info(config.model)
+    sides = info.sides() if info else None
     image_side, factor = sides or (512, 8)
     shape = pixels(config.size or image_side)
     assumed = " (assumed)" if sides is None and config.size is None else ""
@@ -61,6 +62,7 @@ def describe(config: GenerateConfig, out: Path, offload: Offload = "none", engin
         *([f"Capture: {expected}"] if (expected := expected_capture(config, (shape[0] // factor, shape[1] // factor))) else []),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
         *untuned_line(config),
+        *source_lines(config),
         f"Files in {out}: {', '.join(files(config))}",
         f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(out))}",
     ]
@@ -73,12 +75,20 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     """Which model will be loaded, and how. Raises UserError for a name that is none."""
     source = resolve_name(config.model)
     where = "found" if isinstance(source, Path) else "fetched from the hub unless it is in the cache"
-    if look_up(config.model) is None and not isinstance(source, Path):
+    if model_info(config.model) is None and not isinstance(source, Path):
         where = "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not supported"
     given = [
         name if value is True else f"{name} {value}" for name, value in config.loading.items() if value is not None and value is not False
     ]
     return ", ".join([f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])])
+
+
+def source_lines(config: RunConfig) -> list[str]:
+    """Where the values are from that are not the defaults, one line per source."""
+    return [
+        f"From {source}: {', '.join(names)}" if source != GIVEN else f"Given: {', '.join(names)}"
+        for source, names in config.sources().items()
+    ]
 
 
 def attention_line(capture: CaptureConfig) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,15 @@ import numpy as np
 from .. import __version__
 from ..config.generate import DatasetConfig
 from ..dataset import native
-from ..dataset.batches import BatchRecord, record_file, record_written
-from ..files.addresses import Out
+from ..dataset.rows import shown_classes
 from ..files.outputs import check_inside, write_atomic
-from .place import Place
+from ..files.places import Out
+from .place import BatchRecord, Place
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
-    from ..masks.results import MaskResult
+    from ..masks.make import MaskResult
     from ..prompts.specs import SampleSpec
 
 TRACED_CLASSES, TRACED_SAMPLES = 8, 2
@@ -59,18 +60,22 @@ def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
     return traced
 
 
-class SampleWriter:
-    """Writes the samples of one dataset. traced: sample index → the classes whose steps are kept."""
+def sample_folders(config: DatasetConfig) -> list[str]:
+    """Folders that files of samples go to."""
+    return [native.IMAGES, native.MASKS, native.STEPS] + [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
 
-    def __init__(self, config: DatasetConfig, out: Path, traced: Mapping[int, Sequence[str]]) -> None:
-        self.config, self.out, self.traced = config, out, traced
+
+class SampleWriter:
+    """Writes the samples of one dataset. specs: of all of them. traced: sample index → the classes whose steps are kept there."""
+
+    def __init__(self, config: DatasetConfig, specs: Sequence[SampleSpec]) -> None:
+        self.config, self.traced = config, traced_classes(specs)
         self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
-        self.folders = [native.IMAGES, native.MASKS, native.STEPS]
-        self.folders += [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
 
     def write(
         self,
         record: BatchRecord,
+        out: Path,
         spec: SampleSpec,
         picture: tuple[str, bytes],
         result: MaskResult,
@@ -79,7 +84,7 @@ class SampleWriter:
         more: Mapping[str, Any],
         seen: tuple[np.ndarray, MaskResult] | None = None,
     ) -> None:
-        """Write one sample's files and add its row to the record.
+        """Write one sample's files into the folder `out` and add its row to the record.
 
         picture: the image file's suffix without a dot, and its bytes. result: masks of its size, of `result.classes`.
         more: what this command adds to the row. seen: the image as the model saw it and its masks at that size, for the steps that
@@ -89,44 +94,48 @@ class SampleWriter:
         class_ids = [self.ids[name] for name in result.classes]
         labels = native.dataset_labels(result.label_map, class_ids)
         file_name, mask = native.image_path(index, picture[0]), native.mask_path(index)
-        record_file(self.out, record, file_name, picture[1])
-        record_file(self.out, record, mask, native.encode_mask(labels))
+        record.write(out, file_name, picture[1])
+        record.write(out, mask, native.encode_mask(labels))
         if config.keep_soft:
             for class_id, soft in zip(class_ids, result.soft.cpu().numpy(), strict=True):
-                record_file(self.out, record, native.soft_path(index, class_id), native.encode_soft(soft))
+                record.write(out, native.soft_path(index, class_id), native.encode_soft(soft))
         if config.keep_attention and attention is not None:
-            self._save(record, native.attention_path(index), attention.save)
-        for name in self.traced.get(index, ()) if seen else ():
-            if name in seen[1].classes:  # type: ignore[index]
-                self._save_steps(record, spec, name, *seen)  # type: ignore[misc]
+            _save(record, out, native.attention_path(index), attention.save)
+        if seen:
+            self._write_steps(record, out, spec, *seen)
+        shown = shown_classes(labels, config.classes, result.classes)
         record.rows.append(
             {
                 "file_name": file_name,
                 "mask": mask,
                 "prompt": spec.prompt,
-                "classes": list(result.classes),
-                "class_ids": class_ids,
+                "classes": shown["classes"],
+                "class_ids": shown["class_ids"],
                 **more,
                 "flags": list(result.flags),
-                "area": {name: round(float((labels == i).mean()), 6) for name, i in zip(result.classes, class_ids, strict=True)},
+                "area": shown["area"],
                 "model": config.model_label,
                 "method": config.mask.method,
                 "version": __version__,
             }
         )
 
-    def _save_steps(self, record: BatchRecord, spec: SampleSpec, name: str, image: np.ndarray, result: MaskResult) -> None:
+    def _write_steps(self, record: BatchRecord, out: Path, spec: SampleSpec, image: np.ndarray, result: MaskResult) -> None:
+        """The steps of the masks that preview.html draws."""
         from ..report import save_trace, traced_sample
 
-        labels = native.dataset_labels(result.label_map, [self.ids[one] for one in result.classes])
-        traced = traced_sample(spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr)
-        self._save(record, native.steps_path(spec.index, self.ids[name]), lambda file: save_trace(file, traced))
+        for name in self.traced.get(spec.index, ()):
+            if name in result.classes:
+                labels = native.dataset_labels(result.label_map, [self.ids[other] for other in result.classes])
+                traced = traced_sample(spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr)
+                _save(record, out, native.steps_path(spec.index, self.ids[name]), partial(save_trace, traced=traced))
 
-    def _save(self, record: BatchRecord, name: str, write: Callable[[Path], None]) -> None:
-        """Have `write` write a safetensors file, and note it."""
-        check_inside(self.out, name.rpartition("/")[0])
-        write(self.out / name)
-        record_written(self.out, record, name)
+
+def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], object]) -> None:
+    """Have `write` write a safetensors file, and note it."""
+    check_inside(out, name.rpartition("/")[0])
+    write(out / name)
+    record.note(out, name)
 
 
 def finish_dataset(
@@ -173,7 +182,7 @@ def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> d
         "method": config.mask.method,
         "version": __version__,
         "prompts": list(config.prompts),
-        "config": {**asdict(config), "model": config.model_label},
+        "config": {**config.values(), "model": config.model_label},
         "rejected": rejections(rejected),
     }
 

@@ -4,51 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config.base import build, read_table
 from ..config.names import BACKGROUND
 from ..config.photographs import SegmentPhotosConfig, check_attention, check_names
-from ..config.presets import model_thresholds, segment_preset
-from ..config.tuned import THRESHOLDS
 from ..dataset import native
-from ..dataset.batches import LABELS, NAMED, OVERLAYS, BatchRecord, look_into, record_file
+from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..errors import UserError
-from ..files.addresses import Out
 from ..files.outputs import make_folders, write_atomic
 from ..files.photographs import Found, Photo, read_photo
+from ..files.places import Out
 from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
-from .engine import Engine, Job, Timer, run_job
+from .loop import Engine, run
 from .model_files import check_loading, check_segment_files, segment_capture_line
-from .opening import open_place
-from .photo_files import failure, fingerprint_photos, photo_count, read_failures, write_failures
-from .plan import model_line
+from .photos import Captured, PhotoJob, PhotoSpec, fingerprint_photos, photo_count, read_failures, write_failures
+from .place import BatchRecord, look_into, open_place
+from .plan import model_line, source_lines
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 
 if TYPE_CHECKING:
     from ..evaluate.labels import LabelSet
-    from ..models.registry import Model
     from ..segments.make import Segments
-
-PRESETS: dict[str, dict[str, Any]] = {"coco": {"segment": {"kl_threshold": 1.1}}, "cityscapes": {"segment": {"kl_threshold": 0.9}}}
-"""DiffSeg's thresholds for its two benchmarks."""
-
-
-@dataclass(frozen=True)
-class PhotoSpec:
-    """One photograph of a run: its words, and with `k="truth"` the name of its label map, if it has one."""
-
-    photo: Photo
-    words: tuple[str, ...]
-    label: str | None
 
 
 @dataclass(frozen=True)
@@ -77,18 +60,6 @@ class SegmentPhotosResult:
     picture: str = LABELS
 
 
-def segment_config(line: Mapping[str, Any], file: Path | None, preset: str, tuned: Mapping[str, Any] | None = None) -> SegmentPhotosConfig:
-    """The configuration of a command: its own values, then those of its --config file, then what `seediff tune` found (as
-    `tuned.tuned_table` gives it), then the preset's. Raises UserError."""
-    table = read_table(file, SegmentPhotosConfig) if file else {}
-    more = tuned or {}
-    model = next((t["model"] for t in (line, table, more) if "model" in t), SegmentPhotosConfig.model)
-    method = next((t["segment"]["method"] for t in (line, table) if "method" in t.get("segment", {})), None)
-    named = {name: value for name, value in model_thresholds(model).items() if name == THRESHOLDS[SegmentPhotosConfig.command]}
-    constants = {**named, **PRESETS[preset]} if preset in PRESETS else segment_preset(model, method)
-    return build(SegmentPhotosConfig, line, table, more, constants)
-
-
 def segment_photos(
     config: SegmentPhotosConfig,
     photos: Sequence[Photo],
@@ -107,14 +78,12 @@ def segment_photos(
     do not stop the others: they are listed in the result and in failed.jsonl. offload, engine: as in `generate`. Raises UserError as
     `generate` does.
     """
-    device = config.device
     truth = open_truth(config, labels)
-    config, specs = settle(config, photos, words or {}, truth)
-    start = partial(SegmentJob, specs=specs, device=device, truth=truth, offload=offload)
+    job = SegmentJob(*settle(config, photos, words or {}, truth), truth, offload)
     with open_place(out) as place:
-        done, seconds = run_job(config, place, start, engine=engine, progress=progress)
+        done = run(job, place, engine=engine, progress=progress)
         picture = OVERVIEW if (place.folder / OVERVIEW).is_file() else LABELS
-        return SegmentPhotosResult(place.out, read_segments(place.folder), read_failures(place.folder), done, seconds, picture)
+        return SegmentPhotosResult(place.out, read_segments(place.folder), read_failures(place.folder), done, job.timer.seconds, picture)
 
 
 def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
@@ -137,19 +106,19 @@ def settle(
     """
     names_of = {photo.name: dict.fromkeys(words.get(photo.name, config.names)) for photo in photos}
     specs = [
-        PhotoSpec(photo, tuple(w for w in names_of[photo.name] if w != BACKGROUND), truth.find(photo.name) if truth else None)
-        for photo in photos
+        PhotoSpec(index, photo, tuple(w for w in names_of[photo.name] if w != BACKGROUND), truth.find(photo.name) if truth else None)
+        for index, photo in enumerate(photos)
     ]
     check_names(all_words(specs), "names" if config.names else "words of the photographs")
     if truth and not any(spec.label for spec in specs):
         raise UserError(f"--labels: no label map of any of the {len(specs)} photographs among the {truth.about}")
     shared = tuple(word for word in config.names if word != BACKGROUND)
-    own = []
+    others = []
     for spec in specs:
         size = truth.files[spec.label].stat().st_size if truth and spec.label else None
         words_of = spec.words if spec.words != shared else None
-        own.append(repr((words_of, spec.label, size)) if words_of is not None or spec.label else "")
-    return replace(config, photos=fingerprint_photos(photos, own, "captions or label maps of their own")), specs
+        others.append(repr((words_of, spec.label, size)) if words_of is not None or spec.label else "")
+    return replace(config, photos=fingerprint_photos(photos, others, "captions or label maps of their own")), specs
 
 
 def all_words(specs: Sequence[PhotoSpec]) -> tuple[str, ...]:
@@ -172,8 +141,7 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
         # Which classes a plain folder has is not asked: ids are only counted.
         label_map = read_segment_ids(path) if truth.layout == "folder" else truth.read(name)
     except UserError as error:
-        reason = str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
-        raise UserError(f"label map '{name}': {reason}") from error
+        raise UserError(f"label map '{name}'", error.reason) from error
     if label_map.shape != shape:
         raise UserError(f"label map '{name}' is {label_map.shape[1]} × {label_map.shape[0]} pixels, the photograph {shape[1]} × {shape[0]}")
     count = count_segments(centre_square(label_map) if fit == "crop" else label_map, unlabelled=-1)
@@ -182,26 +150,26 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
     return max(1, count)
 
 
-class SegmentJob(Job[PhotoSpec]):
-    """Read, segment, name, write. device: as the user named it, with an index perhaps."""
+@dataclass(frozen=True)
+class Divided:
+    """A photograph (H, W, 3) uint8, its segments, and what each of them is called with the score of that; no names without words."""
+
+    spec: PhotoSpec
+    pixels: np.ndarray
+    segments: Segments
+    names: Sequence[tuple[str | None, float]]
+
+
+class SegmentJob(PhotoJob[SegmentPhotosConfig, Divided]):
+    """Read, segment, name, write."""
 
     def __init__(
-        self,
-        config: SegmentPhotosConfig,
-        out: Path,
-        specs: Sequence[PhotoSpec],
-        device: str | None,
-        truth: LabelSet | None,
-        offload: Offload = "none",
+        self, config: SegmentPhotosConfig, specs: Sequence[PhotoSpec], truth: LabelSet | None = None, offload: Offload = "none"
     ) -> None:
-        self.config, self.out, self.device, self.truth = config, out, device, truth
-        self.offload: Offload = offload
-        self.batches = [[specs[i] for i in batch] for batch in config.batches(len(specs))]
+        self.truth = truth
         self.named = any(spec.words for spec in specs)
         self.ids = {name: i + 1 for i, name in enumerate(all_words(specs))}
-        self.folders = [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * self.named
-        self.timer = Timer()
-        self.model: Model | None = None
+        super().__init__(config, [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * self.named, specs, offload)
 
     def load(self) -> str:
         from ..models.registry import load_model
@@ -212,55 +180,50 @@ class SegmentJob(Job[PhotoSpec]):
         self.model = load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading)
         check_attention(self.config.size, self.model.pixels)
         check_fits(self.model, self.config.segment, self.config.size)
-        for words in dict.fromkeys(spec.words for batch in self.batches for spec in batch if spec.words):
+        for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):
             self.check_words(words)
         return weights_fingerprint(*self.config.weight_sources)
 
-    def describe(self, batch: Sequence[PhotoSpec]) -> str:
-        return batch[0].photo.name
-
-    def do(self, batch: Sequence[PhotoSpec]) -> BatchRecord:
-        return self.begin(batch)()
-
-    def begin(self, batch: Sequence[PhotoSpec]) -> Callable[[], BatchRecord]:
-        """Label maps, and names for them, need the model; overlays, PNGs and run lengths do not."""
+    def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
+        """Label maps, and names for them, which need the model."""
         from ..segments.make import make_segments
 
         assert self.model is not None
-        record = BatchRecord()
-        readable: list[ReadPhoto] = []
-        with self.timer("reading"):
-            for spec in batch:
-                try:
-                    readable.append(self.read(spec))
-                except UserError as error:
-                    record.rejected.append(failure(spec.photo, error))
+        readable, failed = self.read_all(batch, self.read)
         config = self.config
         with self.timer("segmenting"):
-            found = make_segments(
+            segments = make_segments(
                 self.model,
-                [one.pixels for one in readable],
+                [photo.pixels for photo in readable],
                 config.segment,
                 fit=config.fit,
                 size=config.size,
-                counts=[one.count for one in readable],
+                counts=[photo.count for photo in readable],
                 seed=config.seed,
                 batch_size=config.batch_size,
             )
         with self.timer("naming"):
-            called = [self.names(one, segments) for one, segments in zip(readable, found, strict=True)]
+            divided = [Divided(p.spec, p.pixels, of, self.names(p, of)) for p, of in zip(readable, segments, strict=True)]
+        return divided, failed
 
-        def rest() -> BatchRecord:
-            with self.timer("writing"):
-                for one, segments, names in zip(readable, found, called, strict=True):
-                    self.write(record, one.spec, one.pixels, segments, names)
-            return record
-
-        return rest
+    def write(self, captured: Captured[Divided], out: Path) -> BatchRecord:
+        """Overlays, PNGs and run lengths."""
+        divided, failed = captured
+        record = BatchRecord(rejected=list(failed))
+        with self.timer("writing"):
+            for photo in divided:
+                name, segments = photo.spec.photo.name, photo.segments
+                files = photo_files(name, photo.pixels, segments.label_map, photo.names, self.ids, overlays=self.config.overlays)
+                for path, data in files.items():
+                    make_folders(out, path.rpartition("/")[0])
+                    record.write(out, path, data)
+                row = photo_row(segments.label_map, segments.scores, photo.names)
+                record.rows.append({"photo": name, "file_name": photo.spec.photo.file_name, **row})
+        return record
 
     def read(self, spec: PhotoSpec) -> ReadPhoto:
         """Raises UserError for a photograph that cannot be used."""
-        from ..attention.fit import MAX_WINDOWS, seen_shape, window_count
+        from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 
         assert self.model is not None
         pixels = read_photo(spec.photo.path)
@@ -283,50 +246,38 @@ class SegmentJob(Job[PhotoSpec]):
         naming.check_names(self.model, words)
         naming.split_prompts(self.model.readers, words)
 
-    def names(self, one: ReadPhoto, segments: Segments) -> Sequence[tuple[str | None, float]]:
+    def names(self, photo: ReadPhoto, segments: Segments) -> Sequence[tuple[str | None, float]]:
         """What each segment of a photograph is called, and its score; empty for a photograph without words."""
-        if not one.spec.words:
+        if not photo.spec.words:
             return []
-        from ..segments.make import timestep_of
         from ..segments.naming import name_photos
 
         assert self.model is not None
         (named,) = name_photos(
             self.model,
-            [one.pixels],
+            [photo.pixels],
             [segments.label_map],
-            [one.spec.words],
+            [photo.spec.words],
             fit=self.config.fit,
             size=self.config.size,
-            timestep=timestep_of(self.config.segment),
+            timestep=self.config.segment.timestep_shown,
             vote=self.config.vote,
             threshold=self.config.name_threshold,
         )
         return named
 
-    def write(
-        self, record: BatchRecord, spec: PhotoSpec, photo: np.ndarray, segments: Segments, called: Sequence[tuple[str | None, float]]
-    ) -> None:
-        """Write one photograph's files and add its row to the record."""
-        files = photo_files(spec.photo.name, photo, segments.label_map, called, self.ids, overlays=self.config.overlays)
-        for name, data in files.items():
-            make_folders(self.out, name.rpartition("/")[0])
-            record_file(self.out, record, name, data)
-        about = {"photo": spec.photo.name, "file_name": spec.photo.file_name}
-        record.rows.append({**about, **photo_row(segments.label_map, segments.scores, called)})
-
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         rows = [row for record in records for row in record.rows]
         return [overlay_path(row["photo"]) for row in rows[:OVERVIEW_PHOTOS]] if self.config.overlays else []
 
-    def finish(self, records: Sequence[BatchRecord]) -> None:
+    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
         rows = [row for record in records for row in record.rows]
-        write_failures(self.out, [row for record in records for row in record.rejected])
+        write_failures(out, [row for record in records for row in record.rejected])
         if self.named:
-            write_atomic(self.out / native.CLASSES, native.classes_text(tuple(self.ids)))
+            write_atomic(out / native.CLASSES, native.classes_text(tuple(self.ids)))
         if self.config.overlays and rows:
-            write_atomic(self.out / OVERVIEW, overview(self.out, rows))
-        write_atomic(self.out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8"))
+            write_atomic(out / OVERVIEW, overview(out, rows))
+        write_atomic(out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8"))
 
 
 def describe(
@@ -356,11 +307,7 @@ def describe(
         else f"{config.size} pixels" + ", as many positions in any shape" * (config.fit == "keep")
     )
     method = config.segment
-    constants = {
-        "diffseg": f"kl_threshold {method.kl_threshold}, {method.num_points}² anchors, weights {method.weights}, refine {method.refine}",
-        "kmeans": f"k {method.k}, weights {method.weights}",
-        "diffcut": f"cut_threshold {method.cut_threshold}, cut_power {method.cut_power:g}",
-    }[method.method]
+    constants = ", ".join(f"{name} {getattr(method, name)}" for name in method.facts.options)
     lines = [
         f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
         f"Method: {method.method}, {constants}",
@@ -368,6 +315,7 @@ def describe(
         model_line(config, offload),
         *segment_capture_line(config, named=named),
         f"Names: {', '.join(config.names) or ('those of the captions' if named else 'none')}",
+        *source_lines(config),
         f"Files in {out}: {', '.join(files)}",
     ]
     if state == "complete":

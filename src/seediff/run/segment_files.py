@@ -19,11 +19,11 @@ from scipy.ndimage import find_objects
 from .. import __version__
 from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.batches import LABELS, NAMED, OVERLAYS
+from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..dataset.shapes.rle import label_map_rles
 from ..errors import UserError, first_line
 from ..files.documents import read_json
-from ..files.palette import segment_palette, voc_palette
+from ..files.label_maps import segment_palette, voc_palette
 from ..files.pictures import open_picture
 from ..files.reading import ANNOTATIONS
 

@@ -16,7 +16,7 @@ from ..config.photographs import Fit, check_attention
 from ..config.sizes import Size, pixels
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
-from ..masks.answers import Answers, best_threshold, questions
+from ..masks.presence_questions import Answers, best_threshold, questions
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -147,7 +147,7 @@ def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
 
 
 def _read(model: Model, sample: Sample, size: Size | None) -> Labelled:
-    from ..attention.fit import cut, seen_shape, windows
+    from ..attention.windows import cut, seen_shape, windows
 
     photo, truth = sample.picture(), sample.truth()
     if photo.shape[:2] != truth.shape:
@@ -162,7 +162,7 @@ def _names(
     model: Model, one: Labelled, classes: Mapping[int, str], known: Sequence[str], segment: SegmentConfig, size: Size | None
 ) -> list[tuple[bool, float]]:
     """Of each segment of a photograph that has labelled pixels: whether its best word is what most of these are, and that word's score."""
-    from ..segments.make import make_segments, timestep_of
+    from ..segments.make import make_segments
     from ..segments.naming import name_photos
 
     (segments,) = make_segments(model, [one.photo], segment, fit=FIT, size=size)
@@ -173,7 +173,7 @@ def _names(
         [known],
         fit=FIT,
         size=size,
-        timestep=timestep_of(segment),
+        timestep=segment.timestep_shown,
         vote="mean",
         threshold=0.0,
     )

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from fake_engine import fake_draw
 from interrupted import contents, replace_writes
+from patience import PATIENCE
+from tiny_job import TinyJob, tiny
 
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.run import generate as run_module
-from seediff.run.beside import Beside
-from seediff.run.engine import Local
 from seediff.run.generate import generate
+from seediff.run.loop import Local
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
 
@@ -79,7 +80,7 @@ def test_interrupted_while_drawing(tmp_path, inline, error):
 
     with pytest.raises(error):
         generate(CONFIG, tmp_path / "out", draw=draw, engine=Local(ahead=1))
-    assert not [one for one in threading.enumerate() if one.name.startswith("beside")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
     generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=1))
     assert contents(tmp_path / "out") == inline
 
@@ -102,43 +103,49 @@ def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, mo
     assert drawn[0] <= 1 + 2 * ahead < 5  # of five batches
 
 
-def test_the_queue_is_bounded_and_in_order():
-    begun, most, running = [], 0, threading.Event()
+def test_the_queue_is_bounded_and_in_order(tmp_path, monkeypatch):
+    """While the first batch is written, no more are captured than may wait; and batches are written in order."""
+    captured, written, held = [], [], threading.Event()
 
-    def work(number):
-        begun.append(number)
-        running.wait(5)
-        return number
+    def capture(self, batch):
+        captured.append(batch[0])
+        if len(captured) == 3:
+            held.set()
+        return batch
 
-    results = []
-    with Beside(2) as beside:
-        for number in range(6):
-            if number == 2:
-                running.set()
-            results += beside.give(lambda number=number: work(number))
-            most = max(most, len(beside.waiting))
-        results += beside.rest()
-    assert results == begun == list(range(6))
-    assert most == 2
+    def write(self, batch, out):
+        assert held.wait(PATIENCE)
+        assert len(captured) <= len(written) + 3  # one is written now, two wait
+        written.append(batch[0])
+        return real(self, batch, out)
+
+    real = TinyJob.write
+    monkeypatch.setattr(TinyJob, "capture", capture)
+    monkeypatch.setattr(TinyJob, "write", write)
+    tiny(tmp_path / "out", engine=Local(ahead=2))
+    assert captured == written == list(range(0, 20, 2))
 
 
-def test_what_waited_is_not_begun_when_the_block_fails():
+def test_what_waited_is_not_begun_when_the_capture_fails(tmp_path, monkeypatch):
     begun, first = [], threading.Event()
 
-    def work(number):
-        begun.append(number)
-        first.set()
-        time.sleep(1)  # as long as the block needs to fail on a busy machine
-
-    def give_three():
-        with Beside(3) as beside:
-            for number in range(3):
-                list(beside.give(lambda number=number: work(number)))
-            first.wait(5)
+    def capture(self, batch):
+        if batch[0] == 6:
+            first.wait(PATIENCE)
             raise KeyboardInterrupt
+        return batch
 
+    def write(self, batch, out):
+        begun.append(batch[0])
+        first.set()
+        time.sleep(1)  # as long as the capture needs to fail on a busy machine
+        return real(self, batch, out)
+
+    real = TinyJob.write
+    monkeypatch.setattr(TinyJob, "capture", capture)
+    monkeypatch.setattr(TinyJob, "write", write)
     with pytest.raises(KeyboardInterrupt):
-        give_three()
+        tiny(tmp_path / "out", engine=Local(ahead=3))
     assert begun == [0]
 
 
@@ -147,11 +154,11 @@ def test_nothing_runs_beside_on_a_cpu(tmp_path):
     threads = set()
 
     def draw(specs):
-        threads.update(one.name for one in threading.enumerate())
+        threads.update(thread.name for thread in threading.enumerate())
         return fake_draw(specs)
 
     generate(replace(CONFIG, device="cpu"), tmp_path / "out", draw=draw)
-    assert not any(name.startswith("beside") for name in threads)
+    assert not any(name.startswith("writing") for name in threads)
 
 
 def test_random_delays_change_nothing(tmp_path, monkeypatch, inline):

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from interrupted import check_interrupted, contents
+from patience import PATIENCE
 from photo_set import write_photos
 from PIL import Image
 
@@ -12,7 +13,7 @@ from seediff.config.photographs import SegmentPhotosConfig
 from seediff.errors import UserError
 from seediff.files.photographs import Photo, find_photos
 from seediff.run import segment as segment_module
-from seediff.run.engine import Local
+from seediff.run.loop import Local
 from seediff.run.segment import SegmentJob, segment_photos
 
 
@@ -55,13 +56,13 @@ def test_the_next_batch_is_begun_while_files_are_made(tmp_path, config, photos, 
     """The files of the first batch wait until the second one's names are found: one after the other, nobody would come."""
     second, real, makers = threading.Event(), SegmentJob.names, set()
 
-    def names(self, one, segments):
-        if one.spec.photo.name == "2":
+    def names(self, photo, segments):
+        if photo.spec.photo.name == "2":
             second.set()
-        return real(self, one, segments)
+        return real(self, photo, segments)
 
     def files(*given, **more):
-        assert second.wait(20)
+        assert second.wait(PATIENCE)
         makers.add(threading.current_thread().name)
         return made(*given, **more)
 
@@ -69,36 +70,36 @@ def test_the_next_batch_is_begun_while_files_are_made(tmp_path, config, photos, 
     monkeypatch.setattr(SegmentJob, "names", names)
     monkeypatch.setattr(segment_module, "photo_files", files)
     segment_photos(config, photos, tmp_path / "out", engine=Local(ahead=1))
-    assert {name.partition("_")[0] for name in makers} == {"beside"}
+    assert {name.partition("_")[0] for name in makers} == {"writing"}
     assert contents(tmp_path / "out") == inline
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_an_error_of_the_writer_stops_the_run_with_its_own_line(tmp_path, config, photos, monkeypatch, ahead):
-    begun, real = [], SegmentJob.begin
+    begun, real = [], SegmentJob.capture
 
-    def begin(self, batch):
+    def capture(self, batch):
         begun.append(batch[0].photo.name)
         return real(self, batch)
 
     def files(*_, **__):
         raise UserError("labels/0.png: the disk is full")
 
-    monkeypatch.setattr(SegmentJob, "begin", begin)
+    monkeypatch.setattr(SegmentJob, "capture", capture)
     monkeypatch.setattr(segment_module, "photo_files", files)
     with pytest.raises(UserError, match=r"^labels/0.png: the disk is full$"):
         segment_photos(config, photos, tmp_path / "out", engine=Local(ahead=ahead))
     assert len(begun) <= 1 + ahead < 3  # of three batches
-    assert not [one for one in threading.enumerate() if one.name.startswith("beside")]
+    assert not [one for one in threading.enumerate() if one.name.startswith("writing")]
 
 
 def test_what_is_being_written_is_finished_when_the_model_fails(tmp_path, config, photos, inline, monkeypatch):
     real = SegmentJob.names
 
-    def names(self, one, segments):
-        if one.spec.photo.name == "3":
+    def names(self, photo, segments):
+        if photo.spec.photo.name == "3":
             raise MemoryError
-        return real(self, one, segments)
+        return real(self, photo, segments)
 
     with monkeypatch.context() as patch:
         patch.setattr(SegmentJob, "names", names)

@@ -13,8 +13,8 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -22,10 +22,9 @@ from typing import Any
 from ..config.base import Config, RunConfig
 from ..devices import cpu_threads
 from ..errors import UserError, first_line
-from ..files.addresses import Url
-from .engine import Crew, Done, Engine, Job, Task, Worker
-from .opening import open_place
-from .place import Place
+from ..files.places import Out, Url
+from .loop import AnyJob, Engine, Made, Say, write_batch
+from .place import BatchRecord, Place, open_place
 
 AHEAD = 2
 """Batches that a worker has been given at a time: the next one lies ready when it ends one, and few must be done again when it dies."""
@@ -55,6 +54,7 @@ class Ray(Engine):
         self.workers, self.address = workers, address
         self.here = address is None
         self.connected = False
+        self.members: list[_Member] = []
 
     def __enter__(self) -> Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -88,16 +88,24 @@ class Ray(Engine):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.connected:
-            import ray
+        """End all workers; those that are at leisure remove their scratch folders first."""
+        import ray
 
+        leaving = [member.actor.close.remote() for member in self.members if member.loading is None and not member.given]
+        with suppress(Exception):
+            ray.wait(leaving, num_returns=len(leaving), timeout=5.0)
+        for member in self.members:
+            with suppress(Exception):
+                ray.kill(member.actor)
+        self.members = []
+        if self.connected:
             ray.shutdown()
             self.connected = False
 
     def resolve(self, config: Config) -> Config:
         """As the cluster's machines are, which may differ from this one. Of `cuda:1` the number is left out: a worker sees one GPU."""
         from ..devices import default_device
-        from ..models.about import usual_dtype
+        from ..models.info import usual_dtype
 
         device = config.device or ("cuda" if resources()["GPU"] else default_device())
         device = "cuda" if device.startswith("cuda:") else device
@@ -105,17 +113,6 @@ class Ray(Engine):
         if device == "cpu" and threads is None:
             threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)
         return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device), threads=threads)
-
-    @contextmanager
-    def crew(self, task: Task[Any], job: Job[Any], place: Place) -> Iterator[Crew]:
-        if isinstance(task.out, Url) and task.out.scheme == "memory":
-            raise UserError(f"--out {task.out}: is the memory of one process; workers would not share it")
-        count, needs = self.share(task.config)
-        crew = _Actors(task, count, needs)
-        try:
-            yield crew
-        finally:
-            crew.dismiss()
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
         """How many workers there shall be, and what each takes of the cluster's resources. Raises UserError without a GPU for cuda."""
@@ -127,6 +124,131 @@ class Ray(Engine):
         threads = config.threads or 1
         count = self.workers or max(1, int(there["CPU"]) // threads)
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
+
+    def load(self, job: AnyJob, place: Place) -> str:
+        """Returns when the first worker is ready; the others join as the cluster has room for them."""
+        if isinstance(place.out, Url) and place.out.scheme == "memory":
+            raise UserError(f"--out {place.out}: is the memory of one process; workers would not share it")
+        import ray
+
+        count, needs = self.share(job.config)
+        self.actor = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
+        self.job = ray.put((job, place.out, os.getcwd()))
+        self.weights: str | None = None
+        self.deaths: Counter[int] = Counter()
+        self.queue: deque[int] = deque()
+        self.members = [_Member(*self._hire()) for _ in range(count)]
+        while self.weights is None:
+            self._wait()
+        return self.weights
+
+    def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
+        self.queue, said = deque(numbers), None
+        while self.queue or any(member.given for member in self.members):
+            ready = [member for member in self.members if member.loading is None]
+            for _ in range(AHEAD):  # in turns, so that the last batches are spread over all
+                for member in ready:
+                    if self.queue and len(member.given) < AHEAD:
+                        number = self.queue.popleft()
+                        member.given[member.actor.make.remote(number)] = number
+            if said != len(ready):
+                say(f"{len(ready)} of {len(self.members)} workers")
+                said = len(ready)
+            for number, record, seconds in self._wait():
+                job.timer.add(seconds)
+                yield number, record
+                said = None  # who commits it says something else
+
+    def _hire(self) -> tuple[Any, Any]:
+        actor = self.actor.remote()
+        return actor, actor.load.remote(self.job)
+
+    def _wait(self) -> list[tuple[int, BatchRecord, Mapping[str, float]]]:
+        """What the workers have done: batches, or loading the model, or they have died. Nothing yet: after a moment."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        pending = {member.loading: member for member in self.members if member.loading is not None}
+        pending |= {answer: member for member in self.members for answer in member.given}
+        answers, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0)
+        if not answers:
+            answers, _ = ray.wait(list(pending), num_returns=1, timeout=LOOK)
+        made = []
+        for answer in answers:
+            member = pending[answer]
+            if answer is not member.loading and answer not in member.given:
+                continue  # it was replaced a moment ago
+            try:
+                result = ray.get(answer)
+            except RayTaskError as error:
+                cause = getattr(error, "cause", None)
+                raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
+            except RayError as error:
+                self._replace(member, error)
+                continue
+            if answer is member.loading:
+                if self.weights not in (None, result):
+                    raise UserError(f"the machines of the cluster have different weights of the model ({self.weights} and {result})")
+                self.weights, member.loading, member.deaths = result, None, 0
+            else:
+                made.append((member.given.pop(answer), *result))
+        return made
+
+    def _replace(self, member: _Member, error: Exception) -> None:
+        """A worker has died: its batches go back to the front, and another one takes its place. UserError when that is no use."""
+        import ray
+
+        reason = first_line(error)
+        numbers = list(member.given.values())
+        if member.loading is not None:
+            member.deaths += 1
+        elif numbers:
+            self.deaths[numbers[0]] += 1  # the others had not begun
+        if member.deaths >= ATTEMPTS:
+            raise UserError(
+                f"a worker died {ATTEMPTS} times while it loaded the model; out of memory, perhaps: use fewer --workers ({reason})"
+            )
+        if numbers and self.deaths[numbers[0]] >= ATTEMPTS:
+            raise UserError(f"{ATTEMPTS} workers died of batch {numbers[0]}; out of memory, perhaps: use fewer --workers ({reason})")
+        self.queue.extendleft(reversed(numbers))
+        with suppress(Exception):
+            ray.kill(member.actor)
+        member.given.clear()
+        member.actor, member.loading = self._hire()
+
+
+@dataclass
+class _Member:
+    """One of the workers: whichever actor it is now. given: the batches it has, by what they are waited for with, in order."""
+
+    actor: Any
+    loading: Any
+    given: dict[Any, int] = field(default_factory=dict)
+    deaths: int = 0
+
+
+class _Actor:
+    """A worker's process."""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+
+    def load(self, work: tuple[AnyJob, Out, str]) -> str:
+        """work: the job, the output, and the folder where the run was started; relative paths mean the same here then."""
+        self.job, out, folder = work
+        with suppress(OSError):
+            os.chdir(folder)
+        self.place = self.stack.enter_context(open_place(out))
+        self.place.join(self.job.folders)
+        self.stack.enter_context(cpu_threads(self.job.config.threads))
+        return self.job.load()
+
+    def make(self, number: int) -> tuple[BatchRecord, Mapping[str, float]]:
+        record = write_batch(self.job, self.place, self.job.capture(self.job.batches[number]))
+        return record, self.job.timer.take()
+
+    def close(self) -> None:
+        self.stack.close()
 
 
 def check_answers(address: str | None) -> None:
@@ -148,145 +270,3 @@ def largest_node() -> int:
     import ray
 
     return int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1))
-
-
-class _Actor:
-    """A worker's process."""
-
-    def __init__(self) -> None:
-        self.stack = ExitStack()
-
-    def load(self, task: Task[Any], folder: str) -> str:
-        """folder: where the run was started; relative paths mean the same here then."""
-        with suppress(OSError):
-            os.chdir(folder)
-        place = self.stack.enter_context(open_place(task.out))
-        place.seen_by_workers()
-        self.stack.enter_context(cpu_threads(task.config.threads))
-        job = task.start(task.config, place.folder)
-        place.make_scratch(job.folders)
-        self.worker = Worker(job, place)
-        return self.worker.load()
-
-    def do(self, number: int) -> Done:
-        return self.worker.do(number)
-
-    def close(self) -> None:
-        self.stack.close()
-
-
-@dataclass
-class _Member:
-    """One of the workers: whichever actor it is now. given: the batches it has, by what they are waited for with, in order."""
-
-    actor: Any
-    loading: Any
-    given: dict[Any, int] = field(default_factory=dict)
-    deaths: int = 0
-
-
-class _Actors(Crew):
-    """count: of workers. needs: Ray's options of each."""
-
-    def __init__(self, task: Task[Any], count: int, needs: dict[str, float]) -> None:
-        import ray
-
-        self.ray = ray
-        self.actor_class = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
-        self.task = ray.put(task)
-        self.weights: str | None = None
-        self.deaths: Counter[int] = Counter()
-        self.queue: deque[int] = deque()
-        self.members: list[_Member] = []
-        for _ in range(count):
-            self.members.append(_Member(*self.hire()))
-
-    def hire(self) -> tuple[Any, Any]:
-        actor = self.actor_class.remote()
-        return actor, actor.load.remote(self.task, os.getcwd())
-
-    def load(self) -> str:
-        """Returns when the first worker is ready; the others join as the cluster has room for them."""
-        while self.weights is None:
-            self.wait()
-        return self.weights
-
-    def do(self, numbers: Sequence[int], say: Callable[[str], None]) -> Generator[Done, None, None]:
-        self.queue, said = deque(numbers), None
-        while self.queue or any(member.given for member in self.members):
-            ready = [member for member in self.members if member.loading is None]
-            for _ in range(AHEAD):  # in turns, so that the last batches are spread over all
-                for member in ready:
-                    if self.queue and len(member.given) < AHEAD:
-                        number = self.queue.popleft()
-                        member.given[member.actor.do.remote(number)] = number
-            if said != len(ready):
-                say(f"{len(ready)} of {len(self.members)} workers")
-                said = len(ready)
-            for one in self.wait():
-                yield one
-                said = None  # who commits it says something else
-
-    def wait(self) -> list[Done]:
-        """What the workers have done: batches, or loading the model, or they have died. Nothing yet: after a moment."""
-        from ray.exceptions import RayError, RayTaskError
-
-        pending = {member.loading: member for member in self.members if member.loading is not None}
-        pending |= {one: member for member in self.members for one in member.given}
-        finished, _ = self.ray.wait(list(pending), num_returns=len(pending), timeout=0)
-        if not finished:
-            finished, _ = self.ray.wait(list(pending), num_returns=1, timeout=LOOK)
-        done = []
-        for one in finished:
-            member = pending[one]
-            if one is not member.loading and one not in member.given:
-                continue  # it was replaced a moment ago
-            try:
-                result = self.ray.get(one)
-            except RayTaskError as error:
-                cause = getattr(error, "cause", None)
-                raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
-            except RayError as error:
-                self.replace(member, error)
-                continue
-            if one is member.loading:
-                self.join(member, result)
-            else:
-                del member.given[one]
-                done.append(result)
-        return done
-
-    def join(self, member: _Member, weights: str) -> None:
-        """A worker has loaded the model."""
-        if self.weights not in (None, weights):
-            raise UserError(f"the machines of the cluster have different weights of the model ({self.weights} and {weights})")
-        self.weights, member.loading, member.deaths = weights, None, 0
-
-    def replace(self, member: _Member, error: Exception) -> None:
-        """A worker has died: its batches go back to the front, and another one takes its place. UserError when that is no use."""
-        reason = first_line(error)
-        numbers = list(member.given.values())
-        if member.loading is not None:
-            member.deaths += 1
-        elif numbers:
-            self.deaths[numbers[0]] += 1  # the others had not begun
-        if member.deaths >= ATTEMPTS:
-            raise UserError(
-                f"a worker died {ATTEMPTS} times while it loaded the model; out of memory, perhaps: use fewer --workers ({reason})"
-            )
-        if numbers and self.deaths[numbers[0]] >= ATTEMPTS:
-            raise UserError(f"{ATTEMPTS} workers died of batch {numbers[0]}; out of memory, perhaps: use fewer --workers ({reason})")
-        self.queue.extendleft(reversed(numbers))
-        with suppress(Exception):
-            self.ray.kill(member.actor)
-        member.given.clear()
-        member.actor, member.loading = self.hire()
-
-    def dismiss(self) -> None:
-        """End all workers; those that are at leisure remove their scratch folders first."""
-        leaving = [m.actor.close.remote() for m in self.members if m.loading is None and not m.given]
-        with suppress(Exception):
-            self.ray.wait(leaving, num_returns=len(leaving), timeout=5.0)
-        for member in self.members:
-            with suppress(Exception):
-                self.ray.kill(member.actor)

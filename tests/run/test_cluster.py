@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from tiny_job import TinyConfig, Trouble, tiny
 
 from seediff.cli import main
@@ -13,8 +14,8 @@ from seediff.errors import UserError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
 
-from seediff.run import engine_ray  # noqa: E402
-from seediff.run.engine_ray import Ray  # noqa: E402
+from seediff.run import cluster as ray_module  # noqa: E402
+from seediff.run.cluster import Ray  # noqa: E402
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 HEALTH = {"initial_delay_ms": 500, "period_ms": 500, "timeout_ms": 5000, "failure_threshold": 3}
@@ -54,7 +55,7 @@ def test_bad_options_are_one_line(tmp_path, capsys, options, message):
 @pytest.mark.parametrize(("asked", "sent"), [("cuda:1", "cuda"), ("cuda", "cuda"), (None, "cuda"), ("cpu", "cpu")])
 def test_workers_are_sent_no_number_of_a_gpu(monkeypatch, asked, sent):
     """Ray shows each worker one GPU, which is number 0 to it."""
-    monkeypatch.setattr(engine_ray, "resources", lambda: {"CPU": 4.0, "GPU": 2.0})
+    monkeypatch.setattr(ray_module, "resources", lambda: {"CPU": 4.0, "GPU": 2.0})
     engine = Ray(workers=2)
     resolved = engine.resolve(GenerateConfig(("dog",), device=asked, threads=1))
     assert resolved.device == sent
@@ -63,7 +64,7 @@ def test_workers_are_sent_no_number_of_a_gpu(monkeypatch, asked, sent):
 
 
 def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(engine_ray, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_module, "find_spec", lambda name: None)
     assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), "--engine", "ray"]) == 2
     assert capsys.readouterr().err == 'seediff: --engine ray: Ray is not installed: pip install "seediff[ray]"\n'
 
@@ -141,7 +142,7 @@ LISTENS = """
 import json
 import os
 from pathlib import Path
-from seediff.run.engine_ray import Ray
+from seediff.run.cluster import Ray
 
 def family():
     \"\"\"This process and all that descend from it: others on the machine may listen wherever they like.\"\"\"
@@ -172,7 +173,7 @@ with Ray(workers=1):
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="sockets are read from Linux's /proc/net")
 def test_a_cluster_of_its_own_listens_on_loopback_alone():
-    found = subprocess.run([sys.executable, "-c", LISTENS], capture_output=True, text=True, timeout=120, check=True)
+    found = subprocess.run([sys.executable, "-c", LISTENS], capture_output=True, text=True, timeout=PATIENCE, check=True)
     sockets = json.loads(found.stdout.splitlines()[-1])
     assert sockets
     for socket in sockets:

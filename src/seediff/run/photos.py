@@ -1,22 +1,30 @@
-"""What runs over photographs share: which photographs they are, which could not be used, and a photograph's bytes for a dataset."""
+"""What `mask` and `segment` share: which photographs there are, which could not be used, and a photograph's bytes for a dataset."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..errors import UserError
+from ..files.documents import read_csv
 from ..files.messages import counted
 from ..files.outputs import remove_inside, write_atomic
 from ..files.photographs import Found, Photo, find_named
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
-from ..files.sheets import read_csv
+from ..models.memory import Offload
+from .loop import Job
+
+if TYPE_CHECKING:
+    from ..models.registry import Model
 
 FAILED = "failed.jsonl"
 """{"photo", the file's name, "reason"} of every photograph that could not be used; there only when there are any."""
@@ -26,15 +34,64 @@ COPIED = {"JPEG": "jpg", "PNG": "png"}
 """Formats whose files go into a dataset as they are, when a plain reader sees in them what the model saw."""
 
 
-def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str] = (), what: str = "") -> str:
+@dataclass(frozen=True)
+class PhotoSpec:
+    """One photograph of a run: its number, where it is, the words to look for in it, and with `k="truth"` the name of its label map, if it
+    has one."""
+
+    index: int
+    photo: Photo
+    words: tuple[str, ...]
+    label: str | None = None
+
+
+Settings = TypeVar("Settings", MaskPhotosConfig, SegmentPhotosConfig)
+Seen = TypeVar("Seen")
+Readable = TypeVar("Readable")
+Captured = tuple[list[Seen], list[dict[str, str]]]
+"""Photographs that were captured, and a row of failed.jsonl for each that could not be."""
+
+
+class PhotoJob(Job[Settings, PhotoSpec, Captured[Seen]]):
+    """Photographs in batches."""
+
+    def __init__(self, config: Settings, folders: Sequence[str], specs: Sequence[PhotoSpec], offload: Offload) -> None:
+        super().__init__(config, folders)
+        self.specs = specs
+        self.offload: Offload = offload
+        self.device = config.device  # as the user named it, with an index perhaps
+        self.model: Model | None = None
+
+    def items(self) -> Sequence[PhotoSpec]:
+        return self.specs
+
+    def describe(self, batch: Sequence[PhotoSpec]) -> str:
+        return batch[0].photo.name
+
+    def read_all(self, batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Readable]) -> tuple[list[Readable], list[dict[str, str]]]:
+        """What `read` makes of the photographs that can be used, and a row for each that it raises UserError for."""
+        readable: list[Readable] = []
+        failed: list[dict[str, str]] = []
+        with self.timer("reading"):
+            for spec in batch:
+                try:
+                    readable.append(read(spec))
+                except UserError as error:
+                    # no path, so that an output does not tell where its input lay
+                    reason = error.reason if error.subject == str(spec.photo.path) else str(error)
+                    failed.append({"photo": spec.photo.file_name, "reason": reason})
+        return readable, failed
+
+
+def fingerprint_photos(photos: Sequence[Photo], others: Sequence[str], what: str) -> str:
     """`12 photographs (3f2a…)`: tells sets of photographs apart by their names and sizes in bytes.
 
-    own: of each photograph what the rest of the configuration does not say of it, "" for nothing; where there is any, its digest and
+    others: of each photograph what the rest of the configuration does not say of it, "" for nothing; where there is any, its digest and
     `what` it is called follow, so that it is seen which of both changed: `12 photographs (3f2a…), classes of their own (81c0…)`.
     """
     sizes = [photo.path.stat().st_size if photo.path.is_file() else -1 for photo in photos]
     text = f"{photographs(len(photos))} ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
-    return f"{text}, {what} ({_digest(own)})" if any(own) else text
+    return f"{text}, {what} ({_digest(others)})" if any(others) else text
 
 
 def _digest(values: Sequence[object]) -> str:
@@ -56,12 +113,6 @@ def photographs(count: int) -> str:
 def others_skipped(count: int) -> str:
     """` (3 other files skipped)`, nothing for none."""
     return f" ({count} other file{'s' * (count != 1)} skipped)" if count else ""
-
-
-def failure(photo: Photo, error: UserError) -> dict[str, str]:
-    """The row of failed.jsonl: no path, so that an output does not tell where its input lay."""
-    reason = str(error).removeprefix(f"{photo.path}: ")
-    return {"photo": photo.file_name, "reason": reason}
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
@@ -92,10 +143,10 @@ def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str
 
     A file is named as in its folder, with or without its suffix. UserError naming the line of what cannot be used.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    classes: dict[str, tuple[str, ...]] = {}
     for number, photo, row in find_named(path, read_csv(path, ("file", "classes")), photos):
         names = tuple(dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip()))
-        if photo.name in found:
+        if photo.name in classes:
             raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
-        found[photo.name] = names
-    return found
+        classes[photo.name] = names
+    return classes

@@ -15,11 +15,9 @@ from tiny_job import TinyConfig, Trouble, tiny
 
 from seediff.cli import main
 from seediff.dataset import native
-from seediff.dataset.batches import look_into, read_record
 from seediff.errors import UserError
-from seediff.files.addresses import Url, parse_out
-from seediff.run.opening import describe_at, open_place
-from seediff.run.storage import Storage, StoredPlace
+from seediff.files.places import Url, parse_out
+from seediff.run.place import Storage, Store, describe_at, look_into, open_place
 
 
 class Stopped(BaseException):
@@ -107,8 +105,8 @@ def test_what_is_done_is_known_by_a_listing(url, unbroken, tmp_path):
     Storage(url).delete(["images/000004.txt"])  # of the third batch
     Storage(url).write("images/000006.txt", b"of another size")
     with open_place(url) as place:
-        place.fetch(TinyConfig.last_file)
-        assert [n for n in range(10) if read_record(place.folder, n, place.holds)] == [0, 1, 4, 5]
+        place.look_into(TinyConfig())
+        assert [n for n in range(10) if place.record(n)] == [0, 1, 4, 5]
     assert tiny(url) == 12
     assert objects(url) == unbroken
 
@@ -173,7 +171,7 @@ def test_plans_speak_of_the_address(url):
 def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     most = []
-    monkeypatch.setattr(StoredPlace, "lost", lambda self, records: most.append(sum(p.is_file() for p in self.folder.rglob("*"))) or [])
+    monkeypatch.setattr(Store, "lost", lambda self, records: most.append(sum(p.is_file() for p in self.folder.rglob("*"))) or [])
     tiny(url)
     assert most == [1]  # the configuration
     assert not list(tmp_path.iterdir())
@@ -209,7 +207,7 @@ def s3():
     os.environ.update(keys)
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(600):
+        for _ in range(2400):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=5).close()
                 break
@@ -237,7 +235,7 @@ def test_a_real_s3_server(s3, unbroken, tmp_path):
 
 def test_ray_workers_write_to_s3(s3, unbroken, monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
-    from seediff.run.engine_ray import Ray
+    from seediff.run.cluster import Ray
 
     assert not ray.is_initialized()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

@@ -1,6 +1,6 @@
 """Every command's job works in another process and into a store as it does here and into a folder."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -15,44 +15,41 @@ from seediff.config.constants import SegmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
-from seediff.files.addresses import Url
 from seediff.files.photographs import find_photos
+from seediff.files.places import Url
 from seediff.run.augment import augment
-from seediff.run.engine import Crew, Local, Task, Worker
 from seediff.run.generate import generate
+from seediff.run.loop import Engine, write_batch
 from seediff.run.mask import mask_photos
-from seediff.run.opening import open_place
+from seediff.run.place import Storage, open_place
 from seediff.run.segment import segment_photos
-from seediff.run.storage import Storage
 
 cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
 
 GENERATE = GenerateConfig(classes=("dog", "cat"), per_class=4, batch_size=3, reject=True, attempts=2, keep_soft=True)
 
 
-class _Backwards(Crew):
-    def __init__(self, worker):
-        self.worker = worker
+class Elsewhere(Engine):
+    """What a worker of a cluster does: the job is pickled, and its copy loaded; batches come back in another order."""
 
-    def load(self):
-        return self.worker.load()
+    def __enter__(self):
+        self.stack = ExitStack()
+        return self
 
-    def do(self, numbers, say):
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def load(self, job, place):
+        self.job = cloudpickle.loads(cloudpickle.dumps(job))
+        self.place = self.stack.enter_context(open_place(place.out))
+        self.place.join(self.job.folders)
+        return self.job.load()
+
+    def map(self, job, place, numbers, say):
         for number in reversed(numbers):
-            yield self.worker.do(number)
-
-
-class Elsewhere(Local):
-    """What a worker of a cluster does: the task is pickled, and its job made anew; batches come back in another order."""
-
-    @contextmanager
-    def crew(self, task, job, place):
-        copy: Task = cloudpickle.loads(cloudpickle.dumps(task))
-        with open_place(copy.out) as own:
-            own.seen_by_workers()
-            again = copy.start(copy.config, own.folder)
-            own.make_scratch(again.folders)
-            yield _Backwards(Worker(again, own))
+            record = write_batch(self.job, self.place, self.job.capture(self.job.batches[number]))
+            job.timer.add(self.job.timer.take())
+            yield number, record
 
 
 @pytest.fixture(scope="module")
@@ -101,4 +98,4 @@ def test_the_same_bytes_elsewhere_and_in_a_store(name, inputs, mini_folder, tmp_
 def test_a_folder_that_another_machine_does_not_have(tmp_path):
     """A worker looks for the run's lock, in the folder that is called like the output where it is."""
     with open_place(tmp_path) as place, pytest.raises(UserError, match="this folder is not the same on all machines of the cluster"):
-        place.seen_by_workers()
+        place.join([])
