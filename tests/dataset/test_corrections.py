@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from blocks import blocks, some
@@ -7,9 +5,8 @@ from items import item
 
 from seediff.dataset import native
 from seediff.dataset.corrections import changed, correct, summed
-from seediff.dataset.store import image_bytes, open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 CLASSES = ("cat", "dog", "cow")
 
@@ -43,17 +40,17 @@ def test_counts_are_those_of_a_table_of_pairs():
 
 
 def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
-    after = some()[0].label_map().copy()
+    after = some()[0].label_map.copy()
     after[:5, :7] = 3
-    mended = [item("trip/0", after, {"junk": 1}, (20, 30)), item("trip/2", some()[2].label_map(), {}, (20, 30))]
+    mended = [item("trip/0", after, {"junk": 1}, (20, 30)), item("trip/2", some()[2].label_map, {}, (20, 30))]
     names, found, changes = brought(pets, mended)
     assert names == CLASSES
     before = open_native(pets)[1]
     assert [one.name for one in found] == [one.name for one in before]
-    assert [image_bytes(one) for one in found] == [image_bytes(one) for one in before]
+    assert [one.data() for one in found] == [one.data() for one in before]
     assert [(change.name, change.pixels > 0) for change in changes] == [("trip/0", True), ("trip/2", False)]
-    assert np.array_equal(found[0].label_map(), after)
-    first, second, third, _ = (one.row for one in found)
+    assert np.array_equal(found[0].label_map, after)
+    first, second, third, _ = (one.metadata for one in found)
     assert first["review"] == {
         "verdict": "accepted",
         "corrected": True,
@@ -65,7 +62,7 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     shares = {name: float((after == number).mean()) for number, name in enumerate(CLASSES, 1)}
     assert first["flags"] == [f"degenerate:{name}" for name, share in shares.items() if share and not 0.01 <= share <= 0.95]
     assert third["review"] == {"verdict": "accepted", "corrected": False, "by": "cvat"}
-    assert second == before[1].row
+    assert second == before[1].metadata
     write_native(tmp_path / "corrected", names, found, about={})
     row = native.read_rows(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
@@ -75,7 +72,7 @@ def test_soft_masks_stay_but_of_masks_that_changed(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[0] = 1
     (tmp_path / "soft.png").write_bytes(native.encode_soft(np.ones((4, 6))))
-    items = [replace(item(name, labels), extras={("soft", 1): tmp_path / "soft.png"}) for name in "abc"]
+    items = [item(name, labels).replace(extras={("soft", 1): tmp_path / "soft.png"}) for name in "abc"]
     write_native(tmp_path / "pets", CLASSES, items, about={})
     _, found, _ = brought(tmp_path / "pets", [item("a", labels), item("b", labels * 2)])
     assert [{key for key, _ in one.extras} for one in found] == [{"soft"}, set(), {"soft"}]
@@ -83,7 +80,7 @@ def test_soft_masks_stay_but_of_masks_that_changed(tmp_path):
 
 def test_soft_masks_of_all_or_of_none(pets):
     """The set has a soft mask of one class alone: what comes out would lack the others'."""
-    _, found, _ = brought(pets, [item("trip/1", some()[1].label_map(), {}, (20, 30))])
+    _, found, _ = brought(pets, [item("trip/1", some()[1].label_map, {}, (20, 30))])
     assert not any(one.extras for one in found)
 
 
@@ -91,20 +88,20 @@ def test_what_the_viewer_corrected_stays_corrected(tmp_path):
     row = {"review": {"verdict": None, "corrected": True, "by": "a"}}
     write_native(tmp_path / "pets", CLASSES, [item("a", blocks(0), row, (20, 30))], about={})
     _, (one,), _ = brought(tmp_path / "pets", [item("a", blocks(0), {}, (20, 30))])
-    assert one.row["review"] == {"verdict": "accepted", "corrected": True, "by": "cvat"}
+    assert one.metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "cvat"}
 
 
 def test_classes_are_matched_by_name(pets):
     labels = np.where(blocks(0) == 255, 0, blocks(0))
     names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))
     assert names == (*CLASSES, "bird")
-    assert np.array_equal(found[0].label_map(), np.array([0, 2, 4, 1], np.uint8)[labels])
+    assert np.array_equal(found[0].label_map, np.array([0, 2, 4, 1], np.uint8)[labels])
 
 
 def test_names_that_a_format_made_flat(pets):
     _, found, changes = brought(pets, [item("trip_3", np.zeros((20, 30), np.uint8), {}, (20, 30))])
     assert [change.name for change in changes] == ["trip/3"]
-    assert not found[3].label_map().any()
+    assert not found[3].label_map.any()
 
 
 @pytest.mark.parametrize(

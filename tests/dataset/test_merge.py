@@ -6,12 +6,11 @@ import pytest
 from blobs import blobs
 from items import item, names
 
-from seediff.dataset import native
+from seediff.dataset import native, store
 from seediff.dataset.merge import merge_datasets, renumbering, set_names
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.store import open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 
 def attention(text: str) -> bytes:
@@ -43,17 +42,17 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
     write_native(tmp_path / "out", merged.classes, merged.items, about={})
     classes, items = open_native(tmp_path / "out")
     assert [i.name for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
-    assert [i.row["origin"] for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
-    assert [i.row["prompt"] for i in items] == ["p0", "p1", "p0", "p1"]
+    assert [i.metadata["origin"] for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
+    assert [i.metadata["prompt"] for i in items] == ["p0", "p1", "p0", "p1"]
     ids = np.arange(256)
     ids[1:4] = 2, 4, 1  # of the zoo's
     for number, (new, old) in enumerate(zip(items, open_native(one)[1] + open_native(two)[1], strict=True)):
-        assert np.array_equal(new.label_map(), old.label_map() if number < 2 else ids[old.label_map()])
-        assert new.image.read_bytes() == old.image.read_bytes()
-        area = {classes[i - 1]: np.mean(new.label_map() == i) for i in new.row["class_ids"]}
-        assert new.row["area"] == pytest.approx(area, abs=1e-6)
+        assert np.array_equal(new.label_map, old.label_map if number < 2 else ids[old.label_map])
+        assert new.data() == old.data()
+        area = {classes[i - 1]: np.mean(new.label_map == i) for i in new.metadata["class_ids"]}
+        assert new.metadata["area"] == pytest.approx(area, abs=1e-6)
     # Soft masks follow their class: 10 times the id that it had.
-    for number, sample in enumerate(native.read_dataset(tmp_path / "out")):
+    for number, sample in enumerate(store.read_dataset(tmp_path / "out")):
         before = {"dog": 1, "cat": 2, "bus": 3} if number < 2 else {"cat": 1, "fox": 2, "dog": 3}
         assert sample.soft is not None
         assert [round(float(one.max() * 255)) for one in sample.soft] == [10 * before[name] for name in sample.metadata["classes"]]
@@ -65,13 +64,13 @@ def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):
     one, two = make(tmp_path / "a" / "set", ("dog",), soft=True), make(tmp_path / "b" / "set", ("dog",), first=5)
     merged = merge_datasets([one, two])
     assert [i.name for i in merged.items] == ["000000", "000001", "000005", "000006"]
-    assert [i.row["origin"] for i in merged.items][1:3] == ["set/000001", "set-2/000005"]
+    assert [i.metadata["origin"] for i in merged.items][1:3] == ["set/000001", "set-2/000005"]
     assert merged.left_behind == ("soft", "attention")
     assert not any(i.extras for i in merged.items)
     write_native(tmp_path / "both", merged.classes, merged.items, about={}, link=True)
     assert (tmp_path / "both/images/000005.png").samefile(two / "images/000005.png")
     again = merge_datasets([make(tmp_path / "c", ("cat",), first=9), tmp_path / "both"])
-    assert [i.row["origin"] for i in again.items][1:3] == ["c/000010", "both/set/000000"]
+    assert [i.metadata["origin"] for i in again.items][1:3] == ["c/000010", "both/set/000000"]
     assert "soft" not in " ".join(names(tmp_path / "both"))
 
 

@@ -1,5 +1,7 @@
 import io
 import json
+import struct
+import zlib
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -8,16 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seediff.dataset import native
+from seediff.dataset import native, store
+from seediff.dataset.encoding import is_own_mask
 from seediff.errors import UserError
+from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
-from seediff.files.palette import voc_palette
 
 
 def save(folder, rows):
     for name in (native.IMAGES, native.MASKS):
         (folder / name).mkdir(exist_ok=True)
     (folder / native.METADATA).write_bytes(native.jsonl(rows))
+    (folder / native.CLASSES).write_bytes(native.classes_text(("x", "a", "b", "c", "d", "e", "é")))
 
 
 def one_sample(folder, labels=None, soft=False):
@@ -34,11 +38,15 @@ def one_sample(folder, labels=None, soft=False):
     return image
 
 
+def read(folder):
+    return [(sample.image, sample.label_map, sample.soft) for sample in store.read_dataset(folder)]
+
+
 def test_read_what_was_written(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 2:5] = 2, 7, 255
     image = one_sample(tmp_path, labels, soft=True)
-    (sample,) = native.read_dataset(tmp_path)
+    (sample,) = store.read_dataset(tmp_path)
     assert np.array_equal(sample.image, image)
     assert np.array_equal(sample.label_map, labels)
     assert sample.metadata["classes"] == ["a", "é"]
@@ -89,24 +97,24 @@ def test_rows_may_hold_any_text(tmp_path):
 
 
 def test_broken_datasets_name_the_file(tmp_path):
-    with pytest.raises(UserError, match=r"metadata\.jsonl: there is no such file"):
-        list(native.read_dataset(tmp_path))
+    with pytest.raises(UserError, match=r"classes\.txt: there is no such file"):
+        list(store.read_dataset(tmp_path))
     one_sample(tmp_path)
     (tmp_path / "masks/000003.png").write_bytes(native.encode_mask(np.zeros((4, 5), np.uint8)))
-    with pytest.raises(UserError, match=r"masks/000003\.png: \(4, 5\), but its image is \(4, 6\)"):
-        list(native.read_dataset(tmp_path))
+    with pytest.raises(UserError, match=r"sample '000003': label map is \(4, 5\), but its picture is \(4, 6\)"):
+        read(tmp_path)
     (tmp_path / "masks/000003.png").write_bytes(native.encode_image(np.zeros((4, 6, 3), np.uint8), "png"))
     with pytest.raises(UserError, match="8-bit palette or grey"):
-        list(native.read_dataset(tmp_path))
+        read(tmp_path)
     (tmp_path / "images/000003.png").write_bytes(b"\x89PNG nothing")
     with pytest.raises(UserError, match="cannot be read as a picture"):
-        list(native.read_dataset(tmp_path))
+        read(tmp_path)
     (tmp_path / "images/000003.png").unlink()
     with pytest.raises(UserError, match="there is no such file"):
-        list(native.read_dataset(tmp_path))
+        list(store.read_dataset(tmp_path))
     (tmp_path / native.METADATA).write_text("{}\n[1]\n")
-    with pytest.raises(UserError, match=r"metadata\.jsonl, line 2: must be a table of names and values"):
-        list(native.read_dataset(tmp_path))
+    with pytest.raises(UserError, match=r"metadata\.jsonl, line 2: must be a table"):
+        list(store.read_dataset(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -116,9 +124,8 @@ def test_broken_datasets_name_the_file(tmp_path):
         ({"mask": "{folder}/../outside.png"}, "'mask' leads out"),
         ({"mask": "masks/link.png"}, "'mask' leads out"),
         ({"mask": "a\0b"}, "'mask' is not a path"),
-        ({"file_name": None}, "'file_name' must be the path of a picture inside the dataset, not None"),
-        ({"class_ids": "2"}, 'class_ids = "2" must be a list of whole numbers'),
-        ({"file_name": "images/first.png"}, r"soft/first_2\.png: there is no such file"),
+        ({"file_name": None}, "'file_name' must be the path of a picture inside the dataset, not null"),
+        ({"class_ids": "2"}, "class_ids must be a list"),
     ],
 )
 def test_rows_do_not_lead_out_of_the_folder(tmp_path, change, message):
@@ -131,21 +138,21 @@ def test_rows_do_not_lead_out_of_the_folder(tmp_path, change, message):
     row = {**native.read_rows(folder)[0], **change}
     save(folder, [{key: value.replace("{folder}", str(folder)) if isinstance(value, str) else value for key, value in row.items()}])
     with pytest.raises(UserError, match=message):
-        list(native.read_dataset(folder))
+        list(store.read_dataset(folder))
 
 
 def test_pictures_too_large_to_open_are_named(tmp_path, monkeypatch):
     one_sample(tmp_path)
     monkeypatch.setattr("seediff.files.pictures.MAX_MEGAPIXELS", 1e-5)
     with pytest.raises(UserError, match=r"images/000003\.png: 2.4e-05 megapixels \(6 × 4\), more than the 1e-05 allowed"):
-        list(native.read_dataset(tmp_path))
+        read(tmp_path)
 
 
 def test_soft_masks_of_another_size_are_refused(tmp_path):
     one_sample(tmp_path, soft=True)
     (tmp_path / native.soft_path(3, 7)).write_bytes(native.encode_soft(np.zeros((4, 5), np.float32)))
-    with pytest.raises(UserError, match=r"its soft masks must be \(4, 6\)"):
-        list(native.read_dataset(tmp_path))
+    with pytest.raises(UserError, match=r"must have a soft mask of \(4, 6\)"):
+        read(tmp_path)
 
 
 def test_atomic_write_leaves_nothing_of_a_failure(tmp_path, monkeypatch):
@@ -167,7 +174,7 @@ def test_masks_are_palette_pngs_with_every_id(shape):
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.mode, picture.getpalette()) == ("P", list(voc_palette()))
             assert np.array_equal(np.asarray(picture), labels)
-        assert native.is_own_mask(data)
+        assert is_own_mask(data)
 
 
 @given(st.text(alphabet="a./ images", min_size=1).map(lambda text: f"images/{text}"))
@@ -177,3 +184,16 @@ def test_names_of_samples_are_those_of_their_paths(file_name):
     except ValueError:
         return
     assert native.sample_name(file_name) == wanted
+
+
+def test_bytes_behind_the_pixels_of_a_mask_change_nothing(tmp_path):
+    """Neither behind the compressed stream nor behind the picture's end: they are no pixels, and nothing reads them."""
+    labels = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    data = native.encode_mask(labels)
+    at = data.index(b"IDAT")
+    (length,) = struct.unpack(">I", data[at - 4 : at])
+    inside = b"IDAT" + data[at + 4 : at + 4 + length] + zlib.compress(bytes(1 << 20))
+    chunk = struct.pack(">I", len(inside) - 4) + inside + struct.pack(">I", zlib.crc32(inside))
+    for changed in (data[: at - 4] + chunk + data[at + 8 + length :], data + b"more" * 100):
+        (tmp_path / "a.png").write_bytes(changed)
+        assert np.array_equal(native.read_label_map(tmp_path / "a.png"), labels)

@@ -8,8 +8,8 @@ from seediff.dataset.formats.coco import export_coco
 from seediff.dataset.formats.known import exporter
 from seediff.dataset.formats.parquet import export_parquet
 from seediff.dataset.opening import open_dataset
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 CLASSES = ("cat", "dog", "cow")
 
@@ -28,9 +28,9 @@ def test_every_format(tmp_path, name):
     classes, items = open_dataset(tmp_path / "set")
     assert classes == CLASSES
     assert sorted(one.name for one in items) == ["0", "1", "2", "3"]
-    truth = {one.name: one.label_map() for one in some()}
+    truth = {one.name: one.label_map for one in some()}
     if name not in LOSSY:
-        assert all(np.array_equal(one.label_map(), truth[one.name]) for one in items)
+        assert all(np.array_equal(one.label_map, truth[one.name]) for one in items)
     assert [one.name for one in open_dataset(tmp_path / "set", split="val")[1]] == ["2"]
     assert len(open_dataset(tmp_path / "set", split="train")[1]) == 3
 

@@ -1,6 +1,7 @@
 """What a person corrected and decided is what filter, export and train use; check knows what is wrong with it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from seediff.cli.augment import augment
 from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge, split
-from seediff.dataset import native
+from seediff.dataset import native, store
 from seediff.dataset.opening import open_dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.fix import fix_dataset
+from seediff.dataset.quality.stats import dataset_stats
 from seediff.dataset.reviews import REVIEWS, count_reviews, told
 from seediff.dataset.store import open_native
+from seediff.errors import UserError
 from seediff.look.session import Session
 from seediff.look.subject import open_subject
 
@@ -43,18 +46,18 @@ def pets(tmp_path):
 
 def test_opened_anywhere_it_is_the_corrected_set(pets):
     classes, items = open_native(pets)
-    assert open_dataset(pets)[1] == items
-    assert items[3].row["classes"] == ["cat"]
-    assert items[3].row["class_ids"] == [2]
-    assert items[3].row["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
-    assert np.unique(items[3].label_map()).tolist() == [0, 2]
+    assert [one.metadata for one in open_dataset(pets)[1]] == [one.metadata for one in items]
+    assert items[3].metadata["classes"] == ["cat"]
+    assert items[3].metadata["class_ids"] == [2]
+    assert items[3].metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
+    assert np.unique(items[3].label_map).tolist() == [0, 2]
     assert ("soft", 1) not in items[3].extras
     assert ("soft", 1) in items[0].extras
-    assert "review" not in items[2].row
-    sample = list(native.read_dataset(pets))[3]
+    assert "review" not in items[2].metadata
+    sample = list(store.read_dataset(pets))[3]
     assert np.unique(sample.label_map).tolist() == [0, 2]
-    assert count_reviews(item.row for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "joined": 0}
-    assert told(item.row for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
+    assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "joined": 0}
+    assert told(item.metadata for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
     assert len(classes) == 3
 
@@ -78,7 +81,7 @@ def test_filter_by_review(pets, tmp_path, reviewed, names, capsys):
     if reviewed == "accepted":  # what was said of it goes along, and can be asked for again
         run("filter", tmp_path / "out", "--out", tmp_path / "again", "--reviewed", "accepted")
         assert len(open_native(tmp_path / "again")[1]) == 2
-        assert np.unique(items[1].label_map()).tolist() == [0, 2]
+        assert np.unique(items[1].label_map).tolist() == [0, 2]
 
 
 def test_a_corrected_mask_is_certain_and_not_made_anew(pets, tmp_path):
@@ -93,7 +96,7 @@ def test_export_uses_them_and_says_how_many(pets, tmp_path, capsys):
     run("export", pets, "--to", "webdataset", "--out", tmp_path / "tar")
     assert "Reviewed: 1 corrected mask is used; 1 sample that a person rejected is among them" in capsys.readouterr().out
     _, items = open_dataset(tmp_path / "tar")
-    assert [np.unique(item.label_map()).tolist() for item in items][3] == [0, 2]
+    assert [np.unique(item.label_map).tolist() for item in items][3] == [0, 2]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -101,12 +104,12 @@ def test_augment_changes_the_corrected_masks_and_says_so(pets, tmp_path, capsys,
     run("augment", pets, "--add", "flip:100%", "--out", tmp_path / "more", "--workers", workers)
     assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
     items = {item.name: item for item in open_native(tmp_path / "more")[1]}
-    corrected = items["000003"].label_map()
+    corrected = items["000003"].label_map
     np.testing.assert_array_equal(corrected, native.read_label_map(pets / "reviewed/000003.1.png"))
     assert np.unique(corrected).tolist() == [0, 2]
-    flipped = next(item for item in items.values() if item.row.get("recipe", {}).get("source") == "000003")
-    np.testing.assert_array_equal(flipped.label_map(), corrected[:, ::-1])
-    assert flipped.row["classes"] == ["cat"]
+    flipped = next(item for item in items.values() if item.metadata.get("recipe", {}).get("source") == "000003")
+    np.testing.assert_array_equal(flipped.label_map, corrected[:, ::-1])
+    assert flipped.metadata["classes"] == ["cat"]
 
 
 def test_merge_takes_the_corrected_masks_and_says_so(pets, tmp_path, capsys):
@@ -115,8 +118,8 @@ def test_merge_takes_the_corrected_masks_and_says_so(pets, tmp_path, capsys):
     assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
     items = {item.name: item for item in open_native(tmp_path / "all")[1]}
     before = native.read_label_map(pets / "reviewed/000003.1.png")
-    np.testing.assert_array_equal(items["pets/000003"].label_map(), np.where(before == 2, 1, before))
-    assert items["pets/000003"].row["classes"] == ["cat"]
+    np.testing.assert_array_equal(items["pets/000003"].label_map, np.where(before == 2, 1, before))
+    assert items["pets/000003"].metadata["classes"] == ["cat"]
 
 
 def test_split_deals_the_corrected_masks_and_says_so(pets, tmp_path, capsys):
@@ -124,18 +127,18 @@ def test_split_deals_the_corrected_masks_and_says_so(pets, tmp_path, capsys):
     assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
     items = {item.name: item for part in ("train", "val") for item in open_native(tmp_path / "parts" / part)[1]}
     assert len(items) == 6
-    np.testing.assert_array_equal(items["000003"].label_map(), native.read_label_map(pets / "reviewed/000003.1.png"))
+    np.testing.assert_array_equal(items["000003"].label_map, native.read_label_map(pets / "reviewed/000003.1.png"))
     run("split", pets, "--val", "0.5", "--in-place")
     assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the row of the original, with its part
-    assert open_native(pets)[1][3].row["split"] == items["000003"].row["split"]
+    assert open_native(pets)[1][3].metadata["split"] == items["000003"].metadata["split"]
 
 
 def test_train_sees_them(pets):
-    from seediff.train.sets import plan_training
+    from seediff.train.plan import plan_training
 
     plan = plan_training([pets])
-    assert np.unique(plan.stages[0].items[3].label_map()).tolist() == [0, 2]
+    assert np.unique(plan.stages[0].items[3].label_map).tolist() == [0, 2]
 
 
 def found(folder):
@@ -160,6 +163,50 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
     assert found(pets) == [("review", "warning", REVIEWS)]
     (pets / REVIEWS).write_text("{}\n" + "\n".join(lines))
     assert found(pets) == [("structure", "error", REVIEWS)]
+
+
+@pytest.mark.parametrize("line", ["export {} --to voc", "filter {}", "merge {} {}2", "split {} --val 0.5", "augment {} --add flip:100%"])
+def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_path, line):
+    write_set(tmp_path / "pets2", 2)
+    (pets / "reviewed/000003.1.png").write_bytes(native.encode_mask(np.full((64, 64), 3, np.uint8)))
+    with pytest.raises(UserError, match=r"000003.1.png: is not the corrected mask that was saved \(its SHA-256"):
+        run(*line.format(pets, pets).split(), "--out", tmp_path / "out")
+    for use in (
+        lambda: dataset_stats(pets),
+        lambda: [s.label_map for s in store.read_dataset(pets)],
+        lambda: Session(open_subject(pets), by="").labels(3),
+    ):
+        with pytest.raises(UserError, match="is not the corrected mask that was saved"):
+            use()
+
+
+def test_a_line_without_a_hash_is_refused(pets):
+    (pets / REVIEWS).write_text(re.sub(r'"hash": "[0-9a-f]+", ', "", (pets / REVIEWS).read_text()))
+    assert found(pets) == [("structure", "error", REVIEWS)]
+    with pytest.raises(UserError, match=r"review.jsonl, line 3: a corrected 'mask' must have its 'hash'"):
+        open_native(pets)
+
+
+@pytest.mark.parametrize("before", [b"", b"all"])
+@pytest.mark.parametrize("damage", [b"\0" * 1000, b'{"sample": "a\0\0\0\0', b'{"sample": "000000", "version": 0}', b"[]", b'{"name": "'])
+def test_damage_at_the_end_is_no_line_cut_off(pets, before, damage):
+    data = (before and (pets / REVIEWS).read_bytes()) + damage
+    (pets / REVIEWS).write_bytes(data)
+    assert found(pets) == [("structure", "error", REVIEWS)]
+    for use in (open_native, lambda folder: Session(open_subject(folder), by="")):
+        with pytest.raises(UserError, match=r"review.jsonl, line \d"):
+            use(pets)
+    assert (pets / REVIEWS).read_bytes() == data
+
+
+def test_pieces_joined_outside_of_the_picture_are_used_by_nothing(pets, tmp_path):
+    rows = native.read_rows(pets)
+    rows[2]["review"] = {"joined": [[[64, 0], [0, 0]]]}
+    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    assert found(pets) == [("review", "error", "row 3")]
+    for line in ("filter {}", "export {} --to voc"):
+        with pytest.raises(UserError, match=r"sample '000002': joins the piece at pixel \[64, 0\], but its picture has 64 × 64 pixels"):
+            run(*line.format(pets).split(), "--out", tmp_path / "out")
 
 
 def test_a_mask_outside_the_set_is_refused(pets, tmp_path):

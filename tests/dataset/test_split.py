@@ -6,10 +6,10 @@ from items import item
 
 from seediff.dataset import native
 from seediff.dataset.quality.duplicates import difference_hash
+from seediff.dataset.sample import Sample
 from seediff.dataset.split import deal, same_looks, set_splits, split_samples
-from seediff.dataset.store import Item, open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 SHARES = {"val": 0.2, "test": 0.1}
 
@@ -29,7 +29,7 @@ def samples(count=60, seed=0, copies=0):
         labels[:8] = 1 + number % count % 3
         if number % 5 == 0:
             labels[8:16] = 1 + (number + 1) % 3
-        items.append(Item(f"{number:03d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels))
+        items.append(Sample(native.encode_image(image, "png"), labels, name=f"{number:03d}"))
     return items
 
 
@@ -38,7 +38,7 @@ def test_every_class_is_in_every_part_by_its_share():
     found = split_samples(items, ("a", "b", "c"), SHARES)
     assert Counter(found) == {"train": 42, "val": 12, "test": 6}
     for class_id in (1, 2, 3):
-        of_class = Counter(part for part, one in zip(found, items, strict=True) if (one.label_map() == class_id).any())
+        of_class = Counter(part for part, one in zip(found, items, strict=True) if (one.label_map == class_id).any())
         count = sum(of_class.values())
         assert all(abs(of_class[part] - share * count) <= 1.5 for part, share in {"train": 0.7, **SHARES}.items())
     assert split_samples(items, ("a", "b", "c"), SHARES) == found
@@ -81,7 +81,7 @@ def test_split_in_the_rows(tmp_path):
     rows = native.read_rows(tmp_path / "out")
     assert [row["split"] for row in rows] == found
     assert Counter(found) == {"train": 7, "val": 3}
-    assert [{k: v for k, v in row.items() if k != "split"} for row in rows] == [dict(one.row) for one in items]
+    assert [{k: v for k, v in row.items() if k != "split"} for row in rows] == [dict(one.metadata) for one in items]
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_shares_that_cannot_be(shares, message):
 
 
 def test_a_broken_picture_is_named():
-    broken = Item("x", item().image[:60], "png", lambda: np.zeros((4, 6), np.uint8))  # type: ignore[index]
-    with pytest.raises(UserError, match="sample 'x': cannot be read as a picture"):
+    broken = Sample(item().source[:60], np.zeros((4, 6), np.uint8), name="x")  # type: ignore[index]
+    with pytest.raises(UserError, match="sample 'x': its picture: cannot be read as a picture"):
         split_samples([broken], ("a",), {"val": 0.5})
 
 

@@ -10,12 +10,15 @@ import pytest
 from items import item, names
 from PIL import Image
 
-from seediff.dataset import native
-from seediff.dataset.store import Item, MaskFile, check_class_list, check_name, labels_of, mask_bytes, open_native, put_image
+from seediff.dataset import native, store
+from seediff.dataset.encoding import MaskFile
+from seediff.dataset.rows import check_class_list, check_name
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.files.palette import voc_palette
-from seediff.files.staging import staged
-from seediff.run.collect import write_native
+from seediff.files.label_maps import voc_palette
+from seediff.files.outputs import fresh_name
+from seediff.files.places import staged
 
 
 def test_native_round_trip(tmp_path):
@@ -29,13 +32,13 @@ def test_native_round_trip(tmp_path):
     classes, items = open_native(tmp_path / "out")
     assert classes == ("cat", "bus", "dog")
     assert [(i.name, i.suffix) for i in items] == [("000000", "png"), ("trip/1", "jpg")]
-    assert np.array_equal(items[0].label_map(), labels)
-    assert all(one.image.read_bytes() == two.image for one, two in zip(items, given, strict=True))
-    row = items[0].row
+    assert np.array_equal(items[0].label_map, labels)
+    assert all(one.source.read_bytes() == two.source for one, two in zip(items, given, strict=True))
+    row = items[0].metadata
     assert (row["prompt"], row["file_name"], row["mask"]) == ("é", "images/000000.png", "masks/000000.png")
     assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
     assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
-    assert len(list(native.read_dataset(tmp_path / "out"))) == 2
+    assert len(list(store.read_dataset(tmp_path / "out"))) == 2
     files = "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl preview.html"
     assert names(tmp_path / "out") == files.split()
     card = (tmp_path / "out" / "README.md").read_text()
@@ -77,7 +80,7 @@ def test_label_maps_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, labe
 
 
 def test_ignore_is_no_class():
-    assert labels_of(item(labels=np.full((4, 6), 255, np.uint8)), 0).max() == 255
+    assert item(labels=np.full((4, 6), 255, np.uint8)).labels(0).max() == 255
 
 
 def test_a_row_of_another_sets_class_is_refused(tmp_path):
@@ -108,10 +111,21 @@ def test_staged_appears_whole(tmp_path):
         (part / "a").write_text("a")
         assert not out.exists()
         assert part.parent == out.parent
-        with pytest.raises(UserError, match=rf"--out {out}: in use by another run \(process {os.getpid()}\)"), staged(out):
+        with pytest.raises(UserError, match=rf"{out}: in use by another run \(process {os.getpid()}\)"), staged(out):
             pass
     assert names(tmp_path) == ["deep/out/a"]
     with pytest.raises(UserError, match="not empty"), staged(out):
+        pass
+
+
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path):
+    out = tmp_path / ("n" * 255)
+    killed = tmp_path / fresh_name(out.name)
+    killed.mkdir()  # by a run that was killed before it had its lock
+    with staged(out) as part:
+        (part / "a").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    with pytest.raises(UserError, match=r"^.*n: File name too long; choose another folder$"), staged(tmp_path / ("n" * 256)):
         pass
 
 
@@ -139,7 +153,7 @@ def test_staged_leaves_nothing_of_a_failure(tmp_path):
 def test_what_a_killed_run_left_is_removed(tmp_path):
     code = """
 import sys, time
-from seediff.files.staging import staged
+from seediff.files.places import staged
 with staged(sys.argv[1]) as part:
     (part / "images").mkdir()
     (part / "images/old").write_text("old")
@@ -165,12 +179,12 @@ def test_images_are_copied_or_linked(tmp_path):
     (tmp_path / "link.jpg").symlink_to(source)
     for number, (image, link, same) in enumerate([(source, True, True), (source, False, False), (tmp_path / "link.jpg", True, True)]):
         target = tmp_path / "out" / f"{number}.jpg"
-        put_image(Item("a", image, "jpg", lambda: np.zeros((1, 1), np.uint8)), target, link=link)
+        Sample(image, np.zeros((1, 1), np.uint8), name="a").put_image(target, link=link)
         assert target.read_bytes() == b"bytes"
         assert not target.is_symlink()
         assert target.samefile(source) == same
     with pytest.raises(UserError, match="no such file"):
-        put_image(Item("a", tmp_path / "none.jpg", "jpg", lambda: np.zeros((1, 1), np.uint8)), tmp_path / "b.jpg")
+        Sample(tmp_path / "none.jpg", np.zeros((1, 1), np.uint8), name="a").put_image(tmp_path / "b.jpg")
 
 
 def test_what_else_is_kept_of_a_sample_comes_along(tmp_path):
@@ -202,11 +216,12 @@ def test_masks_of_our_own_kind_are_copied_and_others_encoded_anew(tmp_path):
         buffer = io.BytesIO()
         picture.save(buffer, "PNG", **options)
         other[name] = buffer.getvalue()
+    png = native.encode_image(np.zeros((4, 6, 3), np.uint8), "png")
     copied = {"own": own, "levels": other.pop("levels")}
     assert len(set(copied.values())) == 2
     for name, data in {**copied, **other}.items():
         (tmp_path / name).write_bytes(data)
-        one = Item(name, b"", "png", MaskFile(tmp_path / name))
-        assert np.array_equal(one.label_map(), labels)
-        assert mask_bytes(one, labels) == copied.get(name, own), name
-    assert mask_bytes(item(labels=labels), labels) == own
+        one = Sample(png, MaskFile(tmp_path / name), name=name)
+        assert np.array_equal(one.label_map, labels)
+        assert one.mask_data(labels) == copied.get(name, own), name
+    assert item(labels=labels).mask_data(labels) == own

@@ -10,9 +10,9 @@ from items import item
 from seediff.cli import main
 from seediff.dataset import native
 from seediff.dataset.opening import open_dataset
+from seediff.dataset.store import write_native
 from seediff.dataset.unfinished import check_finished
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 COMMANDS = [
     ["check"],

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..config.names import BACKGROUND
 from ..errors import UserError
+from ..masks.flags import degenerate
 from . import native
-from .quality.flags import degenerate
 from .reviews import is_corrected
+from .rows import check_class_list, flat_name
+from .sample import Sample
 from .shapes.joining import carried
-from .store import Item, check_class_list, flat_name, joined_of, labels_of, open_native
+from .store import open_native
 
 IGNORED = "ignored"
 """What 255 is called among the classes that gained and lost pixels."""
@@ -48,8 +50,8 @@ def changed(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[
 
 
 def correct(
-    folder: Path | str, classes: Sequence[str], items: Iterable[Item], *, by: str, tell: Callable[[Change], None] = lambda change: None
-) -> tuple[tuple[str, ...], Iterator[Item]]:
+    folder: Path | str, classes: Sequence[str], items: Iterable[Sample], *, by: str, tell: Callable[[Change], None] = lambda change: None
+) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """The samples of a native set with the masks of `items`, whose ids are of `classes`, in place of theirs, in the set's order.
 
     Samples are matched by name, also where a format has made it flat; those that are not among the items stay as they are. Classes are
@@ -64,7 +66,7 @@ def correct(
     table[1 : len(classes) + 1] = [names.index(name) + 1 for name in classes]
     found = _matched(items, [item.name for item in originals], folder)
 
-    def corrected() -> Iterator[Item]:
+    def corrected() -> Iterator[Sample]:
         for original in originals:
             item = found.get(original.name)
             yield original if item is None else _corrected(original, item, table, len(classes), names, by, tell)
@@ -72,21 +74,20 @@ def correct(
     return names, corrected()
 
 
-def _opened(folder: Path) -> tuple[tuple[str, ...], list[Item]]:
+def _opened(folder: Path) -> tuple[tuple[str, ...], list[Sample]]:
     """A set's classes and samples, without soft masks where some have lost theirs: a set keeps those of all classes or of none."""
     classes, items = open_native(folder)
-    if all(
-        (native.SOFT, number) in item.extras for item in items if not is_corrected(item.row) for number in item.row.get("class_ids", ())
-    ):
+    uncorrected = [item for item in items if not is_corrected(item.metadata)]
+    if all((native.SOFT, number) in item.extras for item in uncorrected for number in item.metadata.get("class_ids", ())):
         return classes, items
-    return classes, [replace(item, extras={key: path for key, path in item.extras.items() if key[0] != native.SOFT}) for item in items]
+    return classes, [item.replace(extras={key: path for key, path in item.extras.items() if key[0] != native.SOFT}) for item in items]
 
 
-def _matched(items: Iterable[Item], names: Sequence[str], folder: Path) -> dict[str, Item]:
+def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
     """The item of each sample that has one."""
     flat = Counter(flat_name(name) for name in names)
     known = {**{flat_name(name): name for name in names if flat[flat_name(name)] == 1}, **{name: name for name in names}}
-    found: dict[str, Item] = {}
+    found: dict[str, Sample] = {}
     for item in items:
         if item.name not in known:
             raise UserError(f"sample '{item.name}': is none of {folder}, whose masks are said to be corrected")
@@ -97,24 +98,24 @@ def _matched(items: Iterable[Item], names: Sequence[str], folder: Path) -> dict[
 
 
 def _corrected(
-    original: Item, item: Item, table: np.ndarray, count: int, names: Sequence[str], by: str, tell: Callable[[Change], None]
-) -> Item:
+    original: Sample, item: Sample, table: np.ndarray, count: int, names: Sequence[str], by: str, tell: Callable[[Change], None]
+) -> Sample:
     """The original with the item's mask, and what was said of the old one taken out of its row where it is another one."""
-    before = labels_of(original, len(names))
-    after = table[labels_of(replace(item, image=original.image), count)]
+    before = original.labels(len(names))
+    after = table[item.replace(image=original.source).labels(count)]
     change = changed(original.name, before, after, names)
     tell(change)
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
-    joined = carried(before, after, joined_of(original, before.shape))
+    joined = carried(before, after, original.joined(before.shape))
     together = {"joined": [[list(pixel) for pixel in one] for one in joined]} if joined else {}
-    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.row), "by": by, **counts, **together}
+    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.metadata), "by": by, **counts, **together}
     if not change.pixels:
-        return replace(original, row={**original.row, "review": review})
+        return original.replace(metadata={**original.metadata, "review": review})
     area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size
     flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
-    row = {key: value for key, value in original.row.items() if key not in ("classes", "class_ids", "area", "confidence")}
+    row = {key: value for key, value in original.metadata.items() if key not in ("classes", "class_ids", "area", "confidence")}
     extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # which say nothing of a person's mask
-    return replace(original, label_map=lambda: after, row={**row, "flags": flags, "review": review}, extras=extras)
+    return original.replace(label_map=after, metadata={**row, "flags": flags, "review": review}, extras=extras)
 
 
 def summed(changes: Iterable[Change]) -> list[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
 from . import native
-from .store import Item, check_class_list, labels_of, open_native
+from .rows import check_class_list
+from .sample import Sample
+from .store import open_native
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Merged:
     """What `write_native` takes. left_behind: folders, such as soft/, that only some of the datasets have, or whose ids are another's."""
 
     classes: tuple[str, ...]
-    items: tuple[Item, ...]
+    items: tuple[Sample, ...]
     left_behind: tuple[str, ...]
 
 
@@ -48,9 +50,9 @@ def merge_datasets(folders: Sequence[Path | str]) -> Merged:
                 for (kind, class_id), path in item.extras.items()
                 if kind in kept and (class_id is None or class_id <= len(class_names))
             }
-            row = {**item.row, "origin": f"{label}/{item.row.get('origin', item.name)}"}
+            row = {**item.metadata, "origin": f"{label}/{item.metadata.get('origin', item.name)}"}
             name = f"{label}/{item.name}" if apart else item.name
-            merged.append(replace(renumbered(item, ids, len(class_names)), name=name, row=row, extras=extras))
+            merged.append(renumbered(item, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
     return Merged(classes, tuple(merged), left_behind)
 
 
@@ -75,15 +77,15 @@ def renumbering(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarra
     return table
 
 
-def renumbered(item: Item, ids: np.ndarray, count: int) -> Item:
+def renumbered(item: Sample, ids: np.ndarray, count: int) -> Sample:
     """The item with other ids in its label map, of `count` classes before; as it is where they stay."""
     if np.array_equal(ids[: count + 1], np.arange(count + 1)):
         return item
-    return replace(item, label_map=lambda: ids[labels_of(item, count)])
+    return item.replace(label_map=lambda: ids[item.labels(count)])
 
 
 def _extras_of_all(
-    opened: Sequence[tuple[Sequence[str], Sequence[Item]]], classes: Sequence[str]
+    opened: Sequence[tuple[Sequence[str], Sequence[Sample]]], classes: Sequence[str]
 ) -> tuple[frozenset[str], tuple[str, ...]]:
     """The folders of extras that can come along, and those that cannot: a dataset keeps soft masks and attention of all samples or of none,
     and steps/ holds label maps of its own, whose ids do not change with the others'."""

@@ -8,13 +8,14 @@ from typing import Literal
 from ..errors import UserError
 from . import native
 from .formats.known import FORMATS, FormatName, importer
-from .store import Item, open_native
+from .sample import Sample
+from .store import open_native
 from .unfinished import check_finished
 
 LOOKED_FOR = ", ".join([f"{native.METADATA} (native)", *(known.looked_for for known in FORMATS.values())])
 
 
-def open_dataset(path: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], list[Item]]:
+def open_dataset(path: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a folder of any format that SeeDiff writes, or of one file of such a format.
 
     split: only samples of this part, such as "train"; samples of no part belong to "train". Raises UserError naming what was looked for
@@ -31,7 +32,7 @@ def open_dataset(path: Path | str, *, split: str | None = None) -> tuple[tuple[s
     else:
         classes, items = importer(format_)(path)
     if split is not None:
-        items = (item for item in items if item.row.get("split", "train") == split)
+        items = (item for item in items if item.metadata.get("split", "train") == split)
     return classes, list(items)
 
 

@@ -8,7 +8,7 @@ Every line says in full how its sample stands after it, so that the last line ab
     sample    its name                                       version   1 for the first action about it, then 2, 3, …
     action    accept, brush, undo, …                         verdict   "accepted", "rejected" or null
     from      SHA-256 of the mask that it was made of        mask      the corrected mask's path in the set; null: the original
-    hash      SHA-256 of the mask that it left               classes, area   of a corrected mask, as in metadata.jsonl
+    hash      SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl
     joined    pieces that are one object: shapes/joining.py  detail    what the action was made with
     by, time  who, and when (UTC)
 """
@@ -24,13 +24,14 @@ import msgspec
 
 from ..errors import UserError
 from ..files.documents import parse_json
-from ..files.label_maps import IGNORE
 from ..files.messages import printable
-from ..files.outputs import append_line, write_atomic
+from ..files.outputs import append, write_atomic
 from ..files.reading import ANNOTATIONS, read_bytes
-from .quality.flags import degenerate
+from ..masks.flags import degenerate
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
+BEGIN = b'{"sample": "'
+"""Of every line."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -54,6 +55,10 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     time: str = ""
     detail: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        if self.mask is not None and self.hash is None:
+            raise UserError("a corrected 'mask' must have its 'hash'")
+
     @property
     def state(self) -> tuple[Any, ...]:
         """How it left its sample: what undoing brings back."""
@@ -67,18 +72,23 @@ def read_actions(folder: Path) -> list[Action]:
     action.
     """
     path = folder / REVIEWS
-    if not path.exists():
-        return []
-    found = []
-    lines = read_bytes(path, ANNOTATIONS).split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                found.append(parse_json(line, Action, f"{path}, line {number}"))
-            except UserError:
-                if number < len(lines):
-                    raise
-    return found
+    return _parsed(path, _without_cut_line(read_bytes(path, ANNOTATIONS))) if path.exists() else []
+
+
+def _parsed(path: Path, data: bytes) -> list[Action]:
+    lines = data.split(b"\n")
+    return [parse_json(line, Action, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _without_cut_line(data: bytes) -> bytes:
+    """A file without a last line that is the beginning of an action, as a killed server leaves it. Anything else is damage, and stays."""
+    last = data[data.rfind(b"\n") + 1 :]
+    if last and (last.startswith(BEGIN) or BEGIN.startswith(last)) and min(last) >= ord(" "):
+        try:
+            parse_json(last, dict[str, Any], REVIEWS)
+        except UserError:
+            return data[: -len(last)]
+    return data
 
 
 def in_effect(folder: Path) -> dict[str, Action]:
@@ -86,29 +96,27 @@ def in_effect(folder: Path) -> dict[str, Action]:
     return {action.sample: action for action in read_actions(folder)}
 
 
-def mend(folder: Path) -> None:
-    """Cut off a last line that a killed server wrote in part, and end one that lacks only its end, so that the next line begins anew.
+def mend(folder: Path) -> list[Action]:
+    """As `read_actions`; and cut off a last line that a killed server wrote in part, and end one that lacks only its end, so that the next
+    line begins anew.
 
     Only for whoever holds the folder's lock.
     """
     path = folder / REVIEWS
     if not path.exists():
-        return
+        return []
     data = read_bytes(path, ANNOTATIONS)
-    whole, last = data[: data.rfind(b"\n") + 1], data[data.rfind(b"\n") + 1 :]
-    if last:
-        try:
-            parse_json(last, Action, str(path))
-        except UserError:
-            write_atomic(path, whole)
-        else:
-            write_atomic(path, data + b"\n")
+    whole = _without_cut_line(data)
+    actions = _parsed(path, whole)
+    if (whole := whole.removesuffix(b"\n") + b"\n" * bool(whole)) != data:
+        write_atomic(path, whole)
+    return actions
 
 
 def append_action(folder: Path, action: Action) -> None:
     """Append a line, at once and for good: it is on the disk when this returns. Raises OSError naming the file."""
     line = {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
-    append_line(folder / REVIEWS, json.dumps(line, ensure_ascii=False).encode("utf-8"))
+    append(folder / REVIEWS, json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", make=True, durable=True)
 
 
 def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequence[str]) -> dict[str, Any]:
@@ -161,10 +169,3 @@ def told(rows: Iterable[Mapping[str, Any]]) -> str:
     if count := counts["rejected"]:
         parts.append(f"{count} sample{'s' if count != 1 else ''} that a person rejected {'are' if count != 1 else 'is'} among them")
     return "; ".join(parts)
-
-
-def measured(counts: Sequence[int], classes: Sequence[str]) -> tuple[tuple[str, ...], dict[str, float]]:
-    """The classes in a label map with these pixels of each of 256 ids, and their areas: shares in [0, 1], six digits."""
-    total = sum(counts)
-    shown = tuple(name for i, name in enumerate(classes, 1) if i < IGNORE and counts[i])
-    return shown, {name: round(counts[list(classes).index(name) + 1] / total, 6) for name in shown}

@@ -5,15 +5,18 @@ Rows stay dictionaries, because they carry what other programs wrote from set to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from unicodedata import category
 
 import msgspec
+import numpy as np
 
-from ..files.documents import read_json_lines
+from ..config.names import BACKGROUND, MAX_CLASSES
+from ..errors import UserError
+from ..files.documents import fit, read_json_lines
 from ..files.reading import ABSENT
-from ..files.schema import fit
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _ClassId = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -80,3 +83,50 @@ def numbered_rows(path: Path, absent: str = ABSENT) -> Iterator[tuple[int, dict[
 def check_row(row: dict[str, Any], where: str) -> None:
     """Raise UserError, naming the key, when a value is not of its type."""
     fit(row, Row, where)
+
+
+def shown_classes(labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map") -> dict[str, Any]:
+    """`classes`, `class_ids` and `area` of a row: which classes a label map shows, and each one's share of the picture, to six digits.
+
+    labels: (H, W) uint8 of class ids, or (256,): how many pixels each id has. classes: of the dataset. named: classes that come first, even
+    without a pixel. Raises UserError, beginning with `where`, for a named class that the dataset does not have.
+    """
+    counts = np.bincount(labels.ravel(), minlength=256) if labels.ndim == 2 else labels
+    ids = {name: number for number, name in enumerate(classes, 1)}
+    if unknown := [name for name in named if name not in ids]:
+        raise UserError(f"{where}: class '{unknown[0]}' is not one of the dataset's: {', '.join(classes)}")
+    names = list(dict.fromkeys([*named, *(name for name, number in ids.items() if counts[number])]))
+    total = max(int(counts.sum()), 1)
+    areas = {name: round(int(counts[ids[name]]) / total, 6) for name in names}
+    return {"classes": names, "class_ids": [ids[name] for name in names], "area": areas}
+
+
+def check_class_list(classes: Sequence[str]) -> None:
+    """Raise UserError unless these can be the lines of classes.txt below the background; `names.check_classes` asks more of new ones."""
+    if len(classes) > MAX_CLASSES:
+        raise UserError(f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}")
+    for name in classes:
+        if not name.strip() or name != name.strip() or len(name.splitlines()) != 1 or name == BACKGROUND:
+            raise UserError(f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'")
+        if any(
+            category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name
+        ):  # XML and YAML cannot hold them, and terminals obey some
+            raise UserError(f"class name {name!r}: must have no control characters")
+    if len(set(classes)) < len(classes):
+        twice = next(name for i, name in enumerate(classes) if name in classes[:i])
+        raise UserError(f"class '{twice}' is there twice")
+
+
+def check_name(name: str, taken: set[str]) -> None:
+    """Add a sample's name to those taken. Raises UserError when it is there, or could lead out of a dataset's folder."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or part.startswith(".") or not part.isprintable() or "\\" in part or ":" in part for part in parts):
+        raise UserError(f"sample name {name!r} cannot be a file's: folders with / between, none empty or beginning with a dot")
+    if name in taken:
+        raise UserError(f"two samples are called '{name}'")
+    taken.add(name)
+
+
+def flat_name(name: str) -> str:
+    """A sample's name for formats without folders: `trip/1` → `trip_1`."""
+    return name.replace("/", "_")

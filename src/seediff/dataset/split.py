@@ -6,21 +6,23 @@ part that lacks most of what they show. Pictures that look alike (duplicates.py)
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
-from ..files.locking import open_folder
 from ..files.outputs import write_atomic
 from ..files.pictures import open_picture
+from ..files.places import open_folder
 from . import native
 from .quality.duplicates import difference_hash, near_groups
-from .store import Item, check_seed, labels_of
+from .sample import SPLITS, Sample
 
 ROUNDING = 1e-6
 """Of sums of shares."""
@@ -36,7 +38,7 @@ def check_shares(shares: Mapping[str, float]) -> None:
 
 
 def split_samples(
-    items: Sequence[Item], classes: Sequence[str], shares: Mapping[str, float], *, seed: int = 0, follow: Callable = iter
+    items: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, float], *, seed: int = 0, follow: Callable = iter
 ) -> list[str]:
     """The part of each item: "train", or one that `shares` names, such as {"val": 0.2, "test": 0.1}.
 
@@ -102,20 +104,37 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
 def set_splits(folder: Path | str, found: Sequence[str]) -> None:
     """Write `split` into the rows of a native dataset, one each in their order. Raises UserError when another run is at work in it."""
     folder = Path(folder)
-    try:
-        with open_folder(folder):
-            rows = [{**row, "split": part} for row, part in zip(native.read_rows(folder), found, strict=True)]
-            write_atomic(folder / native.METADATA, native.jsonl(rows))
-    except UserError as error:
-        raise UserError(str(error).replace("--out ", "", 1)) from error
+    with open_folder(folder):
+        rows = [{**row, "split": part} for row, part in zip(native.read_rows(folder), found, strict=True)]
+        write_atomic(folder / native.METADATA, native.jsonl(rows))
 
 
-def _looks(items: Sequence[Item], classes: int, follow: Callable) -> Iterable[tuple[int, list[int]]]:
+def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None, seed: int = 0) -> list[str]:
+    """One of SPLITS for each sample: with a share in [0, 1], that many are "val", the same ones every time, by a hash of their names and
+    the seed, the others "train"; without one, what the row's `split` says, else "train"."""
+    if share is None:
+        return [str(row["split"]) if row.get("split") in SPLITS else "train" for row in rows]
+    if not 0 <= share <= 1:
+        raise UserError(f"split = {share}: must be the share of samples for validation, in [0, 1]")
+    check_seed(seed)
+    salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
+    ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8"), salt=salt).digest())
+    chosen = set(ranked[: round(share * len(names))])
+    return ["val" if name in chosen else "train" for name in names]
+
+
+def check_seed(seed: int) -> None:
+    """Raise UserError for a seed that cannot be."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed = {seed}: must be in [0, 2^63)")
+
+
+def _looks(items: Sequence[Sample], classes: int, follow: Callable) -> Iterable[tuple[int, list[int]]]:
     """Of each item the difference hash of its picture and the ids of the classes that it shows."""
 
-    def look(item: Item) -> tuple[int, list[int]]:
-        shown = np.flatnonzero(np.bincount(labels_of(item, classes).ravel(), minlength=256)[1:255]) + 1
-        with open_picture(item.image, f"sample '{item.name}': its picture") as picture:
+    def look(item: Sample) -> tuple[int, list[int]]:
+        shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
+        with open_picture(item.source, f"sample '{item.name}': its picture") as picture:
             return difference_hash(picture), shown.tolist()
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

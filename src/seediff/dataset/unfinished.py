@@ -8,7 +8,6 @@ from ..config.photographs import SegmentPhotosConfig
 from ..errors import UserError
 from ..files.documents import read_toml
 from . import native
-from .batches import BATCHES
 
 LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
 """What a run writes last, by which its output is known to be finished."""
@@ -20,7 +19,7 @@ def check_finished(folder: Path) -> None:
         wrong = "is a file; name the folder of a dataset" if folder.exists() else "there is no such folder"
         raise UserError(f"{folder}: {wrong}")
     # A finished run has removed its records; whatever else is missing then was lost, which `check` tells.
-    if (folder / BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
+    if (folder / native.BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
         raise UserError(f"{folder}: the run that makes it is not finished; the same `{_command(folder)}` continues it")
 
 

@@ -12,9 +12,8 @@ from scipy import ndimage
 from seediff.dataset.formats.coco import as_coco, export_coco, from_coco, import_coco, instances, semantic
 from seediff.dataset.formats.options import CocoOptions
 from seediff.dataset.formats.voc import import_voc
-from seediff.dataset.store import labels_of, open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 CLASSES = ("cat", "bus", "dog")
 
@@ -43,12 +42,12 @@ def test_round_trip(tmp_path):
     classes, items = import_coco(tmp_path / "coco")
     assert classes == CLASSES
     for one, two in zip(given, items, strict=True):
-        assert (two.name, two.row) == (one.name, {"prompt": "p"})
-        assert np.array_equal(two.label_map(), one.label_map())
-        assert two.image.read_bytes() == one.image
+        assert (two.name, two.metadata) == (one.name, {"prompt": "p"})
+        assert np.array_equal(two.label_map, one.label_map)
+        assert two.source.read_bytes() == one.source
     write_native(tmp_path / "back", classes, items, about={})
     for one, two in zip(given, open_native(tmp_path / "back")[1], strict=True):
-        assert np.array_equal(labels_of(two, 3), one.label_map())
+        assert np.array_equal(two.labels(3), one.label_map)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47), (512, 40)])
@@ -137,9 +136,7 @@ def test_polygons_state_their_loss(tmp_path):
     assert isinstance(shapes[1]["segmentation"], list)
     assert shapes[2]["segmentation"] == [[5, 5, 7, 5, 7, 7, 5, 7]]
     assert np.array_equal(coco.annToMask(shapes[1]), ring() == 1)
-    assert np.array_equal(
-        import_coco(tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map(), ring()
-    )
+    assert np.array_equal(import_coco(tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map, ring())
 
 
 def test_splits(tmp_path):
@@ -149,8 +146,8 @@ def test_splits(tmp_path):
     found = sorted(path.name for path in (tmp_path / "coco/annotations").iterdir())
     assert found == ["instances_train.json", "instances_val.json", "semantic_train.json", "semantic_val.json"]
     again = {i.name: i for i in import_coco(tmp_path / "coco")[1]}
-    assert {name: i.row["split"] for name, i in again.items()} == {"a": "val", "b": "train"}
-    assert all(np.array_equal(again[i.name].label_map(), i.label_map()) for i in given)
+    assert {name: i.metadata["split"] for name, i in again.items()} == {"a": "val", "b": "train"}
+    assert all(np.array_equal(again[i.name].label_map, i.label_map) for i in given)
 
 
 def foreign():
@@ -184,7 +181,7 @@ def test_documents_of_others_with_polygons():
     [
         ("annotations", {"image_id": 6}, "annotation 7 is of image 6, which is not there"),
         ("annotations", {"category_id": 6}, "annotation 7 is of category 6, which is not there"),
-        ("annotations", {"segmentation": None}, r"annotations\[0\]\.segmentation = null must be"),
+        ("annotations", {"segmentation": None}, r"annotations\[0\]\.segmentation must be"),
         (
             "annotations",
             {"segmentation": {"size": [2, 4], "counts": [8]}},
@@ -194,9 +191,9 @@ def test_documents_of_others_with_polygons():
         ("annotations", {"segmentation": {"size": [2, 3], "counts": [-1, 7]}}, "'counts' are no run lengths"),
         ("annotations", {"segmentation": {"size": [2, 3], "counts": "é"}}, "'counts' are no run lengths"),
         ("annotations", {"segmentation": {"size": [2, 3], "counts": ""}}, "'counts' are no run lengths"),
-        ("annotations", {"segmentation": {"size": [2, 3]}}, r"'annotations\[0\]\.segmentation\.counts' is missing"),
+        ("annotations", {"segmentation": {"size": [2, 3]}}, r"annotations\[0\]\.segmentation must have counts"),
         ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon is a list of at least three x, y"),
-        ("images", {"width": "3"}, r'images\[0\]\.width = "3" must be a whole number'),
+        ("images", {"width": "3"}, r"images\[0\]\.width must be a whole number"),
         ("categories", {"name": "cat"}, "categories: class 'cat' is there twice"),
     ],
 )
@@ -213,7 +210,7 @@ def test_folders_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r"has no semantic\*\.json or instances\*\.json"):
         import_coco(tmp_path)
     path = tmp_path / "one.json"
-    for text, message in (("{", "is not JSON"), ("[]", "must be a table"), ("{}", "'categories' is missing")):
+    for text, message in (("{", "is not JSON"), ("[]", "must be a table"), ("{}", "must have categories")):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             import_coco(path)
@@ -231,11 +228,11 @@ def test_pictures_of_another_folder(tmp_path):
     (tmp_path / "train2017").mkdir()
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/instances_train2017.json").write_text(json.dumps(foreign()))
-    (tmp_path / "train2017/x.jpg").write_bytes(item(shape=(2, 3), suffix="jpg").image)
+    (tmp_path / "train2017/x.jpg").write_bytes(item(shape=(2, 3), suffix="jpg").source)
     for options in ({}, {"images": tmp_path / "train2017"}):
         (found,) = import_coco(tmp_path, **options)[1]
-        assert found.image == tmp_path / "train2017/x.jpg"
-        assert labels_of(found, 2).tolist() == [[2, 1, 1], [2, 1, 255]]
+        assert found.source == tmp_path / "train2017/x.jpg"
+        assert found.labels(2).tolist() == [[2, 1, 1], [2, 1, 255]]
 
 
 @pytest.mark.skipif(not (SHARED / "voc_val_dev").is_dir(), reason="photographs of VOC 2012 are not here")
@@ -246,5 +243,27 @@ def test_real_label_maps(tmp_path):
     again = import_coco(tmp_path / "coco")
     assert again[0] == classes
     for one, two in zip(items, again[1], strict=True):
-        assert np.array_equal(labels_of(two, 20), one.label_map())
+        assert np.array_equal(two.labels(20), one.label_map)
     load(tmp_path / "coco/annotations/instances_val.json")
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [(200_000, r"image 1: has 200000 masks; at most 20000"), (1000, r"image 1: its masks cover the picture 250 times")],
+)
+def test_an_annotation_that_is_repeated_is_refused_before_it_is_painted(count, message, monkeypatch):
+    painted = []
+    monkeypatch.setattr("seediff.dataset.formats.coco.reading.paint_runs", lambda *given: painted.append(given))
+    document = as_coco(("cat",), [("a.png", np.kron([[0, 1], [0, 0]], np.ones((10, 10))).astype(np.uint8))])
+    document["annotations"] *= count
+    with pytest.raises(UserError, match=message):
+        from_coco(document)
+    assert not painted
+
+
+def test_outlines_of_a_picture_are_bounded_together():
+    square = [0, 0, 2000, 0, 0, 2000] * 300
+    document = as_coco(("cat",), [("a.png", np.zeros((2000, 2000), np.uint8))])
+    document["annotations"] = [{"id": i, "image_id": 1, "category_id": 1, "segmentation": [square]} for i in range(30)]
+    with pytest.raises(UserError, match=r"the edges of its polygons are \d+ pixels long; at most 40000000 of a picture can be filled"):
+        from_coco(document)

@@ -11,7 +11,6 @@ from items import item, names
 from seediff.dataset.formats.cvat import export_cvat, import_cvat
 from seediff.dataset.formats.options import CvatOptions
 from seediff.dataset.shapes.objects import find_objects
-from seediff.dataset.store import image_bytes
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
@@ -30,8 +29,8 @@ def test_there_and_back(tmp_path, objects):
     assert classes == CLASSES
     assert [one.name for one in items] == [f"trip/{i}" for i in range(4)]
     for one, truth in zip(items, some(), strict=True):
-        assert np.array_equal(one.label_map(), truth.label_map())
-        assert image_bytes(one) == image_bytes(truth)
+        assert np.array_equal(one.label_map, truth.label_map)
+        assert one.data() == truth.data()
 
 
 def test_what_the_file_says(tmp_path):
@@ -41,7 +40,7 @@ def test_what_the_file_says(tmp_path):
     named = [label.findtext("name") for label in root.find("meta/task/labels")]
     assert named == [*CLASSES, "ignore"] == [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]
     for number, (image, truth) in enumerate(zip(root.findall("image"), some(), strict=True)):
-        labels = truth.label_map()
+        labels = truth.label_map
         assert image.attrib == {"id": str(number), "name": f"{truth.name}.{truth.suffix}", "width": "30", "height": "20"}
         assert len(image.findall("mask")) == len(find_objects(labels).class_ids) + bool((labels == 255).any())
         for mask in image.findall("mask"):
@@ -59,7 +58,7 @@ def test_splits_are_subsets(tmp_path):
     export_cvat(CLASSES, items, tmp_path / "set")
     root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
     assert [one.text for one in root.find("meta/project/subsets")] == ["train", "val", "test"]
-    assert [one.row for one in import_cvat(tmp_path / "set")[1]] == [{"split": part} for part in ("train", "val", "test")]
+    assert [one.metadata for one in import_cvat(tmp_path / "set")[1]] == [{"split": part} for part in ("train", "val", "test")]
 
 
 XML = """<annotations><version>1.1</version><meta><job><labels>
@@ -86,7 +85,7 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     labels = np.full((4, 6), 2)
     labels[0, 4], labels[3, 5] = 0, 255
     assert classes == ("cat", "dog")
-    assert np.array_equal(read.label_map(), labels)
+    assert np.array_equal(read.label_map, labels)
     assert notes == []
 
 
@@ -101,7 +100,7 @@ def test_polygons_boxes_and_others(tmp_path):
     labels = np.zeros((4, 6))
     labels[:2, :3] = 255
     labels[1:, 1:5] = 2
-    assert np.array_equal(read.label_map(), labels)
+    assert np.array_equal(read.label_map, labels)
     assert notes == [
         "1 boxes are no masks; what is in them and in no mask is ignored (255)",
         "1 ellipses, lines, points or cuboids are no masks: they are left out",
@@ -130,7 +129,7 @@ def test_polygons_boxes_and_others(tmp_path):
 def test_damage(tmp_path, shapes, message):
     folder = one_image(tmp_path, shapes)
     with pytest.raises(UserError, match=r"annotations\.xml, line 4: .*") as error:
-        import_cvat(folder)[1][0].label_map()
+        import_cvat(folder)[1][0].labels(254)
     assert message in str(error.value)
 
 
@@ -154,14 +153,14 @@ def test_damage_of_the_rest(tmp_path, change, message):
     file = folder / "annotations.xml"
     file.write_text(change(file.read_text()))
     with pytest.raises(UserError, match=message):
-        [one.label_map() for one in import_cvat(folder)[1]]
+        [one.label_map for one in import_cvat(folder)[1]]
 
 
 def test_the_file_alone_with_pictures_elsewhere(tmp_path):
     export_cvat(CLASSES, some(), tmp_path / "set")
     shutil.move(tmp_path / "set/images", tmp_path / "pictures")
     _, items = import_cvat(tmp_path / "set/annotations.xml", images=tmp_path / "pictures")
-    assert np.array_equal(items[1].label_map(), some()[1].label_map())
+    assert np.array_equal(items[1].label_map, some()[1].label_map)
 
 
 def test_a_class_that_would_be_ignored(tmp_path):

@@ -20,7 +20,7 @@ def test_there_and_back(tmp_path):
     assert classes == CLASSES
     for one, truth in zip(items, some(), strict=True):
         assert one.name == truth.name
-        assert np.array_equal(one.label_map(), truth.label_map())
+        assert np.array_equal(one.label_map, truth.label_map)
 
 
 def test_colours_are_those_of_the_list(tmp_path):
@@ -31,7 +31,7 @@ def test_colours_are_those_of_the_list(tmp_path):
     ids = dict(zip([tuple(map(int, line[1].split(","))) for line in lines], (0, 1, 2, 3, 255), strict=True))
     for truth in some():
         seen = np.asarray(Image.open(tmp_path / f"set/SegmentationClass/{truth.name}.png").convert("RGB"))
-        assert np.array_equal(np.apply_along_axis(lambda colour: ids[tuple(colour.tolist())], 2, seen), truth.label_map())
+        assert np.array_equal(np.apply_along_axis(lambda colour: ids[tuple(colour.tolist())], 2, seen), truth.label_map)
 
 
 def test_splits(tmp_path):

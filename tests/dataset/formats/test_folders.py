@@ -17,7 +17,6 @@ from seediff.dataset.formats.known import exporter, importer
 from seediff.dataset.formats.options import LinkOptions
 from seediff.dataset.formats.roboflow import export_roboflow, import_roboflow
 from seediff.dataset.formats.ultralytics import export_ultralytics, import_ultralytics
-from seediff.dataset.store import image_bytes
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
@@ -33,17 +32,17 @@ def test_there_and_back(tmp_path, name, split):
     assert classes == CLASSES
     truths = {one.name.replace("/", "_") if name == "roboflow" else one.name: one for one in some()}
     assert {one.name for one in items} == set(truths)
-    assert sorted(one.row.get("split", "train") for one in items) == (["train"] * 4 if split is None else ["train"] * 2 + ["val"] * 2)
+    assert sorted(one.metadata.get("split", "train") for one in items) == (["train"] * 4 if split is None else ["train"] * 2 + ["val"] * 2)
     for one in items:
-        assert np.array_equal(one.label_map(), truths[one.name].label_map())
-        assert image_bytes(one) == image_bytes(truths[one.name])
+        assert np.array_equal(one.label_map, truths[one.name].label_map)
+        assert one.data() == truths[one.name].data()
 
 
 @pytest.mark.parametrize("name", FOLDERS[:3])
 def test_label_maps_are_grey(tmp_path, name):
     """Readers that take a palette picture for its colours get ids."""
     exporter(name)(CLASSES, some(), tmp_path / "set")
-    truths = {one.name.rpartition("/")[2]: one.label_map() for one in some()}
+    truths = {one.name.rpartition("/")[2]: one.label_map for one in some()}
     maps = [path for path in (tmp_path / "set").rglob("*.png") if {"masks", "labels"} & {*path.parts} or path.stem.endswith("_mask")]
     assert len(maps) == 4
     for path in maps:
@@ -97,7 +96,7 @@ def test_ultralytics_of_others(tmp_path):
     ):
         found, (one,) = import_ultralytics(ultralytics(tmp_path / f"{number}", given, a=values))
         assert found == classes
-        assert np.array_equal(one.label_map(), ids)
+        assert np.array_equal(one.label_map, ids)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_ultralytics_of_others(tmp_path):
 )
 def test_ultralytics_damage(tmp_path, given, message):
     with pytest.raises(UserError, match=message):
-        import_ultralytics(ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].label_map()
+        import_ultralytics(ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
 
 
 def test_fiftyone_needs_names_and_maps(tmp_path):
@@ -127,7 +126,7 @@ def test_fiftyone_needs_names_and_maps(tmp_path):
         import_fiftyone(tmp_path / "set")
     assert import_fiftyone(tmp_path / "set", classes=["a", "b", "c"])[0] == ("a", "b", "c")
     with pytest.raises(UserError, match=r"trip/\d\.png: has the value 3, which is no class of"):
-        [one.label_map() for one in import_fiftyone(tmp_path / "set", classes=["a", "b"])[1]]
+        [one.label_map for one in import_fiftyone(tmp_path / "set", classes=["a", "b"])[1]]
     (tmp_path / "set/labels/trip/2.png").unlink()
     with pytest.raises(UserError, match=r"data/trip/2\.png: has no label map"):
         import_fiftyone(tmp_path / "set", classes=["a", "b", "c"])
@@ -147,11 +146,11 @@ def test_roboflow_of_others(tmp_path):
     values = [[0, 1, 5, 255]]
     classes, (one,) = import_roboflow(roboflow(tmp_path / "1", "Pixel Value, Class\n0, road\n1, Background\n5, car\n", values))
     assert classes == ("road", "car")
-    assert np.array_equal(one.label_map(), [[1, 0, 2, 255]])
+    assert np.array_equal(one.label_map, [[1, 0, 2, 255]])
     classes, (one,) = import_roboflow(roboflow(tmp_path / "2", "Pixel Value, Class\n0,background\n1,a\n5,b\n255,c\n", values) / "train")
     assert classes == ("a", "b", "c")
-    assert np.array_equal(one.label_map(), [[0, 1, 2, 3]])
-    assert one.row == {"split": "train"}
+    assert np.array_equal(one.label_map, [[0, 1, 2, 3]])
+    assert one.metadata == {"split": "train"}
 
 
 @pytest.mark.parametrize(
@@ -167,14 +166,14 @@ def test_roboflow_of_others(tmp_path):
 )
 def test_roboflow_damage(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
-        import_roboflow(roboflow(tmp_path, text))[1][0].label_map()
+        import_roboflow(roboflow(tmp_path, text))[1][0].labels(254)
 
 
 def test_roboflow_names_that_end_like_masks(tmp_path):
     export_roboflow(CLASSES, [item("a_mask", blocks(0), {}, (20, 30)), item("b", blocks(1), {}, (20, 30))], tmp_path / "set")
     items = import_roboflow(tmp_path / "set")[1]
     assert [one.name for one in items] == ["a_mask", "b"]
-    assert np.array_equal(items[0].label_map(), blocks(0))
+    assert np.array_equal(items[0].label_map, blocks(0))
     (tmp_path / "set/train/b.png").unlink()
     with pytest.raises(UserError, match=r"b_mask\.png: is the mask of a picture that is not there"):
         import_roboflow(tmp_path / "set")
@@ -185,7 +184,7 @@ def test_roboflow_names_that_end_like_masks(tmp_path):
 def test_imagefolder_rows(tmp_path):
     rows = [{"prompt": "x", "flags": ["a:b"]}, {"split": "val", "seed": 5}]
     export_imagefolder(CLASSES, [item(f"{i}", None, row) for i, row in enumerate(rows)], tmp_path / "set")
-    assert [one.row for one in import_imagefolder(tmp_path / "set")[1]] == rows
+    assert [one.metadata for one in import_imagefolder(tmp_path / "set")[1]] == rows
     assert 'a "cow"' in json.loads((tmp_path / "set/README.md").read_text().split("3: ")[1].splitlines()[0])
 
 
@@ -195,8 +194,8 @@ def test_imagefolder_rows(tmp_path):
         ({"file_name": "../../a.png"}, "line 1: 'file_name' leads out of the dataset folder"),
         ({"label_map_file_name": "/etc/passwd"}, "line 1: 'label_map_file_name' leads out"),
         ({"file_name": "images/b.png"}, "there is no such file"),
-        ({"file_name": 5}, "file_name = 5 must be a text"),
-        ({"metadata": "["}, "is not JSON"),
+        ({"file_name": 5}, "file_name must be a text"),
+        ({"metadata": "["}, "its metadata: "),
         ({"name": "../b"}, "cannot be a file's"),
     ],
 )

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -10,7 +11,6 @@ from items import item, names
 from seediff.dataset.formats.labelstudio import export_labelstudio, import_labelstudio
 from seediff.dataset.formats.options import LinkOptions
 from seediff.dataset.shapes.brush import encode_brush
-from seediff.dataset.store import image_bytes
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
@@ -36,9 +36,9 @@ def test_there_and_back(tmp_path):
     classes, read = import_labelstudio(folder)
     assert classes == CLASSES
     for one, truth in zip(read, items, strict=True):
-        assert (one.name, one.row) == (truth.name, truth.row)
-        assert np.array_equal(one.label_map(), truth.label_map())
-        assert image_bytes(one) == image_bytes(truth)
+        assert (one.name, one.metadata) == (truth.name, truth.metadata)
+        assert np.array_equal(one.label_map, truth.label_map)
+        assert one.data() == truth.data()
 
 
 def test_predictions_have_scores(tmp_path):
@@ -57,12 +57,12 @@ def test_pictures_are_served_from_the_folder(tmp_path):
     for task, truth in zip(tasks_of(folder), some(), strict=True):
         address = task["data"]["image"]
         assert address.startswith("/data/local-files/?d=")
-        assert (folder / unquote(address.partition("?d=")[2])).read_bytes() == image_bytes(truth)
+        assert (folder / unquote(address.partition("?d=")[2])).read_bytes() == truth.data()
 
 
 def test_splits_are_kept_in_the_rows(tmp_path):
     export_labelstudio(CLASSES, some(), tmp_path / "set", LinkOptions(split=0.5))
-    assert sorted(one.row.get("split", "train") for one in import_labelstudio(tmp_path / "set")[1]) == ["train", "train", "val", "val"]
+    assert sorted(one.metadata.get("split", "train") for one in import_labelstudio(tmp_path / "set")[1]) == ["train", "train", "val", "val"]
 
 
 def annotation(label, inside, **more):
@@ -86,8 +86,8 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     notes = []
     items = import_labelstudio(folder, note=notes.append)[1]
     assert [one.name for one in items] == ["trip/0", "trip/2"]
-    assert np.array_equal(items[0].label_map(), np.where(left, 2, 0))
-    assert not items[1].label_map().any()
+    assert np.array_equal(items[0].label_map, np.where(left, 2, 0))
+    assert not items[1].label_map.any()
     assert notes == ["2 of 4 tasks have no annotation, or were skipped: they are left out"]
 
 
@@ -106,7 +106,7 @@ def test_polygons_and_other_results(tmp_path):
     labels = np.zeros((20, 40))
     labels[2:10, 10:30] = 1
     assert classes == ("Cat",)
-    assert np.array_equal(read.label_map(), labels)
+    assert np.array_equal(read.label_map, labels)
     assert notes == ["1 results are neither brush masks nor polygons: they are left out"]
 
 
@@ -122,7 +122,43 @@ def test_pictures_are_found_by_the_end_of_their_address(tmp_path, address):
     save(folder, [task])
     (one,) = import_labelstudio(folder)[1]
     assert one.name in ("1", "trip/1", "images/trip/1")
-    assert np.array_equal(one.label_map(), some()[1].label_map())
+    assert np.array_equal(one.label_map, some()[1].label_map)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [({"review": 5}, "review must be"), ({"seed": "x"}, "seed must be"), ({"classes": 5}, "classes must be a list")],
+)
+def test_rows_are_checked_as_everywhere(tmp_path, row, said):
+    folder = exported(tmp_path)
+    tasks = tasks_of(folder)
+    tasks[1]["data"]["seediff"]["metadata"] = row
+    save(folder, tasks)
+    with pytest.raises(UserError, match=rf"tasks.json: task 2: metadata in its data.seediff: {said}"):
+        import_labelstudio(folder)
+
+
+@pytest.mark.parametrize("address", ["a/" * 2000, "a/" * 50_000, "a" * 50_000])
+def test_folders_of_a_path_are_not_looked_for_one_by_one(tmp_path, monkeypatch, address):
+    folder = exported(tmp_path)
+    tasks = tasks_of(folder)
+    tasks[0]["data"]["image"] = address
+    save(folder, tasks)
+    looked_up, is_file = [], Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: looked_up.append(path) or is_file(path))
+    with pytest.raises(UserError, match="task 1: ") as error:
+        import_labelstudio(folder)
+    assert len(looked_up) < 200
+    assert len(str(error.value)) < 500
+
+
+def test_more_results_than_a_picture_has_are_refused(tmp_path):
+    folder = exported(tmp_path)
+    tasks = tasks_of(folder)
+    tasks[0]["predictions"][0]["result"] = [{"type": "choices"}] * 20_001
+    save(folder, tasks)
+    with pytest.raises(UserError, match=r"task 1: has 20001 masks; at most 20000 of one picture are read"):
+        import_labelstudio(folder)[1][0].labels(20)
 
 
 def changed(task, **result):
@@ -141,10 +177,10 @@ def value(task, **parts):
         (lambda task: value(task, brushlabels=["bird"]), 'must have one label, of cat, dog <b>, a "cow" & co, not ["bird"]'),
         (lambda task: value(task, brushlabels=[]), "must have one label"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle' is no mask: it ends in the middle"),
-        (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "must be a whole number from 0 to 255"),
-        (lambda task: value(task, rle="0"), "a list of whole numbers"),
+        (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "must be a whole number <= 255"),
+        (lambda task: value(task, rle="0"), "must be a list"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31), but"),
-        (lambda task: changed(task, original_width=10**9), "original_width = 1000000000 must be"),
+        (lambda task: changed(task, original_width=10**9), "original_width must be a whole number <= 1048576"),
         (lambda task: changed(task, image_rotation=90), "was drawn on a picture that is turned by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, "'image' leads out of the dataset folder"),
         (lambda task: task | {"data": {"image": "/data/local-files/?d=..%2F..%2Fsecret.png"}}, "'image' leads out of the dataset folder"),
@@ -153,7 +189,7 @@ def value(task, **parts):
         (lambda task: task | {"data": {"image": 5}}, "'data' must have the picture's path as 'image', not 5"),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file's"),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": 5}}}, "'name' must be a text"),
-        (lambda task: {"id": 1}, "'[0].data' is missing"),
+        (lambda task: {"id": 1}, "[0] must have data"),
         (lambda task: task | {"predictions": [{"result": 5}]}, "must be a list"),
     ],
 )
@@ -161,7 +197,7 @@ def test_damage(tmp_path, change, message):
     folder = exported(tmp_path)
     save(folder, [change(tasks_of(folder)[0])])
     with pytest.raises(UserError, match=r"tasks\.json") as error:
-        [one.label_map() for one in import_labelstudio(folder)[1]]
+        [one.label_map for one in import_labelstudio(folder)[1]]
     assert message in str(error.value)
 
 

@@ -22,7 +22,7 @@ def test_there_and_back(tmp_path, min_area):
     assert classes == CLASSES
     for one, truth in zip(items, some(), strict=True):
         assert one.name == truth.name
-        assert np.array_equal(one.label_map(), truth.label_map())
+        assert np.array_equal(one.label_map, truth.label_map)
 
 
 def test_segments_are_what_the_picture_shows(tmp_path):
@@ -33,7 +33,7 @@ def test_segments_are_what_the_picture_shows(tmp_path):
     assert ground == {"id": 4, "name": "background", "isthing": 0}
     crowds = 0
     for one, truth in zip(document["annotations"], some(), strict=True):
-        labels = truth.label_map()
+        labels = truth.label_map
         colours = np.asarray(Image.open(tmp_path / f"set/annotations/panoptic/{one['file_name']}")).astype(int)
         ids = colours @ (1, 256, 65536)
         assert {info["id"] for info in one["segments_info"]} == {*np.unique(ids).tolist()} - {0}
@@ -59,5 +59,5 @@ def test_splits(tmp_path):
         "panoptic_val.json",
     ]
     (one,) = import_coco(tmp_path / "set", annotations=tmp_path / "set/annotations/panoptic_val.json")[1]
-    assert (one.name, one.row) == ("1", {"split": "val"})
-    assert np.array_equal(one.label_map(), blocks(1))
+    assert (one.name, one.metadata) == ("1", {"split": "val"})
+    assert np.array_equal(one.label_map, blocks(1))

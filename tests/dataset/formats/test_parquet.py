@@ -11,9 +11,8 @@ from items import item
 from seediff.dataset.formats.options import ParquetOptions
 from seediff.dataset.formats.packed import decode_label_map, unpack
 from seediff.dataset.formats.parquet import export_parquet, import_parquet
-from seediff.dataset.store import open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 import pyarrow as pa
@@ -38,11 +37,11 @@ def test_round_trip(tmp_path):
     assert {i.name for i in read} == set(own)
     for two in read:
         one = own[two.name]
-        assert (two.image, two.suffix, two.row) == (one.image, one.suffix, one.row)
-        assert np.array_equal(two.label_map(), one.label_map())
+        assert (two.source, two.suffix, two.metadata) == (one.source, one.suffix, one.metadata)
+        assert np.array_equal(two.label_map, one.label_map)
     write_native(tmp_path / "back", classes, import_parquet(tmp_path / "pq")[1], about={})
     assert len(open_native(tmp_path / "back")[1]) == 7
-    assert [i.name for i in import_parquet(tmp_path / "pq", split="val")[1]] == [i.name for i in given if i.row.get("split") == "val"]
+    assert [i.name for i in import_parquet(tmp_path / "pq", split="val")[1]] == [i.name for i in given if i.metadata.get("split") == "val"]
 
 
 @pytest.mark.parametrize("how", ["parquet", "folder"])
@@ -61,15 +60,15 @@ def test_load_dataset_reads_pictures(tmp_path, monkeypatch, how):
         assert [str(type(part.features[name]).__name__) for name in ("image", "label_map", "name")] == ["Image", "Image", "Value"]
         for row in part:
             one = own[row["name"]]
-            assert np.array_equal(np.array(row["label_map"]), one.label_map())
-            assert row["image"].size == one.label_map().shape[::-1]
-            assert json.loads(row["metadata"]) == one.row
+            assert np.array_equal(np.array(row["label_map"]), one.label_map)
+            assert row["image"].size == one.label_map.shape[::-1]
+            assert json.loads(row["metadata"]) == one.metadata
 
 
 def test_shards_groups_and_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("seediff.dataset.formats.parquet.GROUP", 2)
     given = some(7)
-    size = len(given[0].image) * 2
+    size = len(given[0].source) * 2
     for name in ("one", "two"):
         export_parquet(CLASSES, iter(given), tmp_path / name, ParquetOptions(shard_size=size, split=0))
     assert len(files(tmp_path / "one")) > 3
@@ -109,8 +108,8 @@ def change_column(table, name, values):
         (lambda t: t.drop_columns(["name"]), "must have a column 'name', text; it has image, label_map, metadata"),
         (lambda t: t.set_column(1, "label_map", pa.array(["x"] * 2)), "must have a column 'label_map', a struct of bytes and path"),
         (lambda t: t.replace_schema_metadata({}), "does not say its classes"),
-        (lambda t: t.replace_schema_metadata({"seediff": "[1]"}), "must be a table of names and values, not [1]"),
-        (lambda t: t.replace_schema_metadata({"seediff": '{"classes": "cat"}'}), 'classes = "cat" must be a list of texts'),
+        (lambda t: t.replace_schema_metadata({"seediff": "[1]"}), "must be a table, not a list"),
+        (lambda t: t.replace_schema_metadata({"seediff": '{"classes": "cat"}'}), "classes must be a list"),
         (lambda t: t.replace_schema_metadata({"seediff": '{"classes": ["a", "a"]}'}), "class 'a' is there twice"),
         (lambda t: change_column(t, "name", ["a", "../../a"]), "row 2: sample name '../../a' cannot be a file's"),
         (lambda t: change_column(t, "name", ["a", "a"]), "row 2: two samples are called 'a'"),
@@ -174,7 +173,7 @@ def test_what_to_install_is_said(tmp_path, monkeypatch):
 
 
 def test_label_maps_must_be_palette_or_grey_png():
-    picture = item("a").image
+    picture = item("a").source
     assert unpack("a", picture, b"", {}, "here", set()).suffix == "png"
     with pytest.raises(UserError, match="here: its label map is PNG RGB"):
         decode_label_map(picture, "here")

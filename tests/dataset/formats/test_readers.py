@@ -32,7 +32,7 @@ def test_supervision_reads_cocos_masks(tmp_path, given):
     assert read.classes == list(CLASSES)
     assert len(read) == len(given)
     for path, _, detections in read:
-        labels = given[Path(path).stem].label_map()
+        labels = given[Path(path).stem].label_map
         found = find_objects(labels)
         assert len(detections) == len(found.class_ids) > 0
         shown = np.zeros_like(labels)
@@ -49,7 +49,7 @@ def test_supervision_reads_vocs_boxes(tmp_path, given):
     read = supervision.DetectionDataset.from_pascal_voc(str(tmp_path / "voc/JPEGImages"), str(tmp_path / "voc/Annotations"))
     assert len(read) == len(given)
     for path, _, detections in read:
-        found = find_objects(given[Path(path).stem].label_map())
+        found = find_objects(given[Path(path).stem].label_map)
         boxes = [(CLASSES[class_id - 1], *box) for class_id, box in zip(found.class_ids, found.boxes_xyxy, strict=True)]
         own = [(read.classes[i], *box.astype(int).tolist()) for i, box in zip(detections.class_id, detections.xyxy, strict=True)]
         assert sorted(own) == sorted(boxes)
@@ -69,7 +69,7 @@ def test_mask2formers_processor_gets_classes_and_ignores_the_ignored(tmp_path, g
     batch = processor(images=images, segmentation_maps=label_maps, return_tensors="pt")
     assert batch["pixel_values"].shape == (4, 3, *SHAPE)
     for name, masks, ids in zip(names, batch["mask_labels"], batch["class_labels"], strict=True):
-        labels = given[name].label_map()
+        labels = given[name].label_map
         assert (labels == 255).any()
         shown = np.full(SHAPE, 255)
         for mask, class_id in zip(masks.numpy() > 0, ids.tolist(), strict=True):

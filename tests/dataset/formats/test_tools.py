@@ -29,7 +29,7 @@ def test_label_maps_are_equal(reading, tmp_path):
 def test_a_difference_is_found():
     """A pixel that differs, a picture that is missing, and one of another size."""
     items, reading = readers.samples(), readers.READINGS[0]
-    maps = {item.name: item.label_map().copy() for item in items}
+    maps = {item.name: item.label_map.copy() for item in items}
     assert readers.compare(reading, items, maps)[0] == 0
     maps[items[0].name][3, 4] ^= 1
     assert readers.compare(reading, items, maps)[0] == 1

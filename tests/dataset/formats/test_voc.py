@@ -9,9 +9,8 @@ from PIL import Image
 from seediff.dataset.formats import voc
 from seediff.dataset.formats.options import VocOptions
 from seediff.dataset.formats.voc import export_voc, import_voc
-from seediff.dataset.store import labels_of, open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 
 def test_round_trip(tmp_path):
@@ -24,12 +23,12 @@ def test_round_trip(tmp_path):
     assert classes == ("cat", "a <b>", "dog")
     assert [i.name for i in items] == ["trip_0", "trip_1", "trip_2", "trip_3"]
     for one, two in zip(given, items, strict=True):
-        assert np.array_equal(two.label_map(), one.label_map())
-        assert two.image.read_bytes() == one.image
-        assert two.row == {"split": "train"}
+        assert np.array_equal(two.label_map, one.label_map)
+        assert two.source.read_bytes() == one.source
+        assert two.metadata == {"split": "train"}
     write_native(tmp_path / "back", classes, items, about={})
     for one, two in zip(given, open_native(tmp_path / "back")[1], strict=True):
-        assert np.array_equal(labels_of(two, 3), one.label_map())
+        assert np.array_equal(two.labels(3), one.label_map)
 
 
 def test_files_are_as_vocs_readers_expect(tmp_path):
@@ -45,7 +44,7 @@ def test_files_are_as_vocs_readers_expect(tmp_path):
         assert image.size == mask.size
         assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
     assert [i.name for i in import_voc(root, split="val")[1]] == lists["val"]
-    assert {i.name: i.row["split"] for i in import_voc(root)[1]} == {n: s for s in ("train", "val") for n in lists[s]}
+    assert {i.name: i.metadata["split"] for i in import_voc(root)[1]} == {n: s for s in ("train", "val") for n in lists[s]}
 
 
 def test_splits_of_rows_are_kept(tmp_path):
@@ -120,16 +119,16 @@ def test_names_with_dots_and_blanks(tmp_path, name):
 def test_a_real_folder(tmp_path):
     classes, items = import_voc(SHARED / "voc274_dev")
     assert len(items) == 220
-    assert (len(classes), classes[0], items[0].row) == (20, "aeroplane", {"split": "val"})
+    assert (len(classes), classes[0], items[0].metadata) == (20, "aeroplane", {"split": "val"})
     items = items[:40]
     export_voc(classes, items, tmp_path / "voc", VocOptions(objects=True))
     again = import_voc(tmp_path / "voc")
     assert again[0] == classes
     for one, two in zip(items, again[1], strict=True):
         assert two.name == one.name
-        assert two.row == one.row
-        assert np.array_equal(two.label_map(), labels_of(one, 20))
-        assert two.image.read_bytes() == one.image.read_bytes()
+        assert two.metadata == one.metadata
+        assert np.array_equal(two.label_map, one.labels(20))
+        assert two.source.read_bytes() == one.source.read_bytes()
 
 
 def test_a_byte_order_mark_makes_no_class(tmp_path):

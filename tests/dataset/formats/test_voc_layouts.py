@@ -7,10 +7,9 @@ from PIL import Image
 
 from seediff.dataset.formats.voc import export_voc, import_voc
 from seediff.dataset.opening import open_dataset
-from seediff.dataset.store import labels_of
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
-from seediff.files.palette import voc_palette
-from seediff.run.collect import write_native
+from seediff.files.label_maps import voc_palette
 
 SHAPE = (4, 6)
 COLOURS = {0: (0, 0, 0), 1: (140, 120, 240), 2: (250, 50, 83), 255: (224, 224, 192)}
@@ -42,7 +41,7 @@ def cvat(root, names=("frames/0001", "0002")):
     save(root / "labelmap.txt", LABELMAP)
     save(root / "ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in names))
     for name in names:
-        save(root / f"JPEGImages/{name}.jpg", item(shape=SHAPE, suffix="jpg").image)
+        save(root / f"JPEGImages/{name}.jpg", item(shape=SHAPE, suffix="jpg").source)
         save_mask(root / f"SegmentationClass/{name}.png", expected(), COLOURS)
         save_mask(root / f"SegmentationObject/{name}.png", expected(), COLOURS)
 
@@ -53,9 +52,9 @@ def test_cvats_masks_in_colours(tmp_path):
         classes, items = import_voc(tmp_path / "cvat", **options)
         assert classes == ("space ship", "trepang")
         assert {one.name for one in items} == {"frames/0001", "0002"}
-        assert all(np.array_equal(labels_of(one, 2), expected()) for one in items)
+        assert all(np.array_equal(one.labels(2), expected()) for one in items)
     write_native(tmp_path / "out", classes, items, about={})
-    (turned,) = {tuple(np.unique(one.label_map())) for one in import_voc(tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]}
+    (turned,) = {tuple(np.unique(one.label_map)) for one in import_voc(tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]}
     assert turned == (0, 2, 3, 255)
     with pytest.raises(UserError, match='--classes: does not name "trepang"'):
         import_voc(tmp_path / "cvat", classes=["space ship"])
@@ -68,21 +67,21 @@ def test_indices_mean_the_lines_of_a_labelmap(tmp_path):
     Image.fromarray(np.array([[0, 1, 2, 3, 1, 255]] * 4, np.uint8)).save(tmp_path / "SegmentationClass/a.png")
     classes, (found,) = import_voc(tmp_path)
     assert classes == ("trepang", "space ship")
-    assert found.label_map()[0].tolist() == [1, 0, 255, 2, 0, 255]
+    assert found.label_map[0].tolist() == [1, 0, 255, 2, 0, 255]
 
 
 def test_colours_of_vocs_palette(tmp_path):
     palette = np.array(voc_palette(), np.uint8).reshape(-1, 3)
     labels = expected()
     labels[0, :2] = 20
-    save(tmp_path / "JPEGImages/a.jpg", item(shape=SHAPE, suffix="jpg").image)
+    save(tmp_path / "JPEGImages/a.jpg", item(shape=SHAPE, suffix="jpg").source)
     save_mask(tmp_path / "SegmentationClass/a.png", labels, {number: palette[number] for number in range(256)})
     classes, (found,) = import_voc(tmp_path)
     assert (len(classes), classes[19]) == (20, "tvmonitor")
-    assert np.array_equal(labels_of(found, 20), labels)
+    assert np.array_equal(found.labels(20), labels)
     save_mask(tmp_path / "SegmentationClass/a.png", labels, {**{number: palette[number] for number in range(256)}, 20: (1, 2, 3)})
     with pytest.raises(UserError, match=r"a\.png: has the colour 1,2,3, which is no class of VOC's palette; a labelmap\.txt"):
-        found.label_map()
+        found.labels(254)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +100,7 @@ def test_broken_lists_of_colours(tmp_path, text, message):
     cvat(tmp_path, ["a"])
     save(tmp_path / "labelmap.txt", text)
     with pytest.raises(UserError, match=message) as caught:
-        import_voc(tmp_path)[1][0].label_map()
+        import_voc(tmp_path)[1][0].labels(254)
     assert "labelmap.txt" in str(caught.value)
 
 

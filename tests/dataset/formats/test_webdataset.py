@@ -13,9 +13,8 @@ from seediff.dataset import native
 from seediff.dataset.formats import webdataset as shards
 from seediff.dataset.formats.options import WebDatasetOptions
 from seediff.dataset.formats.webdataset import as_key, export_webdataset, import_webdataset
-from seediff.dataset.store import open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 CLASSES = ("cat", "dog", "bus")
 
@@ -34,8 +33,8 @@ def test_round_trip(tmp_path):
     read = list(items)
     assert [i.name for i in read] == sorted(i.name for i in given)
     for one, two in zip(sorted(given, key=lambda i: i.name), read, strict=True):
-        assert (two.image, two.suffix, two.row) == (one.image, one.suffix, one.row)
-        assert np.array_equal(two.label_map(), one.label_map())
+        assert (two.source, two.suffix, two.metadata) == (one.source, one.suffix, one.metadata)
+        assert np.array_equal(two.label_map, one.label_map)
     write_native(tmp_path / "back", classes, import_webdataset(tmp_path / "wds")[1], about={})
     assert len(open_native(tmp_path / "back")[1]) == 9
 
@@ -51,9 +50,9 @@ def test_webdataset_reads_samples(tmp_path):
         one = given[sample["json"]["name"]]
         seen.append(one.name)
         assert sample["__key__"] == as_key(one.name)
-        assert sample["json"]["metadata"] == one.row
-        assert np.array_equal(sample["mask.png"], one.label_map())
-        assert sample[one.suffix].size == one.label_map().shape[::-1]
+        assert sample["json"]["metadata"] == one.metadata
+        assert np.array_equal(sample["mask.png"], one.label_map)
+        assert sample[one.suffix].size == one.label_map.shape[::-1]
     assert seen == sorted(given)
 
 
@@ -106,7 +105,7 @@ def write_tar(path, *members):
                 tar.addfile(info, io.BytesIO(one[1]))
 
 
-PICTURE, MASK = item("a").image, native.encode_mask(np.ones((4, 6), np.uint8))
+PICTURE, MASK = item("a").source, native.encode_mask(np.ones((4, 6), np.uint8))
 
 
 def test_shards_of_others(tmp_path):
@@ -115,8 +114,8 @@ def test_shards_of_others(tmp_path):
         tmp_path / "s/0.tar", ("x/1.PNG", PICTURE), ("x/1.mask.png", MASK), ("x/1.cls", b"7"), ("2.png", PICTURE), ("2.mask.png", MASK)
     )
     (one, two) = import_webdataset(tmp_path / "s/0.tar")[1]
-    assert (one.name, two.name, one.row, one.suffix) == ("x/1", "2", {}, "png")
-    assert one.label_map().min() == 1
+    assert (one.name, two.name, one.metadata, one.suffix) == ("x/1", "2", {}, "png")
+    assert one.label_map.min() == 1
     (tmp_path / "s/classes.txt").unlink()
     assert import_webdataset(tmp_path / "s", classes=["dog"])[0] == ("dog",)
     with pytest.raises(UserError, match=r"classes\.txt: there is no such file"):
@@ -204,7 +203,7 @@ def test_rows_hold_any_json(tmp_path):
     row = {"a": [1, 2.5, None, {"é": "\n"}], "metadata": "x", "name": "y"}
     export_webdataset(CLASSES, [item("a", row=row)], tmp_path / "wds")
     (read,) = import_webdataset(tmp_path / "wds")[1]
-    assert json.dumps(read.row) == json.dumps(row)
+    assert json.dumps(read.metadata) == json.dumps(row)
 
 
 @pytest.mark.parametrize(

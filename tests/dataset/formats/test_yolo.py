@@ -9,10 +9,9 @@ from items import item, names
 from seediff.dataset.formats.options import FolderOptions
 from seediff.dataset.formats.yolo import as_yolo, export_yolo, from_yolo, import_yolo
 from seediff.dataset.shapes.objects import find_objects
-from seediff.dataset.store import open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.metrics.confusion import iou_of_present
-from seediff.run.collect import write_native
 
 CLASSES = ("cat", 'it\'s a: "dog"', "bus")
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -38,9 +37,9 @@ def test_round_trip(tmp_path):
     assert {i.name for i in items} == set(own)
     for two in items:
         one = own[two.name]
-        assert two.image.read_bytes() == one.image
-        assert two.row == {"split": "val" if one.row.get("split") == "val" else "train"}
-        assert np.array_equal(two.label_map(), without_ignored(one.label_map()))
+        assert two.source.read_bytes() == one.source
+        assert two.metadata == {"split": "val" if one.metadata.get("split") == "val" else "train"}
+        assert np.array_equal(two.label_map, without_ignored(one.label_map))
     write_native(tmp_path / "back", classes, items, about={})
     assert len(open_native(tmp_path / "back")[1]) == 5
 
@@ -50,9 +49,7 @@ def test_the_loss_is_measured(tmp_path, side, least):
     given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
     note = export_yolo(CLASSES, given, tmp_path / "yolo", FolderOptions(split=0.4)).notes[0]
     mean = float(note.split("masks: ")[1].split(" ")[0])
-    own = [
-        iou_of_present(i.label_map(), from_yolo(as_yolo(i.label_map(), find_objects(i.label_map())), (side, side), 3, "")) for i in given
-    ]
+    own = [iou_of_present(i.label_map, from_yolo(as_yolo(i.label_map, find_objects(i.label_map)), (side, side), 3, "")) for i in given]
     assert mean == pytest.approx(np.mean(own), abs=1e-4)
     assert mean >= least
 
@@ -107,7 +104,7 @@ def test_supervision_reads_the_same_masks(tmp_path):
         read = supervision.DetectionDataset.from_yolo(str(folder), str(tmp_path / "yolo/labels" / split), str(tmp_path / "yolo/data.yaml"))
         assert read.classes == list(CLASSES)
         for path, _, detections in read:
-            labels = next(i.label_map() for i in given if i.name.replace("/", "_") == Path(path).stem)
+            labels = next(i.label_map for i in given if i.name.replace("/", "_") == Path(path).stem)
             shown = np.zeros_like(labels)
             for mask, class_id in zip(detections.mask, detections.class_id, strict=True):
                 shown[mask] = class_id + 1
@@ -138,7 +135,7 @@ def test_broken_lines_are_named(folder, line, message):
     path.write_text("0 0 0 1 0 1 1\n" + line)
     item = next(i for i in import_yolo(folder)[1] if i.name == path.stem)
     with pytest.raises(UserError, match="line 2") as caught:
-        item.label_map()
+        item.labels(254)
     assert str(caught.value).startswith(f"{path}, line 2: ")
     assert message in str(caught.value)
 
@@ -147,6 +144,10 @@ def test_broken_lines_are_named(folder, line, message):
     ("text", "message"),
     [
         ("names: [a", "is not YAML"),
+        (
+            "names: [a]\ntrain: [" + "images, " * 101 + "]",
+            "'train' names 101 folders; at most 100 are read",
+        ),
         ("- a", "must be a table"),
         ("train: images/train", "'names' must list the classes, not null"),
         ("names: {-1: a}\ntrain: images/train", "'names' must number each class once"),
@@ -209,7 +210,7 @@ def test_real_label_maps():
     if not (SHARED / "voc_val_dev").is_dir():
         pytest.skip(f"{SHARED}: not there")
     for one in import_voc(SHARED / "voc_val_dev")[1][:10]:
-        labels = one.label_map()
+        labels = one.label_map
         text = as_yolo(labels, find_objects(labels))
         assert np.array_equal(from_yolo(text, labels.shape, 20, one.name), without_ignored(labels))
 

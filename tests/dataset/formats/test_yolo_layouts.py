@@ -6,9 +6,8 @@ from items import item
 
 from seediff.dataset.formats.yolo import from_yolo, import_yolo, writing
 from seediff.dataset.opening import open_dataset
-from seediff.dataset.store import labels_of
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 SHAPE = (8, 8)
 LINE = "0.01 0.01 0.49 0.01 0.49 0.49 0.01 0.49\n"  # the upper left quarter
@@ -21,7 +20,7 @@ def save(path, data=b""):
 
 
 def picture(path):
-    return save(path, item(shape=SHAPE, suffix="jpg").image)
+    return save(path, item(shape=SHAPE, suffix="jpg").source)
 
 
 def labels(value=1):
@@ -43,7 +42,7 @@ def folder(tmp_path):
 
 def read(source, **options):
     classes, items = import_yolo(source, **options)
-    return classes, {one.name: (labels_of(one, len(classes)), one.row["split"]) for one in items}
+    return classes, {one.name: (one.labels(len(classes)), one.metadata["split"]) for one in items}
 
 
 def check(found, names):

@@ -6,13 +6,11 @@ from PIL import Image
 
 from seediff import cli
 from seediff.dataset import native
-from seediff.dataset.quality import check
 from seediff.dataset.quality.check import Finding, check_dataset
 from seediff.dataset.quality.fix import fix_dataset
-from seediff.dataset.store import Item, open_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.masks import make as masks
-from seediff.run.collect import write_native
 
 
 def labels(number: int) -> np.ndarray:
@@ -29,7 +27,7 @@ def pets(tmp_path: Path) -> Path:
     for number in range(4):
         image = np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((4, 4, 1))).astype(np.uint8)
         row = {"prompt": "é", "flags": []}
-        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda number=number: labels(number), row))
+        items.append(Sample(native.encode_image(image, "png"), lambda number=number: labels(number), metadata=row, name=f"{number:06d}"))
     write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
     return tmp_path / "pets"
 
@@ -155,10 +153,6 @@ def test_files_behind_a_link_are_nobodys_orphans(pets, tmp_path):
     (tmp_path / "elsewhere/7_1.safetensors").write_bytes(b"")
     (pets / "steps").symlink_to(tmp_path / "elsewhere")
     assert kinds(pets) == [("error", "path", "steps")]  # and nothing in there is read or called an orphan
-
-
-def test_limits_of_degenerate_masks_are_those_of_the_masks():
-    assert (check.SMALLEST, check.LARGEST) == (masks.SMALLEST, masks.LARGEST)
 
 
 def test_no_folder(tmp_path):

@@ -6,12 +6,13 @@ import torch
 
 from seediff.config.constants import MaskConfig
 from seediff.dataset import native
+from seediff.dataset.encoding import read_label_map
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.select import Criteria, best_per_class, confidence, select_samples, uncertain_band
-from seediff.dataset.store import Item, read_label_map
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
 from seediff.masks.make import label_pixels
-from seediff.run.collect import write_native
 
 CLASSES = ("dog", "cat")
 
@@ -35,7 +36,7 @@ def pets(tmp_path: Path) -> Path:
             labels[15, 15:18] = 2
         row = {"prompt": "p", "flags": ["constant:cat"] if number == 5 else [], "classes": [CLASSES[number % 2]]}
         image = rng.integers(0, 256, (16, 20, 3), np.uint8)
-        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels, row))
+        items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
     write_native(tmp_path / "pets", CLASSES, items, about={})
     (tmp_path / "pets/soft").mkdir()
     for number in range(6):
@@ -93,7 +94,7 @@ def test_the_uncertain_band_is_ignored(pets, tmp_path):
     selected = select_samples(pets, Criteria(ignore_band=(0.5, 0.6)))
     write_native(tmp_path / "out", selected.classes, selected.items, about={})
     for item, row in zip(selected.items, native.read_rows(tmp_path / "out"), strict=True):
-        labels, soft = item.label_map(), soft_of(int(item.name))
+        labels, soft = item.label_map, soft_of(int(item.name))
         assert np.array_equal(labels, np.where(soft >= 0.6, row["class_ids"][0], np.where(soft >= 0.5, 255, 0)))
         assert list(row["area"].values()) == [48 / 320]
     assert check_dataset(tmp_path / "out").errors == 0
@@ -113,7 +114,7 @@ def test_the_band_is_that_of_the_masks():
 
 def test_a_class_that_the_band_takes_away_is_flagged(pets):
     selected = select_samples(pets, Criteria(ignore_band=(0.5, 0.99)))
-    assert selected.items[5].row["flags"] == ["constant:cat", "degenerate:cat"]
+    assert selected.items[5].metadata["flags"] == ["constant:cat", "degenerate:cat"]
 
 
 def test_confidence():

@@ -20,31 +20,20 @@ import numpy as np
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
+from ...files.documents import Node, read_xml
+from ...files.label_maps import voc_palette
 from ...files.messages import printable, shown
-from ...files.palette import voc_palette
 from ...files.pictures import check_pixels
-from ...files.staging import staged
-from ...files.xml import Node, read_xml
+from ...files.places import put, staged
+from ...files.reading import path_inside
 from .. import native
+from ..rows import check_class_list, check_name
+from ..sample import SPLITS, Sample, picture_size
 from ..shapes.boxed import Boxed, boxed, boxed_at
-from ..shapes.rle import fill
-from ..store import (
-    SPLITS,
-    Exported,
-    Item,
-    assign_splits,
-    check_class_list,
-    check_name,
-    image_size,
-    labels_of,
-    no_note,
-    objects_of,
-    picture_suffix,
-    put,
-    put_image,
-    worked_on,
-)
-from .coco.masks import polygon_runs
+from ..shapes.rle import check_count, check_layers, paint_runs
+from ..split import assign_splits
+from .coco.masks import check_outlines, polygon_runs
+from .exporting import Exported, no_note, worked_on
 from .options import CvatOptions
 from .voc_masks import IGNORED
 
@@ -58,7 +47,7 @@ OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton")
 
 def export_cvat(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: CvatOptions | None = None,
 ) -> Exported:
@@ -70,7 +59,7 @@ def export_cvat(
     check_class_list(classes)
     check_ignored(classes)
     items = sorted(items, key=lambda item: item.name)
-    splits = assign_splits([item.name for item in items], [item.row for item in items], options.split, options.seed)
+    splits = assign_splits([item.name for item in items], [item.metadata for item in items], options.split, options.seed)
     several = {*splits} - {"train"}
     taken: set[str] = set()
     images = []
@@ -81,7 +70,7 @@ def export_cvat(
         for number, (split, (item, (shape, masks))) in enumerate(zip(splits, drawn, strict=True)):
             check_name(item.name, taken)
             file_name = f"{item.name}.{item.suffix}"
-            put_image(item, part / IMAGES / file_name, link=options.link)
+            item.put_image(part / IMAGES / file_name, link=options.link)
             subset = f' subset="{split}"' if several else ""
             size = f'width="{shape[1]}" height="{shape[0]}"'
             images.append(f'  <image id="{number}" name={quoteattr(file_name)}{subset} {size}>\n{masks}  </image>\n')
@@ -117,13 +106,13 @@ def _meta(classes: Sequence[str], size: int, subsets: Sequence[str]) -> str:
     return f"  <meta>\n    <{kind}>\n      <name>SeeDiff</name>\n{about}      <labels>\n{labels}      </labels>\n    </{kind}>\n  </meta>\n"
 
 
-def _masks(item: Item, *, classes: Sequence[str], objects: bool) -> tuple[tuple[int, int], str]:
+def _masks(item: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tuple[int, int], str]:
     """(height, width) of an item and its <mask> elements, by class, then in the order of pieces."""
-    labels = labels_of(item, len(classes))
+    labels = item.labels(len(classes))
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORE}
     drawn: list[tuple[int, Boxed]] = []
     if objects:
-        found = objects_of(item, labels)
+        found = item.objects(labels)
         for number, (class_id, (left, top, right, bottom)) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True)):
             drawn.append((class_id, boxed_at(found.index[top:bottom, left:right] == number, left, top)))
     whole = [native.IGNORE] if objects else [number for number in np.unique(labels).tolist() if number]
@@ -143,7 +132,7 @@ def is_cvat(folder: Path) -> bool:
 
 def import_cvat(
     source: Path | str, *, images: Path | str | None = None, note: Callable[[str], None] = no_note
-) -> tuple[tuple[str, ...], list[Item]]:
+) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of an unpacked export of "CVAT for images 1.1", or of its XML file.
 
     Classes are its labels in their order; the label `background` is background, and `ignore`, `ignored`, `void` and `unlabeled` are 255.
@@ -171,7 +160,7 @@ def import_cvat(
             raise UserError(f"{node.where}: {error}") from error
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if one.tag in BOXES else "other" for one in node.children if one.tag in BOXES + OTHERS)
-        items.append(Item(name, picture, picture_suffix(picture), partial(_paint, node, picture, ids), row))
+        items.append(Sample(picture, partial(_paint, node, picture, ids), metadata=row, name=name))
     if counted["box"]:
         note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
@@ -199,7 +188,7 @@ def _picture(folders: Sequence[Path], file_name: str, subset: str, where: str) -
     tried = []
     for folder in folders:
         for inner in (file_name, f"{subset}/{file_name}") if subset else (file_name,):
-            tried.append(native.path_inside(folder, {"name": inner}, "name", where))
+            tried.append(path_inside(folder, {"name": inner}, "name", where))
             if tried[-1].is_file():
                 return tried[-1]
     raise UserError(f"{where}: there is no picture {shown(file_name)} in {folders[0]}; --images names another folder")
@@ -208,24 +197,29 @@ def _picture(folders: Sequence[Path], file_name: str, subset: str, where: str) -
 def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:
     """(H, W) uint8 of an <image>, whose size must be its picture's."""
     shape = node.whole("height"), node.whole("width")
-    if (size := image_size(Item("", picture, "", lambda: np.zeros(0)))) != shape:
+    if (size := picture_size(picture)) != shape:
         raise UserError(f"{node.where}: is {shape}, but its picture {picture} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), node.where)
-    labels = np.zeros(shape, np.uint8)
+    labels = np.zeros(shape, np.uint8, order="F")
     for one in (one for one in node.children if one.tag in BOXES):
         corners = [_number(one, name) for name in ("xtl", "ytl", "xbr", "ybr")]
         left, top = (max(0, math.floor(corner)) for corner in corners[:2])
         right, bottom = (max(0, math.ceil(corner)) for corner in corners[2:])
         labels[top:bottom, left:right] = native.IGNORE
     drawn = [one for one in node.children if one.tag in MASKS]
+    check_count(len(drawn), node.where)
+    check_outlines((_corners(one) for one in drawn if one.tag == "polygon"), node.where)
+    painted = 0
     for one in sorted(drawn, key=lambda one: one.whole("z_order", 0)):
         if (label := one.get("label")) not in ids:
             raise UserError(f"{one.where}: is of the label {shown(label)}, which <meta> does not name")
         if one.tag == "mask":
-            _boxed(one, shape).paint(labels, ids[label])
+            box = _boxed(one, shape)
+            check_layers(painted := painted + box.width * box.height, shape, node.where)
+            box.paint(labels, ids[label])
         else:
-            labels[fill(polygon_runs([_corners(one)], shape, one.where), shape)] = ids[label]
-    return labels
+            paint_runs(labels, polygon_runs([_corners(one)], shape, one.where), ids[label])
+    return np.ascontiguousarray(labels)
 
 
 def _boxed(one: Node, shape: tuple[int, int]) -> Boxed:

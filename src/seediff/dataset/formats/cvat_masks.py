@@ -15,11 +15,14 @@ from pathlib import Path
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
-from ...files.palette import voc_palette
-from ...files.staging import staged
+from ...files.label_maps import voc_palette
+from ...files.places import put, staged
 from .. import native
-from ..store import SPLITS, Exported, Item, assign_splits, check_class_list, check_name, no_note, put, put_image, worked_on
+from ..rows import check_class_list, check_name
+from ..sample import SPLITS, Sample
+from ..split import assign_splits
 from .cvat import check_ignored
+from .exporting import Exported, no_note, worked_on
 from .options import CvatOptions
 from .voc import CLASS_MAPS, IMAGES, LISTS, MAX_OBJECTS, OBJECT_MAPS, convert, find_voc, import_voc
 from .voc_masks import IGNORED, LABELMAP
@@ -30,7 +33,7 @@ DEFAULT = "default"
 
 def export_cvat_masks(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: CvatOptions | None = None,
 ) -> Exported:
@@ -45,14 +48,14 @@ def export_cvat_masks(
         raise UserError(f"class '{odd}': must have no colon and begin with no #, for a line of {LABELMAP}; rename it in {native.CLASSES}")
     items = list(items)
     names = [item.name for item in items]
-    splits = assign_splits(names, [item.row for item in items], options.split, options.seed)
+    splits = assign_splits(names, [item.metadata for item in items], options.split, options.seed)
     taken: set[str] = set()
     many = 0
     convert_ = partial(convert, classes=classes, objects=options.objects, boxes=False, min_area=1, jpeg=False)
     with staged(out) as part, worked_on(items, convert_, options.workers) as converted:
         for item, its in converted:
             check_name(item.name, taken)
-            put_image(item, part / IMAGES / f"{item.name}.{item.suffix}", link=options.link)
+            item.put_image(part / IMAGES / f"{item.name}.{item.suffix}", link=options.link)
             put(part / CLASS_MAPS / f"{item.name}.png", its.mask)
             if its.objects is not None:
                 put(part / OBJECT_MAPS / f"{item.name}.png", its.objects)
@@ -85,7 +88,7 @@ def import_cvat_masks(
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
     note: Callable[[str], None] = no_note,
-) -> tuple[tuple[str, ...], list[Item]]:
+) -> tuple[tuple[str, ...], list[Sample]]:
     """As `import_voc`, of a folder that must have a labelmap.txt. Raises UserError."""
     source = Path(source)
     if not is_cvat_masks(source):

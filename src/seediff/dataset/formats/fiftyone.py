@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...errors import UserError
-from ...files.staging import staged
+from ...files.places import put, staged
 from .. import native
-from ..store import SPLITS, Exported, Item, check_class_list, put
+from ..rows import check_class_list
+from ..sample import SPLITS, Sample
+from .exporting import Exported
 from .grey import Mapped, pictures_below, put_pairs, read_pair
 from .options import LinkOptions
 from .packed import checked_classes
@@ -25,7 +27,7 @@ DATA, LABELS = "data", "labels"
 
 def export_fiftyone(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: LinkOptions | None = None,
 ) -> Exported:
@@ -36,7 +38,7 @@ def export_fiftyone(
     check_class_list(classes)
     items = list(items)
     options = options or LinkOptions()
-    several = options.split is not None or any(item.row.get("split") in SPLITS[1:] for item in items)
+    several = options.split is not None or any(item.metadata.get("split") in SPLITS[1:] for item in items)
 
     def place(name: str, split: str, suffix: str) -> tuple[str, str]:
         above = f"{split}/" if several else ""
@@ -52,7 +54,7 @@ def is_fiftyone(folder: Path) -> bool:
     return any((base / DATA).is_dir() and (base / LABELS).is_dir() for base in (folder, *(folder / split for split in SPLITS)))
 
 
-def import_fiftyone(source: Path | str, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Item]]:
+def import_fiftyone(source: Path | str, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a folder with data/ and labels/, or with such folders in train/, val/ and test/.
 
     classes: None: those of classes.txt, here or in the folder above. A picture without a label map is an error, as it is to FiftyOne's

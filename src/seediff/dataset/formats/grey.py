@@ -13,15 +13,21 @@ import numpy as np
 from PIL import Image
 
 from ...errors import UserError
+from ...files.places import put
+from ...files.reading import leads_out
 from .. import native
-from ..store import Item, MaskFile, assign_splits, check_name, flat_name, labels_of, picture_suffix, put, put_image, worked_on
+from ..encoding import MaskFile
+from ..rows import check_name, flat_name
+from ..sample import Sample
+from ..split import assign_splits
+from .exporting import worked_on
 from .options import LinkOptions
 
 
-def as_grey(item: Item, *, classes: int) -> bytes:
+def as_grey(item: Sample, *, classes: int) -> bytes:
     """The bytes of an item's label map as an 8-bit grey PNG, after a look at it."""
     buffer = io.BytesIO()
-    Image.fromarray(labels_of(item, classes)).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(item.labels(classes)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -50,7 +56,7 @@ class Mapped:
 def put_pairs(
     part: Path,
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     options: LinkOptions,
     place: Callable[[str, str, str], tuple[str, str]],
     *,
@@ -63,14 +69,14 @@ def put_pairs(
     """
     items = list(items)
     names = [flat_name(item.name) if flat else item.name for item in items]
-    splits = assign_splits(names, [item.row for item in items], options.split, options.seed)
+    splits = assign_splits(names, [item.metadata for item in items], options.split, options.seed)
     placed: list[Placed] = []
     taken: set[str] = set()
     with worked_on(items, partial(encode, classes=len(classes)), options.workers) as encoded:
         for name, split, (item, mask) in zip(names, splits, encoded, strict=True):
             check_name(name, taken)
             picture, label_map = place(name, split, item.suffix)
-            put_image(item, part / picture, link=options.link)
+            item.put_image(part / picture, link=options.link)
             put(part / label_map, mask)
             placed.append(Placed(name, split, item, picture, label_map))
     return placed
@@ -82,12 +88,14 @@ class Placed:
 
     name: str
     split: str
-    item: Item
+    item: Sample
     picture: str
     label_map: str
 
 
-def read_pair(folder: Path, name: str, picture: Path, label_map: Callable[[], np.ndarray], row: Mapping[str, Any], taken: set[str]) -> Item:
+def read_pair(
+    folder: Path, name: str, picture: Path, label_map: Callable[[], np.ndarray], row: Mapping[str, Any], taken: set[str]
+) -> Sample:
     """The item of a picture and a label map, files below `folder`, whose name is added to those taken. Raises UserError for a name that
     cannot be, and for links that lead out of the folder."""
     try:
@@ -95,9 +103,9 @@ def read_pair(folder: Path, name: str, picture: Path, label_map: Callable[[], np
     except UserError as error:
         raise UserError(f"{picture}: {error}") from error
     for path in (picture, *([label_map.path] if isinstance(label_map, (Mapped, MaskFile)) else [])):
-        if native.leads_out(folder, path):
+        if leads_out(folder, path):
             raise UserError(f"{path}: is a link that leads out of {folder}; what is outside of it is not read")
-    return Item(name, picture, picture_suffix(picture), label_map, row)
+    return Sample(picture, label_map, metadata=row, name=name)
 
 
 PICTURES = (".png", ".jpg", ".jpeg")

@@ -16,9 +16,13 @@ import msgspec
 
 from ...errors import UserError
 from ...files.documents import read_json_lines
-from ...files.staging import staged
+from ...files.places import put, staged
+from ...files.reading import path_inside
 from .. import native
-from ..store import Exported, Item, MaskFile, check_class_list, put
+from ..encoding import MaskFile
+from ..rows import check_class_list
+from ..sample import Sample
+from .exporting import Exported
 from .grey import put_pairs, read_pair
 from .options import LinkOptions
 from .packed import class_list, pack_mask, parse_row, row_text
@@ -36,7 +40,7 @@ class Line(msgspec.Struct, frozen=True):
 
 def export_imagefolder(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: LinkOptions | None = None,
 ) -> Exported:
@@ -55,7 +59,7 @@ def export_imagefolder(
         for own in parts:
             above = f"{SPLITS[own]}/"
             lines = [
-                Line(one.picture.removeprefix(above), one.label_map.removeprefix(above), one.name, row_text(one.item.row))
+                Line(one.picture.removeprefix(above), one.label_map.removeprefix(above), one.name, row_text(one.item.metadata))
                 for one in placed
                 if one.split == own
             ]
@@ -77,7 +81,7 @@ def is_imagefolder(folder: Path) -> bool:
     return (folder / native.CLASSES).is_file() and any((folder / word / native.METADATA).is_file() for word in SPLITS.values())
 
 
-def import_imagefolder(source: Path | str) -> tuple[tuple[str, ...], list[Item]]:
+def import_imagefolder(source: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a folder with classes.txt and metadata.jsonl in train/, validation/ and test/.
 
     A row keeps its own `split`, else has that of its folder, but for train. Raises UserError naming the file and line of what is not
@@ -89,13 +93,13 @@ def import_imagefolder(source: Path | str) -> tuple[tuple[str, ...], list[Item]]
     classes = native.read_classes(source)
     check_class_list(classes)
     taken: set[str] = set()
-    items: list[Item] = []
+    items: list[Sample] = []
     for own, word in SPLITS.items():
         folder, listed = source / word, source / word / native.METADATA
         for number, line in read_json_lines(listed, Line) if listed.is_file() else ():
             where = f"{listed}, line {number}"
             paths = {"file_name": line.file_name, "label_map_file_name": line.label_map_file_name}
-            picture, label_map = (native.path_inside(folder, paths, name, where) for name in paths)
+            picture, label_map = (path_inside(folder, paths, name, where) for name in paths)
             for path in (picture, label_map):
                 if not path.is_file():
                     raise UserError(f"{where}: {path}: there is no such file")

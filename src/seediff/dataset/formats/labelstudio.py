@@ -22,32 +22,20 @@ import numpy as np
 from ... import __version__
 from ...config.names import BACKGROUND
 from ...errors import UserError
-from ...files.documents import parse_json
+from ...files.documents import Node, fit, parse_json, read_xml
 from ...files.messages import shown
 from ...files.pictures import check_pixels
-from ...files.reading import ANNOTATIONS, open_regular, read_bytes
-from ...files.schema import fit
-from ...files.staging import staged
-from ...files.xml import Node, read_xml
+from ...files.places import put, staged
+from ...files.reading import ANNOTATIONS, DEEPEST, open_regular, path_inside, read_bytes
 from .. import native
+from ..rows import check_class_list, check_name, check_row
+from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
-from ..shapes.rle import fill
-from ..store import (
-    Exported,
-    Item,
-    assign_splits,
-    check_class_list,
-    check_name,
-    image_size,
-    labels_of,
-    no_note,
-    picture_suffix,
-    put,
-    put_image,
-    worked_on,
-)
+from ..shapes.rle import check_count, fill
+from ..split import assign_splits
 from .coco.masks import polygon_runs
 from .cvat import IGNORE, check_ignored, named_colours
+from .exporting import Exported, no_note, worked_on
 from .options import LinkOptions
 from .packed import checked_classes
 from .voc_masks import IGNORED
@@ -63,7 +51,7 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-")
 
 def export_labelstudio(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: LinkOptions | None = None,
 ) -> Exported:
@@ -76,15 +64,15 @@ def export_labelstudio(
     check_class_list(classes)
     check_ignored(classes)
     items = list(items)
-    splits = assign_splits([item.name for item in items], [item.row for item in items], options.split, options.seed)
+    splits = assign_splits([item.name for item in items], [item.metadata for item in items], options.split, options.seed)
     taken: set[str] = set()
     tasks = []
     with staged(out) as part, worked_on(items, partial(_results, classes=classes), options.workers) as drawn:
         for split, (item, results) in zip(splits, drawn, strict=True):
             check_name(item.name, taken)
             file_name = f"{IMAGES}/{item.name}.{item.suffix}"
-            put_image(item, part / file_name, link=options.link)
-            row = {**item.row, **({"split": split} if split != "train" or "split" in item.row else {})}
+            item.put_image(part / file_name, link=options.link)
+            row = {**item.metadata, **({"split": split} if split != "train" or "split" in item.metadata else {})}
             tasks.append(_task(item.name, file_name, row, results))
         put(part / TASKS, ("[\n" + ",\n".join(tasks) + "\n]\n").encode("utf-8"))
         put(part / CONFIG, _label_config(classes).encode("utf-8"))
@@ -99,16 +87,16 @@ def _task(name: str, file_name: str, row: Mapping[str, Any], results: list[dict[
     return json.dumps({"data": data, "predictions": [{"model_version": made_by, **score, "result": results}]}, ensure_ascii=False)
 
 
-def _results(item: Item, *, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _results(item: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     """A brush mask for each class of an item's label map, and for what is ignored."""
-    labels = labels_of(item, len(classes))
+    labels = item.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     found = []
     for number in (int(one) for one in np.unique(labels) if one):
         name: str = IGNORE if number == native.IGNORE else classes[number - 1]
         value = {"format": "rle", "rle": list(encode_brush(labels == number)), "brushlabels": [name]}
         tags = {"id": f"{OWN}-{number}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE, "origin": "prediction"}
-        score = None if number == native.IGNORE else _score(item.row, name)
+        score = None if number == native.IGNORE else _score(item.metadata, name)
         found.append({**tags, **size, "value": value, **({} if score is None else {"score": score})})
     return found
 
@@ -188,7 +176,7 @@ def import_labelstudio(
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
     note: Callable[[str], None] = no_note,
-) -> tuple[tuple[str, ...], list[Item]]:
+) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a JSON export of Label Studio (not JSON-MIN), or of a folder of `export_labelstudio`.
 
     Of a task, the annotation that was changed last is read, skipped ones apart. Where any task has one, tasks without are left out, which
@@ -222,7 +210,7 @@ def import_labelstudio(
             check_name(name, taken)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-        items.append(Item(name, picture, picture_suffix(picture), partial(_paint, answer.result, picture, ids, where), row))
+        items.append(Sample(picture, partial(_paint, answer.result, picture, ids, where), metadata=row, name=name))
     return names, items
 
 
@@ -275,6 +263,7 @@ def _own(data: Mapping[str, Any], inside: str, where: str) -> tuple[str, dict[st
     name, row = own.get("name"), own.get("metadata", {})
     if not isinstance(name, str) or not isinstance(row, dict):
         raise UserError(f"{where}: 'name' must be a text and 'metadata' an object in its data.{OWN}")
+    check_row(row, f"{where}: metadata in its data.{OWN}")
     return name, row
 
 
@@ -291,13 +280,13 @@ def _picture(folders: Sequence[Path], data: Mapping[str, Any], where: str) -> tu
         path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
     except ValueError as error:
         raise UserError(f"{where}: 'image' is no path or address: {shown(address)}") from error
-    steps = [step for step in path.split("/") if step]
+    steps = [step for step in path.split("/") if step][-DEEPEST:]
     ends = ["/".join(steps[i:]) for i in range(len(steps))]
     if ends and UPLOADED.match(ends[-1]):
         ends.append(ends[-1][9:])
     for folder in folders:
         for end in ends:
-            found = native.path_inside(folder, {"image": end}, "image", where)
+            found = path_inside(folder, {"image": end}, "image", where)
             if found.is_file():
                 return found, end
     raise UserError(f"{where}: there is no picture {shown(path)} in {folders[0]}; --images names another folder")
@@ -305,8 +294,9 @@ def _picture(folders: Sequence[Path], data: Mapping[str, Any], where: str) -> tu
 
 def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], where: str) -> np.ndarray:
     """(H, W) uint8 of a task's regions, the later over the earlier."""
-    shape = image_size(Item("", picture, "", lambda: np.zeros(0)))
+    shape = picture_size(picture)
     check_pixels((shape[1], shape[0]), where)
+    check_count(len(results), where)
     labels = np.zeros(shape, np.uint8)
     for number, one in enumerate(results, 1):
         here = f"{where}, result {number}"

@@ -15,37 +15,34 @@ from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.messages import shown
 from ...files.pictures import open_picture
-from ..rows import check_row
-from ..store import Item, check_class_list, check_name, labels_of, mask_bytes
-
-SUFFIXES = {"PNG": "png", "JPEG": "jpg"}
+from ..rows import check_class_list, check_name, check_row
+from ..sample import Sample
 
 
-def pack_mask(item: Item, *, classes: int) -> bytes:
+def pack_mask(item: Sample, *, classes: int) -> bytes:
     """The bytes of an item's label map as a palette PNG, after a look at it. Raises UserError naming the sample."""
-    return mask_bytes(item, labels_of(item, classes))
+    return item.mask_data(item.labels(classes))
 
 
-def unpack(name: str, image: bytes, mask: bytes, row: Mapping[str, Any], where: str, taken: set[str]) -> Item:
+def unpack(name: str, image: bytes, mask: bytes, row: Mapping[str, Any], where: str, taken: set[str]) -> Sample:
     """The item of a record, whose name is added to those taken. where: how an error calls the record. Raises UserError."""
     for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
         if not isinstance(value, kind):
             raise UserError(f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not {shown(value)}")
     try:
         check_name(name, taken)
-        suffix = _picture_kind(image)
+        _check_picture(image)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     check_row(dict(row), f"{where}, metadata")
-    return Item(name, image, suffix, lambda: decode_label_map(mask, where), row)
+    return Sample(image, lambda: decode_label_map(mask, where), metadata=row, name=name)
 
 
-def _picture_kind(image: bytes) -> str:
+def _check_picture(image: bytes) -> None:
     with open_picture(image, "its image") as picture:
         kind = picture.format or "of no known kind"
-    if kind not in SUFFIXES:
+    if kind not in ("PNG", "JPEG"):
         raise UserError(f"its image is {kind}; pictures of datasets are PNG or JPEG files")
-    return SUFFIXES[kind]
 
 
 def decode_label_map(data: bytes, where: str) -> np.ndarray:

@@ -17,10 +17,13 @@ from typing import Any
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.outputs import naming, open_new
-from ...files.staging import staged
+from ...files.places import put, staged
 from ...workers import in_order
 from .. import native
-from ..store import CHUNK, Exported, Item, assign_splits, check_class_list, check_name, image_bytes, put
+from ..rows import check_class_list, check_name
+from ..sample import Sample
+from ..split import assign_splits
+from .exporting import CHUNK, Exported
 from .options import ParquetOptions
 from .packed import checked_classes, class_list, load_extra, pack_mask, parse_row, row_text, unpack
 
@@ -38,7 +41,7 @@ GROUP, GROUP_BYTES = 100, 64_000_000
 
 def export_parquet(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: ParquetOptions | None = None,
 ) -> Exported:
@@ -51,7 +54,7 @@ def export_parquet(
     check_class_list(classes)
     check_shard_size(options.shard_size)
     items = list(items)
-    splits = assign_splits([item.name for item in items], [item.row for item in items], options.split, options.seed)
+    splits = assign_splits([item.name for item in items], [item.metadata for item in items], options.split, options.seed)
     schema = _schema(classes)
     files = 0
     taken: set[str] = set()
@@ -114,13 +117,13 @@ def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], sc
     return files
 
 
-def _record(item: Item, mask: bytes, taken: set[str]) -> dict[str, Any]:
+def _record(item: Sample, mask: bytes, taken: set[str]) -> dict[str, Any]:
     check_name(item.name, taken)
     return {
-        "image": {"bytes": image_bytes(item), "path": f"{item.name}.{item.suffix}"},
+        "image": {"bytes": item.data(), "path": f"{item.name}.{item.suffix}"},
         "label_map": {"bytes": mask, "path": f"{item.name}.png"},
         "name": item.name,
-        "metadata": row_text(item.row),
+        "metadata": row_text(item.metadata),
     }
 
 
@@ -149,7 +152,7 @@ def _card(classes: Sequence[str], words: Sequence[str]) -> str:
     )
 
 
-def import_parquet(source: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Item]]:
+def import_parquet(source: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """Classes, without the background, and samples of a folder of parquet files, or of one file, read as they are asked for.
 
     split: "train", "val" or "test"; None: all. A row keeps its own `split`; without one it gets that of its file's name, where that says
@@ -177,7 +180,7 @@ def _split_of(file: Path) -> str | None:
     return next((own for own, word in SPLITS.items() if file.name.startswith((f"{word}-", f"{word}."))), None)
 
 
-def _items(files: Sequence[Path]) -> Iterator[Item]:
+def _items(files: Sequence[Path]) -> Iterator[Sample]:
     taken: set[str] = set()
     pa = load_extra("pyarrow", "hf")
     for file in files:

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
-from ...files.sheets import read_cells
-from ...files.staging import staged
+from ...files.documents import read_cells
+from ...files.places import put, staged
 from .. import native
-from ..store import SPLITS, Exported, Item, check_class_list, put
+from ..rows import check_class_list
+from ..sample import SPLITS, Sample
+from .exporting import Exported
 from .grey import Mapped, pictures_below, put_pairs, read_pair
 from .options import LinkOptions
 from .packed import checked_classes
@@ -29,7 +31,7 @@ FOLDERS = {"train": "train", "valid": "val", "test": "test"}
 
 def export_roboflow(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: LinkOptions | None = None,
 ) -> Exported:
@@ -69,7 +71,7 @@ def _parts(folder: Path) -> dict[Path, str | None]:
     return {folder: FOLDERS.get(folder.resolve().name), **{folder / word: own for word, own in FOLDERS.items()}}
 
 
-def import_roboflow(source: Path | str) -> tuple[tuple[str, ...], list[Item]]:
+def import_roboflow(source: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a folder with train/, valid/ and test/, or of one of these.
 
     What a part's list calls `background` is background; classes are the other names in the order of their pixel values, in all parts the

@@ -15,9 +15,11 @@ from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import read_yaml
 from ...files.messages import shown
-from ...files.staging import staged
+from ...files.places import put, staged
 from .. import native
-from ..store import Exported, Item, check_class_list, picture_suffix, put
+from ..rows import check_class_list
+from ..sample import Sample
+from .exporting import Exported
 from .grey import Mapped, put_pairs
 from .options import LinkOptions
 from .yolo.reading import find_pictures, find_yaml, label_file, named, numbered_names
@@ -30,7 +32,7 @@ IGNORED = "ignore_label"
 
 def export_ultralytics(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: LinkOptions | None = None,
 ) -> Exported:
@@ -73,7 +75,7 @@ def names_masks(file: Path) -> bool:
 
 def import_ultralytics(
     source: Path | str, *, split: str | None = None, images: Path | str | None = None
-) -> tuple[tuple[str, ...], list[Item]]:
+) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a folder with PNG masks, or of the folder whose YAML file is named.
 
     The class 0 of the name `background` is the background; where there is none of this name, every class is one of ours, and nothing but
@@ -94,7 +96,7 @@ def import_ultralytics(
             raise UserError(f"{one.path}: has no mask {mask}")
         if not place.inside(mask):
             raise UserError(f"{mask}: is a link that leads out of {file.parent}; what is outside of it is not read")
-        items.append(Item(name, one.path, picture_suffix(one.path), Mapped(mask, ids, str(file)), {"split": one.split}))
+        items.append(Sample(one.path, Mapped(mask, ids, str(file)), metadata={"split": one.split}, name=name))
     return classes, items
 
 

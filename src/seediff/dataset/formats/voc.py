@@ -21,28 +21,14 @@ import numpy as np
 from ...config.names import BACKGROUND, VOC_CLASSES
 from ...errors import UserError
 from ...files.pictures import open_picture
-from ...files.reading import read_lines
-from ...files.staging import staged
+from ...files.places import put, staged
+from ...files.reading import leads_out, read_lines
 from .. import native
+from ..rows import check_class_list, check_name, flat_name
+from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects
-from ..store import (
-    SPLITS,
-    Exported,
-    Item,
-    assign_splits,
-    check_class_list,
-    check_name,
-    flat_name,
-    image_bytes,
-    labels_of,
-    mask_bytes,
-    no_note,
-    objects_of,
-    picture_suffix,
-    put,
-    put_image,
-    worked_on,
-)
+from ..split import assign_splits
+from .exporting import Exported, no_note, worked_on
 from .options import VocOptions
 from .voc_masks import LABELMAP, read_label_list, read_mask
 
@@ -59,7 +45,7 @@ MAX_OBJECTS = 254  # object maps are uint8 as well
 
 def export_voc(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: VocOptions | None = None,
 ) -> Exported:
@@ -79,10 +65,10 @@ def export_voc(
             name = flat_name(item.name)
             check_name(name, taken)
             names.append(name)
-            rows.append(item.row)
+            rows.append(item.metadata)
             if its.jpeg is None:
                 png += item.suffix != "jpg"
-                put_image(item, part / IMAGES / f"{name}.{item.suffix}", link=options.link)
+                item.put_image(part / IMAGES / f"{name}.{item.suffix}", link=options.link)
             else:
                 put(part / IMAGES / f"{name}.jpg", its.jpeg)
             for folder, suffix, data in ((CLASS_MAPS, "png", its.mask), (OBJECT_MAPS, "png", its.objects), (BOXES, "xml", its.boxes)):
@@ -118,15 +104,15 @@ class Converted:
     many: int
 
 
-def convert(item: Item, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
-    labels = labels_of(item, len(classes))
+def convert(item: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
+    labels = item.labels(len(classes))
     picture = _as_jpeg(item) if jpeg and item.suffix != "jpg" else None
     if not objects and not boxes:
-        return Converted(mask_bytes(item, labels), picture, None, None, 0, 0)
-    found = objects_of(item, labels, min_area)
+        return Converted(item.mask_data(labels), picture, None, None, 0, 0)
+    found = item.objects(labels, min_area)
     file_name = f"{flat_name(item.name)}.{'jpg' if jpeg else item.suffix}"
     return Converted(
-        mask_bytes(item, labels),
+        item.mask_data(labels),
         picture,
         native.encode_mask(object_map(labels, found)) if objects else None,
         annotation(file_name, (*labels.shape, _bands(item)), found, classes) if boxes else None,
@@ -169,13 +155,13 @@ def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
         ElementTree.SubElement(node, tag).text = str(value)
 
 
-def _bands(item: Item) -> int:
-    with open_picture(item.image, f"sample '{item.name}': its picture" if isinstance(item.image, bytes) else None) as picture:
+def _bands(item: Sample) -> int:
+    with open_picture(item.source, f"sample '{item.name}': its picture" if isinstance(item.source, bytes) else None) as picture:
         return len(picture.getbands())
 
 
-def _as_jpeg(item: Item) -> bytes:
-    with open_picture(image_bytes(item), f"sample '{item.name}': its picture") as picture:
+def _as_jpeg(item: Sample) -> bytes:
+    with open_picture(item.data(), f"sample '{item.name}': its picture") as picture:
         return native.encode_image(np.asarray(picture.convert("RGB")), "jpg")
 
 
@@ -196,7 +182,7 @@ def import_voc(
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
     note: Callable[[str], None] = no_note,
-) -> tuple[tuple[str, ...], list[Item]]:
+) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a VOC folder, or of the VOCdevkit that holds it.
 
     split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test (every label map where
@@ -223,10 +209,10 @@ def import_voc(
 
 def _items(
     root: Path, split: str | None, read: Callable[[Path], np.ndarray], images: Path | None, note: Callable[[str], None]
-) -> list[Item]:
+) -> list[Sample]:
     lists = {name: _read_list(root / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
     named = _named(root, split, lists)
-    items: list[Item] = []
+    items: list[Sample] = []
     taken: set[str] = set()
     folder = images or root / IMAGES
     for name, where in named.items():
@@ -237,14 +223,14 @@ def _items(
         image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
         if image is None:
             raise UserError(f"{where}: {folder} has no picture '{name}'")
-        if native.leads_out(images or root, image):
+        if leads_out(images or root, image):
             raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
         mask = root / CLASS_MAPS / f"{name}.png"
         if not mask.exists():
             continue
         within = [one for one in SPLITS if name in (lists[one] or ())]
         row = {"split": within[0]} if len(within) == 1 else {}
-        items.append(Item(name, image, picture_suffix(image), partial(read, mask), row))
+        items.append(Sample(image, partial(read, mask), metadata=row, name=name))
     if named and not items:
         name, where = next(iter(named.items()))
         raise UserError(f"{where}: {root / CLASS_MAPS} has no mask of '{name}', nor of any other picture")

@@ -13,8 +13,8 @@ import numpy as np
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
+from ...files.label_maps import voc_palette
 from ...files.messages import shown
-from ...files.palette import voc_palette
 from ...files.pictures import open_picture
 from ...files.reading import read_lines
 from .. import native

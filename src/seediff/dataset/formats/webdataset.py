@@ -24,10 +24,12 @@ from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.messages import shown
 from ...files.outputs import naming, open_new
+from ...files.places import put, staged
 from ...files.reading import LIST, PICTURE
-from ...files.staging import staged
 from .. import native
-from ..store import Exported, Item, check_class_list, check_name, image_bytes, put, worked_on
+from ..rows import check_class_list, check_name
+from ..sample import Sample
+from .exporting import Exported, worked_on
 from .options import WebDatasetOptions
 from .packed import checked_classes, pack_mask, unpack
 
@@ -37,7 +39,7 @@ PICTURES = ("jpg", "jpeg", "png")
 
 def export_webdataset(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: WebDatasetOptions | None = None,
 ) -> Exported:
@@ -79,11 +81,11 @@ def _close(shard: BinaryIO) -> None:
         shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
 
 
-def as_tar(item: Item, mask: bytes) -> bytes:
+def as_tar(item: Sample, mask: bytes) -> bytes:
     """The members of one sample, whose label map's PNG is `mask`, without the end of the tar file."""
-    content = json.dumps({"name": item.name, "metadata": item.row}, ensure_ascii=False).encode("utf-8")
+    content = json.dumps({"name": item.name, "metadata": item.metadata}, ensure_ascii=False).encode("utf-8")
     key = as_key(item.name)
-    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((item.suffix, image_bytes(item)), (JSON, content), (MASK, mask)))
+    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((item.suffix, item.data()), (JSON, content), (MASK, mask)))
 
 
 def _member(name: str, data: bytes) -> bytes:
@@ -98,7 +100,7 @@ def as_key(name: str) -> str:
     return re.sub(r"^_|[^A-Za-z0-9_-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8")), name)
 
 
-def import_webdataset(source: Path | str, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Item]]:
+def import_webdataset(source: Path | str, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """Classes, without the background, and samples of a folder of tar files, or of one, read as they are asked for.
 
     Nothing is unpacked: members' paths are texts that begin with the sample's key, and only regular files count.
@@ -115,14 +117,14 @@ def import_webdataset(source: Path | str, *, classes: Sequence[str] | None = Non
     return checked_classes(own, files[0].parent / native.CLASSES), _items(files)
 
 
-def _items(files: Sequence[Path]) -> Iterator[Item]:
+def _items(files: Sequence[Path]) -> Iterator[Sample]:
     taken: set[str] = set()
     for file in files:
         for key, members in _samples(file):
             yield from_members(key, members, f"{file}, sample '{key}'", taken)
 
 
-def from_members(key: str, members: dict[str, bytes], where: str, taken: set[str]) -> Item:
+def from_members(key: str, members: dict[str, bytes], where: str, taken: set[str]) -> Sample:
     """The item of one sample's members, {ending: bytes}, whose name is added to those taken. Raises UserError."""
     content = parse_json(members.get(JSON, b"{}"), dict[str, Any], f"{where}: its {JSON}")
     name, row = content.get("name", unquote(key)), content.get("metadata", {})

@@ -16,19 +16,20 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import UserError
+from ...files.label_maps import voc_palette
 from ...files.messages import shown
-from ...files.palette import voc_palette
 from ...files.pictures import open_picture
-from ...files.reading import PICTURE, read_bytes
+from ...files.reading import PICTURE, leads_out, path_inside, read_bytes
 from ...files.tensors import read_header
+from ...masks.flags import LARGEST, SMALLEST
 from .. import native
+from ..encoding import read_label_map
 from ..reviews import is_corrected
-from ..rows import check_row, numbered_rows
+from ..rows import check_class_list, check_row, numbered_rows, shown_classes
+from ..sample import picture_suffix
 from ..shapes.joining import check_joined, read_joined
-from ..store import check_class_list, picture_suffix, read_label_map
 from ..unfinished import check_finished
 from .duplicates import difference_hash, near_groups, same_groups
-from .flags import LARGEST, SMALLEST
 from .reviewed import check_reviews
 from .stats import Measured, Stats, measure, row_flags, summarize
 
@@ -118,18 +119,6 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     return Checked(tuple(sorted(findings, key=lambda one: one.level != "error")), stats)
 
 
-def expected_row(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """`classes`, `class_ids` and `area` as a label map with these pixels of each id has them. Classes that the row names come first, also
-    without a pixel. Raises UserError when it names one that is none of the dataset's."""
-    named = row.get("classes", [])
-    if unknown := [one for one in named if one not in classes]:
-        raise UserError(f"class '{unknown[0]}' is not in {native.CLASSES}")
-    shown = list(dict.fromkeys([*named, *(name for i, name in enumerate(classes, 1) if counts[i])]))
-    ids = [list(classes).index(name) + 1 for name in shown]
-    shares = {name: round(float(counts[i]) / int(counts.sum()), 6) for name, i in zip(shown, ids, strict=True)}
-    return {"classes": shown, "class_ids": ids, "area": shares}
-
-
 def _read_classes(folder: Path) -> tuple[str, ...]:
     classes = native.read_classes(folder)
     try:
@@ -156,12 +145,12 @@ def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Seque
     try:
         check_row({key: value for key, value in row.items() if key not in COUNTED}, where)
     except UserError as error:
-        return _Sample([Finding("value", "error", where, str(error).removeprefix(f"{where}: "))])
+        return _Sample([Finding("value", "error", where, error.reason)])
     for field in ("file_name", "mask"):
         try:
-            path = native.path_inside(folder, row, field, where)
+            path = path_inside(folder, row, field, where)
         except UserError as error:
-            findings.append(Finding("path", "error", where, str(error).removeprefix(f"{where}: ")))
+            findings.append(Finding("path", "error", where, error.reason))
             continue
         if path.is_file():
             paths[field] = path
@@ -172,19 +161,19 @@ def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Seque
         try:
             size, sha256, look = _read_image(image)
         except UserError as error:
-            findings.append(Finding("picture", "error", row["file_name"], _short(error, image)))
+            findings.append(Finding("picture", "error", row["file_name"], error.reason))
     if mask := paths.get("mask"):
         try:
             labels = read_label_map(mask)
         except UserError as error:
-            findings.append(Finding("mask", "error", row["mask"], _short(error, mask)))
+            findings.append(Finding("mask", "error", row["mask"], error.reason))
         else:
             measured = measure(labels, row_flags(row))
             findings += _check_labels(mask, number, row, measured, size, classes)
             try:
                 check_joined(read_joined(row.get("review", {}).get("joined")), measured.size, where)
             except UserError as error:
-                findings.append(Finding("review", "error", where, str(error).removeprefix(f"{where}: ")))
+                findings.append(Finding("review", "error", where, error.reason))
     findings += _check_soft(folder, row, size)
     return _Sample(findings, measured, sha256, look)
 
@@ -210,9 +199,9 @@ def _check_labels(
     if not _has_palette(path, ids):
         yield Finding("palette", "warning", mask, "its colours are not Pascal VOC's, which viewers show")
     try:
-        expected = expected_row(row, measured.counts, classes)
+        expected = shown_classes(measured.counts, classes, row.get("classes", []), where)
     except UserError as error:
-        yield Finding("classes", "error", where, str(error))
+        yield Finding("classes", "error", where, str(error).removeprefix(f"{where}: "))
         return
     for field, value in expected.items():
         if field in row and not _agrees(row[field], value):
@@ -265,12 +254,12 @@ def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | No
         if not (folder / file).is_file():
             yield Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file")
             continue
-        if native.leads_out(folder, folder / file):
+        if leads_out(folder, folder / file):
             continue  # said of the link
         try:
             shape = read_label_map(folder / file).shape
         except UserError as error:
-            yield Finding("soft", "error", file, _short(error, folder / file))
+            yield Finding("soft", "error", file, error.reason)
         else:
             if size is not None and shape != size:
                 yield Finding("soft", "error", file, f"is {shape}, but its picture is {size}; both are (height, width)")
@@ -279,9 +268,9 @@ def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | No
 def _links_out(folder: Path) -> Iterator[Finding]:
     """What a dataset would keep of its samples, but takes from outside by a link. Pictures and label maps are looked at by rows."""
     for kind in native.EXTRAS:
-        inside = () if native.leads_out(folder, folder / kind) else sorted((folder / kind).rglob("*"))
+        inside = () if leads_out(folder, folder / kind) else sorted((folder / kind).rglob("*"))
         for path in inside or (folder / kind,):
-            if path.is_symlink() and native.leads_out(folder, path):
+            if path.is_symlink() and leads_out(folder, path):
                 yield Finding("path", "error", path.relative_to(folder).as_posix(), "is a link that leads out of the dataset folder")
 
 
@@ -291,7 +280,7 @@ def _broken_tensors(folder: Path) -> Iterator[Finding]:
         if (folder / kind).is_symlink():
             continue
         for path in sorted((folder / kind).rglob("*.safetensors")):
-            if not (path.is_symlink() and native.leads_out(folder, path)) and not _is_whole(path):
+            if not (path.is_symlink() and leads_out(folder, path)) and not _is_whole(path):
                 yield Finding("tensors", "error", path.relative_to(folder).as_posix(), "is no whole safetensors file")
 
 
@@ -356,8 +345,3 @@ def _file(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[int, Any, Any]
 def _others(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[int, Any, Any]], group: Sequence[int]) -> str:
     names = [_file(rows, read, place) for place in group[1:]]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _short(error: UserError, path: Path) -> str:
-    """An error's text without the path that the finding has anyway."""
-    return str(error).removeprefix(f"{path}: ")

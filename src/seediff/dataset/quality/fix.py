@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from ...errors import UserError
+from ...files.documents import read_toml
 from ...files.outputs import move_inside, write_atomic, write_inside
+from ...files.places import open_folder
+from ...files.reading import path_inside
 from .. import native
-from ..batches import open_run
-from ..rows import numbered_rows
-from ..store import read_label_map
-from .check import Finding, expected_row
-from .rebuild import rebuild
+from ..encoding import MaskFile, read_label_map
+from ..rows import check_class_list, numbered_rows, shown_classes
+from ..sample import Sample
+from .check import Finding
 
 ORPHANS = "orphans"
 FIXABLE = ("lost", "palette", "row", "orphan")
 
 
 def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
-    """Repair the findings of FIXABLE kinds, and say in a line each what was done: lost classes.txt and metadata.jsonl are rebuilt from the
-    samples, palettes written anew, `classes`, `class_ids` and `area` of rows counted again from the label map, orphans moved to the folder
-    orphans/. Every file is replaced atomically.
+    """Repair the findings of FIXABLE kinds, and say in one line each what was done: lost classes.txt and metadata.jsonl are written from
+    what the samples show, palettes written anew, `classes`, `class_ids` and `area` of rows counted again from the label map, orphans moved
+    to the folder orphans/. Every file is replaced atomically.
 
     Raises UserError when another run is at work in the folder, or it cannot be written to.
     """
@@ -35,11 +36,8 @@ def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
             f"{folder}: is no dataset of SeeDiff that lost a file: it has no picture in {native.IMAGES}/ with a label map of its name in "
             f"{native.MASKS}/; nothing was written"
         )
-    try:
-        with open_run(folder):
-            return list(_fixes(folder, findings))
-    except UserError as error:
-        raise UserError(str(error).replace("--out ", "", 1)) from error
+    with open_folder(folder, native.RUN_FOLDERS):
+        return list(_fixes(folder, findings))
 
 
 def _has_samples(folder: Path) -> bool:
@@ -50,14 +48,16 @@ def _has_samples(folder: Path) -> bool:
 
 def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
     if lost := [one.where for one in findings if one.kind == "lost"]:
-        found = rebuild(folder)
+        classes = find_classes(folder)
         if native.CLASSES in lost:
-            write_atomic(folder / native.CLASSES, native.classes_text(found.classes))
+            write_atomic(folder / native.CLASSES, native.classes_text(classes))
+            yield f"{native.CLASSES} has {len(classes)} classes again"
         if native.METADATA in lost:
-            write_atomic(folder / native.METADATA, native.jsonl(found.rows))
-            yield f"{native.METADATA} has {len(found.rows)} rows again" + "".join(f"; {note}" for note in found.notes)
-        if native.CLASSES in lost:
-            yield f"{native.CLASSES} has {len(found.classes)} classes again"
+            rows, without = _rows(folder, classes)
+            write_atomic(folder / native.METADATA, native.jsonl(rows))
+            yield f"{native.METADATA} has {len(rows)} rows again, with classes, class_ids and area only" + (
+                f"; {without} pictures have no label map, or one of them cannot be read: they got no row" if without else ""
+            )
     for one in findings:
         if one.kind == "palette":
             write_inside(folder, one.where, native.encode_mask(read_label_map(folder / one.where)))
@@ -66,8 +66,8 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
     if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
         classes, rows = native.read_classes(folder), [row for _, row in numbered_rows(folder / native.METADATA)]
         for number in wrong:
-            labels = read_label_map(native.path_inside(folder, rows[number - 1], "mask", f"row {number}"))
-            rows[number - 1] = {**rows[number - 1], **expected_row(rows[number - 1], np.bincount(labels.ravel(), minlength=256), classes)}
+            labels = read_label_map(path_inside(folder, rows[number - 1], "mask", f"row {number}"))
+            rows[number - 1] = {**rows[number - 1], **shown_classes(labels, classes, rows[number - 1].get("classes", []), f"row {number}")}
         write_atomic(folder / native.METADATA, native.jsonl(rows))
         yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
     for one in findings:
@@ -75,3 +75,45 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
             move_inside(folder, one.where, f"{ORPHANS}/{one.where}")
     if moved := sum(one.kind == "orphan" for one in findings):
         yield f"{moved} files without a sample are in {ORPHANS}/ now"
+
+
+def find_classes(folder: Path) -> tuple[str, ...]:
+    """The classes of a dataset: of classes.txt, else of seediff.toml, else those that rows name ids of, when that is every id.
+
+    Raises UserError when none of them says it.
+    """
+    if (folder / native.CLASSES).is_file():
+        return native.read_classes(folder)
+    if (folder / native.CONFIG).is_file() and isinstance(named := read_toml(folder / native.CONFIG).get("classes"), list):
+        check_class_list([str(name) for name in named])
+        return tuple(str(name) for name in named)
+    ids: dict[int, str] = {}
+    for row in native.read_rows(folder) if (folder / native.METADATA).is_file() else ():
+        ids.update(zip(row.get("class_ids") or (), row.get("classes") or (), strict=False))
+    if not ids or sorted(ids) != list(range(1, len(ids) + 1)):
+        raise UserError(
+            f"{folder / native.CLASSES}: is lost, and neither {native.CONFIG} nor {native.METADATA} says what every id is called; "
+            "write it anew: one line per id, the first `background`"
+        )
+    return tuple(ids[i] for i in sorted(ids))
+
+
+def _rows(folder: Path, classes: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+    """Rows of every picture that has a label map of its name and size, by name, and how many pictures have none.
+
+    Raises UserError for an unfinished run's folder, which only its command can complete.
+    """
+    if (folder / native.BATCHES).is_dir():
+        raise UserError(f"{folder}: is the output of a run that has not finished; start it again to complete it")
+    pictures = [path for path in (folder / native.IMAGES).rglob("*") if path.is_file() and not path.name.endswith(".part")]
+    rows = []
+    for image in sorted(pictures, key=lambda path: path.as_posix()):
+        file_name = image.relative_to(folder).as_posix()
+        name = native.sample_name(file_name)
+        mask = f"{native.MASKS}/{name}.png"
+        try:
+            labels = Sample(image, MaskFile(folder / mask), name=name).label_map
+        except UserError:  # also: there is no such label map, or it is of another size
+            continue
+        rows.append({"file_name": file_name, "mask": mask, **shown_classes(labels, classes)})
+    return rows, len(pictures) - len(rows)

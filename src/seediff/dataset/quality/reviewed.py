@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ...errors import UserError
 from ...files.messages import printable
 from ...files.pictures import open_picture
-from ...files.reading import PICTURE, read_bytes
+from ...files.reading import PICTURE, path_inside, read_bytes
 from .. import native
 from ..reviews import REVIEWED, REVIEWS, Action, read_actions
 from ..shapes.joining import check_joined
@@ -48,20 +48,20 @@ def _check_mask(folder: Path, action: Action) -> Iterator[Found]:
         return
     about = f"the corrected mask of sample '{printable(action.sample)}'"
     try:
-        path = native.path_inside(folder, {"mask": action.mask}, "mask", REVIEWS)
+        path = path_inside(folder, {"mask": action.mask}, "mask", REVIEWS)
         if not path.is_file():
             yield "review", "error", action.mask, f"{about} is gone"
-        elif action.hash and hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
+        elif hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
             yield "review", "error", action.mask, f"{about} is not the one that was saved (its SHA-256 differs from {REVIEWS})"
     except UserError as error:
-        yield "review", "error", REVIEWS, str(error).removeprefix(f"{REVIEWS}: ")
+        yield "review", "error", REVIEWS, error.reason
 
 
 def _check_joined(folder: Path, action: Action, original: Any) -> Iterator[Found]:
     if not action.joined:
         return
     try:
-        with open_picture(native.path_inside(folder, {"mask": action.mask or original}, "mask", REVIEWS)) as mask:
+        with open_picture(path_inside(folder, {"mask": action.mask or original}, "mask", REVIEWS)) as mask:
             check_joined(action.joined, (mask.height, mask.width), f"sample '{printable(action.sample)}'")
     except UserError as error:
-        yield "review", "error", REVIEWS, str(error).removeprefix(f"{REVIEWS}: ")
+        yield "review", "error", REVIEWS, error.reason

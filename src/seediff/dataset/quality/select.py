@@ -1,5 +1,4 @@
-"""Which samples of a dataset are worth training on: by flags, area, pieces, confidence and what an independent segmenter sees in them, and
-which of their pixels are certain.
+"""Which samples of a dataset are worth training on: by flags, area, pieces and confidence, and which of their pixels are certain.
 
 Confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in [−1, 1]: near 1 where
 the method was sure everywhere. Dataset Diffusion (section 3.4) ignores what is in between: soft values from 0.5 to 0.6 become 255.
@@ -16,11 +15,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import UserError
+from ...masks.flags import degenerate
 from .. import native
+from ..encoding import read_label_map
 from ..reviews import is_corrected
-from ..store import Item, labels_of, open_native, read_label_map
-from .agreement import Segmenter, agreement
-from .flags import degenerate
+from ..rows import shown_classes
+from ..sample import Sample
+from ..store import open_native
 from .stats import Measured, measure, row_flags
 
 Reviewed = Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"]
@@ -44,9 +45,8 @@ class Criteria:
     the picture in [0, 1]. max_components: connected pieces of each class's mask; smaller ones than min_piece pixels do not count.
     min_confidence: of the least certain class. best: of each class, the so many pictures in which it is most certain; a picture stays
     that is among the best of any of its classes. ignore_band: (low, high) of soft values that become 255; from `high` on, they are the
-    class; all other criteria are about the label map that comes of it. min_agreement: IoU of a segmenter's prediction and the label map,
-    of the class where it is lowest; only the samples that meet all criteria but `best` are shown to the segmenter. reviewed: what a person
-    said of it in `seediff look`.
+    class; all other criteria are about the label map that comes of it. reviewed: what a person said of it in
+    `seediff look`.
     """
 
     drop_flags: tuple[str, ...] = ()
@@ -57,7 +57,6 @@ class Criteria:
     min_confidence: float | None = None
     best: int | None = None
     ignore_band: tuple[float, float] | None = None
-    min_agreement: float | None = None
     reviewed: Reviewed | None = None
 
     def __post_init__(self) -> None:
@@ -68,29 +67,25 @@ class Criteria:
                 raise UserError(f"--{name.replace('_', '-')} {value}: must be at least 1")
         if self.min_confidence is not None and not -1 <= self.min_confidence <= 1:
             raise UserError(f"--min-confidence {self.min_confidence}: must be in [-1, 1]")
-        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
-            raise UserError(f"--min-agreement {self.min_agreement}: must be in [0, 1]")
         if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
             raise UserError(f"--ignore-band {self.ignore_band[0]},{self.ignore_band[1]}: must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
 
 
 @dataclass(frozen=True)
 class Selected:
-    """items: those that stay, in their order, with `confidence` and `agreement` in their rows where known. dropped: reason → how many."""
+    """items: those that stay, in their order, with `confidence` in their rows where known. dropped: reason → how many."""
 
     classes: tuple[str, ...]
-    items: tuple[Item, ...]
+    items: tuple[Sample, ...]
     dropped: Mapping[str, int]
 
 
 def select_samples(
     folder: Path | str,
     criteria: Criteria,
-    follow: Callable[[Sequence[Item]], Iterable[Item]] = iter,
-    segmenter: Segmenter | None = None,
+    follow: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
 ) -> Selected:
-    """The samples of a native dataset that meet the criteria. follow: wraps the samples to show progress. segmenter: for `min_agreement`;
-    its classes, by name, must be among them all of the dataset's (`check_segmenter`).
+    """The samples of a native dataset that meet the criteria. follow: wraps the samples to show progress.
 
     Confidence comes from soft/, or from the rows of a dataset that was filtered before. Raises UserError naming what a criterion needs.
     """
@@ -99,7 +94,7 @@ def select_samples(
     has_soft = (folder / native.SOFT).is_dir()
     if criteria.ignore_band and not has_soft:
         raise UserError(f"{folder}: --ignore-band needs soft masks; make the dataset with --keep-soft")
-    stays: list[Item] = []
+    stays: list[Sample] = []
     sure: list[Mapping[str, float]] = []
     dropped: Counter[str] = Counter()
     for item in follow(items):
@@ -107,12 +102,7 @@ def select_samples(
         if confidences is None and (criteria.best or criteria.min_confidence is not None):
             option = "--best" if criteria.best else "--min-confidence"
             raise UserError(f"{folder}: {option} needs soft masks (sample '{item.name}'); make the dataset with --keep-soft")
-        reason = why_drop(one.row, measured, confidences or {}, classes, criteria)
-        if not reason and segmenter is not None and criteria.min_agreement is not None:
-            agreed = agreement(one, classes, segmenter)
-            one = replace(one, row={**one.row, "agreement": agreed})
-            # A picture in which neither sees a class is agreed upon.
-            reason = "agreement" if min(agreed.values(), default=1.0) < criteria.min_agreement else None
+        reason = why_drop(one.metadata, measured, confidences or {}, classes, criteria)
         if reason:
             dropped[reason] += 1
         else:
@@ -137,7 +127,7 @@ def why_drop(
         for flag in measured.flags
     ):
         return "flags"
-    ids = [classes.index(name) + 1 for name in shown_classes(row, measured, classes)]
+    ids = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))["class_ids"]
     if any(not criteria.min_area <= measured.area(i) <= criteria.max_area for i in ids):
         return "area"
     if criteria.max_components and any(measured.pieces.get(i, 0) > criteria.max_components for i in ids):
@@ -179,57 +169,51 @@ def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> se
     return chosen
 
 
-def shown_classes(row: Mapping[str, Any], measured: Measured, classes: Sequence[str]) -> list[str]:
-    """The classes that a row names, also without a pixel, then others in its label map. Raises UserError for one the set does not have."""
-    named = [str(name) for name in row.get("classes") or ()]
-    if unknown := [name for name in named if name not in classes]:
-        raise UserError(f"{row.get('file_name')}: class '{unknown[0]}' is not one of the dataset's: {', '.join(classes)}")
-    return list(dict.fromkeys([*named, *(name for i, name in enumerate(classes, 1) if measured.counts[i])]))
-
-
 def _measure(
-    folder: Path, item: Item, classes: Sequence[str], criteria: Criteria, has_soft: bool
-) -> tuple[Item, Measured, Mapping[str, float] | None]:
+    folder: Path, item: Sample, classes: Sequence[str], criteria: Criteria, has_soft: bool
+) -> tuple[Sample, Measured, Mapping[str, float] | None]:
     """An item as it would be written, its measures and the confidence of each of its classes, None where nothing says it."""
-    labels = labels_of(item, len(classes))
-    if is_corrected(item.row):  # made or changed by a person: certain, and not to be made anew from soft masks
-        sure = {str(name): 1.0 for name in item.row.get("classes") or ()}
-        own = replace(item, row={**item.row, "confidence": sure}) if has_soft else item
-        return own, measure(labels, row_flags(item.row), criteria.min_piece), sure
+    labels = item.labels(len(classes))
+    if is_corrected(item.metadata):  # made or changed by a person: certain, and not to be made anew from soft masks
+        sure = {str(name): 1.0 for name in item.metadata.get("classes") or ()}
+        own = item.replace(metadata={**item.metadata, "confidence": sure}) if has_soft else item
+        return own, measure(labels, row_flags(item.metadata), criteria.min_piece), sure
     if not has_soft:
-        return item, measure(labels, row_flags(item.row), criteria.min_piece), _said_before(item.row)
+        return item, measure(labels, row_flags(item.metadata), criteria.min_piece), _said_before(item.metadata)
     soft = _read_soft(folder, item, classes, labels.shape)
-    row = dict(item.row)
+    row = dict(item.metadata)
     if band := criteria.ignore_band:
         labels = uncertain_band(labels, list(soft.values()), list(soft), *band)
     measured = measure(labels, row_flags(row), criteria.min_piece)
-    shown = shown_classes(row, measured, classes)
-    found = {name: round(confidence(labels, soft[i], i), 4) for name in shown if (i := classes.index(name) + 1) in soft}
+    shown = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))
+    found = {
+        name: round(confidence(labels, soft[i], i), 4) for name, i in zip(shown["classes"], shown["class_ids"], strict=True) if i in soft
+    }
     row["confidence"] = found
     if not band:
-        return replace(item, row=row), measured, found
+        return item.replace(metadata=row), measured, found
     if "flags" in row:
-        row["flags"] = _flags_again(measured, shown, classes)
+        row["flags"] = _flags_again(measured, shown)
 
     def banded() -> np.ndarray:  # read again when it is written: a set does not fit into memory
         return uncertain_band(
-            item.label_map(), list((again := _read_soft(folder, item, classes, measured.size)).values()), list(again), *band
+            item.unchecked_labels(), list((again := _read_soft(folder, item, classes, measured.size)).values()), list(again), *band
         )
 
-    return replace(item, row=row, label_map=banded), replace(measured, flags=row_flags(row)), found
+    return item.replace(metadata=row, label_map=banded), replace(measured, flags=row_flags(row)), found
 
 
-def _flags_again(measured: Measured, shown: Sequence[str], classes: Sequence[str]) -> list[str]:
+def _flags_again(measured: Measured, shown: Mapping[str, Any]) -> list[str]:
     """The flags with `degenerate` as the changed label map has it."""
-    shares = {name: measured.area(classes.index(name) + 1) for name in shown}
+    shares = {name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)}
     others = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"]
     return [*others, *degenerate(shares)]
 
 
-def _read_soft(folder: Path, item: Item, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
+def _read_soft(folder: Path, item: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
     """Class id → soft mask (H, W) uint8 of the classes that the row names. UserError naming a file that is missing or of another size."""
     soft = {}
-    for name in item.row.get("classes") or ():
+    for name in item.metadata.get("classes") or ():
         if name not in classes:
             raise UserError(f"sample '{item.name}': class '{name}' is not one of the dataset's: {', '.join(classes)}")
         class_id = classes.index(name) + 1

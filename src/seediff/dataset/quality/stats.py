@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...files.label_maps import IGNORE
+from ..sample import Sample
 from ..shapes.objects import find_objects
-from ..store import Item, labels_of, open_native
+from ..store import open_native
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
 """Edges of the histogram of areas: the first and the last bin are where `generate` flags a mask `degenerate`."""
@@ -88,10 +89,10 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
     )
 
 
-def dataset_stats(folder: Path | str, follow: Callable[[Sequence[Item]], Iterable[Item]] = iter) -> Stats:
-    """Stats of a native dataset. follow: wraps the samples to show progress. Raises UserError as open_native and labels_of do."""
+def dataset_stats(folder: Path | str, follow: Callable[[Sequence[Sample]], Iterable[Sample]] = iter) -> Stats:
+    """Stats of a native dataset. follow: wraps the samples to show progress. Raises UserError as open_native and Sample.labels do."""
     classes, items = open_native(folder)
-    return summarize([measure(labels_of(item, len(classes)), row_flags(item.row)) for item in follow(items)], classes)
+    return summarize([measure(item.labels(len(classes)), row_flags(item.metadata)) for item in follow(items)], classes)
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:

@@ -28,10 +28,10 @@ def read_joined(value: object) -> Joined:
 def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
     """Raise UserError for a pixel that is not in a picture of `shape` (H, W), and for more than MOST_PIXELS of them."""
     if (count := sum(map(len, joined))) > MOST_PIXELS:
-        raise UserError(f"{where}: joins pieces at {count} pixels; at most {MOST_PIXELS} in a picture are read")
+        raise UserError(where, f"joins pieces at {count} pixels; at most {MOST_PIXELS} in a picture are read")
     for x, y in (pixel for one in joined for pixel in one):
         if not (0 <= x < shape[1] and 0 <= y < shape[0]):
-            raise UserError(f"{where}: joins the piece at pixel [{x}, {y}], but its picture has {shape[1]} × {shape[0]} pixels")
+            raise UserError(where, f"joins the piece at pixel [{x}, {y}], but its picture has {shape[1]} × {shape[0]} pixels")
 
 
 def join(labels: np.ndarray, joined: Joined, one: Pixel, other: Pixel) -> Joined:

@@ -7,12 +7,14 @@ follows, as characters from "0" on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from ...errors import UserError
 from .runs import Masks, column_runs, masks_of_ids
 
 
@@ -118,6 +120,30 @@ MAX_CHARACTERS = 8
 def decode(rle: dict[str, Any]) -> np.ndarray:
     """The mask (H, W) bool of a compressed run-length mask."""
     return fill(decompress(rle["counts"]), rle["size"])
+
+
+def paint_runs(labels: np.ndarray, counts: np.ndarray, value: int) -> None:
+    """Set the pixels inside of run lengths, of labels (H, W) uint8 that lie column by column in memory (order="F"), to a value."""
+    flat = labels.reshape(-1, order="F")
+    ends = np.cumsum(counts)
+    for begin, end in zip(ends[:-1:2].tolist(), ends[1::2].tolist(), strict=False):
+        flat[begin:end] = value
+
+
+MOST_MASKS, MOST_LAYERS = 20_000, 100
+"""Masks of one picture, and how many of them lie over each pixel on average: far more than anybody draws."""
+
+
+def check_count(masks: int, where: str) -> None:
+    """Raise UserError for more masks than a picture has, before any is looked at."""
+    if masks > MOST_MASKS:
+        raise UserError(f"{where}: has {masks} masks; at most {MOST_MASKS} of one picture are read")
+
+
+def check_layers(area: int, shape: tuple[int, ...], where: str) -> None:
+    """Raise UserError when masks have more pixels together than those of a picture of `shape` (H, W) do, before they are painted."""
+    if (layers := area / math.prod(shape)) > MOST_LAYERS:
+        raise UserError(f"{where}: its masks cover the picture {layers:.0f} times over; at most {MOST_LAYERS} times are read")
 
 
 def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:

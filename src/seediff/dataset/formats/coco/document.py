@@ -11,13 +11,13 @@ import msgspec
 
 from ....config.names import BACKGROUND
 from ....errors import UserError
-from ....files.documents import parse_json
+from ....files.documents import fit, parse_json
 from ....files.pictures import check_pixels
 from ....files.reading import ANNOTATIONS as LIMIT
 from ....files.reading import read_bytes
-from ....files.schema import fit
 from ... import native
-from ...store import check_class_list
+from ...rows import check_class_list
+from ...shapes.rle import check_count
 from .writing import IGNORED
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
@@ -114,9 +114,12 @@ class Document:
         return {one.image_id: one for one in self.content.annotations} if isinstance(self.content, Panoptic) else {}
 
     def by_image(self) -> dict[int, list[Annotation]]:
+        """Raises UserError for an image of more annotations than one has."""
         found: dict[int, list[Annotation]] = {one.id: [] for one in self.content.images}
         for one in self.instances:
             found[one.image_id].append(one)
+        for image_id, its in found.items():
+            check_count(len(its), f"{self.where}, image {image_id}")
         return found
 
     def used(self) -> set[int]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ....errors import UserError
-from ... import native
+from ....files.reading import path_inside
 from .document import Image
 from .writing import ANNOTATIONS, IMAGES, INSTANCES, SEMANTIC
 
@@ -74,7 +74,7 @@ def find_picture(folders: Sequence[Path], image: Image, where: str) -> Path:
     """The picture of an image's entry, which must lie inside one of the folders. Raises UserError."""
     where = f"{where}, image {image.id}"
     for folder in folders:
-        picture = native.path_inside(folder, {"file_name": image.file_name}, "file_name", where)
+        picture = path_inside(folder, {"file_name": image.file_name}, "file_name", where)
         if picture.is_file():
             return picture
     tried = [folder for folder in folders if folder.is_dir()] or folders

@@ -6,7 +6,7 @@ take gigabytes. So sums are Python's own, which do not wrap, and corners are nea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from ....errors import UserError
 from ....files.messages import shown
 from ...shapes.rle import decompress
 
-MAX_OUTLINE = 4_000_000
-"""Pixels along the edges of one polygon at most: more than any picture's object has, and 500 MB of pycocotools' points."""
+MAX_OUTLINE, MAX_OUTLINES = 4_000_000, 40_000_000
+"""Pixels along the edges of one polygon at most: more than any picture's object has, and 500 MB of pycocotools' points; and of all polygons
+of a picture."""
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
@@ -61,6 +62,22 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
     return decompress(filled["counts"].decode("ascii"))
 
 
+def check_outlines(polygons: Iterable[Sequence[float]], where: str) -> None:
+    """Raise UserError when the polygons of one picture have edges that are too long together."""
+    length = 0.0
+    for polygon in polygons:
+        if len(polygon) >= 6 and len(polygon) % 2 == 0:  # else it is refused for itself
+            length += _outline(np.clip(np.array(polygon, np.float64), -1e6, 1e6).reshape(-1, 2))
+    if length > MAX_OUTLINES:
+        raise UserError(
+            f"{where}: the edges of its polygons are {length:.0f} pixels long; at most {MAX_OUTLINES} of a picture can be filled"
+        )
+
+
+def _outline(corners: np.ndarray) -> float:
+    return float(np.abs(corners - np.roll(corners, -1, 0)).max(1).sum())
+
+
 def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str) -> None:
     if len(polygon) < 6 or len(polygon) % 2:
         raise UserError(f"{where}: a polygon is a list of at least three x, y")
@@ -70,6 +87,6 @@ def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str
         row, axis = np.argwhere(~near)[0]
         value = f"{'xy'[axis]} = {corners[row, axis]:g}"
         raise UserError(f"{where}: a corner of its polygon has {value}, far outside its image of {width} × {height}")
-    outline = np.abs(corners - np.roll(corners, -1, 0)).max(1).sum()
+    outline = _outline(corners)
     if outline > MAX_OUTLINE:
         raise UserError(f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled")

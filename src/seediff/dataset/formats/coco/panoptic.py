@@ -9,6 +9,7 @@ import numpy as np
 
 from ....errors import UserError
 from ....files.pictures import open_picture
+from ....files.reading import path_inside
 from ... import native
 from .document import Image, Segments
 from .segments import SHIFTS
@@ -24,7 +25,7 @@ def panoptic_labels(folder: Path, image: Image, segments: Segments, ids: Mapping
 
     ids: of a category, in a label map. Raises UserError naming the picture that is not there, or has a segment that the file does not.
     """
-    path = native.path_inside(folder, {"file_name": segments.file_name}, "file_name", f"{where}, image {image.id}")
+    path = path_inside(folder, {"file_name": segments.file_name}, "file_name", f"{where}, image {image.id}")
     with open_picture(path) as picture:
         pixels, kind, mode = np.asarray(picture), picture.format, picture.mode
     if kind != "PNG" or mode not in ("RGB", "RGBA"):

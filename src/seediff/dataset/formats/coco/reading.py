@@ -13,12 +13,13 @@ import numpy as np
 from ....errors import UserError
 from ....files.messages import printable
 from ... import native
-from ...rows import check_row
-from ...shapes.rle import fill
-from ...store import Item, check_name, image_size, no_note, picture_suffix
+from ...rows import check_name, check_row
+from ...sample import Sample, picture_size
+from ...shapes.rle import check_layers, paint_runs
+from ..exporting import no_note
 from .document import Annotation, Document, Image, Panoptic, Rle, Segments, classes_of, load, parse
 from .layouts import find_annotations, find_picture, part_of, picture_folders
-from .masks import area, count_runs, polygon_runs
+from .masks import area, check_outlines, count_runs, polygon_runs
 from .panoptic import mask_folder, panoptic_labels
 
 Crowds = Literal["ignored", "objects"]
@@ -42,7 +43,7 @@ def import_coco(
     annotations: Path | str | None = None,
     crowds: Crowds | None = None,
     note: Callable[[str], None] = no_note,
-) -> tuple[tuple[str, ...], list[Item]]:
+) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a folder of COCO's, or of one JSON file.
 
     Of a folder, annotations/semantic*.json are read where there are such, else instances*.json and what else `layouts` lists; `annotations`
@@ -60,7 +61,7 @@ def import_coco(
     _check_masks(documents, crowds, note)
     classes, ids = classes_of(documents)
     taken: set[str] = set()
-    items: list[Item] = []
+    items: list[Sample] = []
     names = Counter(_stem(image) for document in documents for image in document.content.images)
     for path, document in zip(files, documents, strict=True):
         folders = picture_folders(root, path, Path(images) if images is not None else None)
@@ -76,7 +77,7 @@ def import_coco(
             check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
             row = {**image.metadata, **({"split": split} if split else {})}
             read = _reader(path, image, its[image.id], segments, ids, crowds == "objects")
-            items.append(Item(name, picture, picture_suffix(picture), partial(_labels, picture, image, read), row))
+            items.append(Sample(picture, partial(_labels, picture, image, read), metadata=row, name=name))
     return classes, items
 
 
@@ -97,7 +98,7 @@ def _reader(
 
 def _labels(picture: Path, image: Image, read: Callable[[], np.ndarray]) -> np.ndarray:
     """The label map of an image whose picture has the size that the file says: told before anything of that size is made."""
-    if (size := image_size(Item("", picture, "", read))) != image.shape:
+    if (size := picture_size(picture)) != image.shape:
         raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
     return read()
 
@@ -125,7 +126,8 @@ def paint(
 ) -> np.ndarray:
     """(H, W) uint8: boxes without a mask and crowds as 255 first, then the largest object, the smallest last. One mask is in memory at a
     time. ids: of a category, in a label map. Raises UserError naming the annotation that is no mask of this image."""
-    labels = np.zeros(image.shape, np.uint8)
+    check_outlines((one for shape in annotations if not isinstance(shape.segmentation, Rle) for one in shape.segmentation), where)
+    labels = np.zeros(image.shape, np.uint8, order="F")
     masks: list[tuple[bool, int, np.ndarray]] = []
     for one in annotations:
         if not one.masked:
@@ -137,9 +139,10 @@ def paint(
         crowd = bool(one.iscrowd) and not crowds_are_objects
         masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id], runs))
     masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
+    check_layers(sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
     for _, value, runs in masks:
-        labels[fill(runs, image.shape)] = value
-    return labels
+        paint_runs(labels, runs, value)
+    return np.ascontiguousarray(labels)
 
 
 def _ignore_box(labels: np.ndarray, box_xywh: tuple[float, ...] | None) -> None:

@@ -22,13 +22,16 @@ from typing import Any
 import numpy as np
 
 from .... import __version__
-from ....files.staging import staged
+from ....files.places import put, staged
 from ....metrics.scores import iou
 from ... import native
+from ...rows import check_class_list, check_name
+from ...sample import SPLITS, Sample
 from ...shapes.objects import Objects, find_objects
 from ...shapes.rle import fill, rles
 from ...shapes.runs import Masks, column_runs, masks_of_ids
-from ...store import SPLITS, Exported, Item, assign_splits, check_class_list, check_name, labels_of, objects_of, put, put_image, worked_on
+from ...split import assign_splits
+from ..exporting import Exported, worked_on
 from ..options import CocoOptions
 from .masks import polygon_runs
 from .segments import panoptic_categories, panoptic_segments
@@ -128,7 +131,7 @@ def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
 
 def export_coco(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: CocoOptions | None = None,
 ) -> Exported:
@@ -139,7 +142,7 @@ def export_coco(
     options = options or CocoOptions()
     check_class_list(classes)
     items = list(items)
-    rows = [item.row for item in items]
+    rows = [item.metadata for item in items]
     splits = assign_splits([item.name for item in items], rows, options.split, options.seed)
     several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
     found: list[tuple[dict[str, Any], Annotated]] = []
@@ -151,7 +154,7 @@ def export_coco(
         for split, (item, its) in zip(splits, annotated, strict=True):
             check_name(item.name, taken)
             file_name = f"{item.name}.{item.suffix}"
-            put_image(item, part / IMAGES / file_name, link=options.link)
+            item.put_image(part / IMAGES / file_name, link=options.link)
             small += its.small
             ious += its.ious
             if its.panoptic is not None:
@@ -206,9 +209,9 @@ class Annotated:
     panoptic: tuple[bytes, list[dict[str, Any]]] | None
 
 
-def annotate(item: Item, *, classes: int, min_area: int, polygons: bool, panoptic: bool) -> Annotated:
-    labels = labels_of(item, classes)
-    found = objects_of(item, labels, min_area)
+def annotate(item: Sample, *, classes: int, min_area: int, polygons: bool, panoptic: bool) -> Annotated:
+    labels = item.labels(classes)
+    found = item.objects(labels, min_area)
     its = of_objects(labels, found, polygons=polygons)
     height, width = labels.shape
     ious = polygon_ious(found.index, its) if polygons else []

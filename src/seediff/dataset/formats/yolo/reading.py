@@ -20,12 +20,16 @@ from ....errors import UserError, first_line
 from ....files.documents import read_yaml
 from ....files.messages import shown
 from ....files.reading import LIST, read_lines, read_text
-from ...store import SPLITS, Item, check_class_list, check_name, image_size, no_note, picture_suffix
+from ...rows import check_class_list, check_name
+from ...sample import SPLITS, Sample, picture_size
+from ..exporting import no_note
 from .writing import DATA, IMAGES, LABELS, from_yolo
 
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """What the format calls a picture; we read PNG and JPEG."""
 MAX_CLASS = 1 << 31
+MOST_FOLDERS = 100
+"""That a split may name: each is searched."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Found:
 
 def import_yolo(
     source: Path | str, *, split: str | None = None, images: Path | str | None = None, note: Callable[[str], None] = no_note
-) -> tuple[tuple[str, ...], list[Item]]:
+) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes, without the background, and samples of a YOLO folder, or of the folder whose YAML file is named.
 
     split: "train", "val" or "test"; None: all that the file has. A row's `split` says which. A name that two splits have gets its split
@@ -84,7 +88,12 @@ def find_pictures(file: Path, data: Mapping[str, Any], split: str | None, images
     place = Place(file, str(data.get("path") or "."), roots, given)
     found: dict[Path, Found] = {}  # of a picture that two splits name, the first counts
     for one in wanted:
-        for entry in data[one] if isinstance(data[one], list) else [data[one]]:
+        entries = data[one] if isinstance(data[one], list) else [data[one]]
+        if len(entries) > MOST_FOLDERS:
+            raise UserError(
+                f"{file}: '{one}' names {len(entries)} folders; at most {MOST_FOLDERS} are read: list the pictures in a text file"
+            )
+        for entry in entries:
             for picture in _pictures(place, one, entry):
                 found.setdefault(picture.path, picture)
     return place, list(found.values())
@@ -111,8 +120,8 @@ def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Pat
     return Path(*parts)
 
 
-def _items(found: Sequence[Found], numbers: Sequence[int], place: Place, note: Callable[[str], None]) -> list[Item]:
-    items: list[Item] = []
+def _items(found: Sequence[Found], numbers: Sequence[int], place: Place, note: Callable[[str], None]) -> list[Sample]:
+    items: list[Sample] = []
     without = 0
     for name, one in named(found, place):
         label = label_file(one.labels)
@@ -144,13 +153,12 @@ def named(found: Sequence[Found], place: Place) -> Iterator[tuple[str, Found]]:
         yield name, one
 
 
-def _item(name: str, found: Found, label: Path | None, numbers: Sequence[int]) -> Item:
+def _item(name: str, found: Found, label: Path | None, numbers: Sequence[int]) -> Sample:
     def read() -> np.ndarray:
-        shape = image_size(item)
+        shape = picture_size(found.path)
         return from_yolo(read_text(label, LIST), shape, numbers, label) if label else np.zeros(shape, np.uint8)
 
-    item = Item(name, found.path, picture_suffix(found.path), read, {"split": found.split})
-    return item
+    return Sample(found.path, read, metadata={"split": found.split}, name=name)
 
 
 def _pictures(place: Place, split: str, entry: Any) -> list[Found]:

@@ -18,25 +18,17 @@ import numpy as np
 
 from ....errors import UserError, first_line
 from ....files.messages import shown
-from ....files.staging import staged
+from ....files.places import put, staged
 from ....metrics.confusion import iou_of_present
 from ... import native
+from ...rows import check_class_list, check_name, flat_name
+from ...sample import Sample
 from ...shapes.joining import carried
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import fill_polygon, object_polygons
-from ...store import (
-    Exported,
-    Item,
-    assign_splits,
-    check_class_list,
-    check_name,
-    flat_name,
-    joined_of,
-    labels_of,
-    put,
-    put_image,
-    worked_on,
-)
+from ...shapes.rle import check_count
+from ...split import assign_splits
+from ..exporting import Exported, worked_on
 from ..options import FolderOptions
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
@@ -46,7 +38,7 @@ KEPT = 1 << 28
 
 def export_yolo(
     classes: Sequence[str],
-    items: Iterable[Item],
+    items: Iterable[Sample],
     out: Path | str,
     options: FolderOptions | None = None,
 ) -> Exported:
@@ -59,7 +51,7 @@ def export_yolo(
     check_class_list(classes)
     items = list(items)
     names = [flat_name(item.name) for item in items]
-    splits = assign_splits(names, [item.row for item in items], options.split, options.seed)
+    splits = assign_splits(names, [item.metadata for item in items], options.split, options.seed)
     taken: set[str] = set()
     scores: list[tuple[float, str]] = []
     ignored = pixels = small = joined = 0
@@ -67,7 +59,7 @@ def export_yolo(
     with staged(out) as part, worked_on(items, outline_, options.workers) as outlined:
         for name, own, (item, its) in zip(names, splits, outlined, strict=True):
             check_name(name, taken)
-            put_image(item, part / IMAGES / own / f"{name}.{item.suffix}", link=options.link)
+            item.put_image(part / IMAGES / own / f"{name}.{item.suffix}", link=options.link)
             put(part / LABELS / own / f"{name}.txt", its.text.encode("ascii"))
             scores += [] if its.iou is None else [(its.iou, name)]
             ignored += its.ignored
@@ -109,12 +101,12 @@ class Outlined:
     joined: int
 
 
-def outline(item: Item, *, classes: int, min_area: int) -> Outlined:
-    labels = labels_of(item, classes)
+def outline(item: Sample, *, classes: int, min_area: int) -> Outlined:
+    labels = item.labels(classes)
     found = find_objects(labels, min_area)
     text = as_yolo(labels, found)
     iou = iou_of_present(labels, from_yolo(text, labels.shape, classes, item.name))
-    joined = len(carried(labels, labels, joined_of(item, labels.shape)))  # without those that name one piece, or none
+    joined = len(carried(labels, labels, item.joined(labels.shape)))  # without those that name one piece, or none
     return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, found.small, joined)
 
 
@@ -139,7 +131,9 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
     polygons: list[tuple[int, int, np.ndarray]] = []
     kept: dict[int, tuple[int, int, np.ndarray]] = {}
     room = KEPT
-    for number, line in enumerate(text.splitlines(), 1):
+    lines = text.splitlines()
+    check_count(len(lines), str(where))
+    for number, line in enumerate(lines, 1):
         if line.strip():
             class_id, shares = _parse_line(line, ids, f"{where}, line {number}")
             filled = fill_polygon(shares * (width, height), (height, width))

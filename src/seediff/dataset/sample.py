@@ -1,0 +1,203 @@
+"""`Sample`: a picture, its label map and what is known of it, in whatever format its files are. Files are read when they are looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..config.names import MAX_CLASSES
+from ..errors import UserError
+from ..files.outputs import copy_new
+from ..files.pictures import open_picture
+from ..files.places import put
+from ..files.reading import PICTURE, open_regular, read_bytes
+from .encoding import PNG_SIGNATURE, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
+from .rows import shown_classes
+from .shapes.joining import Joined, check_joined, read_joined
+from .shapes.objects import Objects, find_objects
+
+JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
+ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
+"""What a whole picture of a format ends with, in its last TAIL bytes."""
+SOFT = "soft"
+"""The folder of a native dataset that keeps soft masks, and the kind of `extras` that they are."""
+SPLITS = ("train", "val", "test")
+"""What `split` of a sample's metadata may say; a sample without one is for training."""
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of a picture. numbers: (H, W) uint16, 0 where there is none. class_ids: of object 1, 2, …"""
+
+    numbers: np.ndarray
+    class_ids: tuple[int, ...]
+
+
+class Sample:
+    """One picture of a dataset, and its label map.
+
+    image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes. label_map: (H, W) uint8 of class ids, 0 background,
+    255 ignored, or a function that reads it. instances: the objects in it, or a function that reads them; None: only classes are told
+    apart. metadata: its row of metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or
+    None) → file of what else a native dataset keeps of it: soft/, attention/, steps/.
+
+    Raises UserError for a picture file that is neither PNG nor JPEG, and, when it is looked at, naming the file that cannot be read.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray | Path | bytes,
+        label_map: np.ndarray | Callable[[], np.ndarray],
+        instances: Instances | Callable[[], Instances] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        name: str = "",
+        extras: Mapping[tuple[str, int | None], Path] | None = None,
+    ) -> None:
+        self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
+        """The picture as a file or its bytes."""
+        self.suffix = picture_suffix(self.source)
+        """ "png" or "jpg"."""
+        self.stored_labels, self.stored_instances = label_map, instances
+        """The label map and objects, or what reads them."""
+        self.metadata: Mapping[str, Any] = metadata or {}
+        self.name, self.extras = name, extras or {}
+
+    def __repr__(self) -> str:
+        return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
+
+    def replace(self, **changes: Any) -> Sample:
+        """The same sample, but for these arguments of `Sample`."""
+        same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
+        return Sample(**{**same, "metadata": self.metadata, "name": self.name, "extras": self.extras, **changes})
+
+    @property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return np.asarray(self.picture())
+
+    @property
+    def label_map(self) -> np.ndarray:
+        """(H, W) uint8 of class ids, 0 background, 255 ignored; of the picture's size."""
+        return self.labels(MAX_CLASSES)
+
+    @property
+    def instances(self) -> Instances | None:
+        """The objects in the picture; None where only classes are told apart."""
+        return self.stored_instances() if callable(self.stored_instances) else self.stored_instances
+
+    @property
+    def soft(self) -> np.ndarray | None:
+        """(C, H, W) float32 in [0, 1]: the soft masks of the classes that the metadata names, where the dataset keeps them."""
+        paths = [self.extras.get((SOFT, class_id)) for class_id in self.metadata.get("class_ids") or ()]
+        if not any(paths):
+            return None
+        masks = [read_label_map(path) for path in paths if path]
+        if len(masks) < len(paths) or any(mask.shape != self.size() for mask in masks):
+            raise UserError(f"sample '{self.name}': must have a soft mask of {self.size()} (height, width) for each of its classes")
+        return np.stack(masks).astype(np.float32) / 255
+
+    def picture(self) -> Image.Image:
+        """The picture in RGB."""
+        with open_picture(self.source, self._where()) as picture:
+            return picture.convert("RGB")
+
+    def data(self) -> bytes:
+        """The bytes of the picture's file."""
+        return self.source if isinstance(self.source, bytes) else read_bytes(self.source, PICTURE)
+
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture."""
+        return picture_size(self.source, self._where())
+
+    def labels(self, classes: int) -> np.ndarray:
+        """The label map (H, W) uint8, checked: of its picture's size, ids from 0 to `classes` and 255, joined at pixels that it has."""
+        labels = self.unchecked_labels()
+        if labels.ndim != 2 or labels.dtype != np.uint8:
+            raise UserError(f"sample '{self.name}': label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
+        if labels.shape != (size := self.size()):
+            raise UserError(f"sample '{self.name}': label map is {labels.shape}, but its picture is {size}; both are (height, width)")
+        # A tenth of the time that np.unique takes.
+        if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:
+            raise UserError(
+                f"sample '{self.name}': id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
+            )
+        self.joined(labels.shape)
+        return labels
+
+    def unchecked_labels(self) -> np.ndarray:
+        """The label map as it is stored, of whatever size and ids."""
+        return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
+
+    def joined(self, shape: tuple[int, ...]) -> Joined:
+        """The pieces of its label map, of `shape` (H, W), that a person said are one object."""
+        joined = read_joined(self.metadata.get("review", {}).get("joined"))
+        check_joined(joined, shape, f"sample '{self.name}'")
+        return joined
+
+    def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
+        """The objects in it, whose label map is `labels`: connected pieces of a class, and as one those that a person joined."""
+        return find_objects(labels, min_area, self.joined(labels.shape))
+
+    def mask_data(self, labels: np.ndarray) -> bytes:
+        """The PNG of its label map, which is `labels`: its own file's bytes where that is one as `encode_mask` writes it, which takes a
+        fraction of the time, else encoded anew."""
+        if isinstance(self.stored_labels, MaskFile) and is_own_mask(data := self.stored_labels.data()):
+            return data
+        return encode_mask(labels)
+
+    def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+        """Its metadata with classes, class_ids and area as the label map has them. Classes that it named come first, even without a
+        pixel."""
+        rest = {key: value for key, value in self.metadata.items() if key not in ("file_name", "mask")}
+        return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
+
+    def put_image(self, target: Path, *, link: bool = False) -> None:
+        """Copy the picture to `target`, byte by byte, or link it there (a hard link, where the file system allows one)."""
+        if isinstance(self.source, bytes):
+            return put(target, self.source)
+        copy_file(self.source, target, link=link)
+
+    def _where(self) -> str | None:
+        return f"sample '{self.name}': its picture" if isinstance(self.source, bytes) else None
+
+
+def copy_file(path: Path, target: Path, *, link: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copy_new(path, target, link=link)
+
+
+def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
+    """(height, width) of a picture's file or bytes, from its header. One that does not end as its format does is decoded, which tells one
+    that is cut off. Raises UserError, which calls it `where`."""
+    with open_picture(source, where) as picture:
+        if ENDINGS.get(picture.format or "", b"") not in _tail(source):
+            picture.load()
+        return picture.height, picture.width
+
+
+def _tail(source: Path | bytes) -> bytes:
+    """The last bytes of a picture."""
+    if isinstance(source, bytes):
+        return source[-TAIL:]
+    with open_regular(source, PICTURE) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        return file.read()
+
+
+def picture_suffix(source: Path | bytes) -> str:
+    """ "png" or "jpg" for a picture's file or bytes. Raises UserError for a file of another kind."""
+    if isinstance(source, bytes):
+        return "png" if source.startswith(PNG_SIGNATURE) else "jpg"
+    suffix = source.suffix.lower().removeprefix(".")
+    if suffix in JPEG_SUFFIXES:
+        return "jpg"
+    if suffix != "png":
+        raise UserError(f"{source}: pictures of datasets are PNG or JPEG files")
+    return suffix
