@@ -25,9 +25,9 @@ from evaluate import smooth_regions
 from seediff.config.augment import AugmentConfig
 from seediff.dataset.augment import RANDOM, Picture, apply
 from seediff.dataset.native import encode_image
-from seediff.dataset.store import Item, open_native
-from seediff.run.augment import Maker, Task, read_sample
-from seediff.run.collect import write_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
+from seediff.run.augment import AugmentJob, Task, read_sample
 
 CLASSES = 6
 NAMES = (*RANDOM, "splice-1x2", "splice-2x2", "splice-3x3", "splice-5x5", "splice-8x8")
@@ -43,25 +43,25 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             write_native(Path(folder) / "set", [f"class {i}" for i in range(1, CLASSES)], scenes(side, 24), about={})
             classes, items = open_native(Path(folder) / "set")
-            maker = Maker(AugmentConfig(), classes, items, range(len(items)))
+            job = AugmentJob(AugmentConfig(), classes, items)
             pictures = [read_sample(item, classes) for item in items]
             print(f"{side}×{side}{'':10} alone/s   whole/s")
             for name in NAMES:
                 alone = rates(partial(one_alone, name, pictures), given.pictures)
-                whole = rates(partial(one_whole, name, maker), given.pictures)
+                whole = rates(partial(one_whole, name, job), given.pictures)
                 print(f"  {name:14} {alone:9.0f} {whole:9.0f}", flush=True)
         if given.kornia:
             compare_kornia(pictures, given.pictures)
 
 
-def scenes(side: int, count: int) -> list[Item]:
+def scenes(side: int, count: int) -> list[Sample]:
     rng = np.random.default_rng(0)
     items = []
     for number in range(count):
         labels = smooth_regions(rng, CLASSES, side).astype(np.uint8)
         image = rng.integers(0, 200, (CLASSES, 3))[labels] + rng.integers(0, 56, (side, side, 3))
         picture = encode_image(image.astype(np.uint8), "jpg")
-        items.append(Item(f"{number:06d}", picture, "jpg", partial(np.copy, labels)))
+        items.append(Sample(picture, partial(np.copy, labels), name=f"{number:06d}"))
     return items
 
 
@@ -72,8 +72,8 @@ def one_alone(name: str, pictures: list[Picture], number: int) -> None:
         np.ascontiguousarray(array)
 
 
-def one_whole(name: str, maker: Maker, number: int) -> None:
-    maker(Task(f"t{number}", number % len(maker.items), (name,), number))
+def one_whole(name: str, job: AugmentJob, number: int) -> None:
+    job.make(Task(f"t{number}", number % len(job.samples), (name,), number))
 
 
 def rates(function: Callable[[int], object], count: int) -> float:

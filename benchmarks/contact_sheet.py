@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seediff.dataset.native import read_dataset
+from seediff.dataset.store import read_dataset
 from seediff.errors import UserError
+from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
-from seediff.files.palette import voc_palette
 from seediff.report.pictures import contact_sheet, overlay, shrink
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}

@@ -34,9 +34,9 @@ from seediff.dataset.formats.coco import instances, semantic
 from seediff.dataset.formats.known import FORMATS, exporter
 from seediff.dataset.formats.options import LinkOptions
 from seediff.dataset.native import encode_image, encode_mask
+from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.rle import label_map_rles
-from seediff.dataset.store import Item, labels_of, open_native
-from seediff.run.collect import write_native
+from seediff.dataset.store import open_native, write_native
 
 SIDE, CLASSES = 512, 21
 
@@ -135,11 +135,11 @@ def seconds(function: Callable[[np.ndarray], Any], maps: Sequence[np.ndarray]) -
 def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
     classes = [f"class {i}" for i in range(1, CLASSES)]
     picture = encode_image(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8), "jpg")
-    items = [Item(f"{i:06d}", picture, "jpg", partial(np.copy, maps[i % len(maps)])) for i in range(count)]
+    items = [Sample(picture, partial(np.copy, maps[i % len(maps)]), name=f"{i:06d}") for i in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         write_native(Path(folder) / "native", classes, items, about={})
         _, found = open_native(Path(folder) / "native")
-        wall, cpu = took(lambda: [labels_of(item, CLASSES) for item in found])
+        wall, cpu = took(lambda: [item.labels(CLASSES) for item in found])
         print(f"decoding    of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time", flush=True)
         for name, known in FORMATS.items():
             export = exporter(name)

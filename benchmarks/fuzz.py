@@ -1,17 +1,17 @@
 """Damaged and hostile inputs for every command: does any of them end in a traceback, a hang, a gigabyte, or a file that is not its own?
 
-    python benchmarks/fuzz.py                                    # 1,000 cases of all commands
-    python benchmarks/fuzz.py --cases 10000 --jobs 2 --seed 7 --report faults.md --save cases
+    python benchmarks/fuzz.py                                    # 1,000 new cases of all commands
+    python benchmarks/fuzz.py --cases 10000 --seed 7 --save faults
     python benchmarks/fuzz.py --cases 500 import evaluate        # of commands whose name contains one of these
-    python benchmarks/fuzz.py --seed 7 --case 1234               # one of them again, with all that it says
-    python benchmarks/fuzz.py --corpus tests/corpus --json results.json
-    python benchmarks/fuzz.py --sum seed-1.jsonl seed-2.jsonl    # the table of several runs' --json
+    python benchmarks/fuzz.py --corpus tests/corpus --cases 0    # the cases that failed once
+    python benchmarks/fuzz.py --corpus faults --cases 0          # those that --save kept
+    python benchmarks/fuzz.py --corpus tests/corpus --cases 0 --accept    # where messages were changed
 
 A case is a command, valid inputs and one to three changes of them: values, lines, bytes and headers; links, FIFOs, folders and sparse files
 in the place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes; options with
-values that may be any. It runs in a fork of this process, in a folder of its own, with limits of time, memory and file size. Recorded are
-exit code, output, memory, what was written or deleted outside --out, what of a file behind a link came out, processes and open files left.
-What is a fault says fuzzing/oracle.py. The same seed gives the same cases. Exit code 1: there were faults. Linux only.
+values that may be any. Hypothesis draws them, and makes a case that fails smaller. It runs in a fork of this process, in a folder of its
+own, with limits of time, memory and file size. What is a fault says fuzzing/oracle.py. The same seed gives the same cases.
+Exit code 1: there were faults. Linux only.
 """
 
 from __future__ import annotations
@@ -19,190 +19,144 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pickle
-import random
-import re
-import shutil
 import sys
 import tempfile
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fuzzing import corpus, oracle, report, runner, seeds
-from fuzzing.commands import COMMANDS, Command, chosen, more_words
-from fuzzing.mutations import damage
-from fuzzing.report import Result
-from fuzzing.runner import Case
+from fuzzing import generate, oracle, sandbox, seeds
+from fuzzing.cases import Case
+from fuzzing.commands import COMMANDS, Command
 from fuzzing.warm import warm_up
-
-AROUND = ("full stdout", "closed stdout", "ascii stdout", "small disk")
-
-
-def make_case(seed: int, number: int, command: Command, valid: Path) -> Case:
-    """Case `number` of a seed."""
-    rng = random.Random(f"{seed} {number}")
-    what = rng.choices(("input", "options", "both", "around"), (80, 12, 4, 4))[0]
-    edits = damage(rng, valid, command.inputs) if what in ("input", "both") or (what == "around" and rng.random() < 0.5) else []
-    words = more_words(rng, command) if what in ("options", "both") else ()
-    return Case(number, command.key, tuple(edits), words, rng.choice(AROUND) if what == "around" else "")
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 
-def schedule(commands: Sequence[Command], cases: int) -> list[Command]:
-    """Which command each case runs: as often as its weight says, and always in the same order."""
-    order = random.Random(0)
-    return order.choices(commands, [one.weight for one in commands], k=cases)
+@dataclass
+class Row:
+    """What became of a command's cases. grown: bytes of memory."""
+
+    cases: int = 0
+    taken: int = 0
+    refused: int = 0
+    faults: int = 0
+    grown: int = 0
+    seconds: float = 0.0
 
 
-def run_case(case: Case, valid: Path, folder: Path) -> tuple[Result, runner.Outcome]:
-    outcome = runner.run(case, valid, folder)
-    command = COMMANDS[case.command]
-    findings = oracle.judge(case, command, runner.arguments(case, command, folder), outcome, folder)
-    said = (outcome.stderr.strip() or outcome.stdout.strip()).decode("utf-8", "replace")[:2000].replace(str(folder), "CASE")
-    last = re.sub(r"[0-9a-f]{16}\.part", "….part", said)  # names that nobody can guess
-    return Result(case, outcome.code, outcome.seconds, outcome.grown, tuple(findings), last), outcome
+@dataclass
+class Fuzzer:
+    """Runs cases in a folder. rows: by command. faults: what is wrong → the smallest case that shows it, and all that there is to say."""
+
+    place: Path
+    rows: dict[str, Row] = field(default_factory=lambda: defaultdict(Row))
+    faults: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def valid(self) -> Path:
+        return self.place / "valid" / "in"
+
+    def run(self, case: Case, entry: Path | None = None) -> list[oracle.Finding]:
+        """What is wrong with it. entry: the file in which to keep how it ended, unless that is a fault."""
+        outcome = sandbox.run(case, self.valid, self.place / "case")
+        findings = oracle.judge(case, outcome, self.place / "case")
+        ended = (outcome.code, oracle.subject_of(oracle.line_of(outcome, self.place / "case")))
+        if entry and all(finding.where == oracle.OTHERWISE for finding in findings):
+            entry.write_text(case.text(*ended), encoding="ascii")
+            findings = []
+        for name in (" ".join(COMMANDS[case.command].path), "**all**"):
+            row = self.rows[name]
+            row.cases, row.faults = row.cases + 1, row.faults + bool(findings)
+            row.taken, row.refused = row.taken + (outcome.code == 0), row.refused + (outcome.code == 2)
+            row.grown, row.seconds = max(row.grown, outcome.grown), max(row.seconds, outcome.seconds)
+        for finding in findings:
+            why = f"{finding.kind}: {finding.where}"
+            text = replace(case, why=why).text(*ended)
+            said = f"{why}\n{finding.text.strip()[:3000]}\nseediff {' '.join(outcome.words)[:600]}\n{text[:3000]}"
+            if (known := self.faults.get(why)) is None or len(text) < len(known[0]):
+                self.faults[why] = (text, said)
+        return findings
+
+    def draw(self, commands: list[Command], count: int, number: int) -> None:
+        """New cases until so many are run or one is at fault, which is then made smaller."""
+
+        @seed(number)
+        @settings(
+            max_examples=count,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+            phases=(Phase.generate, Phase.shrink),
+            report_multiple_bugs=False,
+        )
+        @given(generate.cases(commands, self.valid))
+        def holds(case: Case) -> None:
+            assert not self.run(case)
+
+        with suppress(AssertionError):
+            holds()
+
+    def table(self) -> str:
+        """Markdown: a row per command."""
+        lines = ["| command | cases | taken | refused | faults | most memory, MiB | longest, s |", "|---|" + "---|" * 6]
+        for name, row in sorted(self.rows.items(), key=lambda pair: (pair[0] == "**all**", pair[0])):
+            numbers = (row.cases, row.taken, row.refused, row.faults, row.grown >> 20)
+            lines.append(f"| {name} | {' | '.join(f'{number:,}' for number in numbers)} | {row.seconds:.1f} |")
+        return "\n".join(lines)
 
 
-def run_all(cases: int, make: Callable[[int], Case], valid: Path, place: Path, jobs: int) -> Iterator[Result]:
-    """The results of cases 0 … `cases` - 1, in the order of their ends; each of `jobs` children of this process takes every so many-th."""
-    sys.stdout.flush()
-    readers = []
-    for job in range(jobs):
-        reading, writing = os.pipe()
-        if os.fork() == 0:
-            try:
-                _work(range(job, cases, jobs), make, valid, place / f"job-{job}", writing)
-            except BaseException:
-                traceback.print_exc()
-            os._exit(0)
-        os.close(writing)
-        readers.append(os.fdopen(reading, "rb"))
-    yield from _merged(readers)
-    for _ in readers:
-        os.wait()
-
-
-def _work(numbers: Iterable[int], make: Callable[[int], Case], valid: Path, folder: Path, writing: int) -> None:
-    runner.adopt_orphans()
-    with os.fdopen(writing, "wb") as out:
-        for number in numbers:
-            result, _ = run_case(make(number), valid, folder)
-            if not result.findings:
-                result = replace(result, case=replace(result.case, edits=()))  # which may be megabytes
-            pickle.dump(result, out)
-            out.flush()
-
-
-def _merged(readers: list) -> Iterator[Result]:
-    import select
-
-    waiting = {reader.fileno(): reader for reader in readers}
-    while waiting:
-        for handle in select.select(list(waiting), [], [])[0]:
-            try:
-                yield pickle.load(waiting[handle])
-                while waiting[handle].peek(1):
-                    yield pickle.load(waiting[handle])
-            except EOFError:
-                pass
-            if not waiting[handle].peek(1):
-                del waiting[handle]
+def build(place: Path, commands: Iterable[Command]) -> Fuzzer:
+    """Import what these commands import, and make their valid inputs."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    commands = list(commands)
+    warm_up(torch=any(command.torch for command in commands))
+    fuzzer = Fuzzer(place)
+    seeds.build(fuzzer.valid, sorted({name for command in commands for name in (*command.inputs, *command.others)}))
+    sandbox.adopt_orphans()
+    return fuzzer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--cases", type=int, default=1000, help="how many new ones; 0: none")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--case", type=int, help="only this one, and say everything of it")
-    parser.add_argument("--valid", action="store_true", help="each command once, with its valid input: all must succeed")
-    parser.add_argument("--light", action="store_true", help="no commands that import torch, or whose inputs are made with it")
-    parser.add_argument("--folder", type=Path, help="where to work; by default in memory")
-    parser.add_argument("--report", type=Path, help="file for a text of every distinct fault")
+    parser.add_argument("--corpus", type=Path, help="run the cases of this folder first")
+    parser.add_argument("--accept", action="store_true", help="expect from now on what a case of the corpus says, and read it over")
+    parser.add_argument("--valid", action="store_true", help="each command first with its valid input: all must succeed")
+    parser.add_argument("--light", action="store_true", help="no new cases of commands that import torch, or whose inputs are made with it")
     parser.add_argument("--save", type=Path, help="folder for a case of every distinct fault, as the corpus has them")
-    parser.add_argument("--corpus", type=Path, help="run the cases of this folder instead")
-    parser.add_argument("--accept", action="store_true", help="with --corpus: expect from now on what is no fault, and read it over")
-    parser.add_argument("--json", type=Path, help="file for the results, a line each")
-    parser.add_argument(
-        "--sum", type=Path, nargs="+", metavar="JSON", help="only print the counts of such files, of several seeds, together"
-    )
+    parser.add_argument("--json", type=Path, help="file for what was wrong with each case of the corpus and each valid input")
     parser.add_argument("commands", nargs="*", help="texts that the commands' names contain")
-    given = parser.parse_args()
-    if given.sum:
-        results = [result for file in given.sum for result in report.read_results(file)]
-        print(report.counts_table(results))
-        sys.exit(1 if report.distinct(results) else 0)
+    chosen = parser.parse_args()
+    commands = [one for one in COMMANDS.values() if not chosen.commands or any(text in one.key for text in chosen.commands)]
+    if not commands:
+        parser.error(f"no command is called so; there are: {', '.join(COMMANDS)}")
+    known = {path.stem: Case.read(path) for path in sorted(chosen.corpus.glob("*.json"))} if chosen.corpus else {}
+    known |= {one.key: Case(one.key, code=one.code) for one in commands} if chosen.valid else {}
+    light = [one for one in commands if not (one.torch or seeds.needs_torch((*one.inputs, *one.others)))]
+    drawn = light if chosen.light else commands
+    needed = [*(COMMANDS[case.command] for case in known.values()), *(drawn if chosen.cases else ())]
     memory = Path("/dev/shm")
-    place = given.folder or Path(tempfile.mkdtemp(prefix="seediff-fuzz-", dir=memory if memory.is_dir() else None))
-    try:
-        sys.exit(fuzz(given, place))
-    finally:
-        if given.folder is None and given.case is None:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def fuzz(given: argparse.Namespace, place: Path) -> int:
-    begun = time.monotonic()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    commands = [one for one in chosen(given.commands) if not (given.light and (one.torch or seeds.needs_torch((*one.inputs, *one.others))))]
-    entries = list(corpus.read(given.corpus)) if given.corpus else []
-    if given.valid:
-        entries = corpus.valid([one.key for one in commands])
-    if entries:
-        commands = [COMMANDS[entry.case.command] for entry in entries]
-    warm_up(torch=any(one.torch for one in commands))
-    valid = place / "valid" / "in"
-    seeds.build(valid, sorted({name for one in commands for name in (*one.inputs, *one.others)}))
-    print(f"ready after {time.monotonic() - begun:.1f} s", flush=True)
-    if given.case is not None:
-        return show_case(given, commands, valid, place)
-    plan = schedule(commands, given.cases)
-
-    def make(number: int) -> Case:
-        return entries[number].case if entries else make_case(given.seed, number, plan[number], valid)
-
-    cases = len(entries) or given.cases
-    results = []
-    for result in run_all(cases, make, valid, place, given.jobs):
-        if entries and not (given.accept and corpus.accept(entries[result.case.number], result)):
-            result = corpus.compared(entries[result.case.number], result)
-        results.append(result)
-        for one in result.findings:
-            print(f"{result.case.number} {result.case.command}: {one.kind}: {one.where}", flush=True)
-            if entries:
-                print(one.text)
-        if len(results) % 500 == 0:
-            print(f"{len(results)} of {cases} cases, {time.monotonic() - begun:.0f} s", flush=True)
-    if given.json:
-        given.json.write_text("".join(json.dumps(report.result_table(one)) + "\n" for one in results), encoding="utf-8")
-    found = report.distinct(results)
-    if given.report:
-        given.report.write_text(report.faults_text(found, given.seed), encoding="utf-8", errors="replace")
-    if given.save:
-        report.write_cases(found, given.save)
-    print(report.counts_table(results))
-    print(f"{len(results)} cases in {time.monotonic() - begun:.0f} s; {len(found)} distinct faults")
-    missing = cases - len(results)
-    if missing:
-        print(f"{missing} cases gave no result")
-    return 1 if found or missing else 0
-
-
-def show_case(given: argparse.Namespace, commands: Sequence[Command], valid: Path, place: Path) -> int:
-    """One case again, with what it says; its folder stays."""
-    runner.adopt_orphans()
-    case = make_case(given.seed, given.case, schedule(commands, max(given.cases, given.case + 1))[given.case], valid)
-    result, outcome = run_case(case, valid, place / "case")
-    for edit in case.edits:
-        print(edit)
-    print("seediff", *runner.arguments(case, COMMANDS[case.command], place / "case"), f"({case.around})" if case.around else "")
-    print(outcome.stdout.decode("utf-8", "replace"), outcome.stderr.decode("utf-8", "replace"), *outcome.told.get("faults", ()), sep="\n")
-    print(f"exit code {outcome.code}, {outcome.seconds:.2f} s, {outcome.grown >> 20} MiB; folder {place / 'case'}")
-    for one in result.findings:
-        print(f"{one.kind}: {one.where}\n{one.text}")
-    return 1 if result.findings else 0
+    with tempfile.TemporaryDirectory(prefix="seediff-fuzz-", dir=memory if memory.is_dir() else None, ignore_cleanup_errors=True) as place:
+        fuzzer = build(Path(place), needed)
+        found = {}
+        for name, case in known.items():
+            entry = chosen.corpus / f"{name}.json" if chosen.accept and case.why else None
+            found[name] = [f"{finding.kind}: {finding.where}\n{finding.text}" for finding in fuzzer.run(case, entry)]
+        if chosen.cases:
+            fuzzer.draw(drawn, chosen.cases, chosen.seed)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found), encoding="utf-8")
+    for number, (text, said) in enumerate(fuzzer.faults.values()):
+        print(said, end="\n\n")
+        if chosen.save:
+            chosen.save.mkdir(parents=True, exist_ok=True)
+            (chosen.save / f"{number}.json").write_text(text, encoding="ascii")
+    print(fuzzer.table())
+    print(f"{len(fuzzer.faults)} distinct faults")
+    sys.exit(1 if fuzzer.faults else 0)
 
 
 if __name__ == "__main__":

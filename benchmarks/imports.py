@@ -25,10 +25,10 @@ from pycocotools import mask as api
 from seediff.dataset.formats.coco import import_coco
 from seediff.dataset.formats.voc import import_voc
 from seediff.dataset.formats.yolo import as_yolo, import_yolo
+from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
-from seediff.dataset.store import Item, labels_of
 from seediff.evaluate.layouts import open_evaluation
-from seediff.files.palette import voc_palette
+from seediff.files.label_maps import voc_palette
 
 SIDE, CLASSES = 96, ("cat", "dog", "bus")
 Truths = dict[str, np.ndarray]
@@ -46,7 +46,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             rng = np.random.default_rng(0)
             truths, items = write(Path(folder), [label_map(rng) for _ in range(given.images)])
-            differing = sum(int((labels_of(item, 254) != truths[item.name]).sum()) for item in items)
+            differing = sum(int((item.labels(254) != truths[item.name]).sum()) for item in items)
             assert {item.name for item in items} == set(truths)
             pixels = sum(truth.size for truth in truths.values())
             rows.append({"layout": layout, "against": against, "pictures": len(items), "pixels": pixels, "differing": differing})
@@ -119,13 +119,13 @@ def halves(maps: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
     return {"train": maps[::2], "val": maps[1::2]}
 
 
-def coco_itself(root: Path, maps: list[np.ndarray], kind: str = "instances", polygons: bool = True) -> tuple[Truths, list[Item]]:
+def coco_itself(root: Path, maps: list[np.ndarray], kind: str = "instances", polygons: bool = True) -> tuple[Truths, list[Sample]]:
     file, own = f"annotations/{kind}_val2017.json", plain_categories()
     truths = coco(root, maps, part="", file=file, pictures="val2017", categories=own, polygons=polygons)
     return truths, import_coco(root)[1]
 
 
-def datumaro(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
+def datumaro(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
     truths: Truths = {}
     for part, own in halves(maps).items():
         file, pictures = f"annotations/instances_{part}.json", f"images/{part}"
@@ -133,7 +133,7 @@ def datumaro(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
     return truths, import_coco(root)[1]
 
 
-def roboflow(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
+def roboflow(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
     categories = [{"id": 0, "name": "cat", "supercategory": "none"}, *({**one, "supercategory": "cat"} for one in plain_categories())]
     truths: Truths = {}
     for part, own in zip(("train", "valid", "test"), (maps[::3], maps[1::3], maps[2::3]), strict=True):
@@ -142,7 +142,7 @@ def roboflow(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
     return truths, import_coco(root)[1]
 
 
-def panoptic(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
+def panoptic(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
     images, annotations, truths = [], [], {}
     folder = root / "annotations/panoptic_val2017"
     folder.mkdir(parents=True)
@@ -161,7 +161,7 @@ def panoptic(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
     return truths, import_coco(root)[1]
 
 
-def yolo(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
+def yolo(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
     """Numbers with gaps, a list of pictures, a YAML of another name, and every third picture without a label file."""
     truths: Truths = {}
     for number, labels in enumerate(maps):
@@ -178,7 +178,7 @@ def yolo(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
     return truths, import_yolo(root)[1]
 
 
-def voc(root: Path, maps: list[np.ndarray], kind: str) -> tuple[Truths, list[Item]]:
+def voc(root: Path, maps: list[np.ndarray], kind: str) -> tuple[Truths, list[Sample]]:
     """kind: "P" palette PNG below VOCdevkit, with listed pictures without masks; "VOC" VOC's colours; "CVAT" colours of a labelmap.txt."""
     base = root / "VOCdevkit/VOC2012" if kind == "P" else root
     palette = np.array(voc_palette(), np.uint8).reshape(-1, 3)
@@ -204,7 +204,7 @@ def voc(root: Path, maps: list[np.ndarray], kind: str) -> tuple[Truths, list[Ite
     return truths, import_voc(root)[1]
 
 
-def camvid(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
+def camvid(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
     truths: Truths = {}
     (root / "testannot").mkdir()
     for number, labels in enumerate(maps):
@@ -213,10 +213,10 @@ def camvid(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Item]]:
         Image.fromarray(np.where(labels == 255, 11, labels).astype(np.uint8)).save(root / f"testannot/{name}.png")
         truths[name] = labels
     samples = open_evaluation(root).samples
-    return truths, [Item(one.name, one.image or b"", "png", one.truth) for one in samples]
+    return truths, [Sample(one.image or b"", one.truth, name=one.name) for one in samples]
 
 
-LAYOUTS: list[tuple[str, str, Callable[[Path, list[np.ndarray]], tuple[Truths, list[Item]]]]] = [
+LAYOUTS: list[tuple[str, str, Callable[[Path, list[np.ndarray]], tuple[Truths, list[Sample]]]]] = [
     ("COCO's own, `instances_val2017.json`, polygons", "pycocotools", coco_itself),
     ("the same, RLE", "pycocotools", lambda root, maps: coco_itself(root, maps, polygons=False)),
     ("COCO's own, `person_keypoints_val2017.json`", "pycocotools", lambda root, maps: coco_itself(root, maps, "person_keypoints")),

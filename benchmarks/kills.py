@@ -28,7 +28,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from fuzzing import runner, seeds
+from fuzzing import seeds
+from fuzzing.sandbox import adopt_orphans
 from fuzzing.signals import CODES, Plan, Report, measure
 from fuzzing.warm import warm_up
 
@@ -141,7 +142,7 @@ def main() -> None:
         parser.error("--kills must be at least 1")
     if given.fork or given.all:
         warm_up()
-    runner.adopt_orphans()
+    adopt_orphans()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         if given.all:

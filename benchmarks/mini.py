@@ -35,12 +35,12 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.generate import GenerateConfig
 from seediff.config.sizes import pixels
 from seediff.dataset import native
-from seediff.dataset.batches import BatchRecord, make_room, record_file, write_record
-from seediff.files.outputs import check_writable, write_atomic
-from seediff.masks.make import make_masks
-from seediff.masks.results import MaskResult
+from seediff.files.outputs import write_atomic
+from seediff.files.places import check_writable
+from seediff.masks.make import MaskResult, make_masks
 from seediff.models.registry import Model, load_model
 from seediff.prompts.specs import SampleSpec, sample_specs
+from seediff.run.place import BatchRecord, Place
 
 PARTS = ("unet", "capture", "vae", "other", "masks", "writing")
 CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
@@ -123,10 +123,10 @@ def write_batch(
     record = BatchRecord()
     for spec, image, result in zip(specs, images, results, strict=True):
         labels = native.dataset_labels(result.label_map, [config.classes.index(name) + 1 for name in spec.classes])
-        record_file(out, record, native.image_path(spec.index, config.image_format), native.encode_image(image, config.image_format))
-        record_file(out, record, native.mask_path(spec.index), native.encode_mask(labels))
+        record.write(out, native.image_path(spec.index, config.image_format), native.encode_image(image, config.image_format))
+        record.write(out, native.mask_path(spec.index), native.encode_mask(labels))
         record.rows.append({"prompt": spec.prompt, "classes": list(spec.classes), "seed": spec.seed, "flags": list(result.flags)})
-    write_record(out, number, record)
+    Place(out).commit(number, record)
 
 
 def measure_round(model: Model, config: GenerateConfig, specs: list[SampleSpec], out: Path, number: int, clock: Clock) -> dict[str, float]:
@@ -165,7 +165,7 @@ def measure_batch(model: Model, config: GenerateConfig, batch: int, repeats: int
     specs = sample_specs(config)[:batch]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        make_room(out, [native.IMAGES, native.MASKS])
+        Place(out).make_folders([native.IMAGES, native.MASKS])
         measure_round(model, config, specs[:1], out, 0, clock)  # warm-up
         rounds = [measure_round(model, config, specs, out, number, clock) for number in range(repeats)]
     wholes = [r["captured"] + r["masks"] + r["writing"] for r in rounds]

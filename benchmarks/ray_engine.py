@@ -23,12 +23,11 @@ from typing import ClassVar
 from seediff.config.base import RunConfig
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.batches import BatchRecord
 from seediff.files.outputs import write_atomic
-from seediff.run.engine import Engine, Job, Local, Timer, run_job
-from seediff.run.engine_ray import Ray
+from seediff.run.cluster import Ray
 from seediff.run.generate import generate
-from seediff.run.opening import open_place
+from seediff.run.loop import Engine, Job, Local, run
+from seediff.run.place import BatchRecord, open_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +38,16 @@ class NothingConfig(RunConfig):
     items: int = 8
 
 
-class NothingJob(Job[int]):
+class NothingJob(Job[NothingConfig, int, Sequence[int]]):
     """Batches whose records are as large as those of `generate` and whose files are not written."""
 
-    def __init__(self, config: NothingConfig, out: Path) -> None:
-        self.config, self.out = config, out
-        self.batches = config.batches(config.items)
-        self.folders = [native.IMAGES]
-        self.timer = Timer()
+    on_device = False
+
+    def __init__(self, config: NothingConfig) -> None:
+        super().__init__(config, [native.IMAGES])
+
+    def items(self) -> Sequence[int]:
+        return range(self.config.items)
 
     def load(self) -> str:
         return ""
@@ -54,13 +55,16 @@ class NothingJob(Job[int]):
     def describe(self, batch: Sequence[int]) -> str:
         return ""
 
-    def do(self, batch: Sequence[int]) -> BatchRecord:
+    def capture(self, batch: Sequence[int]) -> Sequence[int]:
+        return batch
+
+    def write(self, captured: Sequence[int], out: Path) -> BatchRecord:
         row = {"prompt": "a photo of a dog", "classes": ["dog"], "class_ids": [1], "seed": 2**60, "attempt": 0, "flags": [], "version": "0"}
-        rows = [{"file_name": native.image_path(i, "png"), "mask": native.mask_path(i), **row} for i in batch]
+        rows = [{"file_name": native.image_path(i, "png"), "mask": native.mask_path(i), **row} for i in captured]
         return BatchRecord(rows=rows)
 
-    def finish(self, records: Sequence[BatchRecord]) -> None:
-        write_atomic(self.out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
+    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
+        write_atomic(out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
 
 
 def driver(batches: int, workers: int) -> None:
@@ -77,7 +81,7 @@ def driver(batches: int, workers: int) -> None:
                 ended[:] = [done, time.process_time(), time.perf_counter()]
 
         with tempfile.TemporaryDirectory() as folder, open_place(Path(folder) / "out") as place:
-            run_job(config, place, NothingJob, engine=engine, progress=progress, resolve=False)
+            run(NothingJob(config), place, engine=engine, progress=progress)
         done, processor, wall = ((b - a) for a, b in zip(begun, ended, strict=True))
         done /= 8
         print(f"{name}: {done:.0f} batches, {1000 * processor / done:.2f} ms of processor a batch, {done / wall:.0f} batches/s", flush=True)

@@ -28,7 +28,7 @@ from seediff.config.names import VOC_CLASSES
 from seediff.dataset.formats.known import FormatName, exporter
 from seediff.dataset.formats.options import CocoOptions, CvatOptions, ExportOptions
 from seediff.dataset.native import encode_image
-from seediff.dataset.store import Item
+from seediff.dataset.sample import Sample
 
 PROGRAMS = Path(__file__).parent / "readers"
 CLASSES = ("cat", "dog", "bus")
@@ -88,7 +88,7 @@ def interpreter(tool: str) -> str | None:
     return sys.executable if importlib.util.find_spec(MODULES[tool]) else None
 
 
-def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Item]:
+def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
     """PNG and JPEG pictures in two folders and two splits, with label maps of every class, holes and 255."""
     rng = np.random.default_rng(0)
     items = []
@@ -99,11 +99,11 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Item]:
         suffix = ("png", "jpg")[number % 2]
         picture = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
         name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
-        items.append(Item(name, encode_image(picture, suffix), suffix, lambda labels=labels: labels, {"split": split}))
+        items.append(Sample(encode_image(picture, suffix), labels, metadata={"split": split}, name=name))
     return items
 
 
-def read(reading: Reading, items: Sequence[Item], folder: Path) -> dict[str, np.ndarray]:
+def read(reading: Reading, items: Sequence[Sample], folder: Path) -> dict[str, np.ndarray]:
     """What the tool makes of the items' label maps, by name. Raises RuntimeError with what it said."""
     python = interpreter(reading.tool)
     assert python is not None
@@ -120,11 +120,11 @@ def read(reading: Reading, items: Sequence[Item], folder: Path) -> dict[str, np.
         return {name: maps[name] for name in maps.files}
 
 
-def compare(reading: Reading, items: Sequence[Item], maps: dict[str, np.ndarray]) -> tuple[int, int]:
+def compare(reading: Reading, items: Sequence[Sample], maps: dict[str, np.ndarray]) -> tuple[int, int]:
     """How many pixels differ, and of how many. A picture that was not read differs everywhere."""
     differing = pixels = 0
     for item in items:
-        truth = item.label_map()
+        truth = item.label_map
         if reading.lost == NO_IGNORE:
             truth = np.where(truth == 255, np.uint8(0), truth)
         name = item.name.replace("/", "_") if reading.format == "voc" else item.name

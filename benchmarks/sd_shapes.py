@@ -83,7 +83,7 @@ def build_folder(shape: str, folder: Path, dtype: torch.dtype) -> None:
     from diffusers.utils import logging
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from seediff.mini.training.text import build_tokenizer
+    from recipes.mini.text import build_tokenizer
 
     logging.set_verbosity_error()
     torch.manual_seed(0)

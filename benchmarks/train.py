@@ -22,17 +22,17 @@ import torch
 from seediff.config.names import VOC_CLASSES
 from seediff.config.train import make_config, with_device
 from seediff.dataset import native
-from seediff.dataset.store import Item
+from seediff.dataset.sample import Sample
 from seediff.devices import mixed_precision
-from seediff.mini.world.packaged import load_scenes
+from seediff.mini.scenes import load_scenes
 from seediff.train.data import Batch, Stage, batches
 from seediff.train.models import Trainee, build_network, parameter_groups, to_pixels
 from seediff.train.run import train
 
 
-def items(count: int) -> list[Item]:
+def items(count: int) -> list[Sample]:
     scenes = load_scenes("truth", count)
-    return [Item(str(i), native.encode_image(s.image, "png"), "png", lambda s=s: s.label_map) for i, s in enumerate(scenes)]
+    return [Sample(native.encode_image(s.image, "png"), s.label_map, name=str(i)) for i, s in enumerate(scenes)]
 
 
 class Ours:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from .seeds import AUGMENT, GENERATE, MASK, SEGMENT, TRAIN
-from .values import ARGUMENTS
 
 OWN = """
 check native | 1.5 | check {*native}
@@ -139,7 +137,6 @@ segment --model | 0.5 | segment {photos} SEGMENT --model {*model} OUT
 segment again | 0.35 | segment {photos} SEGMENT --model {model} --out {+segments}
 predict | 1 | predict {*segmenter} {*photos} OUT --device cpu
 evaluate model | 0.75 | evaluate {*segmenter} --data {native} --device cpu
-filter --agree | 0.5 | filter {native} --agree {*segmenter} --min-agreement 0 OUT
 train | 0.5 | train {*native} TRAIN OUT
 train again | 1.25 | train {native} TRAIN --out {+training}
 train complete | 0.25 | train {native} TRAIN --out {+segmenter}
@@ -208,41 +205,19 @@ def _all() -> Iterator[Command]:
 
 
 COMMANDS = {command.key: command for command in _all()}
-PREFIXED = (
-    "{work}/out",
-    "file://{work}/x",
-    "s3://",
-    "memory://x",
-    "http://127.0.0.1:9/x",
-    "ftp://127.0.0.1/x",
-    "",
-    " ",
-    ".",
-    "{work}",
-    "{work}/a\nb",
-)
-"""For `--out`."""
 LEFT_ALONE = ("--engine", "--address", "--workers", "--tensorboard", "--threads", "--help", "--version", "--device", "--art", "--tflops")
 """Options that start clusters or processes, or say how the machine is used."""
-UNLIMITED = (
-    "--steps",
-    "--per-class",
-    "--epochs",
-    "--draws",
-    "--finetune-steps",
-    "--size",
-    "--side",
-    "--scales",
-    "--rounds",
-    "--tau",
-    "--attempts",
-)
+
+
+KINDS = {bool: "flag", int: "int", float: "float"}
 
 
 @dataclass(frozen=True)
 class Option:
+    """kind: one of KINDS, "choice", "path" or "text"."""
+
     name: str
-    kind: Literal["int", "float", "text", "path", "flag", "choice"]
+    kind: str
     choices: tuple[str, ...] = ()
 
 
@@ -259,51 +234,9 @@ def options(path: tuple[str, ...]) -> tuple[Option, ...]:
         names = [name for name in argument.names if name.startswith("--")]
         if not names or names[0] in LEFT_ALONE:
             continue
-        hint = argument.hint
-        hints = {*get_args(hint), hint}
-        choices = tuple(str(value) for one in hints for value in get_args(one) if isinstance(value, str))
-        kind = (
-            "choice"
-            if choices
-            else "flag"
-            if bool in hints
-            else "int"
-            if int in hints
-            else "float"
-            if float in hints
-            else "path"
-            if Path in hints or any(Path in get_args(one) for one in hints)
-            else "text"
-        )
-        listed.append(Option(names[0], kind, choices))
+        hints = {*get_args(argument.hint), argument.hint}
+        choices = tuple(str(value) for hint in hints for value in get_args(hint) if isinstance(value, str))
+        is_path = any(Path in (hint, *get_args(hint)) for hint in hints)
+        kind = next((name for type_, name in KINDS.items() if type_ in hints), "path" if is_path else "text")
+        listed.append(Option(names[0], "choice" if choices else kind, choices))
     return tuple(listed)
-
-
-def more_words(rng: random.Random, command: Command) -> tuple[str, ...]:
-    """One or two options besides, with values that may be any; or another `--out`."""
-    listed = options(command.path)
-    found: list[str] = []
-    for _ in range(rng.choice((1, 1, 2))):
-        one = rng.choice(listed)
-        if one.kind == "flag":
-            found.append(one.name)
-        elif one.name == "--out":
-            found += [one.name, rng.choice(PREFIXED)]
-        elif one.kind == "choice":
-            found += [one.name, rng.choice((*one.choices, *one.choices, "", "x"))]
-        else:
-            value = rng.choice(ARGUMENTS[one.kind])
-            if one.kind == "int" and one.name not in UNLIMITED and rng.random() < 0.2:
-                value = rng.choice(("9223372036854775808", "18446744073709551616", "4294967296", "2147483648"))
-            if one.kind == "path" and rng.random() < 0.3:
-                value = rng.choice(("{work}/new", "{work}/a/b/c", "{case}/secret/folder", *(f"{{{name}}}" for name in command.inputs)))
-            found += [one.name, value]
-    return tuple(found)
-
-
-def chosen(patterns: Sequence[str]) -> list[Command]:
-    """The commands whose key begins with, or contains, one of these texts; all without any. Raises KeyError when none does."""
-    found = [one for one in COMMANDS.values() if not patterns or any(pattern in one.key for pattern in patterns)]
-    if not found:
-        raise KeyError(f"no command is called like {', '.join(patterns)}; there are: {', '.join(COMMANDS)}")
-    return found

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .commands import Command
-from .runner import MARKER, Case, Outcome
+from .cases import Case
+from .commands import COMMANDS, Command
+from .sandbox import MARKER, Outcome
 
-MEMORY = 5 << 29
-"""Bytes that a case may need beyond what the imports do: a picture of 96 megapixels, which is taken, needs most of them."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 OWN = re.compile(r"^(seediff: |note: |Warning: )")
 SCHEMES = ("s3:", "file:", "memory:", "http:", "ftp:")
@@ -22,7 +21,7 @@ KINDS = {
     "fault": "tracebacks, `a fault of seediff`, other exit codes",
     "crash": "ended by a signal",
     "hang": "longer than the limit",
-    "blow-up": "more than 2.5 GiB of memory, or none left",
+    "blow-up": "more memory than the case may need, or none left",
     "outside": "written, deleted or connected outside --out",
     "leak": "bytes from outside in the output",
     "noise": "other than one line when refusing; other libraries' words",
@@ -31,6 +30,10 @@ KINDS = {
     "left": "processes or open files left",
     "unsound": "accepted, and the output cannot be read back",
 }
+
+
+OTHERWISE = "not as expected"
+"""Another exit code or line than the corpus has: no fault, where that was meant."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,31 @@ class Finding:
     text: str
 
 
-def judge(case: Case, command: Command, words: list[str], outcome: Outcome, folder: Path) -> list[Finding]:
+def judge(case: Case, outcome: Outcome, folder: Path) -> list[Finding]:
     """All that is wrong with an outcome."""
-    return list(_judge(case, command, words, outcome, folder))
+    return list(_judge(case, COMMANDS[case.command], outcome, folder))
 
 
-def _judge(case: Case, command: Command, words: list[str], outcome: Outcome, folder: Path) -> Iterator[Finding]:
-    told, stderr = outcome.told, outcome.stderr.decode("utf-8", "replace")
-    trace = "\n".join(told.get("faults", ())) or str(told.get("traceback", ""))
+def line_of(outcome: Outcome, folder: Path) -> str:
+    """What a command said, without the names that nobody can guess; the case's folder written CASE."""
+    said = (outcome.stderr.strip() or outcome.stdout.strip()).decode("utf-8", "replace")[:2000].replace(str(folder), "CASE")
+    return re.sub(r"[0-9a-f]{16}\.part", "….part", said)
+
+
+def subject_of(line: str) -> str:
+    """What a refusal is about, such as a file: what is wrong with it may be said in other words some day."""
+    return re.sub(r"^(seediff: [^:,=]*).*", r"\1", line, flags=re.S).rstrip()
+
+
+def _judge(case: Case, command: Command, outcome: Outcome, folder: Path) -> Iterator[Finding]:
+    told, stderr, words = outcome.told, outcome.stderr.decode("utf-8", "replace"), outcome.words
+    trace = "\n".join(told.get("faults", ())) or outcome.stacks
     tail = stderr.strip()[-600:]
-    blown = outcome.grown > MEMORY or "out of memory" in stderr or "MemoryError" in trace
     if outcome.hung:
-        yield Finding("hang", blame(trace), f"{outcome.seconds:.0f} s, {outcome.cpu:.0f} s of CPU\n{trace[-1500:]}")
+        yield Finding("hang", blame(trace), f"{outcome.seconds:.0f} s\n{trace[-1500:]}")
     elif outcome.code < 0:
         yield Finding("crash", f"signal {-outcome.code} {blame(trace)}", trace[-1500:] or tail)
-    elif blown:
+    elif outcome.grown >> 20 > case.memory or "out of memory" in stderr or "MemoryError" in trace:
         yield Finding("blow-up", blame(trace), f"{outcome.grown >> 20} MiB\n{tail}\n{trace[-1500:]}")
     elif outcome.code not in _codes(case):
         yield Finding("fault", blame(trace) or f"exit code {outcome.code}: {anonymous(tail, folder)[-120:]}", f"{tail}\n{trace[-2500:]}")
@@ -65,24 +78,24 @@ def _judge(case: Case, command: Command, words: list[str], outcome: Outcome, fol
     elif (lines := _noise(outcome, stderr)) and not case.around:
         yield Finding("noise", anonymous(lines, folder)[:100], tail)
     for name, data in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
-        if found := CONTROLS.search(data):
-            yield Finding(
-                "escape", f"{name} of {command.key.partition(' ')[0]}", repr(data[max(0, found.start() - 80) : found.start() + 40])
-            )
-    yield from _outside(case, command, words, outcome, folder)
+        if control := CONTROLS.search(data):
+            around = data[max(0, control.start() - 80) : control.start() + 40]
+            yield Finding("escape", f"{name} of {command.words[0]}", repr(around))
+    yield from _outside(case, command, outcome, folder)
     if not outcome.hung and outcome.code >= 0:
-        yield from _half(case, command, outcome, folder)
+        yield from _half(case, command, outcome)
     if outcome.left:
         yield Finding("left", f"processes of {command.key}", str(outcome.left))
     if told.get("left_open"):
         yield Finding("left", f"open files of {command.key}", str(told["left_open"]))
     if told.get("unsound"):
         yield Finding("unsound", f"{command.key}: {anonymous(str(told['unsound'][0]), folder)[:100]}", "\n".join(told["unsound"]))
-    made = {name.partition("/")[2].split("/")[0] for name in outcome.after if name.startswith("work/")} | {
-        name.split("/")[2] for name in outcome.after if name.startswith("work/cwd/")
-    }
-    if found := made & set(SCHEMES):
-        yield Finding("outside", f"a folder called {found.pop()}", f"{' '.join(words[:6])}")
+    made = {name.removeprefix("work/").removeprefix("cwd/").split("/")[0] for name in outcome.after if name.startswith("work/")}
+    for name in sorted(made & set(SCHEMES)):
+        yield Finding("outside", f"a folder called {name}", f"{' '.join(words[:6])}")
+    if case.code is not None and (outcome.code != case.code or not line_of(outcome, folder).startswith(case.says)):
+        wanted = f"exit code {case.code} and: {case.says}"
+        yield Finding("fault", OTHERWISE, f"{wanted}\nbut: exit code {outcome.code} and: {line_of(outcome, folder)}")
 
 
 def _codes(case: Case) -> tuple[int, ...]:
@@ -101,7 +114,8 @@ def _noise(outcome: Outcome, stderr: str) -> str:
     return "words on stderr, exit code 0" if outcome.code == 0 and len(own) > 3 else ""
 
 
-def _outside(case: Case, command: Command, words: list[str], outcome: Outcome, folder: Path) -> Iterator[Finding]:
+def _outside(case: Case, command: Command, outcome: Outcome, folder: Path) -> Iterator[Finding]:
+    words = outcome.words
     for one in outcome.told.get("outside", ()):
         if _named(one, case.words):
             continue
@@ -133,13 +147,13 @@ def _outside(case: Case, command: Command, words: list[str], outcome: Outcome, f
 
 
 def _named(refused: str, words: tuple[str, ...]) -> bool:
-    """Whether it is a folder that an option names and that is not there, which a command makes: its owner's wish."""
+    """Whether it is a folder on the way to what an option names, or a try whether one can be written to: its owner's wish."""
     event, _, path = refused.partition(" ")
-    folders = {os.path.dirname(word) for word in words if word.startswith("/")}
-    return event == "os.mkdir" and any(folder == path and not os.path.exists(folder) for folder in folders)
+    tried = path if event == "os.mkdir" else os.path.dirname(path) if path.endswith(".part") else None
+    return tried in {str(folder) for word in words if word.startswith("/") for folder in Path(word).parents}
 
 
-def _half(case: Case, command: Command, outcome: Outcome, folder: Path) -> Iterator[Finding]:
+def _half(case: Case, command: Command, outcome: Outcome) -> Iterator[Finding]:
     new = [name for name, what in changes(outcome).items() if what == "new" and not name.startswith(("tmp", "secret"))]
     parts = [name for name in new if name.endswith((".part", ".lock", ".tmp", "~")) or "/.seediff-" in name]
     planted = {edit.path for edit in case.edits}

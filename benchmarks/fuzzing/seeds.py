@@ -127,13 +127,13 @@ def captions(root: Path) -> None:
 
 def native(root: Path) -> None:
     from seediff.dataset.native import encode_image
-    from seediff.dataset.store import Item
-    from seediff.run.collect import write_native
+    from seediff.dataset.sample import Sample
+    from seediff.dataset.store import write_native
 
-    def item(number: int, name: str, suffix: str, row: dict[str, Any]) -> Item:
+    def item(number: int, name: str, suffix: str, row: dict[str, Any]) -> Sample:
         labels = label_map(number)
         kept = extras(root / "extras" / str(number), labels, picture(number))
-        return Item(name, encode_image(picture(number), suffix), suffix, lambda: labels, row, kept)
+        return Sample(encode_image(picture(number), suffix), labels, metadata=row, name=name, extras=kept)
 
     rows = [{"prompt": 'a "dog" <b>', "seed": 2**62, "flags": ["small:dog"]}, {"split": "val"}, {"split": "train", "source": "x/y"}, {}]
     names = (("one", "png"), ("trip/two", "jpg"), ("trip/three", "png"), ("four", "png"))
@@ -147,7 +147,7 @@ def extras(folder: Path, labels: np.ndarray, image: np.ndarray) -> dict[tuple[st
     from safetensors.numpy import save_file
 
     from seediff.dataset.native import encode_soft
-    from seediff.masks.trace import Step
+    from seediff.masks.steps import Step
     from seediff.report.trace import StepPicture, TracedSample, save_trace
 
     folder.mkdir(parents=True)
@@ -276,9 +276,9 @@ def model(root: Path) -> None:
     import diffusers
     import torch
 
-    from seediff.mini.training.denoiser import build_scheduler
-    from seediff.mini.training.text import build_text_encoder, build_tokenizer
-    from seediff.mini.world.scene import CLASSES as KNOWN
+    from recipes.mini.denoiser import build_scheduler
+    from recipes.mini.text import build_text_encoder, build_tokenizer
+    from seediff.mini.scenes import CLASSES as KNOWN
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

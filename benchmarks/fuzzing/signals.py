@@ -22,7 +22,7 @@ from typing import IO
 
 from seediff.files.outputs import LEFTOVER
 
-from . import runner
+from .sandbox import orphans
 
 POLL = 0.02  # seconds
 WHILE_WRITING = 0.8  # share of kills
@@ -223,7 +223,7 @@ def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: floa
             return False
     code = process.returncode or 0
     report.codes[code] += 1
-    if left := runner.orphans(process.pid):
+    if left := orphans(process.pid):
         report.left += len(left)
         report.wrong.append(f"processes left: {left}")
     log.flush()

@@ -19,7 +19,7 @@ IMPORTED = (
 
 LIGHT = (
     *("cli.commands", "cli.summary", "cli.summary_quality", "report", "report.data_card", "evaluate.cli", "evaluate.evaluation"),
-    *("evaluate.segments", "run.augment", "run.reopen", "run.plan", "run.storage", "dataset.opening", "toml", "palette"),
+    *("evaluate.segments", "run.augment", "run.reopen", "run.plan", "run.place", "dataset.opening", "toml", "palette"),
     *(
         f"dataset.{name}"
         for name in ("check", "fix", "store", "select", "merge", "split", "stats", "coco", "voc", "yolo", "shards", "parquet")

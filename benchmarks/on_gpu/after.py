@@ -14,12 +14,12 @@ import torch
 from builders.region_maps import region_maps  # pyright: ignore[reportMissingImports]
 
 from on_gpu.device import Peak, count, measure_peak, seconds
+from recipes.mini.loop import train_student
+from recipes.mini.recipe import Recipe
+from recipes.mini.students import new_student
 from seediff.devices import default_device, mixed_dtype
 from seediff.masks.pamr import pamr, scaled_dilations
-from seediff.mini.training.loop import train_student
-from seediff.mini.training.recipe import Recipe
-from seediff.mini.training.students import new_student
-from seediff.mini.world.scene import CLASSES, caption
+from seediff.mini.scenes import CLASSES, caption
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import diffseg
 from seediff.segments.kmeans import kmeans_proposals

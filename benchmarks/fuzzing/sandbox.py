@@ -1,30 +1,171 @@
-"""A case in its own process: another session and HOME, limits, and an eye on what it writes.
+"""A case in a fork of this process, which has imported everything once: limits of its own, and an eye on what it writes.
 
 What Python would write outside the case's folder is refused and recorded, so that a fault harms nobody; so are programs that would be
-started and connections to other machines.
+started and connections to other machines. oracle.py judges what is left.
 """
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import gc
 import io
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from .commands import Command
+from .cases import Case
+from .commands import COMMANDS, Command
+from .damage import chunk, png
+from .seeds import MODEL
 
 ADDRESS_SPACE = 4 << 30
 """Bytes that a case may reserve beyond what the imports have."""
 FILE_SIZE = 1 << 30
+CLOCK = 10
+"""Times a command's seconds of CPU on the clock, after which it hangs: on a machine that does other things too, the clock says little."""
+MARKER = b"QX7-this-was-not-for-you-"
+"""In every file of `secret/`: what must turn up nowhere else."""
+REPEATED = ("--add", "--prompt", "--data", "--finetune", "--rows", "--reuse")
+COPIED = ("picture", "soft", "tensors")
+"""Findings about files that are copied as they stand: what is damaged inside stays so, and `check` says it of the source too."""
+
+
+@dataclass
+class Outcome:
+    """code: of the exit; negative: the signal that ended it. grown: bytes of memory beyond the parent's. told: what the child recorded.
+    stacks: where it was when it was ended. before, after: the files below the case's folder."""
+
+    words: list[str]
+    code: int = 0
+    stdout: bytes = b""
+    stderr: bytes = b""
+    seconds: float = 0.0
+    grown: int = 0
+    stacks: str = ""
+    left: list[str] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    after: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def hung(self) -> bool:
+        return self.code == -signal.SIGXCPU or self.stacks.startswith("Timeout")
+
+
+def adopt_orphans() -> None:
+    """Have what a case leaves behind become this process's children, so that it is noticed (Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def run(case: Case, seeds: Path, folder: Path) -> Outcome:
+    """Run a case in `folder`, which is made anew and stays."""
+    command = COMMANDS[case.command]
+    prepare(case, command, seeds, folder)
+    outcome = Outcome(arguments(case, command, folder), before=states(folder))
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun = time.monotonic()
+    if (child := os.fork()) == 0:
+        try:
+            run_here(outcome.words, command, case.around, folder)
+        finally:
+            os._exit(97)
+    _, status, usage = os.wait4(child, 0)
+    outcome.seconds = time.monotonic() - begun
+    outcome.code = os.waitstatus_to_exitcode(status)
+    outcome.grown = max(0, usage.ru_maxrss - own) * 1024
+    outcome.left = orphans(child)
+    outcome.after = states(folder)
+    for name in ("stdout", "stderr"):
+        with suppress(OSError):
+            setattr(outcome, name, (folder / "tmp" / name).read_bytes())
+    with suppress(OSError, ValueError):
+        outcome.told = json.loads((folder / "tmp" / "told.json").read_bytes())
+    with suppress(OSError):
+        outcome.stacks = (folder / "tmp" / "stacks").read_text(encoding="utf-8", errors="replace")[:4000]
+    return outcome
+
+
+def prepare(case: Case, command: Command, seeds: Path, folder: Path) -> None:
+    """Make the case's folder: copies of its inputs, with its edits."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("in", "work/cwd", "tmp", "secret/folder/deeper"):
+        (folder / name).mkdir(parents=True)
+    for name in (*command.inputs, *command.others):
+        shutil.copytree(seeds / name, folder / "in" / name, copy_function=shutil.copyfile)
+    secret = folder / "secret"
+    for name in ("key", "folder/file.png", "folder/metadata.jsonl", "folder/deeper/classes.txt"):
+        (secret / name).write_bytes(b"-----BEGIN PRIVATE KEY-----\n" + MARKER + b"key\n")
+    # Of the size of most pictures, and a label map too: what copies it has no other reason to stop.
+    (secret / "picture.png").write_bytes(png(40, 32, extra=chunk(b"tEXt", b"Comment\0" + MARKER + b"picture")))
+    for edit in case.edits:
+        edit.apply(folder)
+
+
+def arguments(case: Case, command: Command, folder: Path) -> list[str]:
+    """The command line, with the places filled in, and without the options that the case gives again."""
+    places = {"work": str(folder / "work"), "case": str(folder)}
+    places |= {name: str(folder / "in" / name) for name in (*command.inputs, *command.others)} | {"model": MODEL}
+    left, skipped = [], False
+    for word, following in zip(command.words, (*command.words[1:], "--"), strict=True):
+        if skipped:
+            skipped = False
+        elif word.startswith("--") and word in case.words and word not in REPEATED:
+            skipped = not following.startswith("--")
+        else:
+            left.append(word)
+    filled = []
+    for word in (*left, *case.words):
+        for name, place in places.items():
+            word = word.replace(f"{{{name}}}", place)
+        filled.append(word)
+    return filled
+
+
+def states(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Everything below `folder` with what changes when it is written: kind, size, time and number of the file."""
+    found: dict[str, tuple[int, ...]] = {}
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            with suppress(OSError):
+                state = os.lstat(os.path.join(parent, name))
+                written = (state.st_size, state.st_mtime_ns) if name in names else (0, 0)
+                found[os.path.relpath(os.path.join(parent, name), folder)] = (state.st_mode, *written, state.st_ino)
+    return found
+
+
+def orphans(session: int, patience: float = 3.0) -> list[str]:
+    """What still runs of the case after so many seconds; it is ended."""
+    end = time.monotonic() + patience
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < end:
+            time.sleep(0.02)
+        left = []
+        for entry in os.listdir("/proc"):
+            with suppress(OSError, IndexError):
+                fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+                if entry.isdecimal() and (int(fields[3]) == session or int(fields[1]) == os.getpid()):
+                    left.append(Path("/proc", entry, "cmdline").read_text().replace("\0", " ")[:200])
+                    os.kill(int(entry), signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        return left
+    return []
+
+
+# In the child
 
 
 def run_here(words: Sequence[str], command: Command, around: str, folder: Path) -> NoReturn:
@@ -34,11 +175,7 @@ def run_here(words: Sequence[str], command: Command, around: str, folder: Path) 
     try:
         os.setsid()
         _enter(folder, around)
-        stacks = open(folder / "tmp" / "stacks", "w")  # noqa: SIM115 - until the end
-        faulthandler.enable(stacks)
-        faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
-        _limit(around)
-        told["fds"] = len(os.listdir("/proc/self/fd"))
+        _limit(around, command.seconds, folder)
         sys.addaudithook(_Watch(folder, told["outside"]))
         code = _main(list(words), told)
         with suppress(OSError, ValueError):
@@ -80,14 +217,24 @@ def _enter(folder: Path, around: str) -> None:
     sys.stderr = io.TextIOWrapper(open(2, "wb", 0, closefd=False), encoding=encoding, errors="backslashreplace", write_through=True)  # noqa: SIM115
 
 
-def _limit(around: str) -> None:
-    size = 2000 if around == "small disk" else FILE_SIZE
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, FILE_SIZE))
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def _limit(around: str, seconds: float, folder: Path) -> None:
+    """Limits of files, memory and time; where time runs out, the stacks are in `tmp/stacks`."""
+    stacks = open(folder / "tmp" / "stacks", "w")  # noqa: SIM115 - until the end
+    faulthandler.enable(stacks)
+    faulthandler.register(signal.SIGXCPU, file=stacks, chain=True)
+    faulthandler.dump_traceback_later(CLOCK * seconds, exit=True, file=stacks)
     with open("/proc/self/statm") as file:
         reserved = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (reserved + ADDRESS_SPACE, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    wanted = {
+        resource.RLIMIT_FSIZE: 2000 if around == "small disk" else FILE_SIZE,
+        resource.RLIMIT_AS: reserved + ADDRESS_SPACE,
+        resource.RLIMIT_CPU: int(seconds),
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in wanted.items():
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _main(words: list[str], told: dict[str, Any]) -> int:
@@ -178,10 +325,6 @@ def _left_open(folder: Path) -> list[str]:
             if target.startswith(str(folder)) and not target.startswith(str(folder / "tmp")):
                 found.append(target)
     return found
-
-
-COPIED = ("picture", "soft", "tensors")
-"""Findings about files that are copied as they stand: what is damaged inside stays so, and `check` says it of the source too."""
 
 
 def _check_output(command: Command, words: Sequence[str], folder: Path, told: dict[str, Any]) -> None:
