@@ -6,7 +6,12 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test setup lint docs readers clean
+# As a CPU without AVX-512 computes. torch, oneDNN, MKL, NumPy and the OpenBLAS of NumPy and SciPy each choose by the CPU, and each has a
+# variable of its own; NumPy passes over the names that its version does not know.
+AVX2 = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell SEEDIFF_BF16=0 \
+  NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+
+.PHONY: demo test avx2 setup lint docs readers clean
 setup: $(VENV)/.installed-test
 
 # The package alone: the first image does not wait for what only tests and other formats need.
@@ -33,7 +38,13 @@ lint: setup
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=1
+
+# What depends on how a CPU rounds, a second time.
+avx2: setup
+	@if grep -qw avx512f /proc/cpuinfo; then set -x; \
+	  env $(AVX2) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m arithmetic; \
+	else echo "This CPU has no AVX-512: \`make test\` has run as on such a CPU, and a second run would compute the same."; fi
 
 # Exported sets by the tools' own readers, each in an environment of its own: gigabytes, once.
 readers: setup

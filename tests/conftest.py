@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders.rounding import depends_on_rounding
 from builders.twins import save_pipeline, save_unet
 
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
@@ -37,9 +38,9 @@ def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder, known classes."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from seediff.mini.training.denoiser import build_scheduler
-    from seediff.mini.training.text import build_text_encoder, build_tokenizer
-    from seediff.mini.world.scene import CLASSES
+    from recipes.mini.denoiser import build_scheduler
+    from recipes.mini.text import build_text_encoder, build_tokenizer
+    from seediff.mini.scenes import CLASSES
 
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
@@ -75,10 +76,10 @@ def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained MM-DiT of the embedded world, Stable Diffusion 3's classes, for images of 64²: joint attention at one side."""
-    from seediff.mini.training.autoencoder import build_autoencoder
-    from seediff.mini.training.recipe import Autoencoder, Recipe
-    from seediff.mini.training.recipe import Transformer as Table
-    from seediff.mini.training.transformer import Transformer
+    from recipes.mini.autoencoder import build_autoencoder
+    from recipes.mini.recipe import Autoencoder, Recipe
+    from recipes.mini.recipe import Transformer as Table
+    from recipes.mini.transformer import Transformer
 
     recipe = Recipe(
         side=64,
@@ -115,7 +116,7 @@ def mini_model(mini_folder: Path):
 
 LONGEST = (
     *("test_fuzz.py", "test_docs.py", "test_training.py", "test_compiled.py", "test_interrupts.py", "test_offload.py", "test_browser.py"),
-    *("test_engine_ray.py", "test_variants.py", "test_notebooks.py"),
+    *("test_cluster.py", "test_variants.py", "test_notebooks.py"),
 )
 """These files take minutes: begun first (with pytest-xdist's --no-loadscope-reorder), they do not keep one process busy when the others
 are done."""
@@ -123,3 +124,6 @@ are done."""
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    for item in items:
+        if depends_on_rounding(item.path):
+            item.add_marker("arithmetic")

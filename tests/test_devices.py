@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
 from seediff import devices
 from seediff.config.train import make_config, with_device
 from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_dtype, mixed_precision
 from seediff.errors import UserError
-from seediff.mini.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.mark.parametrize(("said", "there"), [("0", False), ("1", True)])

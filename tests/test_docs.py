@@ -1,7 +1,7 @@
 """README.md and docs/ say what is true as far as running them shows: every command and every piece of Python there is run.
 
-Commands run in this process, in the order of their page, in one folder a page that holds photographs, their label maps and two model
-folders. They run on the embedded model and are made small: by SMALL, Python by FEW_IMAGES.
+Commands run in this process, in the order of their page, in one folder per page that holds photographs, their label maps and two model
+folders. They are made small: by SMALL, Python by FEW_IMAGES, the embedded model by a narrow twin.
 
 Only tried with --dry-run, or parsed where a command has none: what names a model that is in no folder here (gigabytes), and the commands
 of PARSED. Only parsed or compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,17 +21,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cyclopts import CycloptsError, MissingArgumentError
+from cyclopts import App, CycloptsError, MissingArgumentError
 from photo_set import write_photos
 from PIL import Image
 
+import recipes.mini.__main__
+import recipes.tables.__main__
 from seediff import cli
 from seediff.cli.commands import app
-from seediff.cli.study_tables import TABLES
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos
-from seediff.models import registry
+from seediff.models import known, registry
+from seediff.models.hub import resolve_name
+from seediff.models.known import EMBEDDED
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
@@ -40,10 +44,7 @@ SMALL = {
     "generate": {"--per-class": "1", "--steps": "2"},
     "mask": {"--timesteps": "300"},
     "study truth": {"--scenes": "2", "--tune-scenes": "2"},
-    "study layers": {"--scenes": "2", "--timesteps": "150,650"},
     "study segments": {"--scenes": "2", "--tune-scenes": "2"},
-    "study aggregation": {"--scenes": "2"},
-    "study fit": {"--scenes": "2"},
     "train": {"--steps": "2"},
     "split": {"--val": "0.5"},
 }
@@ -54,8 +55,14 @@ WRITTEN = [page for page in PAGES if not page.startswith("docs/studies/")]
 """Pages that people write; programs write the others."""
 FEW_IMAGES = (r"per_class=\d+", "per_class=1, steps=2")
 """The same in Python."""
-PARSED = ("mini", "study generated", *(f"study {table}" for table in TABLES))
-"""These fetch art, train for hours, or generate and measure hundreds of images."""
+PARSED = ("mini", "study generated")
+"""These generate and measure hundreds of images."""
+RECIPES = {"recipes.mini": recipes.mini.__main__.app, "recipes.tables": recipes.tables.__main__.app}
+"""Programs beside the package, which fetch art, draw and train for hours: parsed alone."""
+WELL = ("README.md", "docs/first.md")
+"""What these pages go on with must be drawn well: by `mini` itself. On the others it is a narrow twin."""
+LOADED = tuple(cache(registry.load_model) for _ in range(2))
+"""Commands share a model."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
 CSV = {
     "classes.csv": 'file,classes\n0.png,dog\n1.jpg,"dog,cat"\n2.png,\n',
@@ -100,15 +107,15 @@ def small(words: list[str]) -> list[str]:
     return [*kept, *chain(*options.items())]
 
 
-def parse(words: list[str]) -> None:
+def parse(words: list[str], program: App = app) -> None:
     """Raise CycloptsError when there is no such command or it has not these options."""
-    app.parse_args(words, exit_on_error=False, print_error=False)
+    program.parse_args(words, exit_on_error=False, print_error=False)
 
 
 def is_here(words: list[str]) -> bool:
     """Whether the model that a command names is in a folder, or none is named."""
     model = words[words.index("--model") + 1] if "--model" in words else "mini"
-    return isinstance(registry.resolve_name(model), Path)
+    return isinstance(resolve_name(model), Path)
 
 
 def try_command(words: list[str], runs: bool, capsys: pytest.CaptureFixture[str]) -> str:
@@ -136,6 +143,12 @@ def other_command(command: str) -> str:
         return ""
     if run_by_tests := re.fullmatch(r"(?:[A-Z_]+=\S+ )?python -m pytest (tests/\S+\.py)", command):
         return "" if (ROOT / run_by_tests[1]).is_file() else "no such file"
+    if words[:2] == ["python", "-m"] and words[2] in RECIPES:
+        try:
+            parse(words[3:], RECIPES[words[2]])
+        except CycloptsError as error:
+            return str(error)
+        return ""
     if words[0] == "python" and words[1].startswith("benchmarks/"):
         return "" if (ROOT / words[1]).is_file() else "no such file"
     return "a command that nobody checks: mark its block as text, or teach this test about it"
@@ -166,17 +179,18 @@ def prepare(folder: Path) -> None:
     for name, text in CSV.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "my-finetuned-sd").mkdir()
-    for part in registry.EMBEDDED["mini"].iterdir():
+    for part in EMBEDDED["mini"].iterdir():
         if part.name != "seediff.json":
             (folder / "my-finetuned-sd" / part.name).symlink_to(part)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    """Commands share the embedded model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "load_model", cache(registry.load_model))
-        yield
+@pytest.fixture(scope="module")
+def narrow_mini(mini_folder, tmp_path_factory) -> Path:
+    """mini's narrow twin with random weights, and with its presets."""
+    folder = tmp_path_factory.mktemp("embedded") / "mini"
+    shutil.copytree(mini_folder, folder)
+    shutil.copyfile(known.EMBEDDED["mini"] / "seediff.json", folder / "seediff.json")
+    return folder
 
 
 def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -200,7 +214,10 @@ def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> lis
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.tag in ("sh", "python") for block in blocks(page))])
-def test_what_a_page_says_can_be_done(page, tmp_path, capsys):
+def test_what_a_page_says_can_be_done(page, narrow_mini, tmp_path, capsys, monkeypatch):
+    if page not in WELL:
+        monkeypatch.setitem(known.EMBEDDED, "mini", narrow_mini)
+    monkeypatch.setattr(registry, "load_model", LOADED[page in WELL])
     wrong = run_page(page, tmp_path, capsys)
     assert not wrong, "\n".join(wrong)
     if page == "docs/formats.md":
@@ -239,6 +256,8 @@ def test_commands_within_a_sentence_have_their_options(page):
             parse(words)
         except MissingArgumentError:  # which is said before anything that is wrong
             parse([*words, "--out", "out"])
+    for program, options in re.findall(r"`python -m (recipes\.\w+) ([^`]* -[^`]*)`", text):
+        parse(shlex.split(options), RECIPES[program])
 
 
 @pytest.mark.parametrize("page", WRITTEN)
@@ -274,7 +293,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_of_the_repository_that_a_page_names_are_there(page):
-    named = re.findall(r"(?<![\w/])(?:src|tests|benchmarks)/[\w/.-]*\w", (ROOT / page).read_text(encoding="utf-8"))
+    named = re.findall(r"(?<![\w/])(?:src|tests|benchmarks|recipes)/[\w/.-]*\w", (ROOT / page).read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

@@ -91,7 +91,7 @@ def test_masks_and_files_are_timed_beside_the_drawing(ahead, tmp_path, monkeypat
     from on_gpu import drawing
     from on_gpu.pipelines import twin
 
-    from seediff.run.engine import Local
+    from seediff.run.loop import Local
     from seediff.run.samples import SampleWriter
 
     write, begun, calls, beside = SampleWriter.write, [threading.Event() for _ in range(3)], iter(range(3)), []

@@ -12,14 +12,13 @@ PACKAGE = ROOT / "src" / "seediff"
 NEEDED = (
     "seediff/py.typed",
     "seediff/report/templates/",
-    "seediff/mini/world/sprites.tsv",
-    "seediff/mini/world/scenes/truth.safetensors",
-    "seediff/mini/world/scenes/shift.safetensors",
-    "seediff/mini/world/scenes/tune.safetensors",
-    "seediff/mini/yardsticks/classifier.safetensors",
-    "seediff/mini/yardsticks/segmenter.safetensors",
+    "seediff/mini/data/truth.safetensors",
+    "seediff/mini/data/shift.safetensors",
+    "seediff/mini/data/tune.safetensors",
+    "seediff/mini/data/classifier.safetensors",
+    "seediff/mini/data/segmenter.safetensors",
 )
-WEIGHTS = ("seediff/models/mini/weights/", "seediff/models/mini/transformer/")
+WEIGHTS = ("seediff/models/mini/weights/",)
 
 
 def data_files() -> set[str]:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE, wait_until
 
 from seediff.errors import UserError
 from seediff.workers import AHEAD, in_order
@@ -83,11 +84,8 @@ def runs(process):
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_workers_end_with_a_process_that_is_killed(tmp_path):
     (tmp_path / "killed.py").write_text(KILLED)
-    done = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == -signal.SIGKILL
     workers = set(done.stdout.split())
     assert workers
-    until = time.monotonic() + 20
-    while alive := [one for one in workers if runs(one)]:
-        assert time.monotonic() < until, alive
-        time.sleep(0.05)
+    wait_until(lambda: not any(map(runs, workers)))

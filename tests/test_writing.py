@@ -12,24 +12,17 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "seediff"
-WRITERS = ("files/outputs.py", "files/staging.py", "files/locking.py")
-"""staging.py: folders that appear when they are whole. locking.py: the lock of a folder at work."""
+WRITERS = ("files/outputs.py", "files/places.py")
+"""places.py: folders that appear when they are complete, and the lock of a folder at work."""
 
 ALLOWED = {
     ("cli/commands.py", "open"): "the null device, in the place of a closed stream",
-    ("files/terminal.py", "open"): "the null device, in the place of a closed stream",
+    ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("dataset/formats/parquet.py", "ParquetWriter"): "into an open new file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
-    ("mini/world/art.py", "shutil.copytree"): "into a new folder of `replaced_folder`",
-    ("mini/world/art.py", "extractall"): "into a temporary folder, by tarfile's filter for data",
-    ("mini/training/assemble.py", "save_pretrained"): "diffusers writes by name: into a new folder of `replaced_folder`",
-    ("mini/training/backbone.py", "save_pretrained"): "transformers writes by name: into a staged folder",
-    ("mini/training/loop.py", "save"): "into the open new file of `replaced_file`",
-    ("mini/training/teacher.py", "save"): "into the open new file of `replaced_file`",
-    ("mini/training/data.py", "open_memmap"): "numpy maps by name: a new file of `replaced_file`",
-    ("files/arrays.py", "memmap"): "maps for reading",
-    ("run/storage.py", "touch"): "in a temporary folder of our own",
-    ("run/storage.py", "unlink"): "in a temporary folder of our own",
+    ("files/tensors.py", "open_memmap"): "maps for reading",
+    ("run/place.py", "touch"): "in a temporary folder of our own",
+    ("run/place.py", "unlink"): "in a temporary folder of our own",
 }
 """(file, call) → why it may."""
 

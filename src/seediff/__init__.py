@@ -32,7 +32,7 @@ _HOMES = {
     "generate": "run.generate",
     "make_masks": "masks.make",
     "mask_photos": "run.mask",
-    "read_dataset": "dataset.native",
+    "read_dataset": "dataset.store",
     "segment_photos": "run.segment",
 }
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .config.constants import MaskConfig
     from .config.generate import GenerateConfig
     from .config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-    from .dataset.native import read_dataset
+    from .dataset.store import read_dataset
     from .errors import UserError
     from .files.photographs import find_photos
     from .masks.make import make_masks

@@ -34,6 +34,12 @@ AHEAD = 4
 """Chunks that each process has before it, so that none waits, and memory holds no more than these."""
 
 
+def check_workers(count: int) -> None:
+    """Raise UserError for less than one process."""
+    if count < 1:
+        raise UserError(f"workers = {count} must be at least 1")
+
+
 @contextmanager
 def in_order(
     function: Callable[[Argument], Result], workers: int, *, chunk: int = 1
@@ -43,8 +49,7 @@ def in_order(
     For others, the function, its arguments and results must be picklable. chunk: how many arguments are sent together: more for a function
     that is soon done. Raises UserError when `workers` is below 1 or one of them dies, and what the function raises.
     """
-    if workers < 1:
-        raise UserError(f"workers = {workers} must be at least 1")
+    check_workers(workers)
     if workers == 1:
         yield partial(map, function)
         return

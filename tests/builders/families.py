@@ -24,8 +24,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
-from seediff.models.about import look_up
 from seediff.models.families.base import Drawing
+from seediff.models.info import model_info
 from seediff.models.registry import Model
 from seediff.prompts.specs import SampleSpec
 
@@ -196,9 +196,9 @@ def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = (
     row = json.loads((out / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
     assert row["classes"] == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
-    about = look_up(str(folder))
-    assert about is not None
-    if about.family.no_self_attention:
+    info = model_info(str(folder))
+    assert info is not None
+    if info.family.no_self_attention:
         return
     run("segment", photo, "--names", "dog,cat", "--num-points", 4, *common, "--out", out / "parts", "--quiet")
     assert json.loads((out / "parts" / "segments.json").read_text(encoding="utf-8"))["images"]

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BINARY = next((path for name in NAMES if (path := shutil.which(name))), None)
-WAIT = 30_000
+WAIT = 1000 * PATIENCE
 """Milliseconds that anything may take on a machine with much else to do."""
 
 needs_chromium = pytest.mark.skipif(BINARY is None, reason=f"needs one of {', '.join(NAMES)} (apt-get install chromium)")
@@ -70,7 +71,7 @@ def open_sample(page: Any, name: str) -> None:
 
 def shown_mask(page: Any) -> np.ndarray:
     """(H, W) uint8: which class is drawn over the picture, 0 where nothing is, by its colour."""
-    from seediff.files.palette import voc_palette
+    from seediff.files.label_maps import voc_palette
 
     found = page.evaluate(
         """() => { const canvas = document.querySelector('#mask');

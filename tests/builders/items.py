@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from seediff.dataset import native
-from seediff.dataset.store import Item
+from seediff.dataset.sample import Sample
 
 
 def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
     labels = np.zeros(shape, np.uint8) if labels is None else labels
     image = np.arange(np.prod(shape) * 3).reshape(*shape, 3).astype(np.uint8)
-    return Item(name, native.encode_image(image, suffix), suffix, lambda: labels, row or {})
+    return Sample(native.encode_image(image, suffix), labels, metadata=row or {}, name=name)
 
 
 def names(folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seediff.files.palette import voc_palette
+from seediff.files.label_maps import voc_palette
 
 
 def save_map(path: Path, ids, *, bits: int = 8, palette: bool = True) -> Path:

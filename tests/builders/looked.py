@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from patience import PATIENCE
 from random_maps import random_maps
 from synthetic import write_dataset
 
@@ -80,7 +81,7 @@ class Client:
     headers: dict[str, str] = field(default_factory=dict)
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Asked:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         own = {"Cookie": self.cookie} if self.cookie else {}
         if method == "POST":
             own["Origin"] = f"http://127.0.0.1:{self.port}"
@@ -127,7 +128,7 @@ def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
             yield Client(listening.getsockname()[1], opened.token, f"seediff_look_{listening.getsockname()[1]}={opened.token}"), opened
         finally:
             server.should_exit = server.force_exit = True
-            thread.join(10)
+            thread.join(PATIENCE)
 
 
 def start(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Client]:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from seediff.config.train import TrainConfig, make_config
-from seediff.dataset.store import Item
+from seediff.dataset.sample import Sample
 
 CLASSES = ("square", "disc")
 SIDE = 64
@@ -34,9 +34,9 @@ def png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def items(count: int = 8, side: int = SIDE, first: int = 0) -> list[Item]:
+def items(count: int = 8, side: int = SIDE, first: int = 0) -> list[Sample]:
     made = [scene(first + i, side) for i in range(count)]
-    return [Item(f"s{first + i}", png(image), "png", lambda labels=labels: labels) for i, (image, labels) in enumerate(made)]
+    return [Sample(png(image), labels, name=f"s{first + i}") for i, (image, labels) in enumerate(made)]
 
 
 def small(**given) -> TrainConfig:

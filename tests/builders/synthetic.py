@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from seediff.files.palette import voc_palette
-from seediff.masks.trace import Step
+from seediff.files.label_maps import voc_palette
+from seediff.masks.steps import Step
 from seediff.report import StepPicture, TracedSample
 
 CLASSES = ("dog", "cat", "potted plant")

@@ -8,17 +8,15 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from seediff.config.base import RunConfig
 from seediff.dataset import native
-from seediff.dataset.batches import BatchRecord, record_file
-from seediff.files.addresses import Out
 from seediff.files.outputs import write_atomic
-from seediff.run.engine import Engine, Job, Timer, run_job
-from seediff.run.opening import open_place
+from seediff.files.places import Out
+from seediff.run.loop import Engine, Job, run
+from seediff.run.place import BatchRecord, open_place
 from seediff.workers import Progress
 
 IMAGES = native.IMAGES
@@ -33,14 +31,17 @@ class TinyConfig(RunConfig):
     items: int = 20
 
 
-class TinyJob(Job[int]):
+class TinyJob(Job[TinyConfig, int, Sequence[int]]):
     """Each item's file says which batch it was in. trouble(item): is called before each item's file is written."""
 
-    def __init__(self, config: TinyConfig, out: Path, trouble: Callable[[int], None] | None = None) -> None:
-        self.config, self.out, self.trouble = config, out, trouble
-        self.batches = config.batches(config.items)
-        self.folders = [IMAGES]
-        self.timer = Timer()
+    on_device = False
+
+    def __init__(self, config: TinyConfig, trouble: Callable[[int], None] | None = None) -> None:
+        super().__init__(config, [IMAGES])
+        self.trouble = trouble
+
+    def items(self) -> Sequence[int]:
+        return range(self.config.items)
 
     def load(self) -> str:
         return f"{self.config.seed:08x}"
@@ -48,23 +49,26 @@ class TinyJob(Job[int]):
     def describe(self, batch: Sequence[int]) -> str:
         return f"{batch[0]}"
 
-    def do(self, batch: Sequence[int]) -> BatchRecord:
+    def capture(self, batch: Sequence[int]) -> Sequence[int]:
+        return batch
+
+    def write(self, captured: Sequence[int], out: Path) -> BatchRecord:
         record = BatchRecord()
-        for item in batch:
+        for item in captured:
             if self.trouble:
                 self.trouble(item)
-            text = f"{item} of {list(batch)} with seed {self.config.seed}".encode()
-            record_file(self.out, record, f"{IMAGES}/{item:06d}.txt", text)
+            text = f"{item} of {list(captured)} with seed {self.config.seed}".encode()
+            record.write(out, f"{IMAGES}/{item:06d}.txt", text)
             record.rows.append({"item": item, "crc": zlib.crc32(text)})
         return record
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         return [f"{IMAGES}/000000.txt"]
 
-    def finish(self, records: Sequence[BatchRecord]) -> None:
+    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
         rows = [row for record in records for row in record.rows]
-        write_atomic(self.out / "first.txt", (self.out / IMAGES / "000000.txt").read_bytes())
-        write_atomic(self.out / self.config.last_file, native.jsonl(rows))
+        write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
+        write_atomic(out / self.config.last_file, native.jsonl(rows))
 
 
 def tiny(
@@ -77,8 +81,7 @@ def tiny(
 ) -> int:
     """Run the job; how many items it did."""
     with open_place(out) as place:
-        start = partial(TinyJob, trouble=trouble)
-        return run_job(config or TinyConfig(), place, start, engine=engine, progress=progress, resolve=False)[0]
+        return run(TinyJob(config or TinyConfig(), trouble), place, engine=engine, progress=progress)
 
 
 @dataclass(frozen=True)

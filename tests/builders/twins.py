@@ -40,7 +40,7 @@ def clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
     """CLIP's, with 77 places; the second of SDXL and SD 3 pads with an exclamation mark."""
     from transformers import CLIPTokenizer
 
-    from seediff.mini.training.text import build_tokenizer
+    from recipes.mini.text import build_tokenizer
 
     own = build_tokenizer()
     vocabulary = own.get_vocab()

@@ -17,11 +17,11 @@ from seediff.cli.generate import make_config
 from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
 from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
-from seediff.dataset import native
+from seediff.dataset import native, store
 from seediff.files import outputs
-from seediff.models import registry
-from seediff.run import engine
+from seediff.models.known import BY_NAME, EMBEDDED
 from seediff.run import generate as run
+from seediff.run import place
 
 ROOT = Path(__file__).parents[2]
 BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
@@ -65,7 +65,7 @@ def test_every_commands_help_has_an_example(command, capsys):
     "command",
     [
         *("generate", "mask", "segment", "tune", "train", "predict", "evaluate", "evaluate segments", "export", "import"),
-        *("check", "stats", "filter", "merge", "split", "augment", "study truth", "study segments", "study aggregation", "study main"),
+        *("check", "stats", "filter", "merge", "split", "augment", "study truth", "study segments"),
     ],
 )
 def test_defaults_are_told_in_words(command, capsys):
@@ -75,7 +75,7 @@ def test_defaults_are_told_in_words(command, capsys):
 
 def test_mini_is_mounted(capsys):
     assert main(["mini", "--help"]) == 0
-    assert "train" in capsys.readouterr().out
+    assert "scenes" in capsys.readouterr().out
 
 
 def test_generate_then_again(tmp_path, capsys):
@@ -86,7 +86,7 @@ def test_generate_then_again(tmp_path, capsys):
     assert "4 images with masks" in said
     assert said.endswith(f"Look at '{out}/preview.html' (in a browser)\n")
     assert "drawing" in said
-    assert len(list(native.read_dataset(out))) == 4
+    assert len(list(store.read_dataset(out))) == 4
     assert main([*BASE, "--out", str(out)]) == 0
     assert "Complete: 4 images" in capsys.readouterr().out
 
@@ -127,7 +127,7 @@ def test_quiet_says_nothing(tmp_path, capsys):
 def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "model_index.json").write_text("{}")
-    monkeypatch.setitem(registry.EMBEDDED, "mini", tmp_path / "weights")
+    monkeypatch.setitem(EMBEDDED, "mini", tmp_path / "weights")
     out = tmp_path / "out"
     assert main([*BASE, "--out", str(out), "--dry-run", "--keep-soft", "--prompt", "a {class}", "--prompt", "the {class}"]) == 0
     said = capsys.readouterr().out
@@ -203,7 +203,7 @@ def test_models_are_listed(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["models"]) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in ("mini", *registry.ALIASES))
+    assert all(name in said for name in ("mini", *BY_NAME))
 
 
 def test_completion_scripts(capsys):
@@ -344,7 +344,7 @@ def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine, "look_into", interrupted)
+    monkeypatch.setattr(place, "look_into", interrupted)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted with nothing finished yet by this run; the same command continues" in one_line(capsys)
 

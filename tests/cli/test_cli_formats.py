@@ -11,9 +11,9 @@ from formats import EVERY, EXACT, needs
 from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
 from seediff.dataset.formats.known import FORMATS, importer
-from seediff.dataset.store import Item, image_bytes, open_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 run = runner(export_, import_)
 
@@ -25,7 +25,7 @@ def pets(tmp_path: Path) -> Path:
     for number in range(4):
         labels = np.kron(rng.choice([0, 1, 2, 255], (4, 6)), np.ones((8, 8))).astype(np.uint8)
         image = rng.integers(0, 256, (32, 48, 3), np.uint8)
-        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels, {"prompt": "p"}))
+        items.append(Sample(native.encode_image(image, "png"), labels, metadata={"prompt": "p"}, name=f"{number:06d}"))
     write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
     return tmp_path / "pets"
 
@@ -43,9 +43,9 @@ def test_there_and_back(pets, tmp_path, capsys, name):
     one, two = open_native(pets), open_native(tmp_path / "back")
     assert one[0] == two[0]
     for a, b in zip(one[1], two[1], strict=True):
-        assert (a.name, a.row["classes"], a.row["area"]) == (b.name, b.row["classes"], b.row["area"])
-        assert np.array_equal(a.label_map(), b.label_map())
-        assert image_bytes(a) == image_bytes(b)
+        assert (a.name, a.metadata["classes"], a.metadata["area"]) == (b.name, b.metadata["classes"], b.metadata["area"])
+        assert np.array_equal(a.label_map, b.label_map)
+        assert a.data() == b.data()
 
 
 OPTIONS = {

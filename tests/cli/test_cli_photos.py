@@ -7,7 +7,7 @@ from items import item
 from photo_set import write_photos
 
 from seediff.cli import main
-from seediff.run.collect import write_native
+from seediff.dataset.store import write_native
 
 
 @pytest.mark.parametrize("words", [["segment"], ["mask", "--classes", "dog"]], ids=["segment", "mask"])

@@ -10,9 +10,9 @@ from command_line import runner
 from seediff.cli.quality import check, filter_, stats
 from seediff.cli.summary_quality import bars
 from seediff.dataset import native
-from seediff.dataset.store import Item, open_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 run = runner(check, stats, filter_)
 
@@ -28,7 +28,7 @@ def pets(tmp_path: Path) -> Path:
         soft[native.soft_path(number, 1 + number % 2)] = (labels > 0) * (0.65 + 0.1 * number)
         image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
         row = {"flags": ["constant:cat"] if number == 3 else []}
-        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels, row))
+        items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
     write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
     (tmp_path / "pets/soft").mkdir()
     for name, values in soft.items():

@@ -8,9 +8,9 @@ from command_line import runner
 from seediff.cli.formats import export_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native
-from seediff.dataset.store import Item, open_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 
 run = runner(merge, split, export_)
 
@@ -23,7 +23,7 @@ def pets(tmp_path: Path) -> Path:
         labels = np.zeros((16, 20), np.uint8)
         labels[4:12, 5:15] = 1 + number % 2
         image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        items.append(Item(f"{number:06d}", native.encode_image(image, "png"), "png", lambda labels=labels: labels))
+        items.append(Sample(native.encode_image(image, "png"), labels, name=f"{number:06d}"))
     write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
     return tmp_path / "pets"
 
@@ -34,8 +34,8 @@ def test_split_to_folders(pets, tmp_path, capsys):
     parts = {part: open_native(tmp_path / "parts" / part)[1] for part in ("train", "val", "test")}
     assert sorted(i.name for items in parts.values() for i in items) == [f"{i:06d}" for i in range(10)]
     for part, items in parts.items():
-        assert all(i.row["split"] == part for i in items)
-        assert {name for i in items for name in i.row["classes"]} == {"dog", "cat"}
+        assert all(i.metadata["split"] == part for i in items)
+        assert {name for i in items for name in i.metadata["classes"]} == {"dog", "cat"}
     with pytest.raises(UserError, match="is there already and not empty"):
         run("split", pets, "--out", tmp_path / "parts")
 
@@ -65,7 +65,7 @@ def test_merge(pets, tmp_path, capsys):
     run("split", pets, "--out", tmp_path / "parts", "--quiet")
     run("merge", tmp_path / "parts/train", tmp_path / "parts/val", "--out", tmp_path / "again")
     assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
-    assert [i.row["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
+    assert [i.metadata["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
     assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
 
 
@@ -87,6 +87,6 @@ def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     for words in (["merge", "parts/train", "pets"], ["split", "pets"]):
-        with pytest.raises(UserError, match=rf"--out {out}: must not be the dataset \S+ itself, nor lie in it or around it$"):
+        with pytest.raises(UserError, match=rf"{out}: must not be the dataset \S+ itself, nor lie in it or around it$"):
             run(*words, "--out", out)
     assert sorted(tmp_path.rglob("*")) == before

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from seediff import cli
-from seediff.dataset.store import Item
-from seediff.run.collect import write_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import write_native
 from seediff.train.record import read_losses
 
 CLASSES = ("square", "disc")
@@ -17,7 +17,7 @@ def write(folder, count=4, side=64):
             labels[10 : 20 + 3 * i, 8:40] = i % 2 + 1
             path = folder.with_name(f"{folder.name}-{i}.png")
             Image.fromarray(np.repeat(labels[..., None] * 100, 3, 2)).save(path)
-            yield Item(f"s{i}", path, "png", lambda labels=labels: labels)
+            yield Sample(path, labels, name=f"s{i}")
 
     write_native(folder, CLASSES, made(), about={"command": "test"})
     return str(folder)

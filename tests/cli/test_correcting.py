@@ -14,7 +14,7 @@ from seediff.cli import main
 from seediff.dataset import native
 from seediff.dataset.shapes.boxed import boxed
 from seediff.dataset.shapes.brush import decode_brush, encode_brush
-from seediff.dataset.store import image_bytes, open_native
+from seediff.dataset.store import open_native
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def in_cvat(folder: Path, before) -> dict[str, np.ndarray]:
     gives back, pretty-printed by it and without the pictures."""
     root = ElementTree.parse(folder / "annotations.xml")
     first, second, *_ = root.getroot().findall("image")
-    box = boxed(corner(np.zeros_like(before[0].label_map()), 1) == 1)
+    box = boxed(corner(np.zeros_like(before[0].label_map), 1) == 1)
     place = {name: str(getattr(box, name)) for name in ("left", "top", "width", "height")}
     rle = ", ".join(map(str, box.counts.tolist()))
     ElementTree.SubElement(first, "mask", {"label": "cat", "source": "manual", "occluded": "0", "rle": rle, **place, "z_order": "1"})
@@ -54,13 +54,13 @@ def in_cvat(folder: Path, before) -> dict[str, np.ndarray]:
         second.remove(mask)
     ElementTree.indent(root)
     root.write(folder.parent / "annotations.xml", encoding="utf-8", xml_declaration=True)
-    return {before[0].name: corner(before[0].label_map(), 2), before[1].name: np.zeros_like(before[1].label_map())}
+    return {before[0].name: corner(before[0].label_map, 2), before[1].name: np.zeros_like(before[1].label_map)}
 
 
 def in_label_studio(folder: Path, before) -> dict[str, np.ndarray]:
     """As `in_cvat`, by annotations made of the predictions; the third task nobody has looked at."""
     tasks = json.loads((folder / "tasks.json").read_text())
-    shape = before[0].label_map().shape
+    shape = before[0].label_map.shape
     results = tasks[0]["predictions"][0]["result"]
     inside = corner(np.zeros(shape, np.uint8), 1) == 1
     for one in results:  # the eraser
@@ -74,7 +74,7 @@ def in_label_studio(folder: Path, before) -> dict[str, np.ndarray]:
     for number, task in enumerate(tasks, 1):
         task |= {"id": number, "predictions": [], "project": 1}
     (folder.parent / "project-1-at-2026-11-21.json").write_text(json.dumps(tasks))
-    return {before[0].name: corner(before[0].label_map(), 2), before[1].name: np.zeros_like(before[1].label_map())}
+    return {before[0].name: corner(before[0].label_map, 2), before[1].name: np.zeros_like(before[1].label_map)}
 
 
 @pytest.mark.parametrize(("tool", "edit", "back"), [("cvat", in_cvat, 3), ("labelstudio", in_label_studio, 2)])
@@ -90,25 +90,27 @@ def test_there_corrected_and_back(masked, tmp_path, capsys, tool, edit, back):
     assert again == classes
     gained, lost = dict.fromkeys(("background", *classes), 0), dict.fromkeys(("background", *classes), 0)
     for one, two in zip(before, after, strict=True):
-        truth = truths.get(one.name, one.label_map())
-        assert np.array_equal(two.label_map(), truth)
-        assert image_bytes(one) == image_bytes(two)
+        truth = truths.get(one.name, one.label_map)
+        assert np.array_equal(two.label_map, truth)
+        assert one.data() == two.data()
         for key in ("source", "prompt", "presence"):
-            assert two.row[key] == one.row[key]
+            assert two.metadata[key] == one.metadata[key]
         for number, name in enumerate(gained):
-            gained[name] += int(((truth == number) & (one.label_map() != number)).sum())
-            lost[name] += int(((truth != number) & (one.label_map() == number)).sum())
-    changed = [name for name, truth in truths.items() if (truth != next(one for one in before if one.name == name).label_map()).any()]
+            gained[name] += int(((truth == number) & (one.label_map != number)).sum())
+            lost[name] += int(((truth != number) & (one.label_map == number)).sum())
+    changed = [name for name, truth in truths.items() if (truth != next(one for one in before if one.name == name).label_map).any()]
     assert changed
     assert f"{back} samples reviewed, {len(changed)} changed: {', '.join(changed)}" in said.splitlines()
     pixels = dict(re.findall(r"(\w+) (\+\d+ −\d+)", next(line for line in said.splitlines() if line.startswith("pixels:"))))
     assert pixels == {name: f"+{gained[name]} −{lost[name]}" for name in gained if gained[name] or lost[name]}
-    assert [one.row.get("review", {}).get("verdict") for one in after] == ["accepted"] * back + [None] * (3 - back)
+    assert [one.metadata.get("review", {}).get("verdict") for one in after] == ["accepted"] * back + [None] * (3 - back)
     if back < 3:
         assert f"1 sample of {masked} did not come back: left as before" in said
     assert main(["check", str(tmp_path / "corrected")]) == 0
     run(capsys, "filter", tmp_path / "corrected", "--reviewed", "corrected", "--out", tmp_path / "kept", "--quiet")
-    assert [one.row["source"] for one in open_native(tmp_path / "kept")[1]] == [one.row["source"] for one in before if one.name in changed]
+    assert [one.metadata["source"] for one in open_native(tmp_path / "kept")[1]] == [
+        one.metadata["source"] for one in before if one.name in changed
+    ]
 
 
 def test_what_is_not_of_the_set(masked, tmp_path, capsys):

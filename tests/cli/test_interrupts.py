@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE, wait_until
 
 from seediff.dataset import native
-from seediff.dataset.store import Item
-from seediff.run.collect import write_native
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import write_native
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
@@ -23,7 +24,7 @@ def pets(tmp_path_factory):
     image = native.encode_image(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8), "png")
     labels = np.random.default_rng(1).integers(0, 3, (64, 64)).astype(np.uint8)
     out = tmp_path_factory.mktemp("pets") / "pets"
-    write_native(out, ("cat", "dog"), [Item(f"{i:06d}", image, "png", lambda: labels) for i in range(1500)], about={})
+    write_native(out, ("cat", "dog"), [Sample(image, labels, name=f"{i:06d}") for i in range(1500)], about={})
     return out
 
 
@@ -46,21 +47,36 @@ def test_interrupted_with_workers(pets, tmp_path, times, attempt):
     moments = random.Random(times * 100 + attempt)
     command = [sys.executable, "-m", "seediff", "export", str(pets), "--to", "coco", "--out", str(tmp_path / "out"), "--workers", "2"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    until = time.monotonic() + 60
-    while not list(tmp_path.glob(".out.*/.lock")):  # it has begun; workers start, import and work from now on
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: list(tmp_path.glob(".out.*/.lock")))  # it has begun; workers start, import and work from now on
     time.sleep(moments.uniform(0, 1.5))
     for _ in range(times):
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does
         time.sleep(moments.uniform(0, 0.2))
-    _, said = run.communicate(timeout=30)
+    _, said = run.communicate(timeout=PATIENCE)
     if run.returncode == 0:  # on a fast machine all was done
         return
     assert run.returncode in (130, -signal.SIGINT), said  # the latter as the interpreter ends: shells say 130 of both
     assert said == "seediff: interrupted\n"
-    until = time.monotonic() + 10
-    while alive := in_session(run.pid):
-        assert time.monotonic() < until, alive
-        time.sleep(0.05)
+    wait_until(lambda: not in_session(run.pid))
     assert list(tmp_path.iterdir()) == []
+
+
+AFTER = """
+import os, signal, sys
+from seediff.cli import commands
+
+def app(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    except KeyboardInterrupt:
+        raise ValueError("the weights cannot be loaded") from None
+
+commands.app = app
+sys.exit(commands.main([], app))
+"""
+
+
+def test_an_error_that_a_library_makes_of_ctrl_c_is_an_interruption():
+    run = subprocess.run([sys.executable, "-c", AFTER], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (130, "seediff: interrupted\n")

@@ -4,9 +4,8 @@ import pytest
 
 from seediff.cli import main
 from seediff.errors import UserError
-from seediff.files.addresses import STORES, Url, parse_folder, parse_out
-from seediff.files.staging import staged
-from seediff.run.storage import Storage
+from seediff.files.places import STORES, Url, parse_folder, parse_out, staged
+from seediff.run.place import Storage
 
 HERE = {
     "export": ["pets", "--to", "voc"],
@@ -18,7 +17,6 @@ HERE = {
     "predict": ["model", "photos"],
     "evaluate": ["model", "--data", "pets"],
     "study truth": [],
-    "study main": ["--dry-run"],
 }
 STORED = {
     "generate": ["--classes", "dog"],

@@ -10,9 +10,8 @@ from seediff.evaluate.segments import evaluate_segments
 COMMANDS = [
     ("evaluate", "predictions", "--data", "data"),
     ("evaluate", "segments", "segments", "--labels", "labels"),
-    ("mini", "scenes", "--out", "out"),
     ("mini", "check", "--out", "out"),
-    *(("study", name, "--out", "out") for name in ("truth", "generated", "aggregation", "confidence", "presence")),
+    *(("study", name, "--out", "out") for name in ("truth", "generated", "confidence", "presence")),
     ("study", "segments", "--data", "data", "--out", "out"),
 ]
 

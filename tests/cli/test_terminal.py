@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from seediff.cli import main
-from seediff.dataset.store import check_class_list
+from seediff.dataset.rows import check_class_list
 from seediff.errors import UserError
-from seediff.files.terminal import Shown, make_console
+from seediff.files.messages import Shown, make_console
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\x7f"
 

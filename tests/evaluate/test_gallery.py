@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seediff.evaluate.gallery import SIDE, gallery, worst
+from seediff.evaluate.evaluation import SIDE, gallery, worst
 
 
 def test_the_worst_come_first_and_those_without_a_score_not_at_all():

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from layouts import add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture, save_voc
 
-from seediff.dataset.store import Item
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.labels import CITYSCAPES_CLASSES, VOC_CLASSES
 from seediff.evaluate.layouts import open_evaluation
 from seediff.evaluate.protocols import PROTOCOLS
-from seediff.run.collect import write_native
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -87,7 +87,7 @@ def test_plain_folder(tmp_path):
 def test_a_dataset_of_seediff(tmp_path):
     picture = save_picture(tmp_path / "a.png", (4, 6))
     labels = np.array([[0, 1, 2, 255, 0, 0]] * 4, np.uint8)
-    items = [Item("a", picture, "png", lambda: labels), Item("b", picture, "png", lambda: labels * 0, {"split": "val"})]
+    items = [Sample(picture, labels, name="a"), Sample(picture, labels * 0, metadata={"split": "val"}, name="b")]
     write_native(tmp_path / "set", ("cat", "dog"), items, about={"command": "test"})
     data = open_evaluation(tmp_path / "set")
     assert data.own_protocol().classes == ("background", "cat", "dog")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from seediff.dataset import native
 from seediff.dataset.reviews import read_actions
-from seediff.files.palette import voc_palette
+from seediff.files.label_maps import voc_palette
 
 pytestmark = needs_chromium
 SCRIPT = "<script>window.pwned=1</script>"

@@ -2,11 +2,11 @@
 
 import io
 import json
-import time
 
 import numpy as np
 import pytest
 from looked import running, write_set
+from patience import PATIENCE, wait_until
 from PIL import Image
 
 from seediff.dataset import native
@@ -69,10 +69,8 @@ def test_confidence_is_measured_when_it_is_asked_for(tmp_path):
     with running(out) as (client, opened):
         assert np.isnan(opened.session.index.confidence).all()
         client.numbers(sort="confidence")  # asks for it
-        until = time.monotonic() + 30
-        while np.isnan(opened.session.index.confidence).any():  # what is not measured yet comes last, where it may belong
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        # What is not measured yet comes last, where it may belong.
+        wait_until(lambda: not np.isnan(opened.session.index.confidence).any())
         assert client.numbers(sort="confidence") == order
         np.testing.assert_allclose(opened.session.index.confidence, wanted, atol=1e-6)
         assert client.numbers(confidence=[wanted[order[1]], wanted[order[3]]]) == sorted(order[1:4])
@@ -149,7 +147,7 @@ def test_everybody_hears_what_anybody_does(pets):
     import http.client
 
     client, _ = pets
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE)
     connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
     answer = connection.getresponse()
     assert answer.readline() == b": listening\n"
@@ -191,10 +189,7 @@ def test_output_of_segment_and_predict(tmp_path):
         about = client.get("/api/samples/0")
         assert (about["picture"], about["drawn"]) == (True, False)
         assert client.ask("GET", "/api/samples/0/image").headers["content-type"] == "image/jpeg"
-        until = time.monotonic() + 20
-        while client.numbers(classes=[1]) != [0]:  # the label maps are read meanwhile
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_until(lambda: client.numbers(classes=[1]) == [0])  # the label maps are read meanwhile
         assert client.paint(0, np.ones((20, 30), np.uint8), 0).json["corrected"]
 
 

@@ -89,7 +89,7 @@ def test_an_action_like_every_other(pets):
     session.act(1, 7, "undo")
     assert [len(pixels) for pixels in session.state(1)["joined"]] == [3]
     session.close()
-    assert "in 1 sample pieces are joined to one object" in told(item.row for item in open_native(pets)[1])
+    assert "in 1 sample pieces are joined to one object" in told(item.metadata for item in open_native(pets)[1])
 
 
 def test_what_the_page_asks_for(joined):

@@ -42,7 +42,7 @@ def an_object(out):
     """A sample's name and the column through the middle of its mask, the mask neither small nor cut off at a side."""
     best = None
     for item in open_native(out)[1]:
-        rows, columns = np.nonzero(labels := item.label_map())
+        rows, columns = np.nonzero(labels := item.label_map)
         share = len(rows) / labels.size
         if share and (best is None or abs(share - 0.3) < best[0]):
             best = abs(share - 0.3), item.name, int(np.median(columns)), int(rows.min()), int(rows.max())

@@ -1,10 +1,12 @@
 """The command: where it listens, how it ends, and what is left when it is killed."""
 
+import contextlib
 import gc
 import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,10 +14,12 @@ import time
 
 import pytest
 from looked import Client, running, start, write_set
+from patience import PATIENCE, wait_until
 
 from seediff.cli import main
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.errors import UserError
+from seediff.look import serve
 
 
 @pytest.fixture
@@ -27,11 +31,11 @@ def pets(tmp_path):
 def test_it_ends_at_once_whoever_listens(pets, number, code):
     run, client = start(pets)
     client.act(0, "accept", 0)
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE)
     connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
     connection.getresponse().readline()
     run.send_signal(number)
-    out, error = run.communicate(timeout=20)
+    out, error = run.communicate(timeout=PATIENCE)
     connection.close()
     assert run.returncode == code
     assert f"ended; 1 action saved in {pets / REVIEWS}" in (out + error).lower().replace(str(pets).lower(), str(pets))
@@ -61,12 +65,10 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
 
         thread = threading.Thread(target=review)
         thread.start()
-        until = time.monotonic() + 60
-        while len(done) < 2 + 3 * kill and time.monotonic() < until:
-            time.sleep(0.001)
+        wait_until(lambda kill=kill, done=done: len(done) >= 2 + 3 * kill)
         time.sleep(0.004 * kill)
         run.kill()
-        thread.join(30)
+        thread.join(PATIENCE)
         run.communicate()
         last = {action.sample: action for action in read_actions(pets)}
         for number, version in answered.items():
@@ -140,3 +142,46 @@ def test_garbage_is_looked_for_again_while_it_serves_and_after(tmp_path):
     with pytest.raises(UserError), running(tmp_path / "none"):
         pass
     assert gc.isenabled()
+
+
+def connected(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHo",
+        b"POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\ntoken",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT",
+    ],
+    ids=["nothing", "half a head", "half a body", "half a second request"],
+)
+def test_whoever_does_not_end_a_request_is_dropped(pets, sent, monkeypatch):
+    monkeypatch.setattr(serve, "PATIENCE", 0.2)
+    with running(pets) as (client, _), connected(client.port) as connection:
+        connection.sendall(sent)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(4096):  # ends by itself, or the socket's timeout raises
+                pass
+        assert client.get("/api/set")["count"] == 40
+
+
+def test_whoever_takes_no_answer_is_dropped(pets, monkeypatch):
+    monkeypatch.setattr(serve, "PATIENCE", 0.2)
+    with running(pets) as (client, _), connected(client.port) as connection:
+        request = f"GET /api/samples/0/image HTTP/1.1\r\nHost: localhost\r\nCookie: {client.cookie}\r\n\r\n".encode()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(request * (1 << 20))  # answers that nobody reads, until buffers are full and the connection is dropped
+
+
+def test_what_strangers_send_is_not_told_to_the_terminal(pets):
+    run, client = start(pets)
+    upgrade = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    for sent in (b"\x16\x03\x01 no HTTP\r\n\r\n", upgrade):
+        with connected(client.port) as connection:
+            connection.sendall(sent)
+            assert connection.recv(4096)
+    run.send_signal(signal.SIGTERM)
+    assert run.communicate(timeout=PATIENCE)[1] == ""

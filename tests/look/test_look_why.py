@@ -11,6 +11,7 @@ import pytest
 import torch
 from fake_engine import fake_draw
 from looked import keep_attention, running, write_set
+from patience import wait_until
 from random_maps import random_maps
 
 from seediff.config.constants import MaskConfig
@@ -183,10 +184,7 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         client.act(1, "accept", 0)
         view = client.post("/api/views", {}).json["view"]
         assert client.post("/api/job", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}
-        until = time.monotonic() + 60
-        while opened.session.acted < 4:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_until(lambda: opened.session.acted >= 4)
     made = {action.sample: action.detail for action in read_actions(copied)}
     assert {name: detail.get("beta") for name, detail in made.items()} == {"000000": 0.8, "000001": None, "000002": 0.8}
 

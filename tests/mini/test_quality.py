@@ -12,8 +12,8 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
 from seediff.mini import quality
-from seediff.mini.world.scene import CLASS_IDS, CLASSES, PLACES, Scene
-from seediff.mini.yardsticks.classifier import Classifier
+from seediff.mini.scenes import CLASS_IDS, CLASSES, PLACES, Scene
+from seediff.mini.yardsticks import Classifier
 
 
 def test_perfect_attention_scores_one() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from recipes.mini.text import build_tokenizer
 from seediff.errors import UserError
-from seediff.mini.training.text import build_tokenizer
 from seediff.prompts.tokens import locate_words, token_offsets
 
 

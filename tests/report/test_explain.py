@@ -8,7 +8,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.methods import METHODS, soft_mask
-from seediff.masks.trace import Step
+from seediff.masks.steps import Step
 from seediff.report.explain import explain_before_pamr, explain_mask, explain_step
 
 UNKNOWN = explain_step(Step.parse("something"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seediff.files.palette import voc_palette
+from seediff.files.label_maps import voc_palette
 from seediff.report.pictures import contact_sheet, heat_colours, heat_uri, overlay, to_levels
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from synthetic import CLASSES, trace, write_dataset
 
 from seediff.errors import UserError
-from seediff.masks.trace import Step
+from seediff.masks.steps import Step
 from seediff.report import load_trace, save_trace, write_preview
 from seediff.report.preview import GRID_BYTES, pick_evenly
 

@@ -10,8 +10,8 @@ import torch
 from synthetic import trace
 
 from seediff.errors import UserError
-from seediff.masks.results import MaskResult
-from seediff.masks.trace import BEFORE_PAMR, Step
+from seediff.masks.make import MaskResult
+from seediff.masks.steps import BEFORE_PAMR, Step
 from seediff.report import load_trace, save_trace, traced_sample
 
 

@@ -91,12 +91,36 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
         load_segmenter(folder, "cpu")
 
 
-@pytest.mark.parametrize(("key", "value"), [("transformers_weights", "../other.safetensors"), ("attn_implementation", "someone/kernels")])
-def test_configurations_that_name_other_files_are_refused(folder: Path, key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("transformers_weights", "../other.safetensors", "leads to code or files elsewhere"),
+        ("auto_map", {"AutoConfig": "evil.EvilConfig"}, "leads to code or files elsewhere"),
+        ("backbone", "someone/backbone", "names another model"),
+        ("backbone_config", {"model_type": "timm_backbone"}, "must be resnet or swin"),
+    ],
+)
+def test_configurations_that_lead_elsewhere_are_refused(
+    folder: Path, tmp_path: Path, key: str, value: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    (folder / "evil.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n")
     about = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**about, key: value}))
-    with pytest.raises(UserError, match=rf"config.json: {key} = .* names other files"):
-        load_segmenter(folder, "cpu")
+    for model_type in (about["model_type"], "evil"):
+        (folder / "config.json").write_text(json.dumps({**about, key: value, "model_type": model_type}))
+        for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
+            with pytest.raises(UserError, match=rf"config.json: .*{key}.* {message}" if model_type != "evil" else "evil"):
+                load()
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+def test_which_attention_computes_is_not_the_configurations_choice(folder: Path, key: str) -> None:
+    """transformers would fetch a repository's code by the package `kernels`."""
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**about, key: "someone/kernels"}))
+    load_segmenter(folder, "cpu")
+    build_network(small(weights=str(folder)), CLASSES)
 
 
 def test_a_damaged_configuration_is_a_line(folder: Path) -> None:

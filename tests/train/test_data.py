@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from shapes import CLASSES, items, png, small
 
-from seediff.dataset.store import Item
+from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.train.data import PAD, Decoded, Stage, augment, batches, jitter, sample_at
 
@@ -93,7 +93,7 @@ def test_room_for_decoded():
 )
 def test_bad_samples(labels, image, says):
     with pytest.raises(UserError, match="sample 'x'") as error:
-        Decoded([Item("x", png(image), "png", lambda: labels)], 2)[0]
+        Decoded([Sample(png(image), labels, name="x")], 2)[0]
     assert says in str(error.value)
 
 

@@ -8,7 +8,7 @@ import pytest
 from shapes import CLASSES, items, small
 
 from seediff.cli import main
-from seediff.run.collect import write_native
+from seediff.dataset.store import write_native
 from seediff.train import interrupts, run
 from seediff.train.checkpoint import FILE, read_state
 from seediff.train.data import Stage

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seediff.train.record import read_losses
 
-FILES = {"README.md", "classes.txt", "config.json", "curves.png", "losses.csv", "model.safetensors", "seediff.toml", "training.json"}
+FILES = {"README.md", "classes.txt", "config.json", "losses.csv", "model.safetensors", "seediff.toml", "training.json"}
 
 
 def test_kill_changes_nothing(tmp_path):

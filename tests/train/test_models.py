@@ -8,7 +8,6 @@ from transformers import ResNetBackbone, SegformerConfig
 
 from seediff.config.train import BACKBONES, make_config
 from seediff.errors import UserError
-from seediff.train.describe import describe
 from seediff.train.models import (
     PRETRAINED,
     Trainee,
@@ -20,8 +19,8 @@ from seediff.train.models import (
     parameter_groups,
     to_pixels,
 )
+from seediff.train.plan import Plan, describe
 from seediff.train.run import count_parameters
-from seediff.train.sets import Plan
 
 BOTH = ("mask2former", "segformer")
 

@@ -6,13 +6,12 @@ import torch
 from shapes import CLASSES, items, scene, small
 
 from seediff import cli
-from seediff.dataset.store import read_label_map
+from seediff.dataset.encoding import read_label_map
 from seediff.errors import UserError
 from seediff.train import predict
 from seediff.train.data import Stage
 from seediff.train.models import class_scores
-from seediff.train.pictures import predict_files
-from seediff.train.predict import likeliest, load_segmenter
+from seediff.train.predict import likeliest, load_segmenter, predict_files
 from seediff.train.run import train
 
 

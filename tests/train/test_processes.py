@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE
 from shapes import CLASSES, items, small
 
 from seediff.cli import main
 from seediff.config.train import make_config
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
 from seediff.train import run
 from seediff.train.data import Stage
 from seediff.train.models import build_network
@@ -21,7 +22,7 @@ from seediff.train.processes import Processes
 from seediff.train.record import read_losses
 
 BUILDERS = Path(__file__).parents[1] / "builders"
-STEPS, SECONDS = 3, 120
+STEPS = 3
 several = pytest.mark.skipif(
     importlib.util.find_spec("accelerate") is None or not hasattr(os, "fork"),
     reason="accelerate is not installed (seediff[train]), or this system cannot fork",
@@ -67,7 +68,7 @@ def run_in(count: int, line: list[str], script: Path = BUILDERS / "several.py") 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     started = subprocess.Popen([sys.executable, str(script), str(count), *line], **pipes, env=environment, start_new_session=True)
     try:
-        return started.communicate(timeout=SECONDS)[0]
+        return started.communicate(timeout=PATIENCE)[0]
     finally:
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)

@@ -1,9 +1,8 @@
-import numpy as np
 import pytest
 from damage import refusal
 
 from seediff.config.train import make_config
-from seediff.train.record import LOSSES, Losses, draw_curves, model_card, read_losses
+from seediff.train.record import LOSSES, Losses, model_card, read_losses
 
 STAGES = [{"name": "train", "samples": 6, "steps": 2, "classes": ["cat", "dog"]}]
 
@@ -20,17 +19,6 @@ def test_rows_of_a_killed_run_are_dropped(tmp_path):
     assert [row["stage"] for row in rows] == ["train", "train", "finetune"]
     assert (rows[1]["loss"], rows[1]["miou"], rows[1]["auxiliary"]) == ("3.5", "0.2500", "")
     assert (rows[2]["mask"], rows[0]["learning_rate"]) == ("", "0.000333333")
-
-
-def test_curves(tmp_path):
-    losses = Losses(tmp_path / LOSSES, 0)
-    for step in range(1, 61):
-        losses.add(step, "train", 1e-3, {"class": 60.0 - step}, 1.0, step / 60 if step % 20 == 0 else None)
-    picture = draw_curves(read_losses(tmp_path / LOSSES), width=300, height=100)
-    assert picture.shape == (200, 300, 3)  # a panel of the class loss and one of the mIoU
-    line = (picture == (38, 100, 160)).all(2)
-    heights = [np.flatnonzero(line[:100, x]).mean() for x in (80, 160, 240)]
-    assert heights == sorted(heights)  # a falling loss goes down the picture
 
 
 def test_card():

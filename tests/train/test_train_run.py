@@ -7,7 +7,7 @@ import torch
 from shapes import CLASSES, items, png, scene, small
 
 from seediff.config.train import TrainConfig
-from seediff.dataset.store import Item
+from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.train.data import Stage
 from seediff.train.predict import load_segmenter
@@ -98,8 +98,8 @@ def test_weights_of_another_training(tmp_path):
 
 
 def test_data_that_cannot_be_trained_on():
-    blank = Item("blank", png(np.zeros((8, 8, 3), np.uint8)), "png", lambda: np.zeros((8, 8), np.uint8))
-    outside = Item("outside", png(np.zeros((8, 8, 3), np.uint8)), "png", lambda: np.full((8, 8), 9, np.uint8))
+    blank = Sample(png(np.zeros((8, 8, 3), np.uint8)), np.zeros((8, 8), np.uint8), name="blank")
+    outside = Sample(png(np.zeros((8, 8, 3), np.uint8)), np.full((8, 8), 9, np.uint8), name="outside")
     with pytest.raises(UserError, match="none of its 1 label maps shows a class"):
         check_stages([Stage([blank], CLASSES, steps=1)])
     with pytest.raises(UserError, match="sample 'outside': id 9"):

@@ -1,19 +1,17 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from shapes import CLASSES, items
 
 from seediff.dataset.formats.voc import export_voc
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
-from seediff.run.collect import write_native
-from seediff.train.sets import plan_training
+from seediff.train.plan import plan_training
 
 
 @pytest.fixture
 def native(tmp_path):
     def write(name, count=4, classes=CLASSES, first=0, val=()):
-        made = [replace(one, row={"split": "val"} if i in val else {}) for i, one in enumerate(items(count, first=first))]
+        made = [one.replace(metadata={"split": "val"} if i in val else {}) for i, one in enumerate(items(count, first=first))]
         write_native(tmp_path / name, classes, made, about={"command": "test"})
         return tmp_path / name
 
@@ -33,10 +31,10 @@ def test_stages(native, tmp_path):
 def test_classes_are_found_by_name(native):
     swapped = native("b", 2, classes=CLASSES[::-1])
     plan = plan_training([native("a", 2), swapped])
-    one, other = plan.stages[0].items[0].label_map(), plan.stages[0].items[2].label_map()
+    one, other = plan.stages[0].items[0].label_map, plan.stages[0].items[2].label_map
     assert np.array_equal(np.where(one == 1, 2, np.where(one == 2, 1, one)), other)
     union = plan_training([native("c", 2)], classes=("star", "disc", "square"))
-    assert set(np.unique(union.stages[0].items[0].label_map())) == {0, 3, 255}
+    assert set(np.unique(union.stages[0].items[0].label_map)) == {0, 3, 255}
     with pytest.raises(UserError, match="class 'disc' is none of square, star"):
         plan_training([native("d", 2)], classes=("square", "star"))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
-from ..config.base import build, read_table
+from ..config.resolve import configure
 from .derive import option
 from .following import command_line, following, look_at
 from .options import RUN, EngineOptions, chosen_engine, given, numbers
@@ -115,11 +115,11 @@ def augment(
         listed = [part.strip() for text in add or () for part in text.split(",")]
         line["add"] = (*(PRESETS[preset] if preset else ()), *listed)
     line["strength"] = strength_table(strength or StrengthOptions())
-    chosen = build(AugmentConfig, line, read_table(config, AugmentConfig) if config else {})
+    chosen = configure(AugmentConfig, line, config)
     place, local = parse_place(out), engine == "local"
     others = chosen_engine(EngineOptions(engine, None if local else workers, address))
     if dry_run:
-        from ..run.opening import describe_at
+        from ..run.place import describe_at
 
         print(describe_at(place, chosen, lambda config, folder: describe(config, data, folder)))
         return

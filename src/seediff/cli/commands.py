@@ -6,6 +6,7 @@ with SEEDIFF_DEBUG=1 in the environment, the traceback comes with them.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 
 from .. import __version__
 from ..errors import UserError, system_reason
-from ..files.terminal import shown
+from ..files.messages import escaped_streams
 from .augment import augment
 from .formats import export_, import_
 from .generate import generate
@@ -61,9 +62,9 @@ app.command(predict)
 app.command(augment)
 app.command(merge)
 app.command(split)
-app.command("seediff.cli.study:app", name="study", help="Measure masks and segments against exact ones, and make the paper's tables.")
+app.command("seediff.cli.study:app", name="study", help="Measure masks and segments against exact ones.")
 app.command("seediff.cli.evaluate:app", name="evaluate", help="Compare predictions with labels.")
-app.command("seediff.cli.mini:app", name="mini", help="The embedded model: fetch its art, train, render scenes, check.")
+app.command("seediff.cli.mini:app", name="mini", help="The embedded model: check its quality, write its held-out scenes.")
 
 
 @app.command
@@ -102,8 +103,8 @@ def models() -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from ..files.terminal import make_console
-    from ..models.listing import HEADINGS, list_models
+    from ..files.messages import make_console
+    from ..models.info import HEADINGS, list_models
 
     console, listed = make_console(), list_models()
     lines = [HEADINGS, *(row[: len(HEADINGS)] for _, rows in listed for row in rows)]
@@ -155,8 +156,9 @@ def completion(
         raise UserError("cannot tell which shell this is; name it: seediff completion bash (or zsh, fish, powershell)") from error
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code. Never raises, except with SEEDIFF_DEBUG=1 in the environment."""
+def main(arguments: Sequence[str] | None = None, program: App = app) -> int:
+    """Run the command line, or that of a program beside the package, and return its exit code. Never raises, except with SEEDIFF_DEBUG=1
+    in the environment."""
     # Libraries that greet with warnings while they are imported would bury a command's own words.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
@@ -165,44 +167,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait for each other let others have the core meanwhile: where something else runs, they are several times as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupt_once()
-    with shown():
-        return _run(sys.argv[1:] if arguments is None else arguments)
+    with escaped_streams():
+        return _run(program, sys.argv[1:] if arguments is None else arguments)
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(program: App, arguments: Sequence[str]) -> int:
     try:
         if os.environ.get("SEEDIFF_DEBUG") != "1":
             warnings.simplefilter("ignore")  # of other libraries, for programmers; this program raises or prints
-        result = app(list(arguments), exit_on_error=False, print_error=False)
+        result = program(list(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except SystemExit as error:  # rich's, when a reader such as `head` has had enough
         if isinstance(error.__context__, BrokenPipeError):
-            return _explain(error.__context__)
+            return _explain(error.__context__, arguments)
         raise
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SEEDIFF_DEBUG") == "1":
             raise
-        return _explain(error)
+        return _explain(error, arguments)
+
+
+_interrupted: list[float] = []
+"""When Ctrl-C was pressed first, if it was."""
 
 
 def interrupt_once() -> None:
     """Have the first Ctrl-C interrupt, and those after it leave it to tidy up, which takes a moment; should that hang, one that comes later
     than TIDYING ends this process at once. Its workers end with it, and the next run removes what it left."""
-    begun: list[float] = []
+    _interrupted.clear()
 
     def interrupt(*_: object) -> None:
-        if not begun:
-            begun.append(time.monotonic())
+        if not _interrupted:
+            _interrupted.append(time.monotonic())
             raise KeyboardInterrupt
-        if time.monotonic() - begun[0] > TIDYING:
+        if time.monotonic() - _interrupted[0] > TIDYING:
             os._exit(130)
 
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException, arguments: Sequence[str] | None) -> int:
     """Say in one line on stderr what went wrong, and return the exit code."""
     if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has had enough
         for stream in (sys.stdout, sys.stderr):
@@ -211,10 +217,10 @@ def _explain(error: BaseException) -> int:
                 continue
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 141  # as a shell reports a program that SIGPIPE ended
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or _interrupted:  # some libraries make an error of their own of it
         code, text = 130, str(error) if isinstance(error, InterruptedRun) else "interrupted"
     elif isinstance(error, UserError):
-        code, text = 2, str(error)
+        code, text = 2, _with_option(error, arguments)
     elif isinstance(error, CycloptsError):
         code, text = 2, f"{_misread(error)} (--help lists what there is)"
     elif isinstance(error, OSError):
@@ -234,6 +240,15 @@ def _misread(error: CycloptsError) -> str:
         return f"what is {words[0]!r} for? Several names are written with commas between them, as in --classes dog,cat"
     if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None and not error.argument.tokens:
         return f"{error.argument.name} is missing"
+    return str(error)
+
+
+def _with_option(error: UserError, arguments: Sequence[str] | None) -> str:
+    """The text of an error about a place that an option of the command line named, with that option."""
+    line = list(sys.argv[1:] if arguments is None else arguments)
+    for option, value in itertools.pairwise(line):
+        if option in ("--out", "--json") and error.subject in (value, repr(value), str(Path(value))):
+            return f"{option} {error}"
     return str(error)
 
 

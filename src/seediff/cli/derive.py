@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 from cyclopts import Group, Parameter, Token
 
-from ..config.texts import field_texts
+from .texts import field_texts
 
 Options = TypeVar("Options")
 

@@ -55,8 +55,8 @@ def semantic(
     """
     from ..config.names import parse_classes
     from ..evaluate.evaluation import evaluate, notes, score_table, write_json, write_report
-    from ..files.outputs import check_writable
-    from ..files.terminal import make_console
+    from ..files.messages import make_console
+    from ..files.places import check_writable
     from .progress import bar_or_lines
 
     sizes = _parse_scales(scales)
@@ -161,8 +161,8 @@ def segments(
     - `seediff evaluate segments segments --labels cocostuff/dataset --list Coco164kFull_Stuff_Coarse_7.txt --size 512 --json coco.json`
     """
     from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, write_json
-    from ..files.outputs import check_writable
-    from ..files.terminal import make_console
+    from ..files.messages import make_console
+    from ..files.places import check_writable
     from .progress import bar_or_lines
 
     check_writable(None, json)

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..files.addresses import Out
+from ..files.places import Out
 
 
 def following(*commands: str) -> str:

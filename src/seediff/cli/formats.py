@@ -19,7 +19,7 @@ from .following import command_line, following
 from .places import HERE
 
 if TYPE_CHECKING:
-    from ..dataset.store import Item
+    from ..dataset.sample import Sample
 
 OUTPUT = Group("Output", sort_key=1)
 CHOICE = Group("Format", sort_key=2)
@@ -66,7 +66,7 @@ def export_(
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
     from ..dataset.store import open_native
-    from ..files.apart import check_apart
+    from ..files.places import check_apart
 
     check_apart(out, [data])
     export = exporter(to)
@@ -128,8 +128,8 @@ def import_(
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
     from ..config.names import parse_classes
-    from ..files.apart import check_apart
-    from ..run.collect import write_native
+    from ..dataset.store import write_native
+    from ..files.places import check_apart
 
     check_apart(out, [source, *([corrects] if corrects else [])])
     read = importer(from_)
@@ -160,11 +160,11 @@ def import_(
         print(following(command_line("check", out), command_line("train", out, "--out", "segmenter")))
 
 
-def say_reviewed(items: Iterable[Item]) -> None:
+def say_reviewed(items: Iterable[Sample]) -> None:
     """Tell how many masks are a person's, and of rejected samples; nothing where nobody reviewed any."""
     from ..dataset.reviews import told
 
-    if line := told(item.row for item in items):
+    if line := told(item.metadata for item in items):
         print(f"Reviewed: {line}")
 
 
@@ -174,7 +174,7 @@ def _has_pictures(source: Path) -> bool:
     return any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))
 
 
-def some(items: Iterable[Item], source: Path) -> Iterator[Item]:
+def some(items: Iterable[Sample], source: Path) -> Iterator[Sample]:
     """The items. Raises UserError at the end when there was none."""
     empty = True
     for item in items:
@@ -194,13 +194,13 @@ def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) ->
     return given
 
 
-def shown(items: Iterable[Item], quiet: bool) -> Iterable[Item]:
+def shown(items: Iterable[Sample], quiet: bool) -> Iterable[Sample]:
     """The items, with a bar of progress on a terminal."""
     if quiet or not sys.stderr.isatty():
         return items
     from rich.progress import track
 
-    from ..files.terminal import make_console
+    from ..files.messages import make_console
 
     total = len(items) if isinstance(items, Sequence) else None
     return track(items, "samples", total=total, console=make_console(stderr=True), transient=True)

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from ..config.generate import GenerateConfig, merge_config
+from ..config.generate import GenerateConfig
 from ..config.names import parse_classes, parse_prompts
+from ..config.resolve import configure
 from ..errors import UserError
 from ..models.memory import Offload
 from .derive import option
@@ -86,7 +87,7 @@ def generate(
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
     place, workers = parse_place(out), chosen_engine(engine)
     if dry_run:
-        from ..run.opening import describe_at
+        from ..run.place import describe_at
         from ..run.plan import describe
 
         print(describe_at(place, chosen, partial(describe, offload=offload, engine=workers)))
@@ -112,4 +113,4 @@ def make_config(
         line["classes_per_image"] = turns[0] if len(turns) == 1 else turns
     if "prompt" in line:
         line["prompts"] = parse_prompts(line.pop("prompt"))
-    return merge_config(GenerateConfig, {**line, "mask": mask_table(masks), "capture": given(capture)}, file, preset=preset == "model")
+    return configure(GenerateConfig, {**line, "mask": mask_table(masks), "capture": given(capture)}, file, preset=preset)

@@ -14,7 +14,7 @@ from ..errors import UserError
 from .derive import option, options_of
 
 if TYPE_CHECKING:
-    from ..run.engine import Engine
+    from ..run.loop import Engine
 
 IMAGES = Group("What to draw", sort_key=1)
 MODEL = Group("Model", sort_key=2)
@@ -104,7 +104,7 @@ def chosen_engine(options: EngineOptions | None) -> Engine | None:
     """None: this process. Raises UserError."""
     options = options or EngineOptions()
     if options.engine == "ray":
-        from ..run.engine_ray import Ray
+        from ..run.cluster import Ray
 
         return Ray(options.workers, options.address)
     for name in ("workers", "address"):

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..config.base import read_table
+from ..config.base import DEFAULT
 from ..config.constants import SegmentConfig
+from ..config.methods import SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
-from ..config.tuned import Tuned, is_tuned, never_tuned, read_tuned, tuned_table
+from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
+from ..config.resolve import configure
 from ..errors import UserError
-from ..files.addresses import Out
+from ..files.places import Out
 from ..models.memory import Offload
 from .derive import field_option, option, options_of
 from .options import (
@@ -144,7 +146,7 @@ def segment(
     - `seediff segment photos --model sd2-base --offload sequential --out frugal`
     """
     from ..files.photographs import find_photos
-    from ..run.segment import describe, segment_config, segment_photos
+    from ..run.segment import describe, segment_photos
     from .summary_photos import show_segments
 
     line: dict[str, Any] = given(photos or PhotoOptions()) | given(naming or NamingOptions())
@@ -154,21 +156,21 @@ def segment(
         line["names"] = parse_names(names)
     line["segment"] = segment_table(segments or SegmentOptions())
     preset, config, tuned = chosen_preset(preset, config, ("model", "coco", "cityscapes"))
-    file = read_table(config, SegmentPhotosConfig) if config else {}
-    settled = segment_config(line, config, preset, tuned_table(tuned, "segment", {**file, **line}.get("model")))
+    settled = configure(SegmentPhotosConfig, line, config, preset=preset, tuned=tuned)
     check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
     place, workers = parse_place(out), chosen_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
-        from ..models.registry import read_words_known, resolve_name
+        from ..models.hub import resolve_name
+        from ..models.info import read_settings
         from ..prompts.captions import read_words
 
-        words = read_words(captions, found.photos, settled.names, read_words_known(resolve_name(settled.model)))
-    untuned = never_tuned("segment", settled, (line, file), tuned) if (settled.names or captions is not None) and not quiet else ""
+        words = read_words(captions, found.photos, settled.names, read_settings(resolve_name(settled.model)).words)
+    untuned = never_tuned(settled) if (settled.names or captions is not None) and not quiet else ""
     if dry_run:
-        from ..run.opening import describe_at
+        from ..run.place import describe_at
 
         plan = partial(describe, words=words, labels=labels, offload=offload, engine=workers)
         print(describe_at(place, settled, lambda config, folder: plan(config, found, folder)))
@@ -234,10 +236,9 @@ def mask(
 
     - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
-    from ..config.generate import merge_config
     from ..files.photographs import find_photos
     from ..run.mask import describe, mask_photos
-    from ..run.photo_files import read_classes_csv
+    from ..run.photos import read_classes_csv
     from .summary_photos import show_masks
 
     place, workers = parse_place(out), chosen_engine(engine)
@@ -258,12 +259,10 @@ def mask(
         line["timesteps"] = numbers(line["timesteps"], "--timesteps", int)
     line |= {"mask": mask_table(masks or MaskOptions()), "capture": given(capture or CaptureOptions())}
     preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
-    file = read_table(config, MaskPhotosConfig) if config else {}
-    more = tuned_table(tuned, "mask", {**file, **line}.get("model"))
-    settled = merge_config(MaskPhotosConfig, line, config, preset=preset == "model", tuned=more)
-    untuned = "" if quiet else never_tuned("mask", settled, (line, file), tuned)
+    settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
+    untuned = "" if quiet else never_tuned(settled)
     if dry_run:
-        from ..run.opening import describe_at
+        from ..run.place import describe_at
 
         plan = partial(describe, classes_of=classes_of, offload=offload, engine=workers)
         print(describe_at(place, settled, lambda config, folder: plan(config, found, folder)))
@@ -298,6 +297,19 @@ def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> t
     if not Path(preset).is_file():
         raise UserError(f"--preset {preset}: must be {', '.join(names)} or a file of `seediff tune`, and there is no such file")
     return names[0], config, read_tuned(Path(preset))
+
+
+def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
+    """A line that says that the threshold in use was never sought for the model; "" where it was, or where it was given."""
+    name = THRESHOLDS[config.command]
+    source = config.source(name)
+    if source == f"{TUNED}{config.model}" or not (source == DEFAULT or source.startswith(TUNED)):
+        return ""
+    sought = "it is another model's" if source == DEFAULT else f"it was sought for '{source.removeprefix(TUNED)}'"
+    return (
+        f"{name} = {getattr(config, name)} was never tuned for model '{config.model}' ({sought}): choose one with "
+        f"--{name.replace('_', '-')}, or find it on a few labelled photographs with `seediff tune SET --model {config.model}`"
+    )
 
 
 def say_never_tuned(text: str) -> None:
@@ -336,9 +348,10 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
         raise UserError(
             f"--rounds: {len(segment.kl_threshold)} values of kl_threshold say how many rounds there are; leave one of them out"
         )
-    for name in ("cut_threshold", "cut_power"):
-        if name in chosen and segment.method != "diffcut":
-            raise UserError(f"--{name.replace('_', '-')}: is an option of method diffcut, not of {segment.method}")
+    for name in chosen:
+        methods = [method for method, facts in SEGMENT_FACTS.items() if name in facts.options and name != "k"]
+        if methods and segment.method not in methods:
+            raise UserError(f"--{name.replace('_', '-')}: is an option of method {' and '.join(methods)}, not of {segment.method}")
     for name in ("vote", "name_threshold"):
         if name in line and not named:
             raise UserError(f"--{name.replace('_', '-')}: segments get no names without --names or --captions")
@@ -349,7 +362,7 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
 def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: Out) -> None:
     """Raise UserError, for the exit code, when photographs could not be used; everything else is done by then."""
     if failed:
-        from ..run.photo_files import FAILED
+        from ..run.photos import FAILED
 
         first = f"{failed[0]['photo']}: {failed[0]['reason']}"
         rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""

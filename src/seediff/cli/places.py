@@ -9,18 +9,18 @@ from typing import Any
 from cyclopts import Parameter, Token
 
 from ..errors import UserError
-from ..files.addresses import Out, Url, parse_folder, parse_out
+from ..files.places import Out, Url, parse_folder, parse_out
 
 
 def _convert(kind: Any, tokens: Sequence[Token]) -> Path:
-    return parse_folder(tokens[0].value, tokens[0].keyword or "--out")
+    return parse_folder(tokens[0].value)
 
 
 def parse_place(out: str) -> Out:
     """As `parse_out`. Raises UserError also for a store that would be gone when the command ends."""
     place = parse_out(out)
     if isinstance(place, Url) and place.scheme == "memory":
-        raise UserError(f"--out {out}: is the memory of this process, which ends with the command; name a folder, or s3://bucket/name")
+        raise UserError(out, "is the memory of this process, which ends with the command", "name a folder, or s3://bucket/name")
     return place
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError, system_reason
 
 if TYPE_CHECKING:
-    from ..files.addresses import Out
+    from ..files.places import Out
     from ..workers import Progress
 
 LINE_SECONDS = 10.0
@@ -93,7 +93,7 @@ def progress_bar(what: str = "images") -> Iterator[Progress]:
     from rich.progress import Progress as Bar
     from rich.text import Text
 
-    from ..files.terminal import make_console
+    from ..files.messages import make_console
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:

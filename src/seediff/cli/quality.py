@@ -26,7 +26,6 @@ DECIDED_BY = {
     "area": ("min_area", "max_area"),
     "components": ("max_components", "min_piece"),
     "confidence": ("min_confidence",),
-    "agreement": ("min_agreement",),
     "best": ("best",),
 }
 """The fields of Criteria that each reason to drop a sample follows from."""
@@ -42,7 +41,7 @@ def check(
         bool,
         option(
             OUTPUT,
-            "Repair what is safe: a lost metadata.jsonl, palettes, `classes` and `area` of rows; move orphans to orphans/.",
+            "Repair what is safe: lost lists of an imported set, palettes, `classes` and `area` of rows; move orphans to orphans/.",
             negative=(),
         ),
     ] = False,
@@ -57,22 +56,27 @@ def check(
 
     - `seediff check pets --fix --json check.json`
     """
+    from ..dataset.native import METADATA
     from ..dataset.quality.check import DAMAGED, check_dataset
     from ..dataset.quality.fix import fix_dataset
-    from ..files.outputs import check_writable
-    from ..run.reopen import can_reopen, check_is_dataset, reopen, what_to_do
+    from ..files.places import check_writable
+    from ..run.reopen import can_reopen, check_is_dataset, remake, reopen, what_to_do
     from .summary_quality import counts, findings_table
 
     check_is_dataset(data)
     check_writable(None, json)
     checked = check_dataset(data, followed(quiet))
     fixed: list[str] = []
+    if fix and any(found.where == METADATA and found.kind == "lost" for found in checked.findings) and (command := remake(data)):
+        raise UserError(f"{data / METADATA}: is lost; this makes every sample again: {command}")
     for _ in range(2 * fix):  # with metadata.jsonl back, there may be more to repair
         if done := fix_dataset(data, checked.findings):
             fixed += done
             checked = check_dataset(data, followed(quiet))
     damaged = {one.where for one in checked.findings if one.kind in DAMAGED}
-    command = reopen(data, damaged) if fix and damaged and can_reopen(data) else None
+    reopened = bool(fix and damaged and can_reopen(data))
+    if reopened:
+        reopen(data, damaged)
     if not quiet:
         if checked.findings:
             show(findings_table(checked))
@@ -80,8 +84,8 @@ def check(
             show_stats(checked.stats)
         print(*(f"fixed: {line}\n" for line in fixed), sep="", end="")
     write_json(json, {**checked.as_json(), "fixed": fixed}, quiet)
-    if command:
-        raise UserError(f"{data}: {len(damaged)} damaged file{'s' * (len(damaged) > 1)}; to make their samples again: {command}")
+    if reopened:
+        raise UserError(f"{data}: {len(damaged)} damaged file{'s' * (len(damaged) > 1)}; to make their samples again: {remake(data)}")
     if checked.errors:
         kinds: dict[str, int] = {}
         for one in checked.findings[: checked.errors]:
@@ -99,7 +103,7 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSO
     For example: `seediff stats pets --json stats.json`
     """
     from ..dataset.quality.stats import dataset_stats
-    from ..files.outputs import check_writable
+    from ..files.places import check_writable
 
     check_writable(None, json)
     found = dataset_stats(data, followed(quiet))
@@ -127,12 +131,6 @@ def filter_(
         str | None,
         option(CRITERIA, "Make label maps anew from soft masks: from LOW on 255 (ignored), from HIGH on the class; for example 0.5,0.6."),
     ] = None,
-    agree: Annotated[
-        Path | None, option(CRITERIA, "Folder of a model of `seediff train` that knows all classes: drop samples on which it disagrees.")
-    ] = None,
-    min_agreement: Annotated[
-        float | None, option(CRITERIA, "With --agree: IoU of its prediction and the mask, of each class, is at least this.", 0.5)
-    ] = None,
     reviewed: Annotated[
         Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None,
         option(CRITERIA, "What a person decided about the sample in `seediff look`.", "anything"),
@@ -149,14 +147,11 @@ def filter_(
     - `seediff filter pets --out best --best 100 --ignore-band 0.5,0.6`
 
     - `seediff filter pets --out reviewed --reviewed accepted`
-
-    - `seediff filter pets --out agreed --agree model --min-agreement 0.5`
     """
     from ..dataset.quality.select import Criteria, select_samples
+    from ..dataset.store import write_native
     from ..dataset.unfinished import check_finished
-    from ..files.apart import check_apart
-    from ..files.staging import check_free
-    from ..run.collect import write_native
+    from ..files.places import check_apart, check_free
     from .summary_quality import counts
 
     check_apart(out, [data])
@@ -164,12 +159,8 @@ def filter_(
     check_finished(data)
     band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
     flags = read_flags(drop_flags, data) if drop_flags is not None else ()
-    if agree is None and min_agreement is not None:
-        raise UserError("--min-agreement: needs --agree MODEL, which it is measured with")
-    if agree is not None and min_agreement is None:
-        min_agreement = 0.5
-    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, min_agreement, reviewed)
-    selected = select_samples(data, criteria, followed(quiet), load_judge(agree, data) if agree is not None else None)
+    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, reviewed)
+    selected = select_samples(data, criteria, followed(quiet))
     if not selected.items:
         raise UserError(f"{data}: no sample meets the criteria: {left_out(criteria, selected.dropped)}; nothing was written")
     about = {"command": "filter", **described(criteria), "dropped": sum(selected.dropped.values())}
@@ -182,23 +173,12 @@ def filter_(
 def read_flags(text: str, data: Path) -> tuple[str, ...]:
     """What --drop-flags names. Raises UserError for a flag that no sample of the dataset could have."""
     from ..dataset.native import read_classes, read_rows
-    from ..dataset.quality.flags import check_flags
     from ..dataset.quality.stats import row_flags
+    from ..masks.flags import check_flags
 
     flags = tuple(part.strip() for part in text.split(","))
     check_flags(flags, read_classes(data), (flag for row in read_rows(data) for flag in row_flags(row)))
     return flags
-
-
-def load_judge(model: Path, data: Path) -> Any:
-    """The segmenter of --agree, which knows the dataset's classes."""
-    from ..dataset.native import read_classes
-    from ..dataset.quality.agreement import check_segmenter
-    from ..train.predict import load_segmenter
-
-    segmenter = load_segmenter(model)
-    check_segmenter(segmenter, read_classes(data), model)
-    return segmenter
 
 
 def described(criteria: Any) -> dict[str, Any]:
@@ -238,13 +218,13 @@ def followed(quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
         return iter
     from rich.progress import track
 
-    from ..files.terminal import make_console
+    from ..files.messages import make_console
 
     return lambda samples: track(samples, "samples", console=make_console(stderr=True), transient=True)
 
 
 def show(table: Any) -> None:
-    from ..files.terminal import make_console
+    from ..files.messages import make_console
 
     make_console().print(table)
 

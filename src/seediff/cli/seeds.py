@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 
 def _check(_: type, seed: int) -> None:
-    from ..dataset.store import check_seed
+    from ..dataset.split import check_seed
 
     check_seed(seed)
 

@@ -29,9 +29,8 @@ def merge(
     For example: `seediff merge pets zoo --out animals`
     """
     from ..dataset.merge import merge_datasets, set_names
-    from ..files.apart import check_apart
-    from ..files.staging import check_free
-    from ..run.collect import write_native
+    from ..dataset.store import write_native
+    from ..files.places import check_apart, check_free
 
     check_apart(out, data)
     check_free(out)
@@ -65,13 +64,9 @@ def split(
 
     - `seediff split pets --val 0.2 --in-place`
     """
-    from dataclasses import replace
-
     from ..dataset.split import set_splits, split_samples
-    from ..dataset.store import open_native
-    from ..files.apart import check_apart
-    from ..files.staging import check_free, staged
-    from ..run.collect import write_native
+    from ..dataset.store import open_native, write_native
+    from ..files.places import check_apart, check_free, staged
 
     if (out is None) != in_place:
         raise UserError("split: choose one of --out FOLDER, for a dataset a part, and --in-place, for `split` in the rows")
@@ -88,7 +83,7 @@ def split(
         with staged(out) as folder:
             for part in ("train", *shares):
                 part_items = [
-                    replace(item, row={**item.row, "split": part})
+                    item.replace(metadata={**item.metadata, "split": part})
                     for item, item_part in zip(items, found, strict=True)
                     if item_part == part
                 ]

@@ -11,9 +11,8 @@ from ..config.constants import CaptureSteps
 from .options import numbers
 from .places import HERE
 from .seeds import SEED
-from .study_tables import register
 
-app = App(name="study", help="Measure masks and segments against exact ones, and make the paper's tables.")
+app = App(name="study", help="Measure masks and segments against exact ones.")
 
 Scenes = Annotated[int, Parameter(help="Held-out scenes to measure on.")]
 SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")]
@@ -146,49 +145,6 @@ def segments(
 
 
 @app.command
-def aggregation(
-    *,
-    scenes: Scenes = 200,
-    images: Images = None,
-    labels: Labels = None,
-    count: Count = None,
-    kl_threshold: Annotated[float | None, Parameter(help="DiffSeg's threshold, except where it is swept; the model's by default.")] = None,
-    sweep: Annotated[
-        list[Literal["kl_threshold", "num_points", "timestep"]],
-        Parameter(help="Constants to sweep besides, one at a time; repeat for several.", negative=(), show_default="none"),
-    ] = [],  # noqa: B006 - cyclopts copies it
-    out: Pictures = Path("aggregation-study"),
-    json: Json = None,
-    model: AnyModel = "mini",
-    seed: Annotated[int, SEED] = 0,
-    device: Device = None,
-) -> None:
-    """Weigh DiffSeg's resolutions of self-attention in each of the paper's ways, and sweep its constants.
-
-    Examples:
-
-    - `seediff study aggregation --scenes 200 --sweep kl_threshold --sweep timestep --out aggregation-study`
-
-    - `seediff study aggregation --images photos --labels labels --model sd1.4 --kl-threshold 1.1 --out aggregation-photos`
-    """
-    from dataclasses import replace
-
-    from ..config.constants import SegmentConfig
-    from ..config.presets import segment_preset
-    from ..study.segments.aggregation import run_aggregation_study
-    from ..study.segments.pairs import chosen_pairs
-    from ..study.segments.results import show
-
-    base = SegmentConfig(**segment_preset(model).get("segment", {}))
-    if kl_threshold is not None:
-        base = replace(base, kl_threshold=kl_threshold)
-    pairs = chosen_pairs(images, labels, count, "truth", scenes)
-    result = run_aggregation_study(pairs, out, base=base, sweeps=sweep, model_name=model, seed=seed, device=device, json_path=json)
-    show(result)
-    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
-
-
-@app.command
 def presence(
     *,
     scenes: Scenes = 500,
@@ -208,53 +164,6 @@ def presence(
 
     result = run_presence(scenes, out, model=model, scene_set=scene_set, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
     show(result, out)
-
-
-@app.command
-def layers(
-    *,
-    scenes: Scenes = 100,
-    timesteps: Annotated[str, Parameter(help="Noise levels, of 0 to 999.")] = "50,150,250,350,450,550,650,750,850,950",
-    out: Tables = Path("layers-study"),
-    json: Json = None,
-    scene_set: Annotated[
-        Literal["truth", "shift", "tune"], Parameter(name="--set", help="Held-out scenes, another vendor's art, or the tuning scenes.")
-    ] = "truth",
-    model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of the noise.")] = 0,
-    device: Device = None,
-) -> None:
-    """Measure where each layer of attention looks at each noise level: AUC against exact masks.
-
-    Example: seediff study layers --scenes 100 --out layers-study
-    """
-    from ..study.masks.layers import run_layers, show
-
-    at = numbers(timesteps, "--timesteps", int)
-    result = run_layers(scenes, out, model=model, scene_set=scene_set, timesteps=at, json_path=json, seed=seed, device=device)
-    show(result, out)
-
-
-@app.command
-def fit(
-    *,
-    scenes: Annotated[int, Parameter(help="Held-out scenes of 4:3 and 3:4 to measure on.")] = 120,
-    out: Tables = Path("fit-study"),
-    json: Json = None,
-    model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of the noise.")] = 0,
-    device: Device = None,
-) -> None:
-    """Compare the ways of showing a 4:3 photograph to the model: in its own shape, squeezed into a square, its centred square.
-
-    Example: seediff study fit --scenes 120 --out fit-study
-    """
-    from ..study.fit import run_fit, show
-
-    show(run_fit(scenes, out, model=model, json_path=json, seed=seed, device=device), out)
-
-
-register(app)
 
 
 @app.command

@@ -13,9 +13,8 @@ from rich.text import Text
 
 from ..config.generate import GenerateConfig
 from ..dataset import native
-from ..files.addresses import Url
-from ..files.messages import counted
-from ..files.terminal import make_console
+from ..files.messages import counted, make_console
+from ..files.places import Url
 from ..report.tables import count_classes, show_reasons
 from ..run.samples import RunResult, rejections
 from .following import command_line, following, look_at

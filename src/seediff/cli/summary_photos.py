@@ -13,9 +13,9 @@ from rich.text import Text
 
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
-from ..files.terminal import make_console
+from ..files.messages import make_console
 from ..run.mask import MaskPhotosResult
-from ..run.photo_files import others_skipped, photographs
+from ..run.photos import others_skipped, photographs
 from ..run.segment import SegmentPhotosResult
 from .following import command_line, following, look_at
 from .summary import time_shares

@@ -86,13 +86,13 @@ def train(
 
     - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
     """
-    from ..config.train import make_config, read_config
-    from ..train.sets import plan_training
+    from ..config.train import make_config
+    from ..train.plan import plan_training
 
     line: dict[str, Any] = given(options or TrainOptions())
     if "scale" in line:
         line["scale"] = numbers(line["scale"], "--scale", float, 2)
-    chosen = make_config(line, read_config(config) if config is not None else {})
+    chosen = make_config(line, config)
     plan = plan_training(
         data,
         epochs=epochs,
@@ -115,7 +115,7 @@ def train(
     if not quiet:
         say_reviewed(seen)
     if dry_run:
-        from ..train.describe import describe
+        from ..train.plan import describe
 
         print(describe(chosen, plan, out))
         return
@@ -207,7 +207,7 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
-    from ..train.pictures import predict_files
+    from ..train.predict import predict_files
 
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: must be at least 1")

@@ -44,11 +44,11 @@ def tune(
 
     - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
     """
-    from ..config.constants import SegmentConfig
-    from ..config.presets import segment_preset
-    from ..config.tuned import Tuned
+    from ..config.photographs import SegmentPhotosConfig
+    from ..config.presets import Tuned
     from ..evaluate.layouts import open_evaluation
-    from ..files.outputs import check_file, check_writable, write_atomic
+    from ..files.outputs import write_atomic
+    from ..files.places import check_file, check_writable
     from ..models.fingerprint import model_fingerprint
     from ..models.registry import load_model
     from ..run.tune import countable
@@ -57,12 +57,12 @@ def tune(
 
     if count < 1:
         raise UserError(f"--count {count}: must be at least 1")
-    check_file(out, "--out")
+    check_file(out)
     if out.exists():
         raise UserError(f"--out {out}: is there already; choose another file")
     labelled = open_evaluation(data, split=split)
     check_writable(out.parent)
-    segment = SegmentConfig(**segment_preset(model).get("segment", {}))
+    segment = SegmentPhotosConfig.recommended(model=model).segment
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())
     with bar_or_lines(quiet, "photographs") as progress:

@@ -6,8 +6,7 @@ protocols.py    what is counted: the classes of each published comparison, and w
 layouts.py      labelled images in folders as public data sets are distributed, or in SeeDiff's formats
 predictions.py  label maps on disk, or a segmenter that makes them
 semantic.py     pairs of label maps to scores with intervals
-gallery.py      the worst images, drawn
-evaluation.py   all of it, from folders to the report
+evaluation.py   all of it, from folders to the report with the worst images drawn
 
 Segments without classes, `seediff evaluate segments`:
 

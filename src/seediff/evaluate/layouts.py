@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from PIL import Image
 
 from ..config.names import BACKGROUND
 from ..dataset.opening import open_dataset
-from ..dataset.store import Item
 from ..errors import UserError, first_line
 from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_segment_ids
 from ..files.messages import counted, shown
@@ -190,12 +190,6 @@ def _dataset(path: Path, split: str | None) -> EvaluationSet:
     classes, items = open_dataset(path, split=split)
     names = dict(enumerate((BACKGROUND, *classes)))
 
-    def truth(item: Item) -> np.ndarray:
-        labels = item.label_map()
-        if labels.size and (highest := int((labels + np.uint8(1)).max()) - 1) > len(classes):
-            raise UserError(f"sample '{item.name}': id {highest} in its label map, but there are {len(classes)} classes")
-        return labels
-
-    samples = tuple(Sample(item.name, item.image, lambda item=item: truth(item)) for item in items)
+    samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes))) for item in items)
     about = f"dataset in {path}: {counted(len(items), 'image')}, {counted(len(classes), 'class')}"
     return EvaluationSet("dataset", about, names, names, samples)

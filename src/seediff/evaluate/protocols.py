@@ -24,9 +24,7 @@ import numpy as np
 
 from ..config.names import BACKGROUND
 from ..errors import UserError
-from ..files.documents import read_toml
-from ..files.schema import fit
-from ..files.sheets import read_cells
+from ..files.documents import fit, read_cells, read_toml
 from ..metrics.confusion import IGNORED, MAX_CLASSES
 from .labels import CAMVID_CLASSES, VOC_CLASSES
 

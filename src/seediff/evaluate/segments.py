@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..dataset.store import check_seed
+from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
 from ..files.messages import counted

@@ -18,12 +18,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..dataset.quality.flags import explain_flag
 from ..dataset.shapes.joining import join, split
 from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
 from ..files.documents import parse_json
-from ..files.palette import voc_palette
+from ..files.label_maps import voc_palette
+from ..masks.flags import explain_flag
 from ..report.pictures import heat_colours
 from .events import Events
 from .index import Query
@@ -261,8 +261,8 @@ def unpacked(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
         pixels = unpack.decompress(data, height * width + 1)
     except zlib.error as error:
         raise UserError(f"the label map's bytes are not packed by zlib ({error})") from error
-    if len(pixels) != height * width or not unpack.eof:
-        raise UserError(f"the label map must have {height} × {width} bytes, one a pixel")
+    if len(pixels) != height * width or not unpack.eof or unpack.unused_data:
+        raise UserError(f"the label map must have {height} × {width} bytes, one a pixel, and nothing behind them")
     return np.frombuffer(pixels, np.uint8).reshape(height, width)
 
 

@@ -1,10 +1,17 @@
-"""The application that `serve` runs behind `gate`: which address is answered by what, and how errors are told."""
+"""The application that `serve` runs behind `gate`: which address is answered by what, and how errors are told.
+
+What why.py answers needs torch, which is imported while somebody looks at the first samples, or when one of its addresses is asked for, so
+that the first samples do not wait for it.
+"""
 
 from __future__ import annotations
 
+import threading
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,8 +22,62 @@ from ..errors import UserError, system_reason
 from .answers import MASK, Look
 from .events import Events
 from .gate import PACKAGE, SMALL
-from .late import Late
 from .session import Session
+
+if TYPE_CHECKING:
+    from .why import Why
+
+AFTER = 1.5
+"""Seconds after the first request, of whatever kind, at which torch is imported."""
+SAMPLE = "/api/samples/{number:int}"
+ADDRESSES = {
+    ("GET", f"{SAMPLE}/attention"): "about",
+    ("GET", f"{SAMPLE}/words"): "words",
+    ("GET", f"{SAMPLE}/attends"): "attends",
+    ("GET", f"{SAMPLE}/steps"): "steps",
+    ("GET", f"{SAMPLE}/segments"): "segments",
+    ("POST", f"{SAMPLE}/capture"): "capture",
+    ("GET", f"{SAMPLE}/tuned"): "tuned",
+    ("POST", f"{SAMPLE}/tuned"): "apply",
+    ("POST", "/api/job"): "begin",
+    ("POST", "/api/job/stop"): "end",
+}
+"""Method and path → the function of `Why` that answers."""
+
+
+class DeferredWhy:
+    """`Why`, made when it is first needed."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self._why: Why | None = None
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def why(self) -> Why:
+        with self._lock:
+            if self._why is None:
+                from .why import Why
+
+                self._why = Why(self.look)
+            return self._why
+
+    def soon(self) -> None:
+        """Make it a little later, unless that was said before."""
+        if not self._begun:
+            self._begun = True
+            timer = threading.Timer(AFTER, self.why)
+            timer.daemon = True
+            timer.start()
+
+    def routes(self) -> list[Route]:
+        return [Route(path, self._answering(name), methods=[method]) for (method, path), name in ADDRESSES.items()]
+
+    def _answering(self, name: str):
+        async def answer(request: Request) -> Response:
+            return await getattr(await run_in_threadpool(self.why), name)(request)
+
+        return answer
 
 
 async def refused(request: Request, error: Exception) -> Response:
@@ -47,10 +108,9 @@ def body_limit(path: str) -> int:
 def make_app(session: Session, events: Events) -> Starlette:
     """The application, without its gate."""
     look = Look(session, events)
-    late = Late(look)
-    look.soon = late.soon
+    why = DeferredWhy(look)
+    look.soon = why.soon
 
-    one = "/api/samples/{number:int}"
     routes = [
         Route("/", page),
         Route("/api/set", look.set_),
@@ -58,14 +118,14 @@ def make_app(session: Session, events: Events) -> Starlette:
         Route("/api/views", look.view, methods=["POST"]),
         Route("/api/views/{view:str}", look.page),
         Route("/api/views/{view:str}/{number:int}", look.place),
-        Route(one, look.sample),
-        Route(f"{one}/thumb", look.thumb),
-        Route(f"{one}/image", look.image),
-        Route(f"{one}/labels", look.labels),
-        Route(f"{one}/labels", look.paint, methods=["POST"]),
-        Route(f"{one}/pieces", look.pieces),
-        Route(f"{one}/act", look.act, methods=["POST"]),
-        *late.routes(),
+        Route(SAMPLE, look.sample),
+        Route(f"{SAMPLE}/thumb", look.thumb),
+        Route(f"{SAMPLE}/image", look.image),
+        Route(f"{SAMPLE}/labels", look.labels),
+        Route(f"{SAMPLE}/labels", look.paint, methods=["POST"]),
+        Route(f"{SAMPLE}/pieces", look.pieces),
+        Route(f"{SAMPLE}/act", look.act, methods=["POST"]),
+        *why.routes(),
         Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),
     ]
     return Starlette(routes=routes, exception_handlers={UserError: refused, HTTPException: explained, OSError: unsaved})

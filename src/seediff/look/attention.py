@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..attention.fit import Window, cut, seen_shape, windows
 from ..attention.maps import AttentionMaps
+from ..attention.windows import Window, cut, seen_shape, windows
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.levels import level_name
@@ -22,8 +22,10 @@ from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..models.about import look_up
-from ..models.registry import resolve_name
+from ..files.reading import leads_out
+from ..models.hub import read_index, resolve_name
+from ..models.info import model_info
+from ..models.trust import check_index, check_parts
 from ..prompts.tokens import locate_columns
 from ..run.model_files import fitted_mask
 from .pictures import read_image
@@ -77,7 +79,7 @@ def kept_path(subject: Subject, sample: Sample) -> Path | None:
     if subject.kind != "dataset":
         return None
     path = subject.folder / native.ATTENTION / f"{sample.name}.safetensors"
-    return path if path.is_file() and not native.leads_out(subject.folder, path) else None
+    return path if path.is_file() and not leads_out(subject.folder, path) else None
 
 
 def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | None) -> str:
@@ -90,7 +92,7 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
         source = resolve_name(config.model)
     except UserError:
         source = ""
-    if not isinstance(source, Path) and look_up(config.model) is None:
+    if not isinstance(source, Path) and model_info(config.model) is None:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
         return "its row says no seed, by which it could be drawn again"
@@ -109,8 +111,8 @@ def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetC
     if not isinstance(config, MaskPhotosConfig):
         return Seen(maps, image, size, Window(0, 0, *size), mask, True)
     (part,) = windows(*size, config.fit)
-    about = look_up(config.model)
-    sides = about.sides() if about else None
+    info = model_info(config.model)
+    sides = info.sides() if info else None
     pixels = sides[1] if sides else PIXELS
     height, width = maps.latent_size
     return Seen(maps, cut(image, part, (height * pixels, width * pixels)), size, part, mask, False)
@@ -190,13 +192,16 @@ def _readers(model: str) -> Any:
 
 
 def _load_readers(model: str) -> Any:
-    from transformers import AutoTokenizer
+    import transformers
 
-    folder, about = resolve_name(model), look_up(model)
-    if not isinstance(folder, Path) or about is None:
+    folder, info = resolve_name(model), model_info(model)
+    if not isinstance(folder, Path) or info is None:
         return ()
-    parts = {path.name: AutoTokenizer.from_pretrained(path) for path in folder.glob("tokenizer*") if path.is_dir()}
-    return about.family.readers(SimpleNamespace(**parts))
+    index = read_index(folder)
+    names = [part for part in check_index(folder / "model_index.json", index, info.family) if part.startswith("tokenizer")]
+    check_parts(folder, names)
+    parts = {part: getattr(transformers, index[part][1]).from_pretrained(folder / part, trust_remote_code=False) for part in names}
+    return info.family.readers(SimpleNamespace(**parts))
 
 
 class Capturer:
@@ -221,14 +226,15 @@ class Capturer:
         assert isinstance(config, MaskPhotosConfig)
         from ..attention.photograph import capture_classes, encode_images
         from ..files.photographs import Photo
-        from ..run.mask import MaskJob, PhotoSpec
+        from ..run.mask import MaskJob
+        from ..run.photos import PhotoSpec
 
         image = read_image(subject, sample)
         assert image is not None
         spec = PhotoSpec(number, Photo(Path(sample.name), sample.name), tuple(row["classes"]))
 
         def load() -> MaskJob:
-            job = MaskJob(config, subject.folder, [spec], None)
+            job = MaskJob(config, [spec])
             job.load()
             return job
 
@@ -237,7 +243,7 @@ class Capturer:
         (part,) = windows(image.shape[0], image.shape[1], config.fit)
         shape = seen_shape(job.model, image.shape, config.fit, config.size)
         latents = encode_images(job.model, [cut(image, part, shape)])
-        sentences = [job.prompts(spec.classes)]
+        sentences = [job.prompts(spec.words)]
         common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture}
         return _on_cpu(capture_classes(job.model, latents, sentences, indices=[number], **common)[0])
 

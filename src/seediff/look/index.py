@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from ..dataset.quality.flags import flag_kind
+from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
 """By the number that stands for each."""

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..dataset.native import encode_image
 from ..errors import UserError
-from ..files.palette import voc_palette
+from ..files.label_maps import voc_palette
 from ..files.photographs import read_photo
 from ..files.pictures import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes

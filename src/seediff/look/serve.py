@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError
 from .app import body_limit, make_app
@@ -23,6 +25,9 @@ from .events import Events
 from .gate import Gate, is_loopback
 from .session import Session
 from .subject import open_subject
+
+PATIENCE = 30.0
+"""Seconds that a request may take to arrive, and an answer to be taken."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,44 @@ def listen(host: str, port: int) -> socket.socket:
 def _unless_cancelled(record: logging.LogRecord) -> bool:
     """Windows that still listen when the server ends are no fault that anybody needs to read of."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class Patient(H11Protocol):
+    """A connection that is dropped when a request does not come to its end, or nobody takes an answer, within PATIENCE seconds."""
+
+    _stuck = False
+    _late: asyncio.TimerHandle | None = None
+
+    def _look(self) -> None:
+        """Start the clock where something is waited for and it does not run yet, and stop it where nothing is."""
+        state = self.conn.their_state
+        begun = state is h11.IDLE and (self.cycle is None or bool(self.conn.trailing_data[0]))
+        if not (waiting := self._stuck or begun or state is h11.SEND_BODY) and self._late:
+            self._late.cancel()
+        self._late = (self._late or self.loop.call_later(PATIENCE, self.transport.abort)) if waiting else None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._look()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = True
+        self._look()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stuck = False
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._late:
+            self._late.cancel()
 
 
 class Server(uvicorn.Server):
@@ -117,10 +160,11 @@ def served(
             app = Gate(make_app(session, events), token=token, host=host, port=at, limit=body_limit)
             config = uvicorn.Config(
                 app,
-                http="h11",
+                http=Patient,
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # its warnings are about what strangers send
                 access_log=False,
                 server_header=False,
                 date_header=False,

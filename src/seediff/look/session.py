@@ -18,13 +18,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
-from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action, measured, mend, read_actions, reviewed_row
+from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
+from ..dataset.rows import shown_classes
 from ..dataset.shapes.joining import Joined, carried, check_joined, read_joined
 from ..errors import UserError
-from ..files.locking import open_folder
 from ..files.messages import printable
 from ..files.outputs import make_folders, write_inside
 from ..files.pictures import open_picture
+from ..files.places import InUse, open_folder
 from ..files.reading import PICTURE, read_bytes
 from .index import Index
 from .subject import Subject
@@ -96,15 +97,14 @@ class Session:
         self._stack = ExitStack()
         try:
             self._stack.enter_context(open_folder(subject.folder, (REVIEWED,)))
-        except UserError as error:
-            if "in use by another" in str(error):
-                raise UserError(str(error).replace("--out ", "", 1).replace("choose another folder", "use its window")) from error
+        except InUse as error:
+            raise InUse(error.subject, error.problem, "wait for it or use its window") from error
+        except UserError:
             self.read_only = "the folder cannot be written to: nothing can be saved"
         try:
-            if not self.read_only:
-                mend(subject.folder)
+            actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
             self.index = Index(subject.classes, [one.name for one in subject.samples], [one.row for one in subject.samples])
-            for action in read_actions(subject.folder):
+            for action in actions:
                 if (number := self.numbers.get(action.sample)) is not None:
                     self.histories.setdefault(number, self.history(number)).follow(action)
             for number in self.histories:
@@ -123,8 +123,8 @@ class Session:
                 counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
             except UserError:  # its picture will say it
                 continue
-            classes, area = measured(counts.tolist(), self.subject.classes)
-            sample.row.update(classes=list(classes), area=area)  # type: ignore[attr-defined]  # a table of our own
+            found = shown_classes(counts, self.subject.classes)
+            sample.row.update(classes=found["classes"], area=found["area"])  # type: ignore[attr-defined]  # a table of our own
             last = number == len(self.subject.samples) - 1
             if last or time.monotonic() - said > MEASURED:
                 with self.lock:
@@ -199,7 +199,8 @@ class Session:
 
     def labels(self, number: int) -> np.ndarray:
         """(H, W) uint8 of the label map in effect. Raises UserError."""
-        return self.subject.read_labels(self.mask(number))
+        now = self.now(number)
+        return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
 
     def state(self, number: int) -> dict[str, Any]:
         """What a window needs to know of a sample's state."""
@@ -302,8 +303,8 @@ class Session:
         path = f"{REVIEWED}/{sample.name}.{history.version + 1}.png"
         make_folders(self.subject.folder, path.rpartition("/")[0])
         write_inside(self.subject.folder, path, data, durable=True)
-        shown, area = measured(counts.tolist(), self.subject.classes)
-        return Action(mask=path, hash=hashlib.sha256(data).hexdigest(), classes=shown, area=area, **common)
+        found = shown_classes(counts, self.subject.classes)
+        return Action(mask=path, hash=hashlib.sha256(data).hexdigest(), classes=tuple(found["classes"]), area=found["area"], **common)
 
 
 def about(session: Session) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import numpy as np
 
 from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.batches import LABELS, NAMED, OVERLAYS
+from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..dataset.rows import checked_rows
-from ..dataset.store import JPEG_SUFFIXES
+from ..dataset.sample import JPEG_SUFFIXES
 from ..dataset.unfinished import check_finished
 from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids
 from ..files.photographs import find_photos
+from ..files.reading import path_inside
 
 Kind = Literal["dataset", "segments", "predictions"]
 
@@ -53,17 +54,18 @@ class Subject:
         """The file of a sample's picture. Raises UserError for one outside the folder."""
         if not isinstance(sample.image, str):
             return sample.image
-        return native.path_inside(self.folder, sample.row, "file_name", f"sample '{sample.name}'")
+        return path_inside(self.folder, sample.row, "file_name", f"sample '{sample.name}'")
 
     def mask_path(self, name: str) -> Path:
         """A label map's file by its path in the folder. Raises UserError for one outside of it."""
-        return native.path_inside(self.folder, {"mask": name}, "mask", "a label map")
+        return path_inside(self.folder, {"mask": name}, "mask", "a label map")
 
-    def read_labels(self, name: str) -> np.ndarray:
-        """(H, W) uint8 of a label map of this set: class ids, or numbers of segments from 1 on, repeated beyond 254. Raises UserError."""
+    def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
+        """(H, W) uint8 of a label map of this set: class ids, or numbers of segments from 1 on, repeated beyond 254.
+        sha256: of a corrected mask. Raises UserError."""
         path = self.mask_path(name)
         if self.editable:
-            labels = native.read_label_map(path)
+            labels = native.read_label_map(path, sha256)
             if (highest := int((labels + np.uint8(1)).max()) - 1) > len(self.classes):
                 raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
             return labels

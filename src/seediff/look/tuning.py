@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..attention.fit import Window
+from ..attention.windows import Window
 from ..config.constants import MaskConfig
 from ..config.methods import METHOD_FACTS, Method
 from ..dataset.native import IGNORE, dataset_labels
@@ -24,7 +24,7 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine
 from ..masks.methods import METHODS, soft_mask
-from ..masks.trace import BEFORE_PAMR
+from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
 from ..report.pictures import shrink, to_levels
 from .attention import Seen

@@ -19,8 +19,7 @@ from ..attention.maps import AttentionMaps
 from ..config.levels import level_name
 from ..devices import cpu_threads
 from ..errors import UserError
-from ..files.documents import parse_json
-from ..files.schema import fit
+from ..files.documents import fit, parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.suppression import label

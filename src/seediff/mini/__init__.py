@@ -1,1 +1,1 @@
-"""How the embedded model is made and measured: its world, its yardsticks, its training. Only `seediff mini` needs it."""
+"""The embedded model measured: scenes of its world with exact masks, and yardsticks for what it draws."""

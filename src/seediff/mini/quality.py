@@ -24,24 +24,23 @@ from ..attention.generate import generate_batch
 from ..attention.maps import AttentionMaps
 from ..attention.photograph import capture_images, encode_images
 from ..config.constants import CaptureConfig
-from ..config.generate import own_drawing
+from ..config.generate import GenerateConfig
 from ..config.levels import level_name
 from ..errors import UserError
-from ..files.outputs import check_writable, write_atomic
-from ..files.terminal import make_console
+from ..files.messages import make_console
+from ..files.outputs import write_atomic
+from ..files.places import check_writable
 from ..metrics.bootstrap import mean_interval
 from ..metrics.masks import auc, auc_rows, psnr
 from ..models.groups import Layers
-from ..models.registry import Model, load_model, resolve_name
+from ..models.hub import resolve_name
+from ..models.registry import Model, load_model
 from ..prompts.specs import SampleSpec
 from ..report.pictures import contact_sheet
-from .world.packaged import load_scenes
-from .world.scene import CLASS_IDS, CLASSES, PLACES, Scene, caption
-from .yardsticks.calibrate import DRAWN
-from .yardsticks.classifier import load_classifier, recognised
-from .yardsticks.frechet import distance_to_rendered
-from .yardsticks.segmenter import load_segmenter
-from .yardsticks.shapes import explained, read_templates
+from .frechet import DRAWN, distance_to_rendered
+from .scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes
+from .shapes import explained, read_templates
+from .yardsticks import load_classifier, load_segmenter, recognised
 
 GOALS = {"recognised": 0.90, "chimeras": 0.05, "chimeras_of_a_class": 0.15, "psnr": 26.0, "cross_auc": 0.95, "self_auc": 0.85}
 GROUPS: tuple[Layers, ...] = ("all", "up")
@@ -69,7 +68,9 @@ def check_quality(
     attention. steps, guidance_scale: None is the model's own.
     Raises UserError on a count below 1, when `out` cannot be written to, and what `load_model` does.
     """
-    steps, guidance_scale = own_drawing(str(model), steps, guidance_scale)
+    given = {name: value for name, value in (("steps", steps), ("guidance_scale", guidance_scale)) if value is not None}
+    drawing = GenerateConfig.recommended(classes=("object",), model=str(model), **given)
+    steps, guidance_scale = drawing.steps, drawing.guidance_scale
     if images < 2:
         raise UserError(f"images = {images} must be at least 2")
     check_writable(out)

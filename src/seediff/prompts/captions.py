@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ..config.names import spoken
 from ..errors import UserError
+from ..files.documents import read_csv
 from ..files.photographs import Photo, find_named
 from ..files.reading import read_text
-from ..files.sheets import read_csv
 
 FUNCTION_WORDS = frozenset(
     """a about above across after against all along also am among an and another any are around as at away back be because been before

@@ -5,34 +5,32 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..files.palette import voc_palette
+from ..files.label_maps import voc_palette
 from ..files.pictures import open_picture
 from .pictures import contact_sheet, overlay, shrink
-
-if TYPE_CHECKING:
-    from ..dataset.augment import Picture
 
 SIDE = 150  # pixels, of each picture
 PAIRS = 24  # at most
 COLUMNS = 3  # pairs beside each other
 
 
-def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], Picture]) -> bytes:
+def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], tuple[np.ndarray, np.ndarray]]) -> bytes:
     """A JPEG: for each kind of recipe in the rows its first sample, the original on the left, the result on the right.
 
-    out: folder of the dataset that the rows are of. original: reads a sample of the dataset that was augmented, by its name.
+    out: folder of the dataset that the rows are of. original: image (H, W, 3) uint8 and label map (H, W) uint8 of a sample of the dataset
+    that was augmented, by its name.
     """
     tiles, labels = [], []
     for row in first_of_each(rows):
         before = original(row["recipe"]["source"])
         with open_picture(out / row["file_name"]) as image, open_picture(out / row["mask"]) as mask:
             after = np.asarray(image.convert("RGB")), np.asarray(mask)
-        tiles.append(contact_sheet([tile(before.image, before.labels), tile(*after)], 2, gap=2))
+        tiles.append(contact_sheet([tile(*before), tile(*after)], 2, gap=2))
         labels.append(operations_of(row))
     buffer = io.BytesIO()
     Image.fromarray(contact_sheet(tiles, COLUMNS, labels)).save(buffer, "JPEG", quality=85, subsampling=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..masks.trace import Kind, Step
+from ..masks.steps import Kind, Step
 
 
 class Explanation(NamedTuple):

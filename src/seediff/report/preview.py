@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..dataset.native import path_inside
-from ..dataset.quality.flags import explain_flag, flag_kind
 from ..errors import UserError
+from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
-from ..files.palette import voc_palette
 from ..files.pictures import open_picture
+from ..files.reading import path_inside
+from ..masks.flags import explain_flag, flag_kind
 from .before_after import operations_of
 from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
 from .pictures import VIRIDIS_ANCHORS, heat_uri, jpeg_uri, overlay, shrink, to_levels

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..dataset.quality.flags import flag_kind
 from ..errors import UserError
+from ..masks.flags import flag_kind
 
 Row = Mapping[str, Any]
 

@@ -13,13 +13,13 @@ import numpy as np
 from ..errors import UserError
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
-from ..masks.trace import BEFORE_PAMR, Step
+from ..masks.steps import BEFORE_PAMR, Step
 from .pictures import to_levels
 
 if TYPE_CHECKING:
     import torch
 
-    from ..masks.results import MaskResult
+    from ..masks.make import MaskResult
 
 
 class StepPicture(NamedTuple):

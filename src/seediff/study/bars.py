@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from ..files.terminal import make_console
+from ..files.messages import make_console
 
 LINE_SECONDS = 60.0
 

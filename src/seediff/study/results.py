@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 from rich.table import Table
 
+from ..files.label_maps import voc_palette
+from ..files.messages import make_console
 from ..files.outputs import write_atomic
-from ..files.palette import voc_palette
-from ..files.terminal import make_console
-from ..mini.world.scene import Scene
+from ..mini.scenes import Scene
 from ..report.pictures import contact_sheet, overlay
 from .masks.tune import Trial
 

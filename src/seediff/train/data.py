@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ..config.train import TrainConfig
-from ..dataset.store import Item, labels_of, read_picture
+from ..dataset.sample import Sample
 from ..errors import UserError
 from .loss import IGNORE
 
@@ -35,7 +35,7 @@ class Stage:
     several sets one after the other: how many are of the set, and its ratio; without it every sample counts the same.
     """
 
-    items: Sequence[Item]
+    items: Sequence[Sample]
     classes: tuple[str, ...]
     epochs: float | None = None
     steps: int | None = None
@@ -89,7 +89,7 @@ def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.nda
 class Decoded:
     """Decoded samples by number, kept in memory as long as there is room: (RGB picture, label map as an "L" picture)."""
 
-    def __init__(self, items: Sequence[Item], classes: int, room: int = CACHE_BYTES) -> None:
+    def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES) -> None:
         self.items, self.classes, self.room = items, classes, room
         self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
 
@@ -104,10 +104,10 @@ class Decoded:
         return decoded
 
 
-def decode(item: Item, classes: int) -> tuple[Image.Image, Image.Image]:
+def decode(item: Sample, classes: int) -> tuple[Image.Image, Image.Image]:
     """(RGB picture, label map as an "L" picture). Raises UserError for ids outside the class list, unequal sizes, unreadable files."""
-    labels = labels_of(item, classes)
-    return read_picture(item), Image.fromarray(labels)
+    labels = item.labels(classes)
+    return item.picture(), Image.fromarray(labels)
 
 
 def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import (
-    AutoConfig,
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
     PretrainedConfig,
@@ -34,13 +33,16 @@ from ..config.train import BACKBONES as NAMES
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
+from ..files.documents import read_json
 from ..files.messages import printable
+from ..files.reading import SETTINGS
+from ..models.trust import OWN_ATTENTION
 from .loss import IGNORE, LossWeights, set_losses
 from .weights import NEW_HEADS, check_loaded, check_sizes, check_weights_file
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
 TINY = Path(__file__).parent / "tiny"
-"""The backbone of `seediff mini backbone`, in the package."""
+"""The backbone that recipes/mini/backbone.py trains, in the package."""
 PRETRAINED = {
     "r50": "microsoft/resnet-50",
     "swin-t": "microsoft/swin-tiny-patch4-window7-224",
@@ -82,6 +84,10 @@ SEGFORMER_SIZES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 Network = Mask2FormerForUniversalSegmentation | SegformerForSemanticSegmentation
+CONFIGS: dict[str, type[PretrainedConfig]] = {
+    kind.model_type: kind for kind in (Mask2FormerConfig, SegformerConfig, ResNetConfig, SwinConfig)
+}
+"""What first weights may be of, by transformers' `model_type`."""
 CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": SegformerForSemanticSegmentation}
 
 
@@ -125,10 +131,17 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
     if source == "scratch":
         return None
-    found = _read_config(source)
+    path = _config_file(source)
+    settings = read_json(path, dict[str, Any], limit=SETTINGS)
     fitting = {config.architecture} | ({BACKBONES[config.backbone][0].model_type} if config.architecture == "mask2former" else set())
-    if found.model_type not in fitting:
-        raise UserError(f"weights = {source!r}: are of a {found.model_type}, not of {' or '.join(sorted(fitting))}")
+    model_type = str(settings.get("model_type"))
+    if model_type not in fitting:
+        raise UserError(f"weights = {source!r}: are of a {printable(model_type[:60])}, not of {' or '.join(sorted(fitting))}")
+    check_sizes(path, settings)
+    try:
+        found = CONFIGS[model_type].from_dict(settings)
+    except Exception as error:  # a configuration that was changed makes nearly anything fail
+        raise UserError(f"{path}: is no {model_type}'s configuration ({printable(first_line(error))})") from error
     if config.weights != "pretrained":
         _check_backbone(config, found)
     return found
@@ -165,14 +178,16 @@ def _sizes(config: TrainConfig, found: PretrainedConfig) -> dict[str, Any]:
     return {"num_queries": getattr(found, "num_queries", config.queries)} if config.architecture == "mask2former" else {}
 
 
-def _read_config(source: str) -> PretrainedConfig:
-    if (Path(source) / "config.json").is_file():
-        check_sizes(Path(source) / "config.json")
+def _config_file(source: str) -> Path:
+    """config.json of a local folder, or of a hub id, from the cache or the hub. Raises UserError."""
+    from huggingface_hub import hf_hub_download
+
+    if Path(source).is_dir():
+        return Path(source) / "config.json"
     try:
-        return AutoConfig.from_pretrained(source)
-    except Exception as error:  # a configuration that was changed makes nearly anything fail
-        what = "has no config.json of transformers" if Path(source).is_dir() else "is no local folder, and cannot be had from the hub"
-        raise UserError(f"weights = {source!r}: {what} ({first_line(error)})") from error
+        return Path(hf_hub_download(source, "config.json"))
+    except Exception as error:  # no name of the hub's, no such model, no connection
+        raise UserError(f"weights = {source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})") from error
 
 
 def _load(kind: Any, source: str, **options: Any) -> Any:
@@ -182,7 +197,7 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
     try:
         with without_bars():
             network, info = kind.from_pretrained(
-                source, ignore_mismatched_sizes=True, use_safetensors=True, output_loading_info=True, **options
+                source, ignore_mismatched_sizes=True, use_safetensors=True, output_loading_info=True, **OWN_ATTENTION, **options
             )
     except Exception as error:
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({printable(first_line(error))})") from error

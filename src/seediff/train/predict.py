@@ -1,18 +1,28 @@
-"""A trained segmenter: pictures in, label maps out."""
+"""A trained segmenter: pictures in, label maps out; and `seediff predict`, which does so for files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
+from ..files.documents import read_json
+from ..files.label_maps import voc_palette
 from ..files.messages import printable
+from ..files.outputs import write_atomic
+from ..files.photographs import find_photos, read_photo
+from ..files.places import put, staged
+from ..files.reading import SETTINGS
+from ..models.trust import OWN_ATTENTION
+from ..report.pictures import overlay
 from .checkpoint import FILE
 from .models import CLASSES, Network, class_scores, without_bars
 from .weights import check_loaded, check_sizes, check_weights_file, read_about
@@ -125,12 +135,12 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
-    check_sizes(folder / "config.json")
+    check_sizes(folder / "config.json", read_json(folder / "config.json", dict[str, Any], limit=SETTINGS))
     check_weights_file(folder)
     try:
         with without_bars():
             network, info = CLASSES[about.model_type].from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+                folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **OWN_ATTENTION
             )
     except Exception as error:  # a configuration that was changed makes nearly anything fail
         raise UserError(f"{folder}: the segmenter cannot be loaded ({printable(first_line(error))})") from error
@@ -152,3 +162,41 @@ def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) ->
         raise UserError(f"{folder}: config.json describes no network that works ({printable(first_line(error))})") from error
     if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
         raise UserError(f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number")
+
+
+if TYPE_CHECKING:
+    from ..workers import Progress
+LABELS, OVERLAYS = "labels", "overlays"
+
+
+def predict_files(
+    model: Path,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    side: int | None = None,
+    overlays: bool = True,
+    batch_size: int = 8,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write labels/NAME.png, palette PNG of the segmenter's class ids, overlays/NAME.jpg and classes.txt. Returns how many pictures.
+
+    `out` appears only when everything is in it. Raises UserError naming the picture or model that cannot be used.
+    """
+    found = find_photos([str(path) for path in paths], exclude=out).photos
+    segmenter = load_segmenter(model, device)
+    with staged(out) as part:
+        write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
+        for first in range(0, len(found), batch_size):
+            photos = found[first : first + batch_size]
+            images = [read_photo(photo.path) for photo in photos]
+            for photo, image, labels in zip(photos, images, segmenter.label_maps(images, scales=scales, flip=flip, side=side), strict=True):
+                put(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
+                if overlays:
+                    put(part / OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
+            if progress is not None:
+                progress(first + len(photos), len(found), photos[-1].name)
+    return len(found)

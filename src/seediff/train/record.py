@@ -1,4 +1,4 @@
-"""What a training leaves for people: losses.csv, curves.png and the model card."""
+"""What a training leaves for people: losses.csv and the model card."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
 from .. import __version__
 from ..config.train import TrainConfig
 from ..dataset.native import CARD
 from ..errors import UserError
+from ..files.documents import parse_csv
 from ..files.messages import shown
 from ..files.outputs import append, write_atomic
 from ..files.reading import read_lines, read_text
-from ..files.sheets import parse_csv
 
-LOSSES, CURVES = "losses.csv", "curves.png"
+LOSSES = "losses.csv"
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
 
 
@@ -34,7 +31,7 @@ class Losses:
         if steps and path.exists():
             rows = read_lines(path)[1 : steps + 1]  # a line that was being written when the run was killed comes after these
         text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
-        _parse_losses(text, path)  # when the curves are drawn, at the end, it would be too late to say
+        _parse_losses(text, path)  # at the end it would be too late to say
         write_atomic(path, text.encode())
         self.path = path
 
@@ -73,61 +70,9 @@ def _check_number(text: str, where: str) -> None:
         raise UserError(f"{where} = {shown(text)} must be a number") from error
 
 
-def write_report(out: Path, config: TrainConfig, stages: Sequence[Mapping[str, Any]], best: float, best_step: int, parameters: int) -> None:
-    """curves.png, then README.md, which says that a training is finished."""
-    rows = read_losses(out / LOSSES)
-    buffer = io.BytesIO()
-    Image.fromarray(draw_curves(rows)).save(buffer, "PNG")
-    write_atomic(out / CURVES, buffer.getvalue())
-    write_atomic(out / CARD, model_card(config, stages, rows, best, best_step, parameters).encode())
-
-
-def draw_curves(rows: Sequence[Mapping[str, str]], width: int = 720, height: int = 220) -> np.ndarray:
-    """A picture of every column of losses, smoothed, and of the mIoU, one below the other; (H, width, 3) uint8."""
-    steps = np.array([float(row["step"]) for row in rows])
-    panels = []
-    for name, label in (
-        ("class", "class loss"),
-        ("mask", "mask loss"),
-        ("dice", "dice loss"),
-        ("auxiliary", "auxiliary loss"),
-        ("miou", "mIoU of the validation set"),
-    ):
-        shown = np.array([bool(row[name]) for row in rows])
-        if shown.any():
-            values = np.array([float(row[name]) for row in rows if row[name]])
-            panels.append(_panel(steps[shown], values if name == "miou" else _smooth(values), label, width, height))
-    return np.concatenate(panels)
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """The mean of about a fiftieth of all values around each."""
-    reach = max(1, len(values) // 50)
-    sums = np.cumsum(np.concatenate([[0.0], values]))
-    low, high = np.maximum(np.arange(len(values)) - reach, 0), np.minimum(np.arange(len(values)) + reach + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
-
-
-def _panel(steps: np.ndarray, values: np.ndarray, label: str, width: int, height: int) -> np.ndarray:
-    picture = Image.new("RGB", (width, height), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
-    left, right, top, bottom = 60, width - 16, 26, height - 26
-    low, high = min(0.0, float(values.min())), max(float(values.max()), 1e-9)
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        y = bottom - share * (bottom - top)
-        draw.line([(left, y), (right, y)], fill=(225, 225, 225))
-        draw.text((left - 6, y), f"{low + share * (high - low):.3g}", (90, 90, 90), font, anchor="rm")
-    last = max(float(steps[-1]), 1.0)
-    points = [
-        (left + s / last * (right - left), bottom - (v - low) / (high - low) * (bottom - top)) for s, v in zip(steps, values, strict=True)
-    ]
-    if len(points) > 1:
-        draw.line(points, fill=(38, 100, 160), width=2)
-    for x, y in points if len(points) <= 60 else []:
-        draw.ellipse([(x - 2, y - 2), (x + 2, y + 2)], fill=(38, 100, 160))
-    draw.text((left, 6), label, (0, 0, 0), font)
-    draw.text((right, bottom + 6), f"step {int(last)}", (90, 90, 90), font, anchor="ra")
-    return np.asarray(picture)
+def write_card(out: Path, config: TrainConfig, stages: Sequence[Mapping[str, Any]], best: float, best_step: int, parameters: int) -> None:
+    """README.md, which says that a training is finished."""
+    write_atomic(out / CARD, model_card(config, stages, read_losses(out / LOSSES), best, best_step, parameters).encode())
 
 
 def model_card(
@@ -166,7 +111,7 @@ def model_card(
         "",
         f"AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay {config.weight_decay:g}, "
         f"gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of {config.crop} pixels, {config.dtype}, "
-        f"seed {config.seed}; seediff.toml has it all. `losses.csv` and `curves.png` show how it went.",
+        f"seed {config.seed}; seediff.toml has it all. `losses.csv` shows how it went.",
         "",
         "```python",
         "from seediff.train.predict import load_segmenter",

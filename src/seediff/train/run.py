@@ -2,7 +2,7 @@
 
     out/  config.json, model.safetensors   the network: the best one by mIoU where there is something to validate with, else the last
           seediff.toml                     the exact configuration     losses.csv    a row per step
-          classes.txt                      line i (from 0) = id i      curves.png    losses and mIoU
+          classes.txt                      line i (from 0) = id i
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
 A run that was killed goes on from its last checkpoint, one that Ctrl-C ended from the step it had come to. On the same kind of CPU, with
@@ -26,14 +26,15 @@ import msgspec
 import numpy as np
 import torch
 
-from ..config.train import TrainConfig, config_differences, make_config, read_config, with_device
+from ..config.base import differences, load_config
+from ..config.train import TrainConfig, with_device
 from ..dataset import native
-from ..dataset.store import Item, labels_of
+from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.documents import read_json
-from ..files.locking import open_folder
 from ..files.messages import printable, shown
 from ..files.outputs import make_folders, remove_inside, write_atomic, write_tensors
+from ..files.places import open_folder
 from ..metrics.confusion import Confusion
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .data import Batch, Decoded, Stage, batches, reading_threads
@@ -41,7 +42,7 @@ from .interrupts import Interrupts
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
 from .processes import Processes, find_processes
-from .record import LOSSES, Losses, write_report
+from .record import LOSSES, Losses, write_card
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -81,7 +82,7 @@ def train(
     out: Path,
     progress: Progress | None = None,
     *,
-    validation: Sequence[Item] = (),
+    validation: Sequence[Sample] = (),
     validate_every: int | None = None,
     save_every: int = 500,
     workers: int | None = None,
@@ -124,7 +125,7 @@ def train(
         )
 
 
-def check_stages(stages: Sequence[Stage], validation: Sequence[Item] = ()) -> None:
+def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> None:
     """Raise UserError when stages differ in classes, or a sample's labels cannot be read, have ids outside the class list or no class at
     all. Reads every label map once, which is short beside training."""
     if not stages:
@@ -134,7 +135,7 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Item] = ()) -> No
         if stage.classes != classes:
             raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
     for what, items in [(f"stage '{s.name}'", s.items) for s in stages] + ([("validation", validation)] if validation else []):
-        shown = [_shows_class(labels_of(item, len(classes))) for item in items]
+        shown = [_shows_class(item.labels(len(classes))) for item in items]
         if not any(shown):
             raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
 
@@ -163,8 +164,8 @@ def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
         return new
     if native.CONFIG not in names:
         raise UserError(f"--out {out}: not empty and no training of SeeDiff (it holds {names[0]}); choose another folder")
-    saved = with_device(make_config(read_config(out / native.CONFIG)))
-    changed = config_differences(saved, config)
+    saved = with_device(load_config(out / native.CONFIG, TrainConfig))
+    changed = differences(saved, config)
     state = new
     record = out / "training.json"
     if (out / FILE).is_file():
@@ -207,7 +208,7 @@ class _Training:
         out: Path,
         state: _State,
         processes: Processes,
-        validation: Sequence[Item],
+        validation: Sequence[Sample],
         save_every: int,
         keep: Callable[[int], None],
     ) -> None:
@@ -352,7 +353,7 @@ class _Training:
                 self._write_network()
             parameters = sum(p.numel() for p in self.network.parameters())
             write_atomic(self.out / "training.json", (json.dumps(asdict(self.state), indent=2) + "\n").encode())
-            write_report(self.out, self.config, self.state.stages, self.state.best, self.state.best_step, parameters)
+            write_card(self.out, self.config, self.state.stages, self.state.best, self.state.best_step, parameters)
             remove_inside(self.out, FILE)
         self.processes.wait()
 

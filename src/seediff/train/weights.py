@@ -21,10 +21,13 @@ from ..files.documents import read_json
 from ..files.messages import shown
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
+from ..models.trust import check_settings
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 LAYERS, WIDTH = 1000, 1 << 20
 """The most layers of one part, and the largest of any other number, that a configuration may ask for."""
+BACKBONES = ("resnet", "swin")
+"""What a Mask2Former's backbone may be, in transformers' names."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
 """What a pretrained backbone does not have: a decoder, and the norms of what is read out between its stages."""
 
@@ -52,14 +55,18 @@ def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str
     return about, checked_classes(names[1:], f"{path}: id2label")
 
 
-def check_sizes(path: Path) -> None:
-    """Raise UserError for a configuration that would make a network of a million layers, or one wider than any is, or that sends
-    transformers to other files than model.safetensors."""
-    waiting: list[tuple[str, Any]] = [("", read_json(path, dict[str, Any], limit=SETTINGS))]
+def check_sizes(path: Path | str, settings: Mapping[str, Any]) -> None:
+    """Raise UserError for a configuration that would make a network of a million layers, or one wider than any is, that leads to code or
+    files elsewhere, or that has another backbone than those of BACKBONES. path: for messages."""
+    check_settings(path, settings)
+    backbone = settings.get("backbone_config")
+    if isinstance(backbone, dict) and backbone.get("model_type", "swin") not in BACKBONES:
+        raise UserError(f"{path}: model_type of backbone_config = {shown(backbone['model_type'])} must be {' or '.join(BACKBONES)}")
+    if settings.get("backbone") is not None:
+        raise UserError(f"{path}: backbone = {shown(settings['backbone'])} names another model; remove that key")
+    waiting: list[tuple[str, Any]] = [("", settings)]
     while waiting:
         key, value = waiting.pop()
-        if key == "transformers_weights" or (key.endswith("attn_implementation") and "/" in str(value)):
-            raise UserError(f"{path}: {key} = {shown(value)} names other files; leave it out")
         if isinstance(value, dict):
             waiting += [(name, inner) for name, inner in value.items() if name not in ("id2label", "label2id")]
         elif isinstance(value, list):

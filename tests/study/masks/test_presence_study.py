@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_scenes import half_side
 
 from seediff.errors import UserError
-from seediff.masks.answers import THRESHOLDS, Answers, best_threshold, questions
-from seediff.mini.world.packaged import load_scenes
-from seediff.mini.world.scene import CLASSES, Scene
+from seediff.masks.presence_questions import THRESHOLDS, Answers, best_threshold, questions
+from seediff.mini.scenes import CLASSES, load_scenes
 from seediff.study.masks import presence as study
 from seediff.study.masks.presence import figures, run_presence
 
@@ -46,7 +45,8 @@ def test_questions_follow_from_the_scene_and_the_seed() -> None:
         assert not set(absent) & set(scene.classes)
 
 
-def test_figures_equal_plain_counting() -> None:
+def test_figures_equal_plain_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "DRAWS", 100)
     answers = random_answers()
     rows = {row["group"]: row for row in figures(answers, 0.87)}
     assert list(rows) == ["several", "one", "many", "0 absent", "1 absent", "2 absent", "3 absent"]
@@ -80,9 +80,6 @@ def test_best_threshold_weighs_all_ways_to_ask_alike() -> None:
 
 
 def test_all_of_it(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half_side(name: str, count: int | None = None) -> list[Scene]:
-        return [replace(s, image=s.image[::2, ::2], label_map=s.label_map[::2, ::2]) for s in load_scenes(name, count)]
-
     monkeypatch.setattr(study, "load_scenes", half_side)
     monkeypatch.setattr(study, "DRAWS", 20)
     out = tmp_path / "out"
@@ -102,5 +99,5 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="scenes = 5000"):
         run_presence(5000, tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"--out .*file: cannot be written to"):
+    with pytest.raises(UserError, match=r".*file: cannot be written to"):
         run_presence(2, tmp_path / "file")

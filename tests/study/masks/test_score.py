@@ -11,7 +11,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.masks.make import make_masks
 from seediff.metrics.scores import iou
-from seediff.mini.world.scene import CLASS_IDS, Scene
+from seediff.mini.scenes import CLASS_IDS, Scene
 from seediff.study.masks.contest import METHOD_NAMES, PAPER, Setting
 from seediff.study.masks.score import Scores, exact_masks, label_map, score, soft_masks, sweep, winners
 

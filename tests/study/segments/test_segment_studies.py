@@ -4,13 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from small_scenes import half_side
 
 from seediff.cli import main
 from seediff.config.constants import SegmentConfig
 from seediff.errors import UserError
 from seediff.evaluate.floors import FLOORS
-from seediff.study.segments import aggregation
 from seediff.study.segments import contest as segment_contest
+from seediff.study.segments import pairs
 from seediff.study.segments.contest import PAPER, constants, read_best
 from seediff.study.segments.pairs import chosen_pairs, folder_pairs, scene_pairs
 from seediff.study.segments.scores import Floor, Outcome, try_ways
@@ -18,7 +19,8 @@ from seediff.study.segments.scores import Floor, Outcome, try_ways
 
 @pytest.fixture
 def few_ways(monkeypatch):
-    """The studies' grids, but two ways a method."""
+    """The studies' grids, but two ways per method, on scenes of half the side."""
+    monkeypatch.setattr(pairs, "load_scenes", half_side)
     grid = {
         name: [way, way if isinstance(way, Floor) else replace(way, **change)]
         for name, way, change in (
@@ -33,8 +35,6 @@ def few_ways(monkeypatch):
         )
     }
     monkeypatch.setattr(segment_contest, "grid", lambda: grid)
-    monkeypatch.setattr(aggregation, "THRESHOLDS", (0.3, 0.5))
-    monkeypatch.setattr(aggregation, "SWEEPS", {"kl_threshold": (0.3, 0.5), "num_points": (8, 64), "timestep": (100,)})
 
 
 def test_scenes_with_background_and_exact_ids():
@@ -77,8 +77,9 @@ def test_a_way_does_as_well_as_it_is_right():
     assert one.miou() == pytest.approx(0.25)  # half of the union for one class, nothing for the other
 
 
-def test_the_contest_end_to_end(tmp_path, few_ways, capsys):
-    line = ["study", "segments", "--scenes", "3", "--tune-scenes", "2", "--device", "cpu", "--out", str(tmp_path / "a")]
+def test_the_contest_end_to_end(mini_folder, tmp_path, few_ways, capsys):
+    model = ["--model", str(mini_folder), "--device", "cpu"]
+    line = ["study", "segments", "--scenes", "3", "--tune-scenes", "2", *model, "--out", str(tmp_path / "a")]
     assert main([*line, "--json", str(tmp_path / "j.json")]) == 0
     result = json.loads((tmp_path / "j.json").read_text())
     assert result == json.loads((tmp_path / "a" / "results.json").read_text())
@@ -100,7 +101,7 @@ def test_the_contest_end_to_end(tmp_path, few_ways, capsys):
     best = read_best(tmp_path / "j.json")
     assert {name: constants(way) for name, way in best.items()} == {name: row["constants"] for name, row in result["best"].items()}
     assert len((tmp_path / "a" / "tuning.csv").read_text().splitlines()) == 1 + 2 * len(PAPER)
-    again = ["study", "segments", "--scenes", "3", "--constants", str(tmp_path / "j.json"), "--device", "cpu", "--out", str(tmp_path / "b")]
+    again = ["study", "segments", "--scenes", "3", "--constants", str(tmp_path / "j.json"), *model, "--out", str(tmp_path / "b")]
     assert main(again) == 0
     assert json.loads((tmp_path / "b" / "results.json").read_text())["best"] == result["best"]
     assert not (tmp_path / "b" / "tuning.csv").exists()
@@ -109,25 +110,12 @@ def test_the_contest_end_to_end(tmp_path, few_ways, capsys):
     assert "'best' is missing" in capsys.readouterr().err
 
 
-def test_aggregation_end_to_end(tmp_path, few_ways):
-    sweeps = [part for name in ("kl_threshold", "num_points", "timestep") for part in ("--sweep", name)]
-    assert main(["study", "aggregation", "--scenes", "2", *sweeps, "--device", "cpu", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "results.json").read_text())
-    assert list(result["aggregation"]) == ["proportional", "only L", "only L/2", "only L/4 + L/8", "uniform"]
-    assert result["aggregation"]["only L"]["constants"]["weights"] == "1"
-    assert list(result["ahead"]["aggregation_best"]["only L"]) == list(FLOORS)
-    assert list(result["num_points"]) == ["8"]  # 64 anchors a side do not fit into latents of 32
-    assert Image.open(tmp_path / "segments.jpg").size[0] > 500
-
-
-def test_k_means_is_told_the_truth():
+def test_k_means_is_told_the_truth(mini_model, few_ways):
     from rich.progress import Progress
-
-    from seediff.models.registry import load_model
 
     ways = {"s": SegmentConfig(method="kmeans", k="truth"), "floor": Floor("truth")}
     with Progress(disable=True) as progress:
-        found = try_ways(load_model("mini", device="cpu"), scene_pairs("tune", 3), ways, progress=progress, about="", pictures=2)
+        found = try_ways(mini_model, scene_pairs("tune", 3), ways, progress=progress, about="", pictures=2)
     exact = [len(np.unique(label_map)) for _, label_map in scene_pairs("tune", 3)]
     assert all(s <= e for s, e in zip(found["s"].segments, exact, strict=True))
     assert [len(one.pictures) for one in found.values()] == [2, 2]

@@ -17,13 +17,13 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ...config.constants import CaptureConfig, MaskConfig
-from ...config.presets import model_preset
+from ...config.presets import read_preset
 from ...dataset.quality.select import confidence
-from ...files.outputs import check_writable
+from ...files.places import check_writable
 from ...masks.make import make_masks
 from ...metrics.bootstrap import figure_interval
 from ...metrics.scores import iou
-from ...mini.world.packaged import load_scenes
+from ...mini.scenes import load_scenes
 from ...models.registry import load_model
 from ..bars import study_progress
 from ..results import write_tables
@@ -80,7 +80,7 @@ def run_confidence(
         "scene_set": scene_set,
         "scenes": scenes,
         "seed": seed,
-        "recommended": model_preset(model).get("mask", {}).get("method", MaskConfig.method),
+        "recommended": read_preset(model).method or MaskConfig.method,
         "methods": {method: figures(as_masks(rows), seed=seed) for method, rows in found.items()},
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -90,7 +90,7 @@ def run_confidence(
 
 def constants(model: str, method: str) -> tuple[MaskConfig, CaptureConfig]:
     """The model's own constants for a method, else its paper's."""
-    preset = model_preset(model, method)
+    preset = read_preset(model).methods.get(method, {})
     return MaskConfig(**{**preset.get("mask", {}), "method": method}), CaptureConfig(**preset.get("capture", {}))
 
 

@@ -12,9 +12,8 @@ from rich.progress import Progress
 
 from ...config.levels import level_name
 from ...errors import UserError
-from ...files.documents import read_json
-from ...files.schema import fit
-from ...mini.world.scene import Scene
+from ...files.documents import fit, read_json
+from ...mini.scenes import Scene
 from ...models.registry import Model
 from .contest import LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHARES, Setting, pamr_name
 from .fitted import fitted_paper

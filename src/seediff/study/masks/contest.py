@@ -18,7 +18,7 @@ import numpy as np
 
 from ...config.constants import CaptureConfig, MaskConfig
 from ...errors import UserError
-from ...files.schema import checked, fit
+from ...files.documents import checked, fit
 from ...models.groups import Layers, normal_layers
 
 Share = Literal["row", "text"] | None

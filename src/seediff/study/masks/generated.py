@@ -16,13 +16,13 @@ from rich.progress import Progress
 
 from ...attention.maps import AttentionMaps
 from ...config.constants import CaptureSteps
-from ...config.generate import own_capture_steps, own_drawing
+from ...config.generate import GenerateConfig
 from ...config.presets import check_capture_steps
+from ...config.resolve import configure
 from ...errors import UserError
-from ...files.outputs import check_writable
-from ...mini.world.packaged import load_scenes
-from ...mini.world.scene import CLASS_IDS, CLASSES, Scene, caption
-from ...mini.yardsticks.segmenter import Segmenter, load_segmenter, segment_known, segmenter_iou
+from ...files.places import check_writable
+from ...mini.scenes import CLASS_IDS, CLASSES, Scene, caption, load_scenes
+from ...mini.yardsticks import Segmenter, load_segmenter, segment_known, segmenter_iou
 from ...models.registry import Model, load_model
 from ...prompts.specs import SampleSpec
 from ..bars import study_progress
@@ -61,9 +61,11 @@ def run_generated(
         UserError: no yardstick, an unknown model, a count out of range, unusable `constants`, or no place to write to.
     """
     started = time.monotonic()
-    steps, guidance_scale = own_drawing(model, steps, guidance_scale)
-    capture_steps = own_capture_steps(model) if capture_steps is None else capture_steps
-    check_capture_steps(capture_steps)
+    if capture_steps is not None:
+        check_capture_steps(capture_steps)
+    given = {"steps": steps, "guidance_scale": guidance_scale, "capture.steps": capture_steps}
+    drawing = configure(GenerateConfig, {"classes": ("object",), "model": model, **{n: v for n, v in given.items() if v is not None}})
+    steps, guidance_scale, capture_steps = drawing.steps, drawing.guidance_scale, drawing.capture.steps
     if images < 1:
         raise UserError(f"images = {images} must be at least 1")
     held = load_scenes("truth", YARDSTICK_SCENES)

@@ -17,16 +17,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ...attention.photograph import encode_images
-from ...config.photographs import PRESENCE
-from ...config.presets import model_thresholds
-from ...files.outputs import check_writable
-from ...files.terminal import make_console
-from ...masks.answers import MOST_ABSENT, Answers, best_threshold, questions
+from ...config.photographs import MaskPhotosConfig
+from ...files.messages import make_console
+from ...files.places import check_writable
 from ...masks.presence import find_classes
+from ...masks.presence_questions import MOST_ABSENT, Answers, best_threshold, questions
 from ...metrics.bootstrap import draw_images, figure_interval, mean_interval
 from ...metrics.masks import auc
-from ...mini.world.packaged import load_scenes
-from ...mini.world.scene import CLASSES, Scene
+from ...mini.scenes import CLASSES, Scene, load_scenes
 from ...models.registry import Model, load_model
 from ...segments.naming import split_prompts
 from ..bars import study_progress
@@ -62,7 +60,7 @@ def run_presence(
     with study_progress() as progress:
         threshold = best_threshold(ask(loaded, tuning, seed=seed, progress=progress, label="tuning"))
         answers = ask(loaded, held, seed=seed + 1, progress=progress, label=scene_set)
-    default = model_thresholds(model).get("presence", PRESENCE)
+    default = MaskPhotosConfig.recommended(classes=("object",), model=model).presence
     result = {
         "model": loaded.name,
         "scene_set": scene_set,

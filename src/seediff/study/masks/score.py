@@ -18,11 +18,11 @@ from ...attention.photograph import capture_images
 from ...config.constants import CaptureConfig
 from ...masks.make import enlarge, refine
 from ...masks.methods import soft_mask
-from ...masks.trace import Step
+from ...masks.steps import Step
 from ...metrics.bootstrap import mean_interval
 from ...metrics.masks import boundary_f
 from ...metrics.scores import overlap, per_class_iou
-from ...mini.world.scene import CLASS_IDS, Scene
+from ...mini.scenes import CLASS_IDS, Scene
 from ...models.registry import Model
 from .contest import Layers, Setting, Share, Source
 

@@ -16,9 +16,8 @@ import numpy as np
 
 from ...attention.maps import AttentionMaps
 from ...attention.photograph import check_schedule
-from ...files.outputs import check_writable
-from ...mini.world.packaged import load_scenes
-from ...mini.world.scene import Scene
+from ...files.places import check_writable
+from ...mini.scenes import Scene, load_scenes
 from ...models.registry import load_model
 from ..bars import study_progress
 from ..results import picture_grid, write_results

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from ...mini.world.scene import Scene
+from ...mini.scenes import Scene
 from ...models.registry import Model
 from .contest import BETAS, METHOD_NAMES, Setting, contenders, refinements
 from .fitted import fitted_grid, fitted_paper

@@ -12,10 +12,9 @@ from typing import Any
 
 from ...config.constants import SegmentConfig
 from ...errors import UserError
-from ...files.documents import read_json
-from ...files.outputs import check_writable
-from ...files.schema import checked, fit
-from ...files.sheets import number_in
+from ...files.documents import checked, fit, read_json
+from ...files.messages import shown
+from ...files.places import check_writable
 from ...models.registry import load_model
 from ..bars import study_progress
 from .floors import ahead_of_floors, floor_figures, with_floors
@@ -41,6 +40,8 @@ CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 POWERS = (5.0, 10.0, 15.0)
 CLUSTERS = (2, 3, 4, 5, 6, 8)
 PICTURES = 8
+STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine")
+"""The constants that define a way in the tables."""
 
 
 def grid() -> dict[str, list[Way]]:
@@ -126,7 +127,10 @@ def _way(name: str, table: Mapping[str, Any], where: str) -> Way:
         return fit(table, Floor, where)
     values = dict(table)
     if isinstance(listed := values.get("weights"), str) and listed not in ("proportional", "uniform"):
-        values["weights"] = [number_in(one, f"{where}: weights") for one in listed.split(",")]
+        try:
+            values["weights"] = [float(weight) for weight in listed.split(",")]
+        except ValueError as error:
+            raise UserError(where, f"weights: {shown(listed)} must be numbers with commas between") from error
     paper = PAPER[name]
     assert isinstance(paper, SegmentConfig)
     try:
@@ -144,9 +148,7 @@ def constants(way: Way) -> dict[str, Any]:
     if isinstance(way, Floor):
         return {"k": way.k}
     assert isinstance(way, SegmentConfig)  # no study has constants of what does not look at the picture
-    weights = way.weights if isinstance(way.weights, str) else ",".join(f"{w:g}" for w in way.weights)
-    if way.method == "diffcut":
-        return {"cut_threshold": way.cut_threshold, "cut_power": way.cut_power, "refine": way.refine}
-    if way.method == "kmeans":
-        return {"k": way.k, "weights": weights}
-    return {"kl_threshold": way.kl_threshold, "weights": weights, "refine": way.refine}
+    values = {name: getattr(way, name) for name in STUDIED if name in way.facts.options}
+    if isinstance(weights := values.get("weights"), tuple):
+        values["weights"] = ",".join(f"{w:g}" for w in weights)
+    return values

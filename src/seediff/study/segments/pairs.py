@@ -10,12 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from ...attention.fit import windows
+from ...attention.windows import windows
 from ...errors import UserError
 from ...evaluate.labels import open_labels
 from ...files.photographs import find_photos, read_photo
-from ...mini.world.packaged import load_scenes
-from ...mini.world.scene import CLASS_IDS, Scene
+from ...mini.scenes import CLASS_IDS, Scene, load_scenes
 
 
 @dataclass(frozen=True)

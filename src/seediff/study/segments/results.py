@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...files.label_maps import voc_palette
+from ...files.messages import make_console
 from ...files.outputs import write_atomic
-from ...files.palette import voc_palette
-from ...files.terminal import make_console
 from ...report.pictures import contact_sheet, fit_side, overlay
 from ..results import csv_bytes, write_tables
 from .pairs import Pairs

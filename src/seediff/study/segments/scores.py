@@ -10,14 +10,14 @@ import numpy as np
 from msgspec import Meta
 from rich.progress import Progress
 
-from ...attention.fit import Window, cut
+from ...attention.windows import Window, cut
 from ...config.constants import SegmentConfig
 from ...evaluate.floors import floor_map
 from ...metrics.matching import Tally, contingency, count_segments, match, tally
 from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from ...models.registry import Model
-from ...segments.diffcut import refine_segments
-from ...segments.make import Seen, look, propose, timestep_of
+from ...segments.make import look
+from ...segments.methods import SEGMENT_METHODS, Seen, fit_to_edges
 from ...segments.suppression import label
 from .colour_floor import floor_segments
 from .pairs import Pairs
@@ -104,8 +104,8 @@ def divide(
         return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
     k = truth if way.k == "truth" else way.k
     assert k is None or isinstance(k, int)
-    found = label(propose(seen[_key(way)], way, k, seed), size).numpy()
-    return refine_segments(image, found) if way.method == "diffcut" and way.refine else found
+    segments = label(SEGMENT_METHODS[way.method].propose(seen[_key(way)], way, k, seed), size).numpy()
+    return fit_to_edges(image, segments, way)
 
 
 def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[tuple[bool, int], Seen]]]:
@@ -121,7 +121,7 @@ def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[i
 
 
 def _key(way: SegmentConfig) -> tuple[bool, int]:
-    return way.method == "diffcut", timestep_of(way)
+    return way.facts.divides_features, way.timestep_shown
 
 
 def _short(value: Any) -> float:

@@ -1,0 +1,95 @@
+"""A backbone for `tiny` segmenters that starts from the embedded world's images, as the papers' backbones start from ImageNet.
+
+It learns from the captions which classes a scene shows and never sees a mask: what ImageNet's labels are to photographs. With it the
+tables of trained segmenters have the papers' protocol: synthetic and real pairs teach a network that knows real images already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import ResNetBackbone
+
+from seediff.config.names import spoken
+from seediff.files.places import staged
+from seediff.mini.scenes import CLASSES, load_scenes
+from seediff.mini.yardsticks import run_batched
+from seediff.train.models import BACKBONES, MEAN, STAGES, STD
+
+from .data import rendered_scenes
+from .recipe import Recipe
+from .world import render_scene
+from .yardsticks import SCENE_SEED, YardstickRecipe, fit
+
+TAGGING = YardstickRecipe(samples=96_000, batch=64)
+CHECK_SCENES = 300
+
+
+class Tagger(nn.Module):
+    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone under a linear layer. By default an answer a class, as in CLASSES."""
+
+    def __init__(self, answers: int = len(CLASSES)) -> None:
+        super().__init__()
+        kind, options = BACKBONES["tiny"]
+        self.backbone = ResNetBackbone(kind(**options, out_features=STAGES))  # type: ignore[arg-type,call-arg]
+        self.head = nn.Linear(2 * self.backbone.channels[-1], answers)
+
+    def maps(self, pixels: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Features at a quarter, an eighth, a sixteenth and a thirty-second of the side."""
+        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (MEAN, STD))
+        return self.backbone(((pixels + 1) / 2 - mean) / std).feature_maps
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        features = self.maps(pixels)[-1]
+        return self.head(torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1))
+
+
+def train_backbone(
+    art: Path,
+    work: Path,
+    out: Path,
+    *,
+    recipe: Recipe | None = None,
+    tagging: YardstickRecipe = TAGGING,
+    report: Callable[[dict], None] = lambda row: None,
+    workers: int = 1,
+    device: str = "cpu",
+) -> dict[str, float]:
+    """Train on rendered scenes and their captions and write the backbone to `out`, in half precision, as
+    transformers reads it. Returns the share of scenes whose classes all score highest: of packaged ones, half of whose objects are
+    drawings never trained on, and of new scenes of the training sprites.
+
+    work: where the scenes are, or are rendered to. Raises UserError when `out` is not free.
+    """
+    recipe = recipe or Recipe(close_ups=0.0)  # the world's usual scenes: it serves segmenters, which see several objects
+    with staged(out) as part:
+        images, captions = rendered_scenes(recipe, art, work, workers)
+        torch.manual_seed(tagging.seed)
+        network = Tagger()
+        fit(network, images, captioned(captions), F.binary_cross_entropy_with_logits, tagging, report, device)
+        network.backbone.half().save_pretrained(part)
+        network.backbone.float()
+    held = load_scenes("truth", CHECK_SCENES)
+    known = [render_scene(art, i, seed=SCENE_SEED, side=recipe.side) for i in range(CHECK_SCENES)]
+    return {
+        name: tagged(network, np.stack([s.image for s in scenes]), [s.classes for s in scenes])
+        for name, scenes in (("held_scenes", held), ("known_sprites", known))
+    }
+
+
+def captioned(captions: Sequence[str]) -> torch.Tensor:
+    """(n, 19) 1.0 where a caption names a class."""
+    words = [f" {spoken(name)} " for name in CLASSES]
+    return torch.tensor([[float(word in f"{caption} ".replace(",", " ")) for word in words] for caption in captions])
+
+
+def tagged(network: Tagger, images: np.ndarray, classes: Sequence[Sequence[str]]) -> float:
+    """The share of images whose k classes are the k that score highest."""
+    order = run_batched(network, images).argsort(1, descending=True).tolist()
+    right = [{CLASSES[i] for i in best[: len(names)]} == set(names) for best, names in zip(order, classes, strict=True)]
+    return float(np.mean(right))

@@ -1,0 +1,73 @@
+"""Checkpoints of training runs: model and optimizers' state in one safetensors file, replaced atomically."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from seediff.devices import BF16_SWITCH, mixed_dtype
+from seediff.errors import UserError, first_line
+from seediff.files.messages import printable
+from seediff.files.outputs import write_tensors
+from seediff.files.tensors import read_header
+
+Optimizers = Mapping[str, torch.optim.Optimizer]
+
+FORMAT = "number_format"
+"""In the header: the format in which the steps so far were computed."""
+
+
+def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, step: int, **extra: torch.Tensor) -> None:
+    """Write model weights, the named optimizers' tensors, the step and `extra` tensors to `path`. Without optimizers no step was made
+    with these weights, and any number format may go on from them."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    tensors |= {f"extra.{k}": v for k, v in extra.items()}
+    tensors["step"] = torch.tensor(step)
+    # Copies: shared storage is refused by the format.
+    write_tensors(
+        path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {FORMAT: _format(model)} if optimizers else {}
+    )
+
+
+def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None) -> int:
+    """Restore what `save_checkpoint` wrote, in place; `extra` tensors are copied into. Returns the step, 0 without a file.
+    Raises UserError when it would be continued, with optimizers, in another number format: its end would be another one."""
+    if not path.is_file():
+        return 0
+    file = read_header(path)
+    trained_in = file.metadata.get(FORMAT)
+    if optimizers and trained_in not in (None, here := _format(model)):
+        switch = int(trained_in == "bfloat16")
+        raise UserError(f"{path}: was trained in {printable(trained_in)}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began")
+    tensors = file.load("pt")
+    try:
+        _restore(tensors, model, optimizers, extra or {})
+        return int(tensors["step"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        why = printable(first_line(error))
+        raise UserError(f"{path}: is no checkpoint of this training ({why}); remove it to begin again, or use another --out") from error
+
+
+def _restore(
+    tensors: Mapping[str, torch.Tensor], model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor]
+) -> None:
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    for name, optimizer in optimizers.items():
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        prefix = f"optimizer.{name}."
+        for key, value in tensors.items():
+            if key.startswith(prefix):
+                index, field = key.removeprefix(prefix).split(".", 1)
+                state.setdefault(int(index), {})[field] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for name, tensor in extra.items():
+        tensor.copy_(tensors[f"extra.{name}"])
+
+
+def _format(model: torch.nn.Module) -> str:
+    return str(mixed_dtype(next(model.parameters()).device)).removeprefix("torch.")

@@ -1,0 +1,162 @@
+"""The embedded model's UNet and its text encoder, trained together: v-prediction, coarse latents first, a loss that groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+
+from seediff.config.names import spoken
+from seediff.devices import mixed_precision
+from seediff.mini.scenes import CLASSES
+
+from .coarse import CoarseHeads, pooled, predict_coarse
+from .grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
+from .loop import Batch, Student
+from .recipe import DENOISER_GROUPS, Recipe
+from .recipe import Denoiser as Table
+from .teacher import AlignmentHead
+from .text import build_text_encoder, build_tokenizer
+
+MAX_CLASSES = 3
+MIDDLE = 2  # the latent side over the middle level's
+
+
+class Denoiser(Student):
+    """What is trained in this stage, as one module: `unet`, `text_encoder`, and what is left behind: `coarse`, `alignment`."""
+
+    schedule: Table
+    preset = {"steps": 8, "guidance_scale": 2.5}  # noqa: RUF012  # decision 0014
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        config = self.schedule = recipe.denoiser
+        levels = len(config.channels)
+        self.tokenizer = build_tokenizer()
+        self.text_encoder = build_text_encoder(config.text_width, self.tokenizer)
+        self.unet = UNet2DConditionModel(
+            sample_size=recipe.side // 4,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=config.channels,
+            down_block_types=("CrossAttnDownBlock2D",) * levels,
+            mid_block_type="UNetMidBlock2DCrossAttn",
+            up_block_types=("CrossAttnUpBlock2D",) * levels,
+            layers_per_block=1,
+            cross_attention_dim=config.text_width,
+            attention_head_dim=config.heads,  # type: ignore[arg-type]  # the number of heads, under diffusers' historical name
+            norm_num_groups=DENOISER_GROUPS,
+            use_linear_projection=True,
+        )
+        self.coarse = CoarseHeads(config.channels, DENOISER_GROUPS)
+        self.inside: torch.Tensor | None = None  # of the last forward pass
+        if config.alignment_weight:
+            self.alignment = AlignmentHead(config.channels[-1], recipe.teacher.features)
+
+    def prepare(self, captions: Sequence[str], side: int) -> None:
+        texts = list(captions)
+        self.ids = torch.tensor(self.tokenizer(texts, padding="max_length")["input_ids"])
+        self.empty = torch.tensor(self.tokenizer([""], padding="max_length")["input_ids"])
+        self.token_weights = class_tokens(texts, self.tokenizer)
+        self.signal = build_scheduler().alphas_cumprod
+        self.tap = AttentionTap(self.schedule.grouping_rows, word_side=side // MIDDLE)
+        if self.schedule.grouping_weight:
+            attach(self.unet, self.tap)
+        if self.schedule.alignment_weight:
+            self.unet.mid_block.register_forward_hook(self._keep_inside)  # type: ignore[union-attr]
+
+    def _keep_inside(self, module: torch.nn.Module, given: object, made: torch.Tensor) -> None:
+        self.inside = made
+
+    def losses(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        config, device = self.schedule, batch.clean.device
+        coarse = self.is_coarse(batch)
+        signal = self.signal.to(device)[batch.timesteps]
+        a, b = signal.sqrt().view(-1, 1, 1, 1), (1 - signal).sqrt().view(-1, 1, 1, 1)
+        dropped = batch.dropped.cpu()
+        prompt = torch.where(dropped[:, None], self.empty, self.ids[batch.rows]).to(device)
+        self.tap.token_weights = (self.token_weights[batch.rows] * ~dropped[:, None, None]).to(device)
+        clean, noise = (pooled(batch.clean), pooled(batch.noise)) if coarse else (batch.clean, batch.noise)
+        noisy = a * clean + b * noise
+        with mixed_precision(device):
+            text = self.text_encoder(prompt).last_hidden_state
+            if coarse:
+                predicted = predict_coarse(self.unet, self.coarse, noisy, batch.timesteps, text).float()
+            else:
+                predicted = self.unet(noisy, batch.timesteps, text).sample.float()
+        error = (predicted - (a * noise - b * clean)).square().mean((1, 2, 3))
+        loss = denoising = (error * timestep_weights(signal, config.min_snr_gamma)).mean()
+        curves: dict[str, torch.Tensor] = {}
+        if config.grouping_weight:
+            ramp = (batch.seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
+            words = min(1.0, max(0.0, ramp))
+            maps = trusted_maps(self.tap)
+            curves["grouping"] = grouping_loss(self.tap, maps, clean, signal, words)
+            loss = loss + config.grouping_weight * curves["grouping"]
+            if config.agreement_weight:
+                curves["agreement"] = agreement_loss(self.tap, maps, signal, words)
+                loss = loss + config.agreement_weight * curves["agreement"]
+            self.tap.clear()
+        if batch.features is not None and self.inside is not None:
+            curves["alignment"] = self.alignment.error(self.inside, batch.features)
+            loss = loss + config.alignment_weight * curves["alignment"]
+        return loss, {**curves, "loss": denoising, "error": error.mean()}
+
+    def for_muon(self, name: str) -> bool:
+        return name.startswith("unet.") and not re.search(r"conv_in|conv_out|time_emb", name)
+
+    def parts(self) -> Mapping[str, torch.nn.Module]:
+        return {"unet": self.unet, "text_encoder": self.text_encoder}
+
+    def pipeline(self, vae: AutoencoderKL) -> StableDiffusionPipeline:
+        return StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=build_scheduler(),  # type: ignore[arg-type]
+            safety_checker=None,  # type: ignore[arg-type]
+            feature_extractor=None,  # type: ignore[arg-type]
+            requires_safety_checker=False,
+        )
+
+
+def build_scheduler() -> DPMSolverMultistepScheduler:
+    """Stable Diffusion's noise schedule with v-prediction, as in its 2.x models; a solver of second order, which needs few steps.
+
+    Steps begin at the noisiest level ("trailing"): of a dozen steps the first decides the layout.
+    """
+    return DPMSolverMultistepScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        steps_offset=1,  # of no effect here; without it the pipeline warns
+    )
+
+
+def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
+    """(n, 3, T) weights: for each class named in a caption, in order, the mean over its tokens; zero rows beyond."""
+    words = {spoken(c): c for c in CLASSES}
+    pattern = re.compile(r"\b(" + "|".join(sorted(words, key=len, reverse=True)) + r")\b")
+    encoded = tokenizer(captions, padding="max_length", return_offsets_mapping=True)
+    weights = torch.zeros(len(captions), MAX_CLASSES, tokenizer.model_max_length)
+    for row, (text, offsets) in enumerate(zip(captions, encoded["offset_mapping"], strict=True)):
+        for index, match in enumerate(pattern.finditer(text)):
+            columns = [t for t, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
+            weights[row, index, columns] = 1 / len(columns)
+    return weights
+
+
+def timestep_weights(signal: torch.Tensor, min_snr_gamma: float) -> torch.Tensor:
+    """Weights (B,) of the errors of v at ᾱ = `signal` (B,): min(SNR, γ) / (SNR + 1), or 1 for γ = 0.
+
+    Min-SNR gives t ≥ 500 of Stable Diffusion's schedule 14 % of the whole weight; layout and shapes are decided there.
+    """
+    if not min_snr_gamma:
+        return torch.ones_like(signal)
+    snr = signal / (1 - signal)
+    return snr.clamp_max(min_snr_gamma) / (snr + 1)

@@ -1,0 +1,89 @@
+"""Tokenizer and text encoder of the embedded model: every word of the world is one token, and no word sees another.
+
+A text encoder that mixes words puts the whole caption into its last tokens, and then nothing needs to attend to the
+class word itself; without layers the class word is the only one that knows the class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from seediff.mini.scenes import CLASSES, PLACES, caption
+
+from .art import sprite_table
+
+MAX_TOKENS = 32
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tokenizer() -> CLIPTokenizer:
+    """CLIP's byte-pair encoding over the world's words; any other text still encodes, in several tokens a word."""
+    names = (*CLASSES, *(s.phrase for s in sprite_table() if s.phrase))
+    sentences = [caption((name, name), place, mirrored=True) for name in names for place in (*PLACES, None)]
+    words = sorted(set(re.findall(r"[a-z]+", " ".join(sentences))))
+    merges = learn_merges(words)
+    alphabet = sorted(ByteLevel.alphabet())
+    tokens = alphabet + [a + "</w>" for a in alphabet]
+    tokens += [t for t in dict.fromkeys(a + b for a, b in merges) if t not in set(tokens)]
+    vocabulary = {t: i for i, t in enumerate([*tokens, START, END])}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)  # type: ignore[arg-type]
+
+
+def learn_merges(words: list[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges, most frequent pair first, until every word is one token.
+
+    The tokenizers library's trainer breaks ties differently from run to run; token ids must not change between two
+    runs of one training, so ties go to the first pair in alphabetical order here.
+    """
+    pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges = []
+    while pairs := Counter(pair for word in pieces for pair in pairwise(word)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        pieces = [_merged(word, best) for word in pieces]
+    return merges
+
+
+def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
+    out: list[str] = []
+    for piece in word:
+        if out and (out[-1], piece) == pair:
+            out[-1] += piece
+        else:
+            out.append(piece)
+    return out
+
+
+def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """CLIPTextModel with no transformer layers: (B, 32) token ids → (B, 32, width)."""
+    return CLIPTextModel(_text_config(width, tokenizer, layers=0))
+
+
+def build_projected_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
+    """CLIPTextModelWithProjection whose states before its only layer are its embeddings, and whose pooled state (B, width) is zero."""
+    encoder = CLIPTextModelWithProjection(_text_config(width, tokenizer, layers=1))
+    encoder.requires_grad_(False)
+    encoder.text_projection.weight.zero_()
+    encoder.text_model.embeddings.requires_grad_(True)
+    return encoder
+
+
+def _text_config(width: int, tokenizer: CLIPTokenizer, layers: int) -> CLIPTextConfig:
+    vocabulary = tokenizer.get_vocab()
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=width,
+        projection_dim=width,
+        num_hidden_layers=layers,
+        num_attention_heads=1,
+        max_position_embeddings=MAX_TOKENS,
+        bos_token_id=vocabulary[START],
+        eos_token_id=vocabulary[END],
+        pad_token_id=vocabulary[END],
+    )

@@ -1,0 +1,227 @@
+"""The whole recipe, in order: render, autoencoder, latents, denoiser, assemble. Continues wherever an earlier run stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from PIL import Image
+
+from seediff.allocator import keep_freed_memory
+from seediff.devices import default_device
+from seediff.errors import UserError
+from seediff.files.documents import read_json
+from seediff.files.outputs import append, write_atomic
+from seediff.files.places import check_writable
+from seediff.files.tensors import map_array
+from seediff.mini.scenes import CLASSES, caption
+from seediff.models.registry import load_model
+
+from .assemble import assemble
+from .autoencoder import train_autoencoder
+from .data import rendered_scenes
+from .loop import encode_scenes, load_student, train_student
+from .recipe import NETWORKS, Recipe
+from .students import new_student
+from .teacher import taught_features
+from .warmstart import read_autoencoder, read_origin, read_start, write_autoencoder, write_start
+
+RECIPE = "recipe.json"
+FEATURES = "features.npy"
+REFUSED = "refused-"
+SHEET_SEEDS = 2
+
+
+def train_mini(
+    recipe: Recipe,
+    art: Path,
+    folder: Path,
+    *,
+    minutes: float = math.inf,
+    init: Path | None = None,
+    autoencoder: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[Path | None, bool]:
+    """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
+
+    Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images per class. Returns the pipeline's
+    folder (None while the autoencoder is still in training) and whether the recipe is complete; when not, the same call continues.
+
+    `init` is a finished pipeline to start from instead of from nothing; `autoencoder` one of which only that is taken.
+
+    Raises UserError when the folder holds the checkpoints of another recipe.
+    """
+    started = time.monotonic()
+    # What can be wrong with recipe, pipeline and art comes first: nothing that would bind a later run is written before.
+    _check_recipe(recipe, folder)
+    if init and autoencoder:
+        raise UserError(
+            "--init and --autoencoder: the pipeline to start from has an autoencoder, and its network knows no other; leave one out"
+        )
+    start = read_start(init, recipe, folder) if init else None
+    vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
+    check_writable(folder)
+    cores = os.cpu_count() or 1
+    say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
+    images, captions = rendered_scenes(recipe, art, folder, workers=cores)
+    write_atomic(folder / RECIPE, json.dumps(_lasting(recipe), indent=2).encode("utf-8"))
+    if start:
+        write_start(*start, recipe, folder)
+    if vae_start:
+        write_autoencoder(vae_start, recipe, folder)
+    report = Reporter(folder / "losses.jsonl", say)
+    vae = train_autoencoder(recipe, images, folder, report, minutes)
+    if vae is None:
+        return None, False
+    say("Encoding scenes …")
+    latents, scaling = encode_scenes(vae, images, folder / "latents.npy")
+    origin = read_origin(folder)
+    scaling = origin.scaling or scaling
+    features = None
+    if recipe.schedule.alignment_weight:
+        say("Features to come close to …")
+        features = taught_features(recipe, images, captions, folder / FEATURES, report, default_device())
+    minutes -= (time.monotonic() - started) / 60
+    workers = recipe.workers or (1 if torch.cuda.is_available() else min(cores, recipe.schedule.batch))
+    if workers == 1:
+        _train_network(recipe, latents, scaling, captions, features, folder, report, minutes)
+    else:
+        del latents, features  # every process maps them for itself
+        with tempfile.TemporaryDirectory() as meeting:
+            _share(meeting, workers, (recipe, scaling, captions, folder, minutes))
+    student = new_student(recipe)
+    seen = load_student(student, folder)
+    if seen <= recipe.schedule.coarse_samples and recipe.network == "unet":
+        say("The outer level has not been trained yet: it is from coarse_samples on, up to samples.")
+    complete = seen + recipe.schedule.batch > recipe.schedule.samples
+    about = {"recipe": asdict(recipe), **origin.about(seen, dict(student.preset))}
+    pipeline = assemble(vae, student, scaling, folder / "pipeline", about)
+    draw_samples(pipeline, folder / "samples.png")
+    return pipeline, complete
+
+
+class Reporter:
+    """Writes every row of losses to a JSON-lines file and says every fourth of them."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self.path, self.say = path, say
+
+    def __call__(self, row: dict) -> None:
+        append(self.path, (json.dumps(row) + "\n").encode(), make=True)
+        if row["step"] % 100 == 0:
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
+            self.say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
+
+
+def _train_network(
+    recipe: Recipe,
+    latents: np.ndarray,
+    scaling: float,
+    captions: list[str],
+    features: np.ndarray | None,
+    folder: Path,
+    report: Reporter,
+    minutes: float,
+) -> None:
+    keep_freed_memory()
+    torch.manual_seed(recipe.seed)  # of the first weights
+    train_student(
+        new_student(recipe),
+        latents,
+        scaling,
+        captions,
+        folder,
+        report,
+        features=features,
+        seed=recipe.seed,
+        minutes=minutes,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+    )
+
+
+def _share(meeting: str, workers: int, told: tuple[Any, ...]) -> None:
+    """Train in `workers` processes. A mistake of the user that one of them finds is raised here as such."""
+    try:
+        mp.spawn(_share_training, (workers, meeting, *told), workers)  # type: ignore[attr-defined]
+    except mp.ProcessExitedException as error:  # type: ignore[attr-defined]
+        for path in sorted(Path(meeting).glob(f"{REFUSED}*")):
+            raise UserError(path.read_text(encoding="utf-8")) from error
+        raise
+
+
+def _share_training(
+    rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
+) -> None:
+    """One of `world` processes with one thread each: less waiting for one another than threads on small matrices."""
+    # torch has the system send this when the process that started it is gone; a shell's background job was started deaf to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
+    try:
+        latents = map_array(folder / "latents.npy", np.float16, (len(captions), 4, None, None))
+        features = None
+        if recipe.schedule.alignment_weight:
+            features = map_array(folder / FEATURES, np.float16, (len(captions), recipe.teacher.features, None, None))
+        _train_network(recipe, latents, scaling, captions, features, folder, Reporter(folder / "losses.jsonl", print), minutes)
+    except UserError as error:
+        write_atomic(Path(meeting) / f"{REFUSED}{rank}", str(error).encode())
+        raise SystemExit(2) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def _check_recipe(recipe: Recipe, folder: Path) -> None:
+    """Refuse to continue another recipe."""
+    path = folder / RECIPE
+    # A key that is newer than the training had its default's effect.
+    if path.is_file() and _filled(read_json(path, dict[str, Any]), _lasting(Recipe(network=recipe.network))) != _lasting(recipe):
+        raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
+
+
+def _filled(table: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    inner = {key: _filled(value, defaults.get(key, {})) for key, value in table.items() if isinstance(value, dict)}
+    return {**defaults, **table, **inner}
+
+
+def _lasting(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe may not change within a training, in JSON's types: a longer training of the same one is the same."""
+    table = json.loads(json.dumps(asdict(recipe)))
+    for length in (table[recipe.table], table):
+        # Not "crops": the latents are of one autoencoder. When the coarse part ends is decided on the way, as when the whole does.
+        for key in ("samples", "coarse_samples", "workers", "checkpoint_minutes"):
+            length.pop(key, None)
+    for name in NETWORKS.values():
+        if name != recipe.table:
+            del table[name]
+    return table
+
+
+def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: float = 5.0) -> None:
+    """Two images of every class, one row per seed, as one picture."""
+    pipe = load_model(str(pipeline)).pipe
+    rows = []
+    for seed in range(SHEET_SEEDS):
+        result = pipe(
+            [caption((c,), None) for c in CLASSES],
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            generator=[torch.Generator().manual_seed(1000 * seed + i) for i in range(len(CLASSES))],
+            output_type="np",
+        )
+        rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
+    sheet = io.BytesIO()
+    Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(sheet, "PNG")
+    write_atomic(path, sheet.getvalue())

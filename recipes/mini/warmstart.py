@@ -1,0 +1,123 @@
+"""Start a training from a finished pipeline: its weights become the first checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderKL
+
+from seediff.errors import UserError, first_line
+from seediff.files.documents import read_json
+from seediff.files.outputs import write_atomic
+from seediff.files.reading import SETTINGS
+from seediff.models.trust import OWN_ATTENTION, check_parts
+
+from .autoencoder import CHECKPOINT as AUTOENCODER
+from .autoencoder import build_autoencoder
+from .checkpoint import save_checkpoint
+from .loop import CHECKPOINT as DENOISER
+from .loop import Student
+from .recipe import Recipe
+from .students import new_student
+
+ORIGIN = "start.json"
+"""In the folder of a training that began from a pipeline."""
+THIS, EARLIER = "of this recipe", "of an earlier recipe"
+"""How a history names the recipe that stands beside it, and how once another has taken its place."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a training's pipeline keeps of the one that it began from.
+
+    samples: that its weights had seen. history: how. preset: its constants, which are nearer than none. scaling: of its latents, to which
+    its network is used; None: of the new scenes' own.
+    """
+
+    samples: int = 0
+    history: str = ""
+    preset: dict[str, Any] = field(default_factory=dict)
+    scaling: float | None = None
+
+    def about(self, seen: int, preset: dict[str, Any]) -> dict[str, Any]:
+        """For the new pipeline's seediff.json, after `seen` samples; preset: of one that began from nothing."""
+        if not self.samples:
+            return {"samples": seen, "preset": preset}
+        before = self.history.replace(THIS, EARLIER) or f"{self.samples:,} samples of a pipeline that says no more"
+        history = f"{before}; then {seen:,} {THIS}"
+        return {"samples": self.samples + seen, "preset": self.preset or preset, "history": history}
+
+
+def read_origin(folder: Path) -> Origin:
+    """Of the training in `folder`; with nothing in it, where it began from nothing."""
+    path = folder / ORIGIN
+    return read_json(path, Origin, limit=SETTINGS) if path.is_file() else Origin()
+
+
+def origin_of(pipeline: Path) -> Origin:
+    """What the pipeline's own seediff.json says, where it has one; its autoencoder says the scaling."""
+    path = pipeline / "seediff.json"
+    said = read_json(path, dict[str, Any], limit=SETTINGS) if path.is_file() else {}
+    kept = {key: said[key] for key, kind in (("samples", int), ("history", str), ("preset", dict)) if isinstance(said.get(key), kind)}
+    scaling = read_json(pipeline / "vae" / "config.json", dict[str, Any], limit=SETTINGS).get("scaling_factor")
+    return Origin(**kept, scaling=scaling if isinstance(scaling, float) else None)
+
+
+def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Student, Origin]:
+    """The pipeline's weights in the recipe's networks, and what it says of itself. Nothing is written.
+
+    For the case that only the weights are left of an earlier training; its optimizers' state is not in them. Raises UserError when
+    `folder` already has checkpoints, the pipeline is not of the recipe's shape, or the recipe would train a UNet's inner levels alone.
+    """
+    if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
+        raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
+    if recipe.network == "unet" and recipe.schedule.coarse_samples:
+        raise UserError(
+            f"coarse_samples = {recipe.schedule.coarse_samples} would train the inner levels without the outer one, which the pipeline "
+            "has: set coarse_samples = 0 in [denoiser] of --config"
+        )
+    vae, student = _autoencoder_of(pipeline, recipe), new_student(recipe)
+    check_parts(pipeline, student.parts())
+    try:
+        for name, part in student.parts().items():
+            kind: Any = type(part)
+            options = OWN_ATTENTION if name.startswith("text_encoder") else {}
+            weights = kind.from_pretrained(pipeline, subfolder=name, use_safetensors=True, **options).float()
+            part.load_state_dict(weights.state_dict())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{pipeline}: not a pipeline of this recipe's shape ({first_line(error)})") from error
+    return vae, student, origin_of(pipeline)
+
+
+def read_autoencoder(pipeline: Path, recipe: Recipe, folder: Path) -> AutoencoderKL:
+    """The pipeline's autoencoder alone, in the recipe's network. Nothing is written. Raises UserError as `read_start` does."""
+    if (folder / AUTOENCODER).exists():
+        raise UserError(f"{folder} already holds an autoencoder: leave out --autoencoder to continue with it, or use another --out")
+    return _autoencoder_of(pipeline, recipe)
+
+
+def _autoencoder_of(pipeline: Path, recipe: Recipe) -> AutoencoderKL:
+    vae = build_autoencoder(recipe)
+    check_parts(pipeline, ("vae",))
+    try:
+        weights = AutoencoderKL.from_pretrained(pipeline, subfolder="vae", use_safetensors=True).float()
+        vae.load_state_dict(weights.state_dict())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{pipeline}: has no autoencoder of this recipe's shape ({first_line(error)})") from error
+    return vae
+
+
+def write_autoencoder(vae: AutoencoderKL, recipe: Recipe, folder: Path) -> None:
+    """Write the checkpoint of a complete autoencoder into `folder`."""
+    save_checkpoint(folder / AUTOENCODER, vae, {}, recipe.autoencoder.crops // recipe.autoencoder.batch)
+
+
+def write_start(vae: AutoencoderKL, student: Student, origin: Origin, recipe: Recipe, folder: Path) -> None:
+    """Write checkpoints into `folder` that hold these weights: a complete autoencoder, a network at step 0."""
+    write_atomic(folder / ORIGIN, json.dumps(asdict(origin), indent=2).encode())
+    write_autoencoder(vae, recipe, folder)
+    average = {k: v.detach() for k, v in student.named_parameters()}
+    save_checkpoint(folder / DENOISER, student, {}, 0, **average)

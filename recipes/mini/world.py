@@ -1,0 +1,246 @@
+"""The embedded world: sprites composited on procedural backgrounds, so that every mask is exact.
+
+A scene is a pure function of (world seed, index, split, vendor, number of objects): the same on any machine and in any order.
+Scenes held out for measurement use other seeds than training, and half of their objects are sprites that training
+never sees, where a class has one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from seediff.errors import UserError
+from seediff.files.outputs import write_tensors
+from seediff.mini.blobs import pack_blobs
+from seediff.mini.scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes, write_scenes_as_dataset
+
+from .art import load_sprite, sprite_table
+
+SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
+OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's shorter one, by number of objects
+CLOSE = (0.6, 0.95)  # the same of the one object of a close-up
+ODDS = (4, 4, 2)  # of scenes that show one, two and three objects
+MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
+PHRASED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
+
+MEASURED = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
+"""Set in the package → split of the world, number of scenes."""
+OBJECTS = (1, 2, 1, 3, 2, 1, 2, 1, 3, 1, 2, 1, 2, 3, 1, 2, 1, 3, 2, 1)
+"""Their number of objects, cycled: 45 % of the scenes show one. Its length and the 19 classes share no divisor, so every
+class comes with every number."""
+WEBP_QUALITY = 95
+RENDERED = {"train": "train", "shift-train": "shift"}
+"""Sets to train on, and from which part of the art they are rendered."""
+SCENE_SEED = 2000
+"""Of the scenes to train on: other ones than the embedded model (0) and the yardsticks (1000) learnt from, of the same split."""
+
+
+def render_scene(
+    art: Path,
+    index: int,
+    *,
+    seed: int = 0,
+    split: str = "train",
+    side: int = 128,
+    shape: tuple[int, int] | None = None,
+    objects: int | None = None,
+    odds: tuple[int, int, int] = ODDS,
+    describe: bool = False,
+    close: bool = False,
+) -> Scene:
+    """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with these odds.
+
+    shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter one.
+
+    A drawing and its mirror image under one caption average to a symmetric chimera while the noise is high, and so do unlike
+    drawings of one class. With `describe`, objects stand as they were drawn, a quarter of the scenes is mirrored as a whole and
+    called so, and half of the objects are called by their drawing's own phrase (`a penguin bird`).
+
+    close: one large object. Small ones say little of shapes, and scenes of several have only such; a class of many drawings
+    comes more often, by the square root of their number.
+    """
+    rng = np.random.default_rng((seed, SPLITS[split], index))
+    count = objects or int(rng.choice((1, 2, 3), p=np.divide(odds, sum(odds))))
+    # Cycling through the classes keeps them balanced; the rest of the scene is drawn from the others.
+    first = CLASSES[(index + seed) % len(CLASSES)]
+    if close:
+        count, first = 1, str(rng.choice(CLASSES, p=_shares(art, split)))
+    others = [c for c in CLASSES if c != first]
+    classes = (first, *rng.permutation(others)[: count - 1].tolist())
+    place = str(rng.choice(list(PLACES))) if rng.random() < 0.5 else None
+    shape = shape or (side, side)
+    image = draw_background(rng, place, shape)
+    for _ in range(20):
+        sizes = CLOSE if close else OBJECT_SIZE[count]
+        drawn, label_map, visible, phrases = _place_objects(rng, art, image, classes, split, sizes, not describe)
+        if min(visible) >= MIN_VISIBLE:
+            break
+    if not describe:
+        return Scene(drawn, label_map, classes, caption(classes, place))
+    names = tuple(phrase if rng.random() < PHRASED else name for phrase, name in zip(phrases, classes, strict=True))
+    if mirrored := bool(rng.random() < MIRRORED):
+        drawn, label_map = drawn[:, ::-1].copy(), label_map[:, ::-1].copy()
+    return Scene(drawn, label_map, classes, caption(names, place, mirrored))
+
+
+def _place_objects(rng, art, image, classes, split, sizes, flips):
+    canvas = image.copy()
+    height, width = image.shape[:2]
+    label_map = np.zeros((height, width), np.uint8)
+    areas, phrases = [], []
+    for class_name in classes:
+        sprite, phrase = _random_sprite(rng, art, class_name, split, sizes, min(height, width), flips)
+        phrases.append(phrase)
+        h, w = sprite.shape[:2]
+        top = int(rng.integers(0, max(1, height - h + 1)))
+        left = int(rng.integers(0, max(1, width - w + 1)))
+        h, w = min(h, height - top), min(w, width - left)
+        alpha = sprite[:h, :w, 3:].astype(np.float32) / 255
+        window = canvas[top : top + h, left : left + w]
+        window[:] = np.rint(sprite[:h, :w, :3] * alpha + window * (1 - alpha)).astype(np.uint8)
+        inside = alpha[..., 0] >= 0.5
+        label_map[top : top + h, left : left + w][inside] = CLASS_IDS[class_name]
+        areas.append(int(inside.sum()))
+    visible = [float((label_map == CLASS_IDS[c]).sum()) / max(1, a) for c, a in zip(classes, areas, strict=True)]
+    return canvas, label_map, visible, phrases
+
+
+def _random_sprite(rng, art, class_name, split, size_range, side, flips) -> tuple[np.ndarray, str]:
+    drawings = _class_sprites(art, class_name, split)
+    image, phrase = drawings[int(rng.integers(len(drawings)))]
+    if rng.random() < 0.5 and flips:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    longest = side * float(rng.uniform(*size_range))
+    scale = longest / max(image.size)
+    image = image.resize((max(4, round(image.width * scale)), max(4, round(image.height * scale))), Image.Resampling.BOX)
+    image = image.rotate(float(rng.uniform(-12, 12)), Image.Resampling.BICUBIC, expand=True)
+    alpha = image.getchannel("A")
+    rgb = ImageEnhance.Brightness(image.convert("RGB")).enhance(float(rng.uniform(0.8, 1.15)))
+    rgb = ImageEnhance.Color(rgb).enhance(float(rng.uniform(0.75, 1.2)))
+    out = np.dstack([np.asarray(rgb, np.float32) * rng.uniform(0.92, 1.08, 3), np.asarray(alpha)])
+    out = np.clip(out, 0, 255).astype(np.uint8)
+    ys, xs = np.nonzero(out[..., 3] > 8)
+    return out[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1][:side, :side], phrase
+
+
+@lru_cache(maxsize=8)
+def _shares(art: Path, split: str) -> np.ndarray:
+    """How often close-ups show each class, in the order of CLASSES."""
+    roots = np.sqrt([len(_class_sprites(art, name, split)) for name in CLASSES])
+    return roots / roots.sum()
+
+
+@lru_cache(maxsize=128)
+def _class_sprites(art: Path, class_name: str, split: str) -> tuple[tuple[Image.Image, str], ...]:
+    """Drawings of a class and what captions may call them."""
+    vendor = "noto" if split == "shift" else "fluent"
+    table = [s for s in sprite_table() if s.class_name == class_name]
+    if vendor == "noto":  # one drawing a code point: variants that differ only in the sequence would repeat it
+        table = list({s.codepoint.split("-")[0]: s for s in reversed(table)}.values())[::-1]
+    else:
+        seen = [s for s in table if s.split == "train"]
+        unseen = [s for s in table if s.split == "held"]
+        if split == "train" or not unseen:
+            table = seen
+        else:  # held-out and tuning scenes: half of the objects are sprites never trained on
+            times = max(1, round(len(seen) / len(unseen)))
+            table = seen + unseen * times
+    premultiplied = []
+    for sprite in table:
+        image = Image.fromarray(load_sprite(art, sprite, vendor))
+        image.thumbnail((160, 160), Image.Resampling.LANCZOS)
+        premultiplied.append((_bleed(image), sprite.phrase or class_name))
+    return tuple(premultiplied)
+
+
+def _bleed(image: Image.Image) -> Image.Image:
+    """Give invisible pixels a visible neighbour's colour, so that resizing leaves no dark fringe."""
+    rgba = np.asarray(image).astype(np.float32)
+    rgb, alpha = rgba[..., :3], rgba[..., 3:] / 255
+    flat = Image.fromarray(np.clip(rgb * alpha, 0, 255).astype(np.uint8))
+    weight = image.getchannel("A")
+    for radius in (2, 8, 64):
+        small = (max(1, image.width // radius), max(1, image.height // radius))
+        colour = np.asarray(flat.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32)
+        share = np.asarray(weight.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32)
+        known = (alpha[..., 0] < 0.02) & (share > 2)
+        rgb[known] = np.clip(colour[known] / (share[known, None] / 255), 0, 255)
+        alpha = np.where(known[..., None], 0.03, alpha)  # filled: the wider radii leave it
+    return Image.fromarray(np.dstack([rgb.astype(np.uint8), np.asarray(weight)]))
+
+
+def draw_background(rng: np.random.Generator, place: str | None, shape: tuple[int, int]) -> np.ndarray:
+    """A procedural background (H, W, 3) uint8 of a shape (H, W): two tones with a horizon or gradient, soft blobs, fine grain."""
+    if place is None:
+        upper, lower = rng.uniform(30, 235, 3), rng.uniform(30, 235, 3)
+    else:
+        upper, lower = (np.asarray(c, float) for c in PLACES[place])
+        shift = rng.normal(0, 10, 3)
+        upper, lower = upper + shift, lower + shift + rng.normal(0, 6, 3)
+    height, width = shape
+    y = np.linspace(0, 1, height)[:, None]
+    x = np.linspace(0, 1, width)[None, :]
+    horizon = rng.uniform(0.3, 0.7) + 0.06 * np.sin(2 * np.pi * (x * rng.uniform(0.3, 1.5) + rng.random()))
+    sharpness = float(rng.choice((2.0, 6.0, 40.0)))
+    blend = 1 / (1 + np.exp(-np.clip((y - horizon) * sharpness, -30, 30)))
+    picture = upper * (1 - blend[..., None]) + lower * blend[..., None]
+    for cells, strength in ((4, 14.0), (12, 7.0)):
+        blobs = rng.normal(0, rng.uniform(0.2, 1) * strength, (cells, cells)).astype(np.float32)
+        soft = Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)
+        picture += np.asarray(soft)[..., None]
+    picture += rng.normal(0, rng.uniform(0, 3), (height, width, 1))
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def render_scenes(art: Path, out: Path) -> list[Path]:
+    """Render every set of the package from the art into `out`. Returns the files written."""
+    written = []
+    for name, (split, count) in MEASURED.items():
+        scenes = [render_scene(art, i, split=split, objects=OBJECTS[i % len(OBJECTS)]) for i in range(count)]
+        written.append(out / f"{name}.safetensors")
+        write_scenes(written[-1], scenes)
+    return written
+
+
+def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
+    """Write one set of scenes to `path`, atomically. Images lose a little (WebP); label maps, classes and captions nothing."""
+    tensors = pack_blobs("images", [_webp(s.image) for s in scenes]) | pack_blobs("masks", [_png(s.label_map) for s in scenes])
+    about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
+    write_tensors(path, tensors, {"scenes": json.dumps(about)})
+
+
+def _webp(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "WEBP", quality=WEBP_QUALITY, method=6)
+    return buffer.getvalue()
+
+
+def _png(label_map: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(label_map).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path | None = None, seed: int = SCENE_SEED) -> int:
+    """Write scenes as a native dataset and return how many there are.
+
+    name: a set of the package (`truth`, `shift`, `tune`), of which the first `count` are taken; or `train` or `shift-train`, scenes of
+    the training sprites or of the other vendor's art, rendered anew from the folder `art` and by `seed`.
+    Raises UserError for an unknown name, no art, or a folder that is not free.
+    """
+    about = {"scenes": name, **({"seed": seed} if art else {})}
+    if name not in RENDERED:
+        return write_scenes_as_dataset(out, load_scenes(name, count), about)
+    if art is None:
+        raise UserError(f"--set {name} is rendered: name the folder of the art with --art (`python -m recipes.mini art` fetches it)")
+    count = 1000 if count is None else count
+    if count < 1:
+        raise UserError(f"--count {count}: must be at least 1")
+    return write_scenes_as_dataset(out, (render_scene(art, i, seed=seed, split=RENDERED[name]) for i in range(count)), about)

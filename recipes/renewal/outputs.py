@@ -1,0 +1,158 @@
+"""The outputs of the docs (`recipes/outputs.toml`), and whether each is made of what is here now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from recipes.renewal.code import code_fingerprint, folder_fingerprint
+from seediff.files.documents import read_toml
+from seediff.files.outputs import write_atomic
+from seediff.mini.scenes import scenes_file
+from seediff.models.fingerprint import content_fingerprint, model_fingerprint
+from seediff.models.known import EMBEDDED
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "recipes" / "outputs.toml"
+RECORD = ROOT / "docs" / "ingredients.json"
+CODE = ("attention", "masks", "segments", "metrics")
+"""Packages whose arithmetic decides figures."""
+ACCEPTABLE = (*CODE, "commands")
+"""Ingredients that may change without a figure becoming another one."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Tables of a Markdown file that a command writes, for a page: each below the heading that it has there, or the first below
+    `heading`, for the page's heading `under`."""
+
+    file: str
+    page: str
+    heading: str = ""
+    under: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """An entry of outputs.toml, which says what each field is."""
+
+    name: str
+    kind: str
+    minutes: float
+    commands: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    of: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+    tables: tuple[Tables, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    def shown_on(self) -> list[Path]:
+        """The pages that say or show what is made: those that are named, and those that link a file of it."""
+        named = {ROOT / page for page in (*self.pages, *(table.page for table in self.tables))}
+        return sorted(named | {page for page in pages() for file in self.files if file in _links(page)})
+
+
+def read_outputs() -> list[Output]:
+    """In the order in which they are made: what others are made of comes first."""
+    outputs = []
+    for title, entry in read_toml(TABLE).items():
+        of_each = entry.pop("each", None)
+        for name, minutes in (of_each or {"": entry.get("minutes")}).items():
+            fields = json.loads(json.dumps(entry).replace("{name}", name))
+            fields["tables"] = [Tables(**table) for table in fields.get("tables", ())]
+            lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+            outputs.append(Output(title.replace("{name}", name), **{**fields, **lists, "minutes": minutes}))
+    return outputs
+
+
+def notes(outputs: list[Output], stale: Mapping[str, Any]) -> dict[Path, list[str]]:
+    """Page → its outputs that are out of date."""
+    found: dict[Path, list[str]] = {page: [] for page in pages()}
+    for output in outputs:
+        for page in output.shown_on() if output.name in stale else ():
+            found[page].append(output.name)
+    return found
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@cache
+def _links(page: Path) -> set[str]:
+    """Files that a page links, from the repository's root."""
+    found = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    return {os.path.relpath(page.parent / link, ROOT) for link in found if ":" not in link}
+
+
+def ingredients(output: Output) -> dict[str, str]:
+    """What an output is made of → its fingerprint now."""
+    return {"commands": digest(output.commands), **{name: _fingerprint(name) for name in output.of}}
+
+
+def changed(output: Output, record: Mapping[str, Any]) -> list[str]:
+    """The ingredients that are not those which the output was made of; none where it is current."""
+    if output.kind == "trained table":
+        from recipes.renewal.trained import rows_without_figures
+
+        return rows_without_figures(output.name.rpartition("/")[2])
+    made_of = record.get(output.name, {}).get("of", {})
+    return [name for name, value in ingredients(output).items() if made_of.get(name) != value]
+
+
+def out_of_date(outputs: list[Output]) -> dict[str, list[str]]:
+    """Name → which ingredients have changed, or will when what is out of date is made anew."""
+    record = read_record()
+    stale: dict[str, list[str]] = {}
+    renewed: set[str] = set()
+    for output in outputs:
+        if reasons := changed(output, record) or sorted(renewed & set(output.of) - set(output.files)):
+            stale[output.name] = reasons
+            renewed |= {*output.files, *output.makes}
+    return stale
+
+
+def read_record() -> dict[str, Any]:
+    return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+
+
+def write_record(record: Mapping[str, Any]) -> None:
+    """In the order of outputs.toml, without what is not in it."""
+    entries = {output.name: record[output.name] for output in read_outputs() if output.name in record}
+    write_atomic(RECORD, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def digest(value: Any) -> str:
+    """Of what JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fingerprint(name: str) -> str:
+    if name in CODE or name in EMBEDDED or name == "scenes":
+        return _of_package(name)
+    if name.endswith(" preset"):
+        preset = json.loads((EMBEDDED[name.removesuffix(" preset")] / "seediff.json").read_text(encoding="utf-8"))["preset"]
+        return digest({key: value for key, value in preset.items() if key != "note"})
+    if not (ROOT / name).is_file():
+        return ""
+    if name.endswith(".json"):
+        figures = json.loads((ROOT / name).read_text(encoding="utf-8"))
+        return digest({key: value for key, value in figures.items() if key != "seconds"})
+    cells = json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]  # a notebook's
+    return code_fingerprint("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@cache
+def _of_package(name: str) -> str:
+    """Of what no output changes."""
+    if name == "scenes":
+        return digest([content_fingerprint(scenes_file(name)) for name in ("truth", "shift", "tune")])
+    return model_fingerprint(name) if name in EMBEDDED else folder_fingerprint(ROOT / "src" / "seediff" / name)

@@ -1,0 +1,182 @@
+"""`python -m recipes.tables TABLE`: draw what is missing, train, measure, and write the table beside the paper's figures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from seediff.cli.commands import main
+from seediff.cli.places import HERE
+from seediff.cli.progress import show_progress
+from seediff.errors import UserError
+from seediff.files.messages import make_console
+from seediff.files.places import check_writable
+from seediff.workers import Progress
+
+from .definition import Table, packaged, read_table
+from .kept import open_kept
+from .results import summarised, write_table
+from .sources import Places
+from .trained import Watch, check, planned, run_table
+
+app = App(name="python -m recipes.tables", help="Make the papers' tables.", help_format="markdown", result_action="return_value")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a table can be told."""
+
+    out: Annotated[Path | None, HERE, Parameter(help="Folder for results.md, .csv, .json, .svg.", show_default="studies/TABLE")] = None
+    work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, which all tables share.")] = Path("studies/work")
+    world: Annotated[
+        Literal["embedded", "full"], Parameter(help="The embedded world on a CPU, or the paper's scale: Stable Diffusion and real data.")
+    ] = "embedded"
+    config: Annotated[Path | None, Parameter(help="A table's file instead of one of those beside the program.")] = None
+    data: Annotated[
+        tuple[str, ...], Parameter(help="Where data is, as NAME=FOLDER; repeat for several.", negative=(), show_default=False)
+    ] = ()
+    art: Annotated[Path | None, Parameter(help="Folder that `python -m recipes.mini art` filled: exact scenes are drawn from it.")] = None
+    model: Annotated[str | None, Parameter(help="Draw with this model instead of the table's.")] = None
+    scale: Annotated[float, Parameter(help="Share of all samples that are drawn and trained on.")] = 1.0
+    seeds: Annotated[str, Parameter(help="Seeds of the trainings, with commas between.")] = "0,1,2"
+    rows: Annotated[tuple[str, ...], Parameter(help="Only these rows; repeat for several.", negative=(), show_default="all")] = ()
+    backbone: Annotated[str | None, Parameter(help="The segmenter's backbone, instead of the table's.")] = None
+    epochs: Annotated[
+        float | None,
+        Parameter(help="Epochs of every row's training, instead of the table's; fine-tuning keeps what the table says in then_settings."),
+    ] = None
+    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None
+    dry_run: Annotated[
+        bool, Parameter(help="Say what would be drawn and trained if nothing were there yet.", negative=(), show_default="no")
+    ] = False
+    reuse: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            help="Folder with results.json of earlier tables, for rows and seeds of which nothing has changed; repeat for several.",
+            negative=(),
+            show_default=False,
+        ),
+    ] = ()
+    quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False
+
+
+@app.default
+def run(
+    table: Annotated[str, Parameter(help="Which table, as docs/studies.md lists them.")],
+    options: Options = Options(),
+) -> None:
+    """Make a table of trained segmenters. What is not there yet is made: sets are drawn, segmenters trained and measured. The same
+    command continues a study that was stopped.
+
+    Examples:
+
+    - `python -m recipes.tables main --art art --out studies/main`
+
+    - `python -m recipes.tables main --world full --dry-run`
+    """
+    # 1. What to do
+    chosen = chosen_table(table, options)
+    out = options.out or Path("studies") / chosen.name
+    places = Places(options.work, parse_folders(options.data), options.art, options.device)
+    seeds = parse_seeds(options.seeds)
+    given = {"backbone": options.backbone, "epochs": options.epochs, "device": options.device}
+    settings = {key: value for key, value in given.items() if value is not None}
+    kept = open_kept(options.work, options.reuse)
+    if options.dry_run:
+        print("\n".join([chosen.title, *planned(chosen, seeds, settings)]))
+        return
+
+    # 2. Do it
+    check(chosen, places, seeds, settings, kept)
+    check_writable(out)
+    with watching(options.quiet, options.work) as watch:
+        result = run_table(chosen, places, seeds=seeds, settings=settings, kept=kept, watch=watch)
+
+    # 3. Say what came of it
+    write_table(out, result)
+    show_rows(result)
+    make_console().print(
+        f"Table: {out / 'results.md'}   Plot: {out / 'results.svg'}   JSON: {out / 'results.json'}", markup=False, soft_wrap=True
+    )
+
+
+def chosen_table(name: str, options: Options) -> Table:
+    """The table of a command, with what its options change."""
+    if not 0 < options.scale <= 1:
+        raise UserError(f"--scale {options.scale}: must be a share in (0, 1]")
+    path = options.config or packaged(name, options.world)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml") if not file.stem.startswith("set")))
+        raise UserError(
+            f"there is no table '{name}' of the {options.world} world; there are: {known}"
+            if options.config is None
+            else f"--config {path}: there is no such file"
+        )
+    table = read_table(path)
+    if options.scale < 1:
+        table = table.scaled(options.scale)
+    if options.model is not None:
+        table = table.with_model(options.model)
+    return table.only_rows(options.rows) if options.rows else table
+
+
+def parse_folders(data: tuple[str, ...]) -> dict[str, Path]:
+    """`voc=VOCdevkit/VOC2012` → {"voc": Path(…)}. Raises UserError for what is not so, and for a folder that is not there."""
+    folders = {}
+    for text in data:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder):
+            raise UserError(f"--data {text}: write NAME=FOLDER, for example --data voc=VOCdevkit/VOC2012")
+        if not Path(folder).exists():
+            raise UserError(f"--data {text}: there is no folder {folder}")
+        if name in folders:
+            raise UserError(f"--data {text}: '{name}' is given twice")
+        folders[name] = Path(folder)
+    return folders
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--seeds {text}: write whole numbers with commas between, for example 0,1,2") from error
+
+
+@contextmanager
+def watching(quiet: bool, work: Path) -> Iterator[Watch]:
+    """Says each thing that is done, with a bar of its progress."""
+    with ExitStack() as stack:
+        current = stack.enter_context(ExitStack())
+
+        def watch(what: str) -> Progress:
+            current.close()
+            if not quiet:
+                print(what, file=sys.stderr, flush=True)
+            return current.enter_context(show_progress(quiet, work, "steps"))
+
+        yield watch
+
+
+def show_rows(result: dict[str, Any]) -> None:
+    """The table on the terminal."""
+    from rich.table import Table as Shown
+    from rich.text import Text
+
+    shown = Shown("", "measured on", "figure", "%", "seeds", "95 % over images", "paper", title=result["title"])
+    for row in summarised(result):
+        ci = "–".join(f"{bound:.1f}" for bound in row["ci95"])
+        seeds = f"{row['lowest']:.1f}–{row['highest']:.1f}"
+        paper = "" if row["paper"] is None else str(row["paper"])
+        shown.add_row(Text(row["row"]), row["test"].replace("_", " "), row["metric"], f"{row['mean']:.1f}", seeds, ci, paper)
+    make_console().print(shown)
+
+
+if __name__ == "__main__":
+    sys.exit(main(program=app))

@@ -1,0 +1,272 @@
+"""A table of a paper as a file: which datasets there are, which segmenters are trained on them, and on what they are measured.
+
+    title = "…"                       paper = "table 2"            metric = "miou"
+    [sets] main = "set.toml"          sets to draw (`SetConfig`), by the file beside this one that describes each
+    [sets.other]                      `file`, and what is drawn otherwise: keys of SetConfig, `labels` being names of those to keep
+    [data.cre]                        samples to train on; a table of `Source`
+    [test.held_out]                   samples to measure on; a table of `HeldOut`
+    [train]                           the segmenter and its training, for all rows; as `seediff train --config` takes it
+    reference = "exact masks"         the row whose figures others are divided by, where that says something
+    [[rows]]                          a row; a table of `Row`
+
+The tables are in the folders beside this one: `embedded` for the embedded world, `full` for Stable Diffusion
+and real data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seediff.config.augment import parse_recipe
+from seediff.config.base import load_config
+from seediff.errors import UserError
+from seediff.files.documents import checked, read_toml
+
+from .drawn import SetConfig
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples, from one of three places: a drawn set, scenes of the embedded world, or a folder of one's own.
+
+    set, labels: a set's name under [sets] and one of its labellings. scenes: a set of recipes/mini/world.py. folder: a name for
+    `--data NAME=PATH`, with the `split` of it. count: the first so many, after `skip` others. only, without: samples that show only, or
+    none, of these classes. objects: samples that show so many classes. surest: of a drawn set, the share whose least certain mask is most
+    certain (dataset/select.py says how that is measured). seed: of rendered scenes, or of the second and further drawings of a set,
+    which are other images of the same kind. masks: other masks of the same images (relabel.py). augment: a preset of
+    `seediff augment`, or what its `--add` takes, with commas between; applied to the samples.
+    """
+
+    set: str | None = None
+    labels: str | None = None
+    scenes: str | None = None
+    folder: str | None = None
+    split: str | None = None
+    count: int | None = None
+    skip: int = 0
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    objects: int | None = None
+    surest: float | None = None
+    seed: int | None = None
+    masks: str | None = None
+    augment: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(place is not None for place in (self.set, self.scenes, self.folder)) != 1:
+            raise UserError("name one of set, scenes and folder")
+        if (self.set is None) != (self.labels is None):
+            raise UserError("set and labels belong together")
+        if self.skip < 0 or (self.count is not None and self.count < 1):
+            raise UserError(f"count = {self.count}, skip = {self.skip}: must be at least 1 and 0")
+        if self.objects is not None and self.objects < 1:
+            raise UserError(f"objects = {self.objects} must be at least 1")
+        if self.surest is not None and not (self.set is not None and 0 < self.surest <= 1):
+            raise UserError(f"surest = {self.surest} must be a share in (0, 1], of a drawn set: only its masks say how certain they are")
+        if self.augment is not None:
+            parse_recipe(self.augment)
+        if self.folder is not None:
+            for name in ("only", "without", "objects", "masks"):
+                if getattr(self, name):
+                    raise UserError(f"{name}: is for drawn sets and scenes, whose rows say which classes an image shows; not for a folder")
+
+    def scaled(self, factor: float) -> Source:
+        """With so much of the samples, at least two a source."""
+        return self if self.count is None else replace(self, count=max(2, round(self.count * factor)))
+
+
+@dataclass(frozen=True)
+class HeldOut(Source):
+    """Samples to measure on, and by which protocol of `seediff evaluate`."""
+
+    protocol: str = "own"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.set is not None:
+            raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
+        for name in ("only", "without", "objects", "surest", "masks", "augment"):
+            if getattr(self, name):
+                raise UserError(f"{name}: is for data to train on; a test is measured as it is")
+
+
+@dataclass(frozen=True)
+class Row:
+    """train: names of the data trained on, mixed. then: data that training goes on with afterwards (fine-tuning).
+    settings: of this row's training, before those of [train]. then_settings: of the fine-tuning. paper: the paper's figures."""
+
+    name: str
+    train: tuple[str, ...]
+    then: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    settings: dict = field(default_factory=dict)
+    then_settings: dict = field(default_factory=dict)
+    paper: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.train:
+            raise UserError("train = []: name the data to train on")
+        for name, value in self.paper.items():
+            if type(value) not in (int, float):
+                raise UserError(f"paper: {name} = {value!r} must be a number, in percent")
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: of the file. sets: name → what is drawn. metrics: which figures of a test are shown, `miou` first."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    data: Mapping[str, Source]
+    tests: Mapping[str, HeldOut]
+    sets: Mapping[str, SetConfig]
+    train: Mapping[str, Any]
+    metrics: tuple[str, ...] = ("miou",)
+    paper: str = ""
+    note: str = ""
+    reference: str = ""
+
+    def scaled(self, factor: float) -> Table:
+        """The same with so much of all samples that are drawn and trained on."""
+        data = {name: source.scaled(factor) for name, source in self.data.items()}
+        needed = {name: max((s.skip + (s.count or 0) for s in data.values() if s.set == name), default=0) for name in self.sets}
+        sets = {name: replace(one, images=max(2, round(one.images * factor), needed[name])) for name, one in self.sets.items()}
+        return replace(self, data=data, sets=sets)
+
+    def with_model(self, model: str) -> Table:
+        """The same with another model to draw with."""
+        return replace(self, sets={name: replace(config, model=model) for name, config in self.sets.items()})
+
+    def only_rows(self, names: tuple[str, ...]) -> Table:
+        """The same with these rows alone. UserError for one that is not there."""
+        known = [row.name for row in self.rows]
+        if unknown := [name for name in names if name not in known]:
+            raise UserError(f"--rows {unknown[0]}: the table has no such row; there are: {'; '.join(known)}")
+        return replace(self, rows=tuple(row for row in self.rows if row.name in names))
+
+    def folders(self) -> list[str]:
+        """The names that `--data` must give."""
+        used = [self.data[name] for name in used_data(self.rows)]
+        used += [self.tests[name] for row in self.rows for name in row.tests]
+        return sorted({source.folder for source in used if source.folder})
+
+
+def used_data(rows: Sequence[Row]) -> list[str]:
+    """The names of the data that rows train on, each once."""
+    return list(dict.fromkeys(name for row in rows for name in (*row.train, *row.then)))
+
+
+def packaged(table: str, world: str) -> Path:
+    """The file of a table of a world, `embedded` or `full`."""
+    return FOLDER / world / f"{table}.toml"
+
+
+def read_table(path: Path) -> Table:
+    """A table's file. UserError naming the file and the place of what cannot be used."""
+    document = read_toml(path)
+    known = {"title", "rows", "data", "test", "sets", "train", "metrics", "paper", "note", "reference"}
+    if unknown := sorted(set(document) - known):
+        raise UserError(f"{path}: there is no '{unknown[0]}'; a table has: {', '.join(sorted(known))}")
+    for key in ("title", "rows", "data", "test"):
+        if not document.get(key):
+            raise UserError(f"{path}: '{key}' is missing")
+    for key, value in document.items():
+        kind, what = _KINDS.get(key, (dict, "a table"))
+        if not isinstance(value, kind):
+            raise UserError(f"{path}: {key} = {value!r} must be {what}")
+    for text in document.get("metrics", []):
+        if not isinstance(text, str):
+            raise UserError(f"{path}: metrics: {text!r} must be a text")
+    data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in document["data"].items()}
+    tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in document["test"].items()}
+    sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in document.get("sets", {}).items()}
+    rows = tuple(_made(Row, table, f"{path}, row {number}") for number, table in enumerate(document["rows"], 1))
+    rows = tuple(row if row.tests else replace(row, tests=tuple(tests)) for row in rows)
+    found = Table(
+        path.stem,
+        document["title"],
+        rows,
+        data,
+        tests,
+        sets,
+        document.get("train", {}),
+        tuple(document.get("metrics", ("miou",))),
+        document.get("paper", ""),
+        document.get("note", ""),
+        document.get("reference", ""),
+    )
+    _check_names(found, path)
+    return found
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("title", "paper", "note", "reference"), (str, "a text")),
+    "metrics": (list, "a list of texts"),
+    "rows": (list, "tables: [[rows]]"),
+}
+"""What the keys of a table's file hold; others hold tables."""
+
+
+def _set(given: Any, path: Path, where: str) -> SetConfig:
+    """A set's file, or one with changes."""
+    changes = dict(given) if isinstance(given, dict) else {"file": given}
+    file, names = changes.pop("file", None), changes.pop("labels", None)
+    if not isinstance(file, str) or Path(file).name != file:
+        wrong = "'file' is missing; it" if file is None else f"file = {file!r}"
+        raise UserError(f"{where}: {wrong} must be a text, the name of a set's file beside this one")
+    config = load_config(path.parent / file, SetConfig)
+    if names is not None:
+        known = ", ".join(config.labels)
+        if not isinstance(names, list) or not all(isinstance(name, str) and name in config.labels for name in names):
+            raise UserError(f"{where}: labels = {names!r} must be a list of names of {file}'s labellings: {known}")
+        changes["labels"] = {name: config.labels[name] for name in names}
+    return _filled(partial(replace, config), SetConfig, changes, where)
+
+
+def _made(kind: Any, table: Any, where: str) -> Any:
+    if not isinstance(table, dict):
+        raise UserError(f"{where}: must be a table")
+    needed = [f.name for f in fields(kind) if f.name in ("name", "train") and f.name not in table]
+    if needed:
+        raise UserError(f"{where}: '{needed[0]}' is missing")
+    return _filled(kind, kind, table, where)
+
+
+def _filled(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: str) -> Any:
+    """make(**table), of which the keys and their types are those of `kind`; errors say where."""
+    try:
+        return make(**checked(kind, table, where))
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+
+
+def _check_names(table: Table, path: Path) -> None:
+    """Whatever rows and data refer to is there, and rows are told apart by their names."""
+    for name, source in {**table.data, **table.tests}.items():
+        if source.set is not None:
+            if source.set not in table.sets:
+                raise UserError(f"{path}: {name}: there is no set '{source.set}' under [sets]")
+            if source.labels not in table.sets[source.set].labels:
+                known = ", ".join(table.sets[source.set].labels)
+                raise UserError(f"{path}: {name}: set '{source.set}' has no labelling '{source.labels}'; there are: {known}")
+            if source.skip + (source.count or 0) > (images := table.sets[source.set].images):
+                raise UserError(f"{path}: {name}: count = {source.count}, skip = {source.skip}, but set '{source.set}' has {images} images")
+    for row in table.rows:
+        for name in (*row.train, *row.then):
+            if name not in table.data:
+                raise UserError(f"{path}: row '{row.name}': there is no data '{name}'; there are: {', '.join(table.data)}")
+        for name in row.tests:
+            if name not in table.tests:
+                raise UserError(f"{path}: row '{row.name}': there is no test '{name}'; there are: {', '.join(table.tests)}")
+    names = [row.name for row in table.rows]
+    if table.reference and table.reference not in names:
+        raise UserError(f"{path}: reference = '{table.reference}': there is no row of that name")
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: two rows are called '{next(n for n in names if names.count(n) > 1)}'")

@@ -1,0 +1,215 @@
+"""Images drawn once and labelled by many methods: what the studies of trained segmenters train on.
+
+Methods are compared on the same images, so that only their masks differ; and drawing, which costs a hundred times what a mask does,
+is paid once. The folder is a run's as any other: batches, resumable, the same bytes however often it was interrupted.
+
+    set/  images/000000.png   masks/<labelling>/000000.png   classes.txt   metadata.jsonl   seediff.toml
+
+`labelled` reads one labelling of it as the samples of a dataset.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from seediff.config.base import Config, RunConfig
+from seediff.config.constants import CaptureSteps
+from seediff.config.generate import MAX_IMAGES, check_guidance
+from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
+from seediff.config.presets import check_capture_steps
+from seediff.config.sizes import Size, check_size
+from seediff.dataset import native
+from seediff.dataset.encoding import MaskFile
+from seediff.dataset.quality.select import confidence
+from seediff.dataset.sample import Sample
+from seediff.errors import UserError
+from seediff.files.outputs import write_atomic
+from seediff.files.reading import path_inside
+from seediff.models.fingerprint import weights_fingerprint
+from seediff.prompts.specs import class_groups, sample_seed
+from seediff.run.loop import Job, run
+from seediff.run.place import BatchRecord, open_place
+from seediff.workers import Progress
+
+if TYPE_CHECKING:
+    from seediff.models.registry import Model
+    from seediff.prompts.specs import SampleSpec
+    from seediff.study.masks.contest import Setting
+
+
+@dataclass(frozen=True)
+class SetConfig(RunConfig):
+    """What is drawn, and how it is labelled."""
+
+    command: ClassVar[str] = "study"
+    last_file: ClassVar[str] = native.METADATA
+
+    classes: tuple[str, ...] = field(kw_only=False)
+    """In the order of their ids: classes[0] is 1 in the masks."""
+    images: int = 1000
+    objects: tuple[int, ...] = (1, 2)
+    """How many classes are shown together, cycled over the images."""
+    prompts: tuple[str, ...] = DEFAULT_PROMPTS
+    """Templates with `{class}`, cycled over the images of each number of classes."""
+    steps: int = 50
+    guidance_scale: float = 7.5
+    size: Size | None = None
+    capture_steps: CaptureSteps = "all"
+    """Of which steps every labelling's attention is: `CaptureConfig.steps`."""
+    labels: dict = field(default_factory=dict)
+    """Labellings by name: the tables of their constants, as `Setting.table` gives them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_classes(self.classes)
+        check_prompts(self.prompts)
+        for name in ("images", "steps"):
+            if (value := getattr(self, name)) < 1:
+                raise UserError(f"{name} = {value} must be at least 1")
+        if self.images > MAX_IMAGES:
+            raise UserError(f"images = {self.images}: at most {MAX_IMAGES} a set")
+        check_guidance(self.guidance_scale)
+        check_capture_steps(self.capture_steps)
+        if self.size is not None:
+            object.__setattr__(self, "size", check_size(self.size))
+        if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):
+            raise UserError(f"objects = {self.objects} must be numbers of classes from 1 to {len(self.classes)}")
+        if not self.labels:
+            raise UserError("labels: name at least one way to label the images")
+        self.settings()
+
+    def settings(self) -> dict[str, Setting]:
+        """The labellings' constants. UserError naming the one that cannot be used."""
+        from seediff.study.masks.contest import Setting
+
+        return {name: Setting.from_table(table, f"labels.{name}") for name, table in self.labels.items()}
+
+
+def draw_set(config: SetConfig, out: Path, *, device: str | None = None, progress: Progress | None = None) -> None:
+    """Draw and label the images of `config` in the folder `out`, or go on where an earlier run ended, on its device. Raises what `run`
+    does."""
+    config = on_device(config, out, device)
+    with open_place(out) as place:
+        run(SetJob(config), place, progress=progress)
+
+
+def on_device(config: Config, out: Path, device: str | None) -> Config:
+    """The configuration with a device, where `out` has not been begun: what has been goes on as it began."""
+    return config if (out / native.CONFIG).is_file() else replace(config, device=device or config.device)
+
+
+def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+    """The classes and (the first `count`) samples of a set, with one labelling's masks. Their rows keep that labelling's `confidence`."""
+    classes = native.read_classes(folder)
+    items = []
+    for number, row in enumerate(itertools.islice(native.read_rows(folder), count), 1):
+        where = f"{folder / native.METADATA}, row {number}"
+        if labelling not in row["labels"]:
+            raise UserError(f"{where}: has no labelling '{labelling}'; there are {', '.join(row['labels'])}")
+        image = path_inside(folder, row, "file_name", where)
+        mask = folder / mask_path(labelling, row["index"])
+        more = {key: row[key] for key in ("prompt", "classes", "seed")} | row["labels"][labelling]
+        items.append(Sample(image, MaskFile(mask), metadata=more, name=PurePosixPath(row["file_name"]).stem))
+    return classes, items
+
+
+def mask_path(labelling: str, index: int) -> str:
+    return f"{native.MASKS}/{labelling}/{index:06d}.png"
+
+
+def set_specs(config: SetConfig) -> list[SampleSpec]:
+    """What every image shows, from the configuration alone: each number of classes goes through all classes in turns of its own."""
+    from seediff.prompts.specs import SampleSpec
+
+    groups = {count: class_groups(len(config.classes), (count,), config.seed + count) for count in set(config.objects)}
+    templates = {count: itertools.cycle(config.prompts) for count in set(config.objects)}
+    specs = []
+    for index, count in zip(range(config.images), itertools.cycle(config.objects), strict=False):
+        classes = tuple(config.classes[position] for position in next(groups[count]))
+        prompt = next(templates[count]).replace("{class}", join_classes(classes))
+        specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
+    return specs
+
+
+class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]"]):
+    """Draw, label in every way, write."""
+
+    def __init__(self, config: SetConfig) -> None:
+        self.settings = config.settings()
+        self.ids = {name: number for number, name in enumerate(config.classes, 1)}
+        self.model: Model | None = None
+        super().__init__(config, [native.IMAGES, native.MASKS, *(f"{native.MASKS}/{name}" for name in self.settings)])
+
+    def items(self) -> list[SampleSpec]:
+        return set_specs(self.config)
+
+    def load(self) -> str:
+        from seediff.attention.generate import check_inputs
+        from seediff.models.registry import load_model
+        from seediff.prompts.tokens import locate_columns
+
+        self.model = load_model(self.config.model, device=self.config.device, dtype=self.config.dtype, **self.config.loading)
+        specs = [spec for batch in self.batches for spec in batch]
+        check_inputs(self.model, specs, steps=self.config.steps, size=self.config.size)
+        for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
+            locate_columns(self.model.readers, prompt, classes)
+        return weights_fingerprint(*self.config.weight_sources)
+
+    def describe(self, batch: Sequence[SampleSpec]) -> str:
+        return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
+
+    def capture(self, batch: Sequence[SampleSpec]) -> tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]:
+        from seediff.study.masks.drawing import draw_with_attention
+
+        assert self.model is not None
+        with self.timer("drawing"):
+            images, maps = draw_with_attention(
+                self.model,
+                batch,
+                list(dict.fromkeys(setting.source for setting in self.settings.values())),
+                steps=self.config.steps,
+                guidance_scale=self.config.guidance_scale,
+                size=self.config.size,
+                capture_steps=self.config.capture_steps,
+            )
+        return batch, images, maps
+
+    def write(self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path) -> BatchRecord:
+        from seediff.masks.make import label_pixels
+        from seediff.study.masks.score import soft_masks
+
+        batch, images, maps = captured
+        settings = list(self.settings.values())
+        record = BatchRecord()
+        for offset, (spec, image) in enumerate(zip(batch, images, strict=True)):
+            with self.timer("masks"):
+                softs = soft_masks(image, spec.classes, {source: of[offset] for source, of in maps.items()}, settings)
+            ids = [self.ids[name] for name in spec.classes]
+            labels: dict[str, Mapping[str, Any]] = {}
+            for name, setting, soft in zip(self.settings, settings, softs, strict=True):
+                label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
+                record.write(out, mask_path(name, spec.index), native.encode_mask(label_map))
+                labels[name] = _described(label_map, soft.cpu().numpy(), spec.classes, ids)
+            file_name = native.image_path(spec.index, "png")
+            record.write(out, file_name, native.encode_image(image, "png"))
+            about = {"index": spec.index, "prompt": spec.prompt, "classes": list(spec.classes), "seed": spec.seed}
+            record.rows.append({"file_name": file_name, **about, "labels": labels})
+        return record
+
+    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
+        write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
+        write_atomic(out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
+
+
+def _described(label_map: np.ndarray, soft: np.ndarray, classes: Sequence[str], ids: Sequence[int]) -> dict[str, Any]:
+    """Of each class, its share of the image and how sure the method was of it (dataset/select.py)."""
+    return {
+        "area": {name: round(float((label_map == i).mean()), 6) for name, i in zip(classes, ids, strict=True)},
+        "confidence": {name: round(confidence(label_map, one * 255, i), 4) for name, one, i in zip(classes, soft, ids, strict=True)},
+    }

@@ -1,0 +1,156 @@
+"""What studies have measured already, so that nothing is trained twice: scores by segmenter and test, seconds by segmenter.
+
+    work/scores/<segmenter>-<test>.json   as `seediff evaluate` gives them
+    work/costs/<segmenter>.json           seconds, by what they were spent on
+
+results.json of a table holds the same figures under the same keys: with them a table goes on where its work folder is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seediff.errors import UserError
+from seediff.files.documents import fit, read_json
+from seediff.files.outputs import make_folders, write_inside
+
+RESULTS = "results.json"
+Bounds = list[float | None] | None
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    miou: float | None
+    miou_ci95: Bounds
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    iou: float | None
+    iou_ci95: Bounds
+
+
+@dataclass(frozen=True)
+class ShownScores:
+    """What tables show of scores; files hold more."""
+
+    miou: float | None
+    miou_ci95: Bounds
+    pixel_accuracy: float | None
+    pixel_accuracy_ci95: Bounds
+    groups: dict[str, GroupScores]
+    per_class: dict[str, ClassScores]
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of results.json. seconds, and the scores of every test: one a segmenter."""
+
+    segmenters: list[str]
+    seconds: list[float]
+    tests: dict[str, list[dict[str, Any]]]
+
+    def __post_init__(self) -> None:
+        if {len(self.seconds), *map(len, self.tests.values())} != {len(self.segmenters)}:
+            raise UserError(f"'seconds' and every test must have {len(self.segmenters)} entries, one for each of 'segmenters'")
+
+
+@dataclass(frozen=True)
+class TableResults:
+    """What is read of results.json. test_keys: test → what its scores are kept under."""
+
+    table: str
+    test_keys: dict[str, str]
+    rows: list[TableRow]
+
+    def __post_init__(self) -> None:
+        if unknown := {name for row in self.rows for name in row.tests} - set(self.test_keys):
+            raise UserError(f"test_keys must name every test; '{min(unknown)}' is missing")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The work folder's figures, and those read from results.json files."""
+
+    work: Path
+    reused_scores: Mapping[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    reused_seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def scores(self, segmenter: str, test: str) -> dict[str, Any] | None:
+        """What `add_scores` was given, None where nothing was."""
+        path = self._scores_path(segmenter, test)
+        return read_scores(path) if path.is_file() else self.reused_scores.get((segmenter, test))
+
+    def add_scores(self, segmenter: str, test: str, scores: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep scores, and return them as they are read again."""
+        path = self._scores_path(segmenter, test)
+        self._write(path, scores)
+        return read_scores(path)
+
+    def seconds(self, segmenter: str) -> float:
+        """What a segmenter has cost in all; 0 where nothing is known."""
+        costs = self._costs(segmenter)
+        return sum(costs.values()) if costs else self.reused_seconds.get(segmenter, 0.0)
+
+    def add_seconds(self, segmenter: str, what: str, seconds: float) -> None:
+        costs = self._costs(segmenter)
+        self._write(self._costs_path(segmenter), {**costs, what: round(costs.get(what, 0.0) + seconds, 1)})
+
+    def _write(self, path: Path, value: Mapping[str, Any]) -> None:
+        make_folders(self.work, path.parent.name)
+        write_inside(self.work, f"{path.parent.name}/{path.name}", (json.dumps(value, indent=1) + "\n").encode())
+
+    def _scores_path(self, segmenter: str, test: str) -> Path:
+        return self.work / "scores" / f"{segmenter}-{test}.json"
+
+    def _costs_path(self, segmenter: str) -> Path:
+        return self.work / "costs" / f"{segmenter}.json"
+
+    def _costs(self, segmenter: str) -> dict[str, float]:
+        path = self._costs_path(segmenter)
+        return read_json(path, dict[str, float]) if path.is_file() else {}
+
+
+def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
+    """The figures of a work folder, and of every table below the folders `reuse`. Where several have one, the first is taken.
+
+    Raises UserError for a folder that is not there or holds no table, and for a file that cannot be read.
+    """
+    scores: dict[tuple[str, str], dict[str, Any]] = {}
+    seconds: dict[str, float] = {}
+    for folder in reuse:
+        if not folder.is_dir():
+            raise UserError(f"--reuse {folder}: there is no such folder")
+        found = 0
+        for path in sorted(folder.rglob(RESULTS)):
+            result = read_json(path, dict[str, Any])
+            if not {"table", "rows"} <= set(result):
+                continue  # another study's
+            if "test_keys" not in result:
+                raise UserError(f"{path}: was written by an earlier version, which did not say what decides each figure; make it again")
+            table = fit(result, TableResults, str(path))
+            found += 1
+            for number, row in enumerate(table.rows):
+                for position, segmenter in enumerate(row.segmenters):
+                    seconds.setdefault(segmenter, row.seconds[position])
+                    for name, of_seeds in row.tests.items():
+                        where = f"{path}: rows[{number}].tests, '{name}'"
+                        scores.setdefault((segmenter, table.test_keys[name]), checked_scores(of_seeds[position], where))
+        if not found:
+            raise UserError(f"--reuse {folder}: holds no {RESULTS} of a table that `python -m recipes.tables` wrote")
+    return Kept(work, scores, seconds)
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """Scores as `seediff evaluate --json` writes them. Raises UserError."""
+    return checked_scores(read_json(path, dict[str, Any]), str(path))
+
+
+def checked_scores(found: dict[str, Any], where: str) -> dict[str, Any]:
+    """What was found, when a table can show it. Raises UserError."""
+    fit(found, ShownScores, where)
+    return found

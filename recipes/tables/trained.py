@@ -1,0 +1,304 @@
+"""Tables of trained segmenters: for every row and seed, the samples, a segmenter trained on them, and its scores.
+
+Everything is kept by what decided it, and made once for all tables: a study that was interrupted goes on, a row that several tables have
+is trained once, and a changed row is another one.
+
+    work/segmenters/<digest>/          as `seediff train` leaves it
+    work/scores/, work/costs/          figures (kept.py)
+    out/results.json, .md, .csv, .svg  results.py
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from recipes.mini.world import RENDERED
+from seediff import __version__
+from seediff.config.names import BACKGROUND
+from seediff.config.train import TrainConfig, make_config, with_device
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.evaluate.evaluation import evaluate, protocol_for
+from seediff.evaluate.predictions import check_pictures
+from seediff.files.documents import checked
+from seediff.mini.scenes import SETS
+from seediff.models.fingerprint import content_fingerprint
+from seediff.models.hub import resolve_name
+from seediff.workers import Progress
+
+from .definition import HeldOut, Row, Table, used_data
+from .kept import Kept, open_kept
+from .relabel import check_masks
+from .sources import Places, Samples, check_named, classes_of, described, digest, joined, open_source, open_test, place, set_config
+
+EPOCHS = 20.0
+"""How often all samples are seen where a table does not say."""
+PLACES = ("predictions", "data")
+"""Of scores, what tells of folders of this machine: a table's keys say what it was."""
+
+Watch = Callable[[str], Progress]
+"""Called with what is done next; returns what its progress is reported to."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A segmenter to train: on what, for how many epochs or steps, and how; `base` is the one that it goes on from."""
+
+    config: TrainConfig
+    data: tuple[str, ...]
+    epochs: float | None
+    steps: int | None = None
+    base: Training | None = None
+
+
+def run_table(
+    table: Table,
+    places: Places,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    settings: Mapping[str, Any] | None = None,
+    kept: Kept | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Make what is missing of a table, measure it, and return its results.
+
+    settings: of every training, before those of the table. kept: figures that are there already, by default those of the work folder.
+    Raises UserError, before anything is drawn or trained, for what is missing.
+    """
+    watch = watch or (lambda what: lambda done, total, now: None)
+    kept = kept or open_kept(places.work)
+    check(table, places, seeds, settings, kept)
+    rows = []
+    for row in table.rows:
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in row.tests}
+        segmenters = []
+        for seed in seeds:
+            training = training_of(row, table, seed, settings)
+            label = f"{row.name}, seed {seed}"
+            segmenter = training_digest(training, row, table, places)
+            for name in row.tests:
+                scores = kept.scores(segmenter, test_digest(table.tests[name], places))
+                if scores is None:
+                    folder = train_one(training, row, table, places, kept, label, watch)
+                    scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}", watch)
+                found[name].append({key: value for key, value in scores.items() if key not in PLACES})
+            segmenters.append(segmenter)
+        about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
+        rows.append({**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found})
+    return {
+        "table": table.name,
+        "title": table.title,
+        "paper": table.paper,
+        "note": table.note,
+        "reference": table.reference,
+        "metrics": list(table.metrics),
+        "seeds": list(seeds),
+        "train": {key: _json(value) for key, value in {**table.train, **(settings or {})}.items()},
+        "data": {name: described(table.data[name], table.sets, places) for name in used_data(table.rows)},
+        "test_keys": {name: test_digest(table.tests[name], places) for row in table.rows for name in row.tests},
+        "rows": rows,
+        "version": __version__,
+    }
+
+
+def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None = None, kept: Kept | None = None) -> None:
+    """Raise UserError for whatever would stop the study later: data not named or not usable, art not there, training options that do not
+    exist, weights that cannot be had. Rows of which all figures are kept need no art and no model, but the folders that they are of."""
+    from seediff.train.models import check_weights
+
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError("--seeds: name one or more, each once, for example 0,1,2")
+    if unknown := sorted(set(places.folders) - set(table.folders())):
+        wanted = ", ".join(table.folders()) or "none"
+        raise UserError(f"--data {unknown[0]}: the table has no data of that name; it needs {wanted}")
+    for row in table.rows:
+        for seed in seeds:
+            training_of(row, table, seed, settings)
+    for name in used_data(table.rows):
+        if (masks := table.data[name].masks) is not None:
+            check_masks(masks, f"data '{name}'", classes_of(table.data[name], table.sets, places), table.sets)
+    rows = [row for row in table.rows if kept is None or not _all_kept(row, table, places, seeds, settings, kept)]
+    for row in rows:
+        training = training_of(row, table, seeds[0], settings)
+        check_weights(with_device((training.base or training).config))
+    for name in used_data(rows):
+        check_source(name, table, places)
+    for name in dict.fromkeys(name for row in table.rows for name in row.tests):
+        test = table.tests[name]
+        found = open_test(test, places)
+        protocol = protocol_for(test.protocol, found)
+        protocol.truth_table(found.classes, f"test '{name}'")
+        if not found.samples:
+            raise UserError(f"test '{name}': no sample is left of it")
+        if test.folder is not None:
+            check_pictures(found)
+        known = ("miou", "pixel_accuracy", *protocol.groups, *(["harmonic"] if protocol.harmonic else []), *protocol.classes)
+        if unknown := [one for one in table.metrics if one.lower() not in map(str.lower, known)]:
+            raise UserError(f"metrics: test '{name}' has no '{unknown[0]}'; there are: {', '.join(known)}")
+        for row in rows:
+            if name in row.tests:
+                protocol.predicted_table(dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'")
+
+
+def planned(table: Table, seeds: Sequence[int], settings: Mapping[str, Any] | None = None) -> list[str]:
+    """A line per set of images and per training that a table takes if nothing of it is there yet. Raises UserError for a table that
+    could not be run."""
+    sources = [table.data[name] for name in used_data(table.rows)]
+    drawn = {(source.set, source.seed): set_config(source, table.sets) for source in sources if source.set}
+    lines = [
+        f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} sets of masks" for (name, _), config in drawn.items()
+    ]
+    trainings = [training_of(row, table, seeds[0], settings) for row in table.rows]
+    for part in dict.fromkeys(part for training in trainings for part in (training.base, training) if part):  # shared by rows: once
+        length = f"{part.epochs:g} epochs" if part.epochs is not None else f"{part.steps} steps"
+        begun = f"after {' + '.join(part.base.data)}" if part.base else part.config.weights
+        lines.append(f"train {part.config.backbone} ({begun}) on {' + '.join(part.data)}, {length}: {len(seeds)} times")
+    return lines
+
+
+def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None, kept: Kept) -> bool:
+    segmenters = [training_digest(training_of(row, table, seed, settings), row, table, places) for seed in seeds]
+    tests = [test_digest(table.tests[name], places) for name in row.tests]
+    return all(kept.scores(segmenter, test) is not None for segmenter in segmenters for test in tests)
+
+
+def check_source(name: str, table: Table, places: Places) -> None:
+    """Raise UserError for data that could not be drawn, or not be trained on. Reads the label maps of a folder, not its pictures."""
+    from seediff.train.data import Stage
+    from seediff.train.run import check_stages
+
+    source = table.data[name]
+    if source.folder is not None:
+        if not place(source, places).is_dir():
+            raise UserError(f"--data {source.folder}={place(source, places)}: there is no such folder")
+        samples = open_source(replace(source, augment=None), table.sets, places)
+        needed = source.count if not (source.only or source.without) else None
+        if needed is not None and len(samples.items) < needed:
+            raise UserError(f"data '{name}': the table takes {needed} samples, but {place(source, places)} has {len(samples.items)} for it")
+        check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)])
+        return
+    if source.scenes and source.scenes not in SETS:
+        if source.scenes not in RENDERED:
+            raise UserError(f"data '{name}': there are no scenes '{source.scenes}'; there are: {', '.join([*SETS, *RENDERED])}")
+        if places.art is None or not places.art.is_dir():
+            raise UserError(f"data '{name}' is rendered from the art: name its folder with --art (`python -m recipes.mini art` fetches it)")
+    if source.set:
+        resolve_name(table.sets[source.set].model)
+        if source.objects and source.objects not in (shown := table.sets[source.set].objects):
+            raise UserError(f"data '{name}': objects = {source.objects}, but the images of set '{source.set}' show {shown}")
+    check_named(source, classes_of(source, table.sets, places))
+
+
+def training_of(row: Row, table: Table, seed: int, settings: Mapping[str, Any] | None = None) -> Training:
+    """What is trained for a row; for one that goes on with other data, with the training that it goes on from as `base`."""
+    where = f"table {table.name}, row '{row.name}'"
+    given = _merged(table.train, row.settings, settings or {})
+    first = _training({**given, "seed": seed}, row.train, where)
+    if not row.then:
+        return first
+    return replace(_training({**_merged(given, row.then_settings), "seed": seed}, row.then, where), base=first)
+
+
+def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> Training:
+    values = dict(values)
+    steps, epochs = values.pop("steps", None), values.pop("epochs", None)
+    if steps is not None and epochs is not None:
+        raise UserError(f"{where}: has both steps and epochs; name one of them")
+    if steps is not None and not (isinstance(steps, int) and steps > 0):
+        raise UserError(f"{where}: steps = {steps!r} must be a whole number above 0")
+    if steps is None:
+        epochs = EPOCHS if epochs is None else epochs
+        if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
+            raise UserError(f"{where}: epochs = {epochs!r} must be a number above 0")
+    return Training(make_config(checked(TrainConfig, values, where)), data, None if epochs is None else float(epochs), steps)
+
+
+def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, the later ones before the earlier; one that says how long is trained replaces whatever else says so."""
+    merged: dict[str, Any] = {}
+    for table in tables:
+        if {"steps", "epochs"} & set(table):
+            merged = {key: value for key, value in merged.items() if key not in ("steps", "epochs")}
+        merged |= table
+    return merged
+
+
+def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str, watch: Watch) -> Path:
+    """The folder of a row's segmenter, trained when it is not there."""
+    from seediff.train.data import Stage
+    from seediff.train.run import train
+
+    folder = places.folder("segmenters", training_digest(training, row, table, places))
+    if (folder / native.CARD).is_file():
+        return folder
+    samples = samples_of(training, row, table, places, label, watch)
+    config = training.config
+    if training.base is not None:
+        before = train_one(training.base, row, table, places, kept, f"{label}, first part", watch)
+        config = replace(config, weights=str(before))
+    begun = time.perf_counter()
+    train(
+        config, [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)], folder, watch(f"{label}: training")
+    )
+    kept.add_seconds(folder.name, "training", time.perf_counter() - begun)
+    return folder
+
+
+def samples_of(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Samples:
+    """The samples of one part of a row's training, numbered by the classes of all of its parts."""
+    opened = [open_source(table.data[name], table.sets, places, watch(f"{label}: data '{name}'")) for name in training.data]
+    return joined(opened, row_classes(row, table, places))
+
+
+def row_classes(row: Row, table: Table, places: Places) -> list[str]:
+    """The classes of all parts of a row's training, by name, in the order in which they first appear."""
+    found = [classes_of(table.data[name], table.sets, places) for name in (*row.train, *row.then)]
+    return list(dict.fromkeys(name for classes in found for name in classes))
+
+
+def training_digest(training: Training, row: Row, table: Table, places: Places) -> str:
+    """What a segmenter is kept by: its data, those that its classes come from, its training and the one before."""
+    parts = {
+        "data": [described(table.data[name], table.sets, places) for name in training.data],
+        "classes": row_classes(row, table, places),
+        "config": {key: _json(value) for key, value in training.config.values().items() if key not in ("device", "dtype")},
+        "dtype": with_device(training.config).dtype,
+        "weights": _first_weights(training.config, places),
+        **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
+        "base": training_digest(training.base, row, table, places) if training.base else None,
+    }
+    return digest(parts)
+
+
+def _first_weights(config: TrainConfig, places: Places) -> str | None:
+    """The fingerprint of what training begins with; None for random weights, and for those of the hub, whose id is in the configuration."""
+    from seediff.train.models import PRETRAINED
+
+    if config.weights == "scratch":
+        return None
+    source = Path(PRETRAINED[config.backbone] if config.weights == "pretrained" else config.weights)
+    return places.once(content_fingerprint, source) if source.is_dir() else None
+
+
+def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str, watch: Watch) -> dict[str, Any]:
+    """A segmenter's scores on a test, measured now."""
+    begun = time.perf_counter()
+    evaluation = evaluate(
+        folder, open_test(test, places), protocol=test.protocol, boundary=False, device=places.device, progress=watch(label)
+    )
+    kept.add_seconds(folder.name, "measuring", time.perf_counter() - begun)
+    return kept.add_scores(folder.name, test_digest(test, places), evaluation.to_json())
+
+
+def test_digest(test: HeldOut, places: Places) -> str:
+    """What scores are kept by, beside the segmenter."""
+    return digest(described(test, {}, places))
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,126 @@
+"""The embedded world's scenes: what they show, and those for measuring, in the package with their exact masks.
+
+Sets: `truth` and `tune`, half of whose objects are sprites that the embedded model was never trained on; `shift`, another vendor's art.
+One safetensors file per set: every image as WebP (quality 95), every label map as PNG (exact), captions and classes as JSON in the
+header. recipes/mini/world.py renders them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config.names import VOC_CLASSES, join_classes
+from ..dataset import native
+from ..dataset.sample import Sample
+from ..dataset.store import write_native
+from ..errors import UserError
+from ..files.messages import shown
+from ..files.tensors import read_header
+from .blobs import decoded, read_blobs
+
+CLASSES = tuple(c for c in VOC_CLASSES if c != "diningtable")  # emoji art has no dining table  # emoji art has no dining table
+CLASS_IDS = {c: VOC_CLASSES.index(c) + 1 for c in CLASSES}  # as in VOC's label maps  # as in VOC's label maps
+PLACES = {  # place: (upper colour, lower colour), RGB
+    "on grass": ((150, 200, 240), (95, 165, 70)),
+    "on sand": ((165, 215, 245), (225, 200, 145)),
+    "in the snow": ((190, 205, 225), (238, 243, 250)),
+    "in the city": ((175, 185, 200), (105, 105, 112)),
+    "in a room": ((225, 205, 180), (150, 105, 75)),
+    "in the sky": ((95, 160, 235), (190, 225, 250)),
+    "at night": ((20, 25, 60), (45, 45, 75)),
+    "on the water": ((175, 210, 235), (45, 110, 170)),
+}
+PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
+"""The words of places: grass, sand, snow …"""
+
+FOLDER = Path(__file__).parent / "data"
+SETS = ("truth", "shift", "tune")
+LARGEST = 4096  # pixels of a side  # pixels of a side
+
+
+@dataclass(frozen=True)
+class Scene:
+    """image (H, W, 3) uint8; label_map (H, W) uint8 with VOC's class ids, 0 = background; classes in caption order."""
+
+    image: np.ndarray
+    label_map: np.ndarray
+    classes: tuple[str, ...]
+    caption: str
+
+
+def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -> str:
+    """`a photo of a dog and a cat on grass`: the templates that the commands use. names: classes, or phrases that contain them."""
+    return f"a {'mirrored ' * mirrored}photo of a {join_classes(names)}" + (f" {place}" if place else "")
+
+
+@dataclass(frozen=True)
+class SceneRow:
+    """What the header says of a scene."""
+
+    classes: tuple[str, ...]
+    caption: str
+
+
+def load_scenes(name: str, count: int | None = None) -> list[Scene]:
+    """The first `count` scenes of the packaged set `name` (`truth`, `shift` or `tune`); all of them by default."""
+    if name not in SETS:
+        raise UserError(f"scenes '{name}' are not known; known: {', '.join(SETS)}")
+    return read_scenes(scenes_file(name), count)
+
+
+def scenes_file(name: str) -> Path:
+    """Where a packaged set is."""
+    return FOLDER / f"{name}.safetensors"
+
+
+def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
+    """The first `count` scenes of a file of scenes; all of them by default.
+
+    Raises UserError when the file is something else or holds fewer.
+    """
+    file = read_header(path)
+    about = file.about("scenes", list[SceneRow], "scenes")
+    images, masks = (read_blobs(file, kind, len(about), "scenes") for kind in ("images", "masks"))
+    if count is None:
+        count = len(about)
+    if not 1 <= count <= len(about):
+        raise UserError(f"scenes = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
+    drawn = decoded(images[:count], f"{path}, images", "RGB", LARGEST)
+    pairs = zip(drawn, decoded(masks[:count], f"{path}, masks", "L", LARGEST), strict=True)
+    scenes = [Scene(image, mask, row.classes, row.caption) for (image, mask), row in zip(pairs, about[:count], strict=True)]
+    for number, scene in enumerate(scenes):
+        if scene.image.shape[:2] != scene.label_map.shape:
+            raise UserError(f"{path}, scene {number}: its image is {scene.image.shape[:2]}, but its mask {scene.label_map.shape}")
+        if unknown := set(np.unique(scene.label_map)) - {0, 255, *(CLASS_IDS[name] for name in scene.classes if name in CLASS_IDS)}:
+            raise UserError(f"{path}, scene {number}: its mask has id {min(unknown)}, which is none of {shown(scene.classes)}")
+    return scenes
+
+
+def dataset_ids(classes: Sequence[str]) -> np.ndarray:
+    """(256,) uint8: VOC's id, as label maps of scenes have it → the id in a dataset of `classes`; 0 for one that it does not have."""
+    ids = np.zeros(256, np.uint8)
+    ids[native.IGNORE] = native.IGNORE
+    for number, name in enumerate(classes, 1):
+        ids[CLASS_IDS[name]] = number
+    return ids
+
+
+_IDS = dataset_ids(CLASSES)
+
+
+def scene_item(name: str, scene: Scene) -> Sample:
+    """A scene as a sample of a dataset whose classes are CLASSES: VOC's ids become theirs."""
+    labels = _IDS[scene.label_map]
+    row = {"prompt": scene.caption, "classes": list(scene.classes)}
+    return Sample(scene.image, labels, metadata=row, name=name)
+
+
+def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[str, Any]) -> int:
+    """Write scenes as a native dataset and return how many there are. Raises UserError for a folder that is not free."""
+    items = (scene_item(f"{index:06d}", scene) for index, scene in enumerate(scenes))
+    return write_native(out, CLASSES, items, about={"command": "seediff mini scenes", **about})

@@ -1,0 +1,166 @@
+"""Whether a drawn object is one drawing or a mixture of several: how much of it the best single sprite of its class explains.
+
+A classifier is satisfied by parts: a horse with a head at either end is a horse to it. Here the object's mask and colours are
+held against every training sprite of its class, mirrored or not, turned, scaled and moved; the share of the area that the best
+of them explains is low for chimeras. No generator was tuned on it. Thresholds are such that at
+least 95 % of other rendered objects pass; the templates and thresholds ship with the package, so that no art is needed to measure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..errors import UserError
+from ..files.messages import shown
+from ..files.tensors import read_header
+from .blobs import decoded, read_blobs
+from .scenes import CLASSES
+from .yardsticks import FOLDER, Segmenter, run_batched
+
+FILE = FOLDER / "templates.safetensors"
+SIDE = 64
+"""Side at which drawings and templates are compared; a template's longer side is as long."""
+TURNS = (-12.0, -6.0, 0.0, 6.0, 12.0)  # degrees, as far as the world turns its sprites
+COLOUR = 0.25
+"""Root mean square difference over the three channels, of a range of 1, at which a pixel counts as unexplained."""
+GAINS = (0.6, 1.4)  # of each channel: the world varies brightness, saturation and tint
+KEPT = 8  # candidates that are refined
+
+
+@dataclass(frozen=True)
+class Templates:
+    """What drawings are held against.
+
+    sprites: class → (n, 4, SIDE, SIDE) in [0, 1], colours times alpha, and alpha. names: class → n names.
+    thresholds: class → the lowest explained share of a whole object.
+    """
+
+    sprites: Mapping[str, torch.Tensor]
+    names: Mapping[str, tuple[str, ...]]
+    thresholds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TemplatesAbout:
+    """What the header says. sprites: class and name of each picture."""
+
+    sprites: list[tuple[str, str]]
+    thresholds: dict[str, float]
+
+
+def read_templates(path: Path = FILE) -> Templates:
+    """The packaged templates. Raises UserError when the file is something else."""
+    file = read_header(path)
+    about = file.about("templates", TemplatesAbout, "templates")
+    named = about.sprites
+    if unknown := {name for name, _ in named} ^ set(CLASSES):
+        raise UserError(f"{path}: must have sprites of each of the embedded world's classes and no other; {shown(min(unknown))} is not so")
+    if missing := set(CLASSES) - set(about.thresholds):
+        raise UserError(f"{path}: thresholds has no '{min(missing)}'")
+    return templates_of(named, read_blobs(file, "sprites", len(named), "templates"), about.thresholds, str(path))
+
+
+def templates_of(named: Sequence[tuple[str, str]], blobs: Sequence[bytes], thresholds: Mapping[str, float], where: str) -> Templates:
+    """Templates of encoded sprites. named: class and name of each. Raises UserError."""
+    rows: dict[str, list[tuple[str, torch.Tensor]]] = {}
+    for (class_name, name), picture in zip(named, decoded(blobs, f"{where}, sprites", "RGBA", SIDE), strict=True):
+        rows.setdefault(class_name, []).append((name, _centred(picture)))
+    return Templates(
+        {c: torch.stack([picture for _, picture in row]) for c, row in rows.items()},
+        {c: tuple(name for name, _ in row) for c, row in rows.items()},
+        {c: thresholds[c] for c in rows},
+    )
+
+
+def _centred(image: np.ndarray) -> torch.Tensor:
+    canvas = np.zeros((SIDE, SIDE, 4), np.float32)
+    height, width = image.shape[:2]
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    canvas[top : top + height, left : left + width] = image.astype(np.float32) / 255
+    canvas[..., :3] *= canvas[..., 3:]
+    return torch.from_numpy(canvas).permute(2, 0, 1)
+
+
+def explained(images: np.ndarray, classes: Sequence[str], segmenter: Segmenter, templates: Templates) -> list[tuple[float, str]]:
+    """For drawings (n, S, S, 3) uint8 of one object each, of a known class: the explained share in [0, 1] and the sprite's name.
+
+    The object is where the yardstick's segmenter sees its class; an image without one has 0.
+    """
+    found = []
+    for image, name, logits in zip(images, classes, run_batched(segmenter, images), strict=True):
+        probability = logits[[0, CLASSES.index(name) + 1]].softmax(0)[1]
+        mask = F.adaptive_avg_pool2d(probability[None], SIDE)[0]
+        pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+        score, best = explained_by(F.adaptive_avg_pool2d(pixels, SIDE), mask, templates.sprites[name])
+        found.append((score, templates.names[name][best]))
+    return found
+
+
+def explained_by(pixels: torch.Tensor, mask: torch.Tensor, sprites: torch.Tensor) -> tuple[float, int]:
+    """The share of the object that the best sprite explains, and its index.
+
+    pixels (3, R, R) and mask (R, R) in [0, 1]; sprites (n, 4, R, R). Sprites are first placed by area and centroid at every turn and
+    mirrored, then the best few are moved, scaled and turned in ever smaller steps.
+    """
+    area = mask.sum()
+    if area < 8:
+        return 0.0, 0
+    places = torch.tensor([(i, f, math.radians(t), 1.0, 0.0, 0.0) for i in range(len(sprites)) for f in (1.0, -1.0) for t in TURNS])
+    # A sprite's own centroid and area, in coordinates of [-1, 1], where its pose begins.
+    axis = (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1
+    alpha = sprites[:, 3]
+    weights = alpha.sum((1, 2))
+    centres = torch.stack([(alpha.sum(1) * axis).sum(1) / weights, (alpha.sum(2) * axis).sum(1) / weights], 1)
+    target = torch.stack([(mask.sum(0) * axis).sum() / area, (mask.sum(1) * axis).sum() / area])
+    sizes = (area / weights).sqrt()
+
+    def shares(places: torch.Tensor) -> torch.Tensor:
+        which = places[:, 0].long()
+        placed = _placed(sprites[which], centres[which], sizes[which] * places[:, 3], places[:, 1], places[:, 2], target + places[:, 4:])
+        return _shares(placed, pixels, mask)
+
+    values = shares(places)
+    for step in (1.0, 0.5, 0.25):
+        values, order = values.topk(min(KEPT, len(values)))
+        places = places[order]
+        for column, moves in (
+            (4, (-0.08, -0.04, 0.04, 0.08)),
+            (5, (-0.08, -0.04, 0.04, 0.08)),
+            (3, (-0.12, -0.06, 0.06, 0.12)),
+            (2, (-0.1, 0.1)),
+        ):
+            tried = places.repeat(1 + len(moves), 1)
+            tried[len(places) :, column] += torch.tensor(moves).repeat_interleave(len(places)) * step
+            best = shares(tried).view(1 + len(moves), -1).max(0)
+            values = best.values
+            places = tried.view(1 + len(moves), len(places), -1)[best.indices, torch.arange(len(places))]
+    best = int(values.argmax())
+    return float(values[best]), int(places[best, 0])
+
+
+def _placed(sprites, centres, sizes, mirrored, turns, targets) -> torch.Tensor:
+    """Sprites (n, 4, R, R) with their centroid at `targets` (n, 2), scaled, mirrored (-1) and turned."""
+    cos, sin = turns.cos() / sizes, turns.sin() / sizes
+    rows = torch.stack([torch.stack([cos * mirrored, sin * mirrored], 1), torch.stack([-sin, cos], 1)], 1)  # (n, 2, 2), output → sprite
+    offset = centres - (rows @ targets[:, :, None])[..., 0]
+    grid = F.affine_grid(torch.cat([rows, offset[:, :, None]], 2), list(sprites.shape), align_corners=False)
+    return F.grid_sample(sprites, grid, align_corners=False)
+
+
+def _shares(placed: torch.Tensor, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """(n,) shares of the union of mask and sprite where both are and their colours, but for a gain a channel, agree."""
+    colours, alpha = placed[:, :3], placed[:, 3]
+    both = alpha * mask
+    product = (colours * pixels * mask).sum((2, 3))
+    gains = (product / (colours.square() / alpha[:, None].clamp_min(1e-3) * mask).sum((2, 3)).clamp_min(1e-6)).clamp(*GAINS)
+    straight = colours / alpha[:, None].clamp_min(1e-3)
+    difference = (pixels - gains[:, :, None, None] * straight).square().mean(1) / COLOUR**2
+    agreed = (both * (1 - difference.clamp_max(1))).sum((1, 2))
+    return agreed / torch.maximum(alpha, mask).sum((1, 2))

@@ -1,1 +1,0 @@
-"""The recipe of the embedded model: rendered scenes → autoencoder → denoiser → a pipeline in diffusers' format."""

@@ -1,1 +1,0 @@
-"""The embedded world: sprites on procedural backgrounds, scenes with exact masks."""

@@ -1,1 +1,0 @@
-"""Networks and templates that say how good the embedded model's pictures are."""

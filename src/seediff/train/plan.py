@@ -1,0 +1,158 @@
+"""Datasets of any format as the stages of a training: one class list for all, a part kept for validation, several sets mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..config.train import TrainConfig, with_device
+from ..dataset.opening import open_dataset
+from ..dataset.rows import check_class_list
+from ..dataset.sample import Sample
+from ..dataset.split import assign_splits
+from ..errors import UserError
+from ..files.messages import show_bytes
+from .data import Stage
+from .loss import IGNORE
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training is to see."""
+
+    classes: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    validation: tuple[Sample, ...]
+
+
+def plan_training(
+    data: Sequence[Path],
+    *,
+    epochs: float | None = None,
+    steps: int | None = None,
+    mix: Sequence[int] = (),
+    finetune: Sequence[Path] = (),
+    finetune_epochs: float | None = None,
+    finetune_steps: int | None = None,
+    validation: Path | None = None,
+    validation_share: float | None = None,
+    classes: Sequence[str] | None = None,
+) -> Plan:
+    """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
+
+    mix: a ratio for each of `data`; without them every sample counts the same. validation: a dataset, or its `val` part where it has one;
+    else validation_share of the first dataset is kept from training; else its `val` part, if it has one. classes: None: those of the first
+    dataset. The others' are found by name. Raises UserError.
+    """
+    if not data:
+        raise UserError("no data: name the folder of a dataset")
+    if mix and len(mix) != len(data):
+        raise UserError(f"--mix has {len(mix)} ratios for {len(data)} datasets; give one for each, such as 3:1")
+    if validation is not None and validation_share is not None:
+        raise UserError("--val and --val-share: give one of them")
+    opened = [(path, *open_dataset(path)) for path in data]
+    names = tuple(classes) if classes is not None else opened[0][1]
+    check_class_list(names)
+    if not names:
+        raise UserError(f"{data[0]}: has no classes besides the background")
+    sets = [as_classes(path, class_names, items, names) for path, class_names, items in opened]
+    held: list[Sample] = []
+    if validation is not None:
+        class_names, items = open_dataset(validation)
+        held = as_classes(validation, class_names, [item for item in items if item.metadata.get("split") == "val"] or items, names)
+        if not held:
+            raise UserError(f"--val {validation}: has no samples")
+        sets = [training_part(items) for items in sets]
+    else:
+        kept, held = split_off(sets[0], validation_share, data[0])
+        sets = [kept, *map(training_part, sets[1:])]
+    for path, items in zip(data, sets, strict=True):
+        if not items:
+            raise UserError(f"{path}: has no samples to train on")
+    counted = tuple((len(items), ratio) for items, ratio in zip(sets, mix, strict=True)) if mix else ()
+    if epochs is None and steps is None:
+        epochs = 10.0
+    stages = [Stage([item for items in sets for item in items], names, epochs, steps, counted)]
+    if finetune:
+        real: list[Sample] = []
+        for path in finetune:
+            class_names, items = open_dataset(path)
+            real += as_classes(path, class_names, training_part(items), names)
+        if not real:
+            raise UserError(f"--finetune {finetune[0]}: has no samples to train on")
+        if finetune_epochs is None and finetune_steps is None:
+            finetune_epochs = 10.0
+        stages.append(Stage(real, names, finetune_epochs, finetune_steps, name="finetune"))
+    elif finetune_epochs is not None or finetune_steps is not None:
+        raise UserError("--finetune-epochs and --finetune-steps go with --finetune")
+    return Plan(names, tuple(stages), tuple(held))
+
+
+def training_part(items: Sequence[Sample]) -> list[Sample]:
+    """Samples that no row sets aside for validation or tests."""
+    return [item for item in items if item.metadata.get("split") not in ("val", "test")]
+
+
+def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
+    """Items whose label maps number `own` from 1, with the ids of `names`. Raises UserError for a class that is not among them."""
+    if tuple(class_names) == tuple(names):
+        return list(items)
+    if unknown := [name for name in class_names if name not in names]:
+        raise UserError(
+            f"{where}: class '{unknown[0]}' is none of {', '.join(names)}; --classes can name all classes of all datasets, or rename it"
+        )
+    table = np.full(256, IGNORE - 1, np.uint8)  # what is outside the dataset's own list stays outside ours
+    table[0], table[IGNORE] = 0, IGNORE
+    table[1 : len(class_names) + 1] = [list(names).index(name) + 1 for name in class_names]
+    return [item.replace(label_map=lambda item=item: table[item.unchecked_labels()]) for item in items]
+
+
+def split_off(items: Sequence[Sample], share: float | None, where: Path | str) -> tuple[list[Sample], list[Sample]]:
+    """Samples to train on and to validate with: with a share, that many by a hash of their names, else those whose row says `val`."""
+    if share is not None:
+        items = [item for item in items if item.metadata.get("split") != "test"]
+    splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
+    parts = {name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")}
+    if share and not parts["val"]:
+        raise UserError(f"--val-share {share}: no sample of {where}'s {len(items)} is left for validation")
+    return parts["train"], parts["val"]
+
+
+def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
+    """What a training would do, as `--dry-run` says it: network, stages, steps, settings, memory of the weights.
+
+    Loads no weights and writes nothing. Raises UserError where the training would at once.
+    """
+    from .models import check_weights  # transformers takes seconds
+    from .run import check_stages, count_parameters
+
+    config = with_device(config)
+    if Path(config.weights).is_dir():  # a hub is not asked
+        check_weights(config)
+    check_stages(plan.stages, plan.validation)
+    parameters = count_parameters(config, plan.classes)
+    steps = [stage.step_count(config.batch_size) for stage in plan.stages]
+    lines = [
+        f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million parameters, "
+        f"weights {config.weights}, on {config.device} in {config.dtype}",
+        f"Classes: the background and {len(plan.classes)}: {', '.join(plan.classes)}",
+    ]
+    for stage, count in zip(plan.stages, steps, strict=True):
+        mixed = " : ".join(f"{ratio} of {size}" for size, ratio in stage.mix)
+        seen = count * config.batch_size
+        lines.append(
+            f"Stage {stage.name}: {len(stage.items)} samples{f' (mixed {mixed})' if mixed else ''}, "
+            f"{count} steps of {config.batch_size} images ({seen / len(stage.items):.1f} epochs)"
+        )
+    lines += [
+        f"Validation: {len(plan.validation)} samples" if plan.validation else "Validation: none; the last weights are kept",
+        f"AdamW {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay {config.weight_decay:g}, "
+        f"clip {config.clip:g}, {config.schedule} schedule",
+        f"Crops of {config.crop} pixels at scales {config.scale[0]:g} to {config.scale[1]:g}",
+        f"Memory of weights, gradients and moments: {show_bytes(16 * parameters)}; in {out}: {show_bytes(4 * parameters)}, "
+        f"and {show_bytes((12 + 4 * bool(config.ema)) * parameters)} of checkpoint while unfinished",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,14 @@
+"""Tests that depend on how a CPU rounds, which `make avx2` runs a second time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+ARITHMETIC = ("attention", "masks", "metrics", "segments", "models/test_embedded.py", "recipes/tables/test_published.py")
+"""Folders and files that compare computed numbers with a reference, with figures written on another machine, or with another order of the
+same sum: a CPU with other instructions rounds otherwise."""
+
+
+def depends_on_rounding(test: Path) -> bool:
+    return any(test.is_relative_to(TESTS / name) for name in ARITHMETIC)

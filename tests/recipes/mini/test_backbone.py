@@ -1,0 +1,69 @@
+"""The backbone that `tiny` starts from: learnt from captions, and the packaged one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recipes.mini import backbone
+from recipes.mini.backbone import captioned, tagged, train_backbone
+from recipes.mini.yardsticks import YardstickRecipe
+from seediff.config.train import make_config
+from seediff.errors import UserError
+from seediff.mini.scenes import CLASSES, caption, load_scenes
+from seediff.train.models import build_network
+
+
+def test_captions_say_which_classes_are_shown() -> None:
+    shown = [("dog",), ("pottedplant", "car"), ("tvmonitor", "sheep", "train")]
+    found = captioned([caption(names, place) for names, place in zip(shown, (None, "on grass", "in a room"), strict=True)])
+    assert [{CLASSES[i] for i in row.nonzero().flatten()} for row in found] == [set(names) for names in shown]
+
+
+def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = [s for s in load_scenes("tune", 60) if len(s.classes) == 1][:8]
+    images = np.stack([s.image for s in scenes])
+    monkeypatch.setattr(backbone, "rendered_scenes", lambda *given: (images, [s.caption for s in scenes]))
+    monkeypatch.setattr(backbone, "render_scene", lambda art, index, **given: scenes[index % len(scenes)])
+    losses = []
+    short = YardstickRecipe(samples=480, batch=8, learning_rate=4e-3)
+    found = train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short, report=lambda row: losses.append(row["loss"]))
+    assert losses[-1] < losses[0] / 2
+    assert found["known_sprites"] > 0.6
+    own, packaged = (build_network(make_config({"backbone": "tiny", "weights": w}), ("a",)) for w in (str(tmp_path / "out"), "pretrained"))
+    first, second = (n.model.pixel_level_module.encoder.state_dict() for n in (own, packaged))
+    assert list(first) == list(second)
+    assert not torch.equal(first["embedder.embedder.convolution.weight"], second["embedder.embedder.convolution.weight"])
+    with pytest.raises(UserError, match="is there already and not empty"):
+        train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short)
+
+
+def test_the_packaged_one_tells_classes_apart() -> None:
+    """Scenes of one class are nearer to each other than to others, in the deepest features of a network that was never trained further."""
+    scenes = [s for s in load_scenes("truth", 200) if len(s.classes) == 1]
+    encoder = build_network(make_config({"backbone": "tiny", "weights": "pretrained"}), CLASSES).model.pixel_level_module.encoder.eval()
+    network = backbone.Tagger()
+    network.backbone = encoder
+    with torch.inference_mode():
+        network.head = torch.nn.Identity()  # type: ignore[assignment]
+        features = torch.nn.functional.normalize(backbone.run_batched(network, np.stack([s.image for s in scenes])))
+    nearest = (features @ features.T - 2 * torch.eye(len(scenes))).argmax(1).tolist()
+    assert np.mean([scenes[i].classes == s.classes for i, s in zip(nearest, scenes, strict=True)]) > 0.6
+
+
+def test_tagged_needs_all_classes() -> None:
+    scores = torch.zeros(2, len(CLASSES))
+    scores[0, [3, 5]], scores[1, 2] = 1.0, 1.0
+    network = lambda pixels: scores[: len(pixels)]  # noqa: E731
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    assert tagged(network, images, [(CLASSES[5], CLASSES[3]), (CLASSES[1],)]) == 0.5  # type: ignore[arg-type]
+
+
+def test_the_packaged_weights_are_small_and_half() -> None:
+    folder = Path(backbone.__file__).parents[2] / "train" / "tiny"
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "float16"
+    assert (folder / "model.safetensors").stat().st_size < 6e6

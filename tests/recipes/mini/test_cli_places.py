@@ -1,0 +1,80 @@
+"""Outputs of `python -m recipes.mini …` are folders of this machine, and appear whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recipes.mini.__main__ import app
+from recipes.mini.train import Reporter
+from seediff.cli.commands import main
+from seediff.errors import UserError
+from seediff.files.outputs import append, replaced_file, replaced_folder
+
+COMMANDS = [
+    ("art",),
+    ("train", "--art", "art"),
+    ("render", "--art", "art"),
+    ("scenes", "--art", "art"),
+    ("yardsticks", "--art", "art"),
+    ("backbone", "--art", "art", "--work", "work"),
+]
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/name", "http://127.0.0.1:9/x", ""])
+@pytest.mark.parametrize("words", COMMANDS, ids=[words[0] for words in COMMANDS])
+def test_an_address_is_no_folder(words, place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--out", place], app) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("seediff: --out ")
+    assert "is an address" in said or "names no place" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_writes_under_a_name_that_nobody_can_guess(tmp_path):
+    path = tmp_path / "latents.npy"
+    path.write_bytes(b"old")
+    with replaced_file(path) as part:
+        np.lib.format.open_memmap(part, "w+", np.uint8, (3,))[:] = 7
+        assert path.read_bytes() == b"old"
+    assert np.load(path).tolist() == [7, 7, 7]
+    with pytest.raises(ZeroDivisionError), replaced_file(path) as part:
+        part.write_bytes(bytes(1 // (part.write_bytes(b"half") - 4)))
+    assert [found.name for found in tmp_path.iterdir()] == ["latents.npy"]
+
+
+def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
+    folder = tmp_path / "pipeline"
+    for text in ("old", "new"):
+        with replaced_folder(folder) as part:
+            (part / "file").write_text(text)
+        assert (folder / "file").read_text() == text
+    with pytest.raises(ZeroDivisionError), replaced_folder(folder) as part:
+        (part / "file").write_text("." * (1 // ((part / "file").write_text("half") - 4)))
+    assert (folder / "file").read_text() == "new"
+    assert [found.name for found in tmp_path.iterdir()] == ["pipeline"]
+
+
+def test_links_planted_in_a_training_are_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "pipeline").symlink_to(victim)
+    (out / "losses.jsonl").symlink_to(victim / "file")
+    with pytest.raises(UserError, match="is a link"), replaced_folder(out / "pipeline") as part:
+        (part / "file").write_text("theirs")
+    with pytest.raises(OSError, match=r"losses\.jsonl"):
+        Reporter(out / "losses.jsonl", print)({"stage": "denoiser", "step": 1, "steps": 2, "loss": torch.tensor(1.0).item()})
+    assert (victim / "file").read_text() == "mine"
+
+
+def test_losses_are_appended(tmp_path: Path):
+    for row in (b"1\n", b"2\n"):
+        append(tmp_path / "losses.jsonl", row, make=True)
+    assert (tmp_path / "losses.jsonl").read_bytes() == b"1\n2\n"
+    with pytest.raises(OSError, match="none"):
+        append(tmp_path / "none", b"")

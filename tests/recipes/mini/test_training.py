@@ -1,0 +1,341 @@
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+
+from recipes.mini.autoencoder import build_autoencoder
+from recipes.mini.data import rendered_scenes
+from recipes.mini.denoiser import Denoiser as Module
+from recipes.mini.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
+from recipes.mini.muon import Muon, orthogonalize
+from recipes.mini.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe, Teacher
+from recipes.mini.train import train_mini
+from recipes.mini.warmstart import Origin
+from seediff.cli import main
+from seediff.errors import UserError
+
+TINY = Recipe(
+    side=64,
+    scenes=12,
+    workers=1,
+    autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
+    teacher=Teacher(samples=8, batch=4, features=8),
+    denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, coarse_samples=4, batch=4, grouping_words_from=0),
+)
+
+
+def test_orthogonalize_brings_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in ((12, 40), (40, 12), (20, 20)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape, dtype=torch.float32)))
+        assert 0.5 < values.min() < values.max() < 1.4
+
+
+def test_scenes_of_other_odds_lie_beside_the_usual_ones(art: Path, tmp_path: Path):
+    odd = dataclasses.replace(TINY, close_ups=0.0, objects=(1, 1, 98))
+    usual, several = (rendered_scenes(recipe, art, tmp_path)[1] for recipe in (TINY, odd))
+    assert len(list(tmp_path.glob("scenes-*.json"))) == 2
+    assert sum(len(caption) for caption in several) > 1.3 * sum(len(caption) for caption in usual)
+
+
+def test_muon_lowers_a_convolutions_loss():
+    torch.manual_seed(0)
+    convolution, target = torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.Conv2d(3, 4, 3, bias=False)
+    optimizer = Muon(convolution.parameters(), lr=0.02, weight_decay=0.0)
+    losses = []
+    for _ in range(60):
+        x = torch.randn(8, 3, 8, 8)
+        loss = (convolution(x) - target(x).detach()).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_grouping_prefers_rows_that_stay_within_a_region():
+    side, region = 4, torch.zeros(1, 1, 4, 4)
+    region[..., :2] = 1  # left half: the word's object
+    latents = region.expand(1, 4, 4, 4) * 4
+    same = (region.flatten()[:, None] == region.flatten()[None]).float()
+
+    def loss(rows: torch.Tensor) -> float:
+        tap = AttentionTap(rows=16, word_side=side, token_weights=torch.ones(1, 1, 1))
+        tap.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log()[None], torch.arange(16), side))
+        tap.word_maps.append(region.flatten(2))
+        return grouping_loss(tap, trusted_maps(tap), latents, torch.ones(1), words=1.0).item()
+
+    grouped, uniform = loss(same), loss(torch.ones(16, 16))
+    assert grouped == pytest.approx(0, abs=1e-3)
+    assert uniform > 0.5
+
+
+def test_words_agree_when_every_level_finds_them_where_the_trusted_one_does():
+    """However much of a row a word has: only where it lies counts. Words that a caption lacks do not count at all."""
+    left, right = torch.full((1, 2, 8, 8), 0.02), torch.full((1, 2, 4, 4), 0.02)
+    left[..., :4], right[..., 2:] = 0.6, 0.6
+
+    def loss(columns: torch.Tensor, present: tuple[float, float] = (1.0, 1.0), signal: float = 1.0, words: float = 1.0) -> float:
+        tap = AttentionTap(rows=1, word_side=8, token_weights=torch.tensor(present)[None, :, None])
+        tap.word_maps.append(left.flatten(2))
+        tap.other_maps.append((columns.flatten(2), columns.shape[-1]))
+        return agreement_loss(tap, trusted_maps(tap), torch.tensor([signal]), words).item()
+
+    agreeing = right.flip(-1)
+    assert loss(agreeing) == pytest.approx(loss(agreeing * 0.01), abs=1e-5)
+    assert 3 * loss(agreeing) < loss(torch.ones(1, 2, 4, 4)) < loss(right) / 3
+    assert loss(right, present=(1.0, 0.0)) == pytest.approx(loss(right) / 2)
+    assert loss(right, signal=0.5, words=0.5) == pytest.approx(loss(right) / 4)
+    assert loss(right, present=(0.0, 0.0)) == 0
+
+
+def test_tapped_attention_leaves_the_output_alone():
+    torch.manual_seed(0)
+    model = Module(TINY).eval()
+    x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16)
+    with torch.no_grad():
+        plain = model.unet(x, t, words).sample
+        tap = AttentionTap(8, word_side=8, token_weights=torch.ones(2, 3, 32))
+        attach(model.unet, tap)
+        assert torch.allclose(model.unet(x, t, words).sample, plain, atol=1e-5)
+    assert len(tap.sampled) == 3 * 3 + 1
+    assert len(tap.word_maps) == 2
+    assert [side for _, side in tap.other_maps] == [16, 8, 4, 4, 4, 4, 16, 16]
+    tap.clear()
+    assert [len(kept) for kept in (tap.sampled, tap.word_maps, tap.other_maps)] == [0, 0, 0]
+
+
+def test_words_of_the_other_levels_learn_from_the_trusted_one_alone():
+    torch.manual_seed(0)
+    model = Module(TINY)
+    tap = AttentionTap(8, word_side=8, token_weights=torch.ones(2, 3, 32) / 32)
+    attach(model.unet, tap)
+    model.unet(torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16))
+    assert not any(columns.requires_grad for columns in tap.word_maps)
+    agreement_loss(tap, trusted_maps(tap), torch.ones(2), words=1.0).backward()
+    last = model.unet.up_blocks[2].attentions[1]  # type: ignore[union-attr]
+    assert last.transformer_blocks[0].attn2.to_q.weight.grad.abs().max() > 0
+
+
+def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path):
+    whole, complete = train_mini(TINY, art, tmp_path / "whole", say=lambda _: None)
+    assert complete
+    # No time at all: one step a run, the first within the autoencoder.
+    assert train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None) == (None, False)
+    for _ in range(10):
+        parts, complete = train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None)
+        if complete:
+            break
+    assert complete
+    for file in ("unet", "vae", "text_encoder"):
+        name = next((whole / file).glob("*.safetensors")).name
+        assert (whole / file / name).read_bytes() == (parts / file / name).read_bytes(), file
+    pipe = StableDiffusionPipeline.from_pretrained(whole, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe("a photo of a dog", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (64, 64, 3)
+    assert json.loads((whole / "seediff.json").read_text())["classes"][0] == "aeroplane"
+    assert (tmp_path / "whole" / "samples.png").is_file()
+    with pytest.raises(UserError, match="coarse_samples = 4 would train the inner levels without the outer one"):
+        train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
+    with pytest.raises(UserError, match="--init and --autoencoder"):
+        train_mini(TINY, art, tmp_path / "more", init=whole, autoencoder=whole, say=lambda _: None)
+    onwards = dataclasses.replace(TINY, seed=1, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=0))
+    more, _ = train_mini(onwards, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
+    assert more is not None
+    begun, continued = (json.loads((p / "seediff.json").read_text()) for p in (whole, more))
+    assert begun["preset"] == continued["preset"] == {"steps": 8, "guidance_scale": 2.5}
+    assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
+    assert continued["history"] == "12 samples of a pipeline that says no more; then 4 of this recipe"
+    third = Origin(samples=16, history=continued["history"]).about(8, {})  # `this` would be another one by then
+    assert third["history"] == "12 samples of a pipeline that says no more; then 4 of an earlier recipe; then 8 of this recipe"
+    scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
+    assert scaling == kept  # although the scenes are others
+    before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))
+    assert all(torch.equal(before[k], after[k]) for k in before)  # the autoencoder is kept
+    with pytest.raises(UserError, match="already holds checkpoints"):
+        train_mini(onwards, art, tmp_path / "more", init=whole, say=lambda _: None)
+    losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
+    assert all(row["stage"] in ("autoencoder", "teacher", "denoiser") for row in losses)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells children of their parent's end on Linux alone")
+def test_no_process_trains_on_when_the_one_that_started_it_is_killed(art: Path, tmp_path: Path):
+    """Started as a shell's background job is, deaf to interrupts: two of them once went on beside the next run, in its folder."""
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
+    recipe.write_text(
+        "side = 64\nscenes = 12\nworkers = 2\n[autoencoder]\nchannels = [8, 8, 8]\ncrops = 8\nbatch = 4\n"
+        "[denoiser]\nchannels = [16, 16, 16]\nheads = [1, 1, 2]\ntext_width = 16\nbatch = 4\ncoarse_samples = 0\nalignment_weight = 0\n"
+    )
+    command = [sys.executable, "-m", "seediff", "mini", "train", "--art", str(art), "--config", str(recipe), "--out", str(out)]
+    deaf = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    training = subprocess.Popen([sys.executable, "-c", deaf, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    losses = out / "losses.jsonl"
+
+    def rows() -> int:
+        return losses.read_text().count('"denoiser"') if losses.is_file() else 0
+
+    try:
+        wait_for(lambda: rows() > 0 or training.poll() is not None, 200)  # three processes import torch: 40 s where others work, too
+        children = [int(pid) for pid in Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()]
+        assert len(children) >= 2
+    finally:
+        training.kill()
+        training.wait()
+    wait_for(lambda: not any(running(pid) for pid in children), 30)
+
+
+def wait_for(happened: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_two_processes_that_share_a_batch_learn_what_one_does(art: Path, tmp_path: Path):
+    short = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, samples=8))
+    alone, _ = train_mini(short, art, tmp_path / "alone", say=lambda _: None)
+    shared, complete = train_mini(dataclasses.replace(short, workers=2), art, tmp_path / "shared", say=lambda _: None)
+    assert complete
+    a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (alone, shared))
+    for name, weight in a.items():
+        assert torch.allclose(weight.float(), b[name].float(), atol=5e-3), name
+
+
+def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path):
+    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+    other = dataclasses.replace(TINY, seed=1)
+    with pytest.raises(UserError, match="another recipe"):
+        train_mini(other, art, tmp_path, minutes=0, say=lambda _: None)
+
+
+def test_a_training_that_knows_fewer_keys_goes_on(art: Path, tmp_path: Path):
+    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+    kept = json.loads((tmp_path / "recipe.json").read_text())
+    del kept["objects"], kept["denoiser"]["agreement_weight"]
+    (tmp_path / "recipe.json").write_text(json.dumps(kept))
+    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+
+
+def test_a_mistake_that_a_process_of_several_finds_is_one_line(art: Path, tmp_path: Path):
+    shared = dataclasses.replace(TINY, workers=2, denoiser=dataclasses.replace(TINY.denoiser, alignment_weight=0.0))
+    train_mini(dataclasses.replace(shared, workers=1), art, tmp_path, minutes=0, say=lambda _: None)
+    for _ in range(10):
+        if (tmp_path / "denoiser.safetensors").is_file():
+            break
+        train_mini(dataclasses.replace(shared, workers=1), art, tmp_path, minutes=0, say=lambda _: None)
+    (tmp_path / "denoiser.safetensors").write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"denoiser\.safetensors: is no whole safetensors file"):
+        train_mini(shared, art, tmp_path, say=lambda _: None)
+
+
+def test_the_end_of_the_coarse_part_is_decided_on_the_way(art: Path, tmp_path: Path):
+    def until(coarse: int, samples: int) -> Recipe:
+        return dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=coarse, samples=samples))
+
+    train_mini(until(100, 8), art, tmp_path / "begun", say=lambda _: None)
+    begun, _ = train_mini(until(8, 12), art, tmp_path / "begun", say=lambda _: None)
+    known, _ = train_mini(until(8, 12), art, tmp_path / "known", say=lambda _: None)
+    # Not the same bytes: the rate falls towards the end that each run knows.
+    a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (begun, known))
+    assert all(torch.allclose(a[k].float(), b[k].float(), atol=0.02) for k in a)
+
+
+def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):
+    line = ["mini", "train", "--art", str(art), "--out", str(tmp_path / "out"), "--init"]
+    assert main([*line, "nobody/nothing"]) == 2
+    assert "--init nobody/nothing: must be `mini`, or a pipeline folder" in capsys.readouterr().err
+    assert main([*line, "minni"]) == 2
+    assert "no model 'minni'" in capsys.readouterr().err
+    (tmp_path / "small.toml").write_text("[denoiser]\nchannels = [16, 16, 32]\nheads = [1, 1, 2]\ncoarse_samples = 0\n")
+    assert main([*line, "mini", "--config", str(tmp_path / "small.toml")]) == 2
+    assert "not a pipeline of this recipe's shape" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    onwards = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=0))
+    with pytest.raises(UserError, match=r"empty: has no autoencoder of this recipe's shape"):
+        train_mini(onwards, art, out, init=tmp_path / "empty", say=lambda _: None)
+    assert not out.exists()
+    with pytest.raises(UserError, match=r"\.webp is missing: fetch the art"):
+        train_mini(TINY, tmp_path / "no art", out, say=lambda _: None)
+    assert list(out.iterdir()) == []
+    train_mini(dataclasses.replace(TINY, seed=1), art, out, minutes=0, say=lambda _: None)
+
+
+def test_recipe_files(tmp_path: Path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("scenes = 7\n[denoiser]\nchannels = [32, 32, 32]\nlearning_rate = 1\n")
+    recipe = Recipe.from_toml(path)
+    assert (recipe.scenes, recipe.denoiser.channels, recipe.denoiser.learning_rate) == (7, (32, 32, 32), 1.0)
+    wrong = {
+        "scene = 7": "scene",
+        "[denoiser]\nbatches = 3": "batches",
+        "scenes = 'x'": "scenes",
+        "scenes = ": "recipe.toml",
+        "denoiser = 3": "table",
+    }
+    wrong |= {"[denoiser]\nlearning_rate = nan": "learning_rate = nan must be a number", "objects = [1, 2]": "objects"}
+    wrong |= {"[denoiser]\nbatch = 0": "batch", "[denoiser]\nheads = 3": "heads", "[denoiser]\nheads = [1, 2]": "heads"}
+    for text, named in wrong.items():
+        path.write_text(text)
+        with pytest.raises(UserError, match=named):
+            Recipe.from_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[autoencoder]\nchannels = [8, 12, 8]",
+            r"recipe.toml \[autoencoder\]: channels = \[8, 12, 8\] must be multiples of 8, .* 12 is not",
+        ),
+        ("[denoiser]\nchannels = [16, 24, 16]", r"recipe.toml \[denoiser\]: channels = .* must be multiples of 16, .* 24 is not"),
+        ("[denoiser]\nheads = [1, 2, 3]", r"\[denoiser\]: heads = \[1, 2, 3\] must divide channels = .*: 3 and 160"),
+        ("[denoiser]\nheads = [128, 2, 4]", r"heads = \[128, 2, 4\] must divide .*: 128 and 64"),
+        ("[denoiser]\ngrouping_words_full = 12000", "grouping_words_full = 12000 must be above grouping_words_from = 12000"),
+        ("[denoiser]\nema_decay = 1.5", "ema_decay = 1.5 must be from 0 to 1"),
+        ("[denoiser]\ncaption_dropout = 2", "caption_dropout = 2.0 must be from 0 to 1"),
+        ("side = 32", "side = 32 must be a multiple of 16, and at least 64"),
+        ("side = 72", "side = 72 must be a multiple of 16"),
+        ("[denoiser]\nsamples = 16", r"\[denoiser\]: samples = 16 must be at least batch = 32"),
+        ("[autoencoder]\ncrops = 16", "crops = 16 must be at least batch = 32"),
+        ("[transformer]\nheads = 3\nhead_width = 2", "heads = 3 times head_width = 2 is 6, and must be a multiple of 4"),
+        ("objects = [true, true, true]", "objects = .* should be a list of 3 whole numbers"),
+        ("workers = 33", "workers = 33 must be at most the denoiser's batch of 32"),
+    ],
+)
+def test_recipes_that_cannot_be_built(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        Recipe.from_toml(path)
+
+
+def test_the_narrowest_recipe_can_be_built():
+    """What the check lets through does run: one group, head and channel less would not."""
+    narrow = Recipe(
+        side=64,
+        autoencoder=Autoencoder(channels=(AUTOENCODER_GROUPS,) * 3),
+        denoiser=Denoiser(channels=(DENOISER_GROUPS,) * 3, heads=(DENOISER_GROUPS,) * 3, text_width=1),
+    )
+    latents = build_autoencoder(narrow).encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean
+    assert Module(narrow).unet(latents, torch.tensor([3]), torch.zeros(1, 32, 1)).sample.shape == (1, 4, 16, 16)

@@ -1,0 +1,94 @@
+"""Figures of earlier studies: read back as they were kept, refused where they are none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recipes.tables.kept import open_kept
+from seediff.errors import UserError
+
+
+def scores(miou: float) -> dict:
+    classes = {"cat": {"iou": miou, "iou_ci95": [0.1, 0.9]}, "dog": {"iou": None, "iou_ci95": None}}
+    groups = {"objects": {"miou": miou, "miou_ci95": [0.25, 0.75]}}
+    return {"miou": miou, "miou_ci95": [0, 1], "pixel_accuracy": 1.0, "pixel_accuracy_ci95": [1, 1], "groups": groups, "per_class": classes}
+
+
+TABLE = {
+    "table": "main",
+    "test_keys": {"held_out": "t1"},
+    "rows": [{"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [scores(0.5), scores(0.6)]}}],
+}
+
+
+def write(folder, table) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(table if isinstance(table, str) else json.dumps(table))
+
+
+def test_what_is_kept_is_read_back(tmp_path):
+    kept = open_kept(tmp_path / "work")
+    assert kept.scores("s1", "t1") is None
+    assert kept.seconds("s1") == 0
+    assert not (tmp_path / "work").exists()
+    given = {**scores(0.5), "ids": {1: 2}}
+    assert kept.add_scores("s1", "t1", given) == {**scores(0.5), "ids": {"1": 2}} == kept.scores("s1", "t1")
+    kept.add_seconds("s1", "training", 3.25)
+    kept.add_seconds("s1", "measuring", 1)
+    kept.add_seconds("s1", "measuring", 1)
+    assert open_kept(tmp_path / "work").seconds("s1") == 5.2
+
+
+def test_tables_below_a_folder_are_read(tmp_path):
+    write(tmp_path / "studies" / "one", TABLE)
+    write(tmp_path / "studies" / "truth", {"set": "truth"})  # another study's results
+    write(tmp_path / "more", {**TABLE, "test_keys": {"held_out": "t2"}})
+    kept = open_kept(tmp_path / "work", [tmp_path / "studies", tmp_path / "more"])
+    assert kept.scores("s1", "t1") == scores(0.5)
+    assert kept.scores("s2", "t1") == scores(0.6)
+    assert kept.scores("s2", "t2") == scores(0.6)
+    assert kept.scores("s3", "t1") is None
+    assert kept.seconds("s2") == 6.0
+    # What was measured here comes first.
+    kept.add_scores("s1", "t1", scores(0.7))
+    kept.add_seconds("s1", "training", 9)
+    assert (kept.scores("s1", "t1"), kept.seconds("s1")) == (scores(0.7), 9)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (None, "there is no such folder"),
+        ({"set": "truth"}, "holds no results.json of a table"),
+        ("{", "results.json: is not JSON"),
+        ({"table": "main", "rows": []}, "was written by an earlier version"),
+        ({**TABLE, "test_keys": {}}, "test_keys must name every test; 'held_out' is missing"),
+        (
+            {**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": ["high", "low"]}}]},
+            'rows[0].tests.held_out[0] = "high" must be a table',
+        ),
+        (
+            {**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": [{"miou": 0.5}] * 2}}]},
+            "rows[0].tests, 'held_out': 'miou_ci95' is missing",
+        ),
+        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": ["long", 1]}]}, 'rows[0].seconds[0] = "long" must be a number'),
+        ({**TABLE, "rows": [{"segmenters": ["s1"]}]}, "'rows[0].seconds' is missing"),
+        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": [1.0]}]}, "must have 2 entries, one for each of 'segmenters'"),
+    ],
+)
+def test_refused(tmp_path, table, message):
+    if table is not None:
+        write(tmp_path / "studies", table)
+    with pytest.raises(UserError) as error:
+        open_kept(tmp_path / "work", [tmp_path / "studies"])
+    assert message in str(error.value)
+
+
+def test_damaged_scores_of_the_work_folder_are_named(tmp_path):
+    kept = open_kept(tmp_path)
+    kept.add_scores("s1", "t1", scores(0.5))
+    (tmp_path / "scores" / "s1-t1.json").write_text("{")
+    with pytest.raises(UserError, match=r"s1-t1\.json: is not JSON"):
+        kept.scores("s1", "t1")

@@ -1,0 +1,112 @@
+"""Sets: what is drawn follows from the configuration, and every labelling is of the same images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
+from seediff.attention.generate import generate_batch
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+from seediff.masks.make import label_pixels
+from seediff.models.registry import load_model
+from seediff.study.masks.contest import PAPER
+from seediff.study.masks.score import soft_masks
+
+CONFIG = SetConfig(
+    ("dog", "cat", "bus"),
+    images=5,
+    objects=(1, 2),
+    steps=1,
+    guidance_scale=1.0,
+    batch_size=2,
+    threads=1,
+    labels={"ca": PAPER["ca"].table(), "seediff": PAPER["seediff"].table()},
+)
+
+
+def test_specs_follow_from_the_configuration_and_their_number():
+    config = replace(CONFIG, images=60, prompts=("a photo of a {class}", "a photo of a {class} on grass"))
+    specs = set_specs(config)
+    assert [len(spec.classes) for spec in specs[:6]] == [1, 2, 1, 2, 1, 2]
+    assert set_specs(replace(config, images=20)) == specs[:20]
+    single = Counter(spec.classes for spec in specs if len(spec.classes) == 1)
+    assert set(single.values()) == {10}
+    paired = Counter(name for spec in specs if len(spec.classes) == 2 for name in spec.classes)
+    assert max(paired.values()) - min(paired.values()) <= 1
+    assert sum("grass" in spec.prompt for spec in specs) == 30
+    assert len({spec.seed for spec in specs}) == 60
+    assert not {spec.seed for spec in specs} & {spec.seed for spec in set_specs(replace(config, seed=1))}
+
+
+def test_drawn_once_and_labelled_in_every_way(tmp_path):
+    out = tmp_path / "set"
+    draw_set(CONFIG, out)
+    classes, items = labelled(out, "seediff")
+    _, others = labelled(out, "ca", 3)
+    assert classes == CONFIG.classes
+    assert [item.name for item in items] == [f"{i:06d}" for i in range(5)]
+    assert [item.source for item in others] == [item.source for item in items[:3]]
+    ids = {name: i for i, name in enumerate(classes, 1)}
+    for item in items:
+        label_map = item.label_map
+        assert label_map.shape == (128, 128)
+        assert set(np.unique(label_map)) <= {0, *(ids[name] for name in item.metadata["classes"])}
+        for name, share in item.metadata["area"].items():
+            assert share == pytest.approx((label_map == ids[name]).mean(), abs=1e-6)
+            assert -1 <= item.metadata["confidence"][name] <= 1
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    draw_set(CONFIG, out)  # finished: nothing is drawn again
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    with pytest.raises(UserError, match=r"no labelling 'cre'; there are ca, seediff"):
+        labelled(out, "cre")
+    with pytest.raises(UserError, match=r"images: 5 → 6"):
+        draw_set(replace(CONFIG, images=6), out)
+
+
+def test_attention_of_some_steps_alone(tmp_path):
+    two = replace(CONFIG, images=2, steps=2)
+    later = replace(two, capture_steps="second-half")
+    for name, config in (("all", two), ("later", later)):
+        draw_set(config, tmp_path / name)
+    made = {}
+    for name in ("all", "later"):
+        _, items = labelled(tmp_path / name, "seediff")
+        made[name] = [(item.source.read_bytes(), item.metadata["confidence"]) for item in items]
+    for (image, sure), (same, other) in zip(made["all"], made["later"], strict=True):
+        assert image == same
+        assert sure != other
+    model = load_model("mini", device=two.device, dtype=two.dtype)
+    capture = CaptureConfig(steps="second-half")
+    _, maps = generate_batch(model, set_specs(two), steps=2, guidance_scale=1.0, negative_prompt="", size=None, capture=capture)
+    _, items = labelled(tmp_path / "later", "seediff")
+    for item, found in zip(items, maps["all"], strict=True):
+        names = item.metadata["classes"]
+        setting = later.settings()["seediff"]
+        soft = soft_masks(np.asarray(Image.open(item.source)), names, {setting.source: found}, [setting])[0]
+        wanted = label_pixels(soft, setting.config).cpu().numpy()
+        ids = np.array([0, *(two.classes.index(name) + 1 for name in names)])
+        np.testing.assert_array_equal(item.label_map, ids[wanted])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"capture_steps": 0}, "capture_steps = 0: every k-th step needs k ≥ 1"),
+        ({"capture_steps": "first"}, "capture_steps = 'first' must be 'all', 'second-half'"),
+        ({"images": 0}, "images = 0 must be at least 1"),
+        ({"objects": (4,)}, "from 1 to 3"),
+        ({"objects": ()}, "from 1 to 3"),
+        ({"labels": {}}, "at least one way"),
+        ({"labels": {"x": {"method": "ca", "mask": {}}}}, "labels.x"),
+        ({"labels": {"x": {"method": "ca", "mask": {"beta": 2.0}, "capture": {"layers": "all"}}}}, r"labels.x: beta"),
+    ],
+)
+def test_what_cannot_be_drawn(changes, message):
+    with pytest.raises(UserError, match=message):
+        replace(CONFIG, **changes)

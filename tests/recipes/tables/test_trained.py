@@ -1,0 +1,214 @@
+"""Tables of trained segmenters: made once, kept by what decided them, refused before anything is made when something is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes.mini.world import write_scene_set
+from recipes.tables import sources, trained
+from recipes.tables.definition import HeldOut, Row, Source, Table
+from recipes.tables.drawn import SetConfig
+from recipes.tables.kept import open_kept
+from recipes.tables.results import write_table
+from recipes.tables.sources import Places, chosen, described, joined, open_source
+from recipes.tables.trained import check, run_table, training_digest, training_of
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import open_native
+from seediff.errors import UserError
+from seediff.models.fingerprint import data_fingerprint
+
+LABELS = {"ca": {"method": "ca", "mask": {}, "capture": {"layers": "up"}}}
+SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
+
+
+def small_table(**changes) -> Table:
+    data = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
+    tests = {"held_out": HeldOut(scenes="tune", count=2), "people": HeldOut(scenes="tune", count=40, protocol="cityscapes-human-vehicle")}
+    rows = (Row("plain", ("some",), tests=("held_out",)), Row("tuned", ("some",), then=("more",), tests=("held_out",)))
+    return replace(Table("small", "Small", rows, data, tests, {}, SETTINGS), **changes)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    write_scene_set(folder / "scenes", "tune", count=8)
+    return Places(folder / "work", {"scenes": folder / "scenes"})
+
+
+def test_a_table_is_made_once_and_goes_on(places, tmp_path, monkeypatch):
+    said = []
+
+    def watch(what):
+        said.append(what)
+        return lambda done, total, now: None
+
+    result = run_table(small_table(), places, seeds=(0,), watch=watch)
+    assert [row["name"] for row in result["rows"]] == ["plain", "tuned"]
+    for row in result["rows"]:
+        (scores,) = row["tests"]["held_out"]
+        assert 0 <= scores["miou"] <= 1
+        assert scores["images"] == 2
+        assert row["seconds"][0] > 0
+    assert sum("training" in what for what in said) == 2  # the tuned one goes on from the plain one
+    assert len(list((places.work / "segmenters").iterdir())) == 2
+
+    monkeypatch.setattr(trained, "train_one", None)
+    again = run_table(small_table(), places, seeds=(0,))
+    assert json.dumps(again) == json.dumps(result)
+
+    # Where the work folder is gone and the data has moved, the table's results are enough.
+    write_table(tmp_path / "studies", result)
+    moved = Places(tmp_path / "work", {"scenes": tmp_path / "moved"})
+    shutil.copytree(places.folders["scenes"], moved.folders["scenes"])
+    kept = open_kept(moved.work, [tmp_path / "studies"])
+    assert json.dumps(run_table(small_table(), moved, seeds=(0,), kept=kept)) == json.dumps(result)
+    assert not (moved.work / "segmenters").exists()
+
+    # Of other data they are not taken.
+    picture = moved.folders["scenes"] / "images" / "000000.png"
+    picture.write_bytes(picture.read_bytes() + b" ")
+    with pytest.raises(TypeError, match="NoneType"):  # it would be trained
+        run_table(small_table(), replace(moved, known={}), seeds=(0,), kept=kept)
+
+
+def test_what_decides_a_segmenter_decides_its_folder(places):
+    table = small_table()
+    row = table.rows[0]
+
+    def key(table, row=row, seed=0):
+        return training_digest(training_of(row, table, seed), row, table, places)
+
+    assert key(table) == key(small_table())
+    other = {**table.data, "some": Source(folder="scenes", count=3)}
+    changed = [
+        key(table, seed=1),
+        key(replace(table, data=other)),
+        key(replace(table, train={**SETTINGS, "epochs": 2})),
+        key(replace(table, train={**SETTINGS, "learning_rate": 0.01})),
+        key(table, table.rows[1]),
+    ]
+    assert len({key(table), *changed}) == 6
+    # So does what it begins with.
+    begun = {**SETTINGS, "weights": str(places.work)}
+    places.work.mkdir(exist_ok=True)
+    before = key(replace(table, train=begun))
+    (places.work / "config.json").write_text("{}")
+    places.known.clear()
+    assert key(replace(table, train=begun)) != before
+    (places.work / "config.json").unlink()
+    # Where it is measured, and what the row is called, decide nothing.
+    assert key(table, replace(row, name="other", tests=("people",))) == key(table)
+
+
+@pytest.mark.parametrize(
+    ("changes", "folders", "message"),
+    [
+        ({}, {}, "needs data 'scenes': say where it is with --data scenes=FOLDER"),
+        ({}, {"scenes": "missing"}, "there is no such folder"),
+        ({}, {"scenes": "scenes", "voc": "scenes"}, "--data voc: the table has no data of that name; it needs scenes"),
+        ({"data": {"some": Source(scenes="train"), "more": Source(scenes="tune")}}, {}, "name its folder with --art"),
+        ({"train": {"backbone": "tiny", "epochs": 0}}, {"scenes": "scenes"}, "epochs = 0 must be a number above 0"),
+        ({"metrics": ("miou", "unseen")}, {"scenes": "scenes"}, "metrics: test 'held_out' has no 'unseen'"),
+        ({"data": {"some": Source(folder="scenes", count=9), "more": Source(scenes="tune")}}, {"scenes": "scenes"}, "takes 9 samples, but"),
+        ({"data": {"some": Source(scenes="thruth"), "more": Source(scenes="tune")}}, {}, "data 'some': there are no scenes 'thruth'"),
+        ({"data": {"some": Source(scenes="tune", only=("unicorn",)), "more": Source(scenes="tune")}}, {}, "class 'unicorn' is not one"),
+        ({"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}}, {"scenes": "scenes"}, "'abacus' is not one of cuda"),
+        ({"train": {"backbone": "tinier"}}, {"scenes": "scenes"}, "tinier"),
+        ({"data": {"some": Source(scenes="tune"), "more": Source(scenes="tune", masks="yardstik")}}, {}, "data 'more': masks = 'yardstik'"),
+        ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
+        ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "--protocol vocc: must be own or one of"),
+    ],
+)
+def test_refused_before_anything_is_made(places, tmp_path, changes, folders, message):
+    here = places.folders["scenes"].parent
+    bad = Places(tmp_path / "work", {name: here / folder for name, folder in folders.items()})
+    with pytest.raises(UserError) as error:
+        check(small_table(**changes), bad, (0,), kept=open_kept(bad.work))
+    assert message in str(error.value)
+    assert not (tmp_path / "work" / "segmenters").exists()
+
+
+def test_labels_of_a_folder_are_read_before_anything_is_made(places, tmp_path):
+    folder = tmp_path / "scenes"
+    shutil.copytree(places.folders["scenes"], folder)
+    Image.fromarray(np.full((128, 128), 99, np.uint8)).save(folder / "masks" / "000002.png")
+    with pytest.raises(UserError, match="sample '000002': id 99 in its label map"):
+        check(small_table(), Places(tmp_path / "work", {"scenes": folder}), (0,))
+
+
+def test_seeds_are_named_once(places):
+    with pytest.raises(UserError, match="--seeds"):
+        check(small_table(), places, (0, 0))
+    with pytest.raises(UserError, match="--seeds"):
+        check(small_table(), places, ())
+
+
+def test_chosen_samples(places):
+    classes, items = open_native(places.folders["scenes"])
+    shown = items[0].metadata["classes"]
+    assert chosen(Source(folder="x", skip=2, count=3), items, classes) == items[2:5]
+    assert items[0] in chosen(Source(scenes="tune", only=tuple(shown)), items, classes)
+    assert items[0] not in chosen(Source(scenes="tune", without=(shown[0],)), items, classes)
+    single = chosen(Source(scenes="tune", objects=1), items, classes)
+    assert 0 < len(single) < len(items)
+    assert all(len(item.metadata["classes"]) == 1 for item in single)
+    with pytest.raises(UserError, match="class 'unicorn' is not one"):
+        chosen(Source(scenes="tune", only=("unicorn",)), items, classes)
+    with pytest.raises(UserError, match="no sample is left"):
+        chosen(Source(folder="x", skip=100), items, classes)
+
+
+def test_surest_samples():
+    def item(name, **confidence):
+        return Sample(b"", np.zeros((1, 1), np.uint8), metadata={"classes": list(confidence), "confidence": confidence}, name=name)
+
+    items = [item("a", dog=0.9, cat=0.1), item("b", dog=0.5), item("c", cat=0.4), item("d")]
+    source = Source(set="main", labels="ca", surest=0.5)
+    assert [one.name for one in chosen(source, items, ["dog", "cat"])] == ["b", "c"]
+    assert [one.name for one in chosen(replace(source, surest=0.01), items, ["dog", "cat"])] == ["b"]
+    assert [one.name for one in chosen(replace(source, surest=0.75), items, ["dog", "cat"])] == ["a", "b", "c"]
+    assert [one.name for one in chosen(replace(source, objects=1, surest=0.5), items, ["dog", "cat"])] == ["b"]
+
+
+def test_sources_are_joined_by_the_names_of_their_classes(places):
+    classes, items = open_native(places.folders["scenes"])
+    turned = tuple(reversed(classes))
+    part = sources.Samples(classes, items[:1])
+    both = joined([part], turned)
+    assert both.classes == turned
+    before, after = items[0].label_map, both.items[0].label_map
+    for number, name in enumerate(classes, 1):
+        assert ((before == number) == (after == turned.index(name) + 1)).all()
+    assert ((before == 0) == (after == 0)).all()
+
+
+def test_numbers_of_scenes_are_told_apart(places):
+    seeds = [described(Source(scenes="train", seed=seed), {}, places) for seed in (None, 0, 1)]
+    assert len({json.dumps(one) for one in seeds}) == 3
+    assert described(Source(scenes="train", skip=0), {}, places) == seeds[0]
+
+
+def test_objects_that_a_set_never_shows_are_refused(places):
+    sets = {"main": SetConfig(classes=("dog", "cat"), images=4, objects=(1, 2), labels=LABELS)}
+    data = {"some": Source(set="main", labels="ca", objects=3), "more": Source(scenes="tune")}
+    with pytest.raises(UserError, match=r"data 'some': objects = 3, but the images of set 'main' show \(1, 2\)"):
+        check(small_table(sets=sets, data=data), replace(places, folders={}), (0,))
+
+
+def test_other_weights_draw_other_sets(places, monkeypatch):
+    config = SetConfig(classes=("dog", "cat"), labels=LABELS)
+    first = sources.set_folder(config, replace(places, known={}))
+    monkeypatch.setattr(sources, "model_fingerprint", lambda model: "sha256:other")
+    assert sources.set_folder(config, replace(places, known={})) != first
+
+
+def test_what_is_described_is_which_data_and_how_much_of_it(places):
+    about = described(Source(folder="scenes", count=4), {}, places)
+    assert about == {"folder": "scenes", "files": data_fingerprint(places.folders["scenes"]), "count": 4}
+    assert open_source(Source(folder="scenes", count=4), {}, places).items

@@ -1,0 +1,53 @@
+"""`recipes/new_weights.py`: weights and constants into the package's folders, here into copies of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from recipes import new_weights
+from seediff.files.documents import read_toml
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The settings of mini and the tables' set, with empty weights."""
+    mini = tmp_path / "mini"
+    for part in new_weights.PARTS:
+        (mini / part).mkdir(parents=True)
+    shutil.copy(new_weights.EMBEDDED["mini"] / "seediff.json", mini)
+    shutil.copy(new_weights.SET, tmp_path / "set.toml")
+    monkeypatch.setattr(new_weights, "EMBEDDED", {"mini": mini})
+    monkeypatch.setattr(new_weights, "SET", tmp_path / "set.toml")
+    return tmp_path
+
+
+def test_constants_that_the_package_has_are_those_of_the_published_study(package):
+    """So that the figures of docs/truth.md are of the masks that `generate` makes."""
+    before = json.loads((package / "mini" / "seediff.json").read_text())["preset"]
+    sets = read_toml(package / "set.toml")
+    lead = float(before["note"].partition("drawn images it is ")[2].split()[0])
+    (package / "generated.json").write_text(json.dumps({"ahead_of_seediff": {"own_best": {"ca_sa": {"iou": lead}}}, "images": 190}))
+    new_weights.take_constants("mini", ROOT / "docs" / "truth.json", package / "generated.json")
+    assert json.loads((package / "mini" / "seediff.json").read_text())["preset"] == before
+    assert read_toml(package / "set.toml") == sets
+
+
+def test_weights_are_shipped_with_their_history_and_without_another_preset(package):
+    pipeline = package / "pipeline"
+    for part in new_weights.PARTS:
+        (pipeline / part).mkdir(parents=True)
+        (pipeline / part / "model.safetensors").write_bytes(part.encode())
+    (pipeline / "seediff.json").write_text(json.dumps({"samples": 7, "recipe": {"seed": 1}, "preset": {"steps": 1}}))
+    before = json.loads((package / "mini" / "seediff.json").read_text())
+    new_weights.ship(pipeline)
+    after = json.loads((package / "mini" / "seediff.json").read_text())
+    assert (package / "mini" / "unet" / "model.safetensors").read_bytes() == b"unet"
+    assert after["samples"] == 7
+    assert "history" not in after
+    assert after["preset"] == before["preset"]

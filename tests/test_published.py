@@ -1,0 +1,66 @@
+"""What the docs publish: files that are made of what is here now, tables that follow from them, and pages that say where it is not so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from numbers_nearly import assert_nearly
+
+from recipes.renewal import outputs as known
+from recipes.renewal.pages import tables, with_note
+from recipes.tables.results import FILES, write_table
+from seediff.study.results import markdown
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+STUDIES = DOCS / "studies"
+
+OUTPUTS = known.read_outputs()
+
+
+@pytest.fixture(scope="module")
+def out_of_date():
+    return known.out_of_date(OUTPUTS)
+
+
+@pytest.mark.parametrize("page", known.pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_page_names_its_figures_that_are_out_of_date(page, out_of_date):
+    names = known.notes(OUTPUTS, out_of_date)[page]
+    why = "; ".join(f"{name}: {', '.join(out_of_date[name])}" for name in names)
+    advice = "`python recipes/renew.py --dry-run` says what it would cost to make them, --accept and --mark are the other ways"
+    text = page.read_text(encoding="utf-8")
+    assert with_note(text, names) == text, f"{why or 'nothing is out of date'} ({advice})"
+
+
+def test_every_published_file_has_a_command():
+    published = {file for output in OUTPUTS for file in output.files}
+    kept = [path for kind in ("*.jpg", "*.json", "*.ipynb", "results.*") for path in DOCS.rglob(kind) if path != known.RECORD]
+    assert {path.relative_to(ROOT).as_posix() for path in kept} == published
+
+
+def test_every_output_is_on_a_page():
+    assert [output.name for output in OUTPUTS if not output.shown_on() and not output.makes] == []
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in STUDIES.glob("*/results.json")))
+def test_pages_of_tables_say_what_the_results_do(name, tmp_path):
+    result = json.loads((STUDIES / name / "results.json").read_text(encoding="utf-8"))
+    for made in ("summary", "fit"):
+        result.pop(made, None)
+    write_table(tmp_path, result)
+    for file in FILES:
+        assert_nearly(*((folder / file).read_text(encoding="utf-8") for folder in (tmp_path, STUDIES / name)))
+
+
+PASTED = [(output.name, table) for output in OUTPUTS for table in output.tables]
+
+
+@pytest.mark.parametrize(("name", "table"), PASTED, ids=[name for name, _ in PASTED])
+def test_pasted_tables_say_what_the_results_do(name, table):
+    page = (ROOT / table.page).read_text(encoding="utf-8").split("\n")
+    made = markdown(json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))).split("\n")
+    on_page, in_results = tables(page), tables(made)
+    for heading in [table.heading] if table.heading else [name for name in in_results if name in on_page]:
+        assert page[slice(*on_page[table.under or heading])] == made[slice(*in_results[heading])], heading

@@ -1,0 +1,239 @@
+"""`recipes/renew.py`: what is out of date is made, once; the rest stays; trials of each kind at a hundredth of the size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recipes import renew
+from recipes.renewal import outputs as known
+from recipes.renewal.code import folder_fingerprint
+from recipes.renewal.pages import with_note, with_tables
+
+ROOT = Path(__file__).parents[1]
+
+TRIALS = {
+    "study": ("confidence", "--scale", "0.01"),
+    "trained table": ("studies/ablation", "--scale", "0.002", "--with=--rows CAA --seeds 0 --epochs 1"),
+    "picture": ("augmentation", "--scale", "0.01"),
+    "notebook": ("notebooks/first-masks", "--scale", "0.01"),
+    "comparison": ("imports", "--scale", "0.01"),
+}
+"""Kind → what is asked of an output of it."""
+TRIED_ELSEWHERE = {"screenshots": "tests/look/test_look_pictures.py", "constants": "tests/test_new_weights.py"}
+
+
+def test_every_kind_is_tried():
+    assert {output.kind for output in known.read_outputs()} == {*TRIALS, *TRIED_ELSEWHERE}
+
+
+@pytest.mark.parametrize("kind", TRIALS)
+def test_a_trial_makes_what_would_be_published(kind, tmp_path, capsys):
+    name = TRIALS[kind][0]
+    before = known.RECORD.read_bytes()
+    assert renew.main([*TRIALS[kind], "--work", str(tmp_path)]) == 0, capsys.readouterr().out
+    (output,) = [output for output in known.read_outputs() if output.name == name]
+    assert all((tmp_path / file).stat().st_size > 0 for file in output.files)
+    assert known.RECORD.read_bytes() == before
+
+
+CODE = '''
+from x import y
+
+LIMIT = 3
+
+
+def scaled(values: list[float], factor: float = 2) -> list[float]:
+    """Longer."""
+    longer = [factor * value for value in values]  # a comment
+    if not longer:
+        raise ValueError("no values")
+    return fitted(longer, limit=LIMIT).values
+'''
+THE_SAME = '''
+"""Numbers."""
+import z
+
+
+def scaled(numbers, by=2):
+    found = [
+        by * one
+        for one in numbers
+    ]
+    if not found:
+        raise ValueError(f"numbers: {len(numbers)}, at least one is needed")
+    return fitted(found, limit=LIMIT).values
+'''
+OTHERS = [("factor * value", "factor + value"), ("LIMIT = 3", "LIMIT = 4"), ("= 2", "= 1"), (".values", ".items"), ("limit=", "most=")]
+
+
+def test_code_in_other_words_and_files_has_the_same_fingerprint(tmp_path):
+    for folder, modules in {"a": {"m.py": CODE}, "b": {"n.py": THE_SAME, "o.py": "LIMIT = 3"}}.items():
+        (tmp_path / folder).mkdir()
+        for name, text in modules.items():
+            (tmp_path / folder / name).write_text(text)
+    assert folder_fingerprint(tmp_path / "a") == folder_fingerprint(tmp_path / "b")
+
+
+@pytest.mark.parametrize("edit", OTHERS)
+def test_code_that_computes_something_else_has_another_fingerprint(tmp_path, edit):
+    (tmp_path / "m.py").write_text(CODE)
+    before = folder_fingerprint(tmp_path)
+    (tmp_path / "m.py").write_text(CODE.replace(*edit))
+    assert folder_fingerprint(tmp_path) != before
+
+
+TABLE = """
+[first]
+kind = "study"
+minutes = 1
+commands = ["python script.py {work}/out.json {500}"]
+files = { "docs/first.json" = "out.json" }
+of = ["docs/data.json"]
+
+[second]
+kind = "study"
+minutes = 60
+commands = ["python script.py {work}/out.json 1"]
+files = { "docs/second.json" = "out.json" }
+of = ["docs/first.json"]
+
+[gone]
+kind = "study"
+minutes = 1
+commands = []
+of = []
+
+[elsewhere]
+kind = "study"
+minutes = 1
+commands = ["python script.py {photos}"]
+of = []
+needs = ["photos"]
+"""
+SCRIPT = """
+import json, os, sys
+open("runs.txt", "a").write(sys.argv[2] + " ")
+if os.path.exists("broken"):
+    sys.exit(3)
+json.dump({"count": int(sys.argv[2]), "seconds": 1.5}, open(sys.argv[1], "w"))
+"""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("# A\n\n[first](docs/first.json)\n\n## B\n")
+    (tmp_path / "docs" / "data.json").write_text('{"a": 1}')
+    (tmp_path / "outputs.toml").write_text(TABLE)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    monkeypatch.setattr(known, "ROOT", tmp_path)
+    monkeypatch.setattr(known, "TABLE", tmp_path / "outputs.toml")
+    monkeypatch.setattr(known, "RECORD", tmp_path / "docs" / "ingredients.json")
+    return tmp_path
+
+
+def runs(repository):
+    return (repository / "runs.txt").read_text().split() if (repository / "runs.txt").exists() else []
+
+
+def run(repository, *arguments):
+    return renew.main([*arguments, "--work", str(repository / "runs")])
+
+
+def test_what_is_out_of_date_is_made_once(repository, capsys):
+    assert run(repository, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "first" in shown
+    assert "needs photos" in shown
+    assert "no command makes it any more" in shown
+    assert runs(repository) == []
+    assert run(repository) == 0
+    assert runs(repository) == ["500", "1"]
+    assert run(repository) == 0
+    assert runs(repository) == ["500", "1"]  # both are current
+    (repository / "docs" / "data.json").write_text('{"a": 2}')
+    assert run(repository) == 0
+    assert runs(repository) == ["500", "1", "500"]  # the second is made of what the first gives, which is the same, but for the seconds
+
+
+def test_what_is_made_of_something_out_of_date_is_in_the_plan(repository, capsys):
+    run(repository)
+    (repository / "docs" / "data.json").write_text('{"a": 2}')
+    capsys.readouterr()
+    run(repository, "--dry-run")
+    assert f"{'second':36}out of date: docs/first.json" in capsys.readouterr().out
+
+
+def test_a_run_that_failed_goes_on_with_what_is_left(repository, capsys):
+    run(repository, "first")
+    (repository / "broken").touch()
+    assert run(repository) == 1
+    assert "second: exit code 3" in capsys.readouterr().out
+    assert not (repository / "docs" / "second.json").exists()
+    (repository / "broken").unlink()
+    assert run(repository) == 0
+    assert runs(repository) == ["500", "1", "1"]
+
+
+def test_only_what_is_cheap(repository):
+    run(repository, "--at-most", "20")
+    assert runs(repository) == ["500"]
+
+
+def test_a_trial_is_small_and_publishes_nothing(repository):
+    assert run(repository, "first", "--scale", "0.01") == 0
+    assert runs(repository) == ["5"]
+    assert not (repository / "docs" / "first.json").exists()
+    assert (repository / "runs" / "docs" / "first.json").exists()
+    assert not known.RECORD.exists()
+
+
+def test_commands_can_be_accepted_and_data_cannot(repository, capsys):
+    run(repository)
+    (repository / "outputs.toml").write_text(TABLE.replace("python script.py", "env python script.py"))
+    assert run(repository, "first", "second", "--accept", "a script moved") == 0
+    assert json.loads(known.RECORD.read_text())["first"]["accepted"].endswith("commands: a script moved")
+    assert set(known.out_of_date(known.read_outputs())) == {"gone", "elsewhere"}
+    (repository / "docs" / "data.json").write_text('{"a": 2}')
+    assert run(repository, "--accept", "no reason") == 1
+    assert "first: not accepted, docs/data.json changed" in capsys.readouterr().out
+    assert "first" in known.out_of_date(known.read_outputs())
+
+
+def test_a_page_is_marked_until_its_figures_are_made(repository):
+    page = repository / "README.md"
+    before = page.read_text()
+    run(repository, "--mark")
+    assert "> **Out of date**: `first`." in page.read_text().split("## B")[0]
+    run(repository)
+    run(repository, "--mark")
+    assert page.read_text() == before
+
+
+@pytest.mark.parametrize("arguments", [["third"], ["--scale", "0"], ["--scale", "2"]])
+def test_what_cannot_be_is_refused(repository, arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(repository, *arguments)
+    assert ended.value.code == 2
+    assert "renew.py: error: " in capsys.readouterr().err
+
+
+def test_a_note_wraps_and_goes_again():
+    page = "# Title\n\nWhat it is.\n\n## First\n\ntext\n"
+    noted = with_note(page, [f"studies/number-{i}" for i in range(9)])
+    assert max(map(len, noted.splitlines())) <= 110
+    assert noted.index("> **Out of date**") < noted.index("## First")
+    assert with_note(noted, []) == page
+    assert with_note(noted, ["one"]) == with_note(page, ["one"])
+
+
+def test_tables_are_pasted_below_their_headings():
+    page = "## A\n\ntext\n\n| old |\n|---|\n| 1 |\n\nmore\n\n## B\n\n| kept |\n|---|\n"
+    source = "# A\n\n| new |\n|---|\n| 2 |\n| 3 |\n\n# C\n\n| other |\n|---|\n"
+    assert with_tables(page, source) == page.replace("| old |\n|---|\n| 1 |", "| new |\n|---|\n| 2 |\n| 3 |")
+    assert with_tables(page, source, "C", "B") == page.replace("| kept |", "| other |")
+    with pytest.raises(ValueError, match="no common heading"):
+        with_tables(page, "# D\n\n| x |\n")
