@@ -243,8 +243,8 @@ def _main(words: list[str], told: dict[str, Any]) -> int:
 
     explain = commands._explain
 
-    def recording(error: BaseException) -> int:
-        code = explain(error)
+    def recording(error: BaseException, arguments: Sequence[str] | None) -> int:
+        code = explain(error, arguments)
         if code not in (0, 2, 130, 141) or isinstance(error, (MemoryError, RecursionError)):
             told["faults"].append(_shortened(error))
         return code
