@@ -123,7 +123,6 @@ train --dry-run yolo | 0.5 | train {*yolo} --backbone tiny --val-share 0.5 OUT -
 train --dry-run parquet | 0.5 | train {*parquet} --backbone tiny --val-share 0.5 OUT --dry-run
 train --dry-run webdataset | 0.5 | train {*webdataset} --backbone tiny --val-share 0.5 OUT --dry-run
 mask --preset | 0.5 | mask {photos} --classes dog --preset {*files}/preset.toml --model {model} OUT --dry-run
-study --dry-run | 1.5 | study main --config {*files}/table.toml --data own={*native} --work {work}/work OUT --dry-run --tflops 1
 """
 """The same with what imports torch."""
 MODELS = """

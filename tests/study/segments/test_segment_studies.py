@@ -107,7 +107,7 @@ def test_the_contest_end_to_end(mini_folder, tmp_path, few_ways, capsys):
     assert not (tmp_path / "b" / "tuning.csv").exists()
     (tmp_path / "j.json").write_text("{}")
     assert main(again) == 2
-    assert "'best' is missing" in capsys.readouterr().err
+    assert "must have best" in capsys.readouterr().err
 
 
 def test_k_means_is_told_the_truth(mini_model, few_ways):
