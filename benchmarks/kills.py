@@ -59,10 +59,6 @@ ALL = {
     "augment --workers 2": ("augment", "{in}/native", *seeds.AUGMENT, "--add", "boxes:40", "--workers", "2"),
     "train": ("train", "{in}/native", *SIX_STEPS, "--val-share", "0.5", "--validate-every", "2"),
     "train --workers 2": ("train", "{in}/native", *changed(SIX_STEPS, "--workers", "2")),
-    "study main": (
-        *("study", "main", "--config", "{in}/files/table.toml", "--data", "own={in}/native", "--seeds", "0", "--device", "cpu"),
-        *("--work", "{out}/work"),
-    ),
     "predict": ("predict", "{in}/segmenter", "{in}/photos", "--device", "cpu"),
     "evaluate": ("evaluate", "{in}/plain", "--data", "{in}/native", "--draws", "100"),
     "filter": ("filter", "{in}/more"),
@@ -88,7 +84,7 @@ def measure_all(kills: int, seed: int, only: Sequence[str], folder: Path) -> boo
     place = folder / "in"
     seeds.build(place)
     more = ("augment", place / "native", "--add", "boxes:120", "--out", place / "more", "--quiet")
-    seeds.in_child(lambda: seeds.run(*more), place, "the larger set could not be made")
+    seeds.in_child(lambda: seeds.run(*more), place)
     (folder / "work" / "cwd").mkdir(parents=True, exist_ok=True)
     os.chdir(folder / "work" / "cwd")
     damaged = folder / "damaged"
