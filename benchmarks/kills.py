@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py                                 # ten kills of a `seediff generate` that keeps everything it can
     python benchmarks/kills.py --kills 20 --seed 1 -- generate --classes dog --per-class 40 --out {out}
-    python benchmarks/kills.py --fork --kills 20 --signal INT --twice -- export pets --to voc --workers 2 --out {out}
+    python benchmarks/kills.py --kills 20 --signal INT --twice -- export pets --to voc --workers 2 --out {out}
     python benchmarks/kills.py --all --kills 5                 # every writing command, killed, ended and interrupted: a table
 
 What follows `--` is any command of seediff, with {out} where its output folder goes. It runs once undisturbed; then in another
@@ -12,8 +12,8 @@ they let the run come about as far as it needs to. SHA-256 of every file, hidden
 compared; so are processes that run three seconds after the end of the command's own. Exit code 1: there is a difference, a process
 left, an exit code or a traceback that should not be.
 
---signal INT is Ctrl-C, and --twice a second one up to half a second later. With --fork every attempt is a fork of this process, which
-has imported everything once: seconds less each, and more of the signals meet the command at work. Linux.
+--signal INT is Ctrl-C, and --twice a second one up to half a second later. Every attempt is a fork of this process, which has imported
+everything once, so that most of the signals meet the command at work. Linux.
 """
 
 from __future__ import annotations
@@ -127,7 +127,6 @@ def main() -> None:
     parser.add_argument("--signal", choices=[one.name.removeprefix("SIG") for one in CODES], default="KILL")
     parser.add_argument("--twice", action="store_true", help="a second signal, up to half a second later")
     parser.add_argument("--folder", type=Path, help="where the two runs write, and stay; by default a temporary folder")
-    parser.add_argument("--fork", action="store_true", help="attempts are forks of this process")
     parser.add_argument("--all", action="store_true", help="every writing command; `command` then chooses among them by parts of names")
     parser.add_argument("command", nargs="*", help="after --: a command of seediff with {out} in it")
     given = parser.parse_args()
@@ -136,8 +135,7 @@ def main() -> None:
         parser.error("the command must have {out} where its output folder goes, such as: --out {out}")
     if given.kills < 1:
         parser.error("--kills must be at least 1")
-    if given.fork or given.all:
-        warm_up()
+    warm_up()
     adopt_orphans()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
