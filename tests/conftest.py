@@ -5,7 +5,6 @@ Each keeps the block types, layers, projections and heads of its original; only 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from builders.rounding import depends_on_rounding
-from builders.twins import save_pipeline, save_unet
+from builders.twins import save_mini, save_unet
 
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
 torch.set_num_threads(1)
@@ -39,41 +38,7 @@ def sd2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder, known classes."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-
-    from recipes.mini.denoiser import build_scheduler
-    from recipes.mini.text import build_text_encoder, build_tokenizer
-    from seediff.mini.scenes import CLASSES
-
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(16, 16, 32),
-        down_block_types=("CrossAttnDownBlock2D",) * 3,
-        mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D",) * 3,
-        layers_per_block=1,
-        cross_attention_dim=16,
-        attention_head_dim=(1, 2, 4),
-        norm_num_groups=8,
-        use_linear_projection=True,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
-        norm_num_groups=4,
-        mid_block_add_attention=False,
-        sample_size=64,
-    )
-    folder = tmp_path_factory.mktemp("models") / "mini"
-    save_pipeline(
-        folder, unet=unet, vae=vae, text_encoder=build_text_encoder(16, tokenizer), tokenizer=tokenizer, scheduler=build_scheduler()
-    )
-    (folder / "seediff.json").write_text(json.dumps({"classes": list(CLASSES)}), encoding="utf-8")
-    return folder
+    return save_mini(tmp_path_factory.mktemp("models") / "mini")
 
 
 @pytest.fixture(scope="session")

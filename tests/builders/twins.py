@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,43 @@ def save_pipeline(folder: Path, **parts: Any) -> Path:
         feature_extractor=None,  # type: ignore[arg-type]
         requires_safety_checker=False,
     ).save_pretrained(folder)
+    return folder
+
+
+def save_mini(folder: Path, side: int = 16) -> Path:
+    """The embedded model's structure: attention at `side`, a half and a quarter of it, pictures of 4 times the side, known classes."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    from recipes.mini.denoiser import build_scheduler
+    from recipes.mini.text import build_text_encoder, build_tokenizer
+    from seediff.mini.scenes import CLASSES
+
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    unet: Any = UNet2DConditionModel(
+        sample_size=side,
+        block_out_channels=(side, side, 2 * side),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        layers_per_block=1,
+        cross_attention_dim=side,
+        attention_head_dim=(1, 2, side // 4),
+        norm_num_groups=side // 2,
+        use_linear_projection=True,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(side // 2,) * 3,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        norm_num_groups=side // 4,
+        mid_block_add_attention=False,
+        sample_size=4 * side,
+    )
+    text = build_text_encoder(side, tokenizer)
+    save_pipeline(folder, unet=unet, vae=vae, text_encoder=text, tokenizer=tokenizer, scheduler=build_scheduler())
+    (folder / "seediff.json").write_text(json.dumps({"classes": list(CLASSES)}), encoding="utf-8")
     return folder
 
 
