@@ -26,7 +26,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins are the tests'
 
-from builders.twins import save_flux, save_unet  # pyright: ignore[reportMissingImports]
+from builders.books.flux import save_flux  # pyright: ignore[reportMissingImports]
+from builders.twins import save_unet  # pyright: ignore[reportMissingImports]
 from on_gpu.drawing import Draws
 
 from seediff.attention.expected import expect_capture
