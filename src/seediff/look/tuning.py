@@ -22,8 +22,7 @@ from ..config.methods import METHOD_FACTS, Method
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine
-from ..masks.methods import METHODS, soft_mask
+from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
 from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
 from ..report.pictures import shrink, to_levels
@@ -105,7 +104,7 @@ class Tuner:
         key = self._key(config)
         if not config.pamr:
             return _kept(self._soft, key, lambda: self._enlarged(config, size))
-        finish = METHODS[config.method].finish
+        finish = METHOD_FACTS[config.method].finish
         of_image = (finish.bandwidth, finish.dilations)
 
         def refined() -> torch.Tensor:

@@ -16,8 +16,7 @@ from rich.progress import Progress
 from ...attention.maps import AttentionMaps
 from ...attention.photograph import capture_images
 from ...config.constants import CaptureConfig
-from ...masks.make import enlarge, refine
-from ...masks.methods import soft_mask
+from ...masks.make import enlarge, refine, soft_mask
 from ...masks.steps import Step
 from ...metrics.bootstrap import mean_interval
 from ...metrics.masks import boundary_f

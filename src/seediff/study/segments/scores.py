@@ -16,8 +16,8 @@ from ...evaluate.floors import floor_map
 from ...metrics.matching import Tally, contingency, count_segments, match, tally
 from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from ...models.registry import Model
-from ...segments.make import look
-from ...segments.methods import SEGMENT_METHODS, Seen, fit_to_edges
+from ...segments.make import fit_to_edges, look
+from ...segments.methods import Seen, segment_method
 from ...segments.suppression import label
 from .colour_floor import floor_segments
 from .pairs import Pairs
@@ -104,7 +104,7 @@ def divide(
         return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
     k = truth if way.k == "truth" else way.k
     assert k is None or isinstance(k, int)
-    segments = label(SEGMENT_METHODS[way.method].propose(seen[_key(way)], way, k, seed), size).numpy()
+    segments = label(segment_method(way).propose(seen[_key(way)], way, k, seed), size).numpy()
     return fit_to_edges(image, segments, way)
 
 
