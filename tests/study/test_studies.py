@@ -136,7 +136,7 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="capture_steps = 0: every k-th step needs k ≥ 1"):
         generated.run_generated(2, tmp_path, capture_steps=0)
     (tmp_path / "file").write_text("{}")
-    with pytest.raises(UserError, match="file: 'settings' is missing"):
+    with pytest.raises(UserError, match="file: must have settings"):
         run_truth(2, tmp_path, constants=tmp_path / "file")
     with pytest.raises(UserError, match="none: there is no such file"):
         run_truth(2, tmp_path, constants=tmp_path / "none")
@@ -150,7 +150,7 @@ def test_places_are_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r".*file: cannot be written to"):
         run_truth(2, tmp_path / "file")
-    with pytest.raises(UserError, match=r"--json .*: is a folder"):
+    with pytest.raises(UserError, match=r".*: is a folder; name a file"):
         run_truth(2, tmp_path / "out", json_path=tmp_path)
     with pytest.raises(UserError, match=r".*deep/t\.json: cannot be written to"):
         run_truth(2, tmp_path / "out", json_path=tmp_path / "file" / "deep" / "t.json")
