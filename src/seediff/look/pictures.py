@@ -3,7 +3,6 @@ what was asked for lately is kept, within a number of bytes."""
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -18,7 +17,7 @@ from ..files.label_maps import voc_palette
 from ..files.photographs import read_photo
 from ..files.pictures import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
-from ..report.pictures import overlay, shrink
+from ..report.pictures import encoded, overlay, shrink
 from .subject import Sample, Subject
 
 THUMB = 208
@@ -99,6 +98,4 @@ def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = Tru
         if found.shape != small.shape[:2]:
             found = np.asarray(Image.fromarray(found).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
         small = overlay(small, found, voc_palette(), alpha=0.45)
-    buffer = io.BytesIO()
-    Image.fromarray(small).save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    return encoded(small, "JPEG", quality=80)

@@ -5,19 +5,16 @@ Masks appear here only as a measure; training never sees one.
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from rich.progress import Progress
 from rich.table import Table
 
 from ..attention.generate import generate_batch
@@ -36,7 +33,8 @@ from ..models.groups import Layers
 from ..models.hub import resolve_name
 from ..models.registry import Model, load_model
 from ..prompts.specs import SampleSpec
-from ..report.pictures import contact_sheet
+from ..report.pictures import contact_sheet, encoded
+from ..report.progress import tracked
 from .frechet import DRAWN, distance_to_rendered
 from .scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes
 from .shapes import explained, read_templates
@@ -78,10 +76,8 @@ def check_quality(
     loaded = load_model(str(model), device=device)
     load_seconds = time.monotonic() - started
     held = load_scenes("truth", scenes)
-    with Progress(transient=True) as progress:
-        drawn, specs = draw_images(loaded, images, seed, steps, guidance_scale, progress)
-        reconstruction = reconstruction_psnr(loaded, held)
-        attention = attention_auc(loaded, held, seed, progress)
+    specs = prompts(images, seed)
+    drawn = draw_images(loaded, specs, steps, guidance_scale)
     result = {
         "model": loaded.name,
         "images": images,
@@ -92,15 +88,13 @@ def check_quality(
         "recognised": recognition(drawn, specs),
         "chimeras": chimeras(drawn, specs),
         "frechet": distance_to_rendered(np.stack(drawn)),
-        "psnr": reconstruction,
-        "auc": attention,
+        "psnr": reconstruction_psnr(loaded, held),
+        "auc": attention_auc(loaded, held, seed),
         "goals": GOALS,
     }
     write_atomic(out / "quality.json", (json.dumps(result, indent=2) + "\n").encode("utf-8"))
     shown = contact_sheet(drawn[: 2 * len(CLASSES)], len(CLASSES), [s.prompt for s in specs[: 2 * len(CLASSES)]])
-    picture = io.BytesIO()
-    Image.fromarray(shown).save(picture, "PNG")
-    write_atomic(out / "generated.png", picture.getvalue())
+    write_atomic(out / "generated.png", encoded(shown))
     print_quality(result, out)
     return result
 
@@ -186,21 +180,15 @@ def prompts(count: int, seed: int) -> list[SampleSpec]:
     return specs
 
 
-def draw_images(
-    model: Model, count: int, seed: int, steps: int, guidance_scale: float, progress: Progress
-) -> tuple[list[np.ndarray], list[SampleSpec]]:
-    """Generate the images that recognition is measured on: (S, S, 3) uint8 each, with their specs."""
-    specs = prompts(count, seed)
-    task = progress.add_task("generating", total=count)
-    images: list[np.ndarray] = []
-    for start in range(0, count, BATCH):
-        batch = specs[start : start + BATCH]
-        made, _ = generate_batch(
-            model, batch, steps=steps, guidance_scale=guidance_scale, negative_prompt="", size=None, capture=CaptureConfig()
-        )
-        images += made
-        progress.advance(task, len(batch))
-    return images, specs
+def draw_images(model: Model, specs: Sequence[SampleSpec], steps: int, guidance_scale: float) -> list[np.ndarray]:
+    """Generate the images that recognition is measured on: (S, S, 3) uint8 each."""
+
+    def images() -> Iterator[np.ndarray]:
+        options: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": "", "size": None}
+        for start in range(0, len(specs), BATCH):
+            yield from generate_batch(model, specs[start : start + BATCH], **options, capture=CaptureConfig())[0]
+
+    return list(tracked(images(), "generating", len(specs)))
 
 
 def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
@@ -249,15 +237,14 @@ def reconstructed(model: Model, images: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(made)
 
 
-def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progress) -> dict[str, Any]:
+def attention_auc(model: Model, scenes: list[Scene], seed: int) -> dict[str, Any]:
     """Mean AUC against exact masks, by group of layers and level: {"cross" | "self_object" | "self_background": {group: {level: AUC}}}.
 
     cross: the class word's map. self_object: rows of positions inside the object, against the object. self_background:
     rows of positions in the background, against the background.
     """
     found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    task = progress.add_task("attention", total=len(scenes))
-    for start in range(0, len(scenes), BATCH):
+    for start in tracked(range(0, len(scenes), BATCH), "attention", -(-len(scenes) // BATCH)):
         batch = scenes[start : start + BATCH]
         captured = capture_images(
             model,
@@ -274,7 +261,6 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
                 rng = np.random.default_rng((seed, start + index))
                 for (kind, level), values in scene_auc(scene, map_, rng).items():
                     found[kind, group, level] += values
-        progress.advance(task, len(batch))
     result: dict[str, Any] = {}
     for (kind, group, level), values in found.items():
         result.setdefault(kind, {}).setdefault(group, {})[level] = float(np.nanmean(values))

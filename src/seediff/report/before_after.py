@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image
 
 from ..files.label_maps import voc_palette
 from ..files.pictures import open_picture
-from .pictures import contact_sheet, overlay, shrink
+from .pictures import contact_sheet, encoded, overlay, shrink
 
 SIDE = 150  # pixels, of each picture
 PAIRS = 24  # at most
@@ -32,9 +31,7 @@ def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callabl
             after = np.asarray(image.convert("RGB")), np.asarray(mask)
         tiles.append(contact_sheet([tile(*before), tile(*after)], 2, gap=2))
         labels.append(operations_of(row))
-    buffer = io.BytesIO()
-    Image.fromarray(contact_sheet(tiles, COLUMNS, labels)).save(buffer, "JPEG", quality=85, subsampling=0)
-    return buffer.getvalue()
+    return encoded(contact_sheet(tiles, COLUMNS, labels), "JPEG", quality=85, subsampling=0)
 
 
 def first_of_each(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

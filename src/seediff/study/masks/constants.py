@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
-from rich.progress import Progress
 
 from ...config.levels import level_name
 from ...errors import UserError
 from ...files.documents import fit, read_json
 from ...mini.scenes import Scene
 from ...models.registry import Model
-from .contest import LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHARES, Setting, pamr_name
-from .fitted import fitted_paper
-from .score import TIMESTEPS
+from .capture import TIMESTEPS
+from .contest import LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHARES, Setting, fitted_paper, pamr_name
 from .tune import Trial, best, tune
 
 CLEAR = 0.01
@@ -62,11 +60,9 @@ class Constants:
         return {"tune_scenes": self.tune_scenes, "preset": self.preset, "settings": settings}
 
 
-def seek_constants(
-    model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int, progress: Progress
-) -> Constants:
+def seek_constants(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> Constants:
     """The best on these scenes."""
-    trials = tune(model, scenes, timesteps=timesteps, seed=seed, progress=progress)
+    trials = tune(model, scenes, timesteps=timesteps, seed=seed)
     return Constants(choose(trials, fitted_paper(model)), preset(trials), len(scenes), trials)
 
 
@@ -99,29 +95,28 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
         chosen["paper", method] = papers[method]
         chosen["paper_without", method] = papers[method].with_config(pamr=False)
 
-    def fix(kind: str, name: str, method: str, has: Callable[[Setting], bool]) -> bool:
+    def fix(kind: str, name: str, has: Callable[[Setting], bool], method: str = "seediff") -> None:
         """The method's best with PAMR among settings that have this, if any has."""
-        found = any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials)
-        if found:
+        if any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials):
             chosen[kind, name] = best(trials, method, lambda s: s.config.pamr and has(s)).setting
-        return found
 
     for side in (4, 2, 1):
-        fix("ca_side", level_name(side), "ca", lambda s, side=side: s.config.expand_levels == (side,))
+        fix("ca_side", level_name(side), lambda s, side=side: s.config.expand_levels == (side,), "ca")
     for side in SEED_LEVELS:
-        if fix("seed_side", level_name(side), "seediff", lambda s, side=side: s.config.seed_level == side):
+        fix("seed_side", level_name(side), lambda s, side=side: s.config.seed_level == side)
+        if ("seed_side", level_name(side)) in chosen:
             chosen["seed_side_paper", level_name(side)] = papers["seediff"].with_config(seed_level=side)
     for group in dict.fromkeys(t.setting.layers for t in trials):
-        fix("variant", f"layers {group}", "seediff", lambda s, group=group: s.layers == group)
+        fix("variant", f"layers {group}", lambda s, group=group: s.layers == group)
     if any(t.setting.text_share for t in trials):
         for share in SHARES:
-            fix("variant", f"share {share or 'row'}", "seediff", lambda s, share=share: s.text_share == share)
+            fix("variant", f"share {share or 'row'}", lambda s, share=share: s.text_share == share)
     for levels in LEVELS:
         shown = "expand " + " ".join(level_name(side) for side in levels)
-        fix("variant", shown, "seediff", lambda s, levels=levels: s.config.expand_levels == levels)
+        fix("variant", shown, lambda s, levels=levels: s.config.expand_levels == levels)
     for width in PAMR_WIDTHS:
         name = pamr_name(papers["seediff"].with_config(pamr=True, pamr_dilations=width).config)
-        fix("variant", f"pamr {name}", "seediff", lambda s, width=width: s.config.pamr_dilations == width)
+        fix("variant", f"pamr {name}", lambda s, width=width: s.config.pamr_dilations == width)
     return chosen
 
 

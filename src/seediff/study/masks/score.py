@@ -1,21 +1,18 @@
-"""From scenes to numbers: one capture a scene serves every setting, and one sweep serves every threshold.
+"""From captured scenes to numbers: masks that settings share are made once, and one sweep serves every threshold.
 
 Shape letters: S settings, C classes of a scene, T thresholds, P (image, class) pairs of all scenes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import Progress
 
 from ...attention.maps import AttentionMaps
-from ...attention.photograph import capture_images
-from ...config.constants import CaptureConfig
 from ...masks.make import enlarge, refine
 from ...masks.methods import soft_mask
 from ...masks.steps import Step
@@ -23,53 +20,8 @@ from ...metrics.bootstrap import mean_interval
 from ...metrics.masks import boundary_f
 from ...metrics.scores import overlap, per_class_iou
 from ...mini.scenes import CLASS_IDS, Scene
-from ...models.registry import Model
-from .contest import Layers, Setting, Share, Source
-
-TIMESTEPS = (50, 150, 250, 350, 450, 550)
-"""Noise levels at which a scene's attention is captured and averaged, where no others are asked for."""
-BATCH = 16
-
-
-def captured(
-    model: Model,
-    scenes: Sequence[Scene],
-    sources: Sequence[Source],
-    *,
-    timesteps: Sequence[int] = TIMESTEPS,
-    seed: int,
-    progress: Progress,
-    label: str,
-) -> Iterator[tuple[int, Scene, dict[Source, AttentionMaps]]]:
-    """Every scene with its index and its attention, captured with its caption, a batch at a time; nothing is kept."""
-    task = progress.add_task(label, total=len(scenes))
-    for start in range(0, len(scenes), BATCH):
-        batch = scenes[start : start + BATCH]
-        found: dict[Source, list[AttentionMaps]] = {}
-        for share, groups in by_share(sources).items():
-            maps = capture_images(
-                model,
-                [s.image for s in batch],
-                [s.caption for s in batch],
-                [s.classes for s in batch],
-                timesteps=timesteps,
-                seed=seed,
-                capture=CaptureConfig(text_share=share),
-                groups=groups,
-                indices=range(start, start + len(batch)),
-            )
-            found |= {(group, share): of for group, of in maps.items()}
-        for offset, scene in enumerate(batch):
-            yield start + offset, scene, {source: of[offset] for source, of in found.items()}
-            progress.advance(task)
-
-
-def by_share(sources: Sequence[Source]) -> dict[Share, list[Layers]]:
-    """The groups of layers that one capture of each share gives."""
-    found: dict[Share, list[Layers]] = {}
-    for group, share in sources:
-        found.setdefault(share, []).append(group)
-    return found
+from .capture import Captured
+from .contest import Setting, Source
 
 
 def small_masks(classes: Sequence[str], maps: Mapping[Source, AttentionMaps], settings: Sequence[Setting]) -> dict[Setting, torch.Tensor]:
@@ -200,9 +152,7 @@ class Scores:
         return {"iou": round(float(values[rows].mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
 
 
-def score(
-    items: Iterable[tuple[int, Scene, Mapping[Source, AttentionMaps]]], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()
-) -> Scores:
+def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()) -> Scores:
     """Run every setting at its own threshold on every captured scene; boundary F only for `boundary_of`, which is slow."""
     with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]
     thresholds = torch.tensor([threshold(s) for s in settings]).view(-1, 1, 1, 1)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.progress import Progress
 
 from ...mini.scenes import Scene
 from ...models.registry import Model
-from .contest import BETAS, METHOD_NAMES, Setting, contenders, refinements
-from .fitted import fitted_grid, fitted_paper
-from .score import TIMESTEPS, captured, exact_masks, refined_masks, small_masks, sweep, winners
+from ...report.progress import tracked
+from .capture import TIMESTEPS, captured
+from .contest import BETAS, METHOD_NAMES, Setting, contenders, fitted_grid, fitted_paper, refinements
+from .score import exact_masks, refined_masks, small_masks, sweep, winners
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,15 @@ class Trial:
     iou: float
 
 
-def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int, progress: Progress) -> list[Trial]:
+def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> list[Trial]:
     """Every setting of every method's grid without PAMR, and its contenders with each width of PAMR, each at its best threshold."""
     first = [(method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)]
     sources = list(dict.fromkeys(setting.source for _, setting in first))
     papers = fitted_paper(model)
     board = _Board([setting for _, setting in first])
     kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []
-    for _, scene, maps in captured(model, scenes, sources, timesteps=timesteps, seed=seed, progress=progress, label="tuning"):
+    items = captured(model, scenes, sources, timesteps=timesteps, seed=seed)
+    for _, scene, maps in tracked(items, "tuning", len(scenes)):
         small = small_masks(scene.classes, maps, board.settings)
         board.add(scene, small)
         kept.append((scene, small))
@@ -50,7 +51,7 @@ def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TI
         if refined.config.pamr
     ]
     board = _Board([setting for _, setting in second])
-    for scene, small in progress.track(kept, description="tuning PAMR"):
+    for scene, small in tracked(kept, "tuning PAMR", len(kept)):
         board.add(scene, small)
     return trials + board.trials([method for method, _ in second])
 

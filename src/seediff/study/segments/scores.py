@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
-from rich.progress import Progress
 
 from ...attention.windows import Window, cut
 from ...config.constants import SegmentConfig
@@ -16,6 +15,7 @@ from ...evaluate.floors import floor_map
 from ...metrics.matching import Tally, contingency, count_segments, match, tally
 from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from ...models.registry import Model
+from ...report.progress import tracked
 from ...segments.make import look
 from ...segments.methods import SEGMENT_METHODS, Seen, fit_to_edges
 from ...segments.suppression import label
@@ -74,13 +74,10 @@ class Outcome:
         return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
 
 
-def try_ways(
-    model: Model, pairs: Pairs, ways: Mapping[str, Way], *, progress: Progress, about: str, seed: int = 0, pictures: int = 0
-) -> dict[str, Outcome]:
-    """Every way on every pair. seed: of K-Means. pictures: of how many first images label maps are kept."""
+def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int = 0, pictures: int = 0) -> dict[str, Outcome]:
+    """Every way on every pair. about: what progress is called. seed: of K-Means. pictures: of how many first images label maps are kept."""
     tested = {name: Outcome() for name in ways}
-    task = progress.add_task(about, total=len(pairs))
-    for number, image, label_map, seen in _looked(model, pairs, list(ways.values())):
+    for number, image, label_map, seen in tracked(_looked(model, pairs, list(ways.values())), about, len(pairs)):
         truth = max(1, count_segments(label_map, unlabelled=-1))
         for name, way in ways.items():
             pieces = tested[way.like].segments[-1] if isinstance(way, Blind) and way.like else truth
@@ -90,7 +87,6 @@ def try_ways(
             tested[name].segments.append(int(found.max()) + 1)
             if number < pictures:
                 tested[name].pictures.append(found)
-        progress.advance(task)
     return tested
 
 
@@ -103,7 +99,6 @@ def divide(
     if isinstance(way, Floor):
         return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
     k = truth if way.k == "truth" else way.k
-    assert k is None or isinstance(k, int)
     segments = label(SEGMENT_METHODS[way.method].propose(seen[_key(way)], way, k, seed), size).numpy()
     return fit_to_edges(image, segments, way)
 
