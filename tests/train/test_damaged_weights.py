@@ -185,13 +185,13 @@ def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Pat
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"step": "3"}, 'step must be a whole number, not a text'),
+        ({"step": "3"}, "step must be a whole number, not a text"),
         ({"step": -1}, "step must be a whole number >= 0"),
         ({"step": 10**30}, "must be"),
         ({"best": None}, "best must be a number, not nothing"),
         ({"stages": 5}, "stages must be a list"),
         ({"stages": [5]}, r"stages\[0\] must be a table"),
-        ({"validation": ["x"]}, r"validation\[0\] must be a whole number, not a text\"),
+        ({"validation": ["x"]}, r"validation\[0\] must be a whole number, not a text"),
     ],
 )
 def test_state_of_another_type_is_told_with_its_key(tmp_path: Path, values: dict, said: str) -> None:
