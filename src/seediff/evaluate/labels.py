@@ -58,7 +58,7 @@ class LabelSet:
     table: (65536,) int32, the class of each stored id, −1 unlabelled, −2 not an id of this layout. ids: which ids there are, for errors.
     """
 
-    layout: Layout
+    layout: Layout | Literal["ade20k"]
     about: str
     classes: tuple[str, ...]
     files: Mapping[str, Path]
@@ -139,7 +139,7 @@ def select(labels: LabelSet, names: Path) -> LabelSet:
     return replace(labels, files=found, about=f"{labels.about}; {len(found)} of them listed in {names}")
 
 
-def _table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
+def id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
     """(65536,) int32: id first + i is class classes[i], `void` ids are unlabelled, and no other id is known."""
     table = np.full(IDS, UNKNOWN, np.int32)
     table[first : first + len(classes)] = classes
@@ -167,7 +167,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
         f"label maps in {where}: {counted(len(files), 'image')}, {count} classes ({source})",
         tuple(names.get(i, str(i)) for i in range(count)),
         files,
-        _table(range(count), void=nothing),
+        id_table(range(count), void=nothing),
         f"--num-classes {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
     )
 
@@ -204,7 +204,7 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
     about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
     ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {len(classes) - 1}, and 255 for borders"
-    return LabelSet("voc", about, classes, files, _table(range(len(classes)), void=[255]), ids)
+    return LabelSet("voc", about, classes, files, id_table(range(len(classes)), void=[255]), ids)
 
 
 def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
@@ -225,7 +225,7 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
             _check_coco_labels(parent / "labels.txt")
             break
     about = f"COCO-Stuff in {where}: {counted(len(files), 'image')}, {len(coco_stuff.COARSE)} coarse classes"
-    table = _table(coco_stuff.fine_to_coarse().tolist(), void=[255])
+    table = id_table(coco_stuff.fine_to_coarse().tolist(), void=[255])
     return LabelSet("coco-stuff", about, coco_stuff.COARSE, files, table, "COCO-Stuff's pixel maps have 0 to 181, and 255 for unlabelled")
 
 
@@ -269,7 +269,7 @@ def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
     if not files:
         raise UserError(f"{maps}: has no PNG files")
     about = f"CamVid in {root}, {part}: {counted(len(files), 'image')}, {len(CAMVID_CLASSES)} classes"
-    table = _table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
+    table = id_table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
     return LabelSet("camvid", about, CAMVID_CLASSES, files, table, "CamVid has 0 to 10, and 11 for no label")
 
 
@@ -282,6 +282,6 @@ def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
     if not paths:
         raise UserError(f"{folder}: is not laid out like Cityscapes' '{split}' (--split), gtFine/{split}/<city>/*{ending}.png")
     files = {f"{path.parent.name}/{path.stem.removesuffix(ending)}": path for path in paths}
-    table = _table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
+    table = id_table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
     about = f"Cityscapes in {root}, {split}: {counted(len(files), 'image')}, {len(CITYSCAPES_CLASSES)} classes"
     return LabelSet("cityscapes", about, CITYSCAPES_CLASSES, files, table, "Cityscapes' labelIds have 0 to 33")

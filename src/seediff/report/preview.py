@@ -22,7 +22,7 @@ from ..masks.flags import explain_flag, flag_kind
 from .before_after import operations_of
 from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
 from .pictures import VIRIDIS_ANCHORS, heat_uri, jpeg_uri, overlay, shrink, to_levels
-from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
+from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, row_classes, show_value
 from .templates import render
 from .trace import TracedSample
 
@@ -39,13 +39,12 @@ def write_preview(
     rows: Sequence[Row],
     class_names: Sequence[str],
     steps: Sequence[TracedSample],
-    grid_images: int = GRID_IMAGES,
     traced_images: int = 4,
     augmentations: bytes | None = None,
 ) -> Path:
     """Write `out/preview.html`, atomically, and return its path.
 
-    summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → count, or class → reason → count),
+    summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → reason → count),
         `prompts` (templates); any other number or text is shown in the header under its own name.
     rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`, `area`.
     class_names: label i + 1 is class_names[i]. steps: of these the first of each class is drawn, at most `traced_images`.
@@ -55,7 +54,7 @@ def write_preview(
     out = Path(out)
     classes = count_classes(rows, class_names, summary.get("rejected"))
     made = {c.label for c in classes if c.made}
-    shown = _shown(rows, grid_images)
+    shown = _shown(rows)
     page = render(
         "preview.html.j2",
         title="SeeDiff dataset: " + (", ".join(class_names[:5]) + (" …" if len(class_names) > 5 else "") or "empty"),
@@ -77,13 +76,13 @@ def write_preview(
     return path
 
 
-def shown_rows(rows: Sequence[Row], grid_images: int = GRID_IMAGES) -> list[Row]:
+def shown_rows(rows: Sequence[Row]) -> list[Row]:
     """The rows whose pictures `write_preview` reads."""
-    return [rows[position] for position in _shown(rows, grid_images)]
+    return [rows[position] for position in _shown(rows)]
 
 
-def _shown(rows: Sequence[Row], grid_images: int) -> list[int]:
-    return pick_evenly([row_classes(row)[:1] for row in rows], grid_images)
+def _shown(rows: Sequence[Row]) -> list[int]:
+    return pick_evenly([row_classes(row)[:1] for row in rows], GRID_IMAGES)
 
 
 def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -92,12 +91,7 @@ def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[
     flagged = sum(bool(row.get("flags")) for row in rows)
     counts = [("images", str(len(rows))), ("flagged", str(flagged))]
     taken = {"model", "method", "images", "flagged"}
-    rest = [
-        (key.replace("_", " "), show_value(value))
-        for key, value in summary.items()
-        if key not in taken and isinstance(value, (str, int, float))
-    ]
-    return first + counts + rest
+    return first + counts + plain_facts({key: value for key, value in summary.items() if key not in taken})
 
 
 def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
@@ -181,15 +175,7 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _class_view(c: ClassCount) -> dict[str, Any]:
-    return {
-        "label": c.label,
-        "name": c.name,
-        "colour": _colour(c.label),
-        "made": c.made,
-        "rejected": show_reasons(c.rejected) or "0",
-        "area": "–" if c.area is None else f"{c.area:.1%}",
-        "flags": show_reasons(c.flags) or "–",
-    }
+    return {"label": c.label, "made": c.made, "colour": _colour(c.label), **c.cells()}
 
 
 def _flag_glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
