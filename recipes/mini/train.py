@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -18,7 +17,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from PIL import Image
 
 from seediff.allocator import keep_freed_memory
 from seediff.devices import default_device
@@ -29,6 +27,7 @@ from seediff.files.places import check_writable
 from seediff.files.tensors import map_array
 from seediff.mini.scenes import CLASSES, caption
 from seediff.models.registry import load_model
+from seediff.report.pictures import encoded
 
 from .assemble import assemble
 from .autoencoder import train_autoencoder
@@ -222,6 +221,4 @@ def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: fl
             output_type="np",
         )
         rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
-    sheet = io.BytesIO()
-    Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(sheet, "PNG")
-    write_atomic(path, sheet.getvalue())
+    write_atomic(path, encoded((np.concatenate(rows) * 255).round().astype(np.uint8)))

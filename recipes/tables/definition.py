@@ -199,7 +199,7 @@ def read_table(path: Path) -> Table:
 
 def _set(given: str | dict[str, Any], path: Path, where: str) -> SetConfig:
     """A set's file, or one with changes."""
-    changes = {"file": given} if isinstance(given, str) else dict(given)
+    changes: dict[str, Any] = {"file": given} if isinstance(given, str) else dict(given)
     file, names = changes.pop("file", None), changes.pop("labels", None)
     if not isinstance(file, str) or Path(file).name != file:
         wrong = "'file' is missing; it" if file is None else f"file = {file!r}"

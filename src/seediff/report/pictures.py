@@ -136,7 +136,7 @@ def _fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: int) -> str:
 
 
 def encoded(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
-    """(H, W, 3) uint8 as the bytes of a file. options: of Pillow's `save`."""
+    """(H, W) or (H, W, 3) uint8 as the bytes of a file. options: of Pillow's `save`."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
     return buffer.getvalue()

@@ -66,8 +66,8 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('title = "A table"', "title = 5", "title = 5 must be a text"),
-        ('title = "A table"', 'title = "A table"\nmetrics = "miou"', "metrics = 'miou' must be a list of texts"),
+        ('title = "A table"', "title = 5", "title must be a text"),
+        ('title = "A table"', 'title = "A table"\nmetrics = "miou"', "metrics must be a list"),
         ('title = "A table"', 'title = "A table"\nmetrics = [1]', "metrics[0] must be a text"),
         ('title = "A table"', 'title = "A table"\nsets = 3', "sets must be a table"),
         ('title = "A table"', 'title = "A table"\nsets.few = 3', "sets[...] must be a text or a table"),
