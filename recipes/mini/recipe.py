@@ -86,7 +86,6 @@ class Denoiser(Schedule):
     channels: Three = (64, 96, 160)
     heads: Three = (1, 2, 4)
     text_width: Count = 96
-    min_snr_gamma: Weight = 0.0  # weights of the loss; 0: the same for every timestep
     grouping_weight: Weight = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
     agreement_weight: Weight = 0.05  # of the loss that draws the words' maps of all levels to the middle one's; needs grouping
     grouping_rows: Count = 64  # random query rows per image and layer that the loss looks at

@@ -21,7 +21,7 @@ from seediff.workers import Progress
 
 from .definition import Table, packaged, read_table
 from .kept import open_kept
-from .results import summarised, write_table
+from .results import shown, summarised, write_table
 from .sources import Places
 from .trained import Watch, check, planned, run_table
 
@@ -164,13 +164,11 @@ def show_rows(result: dict[str, Any]) -> None:
     from rich.table import Table as Shown
     from rich.text import Text
 
-    shown = Shown("", "measured on", "figure", "%", "seeds", "95 % over images", "paper", title=result["title"])
+    table = Shown("", "measured on", "figure", "%", "seeds", "95 % over images", "paper", title=result["title"])
     for row in summarised(result):
-        ci = "–".join(f"{bound:.1f}" for bound in row["ci95"])
-        seeds = f"{row['lowest']:.1f}–{row['highest']:.1f}"
         paper = "" if row["paper"] is None else str(row["paper"])
-        shown.add_row(Text(row["row"]), row["test"].replace("_", " "), row["metric"], f"{row['mean']:.1f}", seeds, ci, paper)
-    make_console().print(shown)
+        table.add_row(Text(row["row"]), row["test"].replace("_", " "), row["metric"], *shown(row), paper)
+    make_console().print(table)
 
 
 if __name__ == "__main__":
