@@ -124,7 +124,7 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
         numbers = (row["paper"], *([row["ratio"], row["paper_ratio"]] if compared else []))
         figures = [f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else []
         table.append([row["row"], *figures, *shown(row), *("" if number is None else str(number) for number in numbers)])
-    lines += markdown_table(columns, table)
+    lines += [f"| {' | '.join(columns)} |", *markdown_table(columns, table)[1:]]  # as the published tables begin
     tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
     minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
