@@ -17,8 +17,7 @@ from PIL import Image, ImageEnhance
 
 from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
-from seediff.mini.blobs import pack_blobs
-from seediff.mini.scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes, write_scenes_as_dataset
+from seediff.mini.scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes, pack_blobs, write_scenes_as_dataset
 from seediff.report.pictures import encoded
 
 from .art import load_sprite, sprite_table

@@ -21,10 +21,9 @@ from torch import nn
 
 from seediff.devices import mixed_precision
 from seediff.files.outputs import write_tensors
-from seediff.mini.blobs import pack_blobs
 from seediff.mini.frechet import DRAWN, features_of, frechet_distance, moments
 from seediff.mini.frechet import FILE as MOMENTS
-from seediff.mini.scenes import CLASS_IDS, CLASSES, FOLDER, Scene, load_scenes
+from seediff.mini.scenes import CLASS_IDS, CLASSES, FOLDER, Scene, load_scenes, pack_blobs
 from seediff.mini.shapes import FILE as TEMPLATES
 from seediff.mini.shapes import SIDE, explained, templates_of
 from seediff.mini.yardsticks import CLASSIFIER, SEGMENTER, Classifier, Segmenter, load_segmenter, recognised, segmenter_iou, to_pixels

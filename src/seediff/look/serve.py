@@ -21,9 +21,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError
 from .app import body_limit, make_app
-from .events import Events
 from .gate import Gate, is_loopback
 from .session import Session
+from .shared import Events
 from .subject import open_subject
 
 PATIENCE = 30.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
 from ..report.pictures import shrink, to_levels
 from .attention import Seen
+from .shared import Cache
 
 SHOWN_SIDE = 256
 """Pixels of the largest map that is drawn as a step."""
@@ -72,10 +73,7 @@ class Tuner:
     def __init__(self, found: Seen) -> None:
         self.found = found
         self.lock = threading.Lock()
-        self._maps: dict[Any, torch.Tensor] = {}
-        self._soft: dict[Any, torch.Tensor] = {}
-        self._refined: dict[Any, torch.Tensor] = {}
-        self._weights: dict[Any, torch.Tensor] = {}
+        self._maps, self._soft, self._refined, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(4))
         self._small: Tuner | None = None
 
     def labels(self, constants: Constants, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
@@ -85,7 +83,7 @@ class Tuner:
             fast
             and constants.pamr
             and max(self.found.image.shape) > FAST_SIDE
-            and self._key(constants.of(self.found.config)) not in self._refined
+            and self._refined.get(self._key(constants.of(self.found.config))) is None
         ):
             return resize_nearest(self._smaller().labels(constants, ids), *self.found.size)
         found, config = self.found, constants.of(self.found.config)
@@ -101,24 +99,22 @@ class Tuner:
 
     def _last(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks that are thresholded."""
-        found, size = self.found, self.found.image.shape[:2]
-        key = self._key(config)
+        found, key, finish = self.found, self._key(config), METHODS[config.method].finish
         if not config.pamr:
-            return _kept(self._soft, key, lambda: self._enlarged(config, size))
-        finish = METHODS[config.method].finish
-        of_image = (finish.bandwidth, finish.dilations)
+            return self._enlarged(config)
 
         def refined() -> torch.Tensor:
-            soft = _kept(self._soft, key, lambda: self._enlarged(config, size))
-            return refine(found.image, soft, config, _kept(self._weights, of_image, lambda: pamr_weights(found.image, config)))
+            weights = self._weights.made((finish.bandwidth, finish.dilations), lambda: pamr_weights(found.image, config))
+            return refine(found.image, self._enlarged(config), config, weights)
 
-        return _kept(self._refined, key, refined)
+        return self._refined.made(key, refined)
 
-    def _enlarged(self, config: MaskConfig, size: tuple[int, ...]) -> torch.Tensor:
+    def _enlarged(self, config: MaskConfig) -> torch.Tensor:
         def maps() -> torch.Tensor:
             return torch.stack([soft_mask(self.found.maps, name, config).soft for name in self.found.classes])
 
-        return enlarge(_kept(self._maps, self._key(config), maps), size, config)
+        key, size = self._key(config), self.found.image.shape[:2]
+        return self._soft.made(key, lambda: enlarge(self._maps.made(key, maps), size, config))
 
     def _key(self, config: MaskConfig) -> tuple[Any, ...]:
         """What soft masks follow from, of all that can be tried."""
@@ -150,15 +146,6 @@ class Tuner:
         if before is not None:
             steps += [_drawn("before PAMR", before, explain_before_pamr(config.method)), _drawn("after PAMR", soft, AFTER_PAMR)]
         return steps
-
-
-def _kept(held: dict[Any, torch.Tensor], key: Any, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-    if key not in held:
-        made = make()
-        while len(held) >= KEPT:
-            del held[next(iter(held))]
-        held[key] = made
-    return held[key]
 
 
 def _drawn(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:

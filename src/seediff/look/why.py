@@ -25,7 +25,7 @@ from ..segments.diffseg import diffseg
 from ..segments.suppression import label
 from .answers import Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
-from .pictures import Cache
+from .shared import Cache
 from .tuning import Constants, Tuner, encoded, shown, usable_methods
 
 MEMORY = 1 << 30
@@ -188,8 +188,7 @@ class Why:
 
     def held(self, number: int, fine: int) -> np.ndarray:
         """A sample's segments at one of THRESHOLDS."""
-        held = self.segmented.get((number, fine))
-        return self.segmented.put((number, fine), divided(self.needed(number), THRESHOLDS[fine])) if held is None else held
+        return self.segmented.made((number, fine), lambda: divided(self.needed(number), THRESHOLDS[fine]))
 
     def usual(self, number: int) -> tuple[np.ndarray, int]:
         """The coarsest segments that are FEW at least, and which of THRESHOLDS that is."""

@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from ..errors import UserError
 from ..files.messages import shown
 from ..files.tensors import read_header
-from .blobs import decoded, read_blobs
-from .scenes import CLASSES
+from .scenes import CLASSES, decoded, read_blobs
 from .yardsticks import FOLDER, Segmenter, run_batched
 
 FILE = FOLDER / "templates.safetensors"

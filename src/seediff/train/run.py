@@ -38,10 +38,9 @@ from ..files.places import open_folder
 from ..metrics.confusion import Confusion
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .data import Batch, Decoded, Stage, batches, reading_threads
-from .interrupts import Interrupts
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
-from .processes import Processes, find_processes
+from .processes import Interrupts, Processes, find_processes
 from .record import LOSSES, Losses, write_card
 
 if TYPE_CHECKING:

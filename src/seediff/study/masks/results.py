@@ -14,7 +14,7 @@ from ...files.messages import make_console
 from ...mini.scenes import Scene
 from ...report.pictures import contact_sheet, encoded, overlay
 from ..results import json_bytes, markdown_table, plain, write_study
-from .tune import Trial
+from .constants import Trial
 
 TITLES = {"ca": "CA", "ca_sa": "CA·SA", "caa": "CAA", "cre": "CRE", "ire": "IRE", "seediff": "SeeDiff"}
 SECTIONS = {
