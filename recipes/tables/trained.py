@@ -23,8 +23,7 @@ from seediff.config.names import BACKGROUND
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.evaluate.evaluation import evaluate, protocol_for
-from seediff.evaluate.predictions import check_pictures
+from seediff.evaluate.evaluation import check_pictures, evaluate, protocol_for
 from seediff.files.documents import checked
 from seediff.mini.scenes import SETS
 from seediff.models.fingerprint import content_fingerprint
