@@ -194,16 +194,16 @@ def evaluate(
     if draws < 1:
         raise UserError(f"--draws {draws}: at least 1 draw of the bootstrap is needed")
     mapped = read_class_map(class_map) if class_map else None
-    found = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
-    chosen = protocol_for(protocol, found)
-    predictor = open_predictor(Path(predictions), found, classes=classes, scales=scales, flip=flip, device=device)
-    truth_table = chosen.truth_table(found.classes, found.about)
+    labelled = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
+    chosen = protocol_for(protocol, labelled)
+    predictor = open_predictor(Path(predictions), labelled, classes=classes, scales=scales, flip=flip, device=device)
+    truth_table = chosen.truth_table(labelled.classes, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
-    total = len(found.samples)
+    total = len(labelled.samples)
 
     def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for first in range(0, total, predictor.at_once):
-            samples = found.samples[first : first + predictor.at_once]
+            samples = labelled.samples[first : first + predictor.at_once]
             for sample, predicted in zip(samples, predictor.predict(samples), strict=True):
                 yield sample.name, predicted_table[predicted], truth_table[sample.truth()]
 
@@ -211,7 +211,7 @@ def evaluate(
     if progress:
         progress(0, total, "")
     scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary, progress=show)
-    return Evaluation(scores, found, predictor, truth_table, predicted_table)
+    return Evaluation(scores, labelled, predictor, truth_table, predicted_table)
 
 
 def check_protocol(name: str) -> None:
@@ -291,11 +291,11 @@ def score_table(scores: Scores) -> Table:
     table = Table("", "IoU", "95 % CI", "boundary IoU", "pixels", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, one in scores.classes.items():
-        if not math.isnan(one.iou):
+    for name, score in scores.classes.items():
+        if not math.isnan(score.iou):
             aside = "" if name in scores.protocol.counted else " (not in the mean)"
-            share = f"{one.pixels / scores.pixels:.1%}"
-            table.add_row(Text(name + aside), _percent(one.iou), _bounds(one.iou_ci95), _percent(one.boundary_iou), share)
+            share = f"{score.pixels / scores.pixels:.1%}"
+            table.add_row(Text(name + aside), _percent(score.iou), _bounds(score.iou_ci95), _percent(score.boundary_iou), share)
     table.add_section()
     for name, (mean, bounds) in scores.groups.items():
         table.add_row(name, _percent(mean), _bounds(bounds), "", "")

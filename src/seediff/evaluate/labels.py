@@ -128,15 +128,15 @@ def open_labels(
 def select(labels: LabelSet, names: Path) -> LabelSet:
     """Only the labels that a text file lists, one name or path a line. Raises UserError naming what it lists in vain."""
     lines = [line.strip() for line in read_lines(names)]
-    found = {}
+    files = {}
     for line in filter(None, lines):
         label = labels.find(re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
         if label is None:
             raise UserError(f"{names}: lists '{line}', which is not the name of one label ({labels.about})")
-        found[label] = labels.files[label]
-    if not found:
+        files[label] = labels.files[label]
+    if not files:
         raise UserError(f"{names}: lists no names")
-    return replace(labels, files=found, about=f"{labels.about}; {len(found)} of them listed in {names}")
+    return replace(labels, files=files, about=f"{labels.about}; {len(files)} of them listed in {names}")
 
 
 def id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
@@ -210,8 +210,8 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
 def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
     part = f"{split}2017"
     below = (f"annotations/{part}", f"dataset/annotations/{part}", f"stuffthingmaps_trainval2017/{part}", f"annotation_{part}", part)
-    found = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
-    for where in found:
+    candidates = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
+    for where in candidates:
         # Only COCO's numbers: other programs leave converted label maps beside the originals.
         files = {path.stem: path for path in sorted(where.glob("*.png")) if re.fullmatch(r"\d{12}", path.stem)} if where.is_dir() else {}
         if files:
@@ -256,11 +256,11 @@ def camvid_part(folder: Path) -> tuple[Path, str] | None:
 
 
 def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
-    if (found := camvid_part(folder)) is None:
+    if (root_and_part := camvid_part(folder)) is None:
         if asked:
             raise UserError(f"{folder}: is not laid out like CamVid, {split}annot/*.png")
         return None
-    root, part_name = found
+    root, part_name = root_and_part
     part = part_name or split
     maps = root / f"{part}annot"
     if not maps.is_dir():

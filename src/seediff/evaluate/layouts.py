@@ -88,11 +88,11 @@ def open_evaluation(path: Path | str, *, split: str | None = None) -> Evaluation
     path = Path(path)
     if not path.exists():
         raise UserError(f"--data {path}: there is no such folder")
-    found = _open(path, split)
-    if not found.samples:
+    labelled = _open(path, split)
+    if not labelled.samples:
         part = f"split '{split}'" if split else "the folder"
-        raise UserError(f"--data {path}: {part} holds no labelled images ({found.about})")
-    return found
+        raise UserError(f"--data {path}: {part} holds no labelled images ({labelled.about})")
+    return labelled
 
 
 def _open(path: Path, split: str | None) -> EvaluationSet:

@@ -112,8 +112,8 @@ class Look:
 
     async def place(self, request: Request) -> Response:
         """Where in a list a sample stands; -1 where it is not in it."""
-        found = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
-        return JSONResponse({"place": int(found[0]) if len(found) else -1})
+        places = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
+        return JSONResponse({"place": int(places[0]) if len(places) else -1})
 
     def shown(self, name: str) -> np.ndarray:
         if (numbers := self.views.get(name)) is None:
@@ -212,15 +212,14 @@ class Look:
         """A label map that was painted: its bytes, row by row, packed by zlib, as the body; what it is, in the address."""
         number = self.number(request)
         params: dict[str, Any] = dict(request.query_params)
-        told = parse_json(msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address")
+        painted = parse_json(msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address")
         data = await request.body()
 
         def read(present: np.ndarray) -> np.ndarray:
             return unpacked(data, present.shape)
 
-        make = partial(
-            self.session.act, number, told.version, told.tool, labels=read, by=told.by, window=told.window, detail={"tool": told.tool}
-        )
+        about: dict[str, Any] = {"by": painted.by, "window": painted.window, "detail": {"tool": painted.tool}}
+        make = partial(self.session.act, number, painted.version, painted.tool, labels=read, **about)
         return await self.answer(number, make)
 
     async def answer(self, number: int, act: Callable[[], dict[str, Any]]) -> Response:

@@ -125,10 +125,12 @@ def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
     samples = []
     for row in rows:
         name = str(row["photo"])
-        found = list(dict.fromkeys(one["name"] for one in row["segments"] if one.get("name")))
+        named_segments = [segment for segment in row["segments"] if segment.get("name")]
+        names = list(dict.fromkeys(segment["name"] for segment in named_segments))
         pixels = max(1, int(row["width"]) * int(row["height"]))
-        area = {word: round(min(1.0, sum(one["area"] for one in row["segments"] if one.get("name") == word) / pixels), 6) for word in found}
-        about = {"classes": found, "area": area, "segments": len(row["segments"])}
+        pixels_of = {word: sum(segment["area"] for segment in named_segments if segment["name"] == word) for word in names}
+        area = {word: round(min(1.0, count / pixels), 6) for word, count in pixels_of.items()}
+        about = {"classes": names, "area": area, "segments": len(row["segments"])}
         samples.append(_sample(folder, name, f"{NAMED if named else LABELS}/{name}.png", pictures, about))
     return Subject(folder, "segments", native.read_classes(folder) if named else (), samples)
 
@@ -179,11 +181,11 @@ def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
 def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = True) -> bytes:
     """A JPEG of at most THUMB pixels a side; labels: with those of `mask`, a path in the set, over it. Raises UserError."""
     path = subject.image_path(sample)
-    found = None if sample.drawn or not labels else shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST)
+    label_map = None if sample.drawn or not labels else shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST)
     if path is None:
-        assert found is not None or sample.drawn
-        found = shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST) if found is None else found
-        small = np.full((found.shape[0], found.shape[1], 3), 128, np.uint8)
+        assert label_map is not None or sample.drawn
+        label_map = shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST) if label_map is None else label_map
+        small = np.full((label_map.shape[0], label_map.shape[1], 3), 128, np.uint8)
     elif subject.kind == "dataset" or sample.drawn:
         with open_picture(path) as picture:
             size = picture.size
@@ -193,8 +195,8 @@ def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = Tru
             small = np.asarray(picture.convert("RGB").resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0))
     else:
         small = shrink(read_photo(path), THUMB, Image.Resampling.BILINEAR)
-    if found is not None:
-        if found.shape != small.shape[:2]:
-            found = np.asarray(Image.fromarray(found).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
-        small = overlay(small, found, voc_palette(), alpha=0.45)
+    if label_map is not None:
+        if label_map.shape != small.shape[:2]:
+            label_map = np.asarray(Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
+        small = overlay(small, label_map, voc_palette(), alpha=0.45)
     return encoded(small, "JPEG", quality=80)

@@ -116,21 +116,21 @@ def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
     """Every figure of `check_quality` that has a goal. Cross-attention has one at the middle level, self-attention's rows at all."""
     goals = result["goals"]
     worst = max(per_class := result["chimeras"]["per_class"], key=per_class.__getitem__)
-    found = [
+    against_goals = [
         Verdict("recognised", result["recognised"]["share"], goals["recognised"]),
         Verdict("chimeras", result["chimeras"]["share"], goals["chimeras"], most=True),
         Verdict(f"chimeras of {worst}", result["chimeras"]["per_class"][worst], goals["chimeras_of_a_class"], most=True),
         Verdict("reconstruction, PSNR in dB", result["psnr"]["mean"], goals["psnr"]),
     ]
     for group, levels in result["auc"]["cross"].items():
-        found.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
+        against_goals.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
     for kind, rows in (("self_object", "objects"), ("self_background", "the background")):
         for group, levels in result["auc"][kind].items():
-            found += [
+            against_goals += [
                 Verdict(f"AUC of self-attention of {rows} at {level}, layers {group}", value, goals["self_auc"])
                 for level, value in levels.items()
             ]
-    return found
+    return against_goals
 
 
 def print_quality(result: Mapping[str, Any], out: Path) -> None:
@@ -243,7 +243,7 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int) -> dict[str, Any
     cross: the class word's map. self_object: rows of positions inside the object, against the object. self_background:
     rows of positions in the background, against the background.
     """
-    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    values_of: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for start in tracked(range(0, len(scenes), BATCH), "attention", -(-len(scenes) // BATCH)):
         batch = scenes[start : start + BATCH]
         captured = capture_images(
@@ -260,28 +260,28 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int) -> dict[str, Any
             for index, (scene, map_) in enumerate(zip(batch, maps, strict=True)):
                 rng = np.random.default_rng((seed, start + index))
                 for (kind, level), values in scene_auc(scene, map_, rng).items():
-                    found[kind, group, level] += values
+                    values_of[kind, group, level] += values
     result: dict[str, Any] = {}
-    for (kind, group, level), values in found.items():
+    for (kind, group, level), values in values_of.items():
         result.setdefault(kind, {}).setdefault(group, {})[level] = float(np.nanmean(values))
     return result
 
 
 def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> dict[tuple[str, str], list[float]]:
     """One scene's AUCs: (kind, level) → a value per class (cross) or a value per set of rows (self). NaN where a mask is empty."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    values_of: dict[tuple[str, str], list[float]] = defaultdict(list)
     for grid in maps.cross_attention:
         divisor = maps.level(grid)
         for name in scene.classes:
             mask = mask_at(scene.label_map == CLASS_IDS[name], grid)
-            found["cross", level_name(divisor)].append(auc(maps.cross_at(divisor, name).cpu().numpy(), mask))
+            values_of["cross", level_name(divisor)].append(auc(maps.cross_at(divisor, name).cpu().numpy(), mask))
     for grid, on_device in maps.self_attention.items():
         rows = on_device.cpu()
         level = level_name(maps.level(grid))
         for name in scene.classes:
-            found["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], grid), rng))
-        found["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, grid), rng))
-    return found
+            values_of["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], grid), rng))
+        values_of["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, grid), rng))
+    return values_of
 
 
 def mask_at(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -65,7 +65,7 @@ def run_confidence(
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
     configs = {method: constants(model, method) for method in METHODS}
-    found: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
+    measured: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
     sources: list[Source] = list(dict.fromkeys((capture.layers, capture.text_share) for _, capture in configs.values()))
     for index, scene, maps in tracked(captured(loaded, held, sources, seed=seed + 1), scene_set, len(held)):
         exact = exact_masks(scene).numpy()
@@ -74,14 +74,14 @@ def run_confidence(
             soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
             for i, truth in enumerate(exact):
                 sure = confidence(made.label_map, soft[i], i + 1)
-                found[method].append((index, sure, iou(made.label_map == i + 1, truth)))
+                measured[method].append((index, sure, iou(made.label_map == i + 1, truth)))
     result = {
         "model": loaded.name,
         "scene_set": scene_set,
         "scenes": scenes,
         "seed": seed,
         "recommended": read_preset(model).method or MaskConfig.method,
-        "methods": {method: figures(as_masks(rows), seed=seed) for method, rows in found.items()},
+        "methods": {method: figures(as_masks(rows), seed=seed) for method, rows in measured.items()},
         "seconds": round(time.monotonic() - started, 1),
     }
     write_study(out, result, markdown(result), json_path)

@@ -104,10 +104,10 @@ class Setting:
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
         """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError when it is none."""
-        found = fit(table, SettingTable, where)
-        values = checked(MaskConfig, {**found.mask, "method": found.method}, where)
+        setting = fit(table, SettingTable, where)
+        values = checked(MaskConfig, {**setting.mask, "method": setting.method}, where)
         try:
-            return cls(MaskConfig(**values), normal_layers(found.capture.layers), found.capture.text_share)
+            return cls(MaskConfig(**values), normal_layers(setting.capture.layers), setting.capture.text_share)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
@@ -199,7 +199,7 @@ def _values(setting: Setting) -> Iterator[tuple[str, Any]]:
 
 def fitted_grid(model: Model, method: str) -> list[Setting]:
     """`grid` as far as this model has its levels."""
-    return list(dict.fromkeys(one for setting in grid(method) for one in fitted(model, setting)))
+    return list(dict.fromkeys(possible for setting in grid(method) for possible in fitted(model, setting)))
 
 
 def fitted_paper(model: Model) -> dict[str, Setting]:

@@ -70,12 +70,12 @@ def run_generated(
     tuning = [] if earlier else load_scenes("tune", tune_scenes)
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
-    found = earlier or seek_constants(loaded, tuning, seed=seed)
+    best = earlier or seek_constants(loaded, tuning, seed=seed)
     kinds = ("own_best", "own_best_without", "paper", "paper_without")
-    chosen = {key: setting for key, setting in found.chosen.items() if key[0] in kinds}
+    chosen = {key: setting for key, setting in best.chosen.items() if key[0] in kinds}
     items = drawn(loaded, specs(images, seed), sources(chosen), yardstick, steps, guidance_scale, capture_steps)
     result, scores, sheet = measure(tracked(items, "generated", images), chosen)
-    result |= found.about() | {
+    result |= best.about() | {
         "images": images,
         "not_drawn": images - len(np.unique(scores.images)),
         "model": loaded.name,
@@ -87,7 +87,7 @@ def run_generated(
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_results(out, result, found.trials, sheet, json_path)
+    write_results(out, result, best.trials, sheet, json_path)
     return result
 
 

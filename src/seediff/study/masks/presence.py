@@ -93,9 +93,9 @@ def _asked(model: Model, scenes: Sequence[Scene], seed: int) -> Iterator[list[tu
         ]
         sentences = [split_prompts(model.readers, classes) for *_, classes in asked]
         latents = encode_images(model, [scene.image for _, scene in batch])
-        found = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
+        scores_of = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
         rows: dict[int, list[tuple[str, int, int, bool, float]]] = {index: [] for index, _ in batch}
-        for (index, scene, group, classes), scores in zip(asked, found, strict=True):
+        for (index, scene, group, classes), scores in zip(asked, scores_of, strict=True):
             absent = sum(name not in scene.classes for name in classes)
             rows[index] += [(group, absent, index, name in scene.classes, scores[name]) for name in classes]
         yield from rows.values()
@@ -112,11 +112,11 @@ def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
     rows = []
     for name, chosen in groups.items():
         subset = answers.where(chosen)
-        found = subset.score >= threshold
-        row: dict[str, Any] = {"group": name, "pairs": len(found), "present": int(subset.present.sum())}
+        said = subset.score >= threshold
+        row: dict[str, Any] = {"group": name, "pairs": len(said), "present": int(subset.present.sum())}
         row |= _auc(subset)
-        row |= _share("precision", subset.present[found], subset.scene[found])
-        row |= _share("recall", found[subset.present], subset.scene[subset.present])
+        row |= _share("precision", subset.present[said], subset.scene[said])
+        row |= _share("recall", said[subset.present], subset.scene[subset.present])
         rows.append(row)
     return rows
 

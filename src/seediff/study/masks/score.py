@@ -33,13 +33,13 @@ def small_masks(classes: Sequence[str], maps: Mapping[Source, AttentionMaps], se
     for bare in order:
         if bare in small:
             continue
-        found = [soft_mask(maps[bare.source], name, bare.config) for name in classes]
-        small[bare] = torch.stack([one.soft for one in found])
+        results = [soft_mask(maps[bare.source], name, bare.config) for name in classes]
+        small[bare] = torch.stack([result.soft for result in results])
         config = bare.config
         before = bare.with_config(background=False)
         if config.method == "seediff" and config.expansion == "iterative" and config.background and before in wanted:
             last = Step("expansion", config.expand_levels[-1])
-            small[before] = torch.stack([one.trace[last] for one in found])
+            small[before] = torch.stack([result.trace[last] for result in results])
     return small
 
 
@@ -54,8 +54,8 @@ def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], sett
     """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once a width over all of
     them, so that its weights are computed once."""
     bare = [s.without_refinement() for s in settings]
-    before = {one: enlarge(small[one], image.shape[:2], one.config) for one in dict.fromkeys(bare)}
-    out = torch.stack([before[one] for one in bare])
+    before = {plain: enlarge(small[plain], image.shape[:2], plain.config) for plain in dict.fromkeys(bare)}
+    out = torch.stack([before[plain] for plain in bare])
     widths: dict[tuple[int, ...] | None, list[int]] = {}
     for index, setting in enumerate(settings):
         if setting.config.pamr:
@@ -71,10 +71,10 @@ def winners(soft: torch.Tensor) -> torch.Tensor:
     highest = soft.amax(-3)
     taken = torch.zeros_like(highest, dtype=torch.bool)
     kept = torch.empty_like(soft)
-    for index, one in enumerate(soft.unbind(-3)):  # a few classes: several times faster than an argmax over a strided dimension
-        wins = (one == highest) & ~taken
+    for index, of_class in enumerate(soft.unbind(-3)):  # a few classes: several times faster than an argmax over a strided dimension
+        wins = (of_class == highest) & ~taken
         taken |= wins
-        torch.mul(one, wins, out=kept.select(-3, index))
+        torch.mul(of_class, wins, out=kept.select(-3, index))
     return kept
 
 

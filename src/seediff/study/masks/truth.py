@@ -63,10 +63,10 @@ def run_truth(
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
     order = sorted(set(check_schedule(loaded, timesteps)))
-    found = earlier or seek_constants(loaded, tuning, timesteps=order, seed=seed)
-    items = captured(loaded, held, sources(found.chosen), timesteps=order, seed=seed + 1)
-    result, scores, sheet = measure(tracked(items, scene_set, len(held)), found.chosen)
-    result |= found.about() | {
+    best = earlier or seek_constants(loaded, tuning, timesteps=order, seed=seed)
+    items = captured(loaded, held, sources(best.chosen), timesteps=order, seed=seed + 1)
+    result, scores, sheet = measure(tracked(items, scene_set, len(held)), best.chosen)
+    result |= best.about() | {
         "scenes": scenes,
         "scene_set": scene_set,
         "model": loaded.name,
@@ -75,7 +75,7 @@ def run_truth(
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_results(out, result, found.trials, sheet, json_path)
+    write_results(out, result, best.trials, sheet, json_path)
     return result
 
 

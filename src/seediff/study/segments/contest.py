@@ -49,11 +49,11 @@ def grid() -> dict[str, list[Way]]:
     diffcut = [SegmentConfig(method="diffcut", cut_threshold=t, cut_power=p) for p in POWERS for t in CUTS]
     return {
         "diffseg": list(diffseg),
-        "diffseg+kmeans": [replace(one, refine=True) for one in diffseg if one.weights == "proportional"],
+        "diffseg+kmeans": [replace(config, refine=True) for config in diffseg if config.weights == "proportional"],
         "kmeans-c": [SegmentConfig(method="kmeans", k=k, weights=w) for w in WEIGHTS for k in CLUSTERS],
         "kmeans-s": [SegmentConfig(method="kmeans", k="truth", weights=w) for w in WEIGHTS],
         "diffcut": list(diffcut),
-        "diffcut+pamr": [replace(one, refine=True) for one in diffcut],
+        "diffcut+pamr": [replace(config, refine=True) for config in diffcut],
         "colour-c": [Floor(k) for k in CLUSTERS],
         "colour-s": [Floor("truth")],
     }
@@ -101,10 +101,10 @@ def run_segment_study(
 
 def read_best(path: Path) -> dict[str, Way]:
     """The best constants in results.json of an earlier study. Raises UserError when it holds none."""
-    found = read_json(path, BestFile).best
-    if missing := [name for name in PAPER if name not in found]:
+    best = read_json(path, BestFile).best
+    if missing := [name for name in PAPER if name not in best]:
         raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a `seediff study segments` that tuned has all")
-    return {name: _way(name, found[name].constants, f"{path}: best.{name}.constants") for name in PAPER}
+    return {name: _way(name, best[name].constants, f"{path}: best.{name}.constants") for name in PAPER}
 
 
 @dataclass(frozen=True)
@@ -170,14 +170,14 @@ def ahead_of_floors(tested: Mapping[str, Outcome], methods: Mapping[str, str], c
     methods: the name that a method is shown by → that of its way in `tested`. colours: the same for K-Means on colour and position,
     which looks at the picture, but with no model.
     """
-    found = {}
+    ahead = {}
     for title, method in methods.items():
         outcomes = {floor: tested[_blind(floor, method if floor == AS_MANY else "")] for floor in FLOORS}
         outcomes |= {colour: tested[name] for colour, name in colours.items()}
         counts = {floor: outcome.counts() for floor, outcome in outcomes.items()}
         scores = score_floors(tested[method].counts(), counts, {floor: outcome.segments for floor, outcome in outcomes.items()})
-        found[title] = {floor: _rounded(asdict(score)) for floor, score in scores.items()}
-    return found
+        ahead[title] = {floor: _rounded(asdict(score)) for floor, score in scores.items()}
+    return ahead
 
 
 def _blind(floor: str, like: str = "") -> str:
@@ -187,5 +187,5 @@ def _blind(floor: str, like: str = "") -> str:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, tuple) else round(value, 4)
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, tuple) else round(value, 4)

@@ -83,12 +83,12 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
         truth = max(1, count_segments(label_map, unlabelled=-1))
         for name, way in ways.items():
             pieces = tested[way.like].segments[-1] if isinstance(way, Blind) and way.like else truth
-            found = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
-            table = contingency(found, label_map, pairs.classes)
+            segments = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
+            table = contingency(segments, label_map, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
-            tested[name].segments.append(int(found.max()) + 1)
+            tested[name].segments.append(int(segments.max()) + 1)
             if number < pictures:
-                tested[name].pictures.append(found)
+                tested[name].pictures.append(segments)
     return tested
 
 
@@ -114,7 +114,7 @@ def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[i
         squares = [cut(image, Window(0, 0, *image.shape[:2]), shape) for image, _ in batch]
         seen = {key: look(model, squares, way) for key, way in looks.items()}
         for offset, (image, label_map) in enumerate(batch):
-            yield start + offset, image, label_map, {key: one[offset] for key, one in seen.items()}
+            yield start + offset, image, label_map, {key: of_batch[offset] for key, of_batch in seen.items()}
 
 
 def _key(way: SegmentConfig) -> tuple[bool, int]:
