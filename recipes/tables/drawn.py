@@ -165,7 +165,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
     def capture(self, batch: Sequence[SampleSpec]) -> tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]:
-        from seediff.study.masks.drawing import draw_with_attention
+        from seediff.study.masks.capture import draw_with_attention
 
         assert self.model is not None
         with self.timer("drawing"):

@@ -22,9 +22,8 @@ from seediff.dataset.formats.parquet import import_parquet
 from seediff.errors import UserError
 from seediff.evaluate.protocols import read_class_map
 from seediff.files.tensors import map_array
-from seediff.mini.blobs import pack_blobs
 from seediff.mini.frechet import WIDTH, read_moments
-from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
+from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, pack_blobs, read_scenes
 from seediff.mini.shapes import read_templates
 from seediff.models.fingerprint import model_fingerprint
 from seediff.study.masks.constants import read_constants

@@ -74,9 +74,6 @@ def test_without_pamr_there_is_no_after() -> None:
     assert traced.after_pamr is None
     assert (traced.before_pamr == 0.25).all()
     assert (traced.label_map == 7).all()
-    given = traced_sample(5, image, mask_result(), "dog", prompt="p", before_pamr=torch.ones(16, 16))
-    assert given.steps == ()
-    assert (given.before_pamr == 1).all()
 
 
 def test_wrong_shapes_are_refused() -> None:

@@ -14,18 +14,17 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.mini.yardsticks import Segmenter
-from seediff.study.masks import contest, generated, truth, tune
-from seediff.study.masks.constants import preset
+from seediff.study.masks import constants, contest, generated, truth
+from seediff.study.masks.constants import Trial, preset
 from seediff.study.masks.contest import METHOD_NAMES, PAPER, Setting
 from seediff.study.masks.truth import run_truth
-from seediff.study.masks.tune import Trial
 
 
 @pytest.fixture(autouse=True)
 def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer constants to try and images of half the side: the whole is for the real thing."""
     monkeypatch.setattr(contest, "ALPHAS", (0.5,))
-    monkeypatch.setattr(tune, "BETAS", contest.BETAS[::4])
+    monkeypatch.setattr(constants, "BETAS", contest.BETAS[::4])
     for study in (truth, generated):
         monkeypatch.setattr(study, "load_scenes", half_side)
 

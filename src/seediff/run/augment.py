@@ -235,8 +235,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         record.rows.append({**item.metadata, "file_name": file_name, "mask": mask})
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        from ..report.before_after import first_of_each
-        from ..report.preview import shown_rows
+        from ..report.preview import first_of_each, shown_rows
 
         rows = [row for record in records for row in record.rows]
         shown = [*shown_rows(rows), *first_of_each(rows)]
@@ -244,8 +243,8 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
     def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
         """metadata.jsonl is last: once it is there, the dataset is complete."""
-        from ..report.before_after import before_after
         from ..report.card import data_card
+        from ..report.preview import before_after
 
         rows = [row for record in records for row in record.rows]
         originals = {item.name: item for item in self.samples}
@@ -276,7 +275,7 @@ AUGMENTATIONS = "augmentations.jpg"
 
 def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the card and the preview say of the whole: no times and no paths, so that it is reproducible."""
-    from ..report.before_after import operations_of
+    from ..report.preview import operations_of
 
     counts = Counter(operations_of(row) for row in rows)
     originals = counts.pop("", 0)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ..config.train import TrainConfig, with_device
+from ..dataset.merge import renumbered, renumbering
 from ..dataset.opening import open_dataset
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
@@ -16,7 +15,6 @@ from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.messages import show_bytes
 from .data import Stage
-from .loss import IGNORE
 
 
 @dataclass(frozen=True)
@@ -97,17 +95,13 @@ def training_part(items: Sequence[Sample]) -> list[Sample]:
 
 
 def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
-    """Items whose label maps number `own` from 1, with the ids of `names`. Raises UserError for a class that is not among them."""
-    if tuple(class_names) == tuple(names):
-        return list(items)
+    """Items whose label maps number `class_names` from 1, with the ids of `names`. Raises UserError for a class that is not among them."""
     if unknown := [name for name in class_names if name not in names]:
         raise UserError(
             f"{where}: class '{unknown[0]}' is none of {', '.join(names)}; --classes can name all classes of all datasets, or rename it"
         )
-    table = np.full(256, IGNORE - 1, np.uint8)  # what is outside the dataset's own list stays outside ours
-    table[0], table[IGNORE] = 0, IGNORE
-    table[1 : len(class_names) + 1] = [list(names).index(name) + 1 for name in class_names]
-    return [item.replace(label_map=lambda item=item: table[item.unchecked_labels()]) for item in items]
+    ids = renumbering(class_names, names)
+    return [renumbered(item, ids, len(class_names)) for item in items]
 
 
 def split_off(items: Sequence[Sample], share: float | None, where: Path | str) -> tuple[list[Sample], list[Sample]]:
