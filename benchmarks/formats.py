@@ -31,8 +31,7 @@ from pycocotools import mask as pycocotools_mask
 from scipy import ndimage
 
 from seediff.dataset.formats.coco import instances, semantic
-from seediff.dataset.formats.known import FORMATS, exporter
-from seediff.dataset.formats.options import LinkOptions
+from seediff.dataset.formats.known import FORMATS
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.rle import label_map_rles

@@ -23,9 +23,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AttentionMaps": "attention.maps",
+    "Dataset": "dataset.dataset",
     "GenerateConfig": "config.generate",
     "MaskConfig": "config.constants",
     "MaskPhotosConfig": "config.photographs",
+    "Sample": "dataset.sample",
     "SegmentPhotosConfig": "config.photographs",
     "UserError": "errors",
     "find_photos": "files.photographs",
@@ -38,9 +40,11 @@ _HOMES = {
 
 __all__ = [
     "AttentionMaps",
+    "Dataset",
     "GenerateConfig",
     "MaskConfig",
     "MaskPhotosConfig",
+    "Sample",
     "SegmentPhotosConfig",
     "UserError",
     "find_photos",
@@ -56,6 +60,8 @@ if TYPE_CHECKING:
     from .config.constants import MaskConfig
     from .config.generate import GenerateConfig
     from .config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+    from .dataset.dataset import Dataset
+    from .dataset.sample import Sample
     from .dataset.store import read_dataset
     from .errors import UserError
     from .files.photographs import find_photos

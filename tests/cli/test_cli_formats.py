@@ -10,7 +10,7 @@ from formats import EVERY, EXACT, needs
 
 from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
-from seediff.dataset.formats.known import FORMATS, importer
+from seediff.dataset.formats.known import FORMATS
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config.train import TrainConfig, with_device
-from ..dataset.opening import open_dataset
+from ..dataset.dataset import Dataset
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
@@ -53,7 +53,7 @@ def plan_training(
         raise UserError(f"--mix has {len(mix)} ratios for {len(data)} datasets; give one for each, such as 3:1")
     if validation is not None and validation_share is not None:
         raise UserError("--val and --val-share: give one of them")
-    opened = [(path, *open_dataset(path)) for path in data]
+    opened = [(path, dataset.classes, dataset.samples) for path in data for dataset in [Dataset.open(path)]]
     names = tuple(classes) if classes is not None else opened[0][1]
     check_class_list(names)
     if not names:
@@ -61,8 +61,9 @@ def plan_training(
     sets = [as_classes(path, class_names, items, names) for path, class_names, items in opened]
     held: list[Sample] = []
     if validation is not None:
-        class_names, items = open_dataset(validation)
-        held = as_classes(validation, class_names, [item for item in items if item.metadata.get("split") == "val"] or items, names)
+        dataset = Dataset.open(validation)
+        items = dataset.samples
+        held = as_classes(validation, dataset.classes, [item for item in items if item.metadata.get("split") == "val"] or items, names)
         if not held:
             raise UserError(f"--val {validation}: has no samples")
         sets = [training_part(items) for items in sets]
@@ -79,8 +80,8 @@ def plan_training(
     if finetune:
         real: list[Sample] = []
         for path in finetune:
-            class_names, items = open_dataset(path)
-            real += as_classes(path, class_names, training_part(items), names)
+            dataset = Dataset.open(path)
+            real += as_classes(path, dataset.classes, training_part(dataset.samples), names)
         if not real:
             raise UserError(f"--finetune {finetune[0]}: has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:

@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 import pytest
 
-from seediff.dataset.formats.known import FORMATS, FormatName, exporter
+from seediff.dataset.formats.known import FORMATS, FormatName
 
 
 @pytest.mark.parametrize("name", FORMATS)
