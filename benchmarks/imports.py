@@ -22,6 +22,7 @@ from evaluate import smooth_regions
 from PIL import Image
 from pycocotools import mask as api
 
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.yolo import as_yolo
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
@@ -120,7 +121,7 @@ def halves(maps: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
 def coco_itself(root: Path, maps: list[np.ndarray], kind: str = "instances", polygons: bool = True) -> tuple[Truths, list[Sample]]:
     file, own = f"annotations/{kind}_val2017.json", plain_categories()
     truths = coco(root, maps, part="", file=file, pictures="val2017", categories=own, polygons=polygons)
-    return truths, imported("coco", root)[1]
+    return truths, Dataset.from_coco(root).samples
 
 
 def datumaro(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
@@ -128,7 +129,7 @@ def datumaro(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
     for part, own in halves(maps).items():
         file, pictures = f"annotations/instances_{part}.json", f"images/{part}"
         truths |= coco(root, own, part=part, file=file, pictures=pictures, categories=plain_categories(), polygons=False)
-    return truths, imported("coco", root)[1]
+    return truths, Dataset.from_coco(root).samples
 
 
 def roboflow(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
@@ -137,7 +138,7 @@ def roboflow(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
     for part, own in zip(("train", "valid", "test"), (maps[::3], maps[1::3], maps[2::3]), strict=True):
         file = f"{part}/_annotations.coco.json"
         truths |= coco(root, own, part=part, file=file, pictures=part, categories=categories, polygons=True)
-    return truths, imported("coco", root)[1]
+    return truths, Dataset.from_coco(root).samples
 
 
 def panoptic(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
@@ -156,7 +157,7 @@ def panoptic(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
         truths[name] = np.where(labels == 255, 255, labels + 1).astype(np.uint8)
     categories = [{"id": i, "name": name, "isthing": 0} for i, name in enumerate(("floor", *CLASSES), 1)]
     write_json(root / "annotations/panoptic_val2017.json", {"images": images, "annotations": annotations, "categories": categories})
-    return truths, imported("coco", root)[1]
+    return truths, Dataset.from_coco(root).samples
 
 
 def yolo(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
@@ -173,7 +174,7 @@ def yolo(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:
         truths[f"{number:04d}"] = labels
     (root / "train.txt").write_text("".join(f"./images/train/{number:04d}.jpg\n" for number in range(len(maps))))
     (root / "my-set.yaml").write_text("train: train.txt\nnames: {0: cat, 3: dog, 6: bus}\n")
-    return truths, imported("yolo", root)[1]
+    return truths, Dataset.from_yolo(root).samples
 
 
 def voc(root: Path, maps: list[np.ndarray], kind: str) -> tuple[Truths, list[Sample]]:
@@ -199,7 +200,7 @@ def voc(root: Path, maps: list[np.ndarray], kind: str) -> tuple[Truths, list[Sam
     picture(base / "JPEGImages/without.jpg", 0)
     names = "".join(f"{name}\n" for name in (*truths, "without"))
     (base / f"ImageSets/Segmentation/{'default' if kind == 'CVAT' else 'trainval'}.txt").write_text(names)
-    return truths, imported("voc", root)[1]
+    return truths, Dataset.from_voc(root).samples
 
 
 def camvid(root: Path, maps: list[np.ndarray]) -> tuple[Truths, list[Sample]]:

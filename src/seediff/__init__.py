@@ -36,6 +36,7 @@ _HOMES = {
     "mask_photos": "run.mask",
     "read_dataset": "dataset.store",
     "segment_photos": "run.segment",
+    "train_segmenter": "train.segmenter",
 }
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "mask_photos",
     "read_dataset",
     "segment_photos",
+    "train_segmenter",
 ]
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from .run.generate import generate
     from .run.mask import mask_photos
     from .run.segment import segment_photos
+    from .train.segmenter import train_segmenter
 
 
 def __getattr__(name: str) -> Any:

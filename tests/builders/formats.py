@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,9 +26,12 @@ def export(name: str, classes: Sequence[str], samples: Iterable[Sample], out: Pa
     return getattr(Dataset(classes, list(samples)), f"as_{name.replace('-', '_')}")(out, **options)
 
 
-def imported(name: str, path: Path, **options: Any) -> tuple[tuple[str, ...], list[Sample]]:
-    """Classes and samples of `Dataset.from_NAME`."""
-    return parts(getattr(Dataset, f"from_{name.replace('-', '_')}")(path, **options))
+def imported(name: str, path: Path, *, note: Callable[[str], None] = print, **options: Any) -> tuple[tuple[str, ...], list[Sample]]:
+    """Classes and samples of `Dataset.from_NAME`; `note` is called with each of its notes."""
+    dataset = getattr(Dataset, f"from_{name.replace('-', '_')}")(path, **options)
+    for line in dataset.notes:
+        note(line)
+    return parts(dataset)
 
 
 def opened(path: Path, split: str | None = None) -> tuple[tuple[str, ...], list[Sample]]:

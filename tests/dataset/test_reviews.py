@@ -14,9 +14,9 @@ from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native, store
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.fix import fix_dataset
-from seediff.dataset.quality.stats import dataset_stats
 from seediff.dataset.reviews import REVIEWS, count_reviews, told
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
@@ -172,7 +172,7 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_pat
     with pytest.raises(UserError, match=r"000003.1.png: is not the corrected mask that was saved \(its SHA-256"):
         run(*line.format(pets, pets).split(), "--out", tmp_path / "out")
     for use in (
-        lambda: dataset_stats(pets),
+        lambda: Dataset.from_native(pets).stats(),
         lambda: [s.label_map for s in store.read_dataset(pets)],
         lambda: Session(open_subject(pets), by="").labels(3),
     ):

@@ -146,6 +146,7 @@ def filter_(
 
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
+    from ..dataset.dataset import Dataset
     from ..dataset.quality.select import Criteria, select_samples
     from ..dataset.store import check_finished
     from ..files.places import check_apart, check_free

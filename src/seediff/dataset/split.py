@@ -102,7 +102,8 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
 
 
 def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
-    """Write `split` into the rows of a native dataset. parts: of each sample, by name. Raises UserError when another run is at work in it."""
+    """Write `split` into the rows of a native dataset. parts: of each sample, by name. Raises UserError when another run is
+    at work in it."""
     folder = Path(folder)
     with open_folder(folder):
         rows = [{**row, "split": parts[native.sample_name(row["file_name"])]} for row in native.read_rows(folder)]

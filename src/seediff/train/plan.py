@@ -18,6 +18,9 @@ from ..files.messages import show_bytes
 from .data import Stage
 from .loss import IGNORE
 
+Data = Dataset | Path | str
+"""What can be trained on: a dataset, or its folder."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -29,15 +32,15 @@ class Plan:
 
 
 def plan_training(
-    data: Sequence[Path],
+    data: Sequence[Data],
     *,
     epochs: float | None = None,
     steps: int | None = None,
     mix: Sequence[int] = (),
-    finetune: Sequence[Path] = (),
+    finetune: Sequence[Data] = (),
     finetune_epochs: float | None = None,
     finetune_steps: int | None = None,
-    validation: Path | None = None,
+    validation: Data | None = None,
     validation_share: float | None = None,
     classes: Sequence[str] | None = None,
 ) -> Plan:
@@ -53,17 +56,19 @@ def plan_training(
         raise UserError(f"--mix has {len(mix)} ratios for {len(data)} datasets; give one for each, such as 3:1")
     if validation is not None and validation_share is not None:
         raise UserError("--val and --val-share: give one of them")
-    opened = [(path, dataset.classes, dataset.samples) for path in data for dataset in [Dataset.open(path)]]
-    names = tuple(classes) if classes is not None else opened[0][1]
+    opened = [_opened(one) for one in data]
+    names = tuple(classes) if classes is not None else opened[0].classes
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
-    sets = [as_classes(path, class_names, items, names) for path, class_names, items in opened]
+    sets = [as_classes(dataset.path or "data", dataset.classes, dataset.samples, names) for dataset in opened]
     held: list[Sample] = []
     if validation is not None:
-        dataset = Dataset.open(validation)
+        dataset = _opened(validation)
         items = dataset.samples
-        held = as_classes(validation, dataset.classes, [item for item in items if item.metadata.get("split") == "val"] or items, names)
+        held = as_classes(
+            dataset.path or "--val", dataset.classes, [item for item in items if item.metadata.get("split") == "val"] or items, names
+        )
         if not held:
             raise UserError(f"--val {validation}: has no samples")
         sets = [training_part(items) for items in sets]
@@ -80,8 +85,8 @@ def plan_training(
     if finetune:
         real: list[Sample] = []
         for path in finetune:
-            dataset = Dataset.open(path)
-            real += as_classes(path, dataset.classes, training_part(dataset.samples), names)
+            dataset = _opened(path)
+            real += as_classes(dataset.path or "--finetune", dataset.classes, training_part(dataset.samples), names)
         if not real:
             raise UserError(f"--finetune {finetune[0]}: has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:
@@ -90,6 +95,10 @@ def plan_training(
     elif finetune_epochs is not None or finetune_steps is not None:
         raise UserError("--finetune-epochs and --finetune-steps go with --finetune")
     return Plan(names, tuple(stages), tuple(held))
+
+
+def _opened(data: Data) -> Dataset:
+    return data if isinstance(data, Dataset) else Dataset.open(data)
 
 
 def training_part(items: Sequence[Sample]) -> list[Sample]:

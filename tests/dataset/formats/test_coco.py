@@ -10,7 +10,8 @@ from formats import export, imported
 from items import item, names
 from scipy import ndimage
 
-from seediff.dataset.formats.coco import as_coco, from_coco, instances, semantic
+from seediff.dataset.formats.coco import from_coco, instances, semantic
+from seediff.dataset.formats.coco.writing import Part, categories
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
@@ -71,6 +72,15 @@ def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
 
     assert instances(labels)[0] == list(expected(pieces()))
     assert semantic(labels) == list(expected((i, labels == i) for i in np.unique(labels).tolist() if i))
+
+
+def as_coco(classes, samples, objects=False):
+    """COCO's document of (file name, label map)."""
+    part = Part()
+    for file_name, labels in samples:
+        image = {"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}
+        part.add(image, instances(labels)[0] if objects else semantic(labels))
+    return part.document(categories(classes, ignore=not objects))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -216,7 +226,7 @@ def test_folders_that_cannot_be_read(tmp_path):
         with pytest.raises(UserError, match=message):
             imported("coco", path)
     path.write_text(json.dumps(foreign()))
-    with pytest.raises(UserError, match=r"image 5: there is no picture 'x\.jpg'"):
+    with pytest.raises(UserError, match=r'image 5: there is no picture "x\.jpg"'):
         imported("coco", path)
     document = foreign()
     document["images"][0]["file_name"] = "../../x.jpg"

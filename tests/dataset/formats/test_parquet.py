@@ -1,15 +1,18 @@
 import builtins
+import importlib
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from blobs import some
 from formats import export, imported
 from items import item
-from seediff.dataset.formats.packed import decode_label_map, unpack
 
+from seediff.dataset.formats.importing import Source
+from seediff.dataset.formats.label_files import decode_label_map, from_record
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
@@ -159,14 +162,16 @@ def test_classes_must_agree(tmp_path):
 
 
 def test_what_to_install_is_said(tmp_path, monkeypatch):
-    own_import = builtins.__import__
+    own_import, own_import_module = builtins.__import__, importlib.import_module
 
     def without(name, *args, **kwargs):
         if name.startswith("pyarrow"):
             raise ImportError(name)
         return own_import(name, *args, **kwargs)
 
-    monkeypatch.setattr("importlib.import_module", lambda name: without(name))
+    monkeypatch.setattr(
+        "importlib.import_module", lambda name, package=None: own_import_module(name, package) if package else without(name)
+    )
     with pytest.raises(UserError, match=r'needs pyarrow: pip install "seediff\[hf\]"'):
         export("parquet", ("cat",), [item("a")], tmp_path / "pq")
     with pytest.raises(UserError, match=r'pip install "seediff\[hf\]"'):
@@ -175,7 +180,7 @@ def test_what_to_install_is_said(tmp_path, monkeypatch):
 
 def test_label_maps_must_be_palette_or_grey_png():
     picture = item("a").source
-    assert unpack("a", picture, b"", {}, "here", set()).suffix == "png"
+    assert from_record(Source(Path()), "a", picture, b"", {}, "here").suffix == "png"
     with pytest.raises(UserError, match="here: its label map is PNG RGB"):
         decode_label_map(picture, "here")
     with pytest.raises(UserError, match="here: its label map: cannot be read"):

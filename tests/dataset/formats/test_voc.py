@@ -131,4 +131,4 @@ def test_a_real_folder(tmp_path):
 def test_a_byte_order_mark_makes_no_class(tmp_path):
     """Some editors put one first; the background was then a class, and every other label one off."""
     (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\r\n".encode())
-    assert voc._read_classes(tmp_path) == ("dog",)
+    assert voc.read_classes(tmp_path) == ("dog",)

@@ -222,9 +222,8 @@ def test_extended_headers_that_lie(tmp_path, headers):
         info.size, info.pax_headers = 600, headers
         tar.addfile(info, io.BytesIO(b"\xff" * 600))
     (tmp_path / "classes.txt").write_text("background\ncat\n")
-    items = imported("webdataset", tmp_path)[1]
     with contextlib.suppress(UserError):  # in one line; or passed over, as sparse members are
-        assert not list(items)
+        assert not imported("webdataset", tmp_path)[1]
 
 
 def test_members_that_are_no_part_of_a_sample_are_not_read(tmp_path, monkeypatch):

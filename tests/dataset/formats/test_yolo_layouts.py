@@ -5,7 +5,8 @@ import pytest
 from formats import imported, opened
 from items import item
 
-from seediff.dataset.formats.yolo import from_yolo, writing
+from seediff.dataset.formats import yolo
+from seediff.dataset.formats.yolo import from_yolo
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 
@@ -146,6 +147,6 @@ def test_polygons_beyond_what_is_kept_are_filled_again(monkeypatch):
     text = ("0 0 0 1 0 1 1 0 1\n" * 3) + "1 " + LINE + "0 0.2 0.2 0.3 0.2 0.3 0.3\n"
     expected = from_yolo(text, (50, 40), 2, "here")
     for kept in (0, 2500, 5000):
-        monkeypatch.setattr(writing, "KEPT", kept)
+        monkeypatch.setattr(yolo, "KEPT", kept)
         assert np.array_equal(from_yolo(text, (50, 40), 2, "here"), expected)
     assert (expected[1, 1], expected[11, 9], expected[-1, -1]) == (2, 1, 1)
