@@ -78,7 +78,7 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
     from ..config.generate import load_dataset_config
     from ..config.photographs import MaskPhotosConfig
     from ..dataset import native
-    from ..dataset.unfinished import check_finished
+    from ..dataset.store import check_finished
     from ..files.documents import read_toml
     from ..run import augment as run_augment
     from ..run.samples import preview as write
