@@ -26,7 +26,7 @@ from seediff.config.augment import AugmentConfig
 from seediff.dataset.augment import RANDOM, Picture, apply
 from seediff.dataset.native import encode_image
 from seediff.dataset.sample import Sample
-from seediff.dataset.store import open_native, write_native
+from seediff.dataset.store import write_native
 from seediff.run.augment import AugmentJob, Task, read_sample
 
 CLASSES = 6
@@ -42,9 +42,8 @@ def main() -> None:
     for side in given.sides:
         with tempfile.TemporaryDirectory() as folder:
             write_native(Path(folder) / "set", [f"class {i}" for i in range(1, CLASSES)], scenes(side, 24), about={})
-            classes, items = open_native(Path(folder) / "set")
-            job = AugmentJob(AugmentConfig(), classes, items)
-            pictures = [read_sample(item, classes) for item in items]
+            job = AugmentJob(AugmentConfig(), Path(folder) / "set")
+            pictures = [read_sample(item, job.classes) for item in job.samples]
             print(f"{side}×{side}{'':10} alone/s   whole/s")
             for name in NAMES:
                 alone = rates(partial(one_alone, name, pictures), given.pictures)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seediff.config.base import RunConfig
 from seediff.config.generate import GenerateConfig
@@ -27,7 +27,7 @@ from seediff.files.outputs import write_atomic
 from seediff.run.cluster import Ray
 from seediff.run.generate import generate
 from seediff.run.loop import Engine, Job, Local, run
-from seediff.run.place import BatchRecord, open_place
+from seediff.run.place import BatchRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,6 @@ class NothingJob(Job[NothingConfig, int, Sequence[int]]):
     def items(self) -> Sequence[int]:
         return range(self.config.items)
 
-    def load(self) -> str:
-        return ""
-
     def describe(self, batch: Sequence[int]) -> str:
         return ""
 
@@ -63,8 +60,8 @@ class NothingJob(Job[NothingConfig, int, Sequence[int]]):
         rows = [{"file_name": native.image_path(i, "png"), "mask": native.mask_path(i), **row} for i in captured]
         return BatchRecord(rows=rows)
 
-    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
-        write_atomic(out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+        write_atomic(out / native.METADATA, native.jsonl(rows))
 
 
 def driver(batches: int, workers: int) -> None:
@@ -80,8 +77,8 @@ def driver(batches: int, workers: int) -> None:
             if what == "finishing":
                 ended[:] = [done, time.process_time(), time.perf_counter()]
 
-        with tempfile.TemporaryDirectory() as folder, open_place(Path(folder) / "out") as place:
-            run(NothingJob(config), place, engine=engine, progress=progress)
+        with tempfile.TemporaryDirectory() as folder:
+            run(NothingJob(config), Path(folder) / "out", engine=engine, progress=progress)
         done, processor, wall = ((b - a) for a, b in zip(begun, ended, strict=True))
         done /= 8
         print(f"{name}: {done:.0f} batches, {1000 * processor / done:.2f} ms of processor a batch, {done / wall:.0f} batches/s", flush=True)

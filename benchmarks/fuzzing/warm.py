@@ -18,7 +18,7 @@ IMPORTED = (
 
 
 LIGHT = (
-    *("cli.commands", "cli.summary", "cli.summary_quality", "report", "report.data_card", "evaluate.cli", "evaluate.evaluation"),
+    *("cli.commands", "cli.summary", "report", "report.data_card", "evaluate.cli", "evaluate.evaluation"),
     *("evaluate.segments", "run.augment", "run.reopen", "run.plan", "run.place", "dataset.opening", "toml", "palette"),
     *(
         f"dataset.{name}"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from seediff import __version__
 from seediff.cli import main, progress
-from seediff.cli.following import own_command
+from seediff.cli.summary import own_command
 from seediff.cli.generate import make_config
 from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
 from seediff.config.base import load_config
@@ -141,7 +141,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
 
 
 def test_disk_estimate_is_near(tmp_path):
-    from seediff.run.plan import disk_estimate
+    from seediff.run.generate import disk_estimate
 
     config = make_config(ImageOptions(classes="dog,cat", per_class=8, keep_attention=True), MaskOptions(), CaptureOptions())
     run.generate(config, tmp_path / "out", draw=fake_draw)
@@ -239,7 +239,7 @@ BAD = [
     (["--classes", "dog", "--nonsense", "--out", "{tmp}/o"], "nonsense"),
     (["--classes", "dog"], "--out is missing"),
     (["--classes", "dog", "--out"], "--out requires an argument"),
-    (["--classes", "dog", "cat", "--out", "{tmp}/o"], "what is 'cat' for? Several names are written with commas between them"),
+    (["--classes", "dog", "cat", "--out", "{tmp}/o"], "unexpected argument 'cat'; several names are written with commas between them"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt"], "there is a file where the folder should be"),
     (["--classes", "dog", "--out", "{tmp}"], "no output of SeeDiff"),
     (["--classes", "dog", "--config", "{tmp}/none.toml", "--out", "{tmp}/o"], "none.toml"),

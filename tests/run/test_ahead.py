@@ -32,7 +32,7 @@ def inline(tmp_path_factory):
 def test_the_same_bytes(tmp_path, inline, ahead):
     result = generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=ahead))
     assert contents(tmp_path / "out") == inline
-    assert result.drawn == 10
+    assert result.done == 10
     assert {"drawing", "masks", "writing"} <= set(result.seconds)
 
 

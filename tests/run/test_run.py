@@ -60,7 +60,7 @@ def test_layout_rows_and_masks(tmp_path):
     assert sorted(p.name for p in out.iterdir()) == [
         "README.md", "attention", "classes.txt", "images", "masks", "metadata.jsonl", "preview.html", "seediff.toml", "soft", "steps",
     ]  # fmt: skip
-    assert (result.made, result.drawn) == (5, 5)
+    assert (result.made, result.done) == (5, 5)
     assert calls[0] == (0, 5, "loading mini")
     assert calls[-1] == (5, 5, "finishing")
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
@@ -109,7 +109,7 @@ def test_finished_folder_is_left_alone(tmp_path, unbroken):
         raise AssertionError("drawn again")
 
     result = generate(CONFIG, out, draw=never)
-    assert (result.made, result.drawn) == (10, 0)
+    assert (result.made, result.done) == (10, 0)
     assert fingerprints(out) == unbroken
 
 
@@ -150,7 +150,7 @@ def test_killed_while_tidying_up(tmp_path, unbroken):
     (out / native.BATCHES).mkdir()
     (out / native.BATCHES / "000001.json").write_text("{}")
     (out / LOCK).write_text("99")
-    assert generate(CONFIG, out, draw=fake_draw).drawn == 0
+    assert generate(CONFIG, out, draw=fake_draw).done == 0
     assert fingerprints(out) == unbroken
 
 
@@ -226,7 +226,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
     with pytest.raises(UserError, match="must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
-    assert place.look_into(out, CONFIG) == ("new", CONFIG)
+    assert place.Place(out).look_into(CONFIG) == ("new", CONFIG)
     generate(CONFIG, out, draw=fake_draw)
     assert fingerprints(out) == unbroken
 
@@ -249,8 +249,8 @@ def test_another_version_does_not_continue(tmp_path, monkeypatch):
 def test_device_left_open_is_the_one_begun_with(tmp_path):
     on_cuda = replace(CONFIG, device="cuda", dtype="float16")
     generate(on_cuda, tmp_path / "out", draw=fake_draw)
-    assert generate(replace(CONFIG, device="cuda:1"), tmp_path / "out", draw=fake_draw).drawn == 0
-    assert generate(CONFIG, tmp_path / "out", draw=fake_draw).drawn == 0
+    assert generate(replace(CONFIG, device="cuda:1"), tmp_path / "out", draw=fake_draw).done == 0
+    assert generate(CONFIG, tmp_path / "out", draw=fake_draw).done == 0
     with pytest.raises(UserError, match="device: cuda → cpu"):
         generate(replace(CONFIG, device="cpu"), tmp_path / "out", draw=fake_draw)
 
@@ -484,4 +484,4 @@ def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
     with pytest.raises(UserError, match="begun with other weights of model"):
         generate(config, tmp_path / "out")
     weights.write_bytes(data)
-    assert generate(config, tmp_path / "out").drawn == 1
+    assert generate(config, tmp_path / "out").done == 1

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from tiny_job import TinyConfig, Trouble, tiny
+from tiny_job import TinyConfig, TinyJob, Trouble, tiny
 
 from seediff.cli import main
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.files.places import Url, parse_out
-from seediff.run.place import Storage, Store, describe_at, look_into, open_place
+from seediff.run.loop import plan
+from seediff.run.place import Storage, Store, open_place
 
 
 class Stopped(BaseException):
@@ -163,9 +164,9 @@ def test_stores_that_do_not_answer(tmp_path):
 
 def test_plans_speak_of_the_address(url):
     config = TinyConfig()
-    assert describe_at(url, config, lambda one, folder: f"{look_into(folder, one)[0]} in {folder}") == f"new in {url}"
+    assert plan(TinyJob(config), url) == f"Would make it in {url}"
     tiny(url)
-    assert describe_at(url, config, lambda one, folder: f"{look_into(folder, one)[0]} in {folder}") == f"complete in {url}"
+    assert plan(TinyJob(config), url) == f"{url} is complete already: nothing would be done.\nWould make it in {url}"
 
 
 def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):

@@ -13,8 +13,7 @@ from ..errors import UserError
 from ..files.messages import counted
 from .derive import option
 from .formats import LINK, OUTPUT, QUIET, say_reviewed
-from .options import numbers
-from .places import HERE
+from .options import HERE, numbers
 
 if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
@@ -61,7 +60,7 @@ def check(
     from ..dataset.quality.fix import fix_dataset
     from ..files.places import check_writable
     from ..run.reopen import can_reopen, check_is_dataset, remake, reopen, what_to_do
-    from .summary_quality import counts, findings_table
+    from .summary import counts, findings_table
 
     check_is_dataset(data)
     check_writable(None, json)
@@ -152,7 +151,7 @@ def filter_(
     from ..dataset.store import write_native
     from ..dataset.unfinished import check_finished
     from ..files.places import check_apart, check_free
-    from .summary_quality import counts
+    from .summary import counts
 
     check_apart(out, [data])
     check_free(out)
@@ -230,7 +229,7 @@ def show(table: Any) -> None:
 
 
 def show_stats(found: Stats) -> None:
-    from .summary_quality import stats_line, stats_table
+    from .summary import stats_line, stats_table
 
     show(stats_table(found))
     print(stats_line(found))

@@ -13,8 +13,7 @@ from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..files.messages import counted
 from .derive import field_option, option
-from .options import IMAGES, MODEL, RUN
-from .places import HERE
+from .options import HERE, IMAGES, MODEL, RUN, Quiet
 
 if TYPE_CHECKING:
     from ..run.tune import Found
@@ -34,7 +33,7 @@ def tune(
     size: Annotated[int | None, field_option(MaskPhotosConfig, "size", MODEL)] = None,
     device: Annotated[str | None, field_option(MaskPhotosConfig, "device", MODEL)] = None,
     dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, field_option(MaskPhotosConfig, "dtype", MODEL)] = (None),
-    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find a model's own thresholds on a few labelled photographs: `presence` of `mask` and `name_threshold` of `segment --names`.
 

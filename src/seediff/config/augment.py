@@ -50,21 +50,23 @@ class Strength:
     """How much the operations change. Pairs are ranges, of which every picture gets its own value."""
 
     noise_sigma: tuple[float, float] = (0.02, 0.1)
-    """Standard deviation of the noise; 1 is the difference of white and black."""
+    """Standard deviation of the noise; 1 is white minus black."""
     blur_sigma: tuple[float, float] = (0.004, 0.015)
-    """Of the blur, as a share of the picture's shorter side."""
+    """Blur, as a share of the picture's shorter side."""
     perspective_shift: tuple[float, float] = (0.05, 0.25)
-    """How far each corner moves inwards, as a share of the sides."""
+    """How far corners move inwards, as a share of the sides."""
     box_count: tuple[int, int] = (1, 3)
+    """Boxes of noise."""
     box_side: tuple[float, float] = (0.1, 0.3)
-    """As a share of the picture's sides."""
+    """Sides of the boxes, as a share of the picture's."""
     object_count: tuple[int, int] = (1, 2)
+    """Objects pasted."""
     object_side: tuple[float, float] = (0.2, 0.5)
-    """Of an object's longer side, as a share of the picture's shorter side."""
+    """Longer side of pasted objects, as a share of the picture's shorter side."""
     colour_change: float = 0.4
-    """Brightness, contrast and saturation are multiplied by 1 − this to 1 + this."""
+    """Brightness, contrast and saturation: times 1 − this to 1 + this."""
     hue_change: float = 0.05
-    """As a share of the colour circle, either way."""
+    """Change of hue, as a share of the colour circle, either way."""
 
     def __post_init__(self) -> None:
         limits = {"noise_sigma": 1.0, "blur_sigma": 0.2, "perspective_shift": 0.45, "box_side": 1.0, "object_side": 1.0}
@@ -146,14 +148,15 @@ class AugmentConfig(RunConfig):
 
     model: str = ""
     batch_size: int = 64
-    """Pictures between two points from which a run that was stopped is continued; nothing else depends on it."""
+    """Samples between two points from which a stopped run continues; nothing else depends on it."""
     data: str = ""
     """Which dataset, as `fingerprint_items` tells it apart."""
     add: tuple[str, ...] = PRESETS["diffumask"]
     """What `parse_addition` reads."""
     keep_originals: bool = True
+    """The output has the originals too."""
     image_format: Literal["png", "jpg"] | None = None
-    """Of the new pictures; None: as the picture that each is made of. Masks are PNG always."""
+    """Format of new pictures; masks are always PNG; None: as the source."""
     strength: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:

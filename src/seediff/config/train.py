@@ -67,13 +67,13 @@ class TrainConfig(Settings):
 
     Batch statistics and normalisations are a part's own."""
     learning_rate: float = 1e-4
-    """Of AdamW."""
+    """Learning rate of AdamW."""
     backbone_factor: float = 0.1
     """The backbone's share of the rate."""
     weight_decay: float = 0.05
-    """Of AdamW.
+    """Weight decay.
 
-    Not of norms, biases of attention positions and embeddings."""
+    AdamW's; not of norms, biases of attention positions and embeddings."""
     clip: float = 0.01
     """Largest norm of the gradient; 0: any."""
     schedule: Literal["poly", "step"] = "poly"
