@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from seediff.config.base import Config, RunConfig
-from seediff.config.constants import CaptureSteps
+from seediff.config.constants import CaptureSteps, check_capture_steps
 from seediff.config.generate import MAX_IMAGES, check_guidance
 from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
-from seediff.config.presets import check_capture_steps
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
 from seediff.dataset.encoding import MaskFile

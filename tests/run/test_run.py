@@ -1,5 +1,4 @@
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -8,13 +7,14 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw, fake_maps
-from interrupted import replace_writes
+from interrupted import contents, replace_writes
 from killing import CONFIG as KILLED_CONFIG
 
 import seediff
@@ -33,16 +33,12 @@ from seediff.run.samples import rejections, traced_classes
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
-
-
-def fingerprints(out: Path) -> dict[str, str]:
-    """Every file and folder below `out` with its content's hash."""
-    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sorted(out.rglob("*"))}
+fingerprints = partial(contents, folders=True)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """Fingerprints of an uninterrupted run of CONFIG."""
+    """The files of an uninterrupted run of CONFIG."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
     generate(CONFIG, out, draw=fake_draw)
     return fingerprints(out)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cyclopts import App
+from interrupted import contents
 
 from seediff.cli import main
 from seediff.cli.augment import augment as command
@@ -57,10 +58,6 @@ def config(**values) -> AugmentConfig:
     return AugmentConfig(**{"add": ADD, "batch_size": 4, "seed": 5, **values})
 
 
-def files(out: Path) -> dict[str, bytes]:
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
-
-
 @pytest.fixture(scope="module")
 def made(pets, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("out") / "more"
@@ -73,7 +70,7 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     checked = check_dataset(made)
     assert checked.errors == 0, checked.findings
     assert native.read_classes(made) == CLASSES
-    before, after = files(pets), files(made)
+    before, after = contents(pets), contents(made)
     rows, new = native.read_rows(made)[:8], native.read_rows(made)[8:]
     assert rows == native.read_rows(pets)
     for row in rows:
@@ -120,12 +117,12 @@ def test_sources_take_turns(pets):
 
 def test_other_workers_the_same_bytes(made, pets, tmp_path):
     augment(config(), pets, tmp_path / "out", workers=2)
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
 
 
 def test_links_the_same_bytes(made, pets, tmp_path):
     augment(config(), pets, tmp_path / "out", link=True)
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
     assert os.path.samefile(tmp_path / "out/images/trip/7.png", pets / "images/trip/7.png")
     assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
 
@@ -149,7 +146,7 @@ def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypa
     assert not (tmp_path / "out/metadata.jsonl").exists()
     result = augment(config(), pets, tmp_path / "out", link=link)
     assert result.done == 25 - 4 * batches
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
     assert augment(config(), pets, tmp_path / "out").done == 0
 
 
@@ -160,16 +157,16 @@ def test_a_damaged_file_of_a_finished_batch_is_made_again(made, pets, tmp_path, 
     monkeypatch.undo()
     (tmp_path / "out/masks/augmented-000003.png").write_bytes(b"cut")
     assert augment(config(), pets, tmp_path / "out").done == 4
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
 
 
 def test_adding_more_leaves_the_first_as_they_are(made, pets, tmp_path):
     augment(config(add=(*ADD, "flip-vertical:3")), pets, tmp_path / "out")
-    longer, shorter = files(tmp_path / "out"), files(made)
+    longer, shorter = contents(tmp_path / "out"), contents(made)
     for row in native.read_rows(made):
         assert longer[row["file_name"]] == shorter[row["file_name"]]
     augment(config(seed=6), pets, tmp_path / "other")
-    other = files(tmp_path / "other")
+    other = contents(tmp_path / "other")
     assert sum(other[row["file_name"]] == shorter[row["file_name"]] for row in native.read_rows(made)[8:] if row["file_name"] in other) == 0
 
 
@@ -258,11 +255,11 @@ def test_the_command(pets, made, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "8 originals and 17 new samples" in said
     assert " --out segmenter" in said
-    assert files(out) == files(made)
+    assert contents(out) == contents(made)
     run(*words, "--out", out)
     assert capsys.readouterr().out.startswith("Complete: ")
     run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
-    assert files(tmp_path / "again") == files(made)
+    assert contents(tmp_path / "again") == contents(made)
     assert capsys.readouterr().out == ""
 
 

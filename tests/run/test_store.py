@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from interrupted import contents
 from tiny_job import TinyConfig, TinyJob, Trouble, tiny
 
 from seediff.cli import main
@@ -40,16 +41,12 @@ def objects(url: Url) -> dict[str, bytes]:
     return {name: storage.read(name) for name in sorted(storage.list())}
 
 
-def files(out: Path) -> dict[str, bytes]:
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """The files of a run into a folder."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
     tiny(out)
-    return files(out)
+    return contents(out)
 
 
 def test_addresses(tmp_path):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
-from ..config.resolve import configure
+from ..config.base import configure
 from .derive import field_option, option, options_of
 from .options import RUN, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, parse_place, table
 

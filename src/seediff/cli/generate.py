@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from ..config.base import configure
 from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
 from ..config.names import parse_classes, parse_prompts
-from ..config.resolve import configure
 from ..errors import UserError
 from ..models.memory import Offload
 from .derive import option

@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..config.base import DEFAULT
+from ..config.base import DEFAULT, configure
 from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from ..config.methods import SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
-from ..config.resolve import configure
 from ..errors import UserError
 from ..files.places import Out
 from ..models.memory import Offload

@@ -101,9 +101,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
-def _show(
-    result: RunResult, table: Table, text: str, parts: Sequence[str], commands: Sequence[str], console: Console | None
-) -> None:
+def _show(result: RunResult, table: Table, text: str, parts: Sequence[str], commands: Sequence[str], console: Console | None) -> None:
     console = console or make_console()
     console.print(table)
     plain(console, text)

@@ -16,7 +16,7 @@ from .derive import field_option, option
 from .options import HERE, IMAGES, MODEL, RUN, Quiet
 
 if TYPE_CHECKING:
-    from ..run.tune import Found
+    from ..run.tune import Thresholds
 
 
 def tune(
@@ -70,13 +70,13 @@ def tune(
     tuned = Tuned(model, model_fingerprint(model), found.presence, found.name_threshold, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
-        for line in told(found, len(kept), out):
+        for line in said(found, len(kept), out):
             print(line)
     for name, reason in found.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
 
 
-def told(found: Found, classes: int, out: Path) -> list[str]:
+def said(found: Thresholds, classes: int, out: Path) -> list[str]:
     """What was found, a line each, and what to do with it."""
     lines = [f"{counted(found.photos, 'photograph')}, {counted(classes, 'class')}"]
     if found.presence is None:

@@ -16,8 +16,8 @@ from ..config.photographs import SegmentPhotosConfig, check_attention, check_nam
 from ..dataset import native
 from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..errors import UserError
-from ..files.outputs import make_folders, write_atomic
 from ..files.messages import counted
+from ..files.outputs import make_folders, write_atomic
 from ..files.photographs import Found, Photo, read_photo
 from ..files.places import Out
 from ..models.fingerprint import weights_fingerprint

@@ -91,8 +91,8 @@ def test_rows_of_a_clean_capture(model):
 
 
 def test_the_authors_steps_and_guidance(folder, schnell):
+    from seediff.config.base import configure
     from seediff.config.generate import GenerateConfig
-    from seediff.config.resolve import configure
 
     dev = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (dev.steps, dev.guidance_scale) == (28, 3.5)

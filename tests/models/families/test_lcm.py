@@ -12,9 +12,9 @@ from diffusers import EulerDiscreteScheduler, LCMScheduler, PNDMScheduler, Stabl
 
 from seediff.attention.photograph import encode_images, run_clean
 from seediff.cli.commands import main
+from seediff.config.base import configure
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.models.families import pipeline_family
 from seediff.models.registry import load_model

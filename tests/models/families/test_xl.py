@@ -74,8 +74,8 @@ def test_the_trace_names_the_levels_that_were_read(folder, tmp_path):
 
 
 def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
+    from seediff.config.base import configure
     from seediff.config.generate import GenerateConfig
-    from seediff.config.resolve import configure
     from seediff.run.generate import GenerateJob
     from seediff.run.loop import plan
 
@@ -88,8 +88,8 @@ def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["sdxl-turbo", "My-Lightning"])
 def test_turbo_draws_without_guidance(folder, name, tmp_path):
+    from seediff.config.base import configure
     from seediff.config.generate import GenerateConfig
-    from seediff.config.resolve import configure
 
     (tmp_path / name).symlink_to(folder, target_is_directory=True)
     config = configure(GenerateConfig, {"classes": ("dog",), "model": str(tmp_path / name)})

@@ -97,8 +97,8 @@ def test_rows_of_a_clean_capture(model):
 
 
 def test_turbo(folder, tmp_path):
+    from seediff.config.base import configure
     from seediff.config.generate import GenerateConfig
-    from seediff.config.resolve import configure
 
     config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (50, 5.0)
