@@ -23,8 +23,9 @@ from typing import Any
 
 from seediff.config.augment import parse_recipe
 from seediff.config.base import load_config
+from seediff.config.fields import checked
 from seediff.errors import UserError
-from seediff.files.documents import checked, read_toml
+from seediff.files.documents import read_toml
 
 from .drawn import SetConfig
 

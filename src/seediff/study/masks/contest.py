@@ -17,8 +17,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ...config.constants import CaptureConfig, MaskConfig
+from ...config.fields import checked
 from ...errors import UserError
-from ...files.documents import checked, fit
+from ...files.documents import fit
 from ...models.groups import Layers, normal_layers
 
 Share = Literal["row", "text"] | None
