@@ -124,7 +124,7 @@ def test_another_configuration_is_refused(url, tmp_path):
     with pytest.raises(OSError, match="No space"):
         tiny(url, Trouble(tmp_path, fill_disk=13, seconds=0))
     other = replace(TinyConfig(), seed=1)
-    with pytest.raises(UserError, match=rf"--out {url}: holds the output of another configuration \(seed: 0 → 1\)"):
+    with pytest.raises(UserError, match=rf"{url}: holds the output of another configuration \(seed: 0 → 1\)"):
         tiny(url, config=other)
 
     def begin_another(done, total, what):
@@ -227,7 +227,7 @@ def test_a_real_s3_server(s3, unbroken, tmp_path):
     assert tiny(url) == 8
     assert objects(url) == unbroken
     assert tiny(url) == 0
-    with pytest.raises(UserError, match=r"--out s3://no-such-bucket/x: the store does not do it: .*(bucket|Bucket)"):
+    with pytest.raises(UserError, match=r"s3://no-such-bucket/x: the store does not do it: .*(bucket|Bucket)"):
         tiny("s3://no-such-bucket/x")
 
 

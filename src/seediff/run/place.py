@@ -93,16 +93,15 @@ class Place:
         if not out.is_dir():
             if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
                 return "new", config
-            raise UserError(f"--out {out}: there is a file where the folder should be")
+            raise UserError(out, "there is a file where the folder should be")
         names = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name))
         if not names:
             return "new", config
         if CONFIG not in names:
-            holds = f"it holds {names[0]}, but no {CONFIG}"
-            raise UserError(f"--out {out}: not empty and no output of SeeDiff ({holds}); choose another folder")
+            raise UserError(out, f"not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG})", "choose another folder")
         about = read_toml(out / CONFIG)
         if (made_by := about.get("command", config.command)) != config.command:
-            raise UserError(f"--out {out}: holds what `seediff {made_by}` made; choose another folder for `seediff {config.command}`")
+            raise UserError(out, f"holds what `seediff {made_by}` made", f"choose another folder for `seediff {config.command}`")
         complete = (out / config.last_file).is_file()
         if not complete and self._nothing_committed():
             return "new", config
@@ -113,10 +112,8 @@ class Place:
         if not complete and (version := about.get("version")) != __version__:
             changed.insert(0, f"version of seediff: {version} → {__version__}")
         if changed:
-            raise UserError(
-                f"--out {out}: holds the output of another configuration ({'; '.join(changed)}); "
-                "choose another folder, or give the options as they were"
-            )
+            problem = f"holds the output of another configuration ({'; '.join(changed)})"
+            raise UserError(out, problem, "choose another folder, or give the options as they were")
         return "complete" if complete else "unfinished", config
 
     def _nothing_committed(self) -> bool:
@@ -162,10 +159,8 @@ class Place:
     def join(self, folders: Sequence[str]) -> None:
         """In a worker's process, perhaps on another machine: be ready to write. Raises UserError unless it sees the output of the run."""
         if not (self.folder / LOCK).exists():
-            raise UserError(
-                f"--out {self.out}: this folder is not the same on all machines of the cluster; name one of a shared file system, "
-                "or a store such as s3://bucket/name"
-            )
+            problem = "this folder is not the same on all machines of the cluster"
+            raise UserError(self.out, problem, "name one of a shared file system, or a store such as s3://bucket/name")
 
     def send(self, names: Collection[str]) -> None:
         """Have files, written to the folder, in the output. They may be gone from the folder then."""
@@ -200,10 +195,8 @@ class Place:
         """Raise UserError when the output was begun with weights of another fingerprint; nothing is said where one is not known."""
         begun = read_toml(self.folder / CONFIG).get("weights")
         if begun and weights and begun != weights:
-            raise UserError(
-                f"--out {self.folder}: was begun with other weights of model '{model}' ({begun} → {weights}); "
-                "choose another folder, or bring those weights back"
-            )
+            problem = f"was begun with other weights of model '{model}' ({begun} → {weights})"
+            raise UserError(self.folder, problem, "choose another folder, or bring those weights back")
 
 
 class Storage:
@@ -218,9 +211,9 @@ class Storage:
         except (ImportError, ValueError) as error:
             package = PACKAGES.get(url.scheme)
             known = f"needs a package that is not installed: pip install {package}" if package else first_line(error)
-            raise UserError(f"--out {url}: {known}") from error
+            raise UserError(url, known) from error
         except Exception as error:
-            raise UserError(f"--out {url}: {first_line(error)}") from error
+            raise UserError(url, first_line(error)) from error
         self.root = root.rstrip("/")
 
     def list(self) -> dict[str, int]:
@@ -253,7 +246,7 @@ class Storage:
     def download(self, folder: Path, names: Sequence[str]) -> None:
         """Objects as files of a folder, which is made. Raises UserError for a name that would lead out of it."""
         if wrong := [name for name in names if not _stays_below(name)]:
-            raise UserError(f"--out {self.url}: {wrong[0]!r} is named there, which is no path inside it")
+            raise UserError(self.url, f"{wrong[0]!r} is named there, which is no path inside it")
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)
         if names:
@@ -273,7 +266,7 @@ class Storage:
         try:
             return question()
         except Exception as error:  # each store has errors of its own
-            raise UserError(f"--out {self.url}: the store does not do it: {type(error).__name__}: {first_line(error)}") from error
+            raise UserError(self.url, f"the store does not do it: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _stays_below(name: str) -> bool:
@@ -345,7 +338,7 @@ class Store(Place):
         """As no lock keeps other runs away, one may have removed what it took for a failed run's, or begun another dataset."""
         self.there = self.storage.list()
         if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
-            raise UserError(f"--out {self.out}: another run has begun another output in the same place; choose another for one of them")
+            raise UserError(self.out, "another run has begun another output in the same place", "choose another for one of them")
         return [
             number
             for number, record in enumerate(records)
@@ -380,4 +373,4 @@ def open_place(out: Out | str) -> Iterator[Place]:
         try:
             yield Store(out, storage, Path(scratch))
         except UserError as error:
-            raise UserError(str(error).replace(scratch, str(out))) from error
+            raise UserError(*(str(part).replace(scratch, str(out)) for part in error.args)) from error
