@@ -14,8 +14,7 @@ from ..dataset.formats.known import FormatName
 from ..errors import UserError
 from ..files.messages import counted
 from .derive import option
-from .following import command_line, following
-from .places import HERE
+from .options import HERE
 
 if TYPE_CHECKING:
     from ..dataset.sample import Sample
@@ -158,6 +157,8 @@ def import_(
         if left := count - len(changes):
             print(f"{counted(left, 'sample')} of {corrects} did not come back: left as before")
     say_notes(notes)
+    from .summary import command_line, following
+
     print(following(command_line("check", out), command_line("train", out, "--out", "segmenter")))
 
 

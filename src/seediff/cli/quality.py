@@ -12,8 +12,7 @@ from ..errors import UserError
 from ..files.messages import counted
 from .derive import option
 from .formats import LINK, OUTPUT, QUIET, followed, say_reviewed
-from .options import numbers
-from .places import HERE
+from .options import HERE, numbers
 
 if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
@@ -59,7 +58,7 @@ def check(
     from ..dataset.quality.fix import fix_dataset
     from ..files.places import check_writable
     from ..run.reopen import can_reopen, check_is_dataset, remake, reopen, what_to_do
-    from .summary_quality import counts, findings_table
+    from .summary import counts, findings_table
 
     check_is_dataset(data)
     check_writable(None, json)
@@ -150,7 +149,7 @@ def filter_(
     from ..dataset.quality.select import Criteria, select_samples
     from ..dataset.store import check_finished
     from ..files.places import check_apart, check_free
-    from .summary_quality import counts
+    from .summary import counts
 
     check_apart(out, [data])
     check_free(out)
@@ -218,7 +217,7 @@ def show(table: Any) -> None:
 
 
 def show_stats(found: Stats) -> None:
-    from .summary_quality import stats_line, stats_table
+    from .summary import stats_line, stats_table
 
     show(stats_table(found))
     print(stats_line(found))

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..files.messages import counted
 from .derive import option
 from .formats import LINK, OUTPUT, QUIET, followed, say_notes, say_reviewed
-from .places import HERE
+from .options import HERE
 from .quality import DATA
 
 PARTS = Group("Parts", sort_key=2)

@@ -71,7 +71,7 @@ def plan_training(
             raise UserError(f"--val {validation}: has no samples")
         sets = [training_part(items) for items in sets]
     else:
-        kept, held = split_off(sets[0], validation_share, data[0])
+        kept, held = split_off(sets[0], validation_share, opened[0].path or "data")
         sets = [kept, *map(training_part, sets[1:])]
     for path, items in zip(data, sets, strict=True):
         if not items:
