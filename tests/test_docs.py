@@ -62,8 +62,8 @@ PARSED = ("mini", "study generated")
 """These generate and measure hundreds of images."""
 RECIPES = {"recipes.mini": recipes.mini.__main__.app, "recipes.tables": recipes.tables.__main__.app}
 """Programs beside the package, which fetch art, draw and train for hours: parsed alone."""
-WELL = ("docs/first.md",)
-"""What this page goes on with must be drawn well: by `mini` itself. On the others the embedded models are narrow twins."""
+WELL = ("README.md", "docs/first.md")
+"""What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow twins."""
 LOADED = tuple(cache(registry.load_model) for _ in range(2))
 """Commands share a model."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
