@@ -152,7 +152,7 @@ def other_command(command: str) -> str:
         except CycloptsError as error:
             return str(error)
         return ""
-    if words[0] == "python" and words[1].startswith("benchmarks/"):
+    if words[0] == "python" and words[1].startswith(("benchmarks/", "recipes/")):
         return "" if (ROOT / words[1]).is_file() else "no such file"
     return "a command that nobody checks: mark its block as text, or teach this test about it"
 
