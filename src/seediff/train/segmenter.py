@@ -26,8 +26,8 @@ def train_segmenter(
 ) -> TrainResult:
     """Train a segmenter as `seediff train` does, and leave it in the folder `out`. Stopped at any moment, the same call continues.
 
-    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter of the best mIoU on it is kept. Without
-    it, the `val` part of `data`, if that has one. epochs, steps: how long; 10 epochs where neither is given. options: fields of
+    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter of the best mIoU on it is kept.
+    Without it, the `val` part of `data`, if that has one. epochs, steps: how long; 10 epochs where neither is given. options: fields of
     `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError for data that cannot be trained on, and for a
     folder with another training.
     """

@@ -12,7 +12,7 @@ from formats import export, imported
 from items import item
 
 from seediff.dataset.formats.importing import Source
-from seediff.dataset.formats.label_files import decode_label_map, from_record
+from seediff.dataset.formats.label_files import from_record
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
@@ -181,10 +181,10 @@ def test_what_to_install_is_said(tmp_path, monkeypatch):
 def test_label_maps_must_be_palette_or_grey_png():
     picture = item("a").source
     assert from_record(Source(Path()), "a", picture, b"", {}, "here").suffix == "png"
-    with pytest.raises(UserError, match="here: its label map is PNG RGB"):
-        decode_label_map(picture, "here")
+    with pytest.raises(UserError, match="here: its label map: is PNG RGB inside"):
+        from_record(Source(Path()), "a", picture, picture, {}, "here").labels(1)
     with pytest.raises(UserError, match="here: its label map: cannot be read"):
-        decode_label_map(b"x", "here")
+        from_record(Source(Path()), "a", picture, b"x", {}, "here").labels(1)
 
 
 def test_rows_that_swell_are_refused(tmp_path):

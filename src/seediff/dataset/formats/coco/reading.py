@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ....errors import UserError
 from ....files.messages import printable
 from ... import native
+from ...conversions import Crowds
 from ...rows import check_row
 from ...sample import Sample, picture_size
 from ...shapes.polygons import check_outlines, polygon_runs
@@ -21,8 +22,6 @@ from ..importing import Source, find_picture
 from .document import Annotation, Document, Image, Panoptic, Rle, Segments, classes_of, load, parse
 from .layouts import find_annotations, part_of, picture_folders
 from .panoptic import mask_folder, panoptic_labels
-
-Crowds = Literal["ignored", "objects"]
 
 
 def from_coco(
