@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .formats.exporting import Exported
+    from .formats.drivers import Exported
     from .formats.known import FormatName
     from .sample import Sample
 
@@ -39,13 +39,13 @@ class Conversions:
 
     @classmethod
     def _read(cls, name: FormatName, path: Place, **options: Any) -> Self:
-        from .formats.importing import read_format
+        from .formats.drivers import read_format
 
         classes, samples, notes = read_format(name, path, **options)
         return cls(classes, list(samples), path=path, notes=notes)
 
     def _write(self, name: FormatName, out: Place, **options: Any) -> Exported:
-        from .formats.exporting import export
+        from .formats.drivers import export
 
         return export(name, self.classes, self.samples, out, **options)
 

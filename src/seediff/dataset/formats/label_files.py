@@ -21,7 +21,7 @@ from .. import native
 from ..encoding import decode_label_map, encode_grey, read_label_map
 from ..rows import check_row
 from ..sample import Sample
-from .importing import Source
+from .drivers import Source
 
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled")
 """Names of labels that mean 255, where a format has no other way to say it; the second is what we write."""

@@ -18,20 +18,19 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import voc_palette
-from ...files.messages import shown
+from ...files.messages import printable, shown
 from ...files.pictures import open_picture
 from ...files.reading import PICTURE, leads_out, path_inside, read_bytes
 from ...files.tensors import read_header
 from ...masks.flags import LARGEST, SMALLEST
 from .. import native
 from ..encoding import read_label_map
-from ..reviews import is_corrected
+from ..reviews import REVIEWED, REVIEWS, is_corrected, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import picture_suffix
 from ..shapes.objects import check_joined, read_joined
 from ..store import check_finished
 from .duplicates import difference_hash, near_groups, same_groups
-from .reviewed import check_reviews
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 DAMAGED = ("missing", "picture", "mask", "soft", "tensors")
@@ -122,7 +121,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     names = [_name(row) for row in rows]
     findings += [finding for sample in samples for finding in sample.findings]
     findings += _files(folder)
-    findings += [Finding(*finding) for finding in check_reviews(folder, rows)]
+    findings += _check_reviews(folder, rows)
     for first, second, *_ in same_groups([name or number for number, name in enumerate(names)]):
         findings.append(Finding("name", "error", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too"))
     findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows, names)]
@@ -259,6 +258,37 @@ def _files(folder: Path) -> Iterator[Finding]:
                     read_header(path)
                 except UserError:
                     yield Finding("tensors", "error", path.relative_to(folder).as_posix(), "is no whole safetensors file")
+
+
+def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Lines of review.jsonl and corrected masks that do not go together. Errors: a line that is no action; a corrected mask that is gone or
+    is not the one that a person left; pieces joined outside of the picture."""
+    findings: list[Finding] = []
+    actions = _attempt(lambda: read_actions(folder), folder / REVIEWS, findings)
+    if actions is None:
+        return findings
+    masks = {native.sample_name(row["file_name"]): row.get("mask") for row in rows if isinstance(row.get("file_name"), str)}
+    last = {action.sample: action for action in actions}
+    for name in last.keys() - masks.keys():
+        absent = f"is about a sample '{printable(name)}', which metadata.jsonl does not have"
+        findings.append(Finding("review", "warning", REVIEWS, absent))
+    for name in sorted(last.keys() & masks.keys()):
+        action, about = last[name], f"the corrected mask of sample '{printable(name)}'"
+        with _caught(findings, "review", REVIEWS):
+            path = path_inside(folder, {"mask": action.mask or masks[name]}, "mask", REVIEWS) if action.mask or action.joined else folder
+            if action.mask and not path.is_file():
+                findings.append(Finding("review", "error", action.mask, f"{about} is gone"))
+            elif action.mask and hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
+                other = f"{about} is not the one that was saved (its SHA-256 differs from {REVIEWS})"
+                findings.append(Finding("review", "error", action.mask, other))
+            if action.joined:
+                with open_picture(path) as mask:
+                    check_joined(action.joined, (mask.height, mask.width), f"sample '{printable(name)}'")
+    known, top = {action.mask for action in actions}, folder / REVIEWED
+    for path in sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else ():
+        if path.is_file() and (where := path.relative_to(folder).as_posix()) not in known:
+            findings.append(Finding("orphan", "warning", where, f"no line of {REVIEWS} names it"))
+    return findings
 
 
 def _name(row: Mapping[str, Any]) -> str | None:
