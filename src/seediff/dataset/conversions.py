@@ -32,7 +32,7 @@ class Conversions:
     """
 
     classes: tuple[str, ...]
-    samples: Sequence[Sample]
+    samples: list[Sample]
 
     def __init__(self, classes: Sequence[str], samples: Sequence[Sample], *, path: Place | None = None, notes: Sequence[str] = ()):
         raise NotImplementedError

@@ -105,7 +105,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     rows = _attempt(lambda: [row for _, row in numbered_rows(folder / native.METADATA, native.ABSENT)], folder / native.METADATA, findings)
     if classes is not None:
         _attempt(lambda: check_class_list(classes, folder / native.CLASSES), folder / native.CLASSES, findings)
-    if findings:
+    if classes is None or findings:
         return Checked(tuple(findings), None)
     if not rows:
         findings.append(Finding("structure", "error", native.METADATA, f"{folder / native.METADATA}: has no rows"))
