@@ -18,10 +18,9 @@ from ...files.label_maps import voc_palette
 from .. import native
 from ..sample import Sample
 from . import voc
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 from .label_files import IGNORED, check_ignored
-from .voc_masks import LABELMAP
+from .voc import LABELMAP
 
 DEFAULT = "default"
 """CVAT's only part of a task that has no parts."""
@@ -30,7 +29,9 @@ DEFAULT = "default"
 def write(export: Export, *, objects: bool = False) -> None:
     check_ignored(export.classes)
     if odd := next((name for name in export.classes if ":" in name or name.startswith("#")), None):
-        raise UserError(f"class '{odd}': must have no colon and begin with no #, for a line of {LABELMAP}; rename it in {native.CLASSES}")
+        raise UserError(
+            f"class '{odd}': must have no colon and begin with no #, for a line of {LABELMAP}; rename it in {native.CLASSES}"
+        )
     voc.write_samples(export, objects=objects)
     whole = export.parts in ([], ["train"])
     voc.write_lists(export, {DEFAULT: ["train"]} if whole else {split: [split] for split in export.parts})
