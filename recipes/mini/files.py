@@ -58,12 +58,8 @@ def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None
         array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # the header is a literal of Python, of which any part may be missing
         raise UserError(path, f"is no .npy file ({printable(first_line(error))[:300]})") from error
-    if (
-        array.dtype != dtype
-        or [side for side, wanted in zip(array.shape, shape, strict=False) if wanted not in (None, side)]
-        or array.ndim != len(shape)
-        or not array.flags.c_contiguous
-    ):
+    sides = len(array.shape) == len(shape) and all(want in (None, side) for side, want in zip(array.shape, shape, strict=True))
+    if array.dtype != dtype or not sides or not array.flags.c_contiguous:
         raise UserError(path, f"holds {array.dtype} {array.shape}, but must hold {np.dtype(dtype)} {shape}")
     if not array.size or size != array.offset + array.nbytes:
         raise UserError(path, f"is no whole .npy file: {size} bytes do not hold {array.shape} of {array.dtype} alone")
