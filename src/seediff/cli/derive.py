@@ -32,16 +32,16 @@ class FieldText(NamedTuple):
 def field_texts(kind: type) -> dict[str, FieldText]:
     """Field → its text and default, of a configuration's class and of those that it inherits from."""
     beneath: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        beneath |= _beneath(one.__module__).get(one.__name__, {})
+    for base in reversed(kind.__mro__):
+        beneath |= _beneath(base.__module__).get(base.__name__, {})
     return {f.name: _text(beneath.get(f.name, ""), f.default) for f in fields(kind) if f.compare}
 
 
 def _text(paragraphs: str, default: Any) -> FieldText:
     text = " ".join(paragraphs.split("\n\n")[0].split())
-    said = re.fullmatch(r"(.*?)[;.] None: (.*?)\.?", text)
-    unset = said[2] if said else ""
-    return FieldText(f"{said[1]}." if said else text, unset if default is None else _shown(default))
+    parts = re.fullmatch(r"(.*?)[;.] None: (.*?)\.?", text)
+    unset = parts[2] if parts else ""
+    return FieldText(f"{parts[1]}." if parts else text, unset if default is None else _shown(default))
 
 
 def _shown(value: Any) -> str:
@@ -64,17 +64,17 @@ def _beneath(module: str) -> dict[str, dict[str, str]]:
     except OSError:
         return {}
     return {
-        one.name: {
+        node.name: {
             field.target.id: beneath.value.value
-            for field, beneath in zip(one.body, one.body[1:], strict=False)
+            for field, beneath in zip(node.body, node.body[1:], strict=False)
             if isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)
             and isinstance(beneath, ast.Expr)
             and isinstance(beneath.value, ast.Constant)
             and isinstance(beneath.value.value, str)
         }
-        for one in tree.body
-        if isinstance(one, ast.ClassDef)
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
     }
 
 
@@ -85,8 +85,8 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
 
 def field_option(kind: type, name: str, group: Group, /, **change: Any) -> Parameter:
     """The option of one field. change: its `text` or `default` in other words, and what else `Parameter` takes."""
-    told = field_texts(kind)[name]
-    return option(group, change.pop("text", told.text), change.pop("default", told.default), **change)
+    about = field_texts(kind)[name]
+    return option(group, change.pop("text", about.text), change.pop("default", about.default), **change)
 
 
 def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[str, Any]) -> Callable[[type[Options]], type[Options]]:
