@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from recipes.mini.__main__ import app
+from recipes.mini.files import replaced_file, replaced_folder
 from recipes.mini.train import Reporter
 from seediff.cli.commands import main
 from seediff.errors import UserError
-from seediff.files.outputs import append, replaced_file, replaced_folder
+from seediff.files.outputs import append
 
 COMMANDS = [
     ("art",),
