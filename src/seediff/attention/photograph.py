@@ -237,7 +237,7 @@ def capture_clean(
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
     words = [locate_columns(model.readers, text, some) for text, some in zip(texts, names, strict=True)]
-    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, reads={kind: None}, own=("self",)) as recorder:
+    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, reads={kind: None}, alone=("self",)) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 
