@@ -150,14 +150,14 @@ class AttentionRecorder:
         """
         size = self.latent_size
         assert size is not None
-        found: list[Part] = []
+        wanted: list[Part] = []
         for kind, columns in zip(KINDS, parts, strict=True):
             width = len(range(*columns.indices(key.shape[2])))
             if width and self.wants(kind, size[0] * size[1]):
-                found.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.alone))
-        if not found:
+                wanted.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.alone))
+        if not wanted:
             return
-        self._add(found, name, query, key, query.shape[3] ** -0.5, bias)
+        self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
 
     def _add(
         self, parts: Sequence[Part], name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None

@@ -18,15 +18,15 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     `potted plant`), as whole words, in any case, at every place; where one class contains another (`potted plant`, `plant`), the longer
     one claims the words. Raises UserError when a class is not in the prompt, or the prompt is longer than a tokenizer allows.
     """
-    found: dict[str, set[int]] = {name: set() for name in classes}
+    columns_of: dict[str, set[int]] = {name: set() for name in classes}
     for reader in readers:
         if reader.first is None:
             continue
         text = reader.convert(prompt) if reader.convert else prompt
         shifted = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap)
         for name, columns in _located(shifted, text, classes).items():
-            found[name].update(reader.first + column for column in columns)
-    return {name: tuple(sorted(columns)) for name, columns in found.items()}
+            columns_of[name].update(reader.first + column for column in columns)
+    return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
 
 def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
@@ -37,16 +37,16 @@ def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
 def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Columns of the classes by the character spans of one tokenizer's tokens."""
     longest_first = sorted(classes, key=lambda name: len(spoken(name)), reverse=True)
-    found: dict[str, list[int]] = {name: [] for name in classes}
+    columns_of: dict[str, list[int]] = {name: [] for name in classes}
     for match in _any_of(longest_first).finditer(prompt) if longest_first else ():
         assert match.lastindex is not None
         columns = [t for t, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
-        found[longest_first[match.lastindex - 1]] += columns
-    for name, columns in found.items():
+        columns_of[longest_first[match.lastindex - 1]] += columns
+    for name, columns in columns_of.items():
         if not columns:
             called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
             raise UserError(f"class {called} is not in the prompt '{prompt}'; name it there, or use {{class}} in the template")
-    return {name: tuple(sorted(set(columns))) for name, columns in found.items()}
+    return {name: tuple(sorted(set(columns))) for name, columns in columns_of.items()}
 
 
 def token_offsets(

@@ -269,12 +269,12 @@ class Family:
     def defaults(self, config: Mapping[str, Any], name: str) -> dict[str, Any]:
         """`steps` and `guidance_scale` that the authors recommend, and a method of masks that needs no self-attention where there is none,
         as `config.base.build` takes them; empty where the package's own apply."""
-        own: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
+        values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
         if self.unguided(config, name):
-            own = {"steps": self.quick_steps, "guidance_scale": 0.0}
+            values = {"steps": self.quick_steps, "guidance_scale": 0.0}
         if self.no_self_attention:
-            own["mask"] = {"method": "ca"}
-        return {key: value for key, value in own.items() if value is not None}
+            values["mask"] = {"method": "ca"}
+        return {key: value for key, value in values.items() if value is not None}
 
     def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
         """Raise UserError for guidance of a model that is made to draw without. config, name: as in `unguided`."""
@@ -382,8 +382,8 @@ def chat_prompt(render: Callable[[list[dict[str, str]]], str], prompt: str) -> t
 
 def _block(name: str) -> str:
     """Of an attention module's name, that of the block: `transformer_blocks.3`."""
-    found = re.match(r"\D*\d+", name)
-    return found[0] if found else name
+    prefix = re.match(r"\D*\d+", name)
+    return prefix[0] if prefix else name
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 class ChromaFamily(Flux):
     def layers(self, network: Any) -> dict[str, Layer]:
-        found = super().layers(network)
-        return {name: replace(layer, mask="attention_mask") if isinstance(layer, Joint) else layer for name, layer in found.items()}
+        layers = super().layers(network)
+        return {name: replace(layer, mask="attention_mask") if isinstance(layer, Joint) else layer for name, layer in layers.items()}
 
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
         return Family.unguided(self, config, name)

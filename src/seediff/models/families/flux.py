@@ -24,12 +24,12 @@ PHOTOGRAPHS = 1.0
 
 class Flux(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
+        layers: dict[str, Layer] = {}
         for stream, added in (("transformer_blocks", True), ("single_transformer_blocks", False)):
             for number, block in enumerate(getattr(network, stream)):
                 name = f"{stream}.{number}.attn"
                 refuse_adapters(name, block.attn)
-                found[name] = Joint(
+                layers[name] = Joint(
                     heads=block.attn.heads,
                     queries=("norm_added_q", "norm_q") if added else ("norm_q",),
                     keys=("norm_added_k", "norm_k") if added else ("norm_k",),
@@ -37,7 +37,7 @@ class Flux(FlowMatching):
                     rotate=_rotate,
                     rotary="image_rotary_emb",
                 )
-        return found
+        return layers
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
