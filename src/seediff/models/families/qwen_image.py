@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, Reader, refuse_adapters
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Reader
 from .flux import PACKED, pack, unpack
 
 if TYPE_CHECKING:
@@ -22,22 +22,6 @@ TEXT_TOKENS = 512
 
 
 class QwenImage(FlowMatching):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        layers: dict[str, Layer] = {}
-        for number, block in enumerate(network.transformer_blocks):
-            name = f"transformer_blocks.{number}.attn"
-            refuse_adapters(name, block.attn)
-            layers[name] = Joint(
-                heads=block.attn.heads,
-                queries=("norm_added_q", "norm_q"),
-                keys=("norm_added_k", "norm_k"),
-                picture_first=False,
-                rotate=_rotate,
-                rotary="image_rotary_emb",
-                mask="encoder_hidden_states_mask",
-            )
-        return layers
-
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         ((_, height, width),) = kwargs["img_shapes"][0]
         return len(kwargs["hidden_states"]), height, width
@@ -104,6 +88,16 @@ QWEN_IMAGE = QwenImage(
     weights=("transformer", "vae", "text_encoder"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two calls",
+    streams={
+        "transformer_blocks": Joint(
+            queries=("norm_added_q", "norm_q"),
+            keys=("norm_added_k", "norm_k"),
+            picture_first=False,
+            rotate=_rotate,
+            rotary="image_rotary_emb",
+            mask="encoder_hidden_states_mask",
+        )
+    },
     depth={"num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
     latent_side=128,
