@@ -55,13 +55,7 @@ def test_narrow_twins_on_a_cpu(tmp_path):
     assert training["sample_flop"] > 1e9
     assert training["share_of_peak"] > 0
     assert page.read_text().count("| pixart-sigma | 1 | ") == 1
-    assert {row["width"]: row["models"] for row in report["kernels"]} == {
-        40: ["mini"],
-        48: ["mini"],
-        64: ["mini"],
-        72: ["pixart-sigma"],
-        112: ["sana"],
-    }
+    assert [(row["width"], row["models"]) for row in report["kernels"]] == [(40, ["mini"])]
     if not torch.cuda.is_available() and find_spec("triton"):  # else a row says why there is none
         assert all(row["difference"] < 1e-5 for row in report["kernels"])
 
@@ -92,9 +86,9 @@ def test_masks_and_files_are_timed_beside_the_drawing(ahead, tmp_path, monkeypat
     from on_gpu.pipelines import twin
 
     from seediff.run.loop import Local
-    from seediff.run.samples import SampleWriter
+    from seediff.run.samples import DatasetJob
 
-    write, begun, calls, beside = SampleWriter.write, [threading.Event() for _ in range(3)], iter(range(3)), []
+    write, begun, calls, beside = DatasetJob.write_sample, [threading.Event() for _ in range(3)], iter(range(3)), []
     draws = drawing.Draws(twin("sdxl", "cpu", "float32", tmp_path), 1)
 
     def captured(*given, made=draws.captured):
@@ -106,7 +100,7 @@ def test_masks_and_files_are_timed_beside_the_drawing(ahead, tmp_path, monkeypat
             beside.append(following.wait(30 if ahead else 0.1))
         return write(*given, **more)
 
-    monkeypatch.setattr(SampleWriter, "write", written)
+    monkeypatch.setattr(DatasetJob, "write_sample", written)
     monkeypatch.setattr(draws, "captured", captured)
     monkeypatch.setattr(drawing, "generate", partial(drawing.generate, engine=Local(ahead=ahead)))
     draws.to_files(2, tmp_path / "out", 3)
@@ -144,12 +138,12 @@ def test_kernels_that_cannot_run_here_say_why(monkeypatch, missing):
     assert set(fused.compare("cpu", "float32", 40)) == {"why"}
 
 
-def test_memory_at_several_numbers_of_steps(monkeypatch):
-    """A row of `benchmarks/steps_memory.py` at 16² positions, where it shows that it runs and nothing else."""
+def test_memory_of_drawing(monkeypatch):
+    """A row of `benchmarks/memory.py` at 16² positions, where it shows that it runs and nothing else."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import steps_memory
+    import memory
 
-    row = steps_memory.measure("flux", "capture", 1, 1, 16)
+    row = memory.drawing("flux", "capture", 1, 16)
     assert row["maps"] == 4 * 256 * (256 + 512) / 2**20
     assert row["most"] > 100
 

@@ -11,7 +11,7 @@ from numbers_nearly import assert_nearly
 from recipes.renewal import outputs as known
 from recipes.renewal.pages import tables, with_note
 from recipes.tables.results import FILES, write_table
-from seediff.study.results import markdown
+from seediff.study.masks.results import markdown
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -54,11 +54,8 @@ def train_backbone(
     work: Path,
     out: Path,
     *,
-    recipe: Recipe | None = None,
     tagging: YardstickRecipe = TAGGING,
     report: Callable[[dict], None] = lambda row: None,
-    workers: int = 1,
-    device: str = "cpu",
 ) -> dict[str, float]:
     """Train on rendered scenes and their captions and write the backbone to `out`, in half precision, as
     transformers reads it. Returns the share of scenes whose classes all score highest: of packaged ones, half of whose objects are
@@ -66,12 +63,12 @@ def train_backbone(
 
     work: where the scenes are, or are rendered to. Raises UserError when `out` is not free.
     """
-    recipe = recipe or Recipe(close_ups=0.0)  # the world's usual scenes: it serves segmenters, which see several objects
+    recipe = Recipe(close_ups=0.0)  # the world's usual scenes: it serves segmenters, which see several objects
     with staged(out) as part:
-        images, captions = rendered_scenes(recipe, art, work, workers)
+        images, captions = rendered_scenes(recipe, art, work)
         torch.manual_seed(tagging.seed)
         network = Tagger()
-        fit(network, images, captioned(captions), F.binary_cross_entropy_with_logits, tagging, report, device)
+        fit(network, images, captioned(captions), F.binary_cross_entropy_with_logits, tagging, report)
         network.backbone.half().save_pretrained(part)
         network.backbone.float()
     held = load_scenes("truth", CHECK_SCENES)

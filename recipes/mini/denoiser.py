@@ -86,8 +86,7 @@ class Denoiser(Student):
                 predicted = predict_coarse(self.unet, self.coarse, noisy, batch.timesteps, text).float()
             else:
                 predicted = self.unet(noisy, batch.timesteps, text).sample.float()
-        error = (predicted - (a * noise - b * clean)).square().mean((1, 2, 3))
-        loss = denoising = (error * timestep_weights(signal, config.min_snr_gamma)).mean()
+        loss = error = (predicted - (a * noise - b * clean)).square().mean((1, 2, 3)).mean()
         curves: dict[str, torch.Tensor] = {}
         if config.grouping_weight:
             ramp = (batch.seen - config.grouping_words_from) / (config.grouping_words_full - config.grouping_words_from)
@@ -102,7 +101,7 @@ class Denoiser(Student):
         if batch.features is not None and self.inside is not None:
             curves["alignment"] = self.alignment.error(self.inside, batch.features)
             loss = loss + config.alignment_weight * curves["alignment"]
-        return loss, {**curves, "loss": denoising, "error": error.mean()}
+        return loss, {**curves, "error": error}
 
     def for_muon(self, name: str) -> bool:
         return name.startswith("unet.") and not re.search(r"conv_in|conv_out|time_emb", name)
@@ -149,14 +148,3 @@ def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
             columns = [t for t, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
             weights[row, index, columns] = 1 / len(columns)
     return weights
-
-
-def timestep_weights(signal: torch.Tensor, min_snr_gamma: float) -> torch.Tensor:
-    """Weights (B,) of the errors of v at ᾱ = `signal` (B,): min(SNR, γ) / (SNR + 1), or 1 for γ = 0.
-
-    Min-SNR gives t ≥ 500 of Stable Diffusion's schedule 14 % of the whole weight; layout and shapes are decided there.
-    """
-    if not min_snr_gamma:
-        return torch.ones_like(signal)
-    snr = signal / (1 - signal)
-    return snr.clamp_max(min_snr_gamma) / (snr + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -18,22 +17,22 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from PIL import Image
+from diffusers import AutoencoderKL
 
 from seediff.allocator import keep_freed_memory
 from seediff.devices import default_device
 from seediff.errors import UserError
 from seediff.files.documents import read_json
-from seediff.files.outputs import append, write_atomic
+from seediff.files.outputs import append, replaced_folder, write_atomic, write_new
 from seediff.files.places import check_writable
 from seediff.files.tensors import map_array
-from seediff.mini.scenes import CLASSES, caption
+from seediff.mini.scenes import CLASSES, PLACE_WORDS, caption
 from seediff.models.registry import load_model
+from seediff.report.pictures import encoded
 
-from .assemble import assemble
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
-from .loop import encode_scenes, load_student, train_student
+from .loop import Student, encode_scenes, load_student, train_student
 from .recipe import NETWORKS, Recipe
 from .students import new_student
 from .teacher import taught_features
@@ -222,6 +221,20 @@ def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: fl
             output_type="np",
         )
         rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
-    sheet = io.BytesIO()
-    Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(sheet, "PNG")
-    write_atomic(path, sheet.getvalue())
+    write_atomic(path, encoded((np.concatenate(rows) * 255).round().astype(np.uint8)))
+
+
+def assemble(vae: AutoencoderKL, student: Student, scaling: float, folder: Path, about: dict) -> Path:
+    """Write the pipeline to `folder` (replaced when it exists), fp16 safetensors, with what it knows in `seediff.json`.
+
+    `about` is kept there too: samples seen, the recipe, whatever says how these weights came to be.
+    """
+    vae.register_to_config(scaling_factor=scaling)
+    pipe = student.pipeline(vae)
+    text = json.dumps(
+        {"classes": list(CLASSES), "words": list(PLACE_WORDS), "licence": "MIT (art: Fluent Emoji, Microsoft)", **about}, indent=2
+    )
+    with replaced_folder(folder) as part:
+        pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
+        write_new(part / "seediff.json", f"{text}\n".encode())
+    return folder

@@ -7,7 +7,6 @@ never sees, where a class has one.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,8 +17,8 @@ from PIL import Image, ImageEnhance
 
 from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
-from seediff.mini.blobs import pack_blobs
-from seediff.mini.scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes, write_scenes_as_dataset
+from seediff.mini.scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes, pack_blobs, write_scenes_as_dataset
+from seediff.report.pictures import encoded
 
 from .art import load_sprite, sprite_table
 
@@ -211,21 +210,11 @@ def render_scenes(art: Path, out: Path) -> list[Path]:
 
 def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
     """Write one set of scenes to `path`, atomically. Images lose a little (WebP); label maps, classes and captions nothing."""
-    tensors = pack_blobs("images", [_webp(s.image) for s in scenes]) | pack_blobs("masks", [_png(s.label_map) for s in scenes])
+    images = [encoded(s.image, "WEBP", quality=WEBP_QUALITY, method=6) for s in scenes]
+    masks = [encoded(s.label_map, "PNG", optimize=True) for s in scenes]
+    tensors = pack_blobs("images", images) | pack_blobs("masks", masks)
     about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
     write_tensors(path, tensors, {"scenes": json.dumps(about)})
-
-
-def _webp(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", quality=WEBP_QUALITY, method=6)
-    return buffer.getvalue()
-
-
-def _png(label_map: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(label_map).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path | None = None, seed: int = SCENE_SEED) -> int:

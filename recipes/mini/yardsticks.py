@@ -10,9 +10,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +21,9 @@ from torch import nn
 
 from seediff.devices import mixed_precision
 from seediff.files.outputs import write_tensors
-from seediff.mini.blobs import pack_blobs
 from seediff.mini.frechet import DRAWN, features_of, frechet_distance, moments
 from seediff.mini.frechet import FILE as MOMENTS
-from seediff.mini.scenes import CLASS_IDS, CLASSES, FOLDER, Scene, load_scenes
+from seediff.mini.scenes import CLASS_IDS, CLASSES, FOLDER, Scene, load_scenes, pack_blobs
 from seediff.mini.shapes import FILE as TEMPLATES
 from seediff.mini.shapes import SIDE, explained, templates_of
 from seediff.mini.yardsticks import CLASSIFIER, SEGMENTER, Classifier, Segmenter, load_segmenter, recognised, segmenter_iou, to_pixels
@@ -53,46 +50,38 @@ class YardstickRecipe:
     seed: int = 0
 
 
-def train_yardsticks(
-    art: Path,
-    out: Path = FOLDER,
-    *,
-    recipe: YardstickRecipe | None = None,
-    report: Callable[[dict], None] = lambda row: None,
-    workers: int = 1,
-    device: str = "cpu",
-) -> dict[str, dict[str, float]]:
+def train_yardsticks(art: Path, out: Path = FOLDER, *, report: Callable[[dict], None] = lambda row: None) -> dict[str, dict[str, float]]:
     """Train classifier and segmenter on rendered scenes, write both to `out`, and return what each reaches.
 
     Both are measured twice: on the packaged held-out scenes (half of their objects are sprites never trained on) and on
     new scenes of the training sprites, which is what the embedded model can draw.
     """
-    recipe = recipe or YardstickRecipe()
-    scenes = training_scenes(art, recipe.scenes, workers)
+    recipe = YardstickRecipe()
+    scenes = [render_scene(art, i, seed=SCENE_SEED) for i in range(recipe.scenes)]  # by seeds that the embedded model does not learn from
     held = load_scenes("truth", CHECK_SCENES)
     # The training split again, beyond the scenes trained on: known sprites in unseen places.
     known = [render_scene(art, recipe.scenes + i, seed=SCENE_SEED) for i in range(CHECK_SCENES)]
 
-    classifier = train_classifier(scenes, recipe, report, device)
+    classifier = train_classifier(scenes, recipe, report)
     accuracy = {"held_scenes": accuracy_on(classifier, held), "known_sprites": accuracy_on(classifier, known)}
     save_yardstick(classifier, out / CLASSIFIER.name, {k: f"{v:.4f}" for k, v in accuracy.items()})
 
-    segmenter = train_segmenter(scenes, recipe, report, device)
+    segmenter = train_segmenter(scenes, recipe, report)
     quality = {"held_scenes": segmenter_iou(segmenter, held), "known_sprites": segmenter_iou(segmenter, known)}
     save_yardstick(segmenter, out / SEGMENTER.name, {k: f"{v:.4f}" for k, v in quality.items()})
     return {"classifier": accuracy, "segmenter": quality}
 
 
-def train_classifier(scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None], device: str = "cpu") -> Classifier:
+def train_classifier(scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None]) -> Classifier:
     """Train on rendered scenes."""
     torch.manual_seed(recipe.seed)
     network = Classifier()
     images, label_maps = stacked(scenes)
-    fit(network, images, presence(label_maps), F.binary_cross_entropy_with_logits, recipe, report, device)
+    fit(network, images, presence(label_maps), F.binary_cross_entropy_with_logits, recipe, report)
     return network
 
 
-def train_segmenter(scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None], device: str = "cpu") -> Segmenter:
+def train_segmenter(scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None]) -> Segmenter:
     """Train on rendered scenes and their exact masks."""
     torch.manual_seed(recipe.seed)
     network = Segmenter()
@@ -100,7 +89,7 @@ def train_segmenter(scenes: list[Scene], recipe: YardstickRecipe, report: Callab
     def loss_of(logits: torch.Tensor, label_maps: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits, _INDEX_OF_ID.to(label_maps.device)[label_maps.long()])
 
-    fit(network, *stacked(scenes), loss_of, recipe, report, device)
+    fit(network, *stacked(scenes), loss_of, recipe, report)
     return network
 
 
@@ -117,16 +106,6 @@ def presence(label_maps: torch.Tensor) -> torch.Tensor:
 def stacked(scenes: list[Scene]) -> tuple[np.ndarray, torch.Tensor]:
     """Images (n, H, W, 3) uint8 and label maps (n, H, W) uint8 of VOC ids."""
     return np.stack([s.image for s in scenes]), torch.from_numpy(np.stack([s.label_map for s in scenes]))
-
-
-def training_scenes(art: Path, count: int, workers: int = 1, side: int = 128) -> list[Scene]:
-    """`count` scenes of the training split, by seeds that the embedded model's training does not use."""
-    with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(partial(_draw, art, side), range(count), chunksize=64))
-
-
-def _draw(art: Path, side: int, index: int) -> Scene:
-    return render_scene(art, index, seed=SCENE_SEED, side=side)
 
 
 def augment(pixels: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from seediff.cli.commands import main
-from seediff.cli.places import HERE
+from seediff.cli.options import HERE
 from seediff.cli.progress import show_progress
 from seediff.errors import UserError
 from seediff.files.messages import make_console
@@ -21,7 +21,7 @@ from seediff.workers import Progress
 
 from .definition import Table, packaged, read_table
 from .kept import open_kept
-from .results import summarised, write_table
+from .results import shown, summarised, write_table
 from .sources import Places
 from .trained import Watch, check, planned, run_table
 
@@ -47,11 +47,6 @@ class Options:
     scale: Annotated[float, Parameter(help="Share of all samples that are drawn and trained on.")] = 1.0
     seeds: Annotated[str, Parameter(help="Seeds of the trainings, with commas between.")] = "0,1,2"
     rows: Annotated[tuple[str, ...], Parameter(help="Only these rows; repeat for several.", negative=(), show_default="all")] = ()
-    backbone: Annotated[str | None, Parameter(help="The segmenter's backbone, instead of the table's.")] = None
-    epochs: Annotated[
-        float | None,
-        Parameter(help="Epochs of every row's training, instead of the table's; fine-tuning keeps what the table says in then_settings."),
-    ] = None
     device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None
     dry_run: Annotated[
         bool, Parameter(help="Say what would be drawn and trained if nothing were there yet.", negative=(), show_default="no")
@@ -86,18 +81,16 @@ def run(
     out = options.out or Path("studies") / chosen.name
     places = Places(options.work, parse_folders(options.data), options.art, options.device)
     seeds = parse_seeds(options.seeds)
-    given = {"backbone": options.backbone, "epochs": options.epochs, "device": options.device}
-    settings = {key: value for key, value in given.items() if value is not None}
     kept = open_kept(options.work, options.reuse)
     if options.dry_run:
-        print("\n".join([chosen.title, *planned(chosen, seeds, settings)]))
+        print("\n".join([chosen.title, *planned(chosen, seeds)]))
         return
 
     # 2. Do it
-    check(chosen, places, seeds, settings, kept)
+    check(chosen, places, seeds, kept)
     check_writable(out)
     with watching(options.quiet, options.work) as watch:
-        result = run_table(chosen, places, seeds=seeds, settings=settings, kept=kept, watch=watch)
+        result = run_table(chosen, places, seeds=seeds, kept=kept, watch=watch)
 
     # 3. Say what came of it
     write_table(out, result)
@@ -124,6 +117,8 @@ def chosen_table(name: str, options: Options) -> Table:
         table = table.scaled(options.scale)
     if options.model is not None:
         table = table.with_model(options.model)
+    if options.device is not None:
+        table = replace(table, train={**table.train, "device": options.device})
     return table.only_rows(options.rows) if options.rows else table
 
 
@@ -169,13 +164,11 @@ def show_rows(result: dict[str, Any]) -> None:
     from rich.table import Table as Shown
     from rich.text import Text
 
-    shown = Shown("", "measured on", "figure", "%", "seeds", "95 % over images", "paper", title=result["title"])
+    table = Shown("", "measured on", "figure", "%", "seeds", "95 % over images", "paper", title=result["title"])
     for row in summarised(result):
-        ci = "–".join(f"{bound:.1f}" for bound in row["ci95"])
-        seeds = f"{row['lowest']:.1f}–{row['highest']:.1f}"
         paper = "" if row["paper"] is None else str(row["paper"])
-        shown.add_row(Text(row["row"]), row["test"].replace("_", " "), row["metric"], f"{row['mean']:.1f}", seeds, ci, paper)
-    make_console().print(shown)
+        table.add_row(Text(row["row"]), row["test"].replace("_", " "), row["metric"], *shown(row), paper)
+    make_console().print(table)
 
 
 if __name__ == "__main__":

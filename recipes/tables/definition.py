@@ -19,12 +19,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from seediff.config.augment import parse_recipe
 from seediff.config.base import load_config
+from seediff.config.fields import checked
 from seediff.errors import UserError
-from seediff.files.documents import checked, read_toml
+from seediff.files.documents import fit, read_toml
 
 from .drawn import SetConfig
 
@@ -168,55 +171,36 @@ def packaged(table: str, world: str) -> Path:
     return FOLDER / world / f"{table}.toml"
 
 
+class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in a table's file."""
+
+    title: str
+    rows: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    data: dict[str, dict[str, Any]]
+    test: dict[str, dict[str, Any]]
+    sets: dict[str, str | dict[str, Any]] = {}
+    train: dict[str, Any] = {}
+    metrics: tuple[str, ...] = ("miou",)
+    paper: str = ""
+    note: str = ""
+    reference: str = ""
+
+
 def read_table(path: Path) -> Table:
     """A table's file. UserError naming the file and the place of what cannot be used."""
-    document = read_toml(path)
-    known = {"title", "rows", "data", "test", "sets", "train", "metrics", "paper", "note", "reference"}
-    if unknown := sorted(set(document) - known):
-        raise UserError(f"{path}: there is no '{unknown[0]}'; a table has: {', '.join(sorted(known))}")
-    for key in ("title", "rows", "data", "test"):
-        if not document.get(key):
-            raise UserError(f"{path}: '{key}' is missing")
-    for key, value in document.items():
-        kind, what = _KINDS.get(key, (dict, "a table"))
-        if not isinstance(value, kind):
-            raise UserError(f"{path}: {key} = {value!r} must be {what}")
-    for text in document.get("metrics", []):
-        if not isinstance(text, str):
-            raise UserError(f"{path}: metrics: {text!r} must be a text")
-    data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in document["data"].items()}
-    tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in document["test"].items()}
-    sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in document.get("sets", {}).items()}
-    rows = tuple(_made(Row, table, f"{path}, row {number}") for number, table in enumerate(document["rows"], 1))
-    rows = tuple(row if row.tests else replace(row, tests=tuple(tests)) for row in rows)
-    found = Table(
-        path.stem,
-        document["title"],
-        rows,
-        data,
-        tests,
-        sets,
-        document.get("train", {}),
-        tuple(document.get("metrics", ("miou",))),
-        document.get("paper", ""),
-        document.get("note", ""),
-        document.get("reference", ""),
-    )
-    _check_names(found, path)
-    return found
+    file = fit(read_toml(path), TableFile, str(path))
+    data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in file.data.items()}
+    tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in file.test.items()}
+    sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in file.sets.items()}
+    rows = tuple(_made(Row, {"tests": list(tests), **table}, f"{path}, row {number}") for number, table in enumerate(file.rows, 1))
+    table = Table(path.stem, file.title, rows, data, tests, sets, file.train, file.metrics, file.paper, file.note, file.reference)
+    _check_names(table, path)
+    return table
 
 
-_KINDS: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("title", "paper", "note", "reference"), (str, "a text")),
-    "metrics": (list, "a list of texts"),
-    "rows": (list, "tables: [[rows]]"),
-}
-"""What the keys of a table's file hold; others hold tables."""
-
-
-def _set(given: Any, path: Path, where: str) -> SetConfig:
+def _set(given: str | dict[str, Any], path: Path, where: str) -> SetConfig:
     """A set's file, or one with changes."""
-    changes = dict(given) if isinstance(given, dict) else {"file": given}
+    changes: dict[str, Any] = {"file": given} if isinstance(given, str) else dict(given)
     file, names = changes.pop("file", None), changes.pop("labels", None)
     if not isinstance(file, str) or Path(file).name != file:
         wrong = "'file' is missing; it" if file is None else f"file = {file!r}"
@@ -230,9 +214,7 @@ def _set(given: Any, path: Path, where: str) -> SetConfig:
     return _filled(partial(replace, config), SetConfig, changes, where)
 
 
-def _made(kind: Any, table: Any, where: str) -> Any:
-    if not isinstance(table, dict):
-        raise UserError(f"{where}: must be a table")
+def _made(kind: Any, table: dict[str, Any], where: str) -> Any:
     needed = [f.name for f in fields(kind) if f.name in ("name", "train") and f.name not in table]
     if needed:
         raise UserError(f"{where}: '{needed[0]}' is missing")

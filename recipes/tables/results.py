@@ -10,23 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from seediff.files.outputs import write_atomic
-from seediff.study.results import csv_bytes, json_bytes
+from seediff.study.results import markdown_table, write_study
 
-from .kept import RESULTS
-
-FILES = (RESULTS, "results.md", "results.csv", "results.svg")
 WIDTH, ROW, LEFT, RIGHT = 760, 26, 300, 90  # of the plot, in pixels
 
 
 def write_table(out: Path, result: Mapping[str, Any]) -> None:
-    """Write FILES to `out`, each atomically."""
+    """Write results.json, .md, .csv and .svg to `out`, each atomically."""
     rows = summarised(result)
     fit = fitted(rows, result["metrics"][0])
-    write_atomic(out / RESULTS, json_bytes({**result, "summary": rows, **({"fit": fit} if fit else {})}))
-    write_atomic(out / "results.md", markdown(result, rows, fit).encode("utf-8"))
-    write_atomic(out / "results.csv", csv_bytes(rows))
-    write_atomic(out / "results.svg", plot(result, rows).encode("utf-8"))
+    whole = {**result, "summary": rows, **({"fit": fit} if fit else {})}
+    picture = plot(result, rows).encode("utf-8")
+    write_study(out, whole, markdown(result, rows, fit), tables={"results.csv": rows}, files={"results.svg": picture})
 
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -124,22 +119,20 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
     compared = any(row["ratio"] is not None for row in rows)
     columns = ["", *(["figure"] if several else []), "ours, %", "seeds", "95 % over images", "paper, %"]
     columns += ["ratio", "paper's"] if compared else []
-    lines += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    table = []
     for row in rows:
-        cells = [row["row"], *([f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else [])]
-        cells += [f"{row['mean']:.1f}", f"{row['lowest']:.1f}–{row['highest']:.1f}", "–".join(f"{bound:.1f}" for bound in row["ci95"])]
-        cells += [
-            "" if number is None else str(number) for number in (row["paper"], *([row["ratio"], row["paper_ratio"]] if compared else []))
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        numbers = (row["paper"], *([row["ratio"], row["paper_ratio"]] if compared else []))
+        figures = [f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else []
+        table.append([row["row"], *figures, *shown(row), *("" if number is None else str(number) for number in numbers)])
+    lines += [f"| {' | '.join(columns)} |", *markdown_table(columns, table)[1:]]  # as the published tables begin
     tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
     minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
     lines += [
         "",
-        f"Measured on {tests}; seeds {', '.join(map(str, result['seeds']))}; training: {train}; {minutes:.0f} minutes of training and",
+        f"Measured on {tests}; seeds {', '.join(map(str, result['seeds']))}; training: {train}; {minutes:.0f} minutes of training and"
+        f" measuring in all; seediff {result['version']}.",
     ]
-    lines[-1] += f" measuring in all; seediff {result['version']}."
     if compared:
         lines += ["", f"Ratios are to “{result['reference']}”."]
     if fit:
@@ -150,11 +143,16 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
     return "\n".join(lines) + "\n"
 
 
+def shown(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The mean, the seeds' span and the interval of an entry of `summarised`."""
+    return f"{row['mean']:.1f}", f"{row['lowest']:.1f}–{row['highest']:.1f}", "–".join(f"{bound:.1f}" for bound in row["ci95"])
+
+
 def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """An SVG: a bar per row with the seeds' span, and the paper's figure as a ring."""
-    shown = [row for row in rows if row["metric"] == result["metrics"][0]]
-    several = len({row["test"] for row in shown}) > 1
-    height = ROW * len(shown) + 60
+    drawn = [row for row in rows if row["metric"] == result["metrics"][0]]
+    several = len({row["test"] for row in drawn}) > 1
+    height = ROW * len(drawn) + 60
 
     def x(value: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * min(max(value, 0.0), 100.0) / 100
@@ -167,7 +165,7 @@ def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     for tick in range(0, 101, 20):
         parts.append(f'<line x1="{x(tick):.1f}" y1="32" x2="{x(tick):.1f}" y2="{height - 22}" stroke="#ddd"/>')
         parts.append(f'<text x="{x(tick):.1f}" y="{height - 8}" text-anchor="middle" fill="#555">{tick}</text>')
-    for number, row in enumerate(shown):
+    for number, row in enumerate(drawn):
         top = 36 + number * ROW
         middle = top + ROW / 2 - 2
         name = f"{row['row']} ({row['test'].replace('_', ' ')})" if several else row["row"]

@@ -19,13 +19,12 @@ from typing import Any
 
 from recipes.mini.world import RENDERED
 from seediff import __version__
+from seediff.config.fields import checked
 from seediff.config.names import BACKGROUND
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.evaluate.evaluation import evaluate, protocol_for
-from seediff.evaluate.predictions import check_pictures
-from seediff.files.documents import checked
+from seediff.evaluate.evaluation import check_pictures, evaluate, protocol_for
 from seediff.mini.scenes import SETS
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.hub import resolve_name
@@ -61,24 +60,23 @@ def run_table(
     places: Places,
     *,
     seeds: Sequence[int] = (0, 1, 2),
-    settings: Mapping[str, Any] | None = None,
     kept: Kept | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Make what is missing of a table, measure it, and return its results.
 
-    settings: of every training, before those of the table. kept: figures that are there already, by default those of the work folder.
+    kept: figures that are there already, by default those of the work folder.
     Raises UserError, before anything is drawn or trained, for what is missing.
     """
     watch = watch or (lambda what: lambda done, total, now: None)
     kept = kept or open_kept(places.work)
-    check(table, places, seeds, settings, kept)
+    check(table, places, seeds, kept)
     rows = []
     for row in table.rows:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in row.tests}
         segmenters = []
         for seed in seeds:
-            training = training_of(row, table, seed, settings)
+            training = training_of(row, table, seed)
             label = f"{row.name}, seed {seed}"
             segmenter = training_digest(training, row, table, places)
             for name in row.tests:
@@ -98,7 +96,7 @@ def run_table(
         "reference": table.reference,
         "metrics": list(table.metrics),
         "seeds": list(seeds),
-        "train": {key: _json(value) for key, value in {**table.train, **(settings or {})}.items()},
+        "train": {key: _json(value) for key, value in table.train.items()},
         "data": {name: described(table.data[name], table.sets, places) for name in used_data(table.rows)},
         "test_keys": {name: test_digest(table.tests[name], places) for row in table.rows for name in row.tests},
         "rows": rows,
@@ -106,7 +104,7 @@ def run_table(
     }
 
 
-def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None = None, kept: Kept | None = None) -> None:
+def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None = None) -> None:
     """Raise UserError for whatever would stop the study later: data not named or not usable, art not there, training options that do not
     exist, weights that cannot be had. Rows of which all figures are kept need no art and no model, but the folders that they are of."""
     from seediff.train.models import check_weights
@@ -118,13 +116,13 @@ def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[
         raise UserError(f"--data {unknown[0]}: the table has no data of that name; it needs {wanted}")
     for row in table.rows:
         for seed in seeds:
-            training_of(row, table, seed, settings)
+            training_of(row, table, seed)
     for name in used_data(table.rows):
         if (masks := table.data[name].masks) is not None:
             check_masks(masks, f"data '{name}'", classes_of(table.data[name], table.sets, places), table.sets)
-    rows = [row for row in table.rows if kept is None or not _all_kept(row, table, places, seeds, settings, kept)]
+    rows = [row for row in table.rows if kept is None or not _all_kept(row, table, places, seeds, kept)]
     for row in rows:
-        training = training_of(row, table, seeds[0], settings)
+        training = training_of(row, table, seeds[0])
         check_weights(with_device((training.base or training).config))
     for name in used_data(rows):
         check_source(name, table, places)
@@ -145,7 +143,7 @@ def check(table: Table, places: Places, seeds: Sequence[int], settings: Mapping[
                 protocol.predicted_table(dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'")
 
 
-def planned(table: Table, seeds: Sequence[int], settings: Mapping[str, Any] | None = None) -> list[str]:
+def planned(table: Table, seeds: Sequence[int]) -> list[str]:
     """A line per set of images and per training that a table takes if nothing of it is there yet. Raises UserError for a table that
     could not be run."""
     sources = [table.data[name] for name in used_data(table.rows)]
@@ -153,7 +151,7 @@ def planned(table: Table, seeds: Sequence[int], settings: Mapping[str, Any] | No
     lines = [
         f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} sets of masks" for (name, _), config in drawn.items()
     ]
-    trainings = [training_of(row, table, seeds[0], settings) for row in table.rows]
+    trainings = [training_of(row, table, seeds[0]) for row in table.rows]
     for part in dict.fromkeys(part for training in trainings for part in (training.base, training) if part):  # shared by rows: once
         length = f"{part.epochs:g} epochs" if part.epochs is not None else f"{part.steps} steps"
         begun = f"after {' + '.join(part.base.data)}" if part.base else part.config.weights
@@ -161,8 +159,8 @@ def planned(table: Table, seeds: Sequence[int], settings: Mapping[str, Any] | No
     return lines
 
 
-def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], settings: Mapping[str, Any] | None, kept: Kept) -> bool:
-    segmenters = [training_digest(training_of(row, table, seed, settings), row, table, places) for seed in seeds]
+def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], kept: Kept) -> bool:
+    segmenters = [training_digest(training_of(row, table, seed), row, table, places) for seed in seeds]
     tests = [test_digest(table.tests[name], places) for name in row.tests]
     return all(kept.scores(segmenter, test) is not None for segmenter in segmenters for test in tests)
 
@@ -194,10 +192,10 @@ def check_source(name: str, table: Table, places: Places) -> None:
     check_named(source, classes_of(source, table.sets, places))
 
 
-def training_of(row: Row, table: Table, seed: int, settings: Mapping[str, Any] | None = None) -> Training:
+def training_of(row: Row, table: Table, seed: int) -> Training:
     """What is trained for a row; for one that goes on with other data, with the training that it goes on from as `base`."""
     where = f"table {table.name}, row '{row.name}'"
-    given = _merged(table.train, row.settings, settings or {})
+    given = _merged(table.train, row.settings)
     first = _training({**given, "seed": seed}, row.train, where)
     if not row.then:
         return first

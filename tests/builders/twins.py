@@ -109,6 +109,43 @@ def save_pipeline(folder: Path, **parts: Any) -> Path:
     return folder
 
 
+def save_mini(folder: Path, side: int = 16) -> Path:
+    """The embedded model's structure: attention at `side`, a half and a quarter of it, pictures of 4 times the side, known classes."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    from recipes.mini.denoiser import build_scheduler
+    from recipes.mini.text import build_text_encoder, build_tokenizer
+    from seediff.mini.scenes import CLASSES
+
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    unet: Any = UNet2DConditionModel(
+        sample_size=side,
+        block_out_channels=(side, side, 2 * side),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        layers_per_block=1,
+        cross_attention_dim=side,
+        attention_head_dim=(1, 2, side // 4),
+        norm_num_groups=side // 2,
+        use_linear_projection=True,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(side // 2,) * 3,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        norm_num_groups=side // 4,
+        mid_block_add_attention=False,
+        sample_size=4 * side,
+    )
+    text = build_text_encoder(side, tokenizer)
+    save_pipeline(folder, unet=unet, vae=vae, text_encoder=text, tokenizer=tokenizer, scheduler=build_scheduler())
+    (folder / "seediff.json").write_text(json.dumps({"classes": list(CLASSES)}), encoding="utf-8")
+    return folder
+
+
 def unet(*, second: bool = False, **more: Any) -> Any:
     """Of Stable Diffusion, for latents of 16² (so maps of 16, 8, 4 and 2) and images of 128²; `second`: as `save_unet` has it."""
     from diffusers import UNet2DConditionModel

@@ -58,7 +58,7 @@ def test_cityscapes(tmp_path):
 def test_ade20k(tmp_path):
     maps = {"ADE_val_00000001": [[0, 13, 21], [81, 84, 150]]}
     data = open_evaluation(save_ade20k(tmp_path / "ADEChallengeData2016", maps).parent)
-    assert (data.layout, len(data.classes), data.classes[84]) == ("ade20k", 150, "thing 84")
+    assert (data.layout, len(data.classes), data.stored[84]) == ("ade20k", 150, "thing 84")
     here = PROTOCOLS["ade20k"].truth_table(data.classes)[data.samples[0].truth()]
     assert here.tolist() == [[255, 3, 2], [1, 0, 0]]
     assert data.samples[0].picture().shape == (2, 3, 3)

@@ -120,7 +120,7 @@ def test_damage_elsewhere_than_in_the_last_line_is_told(pets):
     with pytest.raises(UserError, match=r"review.jsonl, line 2: is not JSON"):
         opened(pets)
     (pets / REVIEWS).write_bytes(lines[0].replace(b'"accepted"', b'"perhaps"') + lines[1])
-    with pytest.raises(UserError, match=r"review.jsonl, line 1: verdict = \"perhaps\" must be"):
+    with pytest.raises(UserError, match=r"review.jsonl, line 1: verdict"):
         opened(pets)
 
 

@@ -19,8 +19,8 @@ from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.reviews import read_actions
 from seediff.look.answers import Look
-from seediff.look.events import Events
 from seediff.look.session import Session
+from seediff.look.shared import Events
 from seediff.look.subject import open_subject
 from seediff.look.tuning import Tuner
 from seediff.look.why import Constants, Why

@@ -52,5 +52,5 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="scenes = 0"):
         load_scenes("truth", 0)
     (tmp_path / "no.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"no.safetensors: is no whole safetensors file"):
+    with pytest.raises(UserError, match=r"no.safetensors: is no safetensors file"):
         read_scenes(tmp_path / "no.safetensors")

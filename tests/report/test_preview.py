@@ -21,7 +21,7 @@ SUMMARY = {
     "method": "seediff",
     "seed": 0,
     "prompts": ["a photo of a {class}"],
-    "rejected": {"dog": {"degenerate:dog": 2}, "cat": 1},
+    "rejected": {"dog": {"degenerate": 2}},
     "config": {"mask": {"alpha": 0.5, "expand_levels": [4, 2, 1], "pamr_dilations": None}},
 }
 

@@ -14,18 +14,17 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.mini.yardsticks import Segmenter
-from seediff.study.masks import contest, generated, truth, tune
-from seediff.study.masks.constants import preset
+from seediff.study.masks import constants, contest, generated, truth
+from seediff.study.masks.constants import Trial, preset
 from seediff.study.masks.contest import METHOD_NAMES, PAPER, Setting
 from seediff.study.masks.truth import run_truth
-from seediff.study.masks.tune import Trial
 
 
 @pytest.fixture(autouse=True)
 def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer constants to try and images of half the side: the whole is for the real thing."""
     monkeypatch.setattr(contest, "ALPHAS", (0.5,))
-    monkeypatch.setattr(tune, "BETAS", contest.BETAS[::4])
+    monkeypatch.setattr(constants, "BETAS", contest.BETAS[::4])
     for study in (truth, generated):
         monkeypatch.setattr(study, "load_scenes", half_side)
 
@@ -136,7 +135,7 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="capture_steps = 0: every k-th step needs k ≥ 1"):
         generated.run_generated(2, tmp_path, capture_steps=0)
     (tmp_path / "file").write_text("{}")
-    with pytest.raises(UserError, match="file: 'settings' is missing"):
+    with pytest.raises(UserError, match="file: must have settings"):
         run_truth(2, tmp_path, constants=tmp_path / "file")
     with pytest.raises(UserError, match="none: there is no such file"):
         run_truth(2, tmp_path, constants=tmp_path / "none")
@@ -150,7 +149,7 @@ def test_places_are_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r".*file: cannot be written to"):
         run_truth(2, tmp_path / "file")
-    with pytest.raises(UserError, match=r"--json .*: is a folder"):
+    with pytest.raises(UserError, match=r".*: is a folder; name a file"):
         run_truth(2, tmp_path / "out", json_path=tmp_path)
     with pytest.raises(UserError, match=r".*deep/t\.json: cannot be written to"):
         run_truth(2, tmp_path / "out", json_path=tmp_path / "file" / "deep" / "t.json")

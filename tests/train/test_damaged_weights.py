@@ -87,7 +87,7 @@ def test_a_pickle_is_never_opened(folder: Path) -> None:
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder: Path, key: str, value: int) -> None:
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
-    with pytest.raises(UserError, match=rf"config.json: {key} = {value} must be"):
+    with pytest.raises(UserError, match=rf"config.json: {key}.* must be"):
         load_segmenter(folder, "cpu")
 
 
@@ -185,13 +185,13 @@ def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Pat
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"step": "3"}, 'step = "3" must be a whole number'),
-        ({"step": -1}, "step = -1 must be a whole number from 0"),
+        ({"step": "3"}, "step must be a whole number, not a text"),
+        ({"step": -1}, "step must be a whole number >= 0"),
         ({"step": 10**30}, "must be"),
-        ({"best": None}, "best = null must be a number"),
-        ({"stages": 5}, "stages = 5 must be a list"),
-        ({"stages": [5]}, r"stages\[0\] = 5 must be a table"),
-        ({"validation": ["x"]}, r'validation\[0\] = "x" must be a whole number'),
+        ({"best": None}, "best must be a number, not nothing"),
+        ({"stages": 5}, "stages must be a list"),
+        ({"stages": [5]}, r"stages\[0\] must be a table"),
+        ({"validation": ["x"]}, r"validation\[0\] must be a whole number, not a text"),
     ],
 )
 def test_state_of_another_type_is_told_with_its_key(tmp_path: Path, values: dict, said: str) -> None:

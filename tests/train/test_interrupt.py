@@ -9,10 +9,10 @@ from shapes import CLASSES, items, small
 
 from seediff.cli import main
 from seediff.dataset.store import write_native
-from seediff.train import interrupts, run
+from seediff.train import processes, run
 from seediff.train.checkpoint import FILE, read_state
 from seediff.train.data import Stage
-from seediff.train.interrupts import Interrupts
+from seediff.train.processes import Interrupts
 
 STEPS = 4
 OPTIONS = f"--backbone tiny --batch-size 2 --crop 64 --test-side 64 --steps {STEPS} --workers 0 --device cpu --dtype float32".split()
@@ -83,7 +83,7 @@ def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
 
 @pytest.mark.parametrize(("save_every", "says"), [(2, f"2 of {STEPS}"), (500, f"none of {STEPS}")])
 def test_a_second_interrupt_ends_at_once(monkeypatch, line, interrupt, capsys, save_every, says):
-    monkeypatch.setattr(interrupts, "SAME", -1.0)
+    monkeypatch.setattr(processes, "SAME", -1.0)
     interrupt(3, times=2)
     assert main([*line, "--save-every", str(save_every)]) == 130
     then = "continues" if save_every == 2 else "starts again"

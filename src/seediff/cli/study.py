@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from ..config.constants import CaptureSteps
-from .options import numbers
-from .places import HERE
-from .seeds import SEED
+from .options import HERE, SEED, numbers
 
 app = App(name="study", help="Measure masks and segments against exact ones.")
 
@@ -48,8 +46,8 @@ def truth(
     Example: seediff study truth --scenes 500 --out truth
     Then with the same constants: seediff study truth --set shift --scenes 300 --constants truth/results.json --out shift
     """
+    from ..study.masks.results import show
     from ..study.masks.truth import run_truth
-    from ..study.results import summary_table
 
     result = run_truth(
         scenes,
@@ -63,7 +61,7 @@ def truth(
         seed=seed,
         device=device,
     )
-    summary_table(result, out)
+    show(result, out)
 
 
 @app.command
@@ -89,7 +87,7 @@ def generated(
     Example: seediff study generated --images 190 --out generated
     """
     from ..study.masks.generated import run_generated
-    from ..study.results import summary_table
+    from ..study.masks.results import show
 
     result = run_generated(
         images,
@@ -104,7 +102,7 @@ def generated(
         capture_steps=capture_steps,
         device=device,
     )
-    summary_table(result, out)
+    show(result, out)
 
 
 @app.command

@@ -4,9 +4,8 @@ With classes, `seediff evaluate`:
 
 protocols.py    what is counted: the classes of each published comparison, and whose names of them are whose
 layouts.py      labelled images in folders as public data sets are distributed, or in SeeDiff's formats
-predictions.py  label maps on disk, or a segmenter that makes them
 semantic.py     pairs of label maps to scores with intervals
-evaluation.py   all of it, from folders to the report with the worst images drawn
+evaluation.py   all of it, from folders of label maps, or a segmenter, to the report with the worst images drawn
 
 Segments without classes, `seediff evaluate segments`:
 

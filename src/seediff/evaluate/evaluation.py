@@ -13,50 +13,123 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
+from ..config.names import BACKGROUND
 from ..dataset.native import encode_image
 from ..dataset.split import check_seed
 from ..errors import UserError
-from ..files.label_maps import voc_palette
+from ..files.label_maps import map_folder, pair, read_segment_ids, voc_palette
 from ..files.messages import counted
 from ..files.outputs import write_atomic
 from ..files.places import open_folder
 from ..report.pictures import contact_sheet, fit_side, overlay
+from .labels import class_names
 from .layouts import EvaluationSet, Sample, open_evaluation
-from .predictions import Predictor, open_predictor
 from .protocols import IGNORED, PROTOCOLS, Protocol, listed, read_class_map
 from .semantic import Scores, evaluate_pairs
 
-SIDE = 240  # pixels, of the longer side of a picture
-
-
-def worst(images: Mapping[str, float], most: int) -> list[str]:
-    """The names of the images of lowest mean IoU, the worst first; without those that have none."""
-    ranked = sorted((iou, name) for name, iou in images.items() if not np.isnan(iou))
-    return [name for _, name in ranked[:most]]
-
-
-def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-    """A picture with a line for each image: itself, its truth, its prediction; (H, W, 3) uint8.
-
-    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in ids of one protocol. Id 0 shows the image as it is where there
-    is a background; ids are drawn in VOC's colours, and what is ignored or predicted as nothing in the palette's last.
-    """
-    tiles: list[np.ndarray] = []
-    labels: list[str] = []
-    for title, image, truth, predicted in rows:
-        small = fit_side(image, SIDE, Image.Resampling.BILINEAR)
-        tiles.append(small)
-        for label_map in (truth, predicted):
-            resized = np.asarray(Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
-            tiles.append(overlay(small, resized, voc_palette(), alpha=0.6))
-        labels += [title, "truth", "prediction"]
-    return contact_sheet(tiles, 3, labels)
-
-
 if TYPE_CHECKING:
     from rich.table import Table
+
 SCORES, GALLERY, IMAGES = "scores.json", "worst.jpg", "images.csv"
 WORST = 12
+SIDE = 240  # pixels, of the longer side of a picture there
+NAMED = 5
+"""How many images an error names."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """about: for people, in a line. classes: name of each id of its label maps. predict: label maps (H, W) uint8 of samples, 255 where
+    there is none; raises UserError. at_once: how many samples it is given together."""
+
+    about: str
+    classes: Mapping[int, str]
+    predict: Callable[[Sequence[Sample]], list[np.ndarray]]
+    at_once: int = 1
+
+
+def open_predictor(
+    path: Path,
+    data: EvaluationSet,
+    *,
+    classes: Sequence[str] | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    device: str | None = None,
+) -> Predictor:
+    """The segmenter of a folder with a config.json, or else a folder of label maps with one for each of the data's images.
+
+    classes: of the label maps, from id 1; by default those of classes.txt in their folder or beside it, else the data's own ids. scales,
+    flip: of a segmenter's test-time augmentation. Raises UserError when images have no prediction; with a segmenter, when there is a truth
+    that cannot be read, or has no picture of its size: all are read before.
+    """
+    if any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors")):  # finished, or not yet
+        if classes is not None:
+            raise UserError("--classes: a segmenter knows its classes; the option is for folders of label maps")
+        return _segmenter(path, data, tuple(scales), flip, device)
+    if tuple(scales) != (1.0,) or flip:
+        raise UserError(f"{path}: --scales and --flip are for a segmenter, but the folder holds no config.json of one")
+    return _folder(path, data, classes)
+
+
+def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> Predictor:
+    folder = map_folder(path)
+    paired, missing = pair([sample.name for sample in data.samples], path)
+    if missing:
+        raise UserError(
+            f"{folder}: has no prediction for {len(missing)} of {len(data.samples)} images: {listed(missing, NAMED)}; "
+            "label maps are PNG files named like the images"
+        )
+    listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
+    if classes is not None:
+        names, source = dict(enumerate((BACKGROUND, *classes))), "--classes"
+    elif listing:
+        names, source = class_names(listing), str(listing)
+    else:
+        names, source = dict(data.stored), "the data's own ids"
+    void = sorted(data.void) if source == "the data's own ids" else []
+    known = np.zeros(256, bool)
+    known[[*(number for number in names if number < IGNORED), *void, IGNORED]] = True
+    table = np.arange(256, dtype=np.uint8)
+    table[void] = IGNORED
+
+    def read(sample: Sample) -> np.ndarray:
+        file = paired[sample.name]
+        stored = read_segment_ids(file)
+        ids = stored.astype(np.uint8)  # −1 is 255
+        if stored.max(initial=-1) >= IGNORED or not known[ids].all():
+            unknown = [str(i) for i in np.unique(stored) if i >= IGNORED or not known[i]]
+            raise UserError(f"{file}: has ids {listed(unknown, NAMED)}, which are no classes; ids are those of {source}, and 255")
+        return table[ids]
+
+    about = f"label maps in {folder}, {len(names)} classes ({source})"
+    return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
+
+
+def check_pictures(data: EvaluationSet) -> None:
+    """Raise UserError unless every truth can be read and has a picture of its size. Takes a few milliseconds each, where segmenting takes
+    long and would stop at the first that is wrong."""
+    without = [sample.name for sample in data.samples if sample.image is None]
+    if without:
+        raise UserError(f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {listed(without, NAMED)}")
+    for sample in data.samples:
+        if (of_truth := sample.truth().shape) != (of_picture := sample.size()):
+            raise UserError(f"'{sample.name}': its truth is {of_truth}, but its picture {of_picture}; both are (height, width)")
+
+
+def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
+    check_pictures(data)
+    from ..train.predict import load_segmenter
+
+    segmenter = load_segmenter(path, device)
+    names = dict(enumerate((BACKGROUND, *segmenter.classes)))
+    how = "".join([f", scales {', '.join(f'{s:g}' for s in scales)}" if scales != (1.0,) else "", ", mirrored too" if flip else ""])
+    return Predictor(
+        f"segmenter {path}, {len(segmenter.classes)} classes{how}",
+        names,
+        lambda samples: segmenter.label_maps([sample.picture() for sample in samples], scales=scales, flip=flip),
+        at_once=8,
+    )
 
 
 @dataclass(frozen=True)
@@ -121,16 +194,16 @@ def evaluate(
     if draws < 1:
         raise UserError(f"--draws {draws}: at least 1 draw of the bootstrap is needed")
     mapped = read_class_map(class_map) if class_map else None
-    found = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
-    chosen = protocol_for(protocol, found)
-    predictor = open_predictor(Path(predictions), found, classes=classes, scales=scales, flip=flip, device=device)
-    truth_table = chosen.truth_table(found.classes, found.about)
+    labelled = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
+    chosen = protocol_for(protocol, labelled)
+    predictor = open_predictor(Path(predictions), labelled, classes=classes, scales=scales, flip=flip, device=device)
+    truth_table = chosen.truth_table(labelled.classes, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
-    total = len(found.samples)
+    total = len(labelled.samples)
 
     def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for first in range(0, total, predictor.at_once):
-            samples = found.samples[first : first + predictor.at_once]
+            samples = labelled.samples[first : first + predictor.at_once]
             for sample, predicted in zip(samples, predictor.predict(samples), strict=True):
                 yield sample.name, predicted_table[predicted], truth_table[sample.truth()]
 
@@ -138,7 +211,7 @@ def evaluate(
     if progress:
         progress(0, total, "")
     scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary, progress=show)
-    return Evaluation(scores, found, predictor, truth_table, predicted_table)
+    return Evaluation(scores, labelled, predictor, truth_table, predicted_table)
 
 
 def check_protocol(name: str) -> None:
@@ -161,16 +234,12 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
 def write_report(evaluation: Evaluation, out: Path) -> None:
     """Into the folder `out`: scores.json, images.csv (each image's mean IoU, the worst first) and worst.jpg, where there are pictures."""
     with open_folder(out):
-        _write_report(evaluation, out)
-
-
-def _write_report(evaluation: Evaluation, out: Path) -> None:
-    write_json(evaluation, out / SCORES)
-    images = evaluation.scores.images
-    lines = [f"{_csv_cell(name)},{images[name]:.6f}" for name in worst(images, len(images))]
-    write_atomic(out / IMAGES, ("\n".join(["name,miou", *lines]) + "\n").encode("utf-8"))
-    if drawn := draw_worst(evaluation, WORST):
-        write_atomic(out / GALLERY, encode_image(gallery(drawn), "jpg"))
+        write_json(evaluation, out / SCORES)
+        images = evaluation.scores.images
+        lines = [f"{_csv_cell(name)},{images[name]:.6f}" for name in worst(images, len(images))]
+        write_atomic(out / IMAGES, ("\n".join(["name,miou", *lines]) + "\n").encode("utf-8"))
+        if drawn := draw_worst(evaluation, WORST):
+            write_atomic(out / GALLERY, encode_image(gallery(drawn), "jpg"))
 
 
 def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
@@ -189,6 +258,30 @@ def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray,
     return rows
 
 
+def worst(images: Mapping[str, float], most: int) -> list[str]:
+    """The names of the images of lowest mean IoU, the worst first; without those that have none."""
+    ranked = sorted((iou, name) for name, iou in images.items() if not np.isnan(iou))
+    return [name for _, name in ranked[:most]]
+
+
+def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+    """A picture with a line for each image: itself, its truth, its prediction; (H, W, 3) uint8.
+
+    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in ids of one protocol. Id 0 shows the image as it is where there
+    is a background; ids are drawn in VOC's colours, and what is ignored or predicted as nothing in the palette's last.
+    """
+    tiles: list[np.ndarray] = []
+    labels: list[str] = []
+    for title, image, truth, predicted in rows:
+        small = fit_side(image, SIDE, Image.Resampling.BILINEAR)
+        tiles.append(small)
+        for label_map in (truth, predicted):
+            resized = np.asarray(Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
+            tiles.append(overlay(small, resized, voc_palette(), alpha=0.6))
+        labels += [title, "truth", "prediction"]
+    return contact_sheet(tiles, 3, labels)
+
+
 def score_table(scores: Scores) -> Table:
     """The classes that are in the truth or predicted, the groups, the mean and the accuracy, as a table for the terminal."""
     from rich.table import Table
@@ -198,11 +291,11 @@ def score_table(scores: Scores) -> Table:
     table = Table("", "IoU", "95 % CI", "boundary IoU", "pixels", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, one in scores.classes.items():
-        if not math.isnan(one.iou):
+    for name, score in scores.classes.items():
+        if not math.isnan(score.iou):
             aside = "" if name in scores.protocol.counted else " (not in the mean)"
-            share = f"{one.pixels / scores.pixels:.1%}"
-            table.add_row(Text(name + aside), _percent(one.iou), _bounds(one.iou_ci95), _percent(one.boundary_iou), share)
+            share = f"{score.pixels / scores.pixels:.1%}"
+            table.add_row(Text(name + aside), _percent(score.iou), _bounds(score.iou_ci95), _percent(score.boundary_iou), share)
     table.add_section()
     for name, (mean, bounds) in scores.groups.items():
         table.add_row(name, _percent(mean), _bounds(bounds), "", "")

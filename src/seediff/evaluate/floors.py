@@ -66,9 +66,9 @@ def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.nda
     return _grid(height, width, pieces)
 
 
-def floor_maps(found: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
+def floor_maps(segments: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
     """Every floor of one image, by name. found, label: (H, W) integers, a method's segments there and its label map, negative = none."""
-    pieces = {"grid": count_segments(found, unlabelled=-1), "grid-truth": count_segments(label, unlabelled=-1)}
+    pieces = {"grid": count_segments(segments, unlabelled=-1), "grid-truth": count_segments(label, unlabelled=-1)}
     return {floor: floor_map(floor, *label.shape, pieces=max(1, pieces.get(floor, 1))) for floor in FLOORS}
 
 

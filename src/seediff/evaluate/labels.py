@@ -58,7 +58,7 @@ class LabelSet:
     table: (65536,) int32, the class of each stored id, −1 unlabelled, −2 not an id of this layout. ids: which ids there are, for errors.
     """
 
-    layout: Layout
+    layout: Layout | Literal["ade20k"]
     about: str
     classes: tuple[str, ...]
     files: Mapping[str, Path]
@@ -128,18 +128,18 @@ def open_labels(
 def select(labels: LabelSet, names: Path) -> LabelSet:
     """Only the labels that a text file lists, one name or path a line. Raises UserError naming what it lists in vain."""
     lines = [line.strip() for line in read_lines(names)]
-    found = {}
+    files = {}
     for line in filter(None, lines):
         label = labels.find(re.sub(r"\.(png|jpe?g)$", "", line, flags=re.IGNORECASE))
         if label is None:
             raise UserError(f"{names}: lists '{line}', which is not the name of one label ({labels.about})")
-        found[label] = labels.files[label]
-    if not found:
+        files[label] = labels.files[label]
+    if not files:
         raise UserError(f"{names}: lists no names")
-    return replace(labels, files=found, about=f"{labels.about}; {len(found)} of them listed in {names}")
+    return replace(labels, files=files, about=f"{labels.about}; {len(files)} of them listed in {names}")
 
 
-def _table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
+def id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
     """(65536,) int32: id first + i is class classes[i], `void` ids are unlabelled, and no other id is known."""
     table = np.full(IDS, UNKNOWN, np.int32)
     table[first : first + len(classes)] = classes
@@ -167,7 +167,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
         f"label maps in {where}: {counted(len(files), 'image')}, {count} classes ({source})",
         tuple(names.get(i, str(i)) for i in range(count)),
         files,
-        _table(range(count), void=nothing),
+        id_table(range(count), void=nothing),
         f"--num-classes {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
     )
 
@@ -204,14 +204,14 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
     about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
     ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {len(classes) - 1}, and 255 for borders"
-    return LabelSet("voc", about, classes, files, _table(range(len(classes)), void=[255]), ids)
+    return LabelSet("voc", about, classes, files, id_table(range(len(classes)), void=[255]), ids)
 
 
 def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
     part = f"{split}2017"
     below = (f"annotations/{part}", f"dataset/annotations/{part}", f"stuffthingmaps_trainval2017/{part}", f"annotation_{part}", part)
-    found = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
-    for where in found:
+    candidates = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
+    for where in candidates:
         # Only COCO's numbers: other programs leave converted label maps beside the originals.
         files = {path.stem: path for path in sorted(where.glob("*.png")) if re.fullmatch(r"\d{12}", path.stem)} if where.is_dir() else {}
         if files:
@@ -225,7 +225,7 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
             _check_coco_labels(parent / "labels.txt")
             break
     about = f"COCO-Stuff in {where}: {counted(len(files), 'image')}, {len(coco_stuff.COARSE)} coarse classes"
-    table = _table(coco_stuff.fine_to_coarse().tolist(), void=[255])
+    table = id_table(coco_stuff.fine_to_coarse().tolist(), void=[255])
     return LabelSet("coco-stuff", about, coco_stuff.COARSE, files, table, "COCO-Stuff's pixel maps have 0 to 181, and 255 for unlabelled")
 
 
@@ -256,11 +256,11 @@ def camvid_part(folder: Path) -> tuple[Path, str] | None:
 
 
 def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
-    if (found := camvid_part(folder)) is None:
+    if (root_and_part := camvid_part(folder)) is None:
         if asked:
             raise UserError(f"{folder}: is not laid out like CamVid, {split}annot/*.png")
         return None
-    root, part_name = found
+    root, part_name = root_and_part
     part = part_name or split
     maps = root / f"{part}annot"
     if not maps.is_dir():
@@ -269,7 +269,7 @@ def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
     if not files:
         raise UserError(f"{maps}: has no PNG files")
     about = f"CamVid in {root}, {part}: {counted(len(files), 'image')}, {len(CAMVID_CLASSES)} classes"
-    table = _table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
+    table = id_table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
     return LabelSet("camvid", about, CAMVID_CLASSES, files, table, "CamVid has 0 to 10, and 11 for no label")
 
 
@@ -282,6 +282,6 @@ def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
     if not paths:
         raise UserError(f"{folder}: is not laid out like Cityscapes' '{split}' (--split), gtFine/{split}/<city>/*{ending}.png")
     files = {f"{path.parent.name}/{path.stem.removesuffix(ending)}": path for path in paths}
-    table = _table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
+    table = id_table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
     about = f"Cityscapes in {root}, {split}: {counted(len(files), 'image')}, {len(CITYSCAPES_CLASSES)} classes"
     return LabelSet("cityscapes", about, CITYSCAPES_CLASSES, files, table, "Cityscapes' labelIds have 0 to 33")

@@ -5,7 +5,7 @@ cityscapes  gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<ci
 ade20k      ADEChallengeData2016: annotations/validation/, images/validation/, objectInfo150.txt; id 0 is no label
 camvid      SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label
 folder      PNG label maps in labels/ or masks/ and a classes.txt, pictures in images/
-else        whatever `open_dataset` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
+else        whatever `Dataset.open` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 from PIL import Image
 
 from ..config.names import BACKGROUND
-from ..dataset.opening import open_dataset
+from ..dataset.dataset import Dataset
 from ..errors import UserError, first_line
-from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps, read_segment_ids
+from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps
 from ..files.messages import counted, shown
 from ..files.pictures import open_picture
 from ..files.reading import read_lines
-from .labels import UNLABELLED, LabelSet, camvid_part, open_labels
+from .labels import UNLABELLED, LabelSet, camvid_part, id_table, open_labels
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 ADE20K_SPLITS = {"val": "validation", "train": "training"}
@@ -88,11 +88,11 @@ def open_evaluation(path: Path | str, *, split: str | None = None) -> Evaluation
     path = Path(path)
     if not path.exists():
         raise UserError(f"--data {path}: there is no such folder")
-    found = _open(path, split)
-    if not found.samples:
+    labelled = _open(path, split)
+    if not labelled.samples:
         part = f"split '{split}'" if split else "the folder"
-        raise UserError(f"--data {path}: {part} holds no labelled images ({found.about})")
-    return found
+        raise UserError(f"--data {path}: {part} holds no labelled images ({labelled.about})")
+    return labelled
 
 
 def _open(path: Path, split: str | None) -> EvaluationSet:
@@ -122,7 +122,7 @@ def _labelled(labels: LabelSet, pictures: Callable[[Path], Path], ending: str = 
     """A set of labels with the pictures that lie beside them. pictures: the file of a label → the folder of all pictures."""
     if len(labels.classes) > 255:
         raise UserError(f"{labels.about}: at most 255 classes can be evaluated")
-    folder = pictures(next(iter(labels.files.values())))
+    folder = pictures(next(iter(labels.files.values()), Path()))
     images = {name: _picture(folder, name + ending) for name in labels.files}
     samples = tuple(Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items())
     known = np.flatnonzero(labels.table[:255] >= 0)
@@ -141,9 +141,12 @@ def _ade20k(root: Path, split: str) -> EvaluationSet:
     maps = root / "annotations" / part
     if not maps.is_dir():
         raise UserError(f"{maps}: there is no such folder; ADE20K's parts are {', '.join(ADE20K_SPLITS)} (--split)")
-    samples = _samples(find_maps(maps), root / "images" / part, {number: number for number in names}, f"ADE20K has 0 to {ADE20K_LAST}")
-    about = f"ADE20K in {root}, {part}: {len(samples)} images, {len(names)} classes"
-    return EvaluationSet("ade20k", about, names, names, samples, frozenset({0}))
+    files = find_maps(maps)
+    about = f"ADE20K in {root}, {part}: {len(files)} images, {len(names)} classes"
+    table = id_table((), void=[0, 255])
+    table[list(names)] = range(len(names))
+    labels = LabelSet("ade20k", about, tuple(names.values()), files, table, f"ADE20K has 0 to {ADE20K_LAST}")
+    return _labelled(labels, lambda label: root / "images" / part)
 
 
 def _object_info(path: Path) -> dict[int, str]:
@@ -168,26 +171,10 @@ def _beside(label: Path, ending: str) -> Path:
     return folder.with_name(folder.name.removesuffix(ending))
 
 
-def _samples(maps: Mapping[str, Path], pictures: Path, ids: Mapping[int, int], meaning: str) -> tuple[Sample, ...]:
-    """Samples of PNG label maps. ids: each id on disk and what it is read as; ids 0 and 255 that are not in it are 255, others an error."""
-    table = np.full(65536, -1, np.int32)
-    table[[0, 255, 65535]] = 255
-    table[list(ids)] = list(ids.values())
-
-    def read(path: Path) -> np.ndarray:
-        stored = read_segment_ids(path)
-        labels = table.take(stored, mode="wrap")  # −1 takes the last entry
-        if labels.min(initial=0) < 0:
-            unknown = ", ".join(str(i) for i in np.unique(stored[labels < 0])[:5])
-            raise UserError(f"{path}: has unknown label ids {unknown}; {meaning}")
-        return labels.astype(np.uint8)
-
-    return tuple(Sample(name, _picture(pictures, name), lambda path=path: read(path)) for name, path in maps.items())
-
-
 def _dataset(path: Path, split: str | None) -> EvaluationSet:
     """A dataset in one of the formats that SeeDiff reads."""
-    classes, items = open_dataset(path, split=split)
+    dataset = Dataset.open(path, split=split)
+    classes, items = dataset.classes, dataset.samples
     names = dict(enumerate((BACKGROUND, *classes)))
 
     samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes))) for item in items)

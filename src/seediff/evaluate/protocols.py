@@ -69,8 +69,8 @@ class Protocol:
 
         Raises UserError, calling the data set `where`, when it has none of the counted classes.
         """
-        table, found = self._table(classes, self.truth)
-        if not found:
+        table, has_any = self._table(classes, self.truth)
+        if not has_any:
             raise UserError(f"{where}: has none of the classes of protocol {self.name} ({listed(self.counted)}), but {listed(classes)}")
         return table
 
@@ -91,8 +91,8 @@ class Protocol:
             if plain_name(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {listed(classes)}")
             given[name] = here
-        table, found = self._table(classes, {**self.truth, **self.predicted, **given})
-        if not found:
+        table, has_any = self._table(classes, {**self.truth, **self.predicted, **given})
+        if not has_any:
             hint = "" if class_map else "; --class-map says what they mean"
             raise UserError(f"{where}: no class of it ({listed(classes)}) is one of protocol {self.name}: {listed(self.counted)}{hint}")
         return table
@@ -102,16 +102,16 @@ class Protocol:
         table = np.full(256, IGNORED, np.uint8)
         rest = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else IGNORED
         ignored = {plain_name(name) for name, target in names.items() if target is None}
-        found = False
+        has_any = False
         for number, name in classes.items():
             here = self._find(name, names)
-            found |= here in self.counted and here != BACKGROUND
+            has_any |= here in self.counted and here != BACKGROUND
             table[number] = self.classes.index(here) if here else IGNORED if plain_name(name) in ignored else rest
-        return table, found
+        return table, has_any
 
     def _find(self, name: str, names: Mapping[str, str | None]) -> str | None:
         """The class here that something of this name is."""
-        known = {plain_name(one): one for one in self.classes} | {plain_name(one): target for one, target in names.items()}
+        known = {plain_name(other): other for other in self.classes} | {plain_name(other): target for other, target in names.items()}
         return known.get(plain_name(name))
 
 
@@ -127,14 +127,14 @@ def own(classes: Sequence[str], *, name: str = "own") -> Protocol:
     Raises UserError when there are none, too many, or two that `plain_name` takes for one.
     """
     classes = tuple(classes)
-    objects = tuple(one for one in classes if one != BACKGROUND)
+    objects = tuple(class_name for class_name in classes if class_name != BACKGROUND)
     if not objects or len(classes) > MAX_CLASSES:
         raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {MAX_CLASSES}")
     seen: dict[str, str] = {}
-    for one in classes:
-        if other := seen.get(plain_name(one)):
-            raise UserError(f"classes '{other}' and '{one}' cannot be told apart by name; give one of them another name")
-        seen[plain_name(one)] = one
+    for class_name in classes:
+        if other := seen.get(plain_name(class_name)):
+            raise UserError(f"classes '{other}' and '{class_name}' cannot be told apart by name; give one of them another name")
+        seen[plain_name(class_name)] = class_name
     return Protocol(name, classes, classes, {"objects": objects} if BACKGROUND in classes else {})
 
 
@@ -144,25 +144,25 @@ def read_class_map(path: Path) -> dict[str, str]:
     Raises UserError naming the file and line of what is not so, and when it holds nothing.
     """
     if path.suffix.lower() == ".toml":
-        found = read_toml(path)
-        if list(found) == ["classes"] and isinstance(found["classes"], dict):
-            found = found["classes"]
-        found = fit(found, dict[str, str], str(path))
+        names = read_toml(path)
+        if list(names) == ["classes"] and isinstance(names["classes"], dict):
+            names = names["classes"]
+        names = fit(names, dict[str, str], str(path))
     elif path.suffix.lower() == ".csv":
-        found = {}
+        names = {}
         for number, cells in read_cells(path):
             if number == 1 and cells == ["predicted", "class"]:
                 continue
             if len(cells) != 2 or not all(cells):
                 raise UserError(f"{path}, line {number}: must be two names, the model's and the data set's: bike,bicycle")
-            if cells[0] in found:
+            if cells[0] in names:
                 raise UserError(f"{path}, line {number}: '{cells[0]}' is there twice")
-            found[cells[0]] = cells[1]
+            names[cells[0]] = cells[1]
     else:
         raise UserError(f"{path}: a class map is a .toml or .csv file")
-    if not found:
+    if not names:
         raise UserError(f"{path}: maps nothing; a line is the model's name of a class and the data set's")
-    return found
+    return names
 
 
 def listed(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:

@@ -141,9 +141,9 @@ def evaluate_segments(
                 continue
             table = contingency(prediction, label, len(label_set.classes))
             unpredicted += int(table.unpredicted.sum())
-            for floor, found in floor_maps(prediction, label).items() if floors else ():
-                blind[floor].append(contingency(found, label, len(label_set.classes)))
-                pieces[floor].append(int(found.max()) + 1)
+            for floor, floor_segments in floor_maps(prediction, label).items() if floors else ():
+                blind[floor].append(contingency(floor_segments, label, len(label_set.classes)))
+                pieces[floor].append(int(floor_segments.max()) + 1)
             yield table
         if bad:
             raise _all_in_one(bad, len(chosen))
@@ -268,12 +268,12 @@ def to_json(scores: SegmentScores) -> dict:
         if isinstance(value, float):
             return None if math.isnan(value) else value
         if isinstance(value, dict):
-            return {key: plain(one) for key, one in value.items()}
+            return {key: plain(inner) for key, inner in value.items()}
         return [plain(v) for v in value] if isinstance(value, tuple) else value
 
     record = {key: plain(value) for key, value in vars(scores).items()}
     for key in ("per_class", "floors"):
-        record[key] = {name: plain(asdict(one)) for name, one in getattr(scores, key).items()}
+        record[key] = {name: plain(asdict(inner)) for name, inner in getattr(scores, key).items()}
     return record
 
 
@@ -306,10 +306,10 @@ def floor_table(scores: SegmentScores) -> Table:
     table = Table("floor", "segments", "ACC", "ahead, 95 % CI", "mIoU", "ahead, 95 % CI", title="segments that never look at the picture")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, one in scores.floors.items():
-        ahead = one.ahead
-        cells = (f"{one.acc:.1%}", signed(ahead.acc, ahead.acc_ci95), f"{one.miou:.1%}", signed(ahead.miou, ahead.miou_ci95))
-        table.add_row(name, f"{one.segments:.1f}", *cells)
+    for name, score in scores.floors.items():
+        ahead = score.ahead
+        cells = (f"{score.acc:.1%}", signed(ahead.acc, ahead.acc_ci95), f"{score.miou:.1%}", signed(ahead.miou, ahead.miou_ci95))
+        table.add_row(name, f"{score.segments:.1f}", *cells)
     return table
 
 

@@ -99,10 +99,10 @@ def evaluate_pairs(
         if predicted.shape != truth.shape:
             raise UserError(f"{name}: prediction is {_size(predicted)} pixels, but the truth {_size(truth)}; they must be of one size")
         try:
-            one = confusion.add(predicted, truth)
+            counts = confusion.add(predicted, truth)
         except ValueError as error:
             raise UserError(f"{name}: {error}") from error
-        images[name] = float(mean_iou(class_iou(one.tp, one.fp, one.fn)[counted]))
+        images[name] = float(mean_iou(class_iou(counts.tp, counts.fp, counts.fn)[counted]))
         if boundary:
             inter, union = boundary_counts(predicted, truth, len(protocol.classes))
             shared += inter
@@ -122,7 +122,7 @@ def _score(tallies: Tallies, boundary_iou: np.ndarray, protocol: Protocol, image
     """Everything that follows from the counts of the images."""
     whole = Tallies(*(values.sum(0, keepdims=True) for values in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)))
     drawn = resample(tallies, seed=seed, draws=draws)
-    iou, iou_drawn = (class_iou(one.tp, one.fp, one.fn) for one in (whole, drawn))
+    iou, iou_drawn = (class_iou(counts.tp, counts.fp, counts.fn) for counts in (whole, drawn))
     counted = _columns(protocol, protocol.counted)
 
     def mean(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -170,5 +170,5 @@ def _size(array: np.ndarray) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value

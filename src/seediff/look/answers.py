@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -18,18 +17,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..dataset.shapes.joining import join, split
-from ..dataset.shapes.objects import find_objects
+from ..dataset.shapes.objects import find_objects, join, split
 from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
 from ..report.pictures import heat_colours
-from .events import Events
 from .index import Query
-from .pictures import Cache, image_bytes, thumbnail
 from .session import Session, Stale, about
-from .worker import Worker
+from .shared import Cache, Events, Worker
+from .subject import image_bytes, thumbnail
 
 MASK = 32 << 20
 """Bytes of a packed label map that is sent back: a hundred megapixels of painted shapes have less than a tenth of that."""
@@ -75,7 +72,7 @@ class Look:
         self.soon: Callable[[], None] = lambda: None
         """Is called when a window opens."""
         self.worker = Worker()
-        self.views: OrderedDict[str, np.ndarray] = OrderedDict()
+        self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
         self.thumbs: Cache[tuple[bytes, str]] = Cache(64 << 20, lambda value: len(value[0]))
         self.decoding = anyio.CapacityLimiter(4)
 
@@ -101,10 +98,7 @@ class Look:
 
         shown, counts = await run_in_threadpool(select)
         name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
-        self.views[name] = shown
-        self.views.move_to_end(name)
-        while len(self.views) > VIEWS:
-            self.views.popitem(last=False)
+        self.views.put(name, shown)
         return JSONResponse({"view": name, "count": len(shown), "counts": counts})
 
     async def page(self, request: Request) -> Response:
@@ -117,13 +111,13 @@ class Look:
 
     async def place(self, request: Request) -> Response:
         """Where in a list a sample stands; -1 where it is not in it."""
-        found = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
-        return JSONResponse({"place": int(found[0]) if len(found) else -1})
+        places = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
+        return JSONResponse({"place": int(places[0]) if len(places) else -1})
 
     def shown(self, name: str) -> np.ndarray:
-        if name not in self.views:
+        if (numbers := self.views.get(name)) is None:
             raise HTTPException(410, "the list is gone; ask for it again")
-        return self.views[name]
+        return numbers
 
     # One sample.
 
@@ -217,15 +211,14 @@ class Look:
         """A label map that was painted: its bytes, row by row, packed by zlib, as the body; what it is, in the address."""
         number = self.number(request)
         params: dict[str, Any] = dict(request.query_params)
-        told = parse_json(msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address")
+        painted = parse_json(msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address")
         data = await request.body()
 
         def read(present: np.ndarray) -> np.ndarray:
             return unpacked(data, present.shape)
 
-        make = partial(
-            self.session.act, number, told.version, told.tool, labels=read, by=told.by, window=told.window, detail={"tool": told.tool}
-        )
+        about: dict[str, Any] = {"by": painted.by, "window": painted.window, "detail": {"tool": painted.tool}}
+        make = partial(self.session.act, number, painted.version, painted.tool, labels=read, **about)
         return await self.answer(number, make)
 
     async def answer(self, number: int, act: Callable[[], dict[str, Any]]) -> Response:

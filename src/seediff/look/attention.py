@@ -27,9 +27,8 @@ from ..models.hub import read_index, resolve_name
 from ..models.info import model_info
 from ..models.trust import check_index, check_parts
 from ..prompts.tokens import locate_columns
-from ..run.model_files import fitted_mask
-from .pictures import read_image
-from .subject import Sample, Subject
+from ..run.plan import fitted_mask
+from .subject import Sample, Subject, read_image
 
 PIXELS = 8
 """A position of L in pixels, where nothing tells: Stable Diffusion's."""
@@ -123,36 +122,36 @@ def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
     return {maps.level(grid): grid for grid in sorted({*maps.self_attention, *maps.cross_attention}, reverse=True)}
 
 
-def pixel_maps(found: Seen, x: int, y: int) -> list[dict[str, Any]]:
+def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
     """Where the position under pixel (x, y) of the sample attends, at each level: {name, height, width, values}, uint8 levels of a map that
     goes from its least to its most. Raises UserError for a pixel that the model did not see."""
-    part = found.part
+    part = seen.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
     maps = []
-    for divisor, (height, width) in grids(found.maps).items():
-        if (height, width) not in found.maps.self_attention:  # some models have none
+    for divisor, (height, width) in grids(seen.maps).items():
+        if (height, width) not in seen.maps.self_attention:  # some models have none
             continue
         row, column = (y - part.top) * height // part.height, (x - part.left) * width // part.width
-        values = found.maps.self_at(divisor)[row * width + column].reshape(height, width)
-        maps.append(_told(divisor, values))
+        values = seen.maps.self_at(divisor)[row * width + column].reshape(height, width)
+        maps.append(_levels(divisor, values))
     return maps
 
 
-def word_maps(found: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
+def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
     """How much each position attends to some columns of the text, their mean, at each level; as `pixel_maps`."""
     maps = []
-    for divisor, (height, width) in grids(found.maps).items():
-        crossed = found.maps.cross_attention.get((height, width))
+    for divisor, (height, width) in grids(seen.maps).items():
+        crossed = seen.maps.cross_attention.get((height, width))
         if crossed is None:
             continue
         if not columns or max(columns) >= crossed.shape[1]:
             raise UserError(f"the text has columns 0 to {crossed.shape[1] - 1}")
-        maps.append(_told(divisor, crossed[:, list(columns)].mean(1).reshape(height, width)))
+        maps.append(_levels(divisor, crossed[:, list(columns)].mean(1).reshape(height, width)))
     return maps
 
 
-def _told(divisor: int, values: torch.Tensor) -> dict[str, Any]:
+def _levels(divisor: int, values: torch.Tensor) -> dict[str, Any]:
     low, high = (float(v) for v in values.aminmax())
     levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
     return {"name": level_name(divisor), "height": values.shape[0], "width": values.shape[1], "values": levels.cpu().numpy(), "most": high}
@@ -160,22 +159,22 @@ def _told(divisor: int, values: torch.Tensor) -> dict[str, Any]:
 
 def find_words(maps: AttentionMaps, model: str | None) -> list[Word]:
     """The words of the prompt with columns of their own: classes, and, where the model's tokenizers are on this machine, the others."""
-    found: dict[tuple[int, int], tuple[int, ...]] = {}
+    columns_of: dict[tuple[int, int], tuple[int, ...]] = {}
     for name, columns in sorted(maps.words.items(), key=lambda item: -len(item[0])):
         pattern = r"\s+".join(map(re.escape, spoken(name).split()))
         for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", maps.prompt, re.IGNORECASE):
-            if not any(start < match.end() and match.start() < end for start, end in found):
-                found[match.span()] = columns
+            if not any(start < match.end() and match.start() < end for start, end in columns_of):
+                columns_of[match.span()] = columns
     readers = _readers(model) if model and " | " not in maps.prompt else ()
     for match in re.finditer(r"\w[\w'’-]*", maps.prompt):
-        if len(found) >= MAX_WORDS or not readers:
+        if len(columns_of) >= MAX_WORDS or not readers:
             break
-        if not any(start < match.end() and match.start() < end for start, end in found):
+        if not any(start < match.end() and match.start() < end for start, end in columns_of):
             try:
-                found[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
+                columns_of[match.span()] = locate_columns(readers, maps.prompt, [match[0]])[match[0]]
             except UserError:  # too long for the model, or no token of its own
                 continue
-    return [Word(start, end, columns) for (start, end), columns in sorted(found.items())]
+    return [Word(start, end, columns) for (start, end), columns in sorted(columns_of.items())]
 
 
 _READERS: dict[str, Any] = {}
@@ -227,14 +226,13 @@ class Capturer:
         from ..attention.photograph import capture_classes, encode_images
         from ..files.photographs import Photo
         from ..run.mask import MaskJob
-        from ..run.photos import PhotoSpec
 
         image = read_image(subject, sample)
         assert image is not None
-        spec = PhotoSpec(number, Photo(Path(sample.name), sample.name), tuple(row["classes"]))
+        photo = Photo(Path(sample.name), sample.name)
 
         def load() -> MaskJob:
-            job = MaskJob(config, [spec])
+            job = MaskJob(config, [photo])
             job.load()
             return job
 
@@ -243,7 +241,7 @@ class Capturer:
         (part,) = windows(image.shape[0], image.shape[1], config.fit)
         shape = seen_shape(job.model, image.shape, config.fit, config.size)
         latents = encode_images(job.model, [cut(image, part, shape)])
-        sentences = [job.prompts(spec.words)]
+        sentences = [job.prompts(tuple(row["classes"]))]
         common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture}
         return _on_cpu(capture_classes(job.model, latents, sentences, indices=[number], **common)[0])
 

@@ -108,8 +108,8 @@ class Gate:
             return PlainTextResponse(TooLarge(self.limit(scope["path"])).detail, 413)
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("Only GET and POST are answered.", 405)
-        own = headers.get("origin") == f"{scope['scheme']}://{headers['host']}"
-        if scope["method"] == "POST" and not (own and headers.get("sec-fetch-site", "same-origin") == "same-origin"):
+        from_this_page = headers.get("origin") == f"{scope['scheme']}://{headers['host']}"
+        if scope["method"] == "POST" and not (from_this_page and headers.get("sec-fetch-site", "same-origin") == "same-origin"):
             return PlainTextResponse("This request comes from another page.", 403)
         return None
 
@@ -146,10 +146,10 @@ def allowed_host(header: str, host: str) -> bool:
 
     On the loopback only its names; elsewhere addresses in numbers and the machine's own name, but no name that others could give it.
     """
-    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
-    if not found:
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
+    if not match:
         return False
-    name = found[1].strip("[]").lower()
+    name = match[1].strip("[]").lower()
     if name in ("localhost", "127.0.0.1", "::1"):
         return True
     if is_loopback(host):
@@ -157,7 +157,7 @@ def allowed_host(header: str, host: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return name in {one.lower() for one in (host, socket.gethostname(), socket.getfqdn())}
+        return name in {known.lower() for known in (host, socket.gethostname(), socket.getfqdn())}
     return True
 
 

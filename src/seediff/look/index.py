@@ -53,7 +53,7 @@ class Index:
         pairs: list[tuple[int, int, float]] = []
         flags: list[tuple[int, int]] = []
         for number, row in enumerate(self.rows):
-            pairs += [(number, one, share) for one, share in self._pairs(row)]
+            pairs += [(number, class_id, share) for class_id, share in self._pairs(row)]
             for kind in {flag_kind(flag) for flag in row.get("flags") or ()}:
                 flags.append((number, self.kinds.setdefault(kind, len(self.kinds))))
             if values := row.get("confidence"):
@@ -109,7 +109,7 @@ class Index:
                 of_flag = of_flag | ~_members(count, self.flag_sample)
         of_state = everything
         if query.states:
-            of_state = np.isin(self.verdict, [VERDICTS.index(one) for one in query.states if one != "corrected"])
+            of_state = np.isin(self.verdict, [VERDICTS.index(state) for state in query.states if state != "corrected"])
             if "corrected" in query.states:
                 of_state = of_state | self.corrected
         counted = np.isin(class_id, query.classes) if query.classes else slice(None)
@@ -140,13 +140,13 @@ class Index:
         return self._sorted(np.flatnonzero(shown), query, shares), counts
 
     def _with_text(self, text: str) -> np.ndarray:
-        found = np.ones(len(self.rows), bool)
+        matches = np.ones(len(self.rows), bool)
         if wanted := text.casefold().strip():
             if self._texts is None:
                 pairs = zip(self.names, self.rows, strict=True)
                 self._texts = [f"{row.get('prompt') or ''}\n{row.get('source') or ''}\n{name}".casefold() for name, row in pairs]
-            found = np.fromiter((wanted in one for one in self._texts), bool, len(self._texts))
-        return found
+            matches = np.fromiter((wanted in text_of for text_of in self._texts), bool, len(self._texts))
+        return matches
 
     def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
         match query.sort:
@@ -169,6 +169,6 @@ class Index:
 
 def _members(count: int, numbers: np.ndarray) -> np.ndarray:
     """(count,) bool: whether each number is among those given."""
-    found = np.zeros(count, bool)
-    found[numbers] = True
-    return found
+    members = np.zeros(count, bool)
+    members[numbers] = True
+    return members

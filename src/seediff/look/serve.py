@@ -21,9 +21,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError
 from .app import body_limit, make_app
-from .events import Events
 from .gate import Gate, is_loopback
 from .session import Session
+from .shared import Events
 from .subject import open_subject
 
 PATIENCE = 30.0
@@ -45,17 +45,17 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket at an address. port: 0 takes a free one. Raises UserError naming the option that is no use."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family, kind, protocol)
+        listening = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         raise UserError(f"--host {host}: is no address of this machine ({error})") from error
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-        found.listen(128)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
     except OSError as error:
-        found.close()
+        listening.close()
         raise UserError(f"--port {port}: {host} cannot be listened at there ({error.strerror}); name another port, or none") from error
-    return found
+    return listening
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:

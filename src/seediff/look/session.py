@@ -20,7 +20,7 @@ import numpy as np
 from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
 from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
-from ..dataset.shapes.joining import Joined, carried, check_joined, read_joined
+from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..errors import UserError
 from ..files.messages import printable
 from ..files.outputs import make_folders, write_inside
@@ -28,10 +28,12 @@ from ..files.pictures import open_picture
 from ..files.places import InUse, open_folder
 from ..files.reading import PICTURE, read_bytes
 from .index import Index
-from .subject import Subject
+from .subject import Sample, Subject
 
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
+STATE = ("verdict", "mask", "hash", "classes", "area", "joined")
+"""The fields that `Action.state` gives, in its order."""
 MEASURED = 5.0
 """Seconds between reports of what label maps hold, while they are read."""
 
@@ -110,29 +112,38 @@ class Session:
             for number in self.histories:
                 self.index.update(number, self.row(number))
             if subject.kind == "predictions":
-                threading.Thread(target=self._measure, daemon=True, name="look measures").start()
+                self._in_background(self._measure_classes, self._recount)
         except BaseException:
             self.close()
             raise
 
-    def _measure(self) -> None:
-        """What label maps of predictions hold, which no row says: it is known a little later than the set is shown."""
-        said = time.monotonic()
-        for number, sample in enumerate(self.subject.samples):
-            try:
-                counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
-            except UserError:  # its picture will say it
-                continue
-            found = shown_classes(counts, self.subject.classes)
-            sample.row.update(classes=found["classes"], area=found["area"])  # type: ignore[attr-defined]  # a table of our own
-            last = number == len(self.subject.samples) - 1
-            if last or time.monotonic() - said > MEASURED:
-                with self.lock:
-                    self.index.recount()
-                    for changed in self.histories:
-                        self.index.update(changed, self.row(changed), acted=False)
-                self.tell({"kind": "behind"})
-                said = time.monotonic()
+    def _in_background(self, measure: Callable[[int, Sample], None], publish: Callable[[], None] = lambda: None) -> None:
+        """Measure every sample in a thread of its own; windows are told every MEASURED seconds, after `publish`. What is damaged is passed
+        over: nothing is known of it, and its picture will say why."""
+
+        def work() -> None:
+            said = time.monotonic()
+            for number, sample in enumerate(self.subject.samples):
+                with suppress(UserError, ValueError):
+                    measure(number, sample)
+                if number == len(self.subject.samples) - 1 or time.monotonic() - said > MEASURED:
+                    publish()
+                    self.tell({"kind": "behind"})
+                    said = time.monotonic()
+
+        threading.Thread(target=work, daemon=True, name="look measures").start()
+
+    def _measure_classes(self, number: int, sample: Sample) -> None:
+        """What a label map of predictions holds, which no row says."""
+        counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
+        held = shown_classes(counts, self.subject.classes)
+        sample.row.update(classes=held["classes"], area=held["area"])  # type: ignore[attr-defined]  # a table of our own
+
+    def _recount(self) -> None:
+        with self.lock:
+            self.index.recount()
+            for changed in self.histories:
+                self.index.update(changed, self.row(changed), acted=False)
 
     def need_confidence(self) -> None:
         """Somebody asks for confidence: measure it from soft masks, where the set keeps them and its rows do not say it. The first time it
@@ -140,23 +151,19 @@ class Session:
         with self.lock:
             begun, self._confidence = self._confidence, True
         if not begun and self.subject.kind == "dataset" and (self.subject.folder / SOFT).is_dir():
-            threading.Thread(target=self._measure_confidence, daemon=True, name="look measures").start()
+            self._in_background(self._measure_confidence)
 
-    def _measure_confidence(self) -> None:
+    def _measure_confidence(self, number: int, sample: Sample) -> None:
         from ..dataset.quality.select import confidence  # imports scipy
 
-        said = time.monotonic()
-        for number, sample in enumerate(self.subject.samples):
-            if np.isnan(self.index.confidence[number]):
-                with suppress(UserError, ValueError):  # of a sample whose files are damaged nothing is known
-                    labels = self.subject.read_labels(sample.mask)
-                    ids = [self.index.ids[name] for name in sample.row.get("classes") or () if name in self.index.ids]
-                    paths = {i: self.subject.mask_path(f"{SOFT}/{sample.name}_{i}.png") for i in ids}
-                    found = [confidence(labels, read_label_map(path), i) for i, path in paths.items()]
-                    self.index.confidence[number] = min(found, default=np.nan)
-            if number == len(self.subject.samples) - 1 or time.monotonic() - said > MEASURED:
-                self.tell({"kind": "behind"})
-                said = time.monotonic()
+        if np.isnan(self.index.confidence[number]):
+            labels = self.subject.read_labels(sample.mask)
+            paths = {i: self.subject.mask_path(f"{SOFT}/{sample.name}_{i}.png") for i in self._ids(sample.row)}
+            self.index.confidence[number] = min((confidence(labels, read_label_map(path), i) for i, path in paths.items()), default=np.nan)
+
+    def _ids(self, row: Mapping[str, Any]) -> list[int]:
+        """Of a row's classes those that the set has."""
+        return [self.index.ids[name] for name in row.get("classes") or () if name in self.index.ids]
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -182,24 +189,20 @@ class Session:
                 self._owns[number] = (), f"passed over: {error}"
         return self._owns[number]
 
-    def now(self, number: int) -> Action | None:
-        """The action that a sample stands by; None: the original, with no verdict."""
-        return self.history(number).now
-
     def row(self, number: int) -> dict[str, Any]:
         """A sample's row as it stands."""
-        now = self.now(number)
+        now = self.history(number).now
         row = reviewed_row(self.subject.samples[number].row, now, self.subject.classes)
         return row if now else {name: value for name, value in row.items() if name != "review"}
 
     def mask(self, number: int) -> str:
         """The path, in the set, of the label map in effect."""
-        now = self.now(number)
+        now = self.history(number).now
         return now.mask if now and now.mask else self.subject.samples[number].mask
 
     def labels(self, number: int) -> np.ndarray:
         """(H, W) uint8 of the label map in effect. Raises UserError."""
-        now = self.now(number)
+        now = self.history(number).now
         return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
 
     def state(self, number: int) -> dict[str, Any]:
@@ -212,7 +215,7 @@ class Session:
             "verdict": now.verdict if now else None,
             "corrected": bool(now and now.mask),
             "joined": history.joined,
-            "classes": [self.index.ids[name] for name in row.get("classes") or () if name in self.index.ids],
+            "classes": self._ids(row),
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
             "by": now.by if now else "",
@@ -260,51 +263,52 @@ class Session:
     def _action(
         self, number: int, history: History, name: str, verdict: Any, labels: Any, joined: Any, by: str, detail: dict[str, Any]
     ) -> Action:
-        sample, now = self.subject.samples[number], history.now
-        before = read_bytes(self.subject.mask_path(now.mask if now and now.mask else sample.mask), PICTURE)
-        common: dict[str, Any] = {
-            "sample": sample.name,
-            "version": history.version + 1,
-            "action": name,
-            "made_of": hashlib.sha256(before).hexdigest(),
-            "by": by,
-            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "detail": detail,
-        }
-        if step := {"undo": -1, "redo": 1}.get(name):
-            if not 0 <= history.at + step < len(history.states):
-                raise UserError(f"there is nothing to {name}")
-            verdict, mask, hash_, classes, area, together = history.state(history.at + step)
-            return Action(verdict=verdict, mask=mask, hash=hash_, classes=classes, area=area, joined=together, **common)
-        kept, mask, hash_, classes, area, together = history.state(history.at)
-        common["verdict"] = kept if verdict == KEEP else verdict
-        if labels is None and joined is None:
-            return Action(mask=mask, hash=hash_, classes=classes, area=area, joined=together, **common)
+        before = read_bytes(self.subject.mask_path(self.mask(number)), PICTURE)
+        step = {"undo": -1, "redo": 1}.get(name, 0)
+        if not 0 <= history.at + step < len(history.states):
+            raise UserError(f"there is nothing to {name}")
+        state = dict(zip(STATE, history.state(history.at + step), strict=True))
+        if not step:
+            state |= {} if verdict == KEEP else {"verdict": verdict}
+            if labels is not None or joined is not None:
+                state |= self._corrected(number, history, labels, joined)
+        return Action(
+            sample=self.subject.samples[number].name,
+            version=history.version + 1,
+            action=name,
+            made_of=hashlib.sha256(before).hexdigest(),
+            by=by,
+            time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            detail=detail,
+            **state,
+        )
+
+    def _corrected(self, number: int, history: History, labels: Any, joined: Any) -> dict[str, Any]:
+        """What of a sample's state is new with other labels or joined pieces; the label map is written."""
         if not self.subject.editable:
             raise UserError("the label maps here number segments and name no class: they cannot be corrected")
-        present = self.labels(number)
-        check_joined(together, present.shape, f"{REVIEWS}: sample '{sample.name}'")
-        if labels is None:
-            together = joined(present, together)
-            check_joined(together, present.shape, f"sample '{sample.name}'")
-            return Action(mask=mask, hash=hash_, classes=classes, area=area, joined=together, **common)
-        corrected = labels if isinstance(labels, np.ndarray) else labels(present)
-        if corrected.shape != present.shape or corrected.dtype != np.uint8:
-            raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
+        name, present, together = self.subject.samples[number].name, self.labels(number), history.joined
+        check_joined(together, present.shape, f"{REVIEWS}: sample '{name}'")
+        corrected = present
+        if labels is not None:
+            corrected = labels if isinstance(labels, np.ndarray) else labels(present)
+            if corrected.shape != present.shape or corrected.dtype != np.uint8:
+                raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
+            together = carried(present, corrected, together)
         counts = np.bincount(corrected.ravel(), minlength=256)
         if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
             raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
-        together = carried(present, corrected, together)
-        common["joined"] = together = joined(corrected, together) if joined else together
-        check_joined(together, corrected.shape, f"sample '{sample.name}'")
-        if now is not None and np.array_equal(corrected, present):
-            return Action(mask=mask, hash=hash_, classes=classes, area=area, **common)
+        together = joined(corrected, together) if joined else together
+        check_joined(together, corrected.shape, f"sample '{name}'")
+        if labels is None or (history.now is not None and np.array_equal(corrected, present)):
+            return {"joined": together}
         data = encode_mask(corrected)
-        path = f"{REVIEWED}/{sample.name}.{history.version + 1}.png"
+        path = f"{REVIEWED}/{name}.{history.version + 1}.png"
         make_folders(self.subject.folder, path.rpartition("/")[0])
         write_inside(self.subject.folder, path, data, durable=True)
-        found = shown_classes(counts, self.subject.classes)
-        return Action(mask=path, hash=hashlib.sha256(data).hexdigest(), classes=tuple(found["classes"]), area=found["area"], **common)
+        held = shown_classes(counts, self.subject.classes)
+        digest = hashlib.sha256(data).hexdigest()
+        return {"mask": path, "hash": digest, "classes": tuple(held["classes"]), "area": held["area"], "joined": together}
 
 
 def about(session: Session) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What is looked at: a native dataset, the output of `segment`, or that of `predict`, as one list of samples whose files are read late."""
+"""What is looked at: a native dataset, the output of `segment`, or that of `predict`, as one list of samples.
+
+Their files are read when they are asked for: whole pictures, and thumbnails with their labels over them.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.native import LABELS, NAMED, OVERLAYS
+from ..dataset.native import LABELS, NAMED, OVERLAYS, encode_image
 from ..dataset.rows import checked_rows
 from ..dataset.sample import JPEG_SUFFIXES
-from ..dataset.unfinished import check_finished
+from ..dataset.store import check_finished
 from ..errors import UserError
-from ..files.label_maps import find_maps, read_segment_ids
-from ..files.photographs import find_photos
-from ..files.reading import path_inside
+from ..files.label_maps import find_maps, read_segment_ids, voc_palette
+from ..files.photographs import find_photos, read_photo
+from ..files.pictures import open_picture, read_pixels
+from ..files.reading import PICTURE, path_inside, read_bytes
+from ..report.pictures import encoded, overlay, shrink
 
 Kind = Literal["dataset", "segments", "predictions"]
 
@@ -119,10 +125,12 @@ def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
     samples = []
     for row in rows:
         name = str(row["photo"])
-        found = list(dict.fromkeys(one["name"] for one in row["segments"] if one.get("name")))
+        named_segments = [segment for segment in row["segments"] if segment.get("name")]
+        names = list(dict.fromkeys(segment["name"] for segment in named_segments))
         pixels = max(1, int(row["width"]) * int(row["height"]))
-        area = {word: round(min(1.0, sum(one["area"] for one in row["segments"] if one.get("name") == word) / pixels), 6) for word in found}
-        about = {"classes": found, "area": area, "segments": len(row["segments"])}
+        pixels_of = {word: sum(segment["area"] for segment in named_segments if segment["name"] == word) for word in names}
+        area = {word: round(min(1.0, count / pixels), 6) for word, count in pixels_of.items()}
+        about = {"classes": names, "area": area, "segments": len(row["segments"])}
         samples.append(_sample(folder, name, f"{NAMED if named else LABELS}/{name}.png", pictures, about))
     return Subject(folder, "segments", native.read_classes(folder) if named else (), samples)
 
@@ -139,3 +147,56 @@ def _sample(folder: Path, name: str, mask: str, pictures: Mapping[str, Path], ro
         return Sample(name, mask, pictures[name], row)
     drawn = folder / OVERLAYS / f"{name}.{JPEG_SUFFIXES[0]}"
     return Sample(name, mask, drawn if drawn.is_file() else None, row, drawn=True)
+
+
+THUMB = 208
+"""Pixels of a thumbnail's longer side."""
+SENT = {"PNG": "image/png", "JPEG": "image/jpeg"}
+"""Formats whose files go to the browser as they are."""
+
+
+def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
+    """(H, W, 3) uint8 of a sample's picture, as its label map lies over it; None where there is none. Raises UserError."""
+    path = subject.image_path(sample)
+    if path is None:
+        return None
+    return read_pixels(path, "RGB")[0] if subject.kind == "dataset" or sample.drawn else read_photo(path)
+
+
+def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
+    """A sample's picture for the browser, and its media type, by its content and never by its name. Raises UserError."""
+    path = subject.image_path(sample)
+    if path is None:
+        raise UserError(f"sample '{sample.name}' has no picture here; --photos names the folder of the photographs")
+    if subject.kind == "dataset":
+        data = read_bytes(path, PICTURE)
+        with open_picture(data, str(path)) as picture:
+            if picture.format in SENT:
+                return data, SENT[picture.format]
+    image = read_image(subject, sample)
+    assert image is not None
+    return encode_image(image, "jpg"), "image/jpeg"
+
+
+def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = True) -> bytes:
+    """A JPEG of at most THUMB pixels a side; labels: with those of `mask`, a path in the set, over it. Raises UserError."""
+    path = subject.image_path(sample)
+    label_map = None if sample.drawn or not labels else shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST)
+    if path is None:
+        assert label_map is not None or sample.drawn
+        label_map = shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST) if label_map is None else label_map
+        small = np.full((label_map.shape[0], label_map.shape[1], 3), 128, np.uint8)
+    elif subject.kind == "dataset" or sample.drawn:
+        with open_picture(path) as picture:
+            size = picture.size
+            picture.draft("RGB", (THUMB, THUMB))  # a JPEG is decoded at a fraction of its size
+            scale = min(1.0, THUMB / max(size))
+            shape = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+            small = np.asarray(picture.convert("RGB").resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0))
+    else:
+        small = shrink(read_photo(path), THUMB, Image.Resampling.BILINEAR)
+    if label_map is not None:
+        if label_map.shape != small.shape[:2]:
+            label_map = np.asarray(Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
+        small = overlay(small, label_map, voc_palette(), alpha=0.45)
+    return encoded(small, "JPEG", quality=80)

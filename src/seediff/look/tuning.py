@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
 from ..report.pictures import shrink, to_levels
 from .attention import Seen
+from .shared import Cache
 
 SHOWN_SIDE = 256
 """Pixels of the largest map that is drawn as a step."""
@@ -49,10 +50,10 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         values stays only where β does."""
         if self == shown(config):
             return config
-        own: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None}
+        values: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None}
         if self.method != config.method:
-            own |= dict(METHOD_FACTS[self.method].defaults.get("mask", {}))
-        return replace(config, **own)
+            values |= dict(METHOD_FACTS[self.method].defaults.get("mask", {}))
+        return replace(config, **values)
 
 
 def shown(config: MaskConfig) -> Constants:
@@ -60,21 +61,18 @@ def shown(config: MaskConfig) -> Constants:
     return Constants(method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr)
 
 
-def usable_methods(found: Seen) -> list[str]:
+def usable_methods(seen: Seen) -> list[str]:
     """The methods that the maps have all that they need for."""
-    return [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and found.maps.normalized)]
+    return [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)]
 
 
 class Tuner:
     """Masks of one sample. Not to be used by two threads at once; `lock` is for whoever has several."""
 
-    def __init__(self, found: Seen) -> None:
-        self.found = found
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
         self.lock = threading.Lock()
-        self._maps: dict[Any, torch.Tensor] = {}
-        self._soft: dict[Any, torch.Tensor] = {}
-        self._refined: dict[Any, torch.Tensor] = {}
-        self._weights: dict[Any, torch.Tensor] = {}
+        self._maps, self._soft, self._refined, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(4))
         self._small: Tuner | None = None
 
     def labels(self, constants: Constants, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
@@ -83,41 +81,39 @@ class Tuner:
         if (
             fast
             and constants.pamr
-            and max(self.found.image.shape) > FAST_SIDE
-            and self._key(constants.of(self.found.config)) not in self._refined
+            and max(self.seen.image.shape) > FAST_SIDE
+            and self._refined.get(self._key(constants.of(self.seen.config))) is None
         ):
-            return resize_nearest(self._smaller().labels(constants, ids), *self.found.size)
-        found, config = self.found, constants.of(self.found.config)
-        if unknown := [name for name in found.classes if name not in ids]:
+            return resize_nearest(self._smaller().labels(constants, ids), *self.seen.size)
+        seen, config = self.seen, constants.of(self.seen.config)
+        if unknown := [name for name in seen.classes if name not in ids]:
             raise UserError(f"class '{unknown[0]}' is none of the set's")
         soft = self._last(config)
-        class_ids = [ids[name] for name in found.classes]
-        if found.whole:
+        class_ids = [ids[name] for name in seen.classes]
+        if seen.whole:
             return dataset_labels(label_pixels(soft, config).numpy(), class_ids)
-        whole = np.full(found.size, IGNORE, np.uint8)
-        whole[found.part.slices] = label_pixels(soft, config, (found.part.height, found.part.width)).numpy()
+        whole = np.full(seen.size, IGNORE, np.uint8)
+        whole[seen.part.slices] = label_pixels(soft, config, (seen.part.height, seen.part.width)).numpy()
         return dataset_labels(whole, class_ids)
 
     def _last(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks that are thresholded."""
-        found, size = self.found, self.found.image.shape[:2]
-        key = self._key(config)
+        seen, key, finish = self.seen, self._key(config), METHOD_FACTS[config.method].finish
         if not config.pamr:
-            return _kept(self._soft, key, lambda: self._enlarged(config, size))
-        finish = METHOD_FACTS[config.method].finish
-        of_image = (finish.bandwidth, finish.dilations)
+            return self._enlarged(config)
 
         def refined() -> torch.Tensor:
-            soft = _kept(self._soft, key, lambda: self._enlarged(config, size))
-            return refine(found.image, soft, config, _kept(self._weights, of_image, lambda: pamr_weights(found.image, config)))
+            weights = self._weights.made((finish.bandwidth, finish.dilations), lambda: pamr_weights(seen.image, config))
+            return refine(seen.image, self._enlarged(config), config, weights)
 
-        return _kept(self._refined, key, refined)
+        return self._refined.made(key, refined)
 
-    def _enlarged(self, config: MaskConfig, size: tuple[int, ...]) -> torch.Tensor:
+    def _enlarged(self, config: MaskConfig) -> torch.Tensor:
         def maps() -> torch.Tensor:
-            return torch.stack([soft_mask(self.found.maps, name, config).soft for name in self.found.classes])
+            return torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
 
-        return enlarge(_kept(self._maps, self._key(config), maps), size, config)
+        key, size = self._key(config), self.seen.image.shape[:2]
+        return self._soft.made(key, lambda: enlarge(self._maps.made(key, maps), size, config))
 
     def _key(self, config: MaskConfig) -> tuple[Any, ...]:
         """What soft masks follow from, of all that can be tried."""
@@ -126,38 +122,29 @@ class Tuner:
     def _smaller(self) -> Tuner:
         """The same of a smaller picture; soft maps are made once for both."""
         if self._small is None:
-            image = shrink(self.found.image, FAST_SIDE, Image.Resampling.BOX)
+            image = shrink(self.seen.image, FAST_SIDE, Image.Resampling.BOX)
             # Masks of photographs are brought to their own size from any.
-            size, part = (image.shape[:2], Window(0, 0, *image.shape[:2])) if self.found.whole else (self.found.size, self.found.part)
-            self._small = Tuner(replace(self.found, image=image, size=size, part=part))
+            size, part = (image.shape[:2], Window(0, 0, *image.shape[:2])) if self.seen.whole else (self.seen.size, self.seen.part)
+            self._small = Tuner(replace(self.seen, image=image, size=size, part=part))
             self._small._maps = self._maps
         return self._small
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
         """Every step of one class's mask, as preview.html has them: {name, text, equation, height, width, data}, `data` uint8 levels."""
-        found, config = self.found, constants.of(self.found.config)
-        if name not in found.classes:
+        seen, config = self.seen, constants.of(self.seen.config)
+        if name not in seen.classes:
             raise UserError(f"there is no class '{name}' here")
-        result = make_masks(found.image, found.maps, found.classes, config)
+        result = make_masks(seen.image, seen.maps, seen.classes, config)
         trace = dict(result.trace[name])
         before = trace.pop(BEFORE_PAMR, None)
         steps, done = [], []
         for step, values in trace.items():
             steps.append(_drawn(str(step), values, explain_step(step, before=done, method=config.method)))
             done.append(step)
-        soft = result.soft[found.classes.index(name)]
+        soft = result.soft[seen.classes.index(name)]
         if before is not None:
             steps += [_drawn("before PAMR", before, explain_before_pamr(config.method)), _drawn("after PAMR", soft, AFTER_PAMR)]
         return steps
-
-
-def _kept(held: dict[Any, torch.Tensor], key: Any, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-    if key not in held:
-        made = make()
-        while len(held) >= KEPT:
-            del held[next(iter(held))]
-        held[key] = made
-    return held[key]
 
 
 def _drawn(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:

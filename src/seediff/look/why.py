@@ -25,7 +25,7 @@ from ..segments.diffseg import diffseg
 from ..segments.suppression import label
 from .answers import Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
-from .pictures import Cache
+from .shared import Cache
 from .tuning import Constants, Tuner, encoded, shown, usable_methods
 
 MEMORY = 1 << 30
@@ -62,7 +62,7 @@ class Why:
     def __init__(self, look: Look) -> None:
         self.look, self.session = look, look.session
         self.config = read_config(self.session.subject.folder) if self.session.subject.kind == "dataset" else None
-        self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: size_of(tuner.found.maps))
+        self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: size_of(tuner.seen.maps))
         self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
@@ -88,7 +88,7 @@ class Why:
             raise UserError("the attention of this sample was not kept; capture it again first")
         return tuner
 
-    def told(self, number: int) -> dict[str, Any]:
+    def about_sample(self, number: int) -> dict[str, Any]:
         """What the page needs to know before it asks for anything."""
         subject = self.session.subject
         sample = subject.samples[number]
@@ -98,40 +98,40 @@ class Why:
             kept = "Its attention was not kept (--keep-attention keeps it)"
             text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
             return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
-        found = tuner.found
+        seen = tuner.seen
         again = self.captured.get(number) is not None
         return {
             "told": "Its attention, captured again." if again else "Its attention, as it was kept.",
             "canCapture": False,
-            "levels": [{"name": level_name(level), "height": grid[0], "width": grid[1]} for level, grid in grids(found.maps).items()],
-            "prompt": found.maps.prompt,
-            "words": _words(found, None),
-            "classes": found.classes,
-            "part": [found.part.top, found.part.left, found.part.height, found.part.width],
-            "methods": usable_methods(found),
-            "constants": msgspec.to_builtins(shown(found.config)),
+            "levels": [{"name": level_name(level), "height": grid[0], "width": grid[1]} for level, grid in grids(seen.maps).items()],
+            "prompt": seen.maps.prompt,
+            "words": _words(seen, None),
+            "classes": seen.classes,
+            "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
+            "methods": usable_methods(seen),
+            "constants": msgspec.to_builtins(shown(seen.config)),
         }
 
     async def words(self, request: Request) -> Response:
         """All words of the prompt that the model's tokenizers tell apart, which take seconds to load the first time."""
         number, model = self.look.number(request), self.config.model if self.config else None
-        return JSONResponse({"words": await self.look.worker.do(lambda: _words(self.needed(number).found, model))})
+        return JSONResponse({"words": await self.look.worker.do(lambda: _words(self.needed(number).seen, model))})
 
     async def about(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self.told, self.look.number(request)))
+        return JSONResponse(await run_in_threadpool(self.about_sample, self.look.number(request)))
 
     async def attends(self, request: Request) -> Response:
         number, params = self.look.number(request), request.query_params
 
         def maps() -> list[dict[str, Any]]:
-            found = self.needed(number).found
+            seen = self.needed(number).seen
             if "columns" in params:
-                return word_maps(found, tuple(_wholes(params["columns"])))
+                return word_maps(seen, tuple(_wholes(params["columns"])))
             x, y = (_wholes(params.get(name, ""))[0] for name in "xy")
-            return pixel_maps(found, x, y)
+            return pixel_maps(seen, x, y)
 
-        told = await run_in_threadpool(maps)
-        return JSONResponse({"maps": [{**one, "values": None, "data": encoded(one["values"])} for one in told]})
+        levels = await run_in_threadpool(maps)
+        return JSONResponse({"maps": [{**level, "values": None, "data": encoded(level["values"])} for level in levels]})
 
     async def steps(self, request: Request) -> Response:
         number, name = self.look.number(request), request.query_params.get("name", "")
@@ -172,7 +172,7 @@ class Why:
             raise UserError(f"the attention of this sample cannot be captured again: {refused if self.config else 'no model is known'}")
         maps = await self.look.worker.do(partial(self.capturer.capture, subject, sample, self.config))
         self.captured.put(number, maps)
-        return JSONResponse(await run_in_threadpool(self.told, number))
+        return JSONResponse(await run_in_threadpool(self.about_sample, number))
 
     async def segments(self, request: Request) -> Response:
         """(H, W) uint16: the segment of each pixel, DiffSeg's of the sample's attention."""
@@ -188,8 +188,7 @@ class Why:
 
     def held(self, number: int, fine: int) -> np.ndarray:
         """A sample's segments at one of THRESHOLDS."""
-        held = self.segmented.get((number, fine))
-        return self.segmented.put((number, fine), divided(self.needed(number), THRESHOLDS[fine])) if held is None else held
+        return self.segmented.made((number, fine), lambda: divided(self.needed(number), THRESHOLDS[fine]))
 
     def usual(self, number: int) -> tuple[np.ndarray, int]:
         """The coarsest segments that are FEW at least, and which of THRESHOLDS that is."""
@@ -258,18 +257,18 @@ class Why:
 
 def divided(tuner: Tuner, threshold: float) -> np.ndarray:
     """(H, W) uint16: DiffSeg's segments of a sample's attention, numbered from 1; 0 where the model did not look."""
-    found = tuner.found
-    size = found.maps.latent_size
-    rows = aggregate(found.maps.self_attention, size)
+    seen = tuner.seen
+    size = seen.maps.latent_size
+    rows = aggregate(seen.maps.self_attention, size)
     points = min(MOST_POINTS, max(size))
-    ids = label(diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3), (found.part.height, found.part.width)).numpy()
-    whole = np.zeros(found.size, np.uint16)
-    whole[found.part.slices] = ids + 1
+    ids = label(diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3), (seen.part.height, seen.part.width)).numpy()
+    whole = np.zeros(seen.size, np.uint16)
+    whole[seen.part.slices] = ids + 1
     return whole
 
 
-def _words(found: Seen, model: str | None) -> list[dict[str, Any]]:
-    return [{"start": word.start, "end": word.end, "columns": word.columns} for word in find_words(found.maps, model)]
+def _words(seen: Seen, model: str | None) -> list[dict[str, Any]]:
+    return [{"start": word.start, "end": word.end, "columns": word.columns} for word in find_words(seen.maps, model)]
 
 
 def _constants(request: Request) -> Constants:

@@ -35,7 +35,7 @@ class Features(nn.Module):
         self.backbone.float().eval()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        mean, std = (torch.tensor(one)[:, None, None] for one in (MEAN, STD))
+        mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         scaled = ((pixels + 1) / 2 - mean) / std
         maps = [self.backbone(side).feature_maps for side in (scaled, scaled.flip(-1))]
         return torch.cat([(a.mean((2, 3)) + b.mean((2, 3))) / 2 for a, b in zip(*maps, strict=True)], 1)

@@ -5,19 +5,16 @@ Masks appear here only as a measure; training never sees one.
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from rich.progress import Progress
 from rich.table import Table
 
 from ..attention.generate import generate_batch
@@ -36,7 +33,8 @@ from ..models.groups import Layers
 from ..models.hub import resolve_name
 from ..models.registry import Model, load_model
 from ..prompts.specs import SampleSpec
-from ..report.pictures import contact_sheet
+from ..report.pictures import contact_sheet, encoded
+from ..report.progress import tracked
 from .frechet import DRAWN, distance_to_rendered
 from .scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes
 from .shapes import explained, read_templates
@@ -78,10 +76,8 @@ def check_quality(
     loaded = load_model(str(model), device=device)
     load_seconds = time.monotonic() - started
     held = load_scenes("truth", scenes)
-    with Progress(transient=True) as progress:
-        drawn, specs = draw_images(loaded, images, seed, steps, guidance_scale, progress)
-        reconstruction = reconstruction_psnr(loaded, held)
-        attention = attention_auc(loaded, held, seed, progress)
+    specs = prompts(images, seed)
+    drawn = draw_images(loaded, specs, steps, guidance_scale)
     result = {
         "model": loaded.name,
         "images": images,
@@ -92,15 +88,13 @@ def check_quality(
         "recognised": recognition(drawn, specs),
         "chimeras": chimeras(drawn, specs),
         "frechet": distance_to_rendered(np.stack(drawn)),
-        "psnr": reconstruction,
-        "auc": attention,
+        "psnr": reconstruction_psnr(loaded, held),
+        "auc": attention_auc(loaded, held, seed),
         "goals": GOALS,
     }
     write_atomic(out / "quality.json", (json.dumps(result, indent=2) + "\n").encode("utf-8"))
     shown = contact_sheet(drawn[: 2 * len(CLASSES)], len(CLASSES), [s.prompt for s in specs[: 2 * len(CLASSES)]])
-    picture = io.BytesIO()
-    Image.fromarray(shown).save(picture, "PNG")
-    write_atomic(out / "generated.png", picture.getvalue())
+    write_atomic(out / "generated.png", encoded(shown))
     print_quality(result, out)
     return result
 
@@ -122,21 +116,21 @@ def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
     """Every figure of `check_quality` that has a goal. Cross-attention has one at the middle level, self-attention's rows at all."""
     goals = result["goals"]
     worst = max(per_class := result["chimeras"]["per_class"], key=per_class.__getitem__)
-    found = [
+    against_goals = [
         Verdict("recognised", result["recognised"]["share"], goals["recognised"]),
         Verdict("chimeras", result["chimeras"]["share"], goals["chimeras"], most=True),
         Verdict(f"chimeras of {worst}", result["chimeras"]["per_class"][worst], goals["chimeras_of_a_class"], most=True),
         Verdict("reconstruction, PSNR in dB", result["psnr"]["mean"], goals["psnr"]),
     ]
     for group, levels in result["auc"]["cross"].items():
-        found.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
+        against_goals.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
     for kind, rows in (("self_object", "objects"), ("self_background", "the background")):
         for group, levels in result["auc"][kind].items():
-            found += [
+            against_goals += [
                 Verdict(f"AUC of self-attention of {rows} at {level}, layers {group}", value, goals["self_auc"])
                 for level, value in levels.items()
             ]
-    return found
+    return against_goals
 
 
 def print_quality(result: Mapping[str, Any], out: Path) -> None:
@@ -186,21 +180,15 @@ def prompts(count: int, seed: int) -> list[SampleSpec]:
     return specs
 
 
-def draw_images(
-    model: Model, count: int, seed: int, steps: int, guidance_scale: float, progress: Progress
-) -> tuple[list[np.ndarray], list[SampleSpec]]:
-    """Generate the images that recognition is measured on: (S, S, 3) uint8 each, with their specs."""
-    specs = prompts(count, seed)
-    task = progress.add_task("generating", total=count)
-    images: list[np.ndarray] = []
-    for start in range(0, count, BATCH):
-        batch = specs[start : start + BATCH]
-        made, _ = generate_batch(
-            model, batch, steps=steps, guidance_scale=guidance_scale, negative_prompt="", size=None, capture=CaptureConfig()
-        )
-        images += made
-        progress.advance(task, len(batch))
-    return images, specs
+def draw_images(model: Model, specs: Sequence[SampleSpec], steps: int, guidance_scale: float) -> list[np.ndarray]:
+    """Generate the images that recognition is measured on: (S, S, 3) uint8 each."""
+
+    def images() -> Iterator[np.ndarray]:
+        options: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": "", "size": None}
+        for start in range(0, len(specs), BATCH):
+            yield from generate_batch(model, specs[start : start + BATCH], **options, capture=CaptureConfig())[0]
+
+    return list(tracked(images(), "generating", len(specs)))
 
 
 def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
@@ -249,15 +237,14 @@ def reconstructed(model: Model, images: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(made)
 
 
-def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progress) -> dict[str, Any]:
+def attention_auc(model: Model, scenes: list[Scene], seed: int) -> dict[str, Any]:
     """Mean AUC against exact masks, by group of layers and level: {"cross" | "self_object" | "self_background": {group: {level: AUC}}}.
 
     cross: the class word's map. self_object: rows of positions inside the object, against the object. self_background:
     rows of positions in the background, against the background.
     """
-    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    task = progress.add_task("attention", total=len(scenes))
-    for start in range(0, len(scenes), BATCH):
+    values_of: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for start in tracked(range(0, len(scenes), BATCH), "attention", -(-len(scenes) // BATCH)):
         batch = scenes[start : start + BATCH]
         captured = capture_images(
             model,
@@ -273,29 +260,28 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int, progress: Progre
             for index, (scene, map_) in enumerate(zip(batch, maps, strict=True)):
                 rng = np.random.default_rng((seed, start + index))
                 for (kind, level), values in scene_auc(scene, map_, rng).items():
-                    found[kind, group, level] += values
-        progress.advance(task, len(batch))
+                    values_of[kind, group, level] += values
     result: dict[str, Any] = {}
-    for (kind, group, level), values in found.items():
+    for (kind, group, level), values in values_of.items():
         result.setdefault(kind, {}).setdefault(group, {})[level] = float(np.nanmean(values))
     return result
 
 
 def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> dict[tuple[str, str], list[float]]:
     """One scene's AUCs: (kind, level) → a value per class (cross) or a value per set of rows (self). NaN where a mask is empty."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    values_of: dict[tuple[str, str], list[float]] = defaultdict(list)
     for grid in maps.cross_attention:
         divisor = maps.level(grid)
         for name in scene.classes:
             mask = mask_at(scene.label_map == CLASS_IDS[name], grid)
-            found["cross", level_name(divisor)].append(auc(maps.cross_at(divisor, name).cpu().numpy(), mask))
+            values_of["cross", level_name(divisor)].append(auc(maps.cross_at(divisor, name).cpu().numpy(), mask))
     for grid, on_device in maps.self_attention.items():
         rows = on_device.cpu()
         level = level_name(maps.level(grid))
         for name in scene.classes:
-            found["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], grid), rng))
-        found["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, grid), rng))
-    return found
+            values_of["self_object", level].append(_row_auc(rows, mask_at(scene.label_map == CLASS_IDS[name], grid), rng))
+        values_of["self_background", level].append(_row_auc(rows, mask_at(scene.label_map == 0, grid), rng))
+    return values_of
 
 
 def mask_at(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

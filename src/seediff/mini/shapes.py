@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from ..errors import UserError
 from ..files.messages import shown
 from ..files.tensors import read_header
-from .blobs import decoded, read_blobs
-from .scenes import CLASSES
+from .scenes import CLASSES, decoded, read_blobs
 from .yardsticks import FOLDER, Segmenter, run_batched
 
 FILE = FOLDER / "templates.safetensors"
@@ -93,14 +92,14 @@ def explained(images: np.ndarray, classes: Sequence[str], segmenter: Segmenter, 
 
     The object is where the yardstick's segmenter sees its class; an image without one has 0.
     """
-    found = []
+    scores = []
     for image, name, logits in zip(images, classes, run_batched(segmenter, images), strict=True):
         probability = logits[[0, CLASSES.index(name) + 1]].softmax(0)[1]
         mask = F.adaptive_avg_pool2d(probability[None], SIDE)[0]
         pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
         score, best = explained_by(F.adaptive_avg_pool2d(pixels, SIDE), mask, templates.sprites[name])
-        found.append((score, templates.names[name][best]))
-    return found
+        scores.append((score, templates.names[name][best]))
+    return scores
 
 
 def explained_by(pixels: torch.Tensor, mask: torch.Tensor, sprites: torch.Tensor) -> tuple[float, int]:

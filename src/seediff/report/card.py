@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
+from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, row_classes, show_value
 from .templates import render
 
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -40,7 +40,7 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
     classes = count_classes(rows, class_names, summary.get("rejected"))
     model = str(summary.get("model", "unknown"))
     prompts = list(summary.get("prompts") or dict.fromkeys(str(row["prompt"]) for row in rows[:20] if "prompt" in row))
-    facts = [(key.replace("_", " "), show_value(v)) for key, v in summary.items() if isinstance(v, (str, int, float))]
+    facts = plain_facts(summary)
     return render(
         "card.md.j2",
         title=_title("Generated masks", class_names),
@@ -82,17 +82,7 @@ def _title(what: str, class_names: Sequence[str]) -> Markup:
 
 def _class_rows(classes: Iterable[ClassCount]) -> list[dict[str, Any]]:
     """The table of classes, as both templates draw it."""
-    return [
-        {
-            "label": c.label,
-            "name": markdown_text(c.name),
-            "made": c.made,
-            "rejected": markdown_text(show_reasons(c.rejected) or "0"),
-            "area": "–" if c.area is None else f"{c.area:.1%}",
-            "flags": markdown_text(show_reasons(c.flags) or "–"),
-        }
-        for c in classes
-    ]
+    return [{"label": c.label, "made": c.made, **{key: markdown_text(text) for key, text in c.cells().items()}} for c in classes]
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:

@@ -26,7 +26,7 @@ def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seed
         return _REFERENCE[step.kind]
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
         return Explanation("The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9")
-    if step.kind == "final" and any(one.kind in ("background", "background seeds") for one in before):
+    if step.kind == "final" and any(earlier.kind in ("background", "background seeds") for earlier in before):
         return Explanation("(1 − background) × the last expansion: what the background claims is taken away.", "eq. 11")
     return _PAPER.get(step.kind, Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright)."))
 

@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -134,11 +135,16 @@ def _fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: int) -> str:
     return text.rstrip() + "…"
 
 
+def encoded(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
+    """(H, W) or (H, W, 3) uint8 as the bytes of a file. options: of Pillow's `save`."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
 def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
     """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
-    return _uri("jpeg", buffer)
+    return _uri("jpeg", encoded(image, "JPEG", quality=quality, subsampling=0))
 
 
 def heat_uri(values: np.ndarray) -> str:
@@ -147,8 +153,8 @@ def heat_uri(values: np.ndarray) -> str:
     picture.putpalette(heat_colours().ravel().tolist())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True, **({"transparency": 0} if values.dtype == bool else {}))
-    return _uri("png", buffer)
+    return _uri("png", buffer.getvalue())
 
 
-def _uri(kind: str, buffer: io.BytesIO) -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")

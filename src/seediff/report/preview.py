@@ -6,7 +6,7 @@ Pictures are embedded, nothing is fetched, and the same dataset always gives the
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ from ..files.outputs import write_atomic
 from ..files.pictures import open_picture
 from ..files.reading import path_inside
 from ..masks.flags import explain_flag, flag_kind
-from .before_after import operations_of
 from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
-from .pictures import VIRIDIS_ANCHORS, heat_uri, jpeg_uri, overlay, shrink, to_levels
-from .tables import ClassCount, Row, count_classes, flat_config, row_classes, show_reasons, show_value
+from .pictures import VIRIDIS_ANCHORS, contact_sheet, encoded, heat_uri, jpeg_uri, overlay, shrink, to_levels
+from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, row_classes, show_value
 from .templates import render
 from .trace import TracedSample
 
@@ -39,13 +38,12 @@ def write_preview(
     rows: Sequence[Row],
     class_names: Sequence[str],
     steps: Sequence[TracedSample],
-    grid_images: int = GRID_IMAGES,
     traced_images: int = 4,
     augmentations: bytes | None = None,
 ) -> Path:
     """Write `out/preview.html`, atomically, and return its path.
 
-    summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → count, or class → reason → count),
+    summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → reason → count),
         `prompts` (templates); any other number or text is shown in the header under its own name.
     rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`, `area`.
     class_names: label i + 1 is class_names[i]. steps: of these the first of each class is drawn, at most `traced_images`.
@@ -55,7 +53,7 @@ def write_preview(
     out = Path(out)
     classes = count_classes(rows, class_names, summary.get("rejected"))
     made = {c.label for c in classes if c.made}
-    shown = _shown(rows, grid_images)
+    shown = _shown(rows)
     page = render(
         "preview.html.j2",
         title="SeeDiff dataset: " + (", ".join(class_names[:5]) + (" …" if len(class_names) > 5 else "") or "empty"),
@@ -77,13 +75,13 @@ def write_preview(
     return path
 
 
-def shown_rows(rows: Sequence[Row], grid_images: int = GRID_IMAGES) -> list[Row]:
+def shown_rows(rows: Sequence[Row]) -> list[Row]:
     """The rows whose pictures `write_preview` reads."""
-    return [rows[position] for position in _shown(rows, grid_images)]
+    return [rows[position] for position in _shown(rows)]
 
 
-def _shown(rows: Sequence[Row], grid_images: int) -> list[int]:
-    return pick_evenly([row_classes(row)[:1] for row in rows], grid_images)
+def _shown(rows: Sequence[Row]) -> list[int]:
+    return pick_evenly([row_classes(row)[:1] for row in rows], GRID_IMAGES)
 
 
 def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -92,12 +90,7 @@ def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[
     flagged = sum(bool(row.get("flags")) for row in rows)
     counts = [("images", str(len(rows))), ("flagged", str(flagged))]
     taken = {"model", "method", "images", "flagged"}
-    rest = [
-        (key.replace("_", " "), show_value(value))
-        for key, value in summary.items()
-        if key not in taken and isinstance(value, (str, int, float))
-    ]
-    return first + counts + rest
+    return first + counts + plain_facts({key: value for key, value in summary.items() if key not in taken})
 
 
 def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
@@ -181,15 +174,7 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _class_view(c: ClassCount) -> dict[str, Any]:
-    return {
-        "label": c.label,
-        "name": c.name,
-        "colour": _colour(c.label),
-        "made": c.made,
-        "rejected": show_reasons(c.rejected) or "0",
-        "area": "–" if c.area is None else f"{c.area:.1%}",
-        "flags": show_reasons(c.flags) or "–",
-    }
+    return {"label": c.label, "made": c.made, "colour": _colour(c.label), **c.cells()}
 
 
 def _flag_glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -241,3 +226,43 @@ def _step(name: str, explanation: Explanation, picture: str, values: np.ndarray)
 def _colour(label: int) -> str:
     red, green, blue = voc_palette()[3 * label : 3 * label + 3]
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+SIDE = 150  # pixels, of each picture
+PAIRS = 24  # at most
+COLUMNS = 3  # pairs beside each other
+
+
+def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """A JPEG: for each kind of recipe in the rows its first sample, the original on the left, the result on the right.
+
+    out: folder of the dataset that the rows are of. original: image (H, W, 3) uint8 and label map (H, W) uint8 of a sample of the dataset
+    that was augmented, by its name.
+    """
+    tiles, labels = [], []
+    for row in first_of_each(rows):
+        before = original(row["recipe"]["source"])
+        with open_picture(out / row["file_name"]) as image, open_picture(out / row["mask"]) as mask:
+            after = np.asarray(image.convert("RGB")), np.asarray(mask)
+        tiles.append(contact_sheet([tile(*before), tile(*after)], 2, gap=2))
+        labels.append(operations_of(row))
+    return encoded(contact_sheet(tiles, COLUMNS, labels), "JPEG", quality=85, subsampling=0)
+
+
+def first_of_each(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first row of each kind of recipe, at most PAIRS."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if name := operations_of(row):
+            first.setdefault(name, row)
+    return list(first.values())[:PAIRS]
+
+
+def operations_of(row: Mapping[str, Any]) -> str:
+    """`flip+noise`, by a row's recipe; "" for an original."""
+    return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
+
+
+def tile(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    small = shrink(image, SIDE, Image.Resampling.LANCZOS)
+    return overlay(small, shrink(labels, SIDE, Image.Resampling.NEAREST), voc_palette(), alpha=0.4)

@@ -25,12 +25,21 @@ class ClassCount:
     rejected: Mapping[str, int]
     flags: Mapping[str, int]
 
+    def cells(self) -> dict[str, str]:
+        """Its texts in the tables of the preview and the card."""
+        return {
+            "name": self.name,
+            "rejected": show_reasons(self.rejected) or "0",
+            "area": "–" if self.area is None else f"{self.area:.1%}",
+            "flags": show_reasons(self.flags) or "–",
+        }
+
 
 def count_classes(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None) -> list[ClassCount]:
     """Count rows by class, in the order of `class_names` (label i + 1 is class_names[i]).
 
-    A row's `area` is its classes' shares of the image, or one number when it has one class. A flag without a class (`x`
-    instead of `x:dog`) counts for each class of its row. rejected: class → count, or class → reason → count.
+    A row's `area` is its classes' shares of the image. A flag without a class (`x` instead of `x:dog`) counts for each class of its row.
+    rejected: class → reason → count.
     Raises UserError when a row names a class that the dataset does not have.
     """
     known = set(class_names)
@@ -41,8 +50,9 @@ def count_classes(rows: Sequence[Row], class_names: Sequence[str], rejected: Map
         if unknown := [c for c in classes if c not in known]:
             raise UserError(f"row {number + 1}: class '{unknown[0]}' is not one of the dataset's: {', '.join(class_names)}")
         made.update(dict.fromkeys(classes, 1))
-        for name, share in _areas(row, classes).items():
-            areas[name].append(share)
+        for name, share in (row.get("area") or {}).items():
+            if name in classes:
+                areas[name].append(float(share))
         for flag in row.get("flags") or ():
             _, _, flagged = flag.partition(":")
             for name in [flagged] if flagged in known else classes:
@@ -53,7 +63,7 @@ def count_classes(rows: Sequence[Row], class_names: Sequence[str], rejected: Map
             name=name,
             made=made[name],
             area=sum(areas[name]) / len(areas[name]) if areas[name] else None,
-            rejected=_reasons((rejected or {}).get(name, 0)),
+            rejected=(rejected or {}).get(name, {}),
             flags=dict(sorted(flags[name].items())),
         )
         for i, name in enumerate(class_names)
@@ -66,8 +76,8 @@ def row_classes(row: Row) -> list[str]:
 
 
 def show_reasons(reasons: Mapping[str, int]) -> str:
-    """`{"degenerate": 2, "no_seeds": 1}` → `degenerate 2, no_seeds 1`; a lone unnamed reason is just its count."""
-    return ", ".join(f"{reason} {count}".strip() for reason, count in reasons.items() if count)
+    """`{"degenerate": 2, "no_seeds": 1}` → `degenerate 2, no_seeds 1`."""
+    return ", ".join(f"{reason} {count}" for reason, count in reasons.items() if count)
 
 
 def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -81,6 +91,11 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
     return pairs
 
 
+def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of what is a text or a number."""
+    return [(key.replace("_", " "), show_value(value)) for key, value in summary.items() if isinstance(value, (str, int, float))]
+
+
 def show_value(value: Any) -> str:
     """A value of a configuration as a reader would write it: lists by commas, None as `not set`."""
     if isinstance(value, (list, tuple)):
@@ -88,19 +103,3 @@ def show_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "not set" if value is None else str(value)
-
-
-def _areas(row: Row, classes: Sequence[str]) -> dict[str, float]:
-    area = row.get("area")
-    if isinstance(area, Mapping):
-        return {name: float(area[name]) for name in classes if name in area}
-    return {classes[0]: float(area)} if isinstance(area, (int, float)) and len(classes) == 1 else {}
-
-
-def _reasons(rejected: Any) -> dict[str, int]:
-    if isinstance(rejected, Mapping):
-        counts: Counter[str] = Counter()
-        for reason, count in rejected.items():
-            counts[flag_kind(str(reason))] += int(count)
-        return dict(sorted(counts.items()))
-    return {"": int(rejected)} if rejected else {}

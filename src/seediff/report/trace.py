@@ -65,17 +65,15 @@ def traced_sample(
     *,
     prompt: str,
     label_map: np.ndarray | None = None,
-    before_pamr: np.ndarray | torch.Tensor | None = None,
     pamr: bool = True,
 ) -> TracedSample:
     """What the report draws of one class of a `MaskResult`.
 
-    label_map: with the dataset's ids; by default the result's own (1 = its first class). before_pamr (H, W): by default what
-    the trace says that PAMR started from. pamr=False: there is no after.
+    label_map: with the dataset's ids; by default the result's own (1 = its first class). pamr=False: there is no after.
     """
     trace = {step: _as_map(values) for step, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])
-    before = trace.pop(BEFORE_PAMR, after) if before_pamr is None else _as_map(before_pamr)
+    before = trace.pop(BEFORE_PAMR, after)
     steps = tuple(StepPicture(step, values) for step, values in trace.items())
     labels = result.label_map if label_map is None else label_map
     return TracedSample(index, class_name, prompt, image, steps, before, after if pamr else None, labels)

@@ -2,5 +2,5 @@
 
 masks/      masks of every method against exact ones: truth, generated, presence, confidence
 segments/   segments without classes against exact ones and against photographs' labels
-results.py  results as Markdown, CSV, JSON and a picture grid
+results.py  results as Markdown, CSV and JSON
 """

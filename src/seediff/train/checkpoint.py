@@ -67,28 +67,23 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
         if parameter is None or name not in MOMENTS or value.shape != (() if name == "step" else parameter.shape):
             raise UserError(f"{path}: {OTHER_NETWORK} (adamw.{shown(key)} {tuple(value.shape)})")
         moments.setdefault(int(number), {})[name] = value
-    if (torn := next((number for number, one in moments.items() if set(one) != MOMENTS), None)) is not None:
+    if (torn := next((number for number, named in moments.items() if set(named) != MOMENTS), None)) is not None:
         raise UserError(f"{path}: adamw.{torn} has {', '.join(sorted(moments[torn]))}, but must have {', '.join(sorted(MOMENTS))}")
     trainee.load_state_dict(parts["trainee"])
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return parts["average"] or None
 
 
-def _check_alike(path: Path, part: str, found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    for name in (*expected, *found):
-        read_tensor, expected_tensor = found.get(name), expected.get(name)
-        if (
-            read_tensor is None
-            or expected_tensor is None
-            or read_tensor.shape != expected_tensor.shape
-            or read_tensor.dtype != expected_tensor.dtype
-        ):
-            raise UserError(f"{path}: {OTHER_NETWORK} ({part}.{shown(name)[1:-1]} {_told(read_tensor)}, not {_told(expected_tensor)})")
-        if read_tensor.is_floating_point() and not bool(torch.isfinite(read_tensor).all()):
+def _check_alike(path: Path, part: str, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    for name in (*expected, *tensors):
+        tensor, wanted = tensors.get(name), expected.get(name)
+        if tensor is None or wanted is None or tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+            raise UserError(f"{path}: {OTHER_NETWORK} ({part}.{shown(name)[1:-1]} {_described(tensor)}, not {_described(wanted)})")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{path}: {part}.{name} holds values that are not numbers; remove the file to start again")
 
 
-def _told(tensor: torch.Tensor | None) -> str:
+def _described(tensor: torch.Tensor | None) -> str:
     return "is not there" if tensor is None else f"is {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 

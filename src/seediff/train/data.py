@@ -129,7 +129,7 @@ def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, c
     if config.jitter:
         image = jitter(image, rng, config.jitter)
     if config.flip and rng.random() < 0.5:
-        image, labels = (one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))
+        image, labels = (picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in (image, labels))
     if (w, h) == (side, side):
         return np.array(image), np.array(labels)
     pixels, ids = np.full((side, side, 3), PAD, np.uint8), np.full((side, side), IGNORE, np.uint8)
@@ -194,9 +194,9 @@ def batches(
             for positions in shares:
                 waiting.append([pool.submit(make, p) for p in positions])
                 if len(waiting) > ahead:
-                    yield _stacked([one.result() for one in waiting.popleft()])
+                    yield _stacked([sample.result() for sample in waiting.popleft()])
             while waiting:
-                yield _stacked([one.result() for one in waiting.popleft()])
+                yield _stacked([sample.result() for sample in waiting.popleft()])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

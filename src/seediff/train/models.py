@@ -100,9 +100,9 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     labels = dict(enumerate((BACKGROUND, *classes)))
     shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
     source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
-    found = check_weights(config)
-    if found is not None and found.model_type == config.architecture and config.weights != "pretrained":
-        return _load(CLASSES[config.architecture], source, config=found.__class__(**{**found.to_dict(), **_sizes(config, found), **shared}))
+    first = check_weights(config)
+    if first is not None and first.model_type == config.architecture and config.weights != "pretrained":
+        return _load(CLASSES[config.architecture], source, config=first.__class__(**{**first.to_dict(), **_sizes(config, first), **shared}))
     if config.architecture == "segformer":
         network = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared))
         if source != "scratch":
@@ -139,19 +139,21 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
         raise UserError(f"weights = {source!r}: are of a {printable(model_type[:60])}, not of {' or '.join(sorted(fitting))}")
     check_sizes(path, settings)
     try:
-        found = CONFIGS[model_type].from_dict(settings)
+        weights_config = CONFIGS[model_type].from_dict(settings)
     except Exception as error:  # a configuration that was changed makes nearly anything fail
         raise UserError(f"{path}: is no {model_type}'s configuration ({printable(first_line(error))})") from error
     if config.weights != "pretrained":
-        _check_backbone(config, found)
-    return found
+        _check_backbone(config, weights_config)
+    return weights_config
 
 
-def _check_backbone(config: TrainConfig, found: PretrainedConfig) -> None:
+def _check_backbone(config: TrainConfig, weights_config: PretrainedConfig) -> None:
     """Raise UserError when the weights, of a backbone or of a whole network, have another backbone than the configuration names: a network
     would be trained as it is, a backbone would not fit."""
     names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
-    backbone_shape = _shape(getattr(found, "backbone_config", None) if found.model_type == "mask2former" else found)
+    backbone_shape = _shape(
+        getattr(weights_config, "backbone_config", None) if weights_config.model_type == "mask2former" else weights_config
+    )
     if (name := names.get(backbone_shape)) != config.backbone:
         asked_for = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
         advice = f"; train with backbone {name}, or take other weights" if name else ""
@@ -173,9 +175,9 @@ def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
     return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
-def _sizes(config: TrainConfig, found: PretrainedConfig) -> dict[str, Any]:
+def _sizes(config: TrainConfig, weights_config: PretrainedConfig) -> dict[str, Any]:
     """What a whole network keeps of its own configuration even if ours says otherwise: nothing has to be relearnt that need not be."""
-    return {"num_queries": getattr(found, "num_queries", config.queries)} if config.architecture == "mask2former" else {}
+    return {"num_queries": getattr(weights_config, "num_queries", config.queries)} if config.architecture == "mask2former" else {}
 
 
 def _config_file(source: str) -> Path:
@@ -207,12 +209,14 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """transformers draws a bar of its own while it loads, in the middle of ours."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    """While it loads, transformers draws a bar in the middle of ours, and reports what an error then says in one line."""
+    shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if shown:
             transformers_logging.enable_progress_bar()
 
@@ -261,7 +265,7 @@ class Trainee(nn.Module):
             coarse = labels[:, 2::4, 2::4]  # as fine as the masks that the network proposes
             with mixed:
                 seen = [head(features) for head, features in zip(self.auxiliary, output.encoder_hidden_states[-2:], strict=True)]
-            logits = sum(F.interpolate(one.float(), coarse.shape[1:], mode="bilinear") for one in seen)
+            logits = sum(F.interpolate(scores.float(), coarse.shape[1:], mode="bilinear") for scores in seen)
             losses["auxiliary"] = self.auxiliary_weight * _cross_entropy(logits, coarse)  # type: ignore[arg-type]
         return losses
 
@@ -274,7 +278,7 @@ def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """(B, H, W, 3) uint8 → (B, 3, H, W) float32 as ImageNet's backbones take them."""
-    mean, std = (torch.tensor(one, device=images.device) * 255 for one in (MEAN, STD))
+    mean, std = (torch.tensor(values, device=images.device) * 255 for values in (MEAN, STD))
     return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
@@ -286,7 +290,7 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
         return F.interpolate(output.logits.float(), images.shape[1:3], mode="bilinear").softmax(1)
     classes = output.class_queries_logits.float().softmax(-1)[..., :-1]
     # An image at a time: the masks of all queries at full size are the most of it.
-    return torch.stack([_summed(*one, images.shape[1:3]) for one in zip(classes, output.masks_queries_logits, strict=True)])
+    return torch.stack([_summed(*of_image, images.shape[1:3]) for of_image in zip(classes, output.masks_queries_logits, strict=True)])
 
 
 def _summed(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:

@@ -60,12 +60,12 @@ class Segmenter:
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
                 raise UserError(f"image {number}: must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
             by_size.setdefault(image.shape, []).append(number)
-        found: list[np.ndarray] = [np.empty(0)] * len(images)
+        label_maps: list[np.ndarray] = [np.empty(0)] * len(images)
         for numbers in by_size.values():
             together = torch.from_numpy(np.stack([images[n] for n in numbers])).to(self.device)
             for number, label_map in zip(numbers, self._segment(together, scales, flip, side or self.side), strict=True):
-                found[number] = label_map
-        return found
+                label_maps[number] = label_map
+        return label_maps
 
     @torch.inference_mode()
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
@@ -88,11 +88,11 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
     Rows are enlarged in bands, so that no array holds more than BAND scores.
     """
     rows = max(1, BAND // (len(views[0]) * width))
-    found = [
+    bands = [
         torch.stack([_rows(view, torch.arange(first, min(first + rows, height)), height, width) for view in views]).sum(0).argmax(0)
         for first in range(0, height, rows)
     ]
-    return torch.cat([one.to(torch.uint8) for one in found])
+    return torch.cat([band.to(torch.uint8) for band in bands])
 
 
 def _rows(scores: torch.Tensor, rows: torch.Tensor, height: int, width: int) -> torch.Tensor:

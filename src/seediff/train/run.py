@@ -38,10 +38,9 @@ from ..files.places import open_folder
 from ..metrics.confusion import Confusion
 from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .data import Batch, Decoded, Stage, batches, reading_threads
-from .interrupts import Interrupts
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
-from .processes import Processes, find_processes
+from .processes import Interrupts, Processes, find_processes
 from .record import LOSSES, Losses, write_card
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
         "names": hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest(),
         "classes": list(stage.classes),
         "steps": stage.step_count(config.batch_size),
-        "mix": [list(one) for one in stage.mix],
+        "mix": [list(part) for part in stage.mix],
     }
 
 
@@ -371,8 +370,8 @@ def measure(segmenter: Segmenter, decoded: Decoded) -> float:
     confusion = Confusion(1 + len(segmenter.classes))
     for first in range(0, len(decoded.items), VALIDATED_TOGETHER):
         pairs = [decoded[i] for i in range(first, min(first + VALIDATED_TOGETHER, len(decoded.items)))]
-        found = segmenter.label_maps([np.asarray(image) for image, _ in pairs])
-        for predicted, (_, truth) in zip(found, pairs, strict=True):
+        predictions = segmenter.label_maps([np.asarray(image) for image, _ in pairs])
+        for predicted, (_, truth) in zip(predictions, pairs, strict=True):
             confusion.add(predicted, np.asarray(truth))
     return confusion.miou()
 

@@ -15,7 +15,7 @@ from recipes.mini.yardsticks import YardstickRecipe
 from seediff.config.train import make_config
 from seediff.errors import UserError
 from seediff.mini.scenes import CLASSES, caption, load_scenes
-from seediff.train.models import build_network
+from seediff.train.models import TINY, build_network
 
 
 def test_captions_say_which_classes_are_shown() -> None:
@@ -64,6 +64,6 @@ def test_tagged_needs_all_classes() -> None:
 
 
 def test_the_packaged_weights_are_small_and_half() -> None:
-    folder = Path(backbone.__file__).parents[2] / "train" / "tiny"
+    folder = TINY
     assert json.loads((folder / "config.json").read_text())["dtype"] == "float16"
     assert (folder / "model.safetensors").stat().st_size < 6e6

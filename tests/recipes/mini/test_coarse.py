@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from recipes.mini.coarse import pooled, predict_coarse
-from recipes.mini.denoiser import Denoiser, build_scheduler, timestep_weights
+from recipes.mini.denoiser import Denoiser
 from recipes.mini.loop import draw_timesteps
 from recipes.mini.recipe import Denoiser as DenoiserRecipe
 from recipes.mini.recipe import Recipe
@@ -50,10 +50,3 @@ def test_timesteps_lie_about_the_middle() -> None:
     assert abs(np.mean((middle > 350) & (middle < 750)) - 0.60) < 0.02
     assert abs(np.mean((uniform > 350) & (uniform < 750)) - 0.40) < 0.02
     assert 0 <= uniform.min() <= uniform.max() <= 999
-
-
-def test_weights_of_timesteps() -> None:
-    signal = build_scheduler().alphas_cumprod
-    assert torch.equal(timestep_weights(signal, 0), torch.ones(1000))
-    weights = timestep_weights(signal, 5.0)
-    assert weights[500:].sum() / weights.sum() < 0.15  # what made uniform weights the default

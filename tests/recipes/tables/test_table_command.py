@@ -1,32 +1,8 @@
-import re
-
 import pytest
 
 from recipes.tables.__main__ import Options, app, chosen_table, parse_seeds, run
-from recipes.tables.trained import training_of
 from seediff.cli.commands import main
 from seediff.errors import UserError
-
-
-@pytest.mark.parametrize("world", ["embedded", "full"])
-def test_epochs_are_of_every_training_but_fine_tuning_with_its_own(world):
-    """What the option's help says, of the packaged table that fine-tunes."""
-    table = chosen_table("main", Options(world=world, epochs=3))
-    tuned = [row for row in table.rows if row.then]
-    assert tuned
-    assert all({"epochs", "steps"} & set(row.then_settings) for row in tuned)
-    for row in table.rows:
-        training = training_of(row, table, 0, {"epochs": 3})
-        first = training.base or training
-        assert (first.epochs, first.steps) == (3.0, None)
-        if training.base:
-            assert (training.epochs, training.steps) == (row.then_settings.get("epochs"), row.then_settings.get("steps"))
-
-
-def test_help_says_what_epochs_change(capsys):
-    app(["--help"], exit_on_error=False)
-    shown = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
-    assert "Epochs of every row's training, instead of the table's; fine-tuning keeps what the table says in then_settings." in shown
 
 
 def test_a_dry_run_lists_what_would_be_drawn_and_trained(tmp_path, monkeypatch, capsys):
@@ -47,7 +23,6 @@ def test_a_table_that_is_not_there(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0.0}, r"table main, row '.*': epochs = 0.0 must be a number above 0"),
         ({"scale": 0.0}, "--scale 0.0: must be a share"),
         ({"seeds": "0,one"}, "--seeds 0,one: write whole numbers"),
         ({"rows": ("none",)}, "--rows none: the table has no such row"),

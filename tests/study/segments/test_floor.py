@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 
 from seediff.errors import UserError
-from seediff.study.segments.colour_floor import floor_segments, kmeans
+from seediff.study.segments.scores import floor_segments, kmeans
 
 
 def two_halves(height: int = 40, width: int = 60) -> np.ndarray:

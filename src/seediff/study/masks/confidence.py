@@ -25,10 +25,11 @@ from ...metrics.bootstrap import figure_interval
 from ...metrics.scores import iou
 from ...mini.scenes import load_scenes
 from ...models.registry import load_model
-from ..bars import study_progress
-from ..results import write_tables
+from ...report.progress import tracked
+from ..results import markdown_table, write_study
+from .capture import captured
 from .contest import Source
-from .score import captured, exact_masks
+from .score import exact_masks
 
 METHODS = ("seediff", "ca", "ca_sa")
 DROPPED = (0.0, 0.1, 0.2, 0.3)
@@ -64,27 +65,26 @@ def run_confidence(
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
     configs = {method: constants(model, method) for method in METHODS}
-    found: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
-    with study_progress() as progress:
-        sources: list[Source] = list(dict.fromkeys((capture.layers, capture.text_share) for _, capture in configs.values()))
-        for index, scene, maps in captured(loaded, held, sources, seed=seed + 1, progress=progress, label=scene_set):
-            exact = exact_masks(scene).numpy()
-            for method, (mask, capture) in configs.items():
-                made = make_masks(scene.image, maps[capture.layers, capture.text_share], scene.classes, mask, trace=False)
-                soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
-                for i, truth in enumerate(exact):
-                    sure = confidence(made.label_map, soft[i], i + 1)
-                    found[method].append((index, sure, iou(made.label_map == i + 1, truth)))
+    measured: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
+    sources: list[Source] = list(dict.fromkeys((capture.layers, capture.text_share) for _, capture in configs.values()))
+    for index, scene, maps in tracked(captured(loaded, held, sources, seed=seed + 1), scene_set, len(held)):
+        exact = exact_masks(scene).numpy()
+        for method, (mask, capture) in configs.items():
+            made = make_masks(scene.image, maps[capture.layers, capture.text_share], scene.classes, mask, trace=False)
+            soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
+            for i, truth in enumerate(exact):
+                sure = confidence(made.label_map, soft[i], i + 1)
+                measured[method].append((index, sure, iou(made.label_map == i + 1, truth)))
     result = {
         "model": loaded.name,
         "scene_set": scene_set,
         "scenes": scenes,
         "seed": seed,
         "recommended": read_preset(model).method or MaskConfig.method,
-        "methods": {method: figures(as_masks(rows), seed=seed) for method, rows in found.items()},
+        "methods": {method: figures(as_masks(rows), seed=seed) for method, rows in measured.items()},
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_tables(out, result, markdown(result), json_path=json_path)
+    write_study(out, result, markdown(result), json_path)
     return result
 
 
@@ -105,9 +105,6 @@ def figures(masks: Masks, *, seed: int = 0) -> dict[str, Any]:
     mean = np.bincount(masks.pictures, masks.iou) / np.maximum(np.bincount(masks.pictures), 1)
     worst = Masks(masks.pictures, mean[masks.pictures], masks.iou)
 
-    def gain(share: float) -> Callable[[Masks], float]:
-        return lambda chosen: kept_iou(chosen, share) - kept_iou(chosen, 0)
-
     return {
         "pairs": len(masks.iou),
         "pictures": len(np.unique(masks.pictures)),
@@ -115,7 +112,7 @@ def figures(masks: Masks, *, seed: int = 0) -> dict[str, Any]:
         "dropped": {
             f"{share:.0%}": {
                 "iou": interval(masks, lambda chosen, share=share: kept_iou(chosen, share), seed),
-                "gain": interval(masks, gain(share), seed),
+                "gain": interval(masks, lambda chosen, share=share: kept_iou(chosen, share) - kept_iou(chosen, 0), seed),
                 "best_possible": round(kept_iou(worst, share), 4),
             }
             for share in DROPPED
@@ -158,13 +155,13 @@ def markdown(result: Mapping[str, Any]) -> str:
         "Mean IoU of the masks that stay when the least certain pictures are dropped, its 95 % bootstrap interval over pictures, and in "
         "brackets what dropping the truly worst ones would give.",
         "",
-        "| method | masks | Spearman | " + " | ".join(f"drop {share:.0%}" for share in DROPPED) + " | gain at 30 % |",
-        "|" + "---|" * (4 + len(DROPPED)),
     ]
+    rows = []
     for name, row in result["methods"].items():
-        kept = [f"{_shown(one['iou'])} [{one['best_possible']:.3f}]" for one in row["dropped"].values()]
+        kept = [f"{_shown(dropped['iou'])} [{dropped['best_possible']:.3f}]" for dropped in row["dropped"].values()]
         last = list(row["dropped"].values())[-1]["gain"]
-        lines.append(f"| {name} | {row['pairs']} | {_shown(row['spearman'])} | {' | '.join(kept)} | {_shown(last)} |")
+        rows.append([name, str(row["pairs"]), _shown(row["spearman"]), *kept, _shown(last)])
+    lines += markdown_table(["method", "masks", "Spearman", *(f"drop {share:.0%}" for share in DROPPED), "gain at 30 %"], rows)
     return "\n".join(lines) + "\n"
 
 

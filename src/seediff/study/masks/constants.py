@@ -1,4 +1,8 @@
-"""The constants that a study measures with: sought on the `tune` scenes, or taken from an earlier study."""
+"""The constants that a study measures with: sought on the `tune` scenes, which nothing is reported on, or taken from an earlier study.
+
+They are sought in two rounds: every soft mask of every grid without PAMR at every threshold, then PAMR for the contenders. Attention is
+captured once and dropped; the soft masks, at the side of the attention, are small enough to keep between the rounds.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+import torch
 from msgspec import Meta
-from rich.progress import Progress
 
 from ...config.levels import level_name
 from ...errors import UserError
 from ...files.documents import fit, read_json
 from ...mini.scenes import Scene
 from ...models.registry import Model
-from .contest import LEVELS, METHOD_NAMES, PAMR_WIDTHS, SEED_LEVELS, SHARES, Setting, pamr_name
-from .fitted import fitted_paper
-from .score import TIMESTEPS
-from .tune import Trial, best, tune
+from ...report.progress import tracked
+from .capture import TIMESTEPS, captured
+from .contest import (
+    BETAS,
+    LEVELS,
+    METHOD_NAMES,
+    PAMR_WIDTHS,
+    SEED_LEVELS,
+    SHARES,
+    Setting,
+    contenders,
+    fitted_grid,
+    fitted_paper,
+    pamr_name,
+    refinements,
+)
+from .score import exact_masks, refined_masks, small_masks, sweep, winners
 
 CLEAR = 0.01
 """By how much mean IoU on the tuning scenes must be above that of the whole of SeeDiff for another method to be recommended.
@@ -62,11 +80,9 @@ class Constants:
         return {"tune_scenes": self.tune_scenes, "preset": self.preset, "settings": settings}
 
 
-def seek_constants(
-    model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int, progress: Progress
-) -> Constants:
+def seek_constants(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> Constants:
     """The best on these scenes."""
-    trials = tune(model, scenes, timesteps=timesteps, seed=seed, progress=progress)
+    trials = tune(model, scenes, timesteps=timesteps, seed=seed)
     return Constants(choose(trials, fitted_paper(model)), preset(trials), len(scenes), trials)
 
 
@@ -99,29 +115,28 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
         chosen["paper", method] = papers[method]
         chosen["paper_without", method] = papers[method].with_config(pamr=False)
 
-    def fix(kind: str, name: str, method: str, has: Callable[[Setting], bool]) -> bool:
+    def fix(kind: str, name: str, has: Callable[[Setting], bool], method: str = "seediff") -> None:
         """The method's best with PAMR among settings that have this, if any has."""
-        found = any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials)
-        if found:
+        if any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials):
             chosen[kind, name] = best(trials, method, lambda s: s.config.pamr and has(s)).setting
-        return found
 
     for side in (4, 2, 1):
-        fix("ca_side", level_name(side), "ca", lambda s, side=side: s.config.expand_levels == (side,))
+        fix("ca_side", level_name(side), lambda s, side=side: s.config.expand_levels == (side,), "ca")
     for side in SEED_LEVELS:
-        if fix("seed_side", level_name(side), "seediff", lambda s, side=side: s.config.seed_level == side):
+        fix("seed_side", level_name(side), lambda s, side=side: s.config.seed_level == side)
+        if ("seed_side", level_name(side)) in chosen:
             chosen["seed_side_paper", level_name(side)] = papers["seediff"].with_config(seed_level=side)
     for group in dict.fromkeys(t.setting.layers for t in trials):
-        fix("variant", f"layers {group}", "seediff", lambda s, group=group: s.layers == group)
+        fix("variant", f"layers {group}", lambda s, group=group: s.layers == group)
     if any(t.setting.text_share for t in trials):
         for share in SHARES:
-            fix("variant", f"share {share or 'row'}", "seediff", lambda s, share=share: s.text_share == share)
+            fix("variant", f"share {share or 'row'}", lambda s, share=share: s.text_share == share)
     for levels in LEVELS:
         shown = "expand " + " ".join(level_name(side) for side in levels)
-        fix("variant", shown, "seediff", lambda s, levels=levels: s.config.expand_levels == levels)
+        fix("variant", shown, lambda s, levels=levels: s.config.expand_levels == levels)
     for width in PAMR_WIDTHS:
         name = pamr_name(papers["seediff"].with_config(pamr=True, pamr_dilations=width).config)
-        fix("variant", f"pamr {name}", "seediff", lambda s, width=width: s.config.pamr_dilations == width)
+        fix("variant", f"pamr {name}", lambda s, width=width: s.config.pamr_dilations == width)
     return chosen
 
 
@@ -149,3 +164,70 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
         "methods": {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()},
         "note": note,
     }
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting at its own best threshold: mean IoU over (image, class) pairs of the tuning scenes."""
+
+    method: str
+    setting: Setting
+    iou: float
+
+
+def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> list[Trial]:
+    """Every setting of every method's grid without PAMR, and its contenders with each width of PAMR, each at its best threshold."""
+    first = [(method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)]
+    sources = list(dict.fromkeys(setting.source for _, setting in first))
+    papers = fitted_paper(model)
+    board = _Board([setting for _, setting in first])
+    kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []
+    items = captured(model, scenes, sources, timesteps=timesteps, seed=seed)
+    for _, scene, maps in tracked(items, "tuning", len(scenes)):
+        small = small_masks(scene.classes, maps, board.settings)
+        board.add(scene, small)
+        kept.append((scene, small))
+    trials = board.trials([method for method, _ in first])
+
+    second = [
+        (method, refined)
+        for method in METHOD_NAMES
+        for setting in contenders([(t.setting, t.iou) for t in trials if t.method == method], papers)
+        for refined in refinements(setting)
+        if refined.config.pamr
+    ]
+    board = _Board([setting for _, setting in second])
+    for scene, small in tracked(kept, "tuning PAMR", len(kept)):
+        board.add(scene, small)
+    return trials + board.trials([method for method, _ in second])
+
+
+class _Board:
+    """Running sums of IoU, settings by thresholds."""
+
+    def __init__(self, settings: Sequence[Setting]) -> None:
+        self.settings = list(settings)
+        self.total = np.zeros((len(self.settings), len(BETAS)))
+        self.pairs = 0
+
+    def add(self, scene: Scene, small: dict[Setting, torch.Tensor]) -> None:
+        exact = exact_masks(scene)
+        for start in range(0, len(self.settings), 64):  # a sweep needs several times its input's memory
+            part = slice(start, start + 64)
+            soft = refined_masks(scene.image, small, self.settings[part])
+            intersections, unions = sweep(winners(soft), exact, BETAS)
+            self.total[part] += (intersections / np.maximum(unions, 1)).sum(1)
+        self.pairs += len(scene.classes)
+
+    def trials(self, methods: Sequence[str]) -> list[Trial]:
+        """Each setting at its best threshold, the lowest of equals."""
+        mean = self.total / self.pairs
+        return [
+            Trial(method, setting.with_config(beta=float(BETAS[row.argmax()])), float(row.max()))
+            for method, setting, row in zip(methods, self.settings, mean, strict=True)
+        ]
+
+
+def best(trials: Sequence[Trial], method: str, where: Callable[[Setting], bool] = lambda setting: True) -> Trial:
+    """The method's best trial among those whose setting passes `where`; the first of equals."""
+    return max((t for t in trials if t.method == method and where(t.setting)), key=lambda t: t.iou)

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Literal
 
 import numpy as np
 
 from ...config.constants import CaptureConfig, MaskConfig
+from ...config.fields import checked
+from ...config.levels import fit_levels
 from ...errors import UserError
-from ...files.documents import checked, fit
+from ...files.documents import fit
+from ...models.families.base import Joint
 from ...models.groups import Layers, normal_layers
+from ...models.registry import Model
 
 Share = Literal["row", "text"] | None
 """Of joint attention, as `CaptureConfig.text_share` has it."""
@@ -101,10 +105,10 @@ class Setting:
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
         """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError when it is none."""
-        found = fit(table, SettingTable, where)
-        values = checked(MaskConfig, {**found.mask, "method": found.method}, where)
+        setting = fit(table, SettingTable, where)
+        values = checked(MaskConfig, {**setting.mask, "method": setting.method}, where)
         try:
-            return cls(MaskConfig(**values), normal_layers(found.capture.layers), found.capture.text_share)
+            return cls(MaskConfig(**values), normal_layers(setting.capture.layers), setting.capture.text_share)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
@@ -189,3 +193,48 @@ def _values(setting: Setting) -> Iterator[tuple[str, Any]]:
     yield "text_share", setting.text_share
     for name in ("alpha", "expand_levels", "seed_level", "self_level", "tau"):
         yield name, getattr(config, name)
+
+
+# What of the contest a network can hold: settings with the levels and layers that it has, and each share of joint attention.
+
+
+def fitted_grid(model: Model, method: str) -> list[Setting]:
+    """`grid` as far as this model has its levels."""
+    return list(dict.fromkeys(possible for setting in grid(method) for possible in fitted(model, setting)))
+
+
+def fitted_paper(model: Model) -> dict[str, Setting]:
+    """Every method at the constants of its paper, at the nearest levels that the model has."""
+    return {method: fitted(model, PAPER[method])[0] for method in METHOD_NAMES}
+
+
+def fitted(model: Model, setting: Setting) -> list[Setting]:
+    """The setting as this model can be asked for it, once a group of its layers and a share of its attention; the layers and the share
+    that commands take come first."""
+    config, _ = fit_levels(model.network.config, setting.config, CaptureConfig(layers=setting.layers), model.family)
+    return [
+        replace(setting, config=config, layers=layers, text_share=share)
+        for layers, share in product(layer_groups(model, setting.layers), shares(model))
+    ]
+
+
+def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
+    """The groups of layers that are tried where a UNet's are `layers`: of a transformer, which has no sides, all, and each third of its
+    blocks."""
+    if layers in model.family.groups:
+        if len(model.family.groups) > 1:
+            return (layers,)
+        count = len(model.family.blocks(model.network.config))
+        ends = [round(third * count / 3) for third in range(4)]
+        return ("all", *(_blocks(first, end - 1) for first, end in pairwise(ends) if end > first))
+    return ("all",)
+
+
+def _blocks(first: int, last: int) -> Layers:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def shares(model: Model) -> Sequence[Share]:
+    """What a position's attention to a word may be a share of; only joint attention, one softmax of picture and text, leaves a choice."""
+    is_joint = any(isinstance(layer, Joint) for layer in model.family.layers(model.network).values())
+    return SHARES if is_joint else SHARES[:1]

@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import Progress
 
-from ...attention.maps import AttentionMaps
-from ...config.constants import CaptureSteps
+from ...config.base import configure
+from ...config.constants import CaptureSteps, check_capture_steps
 from ...config.generate import GenerateConfig
-from ...config.presets import check_capture_steps
-from ...config.resolve import configure
 from ...errors import UserError
 from ...files.places import check_writable
 from ...mini.scenes import CLASS_IDS, CLASSES, Scene, caption, load_scenes
 from ...mini.yardsticks import Segmenter, load_segmenter, segment_known, segmenter_iou
 from ...models.registry import Model, load_model
 from ...prompts.specs import SampleSpec
-from ..bars import study_progress
-from ..results import picture_grid, write_results
+from ...report.progress import tracked
+from .capture import BATCH, Captured, draw_with_attention
 from .constants import read_constants, seek_constants
-from .contest import METHOD_NAMES, Source
-from .drawing import draw_with_attention
-from .score import BATCH, score
-from .truth import SHEET_SCENES, assemble, sheet_masks
+from .contest import Source
+from .results import write_results
+from .truth import measure, sources
 
 YARDSTICK_SCENES = 300
 EMPTY_SHARE = 0.01  # a class that the yardstick finds on less of the image was not drawn
@@ -74,20 +69,12 @@ def run_generated(
     tuning = [] if earlier else load_scenes("tune", tune_scenes)
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
-    with study_progress() as progress:
-        found = earlier or seek_constants(loaded, tuning, seed=seed, progress=progress)
-        kinds = ("own_best", "own_best_without", "paper", "paper_without")
-        chosen = {key: setting for key, setting in found.chosen.items() if key[0] in kinds}
-        settings = list(dict.fromkeys(chosen.values()))
-        sources = list(dict.fromkeys(setting.source for setting in settings))
-        items = drawn(loaded, specs(images, seed), sources, yardstick, steps, guidance_scale, capture_steps, progress)
-        first = list(islice(items, SHEET_SCENES))
-        if not first:
-            raise UserError(f"the yardstick finds its class in none of the {images} images: is '{model}' trained on its classes?")
-        headline = [chosen[kind, m] for kind in ("own_best", "paper") for m in METHOD_NAMES]
-        scores = score(chain(first, items), settings, boundary_of=headline)
-    result = assemble(chosen, settings, scores) | found.about()
-    result |= {
+    best = earlier or seek_constants(loaded, tuning, seed=seed)
+    kinds = ("own_best", "own_best_without", "paper", "paper_without")
+    chosen = {key: setting for key, setting in best.chosen.items() if key[0] in kinds}
+    items = drawn(loaded, specs(images, seed), sources(chosen), yardstick, steps, guidance_scale, capture_steps)
+    result, scores, sheet = measure(tracked(items, "generated", images), chosen)
+    result |= best.about() | {
         "images": images,
         "not_drawn": images - len(np.unique(scores.images)),
         "model": loaded.name,
@@ -99,8 +86,7 @@ def run_generated(
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    sheet = picture_grid([scene for _, scene, _ in first], sheet_masks(first, chosen))
-    write_results(out, result, found.trials, sheet, json_path)
+    write_results(out, result, best.trials, sheet, json_path)
     return result
 
 
@@ -123,15 +109,19 @@ def drawn(
     steps: int,
     guidance_scale: float,
     capture_steps: CaptureSteps,
-    progress: Progress,
-) -> Iterator[tuple[int, Scene, dict[Source, AttentionMaps]]]:
-    """Generated images as scenes whose label map is the yardstick's, with their attention; those it misses a class in are skipped."""
-    task = progress.add_task("generated", total=len(samples))
+) -> Iterator[Captured]:
+    """Generated images as scenes whose label map is the yardstick's, with their attention; those it misses a class in are skipped.
+
+    Raises UserError when these are all.
+    """
+    kept = 0
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
-        images, found = draw_with_attention(model, batch, sources, steps=steps, guidance_scale=guidance_scale, capture_steps=capture_steps)
+        images, maps = draw_with_attention(model, batch, sources, steps=steps, guidance_scale=guidance_scale, capture_steps=capture_steps)
         label_maps = segment_known(yardstick, np.stack(images), [s.classes for s in batch])
         for offset, (spec, image, label_map) in enumerate(zip(batch, images, label_maps, strict=True)):
             if all((label_map == CLASS_IDS[c]).mean() >= EMPTY_SHARE for c in spec.classes):
-                yield spec.index, Scene(image, label_map, spec.classes, spec.prompt), {source: of[offset] for source, of in found.items()}
-        progress.advance(task, len(batch))
+                kept += 1
+                yield spec.index, Scene(image, label_map, spec.classes, spec.prompt), {source: of[offset] for source, of in maps.items()}
+    if not kept:
+        raise UserError(f"the yardstick finds its class in none of the {len(samples)} images: is '{model.name}' trained on its classes?")

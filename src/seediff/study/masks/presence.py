@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import Progress
 from rich.table import Table
 
 from ...attention.photograph import encode_images
@@ -26,9 +25,9 @@ from ...metrics.bootstrap import draw_images, figure_interval, mean_interval
 from ...metrics.masks import auc
 from ...mini.scenes import CLASSES, Scene, load_scenes
 from ...models.registry import Model, load_model
+from ...report.progress import tracked
 from ...segments.naming import split_prompts
-from ..bars import study_progress
-from ..results import write_tables
+from ..results import markdown_table, write_study
 
 BATCH = 16
 DRAWS = 1000
@@ -57,9 +56,8 @@ def run_presence(
     held, tuning = load_scenes(scene_set, scenes), load_scenes("tune", tune_scenes)
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
-    with study_progress() as progress:
-        threshold = best_threshold(ask(loaded, tuning, seed=seed, progress=progress, label="tuning"))
-        answers = ask(loaded, held, seed=seed + 1, progress=progress, label=scene_set)
+    threshold = best_threshold(ask(loaded, tuning, seed=seed, label="tuning"))
+    answers = ask(loaded, held, seed=seed + 1, label=scene_set)
     default = MaskPhotosConfig.recommended(classes=("object",), model=model).presence
     result = {
         "model": loaded.name,
@@ -71,15 +69,23 @@ def run_presence(
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    rows = [{"threshold": limit, **{key: "" if value is None else value for key, value in row.items()}} for limit, row in _rows(result)]
-    write_tables(out, result, markdown(result), rows, json_path)
+    rows = [
+        {"threshold": f"{result[name]['threshold']} ({name})", **{key: "" if value is None else value for key, value in row.items()}}
+        for name in ("default", "tuned")
+        for row in result[name]["groups"]
+    ]
+    write_study(out, result, markdown(result), json_path, tables={"results.csv": rows})
     return result
 
 
-def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress, label: str) -> Answers:
+def ask(model: Model, scenes: Sequence[Scene], *, seed: int, label: str) -> Answers:
     """Every scene's questions, answered by the scores that `seediff mask` goes by."""
-    task = progress.add_task(label, total=len(scenes))
-    rows: list[tuple[str, int, int, bool, float]] = []
+    rows = [row for of_scene in tracked(_asked(model, scenes, seed), label, len(scenes)) for row in of_scene]
+    return Answers(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _asked(model: Model, scenes: Sequence[Scene], seed: int) -> Iterator[list[tuple[str, int, int, bool, float]]]:
+    """A scene's answers at a time, in the order of the fields of `Answers`."""
     for start in range(0, len(scenes), BATCH):
         batch = list(enumerate(scenes))[start : start + BATCH]
         asked = [
@@ -87,12 +93,12 @@ def ask(model: Model, scenes: Sequence[Scene], *, seed: int, progress: Progress,
         ]
         sentences = [split_prompts(model.readers, classes) for *_, classes in asked]
         latents = encode_images(model, [scene.image for _, scene in batch])
-        found = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
-        for (index, scene, group, classes), scores in zip(asked, found, strict=True):
+        scores_of = find_classes(model, latents[[index - start for index, *_ in asked]], sentences)
+        rows: dict[int, list[tuple[str, int, int, bool, float]]] = {index: [] for index, _ in batch}
+        for (index, scene, group, classes), scores in zip(asked, scores_of, strict=True):
             absent = sum(name not in scene.classes for name in classes)
-            rows += [(group, absent, index, name in scene.classes, scores[name]) for name in classes]
-        progress.advance(task, len(batch))
-    return Answers(*(np.array(column) for column in zip(*rows, strict=True)))
+            rows[index] += [(group, absent, index, name in scene.classes, scores[name]) for name in classes]
+        yield from rows.values()
 
 
 def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
@@ -106,11 +112,11 @@ def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
     rows = []
     for name, chosen in groups.items():
         subset = answers.where(chosen)
-        found = subset.score >= threshold
-        row: dict[str, Any] = {"group": name, "pairs": len(found), "present": int(subset.present.sum())}
+        said = subset.score >= threshold
+        row: dict[str, Any] = {"group": name, "pairs": len(said), "present": int(subset.present.sum())}
         row |= _auc(subset)
-        row |= _share("precision", subset.present[found], subset.scene[found])
-        row |= _share("recall", found[subset.present], subset.scene[subset.present])
+        row |= _share("precision", subset.present[said], subset.scene[said])
+        row |= _share("recall", said[subset.present], subset.scene[subset.present])
         rows.append(row)
     return rows
 
@@ -125,18 +131,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         "several: one sentence with the scene's classes and 0 to 3 others (n absent: those with n); one: sentences of one class, half of"
         " them there; many: all classes of the world, in several sentences. Intervals: bootstrap over scenes.",
     ]
-    last = None
-    for limit, row in _rows(result):
-        if limit != last:
-            lines += [
-                "",
-                f"## Threshold {limit}",
-                "",
-                "| | pairs | present | AUC | 95 % | precision | 95 % | recall | 95 % |",
-                "|---" * 9 + "|",
-            ]
-            last = limit
-        lines.append("| " + " | ".join(_cell(row[key]) for key in COLUMNS) + " |")
+    columns = ("", "pairs", "present", "AUC", "95 %", "precision", "95 %", "recall", "95 %")
+    for name in ("default", "tuned"):
+        rows = ([_cell(row[key]) for key in COLUMNS] for row in result[name]["groups"])
+        lines += ["", f"## Threshold {result[name]['threshold']} ({name})", "", *markdown_table(columns, rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -167,11 +165,6 @@ def _share(name: str, values: np.ndarray, scenes: np.ndarray) -> dict[str, Any]:
     if not len(values):
         return {name: None, f"{name}_ci95": None}
     return {name: round(float(values.mean()), 4), f"{name}_ci95": [round(x, 4) for x in mean_interval(values, scenes)]}
-
-
-def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name in ("default", "tuned"):
-        yield from ((f"{result[name]['threshold']} ({name})", row) for row in result[name]["groups"])
 
 
 def _cell(value: Any) -> str:

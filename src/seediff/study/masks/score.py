@@ -1,74 +1,26 @@
-"""From scenes to numbers: one capture a scene serves every setting, and one sweep serves every threshold.
+"""From captured scenes to numbers: masks that settings share are made once, and one sweep serves every threshold.
 
 Shape letters: S settings, C classes of a scene, T thresholds, P (image, class) pairs of all scenes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import Progress
 
 from ...attention.maps import AttentionMaps
-from ...attention.photograph import capture_images
-from ...config.constants import CaptureConfig
 from ...masks.make import enlarge, refine, soft_mask
 from ...masks.steps import Step
 from ...metrics.bootstrap import mean_interval
 from ...metrics.masks import boundary_f
 from ...metrics.scores import overlap, per_class_iou
 from ...mini.scenes import CLASS_IDS, Scene
-from ...models.registry import Model
-from .contest import Layers, Setting, Share, Source
-
-TIMESTEPS = (50, 150, 250, 350, 450, 550)
-"""Noise levels at which a scene's attention is captured and averaged, where no others are asked for."""
-BATCH = 16
-
-
-def captured(
-    model: Model,
-    scenes: Sequence[Scene],
-    sources: Sequence[Source],
-    *,
-    timesteps: Sequence[int] = TIMESTEPS,
-    seed: int,
-    progress: Progress,
-    label: str,
-) -> Iterator[tuple[int, Scene, dict[Source, AttentionMaps]]]:
-    """Every scene with its index and its attention, captured with its caption, a batch at a time; nothing is kept."""
-    task = progress.add_task(label, total=len(scenes))
-    for start in range(0, len(scenes), BATCH):
-        batch = scenes[start : start + BATCH]
-        found: dict[Source, list[AttentionMaps]] = {}
-        for share, groups in by_share(sources).items():
-            maps = capture_images(
-                model,
-                [s.image for s in batch],
-                [s.caption for s in batch],
-                [s.classes for s in batch],
-                timesteps=timesteps,
-                seed=seed,
-                capture=CaptureConfig(text_share=share),
-                groups=groups,
-                indices=range(start, start + len(batch)),
-            )
-            found |= {(group, share): of for group, of in maps.items()}
-        for offset, scene in enumerate(batch):
-            yield start + offset, scene, {source: of[offset] for source, of in found.items()}
-            progress.advance(task)
-
-
-def by_share(sources: Sequence[Source]) -> dict[Share, list[Layers]]:
-    """The groups of layers that one capture of each share gives."""
-    found: dict[Share, list[Layers]] = {}
-    for group, share in sources:
-        found.setdefault(share, []).append(group)
-    return found
+from .capture import Captured
+from .contest import Setting, Source
 
 
 def small_masks(classes: Sequence[str], maps: Mapping[Source, AttentionMaps], settings: Sequence[Setting]) -> dict[Setting, torch.Tensor]:
@@ -80,13 +32,13 @@ def small_masks(classes: Sequence[str], maps: Mapping[Source, AttentionMaps], se
     for bare in order:
         if bare in small:
             continue
-        found = [soft_mask(maps[bare.source], name, bare.config) for name in classes]
-        small[bare] = torch.stack([one.soft for one in found])
+        results = [soft_mask(maps[bare.source], name, bare.config) for name in classes]
+        small[bare] = torch.stack([result.soft for result in results])
         config = bare.config
         before = bare.with_config(background=False)
         if config.method == "seediff" and config.expansion == "iterative" and config.background and before in wanted:
             last = Step("expansion", config.expand_levels[-1])
-            small[before] = torch.stack([one.trace[last] for one in found])
+            small[before] = torch.stack([result.trace[last] for result in results])
     return small
 
 
@@ -101,8 +53,8 @@ def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], sett
     """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once a width over all of
     them, so that its weights are computed once."""
     bare = [s.without_refinement() for s in settings]
-    before = {one: enlarge(small[one], image.shape[:2], one.config) for one in dict.fromkeys(bare)}
-    out = torch.stack([before[one] for one in bare])
+    before = {plain: enlarge(small[plain], image.shape[:2], plain.config) for plain in dict.fromkeys(bare)}
+    out = torch.stack([before[plain] for plain in bare])
     widths: dict[tuple[int, ...] | None, list[int]] = {}
     for index, setting in enumerate(settings):
         if setting.config.pamr:
@@ -118,10 +70,10 @@ def winners(soft: torch.Tensor) -> torch.Tensor:
     highest = soft.amax(-3)
     taken = torch.zeros_like(highest, dtype=torch.bool)
     kept = torch.empty_like(soft)
-    for index, one in enumerate(soft.unbind(-3)):  # a few classes: several times faster than an argmax over a strided dimension
-        wins = (one == highest) & ~taken
+    for index, of_class in enumerate(soft.unbind(-3)):  # a few classes: several times faster than an argmax over a strided dimension
+        wins = (of_class == highest) & ~taken
         taken |= wins
-        torch.mul(one, wins, out=kept.select(-3, index))
+        torch.mul(of_class, wins, out=kept.select(-3, index))
     return kept
 
 
@@ -199,9 +151,7 @@ class Scores:
         return {"iou": round(float(values[rows].mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
 
 
-def score(
-    items: Iterable[tuple[int, Scene, Mapping[Source, AttentionMaps]]], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()
-) -> Scores:
+def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()) -> Scores:
     """Run every setting at its own threshold on every captured scene; boundary F only for `boundary_of`, which is slow."""
     with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]
     thresholds = torch.tensor([threshold(s) for s in settings]).view(-1, 1, 1, 1)

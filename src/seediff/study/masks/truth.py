@@ -19,11 +19,12 @@ from ...attention.photograph import check_schedule
 from ...files.places import check_writable
 from ...mini.scenes import Scene, load_scenes
 from ...models.registry import load_model
-from ..bars import study_progress
-from ..results import picture_grid, write_results
+from ...report.progress import tracked
+from .capture import TIMESTEPS, Captured, captured
 from .constants import read_constants, seek_constants
 from .contest import METHOD_NAMES, Setting, Source
-from .score import TIMESTEPS, Scores, captured, exact_masks, label_map, score, soft_masks, threshold, winners
+from .results import picture_grid, write_results
+from .score import Scores, exact_masks, label_map, score, soft_masks, threshold, winners
 
 SHEET_SCENES = 12
 
@@ -62,17 +63,10 @@ def run_truth(
     check_writable(out, json_path)
     loaded = load_model(model, device=device)
     order = sorted(set(check_schedule(loaded, timesteps)))
-    with study_progress() as progress:
-        found = earlier or seek_constants(loaded, tuning, timesteps=order, seed=seed, progress=progress)
-        chosen = found.chosen
-        settings = list(dict.fromkeys(chosen.values()))
-        sources = list(dict.fromkeys(setting.source for setting in settings))
-        headline = [chosen[kind, m] for kind in ("own_best", "paper") for m in METHOD_NAMES]
-        items = captured(loaded, held, sources, timesteps=order, seed=seed + 1, progress=progress, label=scene_set)
-        first = list(islice(items, SHEET_SCENES))
-        scores = score(chain(first, items), settings, boundary_of=headline)
-    result = assemble(chosen, settings, scores) | found.about()
-    result |= {
+    best = earlier or seek_constants(loaded, tuning, timesteps=order, seed=seed)
+    items = captured(loaded, held, sources(best.chosen), timesteps=order, seed=seed + 1)
+    result, scores, sheet = measure(tracked(items, scene_set, len(held)), best.chosen)
+    result |= best.about() | {
         "scenes": scenes,
         "scene_set": scene_set,
         "model": loaded.name,
@@ -81,12 +75,28 @@ def run_truth(
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
-    sheet = picture_grid([scene for _, scene, _ in first], sheet_masks(first, chosen))
-    write_results(out, result, found.trials, sheet, json_path)
+    write_results(out, result, best.trials, sheet, json_path)
     return result
 
 
-def assemble(chosen: dict[tuple[str, str], Setting], settings: list[Setting], scores: Scores) -> dict[str, Any]:
+def sources(chosen: Mapping[tuple[str, str], Setting]) -> list[Source]:
+    """The maps that settings are made from, each once."""
+    return list(dict.fromkeys(setting.source for setting in chosen.values()))
+
+
+def measure(items: Iterable[Captured], chosen: Mapping[tuple[str, str], Setting]) -> tuple[dict[str, Any], Scores, np.ndarray]:
+    """Every chosen setting on every captured scene: the figures, the scores that they follow from, and the first scenes as a picture with
+    a row each: the exact masks and every method's at its own best."""
+    settings = list(dict.fromkeys(chosen.values()))
+    headline = [chosen[kind, method] for kind in ("own_best", "paper") for method in METHOD_NAMES]
+    items = iter(items)
+    first = list(islice(items, SHEET_SCENES))
+    scores = score(chain(first, items), settings, boundary_of=headline)
+    sheet = picture_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
+    return assemble(chosen, settings, scores), scores, sheet
+
+
+def assemble(chosen: Mapping[tuple[str, str], Setting], settings: list[Setting], scores: Scores) -> dict[str, Any]:
     """The figures of every chosen setting, grouped as the report shows them, each with its constants."""
 
     def figures(kind: str) -> dict[str, Any]:
@@ -117,16 +127,9 @@ def assemble(chosen: dict[tuple[str, str], Setting], settings: list[Setting], sc
     }
 
 
-def sheet_masks(
-    items: Iterable[tuple[int, Scene, Mapping[Source, AttentionMaps]]], chosen: Mapping[tuple[str, str], Setting]
-) -> list[dict[str, np.ndarray]]:
-    """For each captured scene its label maps by title: the exact one, then every method's at its own best."""
-    settings = [chosen["own_best", m] for m in METHOD_NAMES]
-    rows = []
-    for _, scene, maps in items:
-        row = {"exact": label_map(exact_masks(scene))}
-        soft = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu()
-        for method, setting, one in zip(METHOD_NAMES, settings, soft, strict=True):
-            row[method] = label_map(one >= threshold(setting))
-        rows.append(row)
-    return rows
+def sheet_masks(scene: Scene, maps: Mapping[Source, AttentionMaps], chosen: Mapping[tuple[str, str], Setting]) -> dict[str, np.ndarray]:
+    """A scene's label maps by title: the exact one, then every method's at its own best."""
+    settings = [chosen["own_best", method] for method in METHOD_NAMES]
+    soft = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu()
+    cut = {m: label_map(masks >= threshold(setting)) for m, setting, masks in zip(METHOD_NAMES, settings, soft, strict=True)}
+    return {"exact": label_map(exact_masks(scene)), **cut}

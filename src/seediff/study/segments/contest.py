@@ -6,21 +6,21 @@ An honest contest: every method's constants are sought on the same separate scen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...config.constants import SegmentConfig
+from ...config.fields import checked
 from ...errors import UserError
-from ...files.documents import checked, fit, read_json
+from ...evaluate.floors import FLOORS, score_floors
+from ...files.documents import fit, read_json
 from ...files.messages import shown
 from ...files.places import check_writable
 from ...models.registry import load_model
-from ..bars import study_progress
-from .floors import ahead_of_floors, floor_figures, with_floors
 from .pairs import Pairs
 from .results import segment_sheet, write_segments
-from .scores import Floor, Outcome, Way, try_ways
+from .scores import Blind, Floor, Outcome, Way, try_ways
 
 PAPER: dict[str, Way] = {
     "diffseg": SegmentConfig(),
@@ -50,11 +50,11 @@ def grid() -> dict[str, list[Way]]:
     diffcut = [SegmentConfig(method="diffcut", cut_threshold=t, cut_power=p) for p in POWERS for t in CUTS]
     return {
         "diffseg": list(diffseg),
-        "diffseg+kmeans": [replace(one, refine=True) for one in diffseg if one.weights == "proportional"],
+        "diffseg+kmeans": [replace(config, refine=True) for config in diffseg if config.weights == "proportional"],
         "kmeans-c": [SegmentConfig(method="kmeans", k=k, weights=w) for w in WEIGHTS for k in CLUSTERS],
         "kmeans-s": [SegmentConfig(method="kmeans", k="truth", weights=w) for w in WEIGHTS],
         "diffcut": list(diffcut),
-        "diffcut+pamr": [replace(one, refine=True) for one in diffcut],
+        "diffcut+pamr": [replace(config, refine=True) for config in diffcut],
         "colour-c": [Floor(k) for k in CLUSTERS],
         "colour-s": [Floor("truth")],
     }
@@ -76,22 +76,21 @@ def run_segment_study(
     check_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
-    with study_progress() as progress:
-        best = dict(best)
-        trials: list[dict[str, Any]] = []
-        if tune is not None:
-            ways = {f"{method} {number}": way for method, group in grid().items() for number, way in enumerate(group)}
-            tried = try_ways(model, tune, ways, progress=progress, about="tuning", seed=seed)
-            for method, group in grid().items():
-                scores = [tried[f"{method} {number}"].miou() for number in range(len(group))]
-                best[method] = group[scores.index(max(scores))]
-                trials += [{"method": method, "miou": round(s, 4), **constants(w)} for s, w in zip(scores, group, strict=True)]
-            result["tune"] = tune.name
-        ways = {f"paper {name}": way for name, way in PAPER.items()} | {f"best {name}": way for name, way in best.items()}
-        tested = try_ways(model, pairs, with_floors(ways), progress=progress, about="measuring", seed=seed, pictures=PICTURES)
+    best = dict(best)
+    trials: list[dict[str, Any]] = []
+    if tune is not None:
+        ways = {f"{method} {number}": way for method, group in grid().items() for number, way in enumerate(group)}
+        tried = try_ways(model, tune, ways, about="tuning", seed=seed)
+        for method, group in grid().items():
+            scores = [tried[f"{method} {number}"].miou() for number in range(len(group))]
+            best[method] = group[scores.index(max(scores))]
+            trials += [{"method": method, "miou": round(s, 4), **constants(w)} for s, w in zip(scores, group, strict=True)]
+        result["tune"] = tune.name
+    ways = {f"paper {name}": way for name, way in PAPER.items()} | {f"best {name}": way for name, way in best.items()}
+    tested = try_ways(model, pairs, with_floors(ways), about="measuring", seed=seed, pictures=PICTURES)
     for kind, group in (("paper", PAPER), ("best", best)):
         if group:
-            result[kind] = {name: _row(tested[f"{kind} {name}"], way) for name, way in group.items()}
+            result[kind] = {name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()}
             methods = {name: f"{kind} {name}" for name, way in group.items() if isinstance(way, SegmentConfig)}
             colours = {name: f"{kind} {name}" for name in group if name not in methods}
             result.setdefault("ahead", {})[kind] = ahead_of_floors(tested, methods, colours)
@@ -103,10 +102,10 @@ def run_segment_study(
 
 def read_best(path: Path) -> dict[str, Way]:
     """The best constants in results.json of an earlier study. Raises UserError when it holds none."""
-    found = read_json(path, BestFile).best
-    if missing := [name for name in PAPER if name not in found]:
+    best = read_json(path, BestFile).best
+    if missing := [name for name in PAPER if name not in best]:
         raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a `seediff study segments` that tuned has all")
-    return {name: _way(name, found[name].constants, f"{path}: best.{name}.constants") for name in PAPER}
+    return {name: _way(name, best[name].constants, f"{path}: best.{name}.constants") for name in PAPER}
 
 
 @dataclass(frozen=True)
@@ -139,10 +138,6 @@ def _way(name: str, table: Mapping[str, Any], where: str) -> Way:
         raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
 
-def _row(tested: Outcome, way: Way) -> dict[str, Any]:
-    return {**tested.figures(), "constants": constants(way)}
-
-
 def constants(way: Way) -> dict[str, Any]:
     """What defines a way, for tables: only what its method uses."""
     if isinstance(way, Floor):
@@ -152,3 +147,46 @@ def constants(way: Way) -> dict[str, Any]:
     if isinstance(weights := values.get("weights"), tuple):
         values["weights"] = ",".join(f"{w:g}" for w in weights)
     return values
+
+
+AS_MANY = "grid"
+"""The floor that each method has its own of, for it has as many segments as the method made."""
+
+
+def with_floors(ways: Mapping[str, Way]) -> dict[str, Way]:
+    """The ways and, after them, every floor, and for each method a grid of as many segments as it makes."""
+    methods = [name for name, way in ways.items() if isinstance(way, SegmentConfig)]
+    fixed = {_blind(floor): Blind(floor) for floor in FLOORS if floor != AS_MANY}
+    return {**ways, **fixed, **{_blind(AS_MANY, name): Blind(AS_MANY, like=name) for name in methods}}
+
+
+def floor_figures(tested: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Scores with intervals of the floors that are the same for all methods, by name."""
+    return {floor: tested[_blind(floor)].figures() for floor in FLOORS if floor != AS_MANY}
+
+
+def ahead_of_floors(tested: Mapping[str, Outcome], methods: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, Any]:
+    """Method → floor → the floor's mean number of segments, acc and miou, and in `ahead` how far the method is above it.
+
+    methods: the name that a method is shown by → that of its way in `tested`. colours: the same for K-Means on colour and position,
+    which looks at the picture, but with no model.
+    """
+    ahead = {}
+    for title, method in methods.items():
+        outcomes = {floor: tested[_blind(floor, method if floor == AS_MANY else "")] for floor in FLOORS}
+        outcomes |= {colour: tested[name] for colour, name in colours.items()}
+        counts = {floor: outcome.counts() for floor, outcome in outcomes.items()}
+        scores = score_floors(tested[method].counts(), counts, {floor: outcome.segments for floor, outcome in outcomes.items()})
+        ahead[title] = {floor: _rounded(asdict(score)) for floor, score in scores.items()}
+    return ahead
+
+
+def _blind(floor: str, like: str = "") -> str:
+    """What a floor's way is called among the others."""
+    return f"blind {floor} {like}".rstrip()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, tuple) else round(value, 4)

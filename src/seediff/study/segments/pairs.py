@@ -48,8 +48,8 @@ def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: 
     known = open_labels(labels, layout, num_classes=num_classes)  # type: ignore[arg-type]
     inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
     photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
-    found = [(photo.path, label) for photo in photos if (label := known.find(photo.name))]
-    if not found:
+    pairs = [(photo.path, label) for photo in photos if (label := known.find(photo.name))]
+    if not pairs:
         raise UserError(f"{images}: none of its photographs has a label map in {labels}")
 
     def load(path: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +59,7 @@ def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: 
         centre = windows(label_map.shape[0], label_map.shape[1], "crop")[0].slices
         return photo[centre], label_map[centre]
 
-    chosen = found[:count]
+    chosen = pairs[:count]
     about = f"{len(chosen)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)} classes)"
     return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in chosen])
 

@@ -1,8 +1,7 @@
-"""Results of the studies of segments for readers: Markdown and CSV tables, JSON, and a grid of pictures."""
+"""What studies of segments say, for readers: Markdown and CSV tables, JSON, and a grid of pictures."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,13 @@ from rich.text import Text
 
 from ...files.label_maps import voc_palette
 from ...files.messages import make_console
-from ...files.outputs import write_atomic
-from ...report.pictures import contact_sheet, fit_side, overlay
-from ..results import csv_bytes, write_tables
+from ...report.pictures import contact_sheet, encoded, fit_side, overlay
+from ..results import markdown_table, write_study
 from .pairs import Pairs
 
 TITLES = {
     "paper": "At the papers' constants",
     "best": "Each at its own best on the tuning set",
-    "aggregation": "Which resolutions are aggregated, at one threshold",
-    "aggregation_best": "Which resolutions are aggregated, each at its own best threshold",
-    "kl_threshold": "Threshold of the symmetric KL divergence",
-    "num_points": "Anchors a side",
-    "timestep": "Noise level that the UNet is told",
     "floors": "Floors: divisions that never look at the picture",
 }
 SCORES = {"acc": "ACC", "miou": "mIoU"}
@@ -45,51 +38,35 @@ def write_segments(
 ) -> None:
     """Write results.md, results.csv, floors.csv, results.json (and `json_path`), tuning.csv when there are trials, and segments.jpg,
     atomically."""
-    rows = [{"section": section, "name": name, **_cells(row)} for section, name, row in _rows(result)]
-    write_tables(out, result, markdown(result), rows, json_path)
-    write_atomic(out / "floors.csv", csv_bytes(list(_floor_rows(result))))
-    if trials:
-        write_atomic(out / "tuning.csv", csv_bytes(trials))
-    picture = io.BytesIO()
-    Image.fromarray(sheet).save(picture, "JPEG", quality=88, subsampling=0)
-    write_atomic(out / "segments.jpg", picture.getvalue())
+    rows = [{"section": section, "name": name, **_cells(row)} for section, table in _sections(result) for name, row in table.items()]
+    tables = {"results.csv": rows, "floors.csv": list(_floor_rows(result)), "tuning.csv": trials}
+    picture = encoded(sheet, "JPEG", quality=88, subsampling=0)
+    write_study(out, result, markdown(result), json_path, tables=tables, files={"segments.jpg": picture})
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """Every section of the result as a Markdown table, and each section's methods against each floor."""
-    about = ", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "protocol", "tune") if key in result)
-    lines = [about]
-    before = None
-    for section, name, row in _rows(result):
-        if section != before:
-            lines += ["", f"### {TITLES.get(section, section)}", ""]
-            lines += ["| | ACC | 95 % | mIoU | 95 % | segments | constants |", "|---|---|---|---|---|---|---|"]
-            before = section
-        cells = _cells(row)
-        lines.append(
-            f"| {name} | "
-            + " | ".join(str(cells[key]) for key in ("acc", "acc 95 %", "miou", "miou 95 %", "segments"))
-            + f" | {cells['constants']} |"
-        )
+    lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "protocol", "tune") if key in result)]
+    for section, table in _sections(result):
+        rows = ([name, *map(str, _cells(row).values())] for name, row in table.items())
+        columns = ["", "ACC", "95 %", "mIoU", "95 %", "segments", "constants"]
+        lines += ["", f"### {TITLES[section]}", "", *markdown_table(columns, rows)]
     if "ahead" in result:
         lines += ["", "## Against the floors", "", NOTE]
     for section, methods in result.get("ahead", {}).items():
         for score, title in SCORES.items():
-            lines += ["", f"### {TITLES[section]}: {title} above each floor's", "", *_floor_lines(methods, score)]
+            lines += ["", f"### {TITLES[section]}: {title} above each floor's", "", *_floor_table(methods, score)]
     return "\n".join(lines) + "\n"
 
 
 def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     """Print every section as a table."""
     console = console or make_console()
-    tables: dict[str, Table] = {}
-    for section, name, row in _rows(result):
-        if section not in tables:
-            tables[section] = Table("", "ACC", "mIoU", "95 %", "segments", "constants", title_justify="left")
-            tables[section].title = TITLES.get(section, section)
-        cells = _cells(row)
-        tables[section].add_row(Text(name), *(Text(str(cells[key])) for key in ("acc", "miou", "miou 95 %", "segments", "constants")))
-    for table in tables.values():
+    for section, rows in _sections(result):
+        table = Table("", "ACC", "mIoU", "95 %", "segments", "constants", title=TITLES[section], title_justify="left")
+        for name, row in rows.items():
+            cells = _cells(row)
+            table.add_row(Text(name), *(Text(str(cells[key])) for key in ("acc", "miou", "miou 95 %", "segments", "constants")))
         console.print(table)
     for section, methods in result.get("ahead", {}).items():
         console.print(_strongest(methods, f"{TITLES[section]}: against the strongest floor"))
@@ -107,20 +84,14 @@ def _strongest(methods: Mapping[str, Any], title: str) -> Table:
     return table
 
 
-def _floor_lines(methods: Mapping[str, Any], score: str) -> Iterator[str]:
-    """A Markdown table: a row a floor with its own score, a column a method with how far it is above."""
-    yield "| | floor | " + " | ".join(methods) + " |"
-    yield "|---|---|" + "---|" * len(methods)
+def _floor_table(methods: Mapping[str, Any], score: str) -> list[str]:
+    """A row per floor with its own score, a column per method with how far it is above."""
+    table = []
     for floor in next(iter(methods.values()), {}):
         rows = [floors[floor] for floors in methods.values()]
         scores = {row[score] for row in rows}  # several where it has as many segments as the method
-        yield (
-            f"| {floor} | "
-            + (f"{scores.pop()}" if len(scores) == 1 else "its own")
-            + " | "
-            + " | ".join(_ahead(r, score) for r in rows)
-            + " |"
-        )
+        table.append([floor, f"{scores.pop()}" if len(scores) == 1 else "its own", *(_ahead(row, score) for row in rows)])
+    return markdown_table(["", "floor", *methods], table)
 
 
 def _floor_rows(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -139,9 +110,8 @@ def _ahead(row: Mapping[str, Any], score: str) -> str:
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
     """A row per image: the image, its exact label map, then each way's segments; names beneath."""
     ways = [name for name in shown if shown[name]]
-    count = len(shown[ways[0]]) if ways else 0
     tiles, labels = [], []
-    for number in range(count):
+    for number in range(len(shown[ways[0]]) if ways else 0):
         image, exact = pairs.load[number]()
         for name, label_map in [("image", None), ("labels", exact), *((way, shown[way][number]) for way in ways)]:
             tiles.append(fit_side(_drawn(image, label_map), SIDE, Image.Resampling.BILINEAR))
@@ -156,19 +126,16 @@ def _drawn(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
     return overlay(image, np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8), voc_palette(), alpha=0.6)
 
 
-def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for section in TITLES:
-        for name, row in result.get(section, {}).items():
-            yield section, name, row
+def _sections(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(section, result[section]) for section in TITLES if result.get(section)]
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    constants = ", ".join(f"{key} {value}" for key, value in row.get("constants", {}).items())
     return {
         "acc": row["acc"],
         "acc 95 %": "{}–{}".format(*row["acc_ci95"]),
         "miou": row["miou"],
         "miou 95 %": "{}–{}".format(*row["miou_ci95"]),
         "segments": row["segments"],
-        "constants": constants,
+        "constants": ", ".join(f"{key} {value}" for key, value in row.get("constants", {}).items()),
     }

@@ -8,18 +8,20 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
-from rich.progress import Progress
+from PIL import Image
 
 from ...attention.windows import Window, cut
 from ...config.constants import SegmentConfig
+from ...errors import UserError
 from ...evaluate.floors import floor_map
+from ...files.label_maps import resize_nearest
 from ...metrics.matching import Tally, contingency, count_segments, match, tally
 from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from ...models.registry import Model
+from ...report.progress import tracked
 from ...segments.make import fit_to_edges, look
 from ...segments.methods import Seen, segment_method
 from ...segments.suppression import label
-from .colour_floor import floor_segments
 from .pairs import Pairs
 
 BATCH = 16
@@ -74,23 +76,19 @@ class Outcome:
         return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
 
 
-def try_ways(
-    model: Model, pairs: Pairs, ways: Mapping[str, Way], *, progress: Progress, about: str, seed: int = 0, pictures: int = 0
-) -> dict[str, Outcome]:
-    """Every way on every pair. seed: of K-Means. pictures: of how many first images label maps are kept."""
+def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int = 0, pictures: int = 0) -> dict[str, Outcome]:
+    """Every way on every pair. about: what progress is called. seed: of K-Means. pictures: of how many first images label maps are kept."""
     tested = {name: Outcome() for name in ways}
-    task = progress.add_task(about, total=len(pairs))
-    for number, image, label_map, seen in _looked(model, pairs, list(ways.values())):
+    for number, image, label_map, seen in tracked(_looked(model, pairs, list(ways.values())), about, len(pairs)):
         truth = max(1, count_segments(label_map, unlabelled=-1))
         for name, way in ways.items():
             pieces = tested[way.like].segments[-1] if isinstance(way, Blind) and way.like else truth
-            found = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
-            table = contingency(found, label_map, pairs.classes)
+            segments = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
+            table = contingency(segments, label_map, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
-            tested[name].segments.append(int(found.max()) + 1)
+            tested[name].segments.append(int(segments.max()) + 1)
             if number < pictures:
-                tested[name].pictures.append(found)
-        progress.advance(task)
+                tested[name].pictures.append(segments)
     return tested
 
 
@@ -117,7 +115,7 @@ def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[i
         squares = [cut(image, Window(0, 0, *image.shape[:2]), shape) for image, _ in batch]
         seen = {key: look(model, squares, way) for key, way in looks.items()}
         for offset, (image, label_map) in enumerate(batch):
-            yield start + offset, image, label_map, {key: one[offset] for key, one in seen.items()}
+            yield start + offset, image, label_map, {key: of_batch[offset] for key, of_batch in seen.items()}
 
 
 def _key(way: SegmentConfig) -> tuple[bool, int]:
@@ -126,3 +124,43 @@ def _key(way: SegmentConfig) -> tuple[bool, int]:
 
 def _short(value: Any) -> float:
     return round(float(value), 4)
+
+
+GRID = 64  # positions along a side, as many as attention has in Stable Diffusion at 512²
+POSITION_WEIGHT = 0.5  # of x and y in [0, 1] beside red, green and blue in [0, 1]: chosen once, not tuned
+ITERATIONS = 100
+
+
+def kmeans(points: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
+    """(n,) int: which of at most k clusters each of the points (n, d) belongs to. Lloyd's iterations from k-means++ centres."""
+    rng = np.random.default_rng(seed)
+    centres = points[rng.integers(len(points))][None]
+    distance = ((points - centres[0]) ** 2).sum(1)
+    while len(centres) < k and distance.any():  # with fewer distinct points than clusters there is nothing left to draw
+        chosen = points[rng.choice(len(points), p=distance / distance.sum())]
+        centres = np.concatenate([centres, chosen[None]])
+        distance = np.minimum(distance, ((points - chosen) ** 2).sum(1))
+    labels = np.full(len(points), -1)
+    for _ in range(ITERATIONS):
+        nearest = ((centres**2).sum(1) - 2 * points @ centres.T).argmin(1)
+        if (nearest == labels).all():
+            break
+        labels = nearest
+        for cluster in np.unique(labels):  # one that has lost all its points keeps its centre
+            centres[cluster] = points[labels == cluster].mean(0)
+    return labels
+
+
+def floor_segments(image: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
+    """(H, W) int32: at most k segments of a photograph (H, W, 3) uint8, found on a grid of 64 × 64 and enlarged (nearest).
+
+    Raises UserError unless 1 ≤ k ≤ 64².
+    """
+    if not 1 <= k <= GRID * GRID:
+        raise UserError(f"k = {k}: must be between 1 and {GRID * GRID}, the positions of the grid")
+    colours = np.asarray(Image.fromarray(image).resize((GRID, GRID), Image.Resampling.BOX), np.float64) / 255  # (64, 64, 3)
+    along = (np.arange(GRID) + 0.5) / GRID
+    position = np.stack(np.meshgrid(along, along, indexing="ij"), axis=-1)
+    points = np.concatenate([colours, POSITION_WEIGHT * position], axis=-1).reshape(GRID * GRID, 5)
+    labels = kmeans(points, k, seed=seed).reshape(GRID, GRID).astype(np.int32)
+    return resize_nearest(labels, *image.shape[:2])

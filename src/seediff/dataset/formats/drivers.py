@@ -1,0 +1,177 @@
+"""The drivers of every format: one writes a set, one reads one. Names, splits, workers, links and notes are theirs; a codec does the rest.
+
+A codec's `write(export, **options)` asks for the samples, each with what its own `encode` made of it, and puts files into a folder that
+appears when it is complete. Its `read(source, **options)` gives the classes and the samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...files.messages import shown
+from ...files.places import put, staged
+from ...files.reading import leads_out, path_inside
+from ...workers import in_order
+from ..rows import check_class_list, check_name, flat_name
+from ..sample import SPLITS, Sample
+from ..split import assign_splits
+from .known import FORMATS, FormatName, codec
+
+CHUNK = 8
+"""Samples that go to another process together: one takes a millisecond or two."""
+
+Follow = Callable[[Sequence[Any]], Iterable[Any]]
+"""Wraps samples, to show progress."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote. samples: how many. files: of all kinds. notes: a line each on what was lost on the way."""
+
+    samples: int
+    files: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A sample, its name and split in the format, and `data`: what the codec's `encode` made of it."""
+
+    name: str
+    split: str
+    sample: Sample
+    data: Any
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}.{self.sample.suffix}"
+
+
+@dataclass
+class Export:
+    """A set on its way into a format, in the folder `folder`. splits: of each sample, in their order. share: for validation, if one was
+    asked for."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    samples: Sequence[Sample]
+    names: Sequence[str]
+    splits: Sequence[str]
+    share: float | None
+    stack: ExitStack
+    link: bool = False
+    workers: int = 1
+    follow: Follow = iter
+    files: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[str]:
+        """The splits in use, in the order of SPLITS."""
+        return [split for split in SPLITS if split in self.splits]
+
+    def placed(self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any) -> Iterator[Placed]:
+        """The samples in their order, or sorted by `key(name, split)`, each with `encode(sample, classes=…, **options)`, a function of a
+        module that may run in another process. Raises UserError naming the sample that cannot be used."""
+        work = self.stack.enter_context(in_order(partial(encode, classes=self.classes, **options), self.workers, chunk=CHUNK))
+        rows = list(zip(self.names, self.splits, self.samples, strict=True))
+        if key is not None:
+            rows.sort(key=lambda row: key(row[0], row[1]))
+        taken: set[str] = set()
+        for (name, split, sample), data in zip(self.follow(rows), work(row[2] for row in rows), strict=True):
+            check_name(name, taken)
+            yield Placed(name, split, sample, data)
+
+    def put(self, path: str, data: bytes | str) -> None:
+        """Write a file; text as UTF-8. path: in the folder."""
+        put(self.folder / path, data.encode("utf-8") if isinstance(data, str) else data)
+        self.files += 1
+
+    def put_image(self, path: str, placed: Placed) -> None:
+        """Copy the sample's picture byte by byte, or link it."""
+        placed.sample.put_image(self.folder / path, link=self.link)
+        self.files += 1
+
+    def note(self, line: str) -> None:
+        """Say what was lost on the way."""
+        self.notes.append(line)
+
+
+def export(
+    name: FormatName,
+    classes: Sequence[str],
+    samples: Iterable[Sample],
+    out: Path | str,
+    *,
+    split: float | None = None,
+    seed: int = 0,
+    link: bool = False,
+    workers: int = 1,
+    follow: Follow = iter,
+    **options: Any,
+) -> Exported:
+    """Write samples in a format; what its own options are, `Dataset.as_NAME` says. `out` appears only when everything is in it.
+
+    split: the share of samples for validation, in [0, 1]; None: as rows say, else all train. seed: another seed, another choice of them.
+    link: hard links to pictures instead of copies. workers: processes that look at the samples; for several, these must be picklable, and
+    a script needs the usual `if __name__ == "__main__"`. The bytes are the same. Raises UserError naming the sample that cannot be used.
+    """
+    check_class_list(classes)
+    samples = list(samples)
+    names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
+    splits = assign_splits(names, [sample.metadata for sample in samples], split, seed)
+    with staged(out) as folder, ExitStack() as stack:
+        export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
+        codec(name).write(export, **options)
+    return Exported(len(samples), export.files, tuple(export.notes))
+
+
+@dataclass
+class Source:
+    """What is read: a folder, or a file. notes: a line each on what is left out. taken: names of samples."""
+
+    path: Path
+    notes: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+    def note(self, line: str) -> None:
+        """Say what is left out."""
+        self.notes.append(line)
+
+    def sample(
+        self, name: str, image: Path | bytes, labels: Callable[[], np.ndarray], row: Mapping[str, Any], where: object, *files: Path
+    ) -> Sample:
+        """A sample whose name must be new and no path out of a dataset. files: must lie inside of what is read. where: how errors call the
+        sample. Raises UserError."""
+        check_name(name, self.taken, where)
+        for file in files:
+            if leads_out(self.path, file):
+                raise UserError(file, f"is a link that leads out of {self.path}; what is outside of it is not read")
+        return Sample(image, labels, metadata=row, name=name)
+
+
+def find_picture(folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str]:
+    """The picture of the first of these names that is in one of the folders, and that name. key: what gives the name in the file that is
+    read. Raises UserError, also for a name that leads out of its folder."""
+    for folder in folders:
+        for name in names:
+            if (path := path_inside(folder, {key: name}, key, where)).is_file():
+                return path, name
+    tried = [folder for folder in folders if folder.is_dir()] or folders
+    raise UserError(f"{where}: there is no picture {shown(names[0] if names else '')} in {tried[0]}; --images names another folder")
+
+
+def read_format(name: FormatName, path: Path | str, **options: Any) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
+    """Classes, without the background, the samples, and a line each on what is left out. Samples of parquet and WebDataset are read as they
+    are asked for. options: those of `Dataset.from_NAME` that are not None."""
+    source = Source(Path(path))
+    classes, samples = codec(name).read(source, **{key: value for key, value in options.items() if value is not None})
+    return classes, samples, source.notes

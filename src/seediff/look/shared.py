@@ -1,0 +1,128 @@
+"""What all requests share: one thread for what takes long, reports to every open window, and what was made lately."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+Result = TypeVar("Result")
+Value = TypeVar("Value")
+PING = 15.0
+"""Seconds after which a comment is sent, by which a connection that is gone is noticed."""
+BEHIND = 1000
+"""Reports that wait for a window; one that does not take them is told to begin anew."""
+
+
+class Worker:
+    """Does one thing after another, in the order asked for. Its thread ends with the process, wherever it is."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, daemon=True, name="look worker").start()
+
+    def _work(self) -> None:
+        while True:
+            function, done = self._waiting.get()
+            try:
+                result, error = function(), None
+            except BaseException as caught:
+                result, error = None, caught
+            done(result, error)
+
+    def start(self, function: Callable[[], Any]) -> None:
+        """Do it some time; what it returns or raises is nobody's concern."""
+        self._waiting.put((function, lambda result, error: None))
+
+    async def do(self, function: Callable[[], Result]) -> Result:
+        """Do it and wait. When nobody waits any more, what has not begun is left out."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+
+        def guarded() -> Any:
+            return None if future.cancelled() else function()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            def settle() -> None:
+                if not future.cancelled():
+                    future.set_exception(error) if error else future.set_result(result)
+
+            loop.call_soon_threadsafe(settle)
+
+        self._waiting.put((guarded, done))
+        return await future
+
+
+class Events:
+    """Windows that listen (server-sent events). `tell` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._windows: set[asyncio.Queue[str | None]] = set()
+
+    def tell(self, report: dict[str, Any]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            line = json.dumps(report, ensure_ascii=False)
+            self._loop.call_soon_threadsafe(self._put, line)
+
+    def _put(self, line: str) -> None:
+        for window in self._windows:
+            if window.qsize() >= BEHIND:
+                while not window.empty():
+                    window.get_nowait()
+                line = '{"kind": "behind"}'
+            window.put_nowait(line)
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """The reports from now on, in the form that browsers take."""
+        self._loop = asyncio.get_running_loop()
+        window: asyncio.Queue[str | None] = asyncio.Queue()
+        self._windows.add(window)
+        try:
+            yield b": listening\n\n"
+            while True:
+                try:
+                    line = await asyncio.wait_for(window.get(), PING)
+                except (TimeoutError, asyncio.TimeoutError):
+                    yield b": still here\n\n"
+                else:
+                    yield f"data: {line}\n\n".encode()
+        finally:
+            with suppress(KeyError):
+                self._windows.remove(window)
+
+
+class Cache(Generic[Value]):
+    """What was made lately, at most `limit` of `size`; the longest unused goes first. Safe between threads."""
+
+    def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
+        self.limit, self.size, self.held = limit, size, 0
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Value | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        return None
+
+    def put(self, key: Hashable, value: Value) -> Value:
+        with self._lock:
+            if key in self._values:
+                self.held -= self.size(self._values.pop(key))
+            self._values[key] = value
+            self.held += self.size(value)
+            while self.held > self.limit and len(self._values) > 1:
+                self.held -= self.size(self._values.popitem(last=False)[1])
+        return value
+
+    def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """What is held, made first where it is not."""
+        held = self.get(key)
+        return self.put(key, make()) if held is None else held

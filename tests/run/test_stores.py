@@ -1,0 +1,241 @@
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+import pytest
+from interrupted import contents
+from tiny_job import TinyConfig, TinyJob, Trouble, tiny
+
+from seediff.cli import main
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.files.places import Url, parse_out
+from seediff.run.loop import plan
+from seediff.run.place import Storage, Store, open_place
+
+
+class Stopped(BaseException):
+    pass
+
+
+@pytest.fixture
+def url(request):
+    """An address in fsspec's memory of its own, empty again afterwards."""
+    address = Url(f"memory://bucket/{request.node.name.replace('[', '-').rstrip(']')}")
+    yield address
+    system = fsspec.filesystem("memory")
+    if system.exists("/bucket"):
+        system.rm("/bucket", recursive=True)
+
+
+def objects(url: Url) -> dict[str, bytes]:
+    storage = Storage(url)
+    return {name: storage.read(name) for name in sorted(storage.list())}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The files of a run into a folder."""
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    tiny(out)
+    return contents(out)
+
+
+def test_addresses(tmp_path):
+    assert parse_out("pets") == Path("pets")
+    assert parse_out("C:\\pets") == Path("C:\\pets")
+    assert parse_out(f"file://{tmp_path}/pets/") == tmp_path / "pets"
+    assert parse_out(tmp_path) == tmp_path
+    assert parse_out("s3://bucket/pets/") == Url("s3://bucket/pets")
+    assert str(Url("s3://bucket/pets") / "preview.html") == "s3://bucket/pets/preview.html"
+    for wrong, message in (("file://pets", "must be file:///a/full/path"), ("s3://", "name a place in it")):
+        with pytest.raises(UserError, match=message):
+            parse_out(wrong)
+
+
+def test_the_objects_are_the_files_of_a_folder(url, unbroken):
+    assert tiny(url) == 20
+    assert objects(url) == unbroken
+    assert tiny(url) == 0
+
+
+def test_interrupted_at_every_write(url, unbroken, monkeypatch):
+    """Stop before any write or removal of objects, and continue: always the same objects."""
+    left = [0.0]
+
+    def stopping(method):
+        def call(self, *arguments):
+            if left[0] <= 0:
+                raise Stopped
+            left[0] -= 1
+            return method(self, *arguments)
+
+        return call
+
+    for name in ("write", "upload", "delete"):
+        monkeypatch.setattr(Storage, name, stopping(getattr(Storage, name)))
+    left[0] = 1000
+    tiny(url / "counted")
+    writes = int(1000 - left[0])
+    assert writes > 20
+    for n in range(writes - 1):  # the last takes the lease away, which may fail
+        left[0] = n
+        with pytest.raises(Stopped):
+            tiny(url / f"{n}")
+        left[0] = 1000
+        tiny(url / f"{n}")
+        assert objects(url / f"{n}") == unbroken, n
+
+
+def test_what_is_done_is_known_by_a_listing(url, unbroken, tmp_path):
+    with pytest.raises(OSError, match="No space"):
+        tiny(url, Trouble(tmp_path, fill_disk=13, seconds=0))
+    done = objects(url)
+    assert [name for name in done if name.endswith(".json")] == [f".batches/{n:06d}.json" for n in range(6)]
+    Storage(url).delete(["images/000004.txt"])  # of the third batch
+    Storage(url).write("images/000006.txt", b"of another size")
+    with open_place(url) as place:
+        place.look_into(TinyConfig())
+        assert [n for n in range(10) if place.record(n)] == [0, 1, 4, 5]
+    assert tiny(url) == 12
+    assert objects(url) == unbroken
+
+
+def test_what_another_run_took_away_is_done_again(url, unbroken):
+    """No lock keeps a second run away, which may take the first one's files for a failed run's."""
+
+    def take(done, total, what):
+        if done == 8 and "images/000003.txt" in Storage(url).list():
+            Storage(url).delete(["images/000003.txt"])
+
+    assert tiny(url, progress=take) == 20
+    assert objects(url) == unbroken
+
+
+def test_another_configuration_is_refused(url, tmp_path):
+    with pytest.raises(OSError, match="No space"):
+        tiny(url, Trouble(tmp_path, fill_disk=13, seconds=0))
+    other = replace(TinyConfig(), seed=1)
+    with pytest.raises(UserError, match=rf"{url}: holds the output of another configuration \(seed: 0 → 1\)"):
+        tiny(url, config=other)
+
+    def begin_another(done, total, what):
+        if done == 14:
+            Storage(url).write(native.CONFIG, other.to_toml().encode())
+
+    with pytest.raises(UserError, match="another run has begun another output in the same place"):
+        tiny(url, progress=begin_another)
+
+
+def test_nothing_committed_binds_nobody(url, unbroken, tmp_path):
+    with pytest.raises(OSError, match="No space"):
+        tiny(url, Trouble(tmp_path, fill_disk=0, seconds=0), config=TinyConfig(seed=1, items=300))
+    Storage(url).write("images/000250.txt", b"a worker's of that run")
+    assert tiny(url) == 20
+    assert objects(url) == unbroken
+
+
+def test_foreign_objects_are_left_alone(url, tmp_path):
+    for name in ("notes.txt", "deep/er/notes.txt"):
+        Storage(url / name[:2]).write(name, b"mine")
+        with pytest.raises(UserError, match="not empty and no output of SeeDiff"):
+            tiny(url / name[:2])
+        assert objects(url / name[:2]) == {name: b"mine"}
+
+
+def test_stores_that_do_not_answer(tmp_path):
+    with pytest.raises(UserError, match="nosuch://bucket: is no store that could be written to"):
+        tiny("nosuch://bucket")
+    if importlib.util.find_spec("gcsfs") is None:
+        with pytest.raises(UserError, match="gs://bucket/x: needs a package that is not installed: pip install gcsfs"):
+            tiny("gs://bucket/x")
+
+
+def test_plans_speak_of_the_address(url):
+    config = TinyConfig()
+    assert plan(TinyJob(config), url) == f"Would make it in {url}"
+    tiny(url)
+    assert plan(TinyJob(config), url) == f"{url} is complete already: nothing would be done.\nWould make it in {url}"
+
+
+def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    most = []
+    monkeypatch.setattr(Store, "lost", lambda self, records: most.append(sum(p.is_file() for p in self.folder.rglob("*"))) or [])
+    tiny(url)
+    assert most == [1]  # the configuration
+    assert not list(tmp_path.iterdir())
+
+
+def test_generate_from_the_command_line(url, capsys, monkeypatch):
+    """The model itself, its preview made from what is brought back."""
+    monkeypatch.setattr("seediff.cli.generate.parse_place", parse_out)  # which refuses a memory that would end with the command
+    assert main(["generate", "--classes", "dog", "--per-class", "2", "--steps", "1", "--device", "cpu", "--out", str(url)]) == 0
+    assert f"Look at {url}/preview.html" in capsys.readouterr().out
+    there = objects(url)
+    assert {name for name in there if "/" not in name} == {
+        "README.md", "classes.txt", "metadata.jsonl", "preview.html", "seediff.toml",
+    }  # fmt: skip
+    rows = [json.loads(line) for line in there["metadata.jsonl"].splitlines()]
+    assert {row["file_name"] for row in rows} | {row["mask"] for row in rows} <= set(there)
+    assert b"seediff-" not in there["preview.html"]
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """A real server of the S3 protocol on this machine's own address; its address, with a bucket."""
+    for package in ("moto", "flask", "flask_cors", "s3fs"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'moto[s3]' flask flask-cors s3fs")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+    keys["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
+    before = {name: os.environ.get(name) for name in keys}
+    os.environ.update(keys)
+    server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(2400):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        fsspec.filesystem("s3").mkdir("bucket")
+        yield Url("s3://bucket")
+    finally:
+        server.kill()
+        server.wait()
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def test_a_real_s3_server(s3, unbroken, tmp_path):
+    url = s3 / "tiny"
+    with pytest.raises(OSError, match="No space"):
+        tiny(url, Trouble(tmp_path, fill_disk=13, seconds=0))
+    assert tiny(url) == 8
+    assert objects(url) == unbroken
+    assert tiny(url) == 0
+    with pytest.raises(UserError, match=r"s3://no-such-bucket/x: the store does not do it: .*(bucket|Bucket)"):
+        tiny("s3://no-such-bucket/x")
+
+
+def test_ray_workers_write_to_s3(s3, unbroken, monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
+    from seediff.run.cluster import Ray
+
+    assert not ray.is_initialized()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    assert tiny(s3 / "ray", engine=Ray(1)) == 20
+    assert objects(s3 / "ray") == unbroken
