@@ -29,9 +29,7 @@ DEFAULT = "default"
 def write(export: Export, *, objects: bool = False) -> None:
     check_ignored(export.classes)
     if odd := next((name for name in export.classes if ":" in name or name.startswith("#")), None):
-        raise UserError(
-            f"class '{odd}': must have no colon and begin with no #, for a line of {LABELMAP}; rename it in {native.CLASSES}"
-        )
+        raise UserError(f"class '{odd}': must have no colon and begin with no #, for a line of {LABELMAP}; rename it in {native.CLASSES}")
     voc.write_samples(export, objects=objects)
     whole = export.parts in ([], ["train"])
     voc.write_lists(export, {DEFAULT: ["train"]} if whole else {split: [split] for split in export.parts})
