@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -236,8 +238,9 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     with open_folder(out):
         write_json(evaluation, out / SCORES)
         images = evaluation.scores.images
-        lines = [f"{_csv_cell(name)},{images[name]:.6f}" for name in worst(images, len(images))]
-        write_atomic(out / IMAGES, ("\n".join(["name,miou", *lines]) + "\n").encode("utf-8"))
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))])
+        write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
         if drawn := draw_worst(evaluation, WORST):
             write_atomic(out / GALLERY, encode_image(gallery(drawn), "jpg"))
 
@@ -323,7 +326,3 @@ def _percent(value: float) -> str:
 
 def _bounds(bounds: tuple[float, float]) -> str:
     return "" if math.isnan(bounds[0]) else "–".join(f"{100 * bound:.1f}" for bound in bounds)
-
-
-def _csv_cell(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text

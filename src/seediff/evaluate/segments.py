@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nea
 from ..files.messages import counted
 from ..files.outputs import write_atomic
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
-from ..metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
+from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .floors import FLOORS, FloorScore, floor_maps, score_floors
 from .labels import LabelSet, Layout, open_labels, select
 
@@ -153,13 +153,31 @@ def evaluate_segments(
         progress(len(chosen), len(chosen), "intervals")
     if not tallies.pixels.any():
         raise UserError(f"{labels}: no pixel of the {len(chosen)} labels is labelled, so there is nothing to evaluate")
-    scores = _score(
-        tallies, label_set, protocol, seed, draws, unpredicted=unpredicted, absent=len(absent), missing=missing, size=size, crop=center_crop
+    tp, fp, fn = (counts.sum(0) for counts in (tallies.tp, tallies.fp, tallies.fn))
+    pixels, iou = int(tallies.pixels.sum()), class_iou(tp, fp, fn)
+    intervals = bootstrap(tallies, seed=seed, draws=draws)
+    floor_counts = {floor: stack(tally_images(tables, protocol)) for floor, tables in blind.items()}
+    return SegmentScores(
+        protocol=protocol,
+        labels=label_set.about,
+        acc=float(accuracy(tp, pixels)),
+        acc_ci95=intervals.acc,
+        miou=float(mean_iou(iou)),
+        miou_ci95=intervals.miou,
+        per_class={
+            name: ClassScore(float(iou[i]), (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])), int(tp[i]), int(fp[i]), int(fn[i]))
+            for i, name in enumerate(label_set.classes)
+        },
+        images=len(tallies.pixels),
+        missing=len(absent),
+        missing_are=missing,
+        pixels=pixels,
+        unpredicted=unpredicted / pixels,
+        size=size,
+        center_crop=center_crop or size is not None,
+        seed=seed,
+        floors=score_floors(tallies, floor_counts, pieces, seed=seed, draws=draws) if floors else {},
     )
-    if not floors:
-        return scores
-    counts = {floor: stack(tally_images(tables, protocol)) for floor, tables in blind.items()}
-    return replace(scores, floors=score_floors(tallies, counts, pieces, seed=seed, draws=draws))
 
 
 def _check(protocol: str, missing: str, size: int | None, draws: int) -> None:
@@ -215,46 +233,6 @@ def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
 
 def _pixels(array: np.ndarray) -> str:
     return f"{array.shape[1]} × {array.shape[0]}"
-
-
-def _score(
-    tallies: Tallies,
-    labels: LabelSet,
-    protocol: Protocol,
-    seed: int,
-    draws: int,
-    *,
-    unpredicted: int,
-    absent: int,
-    missing: Missing,
-    size: int | None,
-    crop: bool,
-) -> SegmentScores:
-    tp, fp, fn = (a.sum(0) for a in (tallies.tp, tallies.fp, tallies.fn))
-    pixels = int(tallies.pixels.sum())
-    iou = class_iou(tp, fp, fn)
-    intervals = bootstrap(tallies, seed=seed, draws=draws)
-    per_class = {
-        name: ClassScore(float(iou[i]), (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])), int(tp[i]), int(fp[i]), int(fn[i]))
-        for i, name in enumerate(labels.classes)
-    }
-    return SegmentScores(
-        protocol=protocol,
-        labels=labels.about,
-        acc=float(accuracy(tp, pixels)),
-        acc_ci95=intervals.acc,
-        miou=float(mean_iou(iou)),
-        miou_ci95=intervals.miou,
-        per_class=per_class,
-        images=len(tallies.pixels),
-        missing=absent,
-        missing_are=missing,
-        pixels=pixels,
-        unpredicted=unpredicted / pixels,
-        size=size,
-        center_crop=crop or size is not None,
-        seed=seed,
-    )
 
 
 def to_json(scores: SegmentScores) -> dict:

@@ -1,6 +1,6 @@
 import pytest
 
-from recipes.tables.__main__ import Options, app, chosen_table, parse_seeds, run
+from recipes.tables.__main__ import Options, app, chosen_table, run
 from seediff.cli.commands import main
 from seediff.errors import UserError
 
@@ -33,7 +33,3 @@ def test_options_that_cannot_be(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         run("main", Options(out=tmp_path / "out", work=tmp_path / "work", dry_run=True, **options))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_seeds():
-    assert parse_seeds("0,2") == (0, 2)

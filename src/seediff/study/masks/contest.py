@@ -225,12 +225,8 @@ def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
             return (layers,)
         count = len(model.family.blocks(model.network.config))
         ends = [round(third * count / 3) for third in range(4)]
-        return ("all", *(_blocks(first, end - 1) for first, end in pairwise(ends) if end > first))
+        return ("all", *(str(first) if end == first + 1 else f"{first}-{end - 1}" for first, end in pairwise(ends) if end > first))
     return ("all",)
-
-
-def _blocks(first: int, last: int) -> Layers:
-    return str(first) if first == last else f"{first}-{last}"
 
 
 def shares(model: Model) -> Sequence[Share]:
