@@ -24,7 +24,7 @@ def test_a_table_that_is_not_there(capsys):
     ("options", "message"),
     [
         ({"scale": 0.0}, "--scale 0.0: must be a share"),
-        ({"seeds": "0,one"}, "--seeds 0,one: write whole numbers"),
+        ({"seeds": "0,one"}, "--seeds 0,one: must be whole numbers"),
         ({"rows": ("none",)}, "--rows none: the table has no such row"),
         ({"data": ("voc",)}, "--data voc: write NAME=FOLDER"),
     ],
