@@ -1,22 +1,18 @@
 """Label maps per second and core through COCO's RLE and through PNG, beside what people do: one mask per class, or a connected piece of a
 class, encoded by pycocotools.
 
-    PYTHONPATH=src python benchmarks/formats.py                # about a minute on one core
-    PYTHONPATH=src python benchmarks/formats.py --repeats 3
+    python benchmarks/formats.py                # about a minute on one core
+    python benchmarks/formats.py --rounds 3
 
 Label maps of 512² with all of 21 classes: discs over each other, as objects lie in pictures, and smooth random regions whose edges fray.
-The sides take turns on the same five maps, so that a busy machine slows both; shown are the median rate of each and the median of the
-ratios. A turn is of all five: the first one alone pays for the other side's having filled the caches.
-Floors are what nothing of this kind is faster than: the look at every pixel that finds where runs begin, for RLE; the label map's pixels
-compressed, for PNG. scipy's one pass that labels the pieces of all classes together is shown for comparison.
+Times are of five such maps. Floors are what nothing of this kind is faster than: the look at every pixel that finds where runs begin, for
+RLE; the label map's pixels compressed, for PNG. scipy's one pass that labels the pieces of all classes together is shown for comparison.
 Export is the whole command's work without its start, of 200 images of 512² with JPEG pictures, which are linked where files of their own;
 `decoding` alone is reading each label map and checking its size and ids. What two workers leave is the first process's own CPU time.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
 import time
 import zlib
@@ -26,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate import smooth_regions
+import timing
+from PIL import Image
 from pycocotools import mask as pycocotools_mask
 from scipy import ndimage
 
@@ -42,36 +39,49 @@ SIDE, CLASSES = 512, 21
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=20)
+    parser = timing.parser(__doc__, rounds=20, clock="process", threads=1)
     parser.add_argument("--images", type=int, default=200)
     given = parser.parse_args()
+    session = timing.Session.begin(given)
     rng = np.random.default_rng(0)
     kinds = {
         "discs": [discs(rng) for _ in range(5)],
-        "frayed": [rng.permutation(CLASSES).astype(np.uint8)[smooth_regions(rng, CLASSES, SIDE)] for _ in range(5)],
+        "frayed": [rng.permutation(CLASSES).astype(np.uint8)[smooth_regions(rng)] for _ in range(5)],
     }
+    per_class: dict[str, Callable[[np.ndarray], Any]] = {
+        "RLE of a label map": label_map_rles,
+        "its floor: where runs begin": run_begins,
+        "COCO annotations, semantic": semantic,
+        "PNG mask": encode_mask,
+        "its floor: zlib's runs alone": zlib_runs,
+        "pycocotools": one_a_class,
+    }
+    per_object = {"COCO annotations, objects": instances, "scipy's pieces alone": scipy_pieces, "scipy, pycocotools": one_a_piece}
     for kind, maps in kinds.items():
         for labels in maps:
-            theirs = one_a_class(labels)
-            ours = label_map_rles(labels)
+            theirs, ours = one_a_class(labels), label_map_rles(labels)
             assert {i: rle["counts"].encode() for i, rle in ours.items()} == {i: rle["counts"] for i, rle in theirs.items()}
-            pieces = [(one["category_id"], one["segmentation"]["counts"].encode()) for one in instances(labels)[0]]
+            pieces = [(row["category_id"], row["segmentation"]["counts"].encode()) for row in instances(labels)[0]]
             assert pieces == [(class_id, rle["counts"]) for class_id, rle in one_a_piece(labels)]
-        runs, objects = (np.mean([len(of(m)) for m in maps]) for of in (run_begins, lambda m: instances(m)[0]))
-        print(f"{kind}: {runs:.0f} runs and {objects:.0f} objects a map; bytes equal pycocotools'")
-        classes, connected = ("pycocotools, one mask per class", one_a_class), ("scipy and pycocotools, one mask per object", one_a_piece)
-        for name, function, base in (
-            ("RLE of a label map", label_map_rles, classes),
-            ("COCO annotations, semantic", semantic, classes),
-            ("their floor: where runs begin", run_begins, classes),
-            ("COCO annotations, objects", instances, connected),
-            ("scipy's pieces alone", scipy_pieces, connected),
-            ("PNG mask", encode_mask, classes),
-            ("its floor: zlib's runs alone", zlib_runs, classes),
-        ):
-            compare(name, function, base, maps, given.repeats if base is classes else max(1, given.repeats // 10))
+
+        def over(function: Callable[[np.ndarray], Any], maps: Sequence[np.ndarray] = maps) -> Callable[[], object]:
+            return lambda: [function(labels) for labels in maps]
+
+        session.compare(f"{kind}, a mask per class", {name: over(way) for name, way in per_class.items()}, "pycocotools")
+        ways = {name: over(way) for name, way in per_object.items()}
+        session.compare(f"{kind}, a mask per object", ways, "scipy, pycocotools", rounds=max(1, given.rounds // 10))
     export_rates(kinds["discs"], given.images)
+    session.end(given)
+
+
+def smooth_regions(rng: np.random.Generator) -> np.ndarray:
+    """(SIDE, SIDE): which of several smooth random fields is highest, with a little noise so that edges fray."""
+    fields = [
+        np.asarray(Image.fromarray(rng.standard_normal((6, 6)).astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        + 0.02 * rng.standard_normal((SIDE, SIDE))
+        for _ in range(CLASSES)
+    ]
+    return np.argmax(fields, axis=0)
 
 
 def one_a_class(labels: np.ndarray) -> dict[int, Any]:
@@ -109,27 +119,6 @@ def discs(rng: np.random.Generator) -> np.ndarray:
         (top, left), radius, shape = rng.integers(0, SIDE, 2), rng.integers(40, 120), rng.uniform(0.5, 1.5)
         labels[(y - top) ** 2 * shape + (x - left) ** 2 < radius**2] = class_id
     return labels
-
-
-def compare(
-    name: str,
-    function: Callable[[np.ndarray], Any],
-    base: tuple[str, Callable[[np.ndarray], Any]],
-    maps: Sequence[np.ndarray],
-    repeats: int,
-) -> None:
-    pairs = [(seconds(function, maps), seconds(base[1], maps)) for _ in range(repeats)]
-    ours, theirs = (1 / statistics.median(one) for one in zip(*pairs, strict=True))
-    ratio = statistics.median(b / a for a, b in pairs)
-    print(f"  {name:28} {ours:7.0f}/s   {base[0]} {theirs:6.0f}/s   ratio {ratio:.1f}", flush=True)
-
-
-def seconds(function: Callable[[np.ndarray], Any], maps: Sequence[np.ndarray]) -> float:
-    """CPU time of a call, of one for each map: what another process takes of the core does not count."""
-    before = time.process_time()
-    for labels in maps:
-        function(labels)
-    return (time.process_time() - before) / len(maps)
 
 
 def export_rates(maps: Sequence[np.ndarray], count: int) -> None:

@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 from fuzzing import seeds
@@ -56,8 +55,7 @@ def start(words: list[str], out: Path, log: Path, kill_at: tuple[Path, int] | No
         if kill_at is not None:
             while process.poll() is None and used(kill_at[0]) < kill_at[1]:
                 time.sleep(0.0005)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.send(signal.SIGKILL)
         process.wait()
     return process.returncode or 0, log.read_text(encoding="utf-8")
 

@@ -3,9 +3,8 @@
     python benchmarks/fuzz.py                                    # 1,000 new cases of all commands
     python benchmarks/fuzz.py --cases 10000 --seed 7 --save faults
     python benchmarks/fuzz.py --cases 500 import evaluate        # of commands whose name contains one of these
-    python benchmarks/fuzz.py --corpus tests/corpus --cases 0    # the cases that failed once
+    python benchmarks/fuzz.py --corpus tests/corpus --cases 0    # the cases that failed once; --accept where messages were changed
     python benchmarks/fuzz.py --corpus faults --cases 0          # those that --save kept
-    python benchmarks/fuzz.py --corpus tests/corpus --cases 0 --accept    # where messages were changed
 
 A case is a command, valid inputs and one to three changes of them: values, lines, bytes and headers; links, FIFOs, folders and sparse files
 in the place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes; options with
@@ -18,11 +17,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -107,17 +104,6 @@ class Fuzzer:
         return "\n".join(lines)
 
 
-def build(place: Path, commands: Iterable[Command]) -> Fuzzer:
-    """Import what these commands import, and make their valid inputs."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    commands = list(commands)
-    warm_up(torch=any(command.torch for command in commands))
-    fuzzer = Fuzzer(place)
-    seeds.build(fuzzer.valid, sorted({name for command in commands for name in (*command.inputs, *command.others)}))
-    sandbox.adopt_orphans()
-    return fuzzer
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000, help="how many new ones; 0: none")
@@ -125,30 +111,30 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="run the cases of this folder first")
     parser.add_argument("--accept", action="store_true", help="expect from now on what a case of the corpus says, and read it over")
     parser.add_argument("--valid", action="store_true", help="each command first with its valid input: all must succeed")
-    parser.add_argument("--light", action="store_true", help="no new cases of commands that import torch, or whose inputs are made with it")
     parser.add_argument("--save", type=Path, help="folder for a case of every distinct fault, as the corpus has them")
     parser.add_argument("--json", type=Path, help="file for what was wrong with each case of the corpus and each valid input")
     parser.add_argument("commands", nargs="*", help="texts that the commands' names contain")
     chosen = parser.parse_args()
-    commands = [one for one in COMMANDS.values() if not chosen.commands or any(text in one.key for text in chosen.commands)]
+    commands = [command for key, command in COMMANDS.items() if not chosen.commands or any(text in key for text in chosen.commands)]
     if not commands:
         parser.error(f"no command is called so; there are: {', '.join(COMMANDS)}")
     known = {path.stem: Case.read(path) for path in sorted(chosen.corpus.glob("*.json"))} if chosen.corpus else {}
-    known |= {one.key: Case(one.key, code=one.code) for one in commands} if chosen.valid else {}
-    light = [one for one in commands if not (one.torch or seeds.needs_torch((*one.inputs, *one.others)))]
-    drawn = light if chosen.light else commands
-    needed = [*(COMMANDS[case.command] for case in known.values()), *(drawn if chosen.cases else ())]
+    known |= {command.key: Case(command.key, code=command.code) for command in commands} if chosen.valid else {}
+    needed = [*(COMMANDS[case.command] for case in known.values()), *(commands if chosen.cases else ())]
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="seediff-fuzz-", dir=memory if memory.is_dir() else None, ignore_cleanup_errors=True) as place:
-        fuzzer = build(Path(place), needed)
-        found = {}
+        fuzzer = Fuzzer(Path(place))
+        warm_up()
+        seeds.build(fuzzer.valid, sorted({name for command in needed for name in (*command.inputs, *command.others)}))
+        sandbox.adopt_orphans()
+        findings = {}
         for name, case in known.items():
             entry = chosen.corpus / f"{name}.json" if chosen.accept and case.why else None
-            found[name] = [f"{finding.kind}: {finding.where}\n{finding.text}" for finding in fuzzer.run(case, entry)]
+            findings[name] = [f"{finding.kind}: {finding.where}\n{finding.text}" for finding in fuzzer.run(case, entry)]
         if chosen.cases:
-            fuzzer.draw(drawn, chosen.cases, chosen.seed)
+            fuzzer.draw(commands, chosen.cases, chosen.seed)
     if chosen.json:
-        chosen.json.write_text(json.dumps(found), encoding="utf-8")
+        chosen.json.write_text(json.dumps(findings), encoding="utf-8")
     for number, (text, said) in enumerate(fuzzer.faults.values()):
         print(said, end="\n\n")
         if chosen.save:

@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py                                 # ten kills of a `seediff generate` that keeps everything it can
     python benchmarks/kills.py --kills 20 --seed 1 -- generate --classes dog --per-class 40 --out {out}
-    python benchmarks/kills.py --fork --kills 20 --signal INT --twice -- export pets --to voc --workers 2 --out {out}
+    python benchmarks/kills.py --kills 20 --signal INT --twice -- export pets --to voc --workers 2 --out {out}
     python benchmarks/kills.py --all --kills 5                 # every writing command, killed, ended and interrupted: a table
 
 What follows `--` is any command of seediff, with {out} where its output folder goes. It runs once undisturbed; then in another
@@ -12,8 +12,8 @@ they let the run come about as far as it needs to. SHA-256 of every file, hidden
 compared; so are processes that run three seconds after the end of the command's own. Exit code 1: there is a difference, a process
 left, an exit code or a traceback that should not be.
 
---signal INT is Ctrl-C, and --twice a second one up to half a second later. With --fork every attempt is a fork of this process, which
-has imported everything once: seconds less each, and more of the signals meet the command at work. Linux.
+--signal INT is Ctrl-C, and --twice a second one up to half a second later. Every attempt is a fork of this process, which has imported
+everything once, so that most of the signals meet the command at work. Linux.
 """
 
 from __future__ import annotations
@@ -59,10 +59,6 @@ ALL = {
     "augment --workers 2": ("augment", "{in}/native", *seeds.AUGMENT, "--add", "boxes:40", "--workers", "2"),
     "train": ("train", "{in}/native", *SIX_STEPS, "--val-share", "0.5", "--validate-every", "2"),
     "train --workers 2": ("train", "{in}/native", *changed(SIX_STEPS, "--workers", "2")),
-    "study main": (
-        *("study", "main", "--config", "{in}/files/table.toml", "--data", "own={in}/native", "--seeds", "0", "--device", "cpu"),
-        *("--work", "{out}/work"),
-    ),
     "predict": ("predict", "{in}/segmenter", "{in}/photos", "--device", "cpu"),
     "evaluate": ("evaluate", "{in}/plain", "--data", "{in}/native", "--draws", "100"),
     "filter": ("filter", "{in}/more"),
@@ -88,7 +84,7 @@ def measure_all(kills: int, seed: int, only: Sequence[str], folder: Path) -> boo
     place = folder / "in"
     seeds.build(place)
     more = ("augment", place / "native", "--add", "boxes:120", "--out", place / "more", "--quiet")
-    seeds.in_child(lambda: seeds.run(*more), place, "the larger set could not be made")
+    seeds.in_child(lambda: seeds.run(*more), place)
     (folder / "work" / "cwd").mkdir(parents=True, exist_ok=True)
     os.chdir(folder / "work" / "cwd")
     damaged = folder / "damaged"
@@ -131,7 +127,6 @@ def main() -> None:
     parser.add_argument("--signal", choices=[one.name.removeprefix("SIG") for one in CODES], default="KILL")
     parser.add_argument("--twice", action="store_true", help="a second signal, up to half a second later")
     parser.add_argument("--folder", type=Path, help="where the two runs write, and stay; by default a temporary folder")
-    parser.add_argument("--fork", action="store_true", help="attempts are forks of this process")
     parser.add_argument("--all", action="store_true", help="every writing command; `command` then chooses among them by parts of names")
     parser.add_argument("command", nargs="*", help="after --: a command of seediff with {out} in it")
     given = parser.parse_args()
@@ -140,8 +135,7 @@ def main() -> None:
         parser.error("the command must have {out} where its output folder goes, such as: --out {out}")
     if given.kills < 1:
         parser.error("--kills must be at least 1")
-    if given.fork or given.all:
-        warm_up()
+    warm_up()
     adopt_orphans()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)

@@ -13,6 +13,7 @@ import argparse
 import fnmatch
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ SKIPPED = {
     "table/work/*": "keys of the configurations' text; what is measured is in results.json",
 }
 """Files that may differ, and why. They must be there in both."""
+SECONDS = re.compile(rb'"seconds":\s*(\[[^]]*\]|[0-9.]+)')
 DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep-soft --keep-attention"
 LOOK = "--timesteps 150 --batch-size 4"
 EXPORTS = {
@@ -96,7 +98,7 @@ for argument in list(sys.argv[1:]):
         if "." in first:
             sys.argv[1:] = others
             try:
-                runpy.run_module(first, run_name="__main__")
+                runpy.run_module(first, run_name="__main__", alter_sys=True)
                 code = 0
             except SystemExit as end:
                 code = end.code
@@ -134,9 +136,14 @@ def hashes(work: Path, name: str) -> dict[str, str]:
     out = work / COMMANDS[name].rpartition("--out ")[2].split()[0]
     files = {path.relative_to(work).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
     return {
-        file: "" if any(fnmatch.fnmatch(file, pattern) for pattern in SKIPPED) else hashlib.sha256(path.read_bytes()).hexdigest()
+        file: "" if any(fnmatch.fnmatch(file, pattern) for pattern in SKIPPED) else hashlib.sha256(content(path)).hexdigest()
         for file, path in files.items()
     }
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file; of results of studies without the seconds that they took."""
+    return SECONDS.sub(b"", path.read_bytes()) if path.name == "results.json" else path.read_bytes()
 
 
 def main() -> int:

@@ -1,22 +1,22 @@
 """How long a training step takes beside a bare loop over transformers, and how much of a training is spent waiting for images.
 
-    OMP_NUM_THREADS=1 python benchmarks/train.py [STEPS]
+    OMP_NUM_THREADS=1 python benchmarks/train.py [--rounds STEPS]
 
 Both sides have the same network (`tiny` Mask2Former, batches of 16, 128 × 128 pixels, bfloat16 where the CPU has it), AdamW and clipping,
 and labels from a data loader: ours uint8 maps, transformers' one mask per class. The bare loop's loss is transformers' own, of as
-many points. Interleaved; medians of process time. `auxiliary` is tiny's extra loss, which the bare loop does not have.
+many points. `auxiliary` is tiny's extra loss, which the bare loop does not have.
 """
 
 from __future__ import annotations
 
-import sys
+import itertools
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+import timing
 import torch
 
 from seediff.config.names import VOC_CLASSES
@@ -70,32 +70,27 @@ class Bare:
         self.optimizer.zero_grad(set_to_none=True)
 
 
-def main(steps: int) -> None:
+def main() -> None:
+    parser = timing.parser(__doc__, clock="process", threads=1, rounds=12)
+    given = parser.parse_args()
+    session = timing.Session.begin(given)
     config = with_device(make_config({"backbone": "tiny", "device": "cpu"}))
     data = items(64)
-    stage = Stage(data, VOC_CLASSES, steps=4)
-    ready = list(batches(stage, 0, replace(config, scale=(1.0, 1.0)), workers=0))
+    ready = itertools.cycle(batches(Stage(data, VOC_CLASSES, steps=4), 0, replace(config, scale=(1.0, 1.0)), workers=0))
     sides = {"ours": Ours(replace(config, auxiliary=0.0)), "ours with auxiliary": Ours(config), "bare": Bare(config)}
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(steps + 2):
-        for name, side in sides.items():
-            begun = time.process_time()
-            side.step(ready[number % len(ready)])
-            if number >= 2:
-                times[name].append(time.process_time() - begun)
-    for name in sides:
-        ratios = [a / b for a, b in zip(times[name], times["bare"], strict=True)]
-        print(f"{name}: {1000 * median(times[name]):.0f} ms a step of 16, {median(ratios):.2f} of the bare loop's")
-    begun = time.process_time()
+    ways = {name: lambda side=side: side.step(next(ready)) for name, side in sides.items()}
+    session.interleave(ways, 2)  # warm
+    session.compare("a step of 16", ways, "bare")
+    began = time.process_time()
     for _ in batches(Stage(data, VOC_CLASSES, steps=20), 0, config, workers=0):
         pass
-    print(f"reading, cropping, colouring: {1000 * (time.process_time() - begun) / 20:.1f} ms a batch of 16")
+    print(f"reading, cropping, colouring: {1000 * (time.process_time() - began) / 20:.1f} ms a batch of 16")
     for workers in (0, 1):
         with tempfile.TemporaryDirectory() as folder:
-            result = train(config, [Stage(data, VOC_CLASSES, steps=steps)], Path(folder) / "out", workers=workers)
+            result = train(config, [Stage(data, VOC_CLASSES, steps=given.rounds)], Path(folder) / "out", workers=workers)
         print(f"training with {workers} threads that read ahead: {result.waited:.1%} of the time waiting for images")
+    session.end(given)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 12)
+    main()

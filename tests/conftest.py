@@ -5,18 +5,20 @@ Each keeps the block types, layers, projections and heads of its original; only 
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from builders.rounding import depends_on_rounding
-from builders.twins import save_pipeline, save_unet
+from builders.twins import save_mini, save_unet
 
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it runs in the background so, and children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, by whatever imports it first
 
@@ -36,41 +38,7 @@ def sd2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder, known classes."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-
-    from recipes.mini.denoiser import build_scheduler
-    from recipes.mini.text import build_text_encoder, build_tokenizer
-    from seediff.mini.scenes import CLASSES
-
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(16, 16, 32),
-        down_block_types=("CrossAttnDownBlock2D",) * 3,
-        mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D",) * 3,
-        layers_per_block=1,
-        cross_attention_dim=16,
-        attention_head_dim=(1, 2, 4),
-        norm_num_groups=8,
-        use_linear_projection=True,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
-        norm_num_groups=4,
-        mid_block_add_attention=False,
-        sample_size=64,
-    )
-    folder = tmp_path_factory.mktemp("models") / "mini"
-    save_pipeline(
-        folder, unet=unet, vae=vae, text_encoder=build_text_encoder(16, tokenizer), tokenizer=tokenizer, scheduler=build_scheduler()
-    )
-    (folder / "seediff.json").write_text(json.dumps({"classes": list(CLASSES)}), encoding="utf-8")
-    return folder
+    return save_mini(tmp_path_factory.mktemp("models") / "mini")
 
 
 @pytest.fixture(scope="session")

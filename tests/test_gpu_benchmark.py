@@ -144,12 +144,12 @@ def test_kernels_that_cannot_run_here_say_why(monkeypatch, missing):
     assert set(fused.compare("cpu", "float32", 40)) == {"why"}
 
 
-def test_memory_at_several_numbers_of_steps(monkeypatch):
-    """A row of `benchmarks/steps_memory.py` at 16² positions, where it shows that it runs and nothing else."""
+def test_memory_of_drawing(monkeypatch):
+    """A row of `benchmarks/memory.py` at 16² positions, where it shows that it runs and nothing else."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import steps_memory
+    import memory
 
-    row = steps_memory.measure("flux", "capture", 1, 1, 16)
+    row = memory.drawing("flux", "capture", 1, 16)
     assert row["maps"] == 4 * 256 * (256 + 512) / 2**20
     assert row["most"] > 100
 

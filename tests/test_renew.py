@@ -19,10 +19,13 @@ TRIALS = {
     "trained table": ("studies/ablation", "--scale", "0.002", "--with=--rows CAA --seeds 0 --epochs 1"),
     "picture": ("augmentation", "--scale", "0.01"),
     "notebook": ("notebooks/first-masks", "--scale", "0.01"),
-    "comparison": ("imports", "--scale", "0.01"),
 }
 """Kind → what is asked of an output of it."""
-TRIED_ELSEWHERE = {"screenshots": "tests/look/test_look_pictures.py", "constants": "tests/test_new_weights.py"}
+TRIED_ELSEWHERE = {
+    "screenshots": "tests/look/test_look_pictures.py",
+    "constants": "tests/test_new_weights.py",
+    "comparison": "tests/dataset/formats/test_tools.py",
+}
 
 
 def test_every_kind_is_tried():

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .warm import warm_up
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # small data sets and models are the tests'
+
+from builders import layouts, twins  # pyright: ignore[reportMissingImports]
 
 CLASSES = ("dog", "cat", "car")
 SHAPE = (32, 40)
@@ -26,38 +28,21 @@ SHAPE = (32, 40)
 
 
 def build(root: Path, names: Sequence[str] | None = None) -> None:
-    """Make the inputs called `names` (None: all) and what they are made of, each in a child of this process.
+    """Make the inputs called `names` (None: all) and what they are made of, in a fork of this process, so that no thread of it stays here.
 
     root: a folder called `in`. Raises RuntimeError.
     """
-    wanted = [name for name in BUILDERS if names is None or name in closure(names)]
+    wanted = set(BUILDERS if names is None else names)
+    for name, (sources, _) in reversed(BUILDERS.items()):
+        wanted |= set(sources) if name in wanted else set()
     for folder in (root, root.parent / "work" / "cwd"):
         folder.mkdir(parents=True, exist_ok=True)
-    for name in wanted:
-        if (root / name).exists():
-            continue
-        if name in NETWORKS and "torch" not in sys.modules:  # a child that imports it, and makes all the others
-            return in_child(lambda: (warm_up(), build(root, wanted)), root, "the valid inputs could not be made")
-        in_child(lambda: BUILDERS[name][1](root), root, f"the valid input '{name}' could not be made")  # noqa: B023 - called at once
+    missing = [make for name, (_, make) in BUILDERS.items() if name in wanted and not (root / name).exists()]
+    in_child(lambda: [make(root) for make in missing], root)
 
 
-def closure(names: Sequence[str]) -> set[str]:
-    """These inputs and all that they are made of."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
-            waiting += BUILDERS[name][0]
-    return found
-
-
-def needs_torch(names: Sequence[str]) -> bool:
-    return not closure(names).isdisjoint(NETWORKS)
-
-
-def in_child(work: Callable[[], Any], root: Path, failure: str) -> None:
-    """Do something in a fork of this process, so that no thread of it stays here, as a case would: from `work/cwd`."""
+def in_child(work: Callable[[], Any], root: Path) -> None:
+    """Do something in a fork of this process, as a case would: from `work/cwd`."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -70,7 +55,7 @@ def in_child(work: Callable[[], Any], root: Path, failure: str) -> None:
             sys.stderr.flush()
             os._exit(1)
     if os.waitpid(child, 0)[1]:
-        raise RuntimeError(failure)
+        raise RuntimeError("the valid inputs could not be made")
 
 
 def run(*words: object) -> None:
@@ -176,56 +161,37 @@ def exported(kind: str, *options: str, name: str | None = None) -> Callable[[Pat
 # Data sets as they are distributed
 
 
-def save_map(path: Path, labels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(labels).save(path)
-
-
-def save_picture(path: Path, number: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture(number)).save(path)
-
-
 def devkit(root: Path) -> None:
-    base = root / "devkit" / "VOC2012"
-    names = ("2007_000001", "2007_000002")
-    for number, name in enumerate(names):
-        save_map(base / "SegmentationClass" / f"{name}.png", label_map(number, classes=20))
-        save_picture(base / "JPEGImages" / f"{name}.jpg", number)
-    for part in ("train", "val", "trainval"):
-        listing = base / "ImageSets" / "Segmentation" / f"{part}.txt"
-        listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    base, maps = root / "devkit" / "VOC2012", {f"2007_{number:06d}": label_map(number, classes=20) for number in (1, 2)}
+    layouts.add_pictures(layouts.save_voc(base, maps), "JPEGImages", maps, ".jpg")
+    listing = base / "ImageSets" / "Segmentation" / "val.txt"
+    for part in ("train", "trainval"):
+        shutil.copyfile(listing, listing.with_name(f"{part}.txt"))
 
 
 def cityscapes(root: Path) -> None:
-    for number, name in enumerate(("bonn/bonn_000000_000019", "ulm/ulm_000001_000019")):
-        save_map(root / "cityscapes" / "gtFine" / "val" / f"{name}_gtFine_labelIds.png", 24 + label_map(number, ignored=False))
-        save_picture(root / "cityscapes" / "leftImg8bit" / "val" / f"{name}_leftImg8bit.png", number)
-        save_map(root / "cityscapes" / "predicted" / f"{name}.png", 24 + label_map(number + 1, ignored=False))
+    names = ("bonn/bonn_000000_000019", "ulm/ulm_000001_000019")
+    base, maps = root / "cityscapes", {name: 24 + label_map(number, ignored=False) for number, name in enumerate(names)}
+    layouts.add_pictures(layouts.save_cityscapes(base, maps), "leftImg8bit/val", maps, "_leftImg8bit.png")
+    for name, labels in maps.items():
+        layouts.save_map(base / "predicted" / f"{name}.png", labels, palette=False)
 
 
 def ade20k(root: Path) -> None:
-    base = root / "ade20k"
-    for number in range(2):
-        save_map(base / "annotations" / "validation" / f"ADE_val_{number:08d}.png", label_map(number, classes=150, ignored=False))
-        save_picture(base / "images" / "validation" / f"ADE_val_{number:08d}.jpg", number)
-        save_map(base / "predicted" / f"ADE_val_{number:08d}.png", np.maximum(label_map(number + 1, classes=150, ignored=False), 1))
-    special = {13: "person, individual", 21: "car, auto", 81: "bus, autobus"}
-    rows = "".join(f"{i} \t0.01\t100\t10\t{special.get(i, f'thing {i}, other')}\n" for i in range(1, 151))
-    (base / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n" + rows, encoding="utf-8")
+    maps = {f"ADE_val_{number:08d}": label_map(number, classes=150, ignored=False) for number in range(2)}
+    layouts.save_ade20k(root / "ade20k", maps)
+    for name, labels in maps.items():
+        layouts.save_map(root / "ade20k" / "predicted" / f"{name}.png", np.maximum(labels, 1), palette=False)
 
 
 def camvid(root: Path) -> None:
-    for number in range(2):
-        save_map(root / "camvid" / "testannot" / f"{number}.png", label_map(number, classes=11, ignored=False))
-        save_picture(root / "camvid" / "test" / f"{number}.png", number)
+    layouts.save_camvid(root / "camvid", {str(number): label_map(number, classes=11, ignored=False) for number in range(2)})
 
 
 def plain(root: Path) -> None:
     """Predictions named like the pictures of `native`, with a list of their classes."""
     for number, name in enumerate(("one", "trip/two", "trip/three", "four")):
-        save_map(root / "plain" / "labels" / f"{name}.png", label_map(number + 1, ignored=False))
+        layouts.save_map(root / "plain" / "labels" / f"{name}.png", label_map(number + 1, ignored=False), palette=False)
     (root / "plain" / "classes.txt").write_text("background\ndog\ncat\ncar\n", encoding="utf-8")
 
 
@@ -260,63 +226,13 @@ def files(root: Path) -> None:
     (folder / "augment.toml").write_text(
         'add = ["flip:50%", "noise:2"]\nseed = 1\nbatch_size = 2\n[strength]\nnoise_sigma = [0.1, 0.2]\n', encoding="utf-8"
     )
-    (folder / "table.toml").write_text(
-        'title = "A table"\npaper = "table 1"\nmetrics = ["miou"]\nreference = "exact"\n[data]\nown = { folder = "own" }\n[test]\n'
-        'held-out = { folder = "own" }\n[train]\narchitecture = "segformer"\nbackbone = "tiny"\nweights = "scratch"\nsteps = 1\n'
-        'batch_size = 2\ncrop = 32\ntest_side = 32\n[[rows]]\nname = "exact"\ntrain = ["own"]\npaper = { miou = 50.0 }\n',
-        encoding="utf-8",
-    )
 
 
 # Models and outputs
 
 
 def model(root: Path) -> None:
-    """A pipeline with random weights, of the embedded model's structure and far narrower: maps of 8, 4 and 2, pictures of 32²."""
-    import diffusers
-    import torch
-
-    from recipes.mini.denoiser import build_scheduler
-    from recipes.mini.text import build_text_encoder, build_tokenizer
-    from seediff.mini.scenes import CLASSES as KNOWN
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    made: Any = diffusers  # whose annotations are narrower than what it takes
-    unet = made.UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(8, 8, 16),
-        down_block_types=("CrossAttnDownBlock2D",) * 3,
-        mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D",) * 3,
-        layers_per_block=1,
-        cross_attention_dim=8,
-        attention_head_dim=(1, 2, 2),
-        norm_num_groups=4,
-        use_linear_projection=True,
-    )
-    vae = made.AutoencoderKL(
-        block_out_channels=(4, 4, 4),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
-        norm_num_groups=2,
-        mid_block_add_attention=False,
-        sample_size=32,
-    )
-    pipe = made.StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=build_text_encoder(8, tokenizer),
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipe.save_pretrained(root / "model", safe_serialization=True)
-    (root / "model" / "seediff.json").write_text(json.dumps({"classes": list(KNOWN)}), encoding="utf-8")
+    twins.save_mini(root / "model", 8)
 
 
 MODEL = "../../in/model"
@@ -384,8 +300,6 @@ def stopped(name: str, *words: object) -> Callable[[Path], None]:
     return make
 
 
-NETWORKS = ("model", "generated", "unfinished", "masked", "segments", "segmenter", "training")
-"""Made with torch."""
 BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[Path], None]]] = {
     "photos": ((), photos),
     "captions": ((), captions),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import os
 import random
+import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -49,33 +46,22 @@ class Report:
 def hashes(folder: Path) -> dict[str, str]:
     """Every path below `folder` with its content's SHA-256; folders with an empty text.
 
-    In JSON and CSV files, seconds do not count, nor where the folder is. Nor do files under a name that nobody can guess: a process that
-    is killed while it writes leaves them, and the next run in the folder removes them, at once or after an hour (`outputs.LEFTOVER`).
+    In JSON files, seconds do not count, nor where the folder is. Nor do files under a name that nobody can guess: a process that is killed
+    while it writes leaves them, and the next run in the folder removes them, at once or after an hour (`outputs.LEFTOVER`).
     """
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if not any(LEFTOVER.fullmatch(part) for part in Path(name).parts):
-            found[name] = hashlib.sha256(_comparable(path, folder)).hexdigest() if path.is_file() else ""
-    return found
+    named = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
+    return {
+        str(name): hashlib.sha256(_comparable(path, folder)).hexdigest() if path.is_file() else ""
+        for name, path in named
+        if not any(LEFTOVER.fullmatch(part) for part in name.parts)
+    }
 
 
 def _comparable(path: Path, folder: Path) -> bytes:
     data = path.read_bytes()
-    if path.name == "results.csv":
-        return repr([{**row, "minutes": None} for row in csv.DictReader(io.StringIO(data.decode("utf-8")))]).encode()
-    if path.suffix != ".json":
-        return data
-    if path.parent.name == "costs":  # a study's: seconds and nothing else
-        return b""
-    with suppress(ValueError):
-        document = json.loads(data.replace(str(folder).encode(), b"FOLDER"), object_pairs_hook=_without_seconds)
-        return json.dumps(document).encode()
+    if path.suffix == ".json":
+        data = re.sub(rb'"seconds": [\d.e+-]+', b"", data.replace(str(folder).encode(), b"FOLDER"))
     return data
-
-
-def _without_seconds(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    return {key: value for key, value in pairs if key not in ("seconds", "minutes")}
 
 
 def differences(undisturbed: dict[str, str], killed: dict[str, str]) -> list[str]:
@@ -103,18 +89,18 @@ def file_states(folder: Path) -> dict[str, int]:
 
 
 class Fork:
-    """The command in a fork of this process, with what is used here of `subprocess.Popen`."""
+    """A command in a fork of this process, in a session of its own."""
 
-    def __init__(self, arguments: Sequence[str], log: IO[str]) -> None:
+    def __init__(self, words: Sequence[str], log: IO[str]) -> None:
         self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            self._run(arguments, log)
+            self._run(words, log)
         while os.getsid(self.pid) != self.pid:  # a signal to its group may come before it has one
             time.sleep(POLL / 20)
 
     @staticmethod
-    def _run(arguments: Sequence[str], log: IO[str]) -> None:
+    def _run(words: Sequence[str], log: IO[str]) -> None:
         code = 99
         try:
             try:
@@ -125,7 +111,7 @@ class Fork:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 from seediff.cli import main
 
-                code = main(arguments)
+                code = main(words)
             except KeyboardInterrupt:  # before the command was reached
                 code = 130
         finally:
@@ -133,32 +119,32 @@ class Fork:
 
     def poll(self) -> int | None:
         if self.returncode is None:
-            found, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if found else None
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
         return self.returncode
 
-    def wait(self, timeout: float = float("inf")) -> None:
-        end = time.monotonic() + timeout
-        while self.poll() is None:
-            if time.monotonic() >= end:
-                raise subprocess.TimeoutExpired("fork", timeout)
+    def wait(self, seconds: float = float("inf")) -> bool:
+        """Whether it ends within so many seconds."""
+        end = time.monotonic() + seconds
+        while self.poll() is None and time.monotonic() < end:
             time.sleep(POLL / 20)
+        return self.returncode is not None
+
+    def send(self, number: signal.Signals) -> None:
+        """To it and all its processes."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
 
 @contextmanager
-def running(command: Sequence[str], out: Path, log: IO[str]) -> Iterator[subprocess.Popen[str] | Fork]:
+def running(command: Sequence[str], out: Path, log: IO[str]) -> Iterator[Fork]:
     """The command at work while the block runs; what is left of it afterwards is killed, with its processes."""
-    words = [argument.replace("{out}", str(out)) for argument in command]
-    if "torch" in sys.modules:  # warmed up
-        process: subprocess.Popen[str] | Fork = Fork(words, log)
-    else:
-        arguments = [sys.executable, "-m", "seediff", *words]
-        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, start_new_session=True)
+    process = Fork([word.replace("{out}", str(out)) for word in command], log)
     try:
         yield process
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.send(signal.SIGKILL)
             process.wait()
 
 
@@ -177,9 +163,10 @@ def finish(command: Sequence[str], out: Path, log: IO[str]) -> tuple[float, floa
     return first or whole, whole
 
 
-def _end_of(log: IO[str]) -> str:
+def _end_of(log: IO[str], start: int = 0) -> str:
+    """The last words behind `start`, in bytes."""
     log.flush()
-    return Path(log.name).read_text(encoding="utf-8", errors="replace")[-2000:]
+    return Path(log.name).read_bytes()[start:].decode("utf-8", "replace")[-2000:]
 
 
 @dataclass(frozen=True)
@@ -196,29 +183,22 @@ def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: floa
     """Start the command and signal it so many seconds after its start, or after it first wrote. Whether it had finished before."""
     before, said = file_states(out.parent), Path(log.name).stat().st_size
     with running(command, out, log) as process:
-        with suppress(subprocess.TimeoutExpired):
-            while written and process.poll() is None and file_states(out.parent) == before:
-                time.sleep(POLL)
-            process.wait(wait)
+        while written and process.poll() is None and file_states(out.parent) == before:
+            time.sleep(POLL)
         report.sent += 1
-        if process.poll() is not None:
+        if process.wait(wait):
             report.codes[process.returncode or 0] += 1
             return process.returncode == 0
         report.met += 1
         report.busy += written
         sent = time.monotonic()
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, plan.signal)
+        process.send(plan.signal)
         if plan.twice:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(again)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, plan.signal)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(SOON)
-        seconds = time.monotonic() - sent
-        report.slowest = max(report.slowest, seconds)
-        if process.poll() is None:
+            process.wait(again)
+            process.send(plan.signal)
+        ended = process.wait(SOON)
+        report.slowest = max(report.slowest, time.monotonic() - sent)
+        if not ended:
             report.wrong.append(f"still running {SOON:.0f} s after {plan.signal.name}")
             return False
     code = process.returncode or 0
@@ -226,14 +206,11 @@ def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: floa
     if left := orphans(process.pid):
         report.left += len(left)
         report.wrong.append(f"processes left: {left}")
-    log.flush()
-    with open(log.name, encoding="utf-8", errors="replace") as file:
-        file.seek(said)
-        words = file.read()
+    words = _end_of(log, said)
     if "Traceback" in words or "a fault of seediff" in words:
-        report.wrong.append(f"a traceback after {plan.signal.name}: {words[-1500:]}")
+        report.wrong.append(f"a traceback after {plan.signal.name}: {words}")
     if code not in (*CODES[plan.signal], 0):  # 0: it ended just before
-        report.wrong.append(f"exit code {code} after {plan.signal.name}: {words[-500:]}")
+        report.wrong.append(f"exit code {code} after {plan.signal.name}: {words}")
     return code == 0
 
 

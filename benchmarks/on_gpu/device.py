@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from timing import synchronize
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
@@ -51,14 +52,6 @@ def count(work: Callable[[], object]) -> Work:
     with Counting() as moved, FlopCounterMode(display=False) as flops:
         work()
     return Work(flops.get_total_flops(), moved.bytes)
-
-
-def synchronize(device: str) -> None:
-    """Wait for what this thread gave the device; on CUDA not for what another does beside, in a stream of its own."""
-    if device.startswith("cuda"):
-        torch.cuda.current_stream(device).synchronize()
-    elif device.startswith("mps"):
-        torch.mps.synchronize()
 
 
 def seconds(device: str, work: Callable[[], object]) -> float:

@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from builders.language_twins import save_chroma, save_qwen_image, save_sana, save_z_image  # pyright: ignore[reportMissingImports]
+from builders.book import BOOKS  # pyright: ignore[reportMissingImports]
 from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright: ignore[reportMissingImports]
-from builders.twins import clip_tokenizer, save_flux, save_lcm, save_pixart, save_sd3, save_xl  # pyright: ignore[reportMissingImports]
+from builders.twins import clip_tokenizer  # pyright: ignore[reportMissingImports]
 
 from seediff.models.known import BY_NAME
 from seediff.models.registry import Model, load_model
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
-    "LatentConsistencyModelPipeline": save_lcm,
-    "StableDiffusionXLPipeline": save_xl,
-    "StableDiffusion3Pipeline": save_sd3,
-    "FluxPipeline": save_flux,
-    "PixArtAlphaPipeline": save_pixart,
-    "PixArtSigmaPipeline": partial(save_pixart, sigma=True),
-    "ZImagePipeline": save_z_image,
-    "ChromaPipeline": save_chroma,
-    "QwenImagePipeline": save_qwen_image,
-    "SanaPipeline": save_sana,
+    "LatentConsistencyModelPipeline": BOOKS["lcm"].save,
+    "StableDiffusionXLPipeline": BOOKS["xl"].save,
+    "StableDiffusion3Pipeline": BOOKS["sd3"].save,
+    "FluxPipeline": BOOKS["flux"].save,
+    "PixArtAlphaPipeline": BOOKS["pixart"].save,
+    "PixArtSigmaPipeline": BOOKS["pixart"].variants["sigma"],
+    "ZImagePipeline": BOOKS["z_image"].save,
+    "ChromaPipeline": BOOKS["chroma"].save,
+    "QwenImagePipeline": BOOKS["qwen_image"].save,
+    "SanaPipeline": BOOKS["sana"].save,
 }
 """Pipeline → what saves its twin. Stable Diffusion 1 and 2 have the embedded model."""
 

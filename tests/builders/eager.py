@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from seediff.models.registry import Model
+
 Probabilities = Callable[[Any, torch.Tensor, dict[str, Any]], torch.Tensor]
 """(attention module in float64, hidden states, its other arguments) → (B, H, S, S or T), queries and keys in the order of the product."""
+
+Columns = Callable[[Model, int, Sequence[str]], tuple[slice, slice]]
+"""(model, N, prompts of the batch) → the picture's and the text's among all columns of joint attention."""
+
+
+def guided(guidance: float, negative: str) -> dict[str, Any]:
+    """What most pipelines are told of guidance, for two prompts."""
+    return {"guidance_scale": guidance} | ({"negative_prompt": [negative] * 2} if guidance > 1 else {})
+
+
+@dataclass(frozen=True)
+class Book:
+    """A family's twin, and its attention by the book.
+
+    save: the twin into a folder; variants: others of the family. attention: what a layer's probabilities are. columns: None: no attention
+    is joint. first: a guided batch has the prompts in its first half, not the second. calls: 2: it is two calls, with the prompt and
+    without. plain: (guidance, negative prompt) → what diffusers' pipeline is told for that. level: what the network is told of
+    timestep 100.
+    """
+
+    save: Callable[[Path], Path]
+    attention: Probabilities
+    columns: Columns | None = None
+    first: bool = False
+    calls: int = 1
+    variants: Mapping[str, Callable[[Path], Path]] = field(default_factory=dict)
+    plain: Callable[[float, str], dict[str, Any]] = guided
+    level: float = 100
 
 
 class Seen(NamedTuple):

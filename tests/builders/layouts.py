@@ -34,7 +34,7 @@ def save_cityscapes(root: Path, maps: dict, split: str = "val") -> Path:
     for name, ids in maps.items():
         folder = root / "gtFine" / split
         save_map(folder / f"{name}_gtFine_labelIds.png", ids, palette=False)
-        save_map(folder / f"{name}_gtFine_instanceIds.png", np.asarray(ids) * 1000, bits=16)
+        save_map(folder / f"{name}_gtFine_instanceIds.png", np.asarray(ids, np.int64) * 1000, bits=16)
         Image.new("RGB", (2, 2)).save(folder / f"{name}_gtFine_color.png")
     return root
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-ARITHMETIC = ("attention", "masks", "metrics", "segments", "models/test_embedded.py", "recipes/tables/test_published.py")
+ARITHMETIC = ("attention", "masks", "metrics", "segments", "models/test_embedded.py", "test_published.py")
 """Folders and files that compare computed numbers with a reference, with figures written on another machine, or with another order of the
 same sum: a CPU with other instructions rounds otherwise."""
 

@@ -1,7 +1,13 @@
-"""Narrow twins of the families: their exact classes, a few channels wide, randomly initialised from a seed, saved as local folders."""
+"""Narrow twins of the families: their exact classes, a few channels wide, randomly initialised from a seed, saved as local folders.
+
+Here is what several of them are made of, and Stable Diffusion 1 and 2; the others are in `books/`.
+"""
 
 from __future__ import annotations
 
+import inspect
+import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -103,6 +109,43 @@ def save_pipeline(folder: Path, **parts: Any) -> Path:
     return folder
 
 
+def save_mini(folder: Path, side: int = 16) -> Path:
+    """The embedded model's structure: attention at `side`, a half and a quarter of it, pictures of 4 times the side, known classes."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    from recipes.mini.denoiser import build_scheduler
+    from recipes.mini.text import build_text_encoder, build_tokenizer
+    from seediff.mini.scenes import CLASSES
+
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    unet: Any = UNet2DConditionModel(
+        sample_size=side,
+        block_out_channels=(side, side, 2 * side),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        layers_per_block=1,
+        cross_attention_dim=side,
+        attention_head_dim=(1, 2, side // 4),
+        norm_num_groups=side // 2,
+        use_linear_projection=True,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(side // 2,) * 3,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        norm_num_groups=side // 4,
+        mid_block_add_attention=False,
+        sample_size=4 * side,
+    )
+    text = build_text_encoder(side, tokenizer)
+    save_pipeline(folder, unet=unet, vae=vae, text_encoder=text, tokenizer=tokenizer, scheduler=build_scheduler())
+    (folder / "seediff.json").write_text(json.dumps({"classes": list(CLASSES)}), encoding="utf-8")
+    return folder
+
+
 def unet(*, second: bool = False, **more: Any) -> Any:
     """Of Stable Diffusion, for latents of 16² (so maps of 16, 8, 4 and 2) and images of 128²; `second`: as `save_unet` has it."""
     from diffusers import UNet2DConditionModel
@@ -143,144 +186,57 @@ def save_unet(folder: Path, *, second: bool = False) -> Path:
     return save_pipeline(folder, **unet_parts(second=second), scheduler=scheduler)
 
 
-def save_lcm(folder: Path) -> Path:
-    """A latent consistency model: Stable Diffusion 1's parts, from whose weights distillation begins, in the UNet a projection of the
-    guidance that it is told beside, and the scheduler of LCM."""
-    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
-
-    parts = unet_parts()
-    told = unet(time_cond_proj_dim=WIDTH)
-    told.load_state_dict(parts["unet"].state_dict(), strict=False)
-    LatentConsistencyModelPipeline(
-        **(parts | {"unet": told}),
-        scheduler=LCMScheduler(),
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-    return folder
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""Qwen's, of a model that may think."""
 
 
-def save_xl(folder: Path) -> Path:
-    """SDXL: no attention at L, 1, 2 and 3 layers a block where SDXL has 0, 2 and 10, latents of 16², images of 128²."""
-    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+SPOKEN = "a photo of a cat and a potted plant , bus so on"
+"""Words that are one token each; `dog` is three."""
 
-    torch.manual_seed(0)
-    first, second = clip_tokenizer(), clip_tokenizer("!")
-    unet: Any = UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(16, 32, 64),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=2,
-        transformer_layers_per_block=(1, 2, 3),
-        attention_head_dim=(2, 4, 8),
-        cross_attention_dim=2 * WIDTH,
-        use_linear_projection=True,
-        norm_num_groups=8,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
+
+def _trained(tokenizer: Any, texts: Sequence[str], size: int, specials: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges of a tokenizer of this class, learnt from texts."""
+    from tokenizers import pre_tokenizers, trainers
+
+    alphabet = (
+        pre_tokenizers.ByteLevel.alphabet() if type(tokenizer).__name__ == "Qwen2Tokenizer" else list("abcdefghijklmnopqrstuvwxyz▁.,")
     )
-    StableDiffusionXLPipeline(
-        vae=autoencoder(4, 4, sample_size=128, scaling_factor=0.13025),
-        text_encoder=clip_encoder(first, projected=False),
-        text_encoder_2=clip_encoder(second, projected=True),
-        tokenizer=first,
-        tokenizer_2=second,
-        unet=sharpen(unet),
-        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1),
-        add_watermarker=False,
-    ).save_pretrained(folder)
-    return folder
+    backend = tokenizer.backend_tokenizer
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=list(specials), initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(list(texts), trainer)
+    model = json.loads(backend.to_str())["model"]
+    return model["vocab"], [tuple(pair) for pair in model["merges"]]
 
 
-def save_sd3(folder: Path, *, qk_norm: str | None = "rms_norm", t5: bool = True) -> Path:
-    """SD 3.5: three blocks, the first with a second attention of the picture alone; latents of 32², so 16² positions, images of 64²."""
-    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+@lru_cache
+def qwen_tokenizer() -> Any:
+    """Qwen's; the template of Qwen-Image has 34 tokens before the prompt, as with the real one."""
+    from diffusers import QwenImagePipeline
+    from transformers import Qwen2Tokenizer
 
-    torch.manual_seed(0)
-    first, second, third = clip_tokenizer(), clip_tokenizer("!"), t5_tokenizer()
-    transformer: Any = SD3Transformer2DModel(
-        sample_size=32,
-        in_channels=4,
-        out_channels=4,
-        num_layers=3,
-        attention_head_dim=8,
-        num_attention_heads=4,
-        joint_attention_dim=2 * WIDTH,
-        caption_projection_dim=32,
-        pooled_projection_dim=2 * WIDTH,
-        pos_embed_max_size=24,
-        dual_attention_layers=(0,) if qk_norm else (),
-        qk_norm=qk_norm,
-    )
-    StableDiffusion3Pipeline(
-        vae=autoencoder(4, 2, sample_size=64, scaling_factor=1.5305, shift_factor=0.0609),
-        text_encoder=clip_encoder(first, projected=True),
-        text_encoder_2=clip_encoder(second, projected=True),
-        text_encoder_3=t5_encoder(third, 2 * WIDTH) if t5 else None,  # type: ignore[arg-type]
-        tokenizer=first,
-        tokenizer_2=second,
-        tokenizer_3=third if t5 else None,
-        transformer=sharpen(transformer),
-        scheduler=flow_scheduler(shift=3.0),
-    ).save_pretrained(folder)
-    return folder
+    source = inspect.getsource(QwenImagePipeline.__init__)
+    template = source.split('prompt_template_encode = "')[1].split('"\n')[0].replace("\\n", "\n")
+    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    words = template
+    for special in specials:
+        words = words.replace(special, "\n")
+    vocabulary, merges = _trained(Qwen2Tokenizer(), [words, words.replace("\n", "\nuser\n"), SPOKEN] * 9, 900, specials)
+    own = Qwen2Tokenizer(vocab=vocabulary, merges=merges, additional_special_tokens=list(specials[1:]), model_max_length=131072)
+    own.chat_template = CHAT
+    return own
 
 
-def save_flux(folder: Path, *, guidance: bool = True) -> Path:
-    """FLUX.1: two blocks of two streams and two of one, rotary; `guidance` False: schnell. At 64 pixels, 16² positions."""
-    from diffusers import FluxPipeline, FluxTransformer2DModel
+@lru_cache
+def gemma_tokenizer() -> Any:
+    """Gemma's, which knows the words of Sana's instruction."""
+    from diffusers import SanaPipeline
+    from transformers import GemmaTokenizer
 
-    torch.manual_seed(0)
-    clip, t5 = clip_tokenizer(), t5_tokenizer()
-    transformer: Any = FluxTransformer2DModel(
-        in_channels=16,
-        num_layers=2,
-        num_single_layers=2,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=WIDTH,
-        pooled_projection_dim=WIDTH,
-        guidance_embeds=guidance,
-        axes_dims_rope=(4, 6, 6),
-    )
-    FluxPipeline(
-        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.3611, shift_factor=0.1159),
-        text_encoder=clip_encoder(clip, projected=False),
-        text_encoder_2=t5_encoder(t5),
-        tokenizer=clip,
-        tokenizer_2=t5,
-        transformer=sharpen(transformer),
-        scheduler=flow_scheduler(shift=3.0, use_dynamic_shifting=True) if guidance else flow_scheduler(shift=1.0),
-    ).save_pretrained(folder)
-    return folder
-
-
-def save_pixart(folder: Path, *, sigma: bool = False) -> Path:
-    """PixArt-α, told the picture's size as at 1024², or -Σ, which is not: two blocks; latents of 32², so 16² positions, images of 64²."""
-    from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
-
-    torch.manual_seed(0)
-    tokenizer = t5_tokenizer()
-    transformer: Any = PixArtTransformer2DModel(
-        num_attention_heads=4,
-        attention_head_dim=8,
-        in_channels=4,
-        out_channels=8,
-        num_layers=2,
-        cross_attention_dim=32,
-        sample_size=32,
-        patch_size=2,
-        caption_channels=WIDTH,
-        use_additional_conditions=False,
-    )
-    (PixArtSigmaPipeline if sigma else PixArtAlphaPipeline)(
-        tokenizer=tokenizer,
-        text_encoder=t5_encoder(tokenizer),
-        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.13025),
-        transformer=sharpen(transformer),
-        scheduler=DPMSolverMultistepScheduler(),
-    ).save_pretrained(folder)
-    return folder
+    lines = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
+    words = [f" {word}" for line in lines for word in line.split()] + [f" {word}" for word in SPOKEN.split()] * 9
+    specials = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+    vocabulary, merges = _trained(GemmaTokenizer(), words, 900, specials)
+    return GemmaTokenizer(vocab=vocabulary, merges=merges, model_max_length=8192)

@@ -18,8 +18,7 @@ from seediff.config.levels import maps_read
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.errors import UserError
 from seediff.masks.arithmetic import otsu, resize
-from seediff.masks.make import enlarge, label_pixels, make_masks
-from seediff.masks.methods import METHODS, soft_mask
+from seediff.masks.make import enlarge, label_pixels, make_masks, soft_mask
 from seediff.masks.pamr import pamr
 from seediff.masks.steps import BEFORE_PAMR, Step
 
@@ -36,7 +35,7 @@ def maps_for(method: Method) -> AttentionMaps:
     return random_maps(normalized=not METHOD_FACTS[method].plain_means)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(METHOD_FACTS))
 @pytest.mark.parametrize("use_pamr", [True, False])
 def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
     result = make_masks(IMAGE, maps_for(method), CLASSES, MaskConfig(method=method, pamr=use_pamr))
@@ -54,7 +53,7 @@ def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
             torch.testing.assert_close(steps[BEFORE_PAMR], without.soft[CLASSES.index(name)], atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(METHOD_FACTS))
 @pytest.mark.parametrize("changes", [{}, {"expansion": "parallel"}, {"expansion": "none"}, {"expansion": "none", "background": False}])
 def test_no_other_maps_are_read_than_are_captured(method, changes):
     maps, config = maps_for(method), MaskConfig(method=method, **changes)
@@ -150,7 +149,7 @@ def test_a_class_that_loses_all_its_pixels_is_degenerate():
     assert result.flags == ("degenerate:cat",)  # equal everywhere: the first has it all
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(METHOD_FACTS))
 def test_saved_maps_give_identical_masks(method, tmp_path: Path):
     maps, config = maps_for(method), MaskConfig(method=method)
     maps.save(tmp_path / "maps.safetensors")

@@ -5,9 +5,12 @@ import re
 import numpy as np
 import pytest
 import torch
+from builders.books.flux import save_flux
+from builders.books.pixart import save_pixart
+from builders.books.sd3 import save_sd3
+from builders.books.xl import save_xl
 from builders.command_line import runner
 from builders.families import SPECS, assert_same_maps, generate, largest_difference, plain
-from builders.twins import save_flux, save_pixart, save_sd3, save_xl
 from safetensors.torch import load_file, save_file
 
 from seediff.config.generate import GenerateConfig

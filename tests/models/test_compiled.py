@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from builders import language_twins, twins
+from builders.book import BOOKS
 from builders.families import SPECS, assert_same_maps, generate
 from PIL import Image
 from torch._dynamo import config as dynamo
@@ -42,7 +42,7 @@ def traced(monkeypatch):
 
 @pytest.fixture(scope="module", params=NAMES)
 def folder(request, tmp_path_factory):
-    save = getattr(twins, f"save_{request.param}", None) or getattr(language_twins, f"save_{request.param}")
+    save = BOOKS[request.param].save
     return str(save(tmp_path_factory.mktemp("models") / request.param))
 
 
@@ -79,7 +79,7 @@ def test_every_family(folder):
 
 @pytest.fixture(scope="module")
 def pixart_folder(tmp_path_factory):
-    return str(twins.save_pixart(tmp_path_factory.mktemp("models") / "pixart"))
+    return str(BOOKS["pixart"].save(tmp_path_factory.mktemp("models") / "pixart"))
 
 
 @pytest.fixture

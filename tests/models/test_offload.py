@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from builders import language_twins, twins
+from builders.book import BOOKS
 from builders.elsewhere import elsewhere, offloaded_elsewhere
 from builders.families import SPECS, generate
 
@@ -15,7 +15,7 @@ NAMES = ("xl", "sd3", "flux", "pixart", "z_image", "chroma", "qwen_image", "sana
 
 @pytest.fixture(scope="module", params=NAMES)
 def model(request, tmp_path_factory):
-    save = getattr(twins, f"save_{request.param}", None) or getattr(language_twins, f"save_{request.param}")
+    save = BOOKS[request.param].save
     return load_model(str(save(tmp_path_factory.mktemp("models") / request.param)), device="cpu")
 
 

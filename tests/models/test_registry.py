@@ -13,8 +13,8 @@ from patience import PATIENCE
 
 from seediff.devices import default_device, default_dtype, has_bfloat16
 from seediff.errors import UserError
-from seediff.models.hub import ALIASES, resolve_name
-from seediff.models.known import EMBEDDED
+from seediff.models.hub import resolve_name
+from seediff.models.known import BY_NAME, EMBEDDED
 from seediff.models.registry import load_model
 
 SRC = Path(__file__).parents[2] / "src"
@@ -81,7 +81,7 @@ def test_bad_device(sd1_folder, device, message):
 
 
 def test_names(tmp_path):
-    assert resolve_name("sd2-base") == ALIASES["sd2-base"]
+    assert resolve_name("sd2-base") == BY_NAME["sd2-base"].ids[0]
     assert resolve_name("owner/name-1.5") == "owner/name-1.5"
     assert resolve_name(str(tmp_path)) == tmp_path
     with pytest.raises(UserError, match=r"no model 'sd9'.*known names: mini, mini-dit, sd1\.4"):
@@ -206,7 +206,7 @@ def test_missing_weights_without_a_network(sd1_folder, tmp_path):
     """
     lines = run_python(code, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path)).stdout.splitlines()
     assert len(lines) == 2
-    for line, hub_id in zip(lines, (ALIASES["sd2-base"], "owner/partial"), strict=True):
+    for line, hub_id in zip(lines, (BY_NAME["sd2-base"].ids[0], "owner/partial"), strict=True):
         for part in ("UserError", f"'{hub_id}'", str(tmp_path), "the hub cannot be reached", f"hf download {hub_id}", "--model FOLDER"):
             assert part in line
 

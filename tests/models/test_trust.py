@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders.book import BOOKS, FILES
+from builders.book import BOOKS
 from safetensors.torch import save_file
 
 from seediff.cli.commands import main
@@ -32,7 +32,7 @@ AUTO_MAP = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(FILES))
+@pytest.fixture(scope="module", params=sorted(BOOKS))
 def sound(request, tmp_path_factory):
     return BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)
 

@@ -7,7 +7,8 @@ import torch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
-from seediff.masks.methods import METHODS, soft_mask
+from seediff.config.methods import METHOD_FACTS
+from seediff.masks.make import soft_mask
 from seediff.masks.steps import Step
 from seediff.report.explain import explain_before_pamr, explain_mask, explain_step
 
@@ -25,7 +26,7 @@ def said(config: MaskConfig) -> dict[str, str]:
     return {str(step): " ".join(explain_step(step, before=steps[:i], method=config.method)) for i, step in enumerate(steps)}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHOD_FACTS)
 @pytest.mark.parametrize("expansion", ["none", "parallel", "iterative"])
 def test_every_step_is_known(method: str, expansion: str) -> None:
     texts = said(MaskConfig(method=method, expansion=expansion))

@@ -37,7 +37,7 @@ def reads_self_attention(mask: MaskConfig) -> bool:
 def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str | tuple[int, ...]]:
     """Of each kind of attention that is read, the option that names its levels, or these."""
     facts = METHOD_FACTS[mask.method]
-    cross, own = facts.cross, facts.own
+    cross, own = facts.cross_levels, facts.self_levels
     if facts.ablations and mask.expansion != "iterative":
         cross = "expand_levels"  # each level has its own seeds, or none is expanded
         own = own if mask.expansion == "parallel" or mask.background else None

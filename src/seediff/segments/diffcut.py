@@ -26,10 +26,12 @@ import scipy.sparse.linalg
 import torch
 from PIL import Image
 
+from ..config.constants import SegmentConfig
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import ROUNDING
 from ..masks.pamr import pamr, scaled_dilations
+from .methods import Seen, SegmentMethod
 from .suppression import label
 
 THRESHOLDS = 100
@@ -222,3 +224,11 @@ def _check(features: torch.Tensor, tau: float, alpha: float) -> None:
         )
     if not features.isfinite().all():
         raise UserError("features are not numbers: half precision overflowed; use --dtype float32 or bfloat16")
+
+
+def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+    assert isinstance(seen, torch.Tensor)
+    return diffcut_scores(seen, tau=config.cut_threshold, alpha=config.cut_power)
+
+
+DIFFCUT = SegmentMethod(_propose, clarity=lambda cosines: cosines.amax(0).clamp(0, 1))

@@ -9,13 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from ..attention.maps import Grid
+from ..attention.windows import Window
+from ..config.constants import SegmentConfig
 from ..errors import UserError
 from .divergence import closer_than
 from .kmeans import kmeans
+from .methods import Seen, SegmentMethod, aggregated
 from .sums import sums_of_members
+from .tiles import merge_proposals
 
 
 def diffseg(
@@ -106,3 +111,15 @@ def refined(rows: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
     """Proposals (P, N) after K-Means on the rows (N, N) begun at them; clusters that stay empty are dropped."""
     labels, centres = kmeans(rows, len(found), initial=found)
     return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
+
+
+def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+    rows, size = aggregated(seen, config)
+    return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
+
+
+def _merge(windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], config: SegmentConfig) -> np.ndarray:
+    return merge_proposals(windows, proposals, shape, kl_threshold=config.thresholds[-1])
+
+
+DIFFSEG = SegmentMethod(_propose, check=lambda latent_size, config: anchor_positions(latent_size, config.num_points), merge=_merge)

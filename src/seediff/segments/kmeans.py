@@ -11,7 +11,9 @@ import math
 import torch
 
 from ..attention.maps import Grid
+from ..config.constants import SegmentConfig
 from ..errors import UserError
+from .methods import Seen, SegmentMethod, aggregated
 from .sums import BAND, add_product, in_units, product_error, whole_unit
 
 CHUNK = 2**18
@@ -177,3 +179,17 @@ def _squared_distances(rows: torch.Tensor, chosen: list[int]) -> torch.Tensor:
 def _squares(rows: torch.Tensor) -> torch.Tensor:
     """`|rows[i]|²`, (N,) float64, to a unit of the rows' precision."""
     return torch.cat([band.square().sum(1, dtype=torch.float64) for band in rows.split(max(1, CHUNK // rows.shape[1]))])
+
+
+def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+    assert k is not None
+    rows, size = aggregated(seen, config)
+    return kmeans_proposals(rows, k, size, seed=seed)
+
+
+def _check_k(latent_size: Grid, config: SegmentConfig) -> None:
+    if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
+        raise UserError(f"k = {config.k} must be from 1 to {positions}, the number of positions")
+
+
+KMEANS = SegmentMethod(_propose, check=_check_k)

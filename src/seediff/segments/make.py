@@ -20,7 +20,8 @@ from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..models.registry import Model
 from .aggregate import level_weights
-from .methods import SEGMENT_METHODS, Seen, fit_to_edges
+from .diffcut import refine_segments
+from .methods import Seen, segment_method
 from .suppression import label
 
 
@@ -63,12 +64,17 @@ def make_segments(
         seen = look(model, [cut(photos[todo[i][0]], todo[i][1], shapes[todo[i][0]]) for i in together], config)
         for i, seen_window in zip(together, seen, strict=True):
             k = config.k if config.k != "truth" else counts[todo[i][0]]  # type: ignore[index]  # checked above
-            proposals[i] = SEGMENT_METHODS[config.method].propose(seen_window, config, k, seed)
+            proposals[i] = segment_method(config).propose(seen_window, config, k, seed)
     results = []
     for photo, photo_windows in zip(photos, areas, strict=True):
         of_photo, proposals = proposals[: len(photo_windows)], proposals[len(photo_windows) :]
         results.append(_joined(photo, photo_windows, of_photo, config))
     return results
+
+
+def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
+    """Segments (H, W) of an image (H, W, 3) uint8, fitted to its edges where the method ends with that and `refine` asks for it."""
+    return refine_segments(image, label_map) if config.refine and config.facts.refines_edges else label_map
 
 
 def _joined(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
@@ -79,7 +85,7 @@ def _joined(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Seque
         label_map = label(proposals[0], (window.height, window.width)).numpy()
         label_map = paste(fit_to_edges(photo[window.slices], label_map, config), window, shape)
     else:
-        label_map = SEGMENT_METHODS[config.method].merge(photo_windows, proposals, shape, config)
+        label_map = segment_method(config).merge(photo_windows, proposals, shape, config)
     return Segments(label_map, _scores(label_map, photo_windows, proposals, config))
 
 
@@ -89,7 +95,7 @@ def _scores(
     """The `scores` of Segments, read at each window's positions, as the proposals are; one too small to meet any has the mean of all."""
     sums, counts = np.zeros(int(label_map.max()) + 1), np.zeros(int(label_map.max()) + 1)
     for window, maps in zip(photo_windows, proposals, strict=True):
-        clear = SEGMENT_METHODS[config.method].clarity(maps.double())
+        clear = segment_method(config).clarity(maps.double())
         ids = resize_nearest(label_map[window.slices], *maps.shape[1:]).ravel()
         sums += np.bincount(ids, clear.flatten().cpu().numpy(), minlength=len(sums))
         counts += np.bincount(ids, minlength=len(sums))
@@ -105,7 +111,8 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     if not config.facts.divides_features:
         levels = model.family.levels(model.network.config)
         level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
-    SEGMENT_METHODS[config.method].check(latent_size, config)
+    if check := segment_method(config).check:
+        check(latent_size, config)
 
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:

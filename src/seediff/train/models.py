@@ -211,12 +211,14 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """transformers draws a bar of its own while it loads, in the middle of ours."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    """While it loads, transformers draws a bar in the middle of ours, and reports what an error then says in one line."""
+    shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if shown:
             transformers_logging.enable_progress_bar()
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from builders import language_twins
 from builders.book import BOOKS
 from builders.elsewhere import elsewhere
 from builders.families import SPECS, generate
@@ -51,7 +50,7 @@ def test_nothing_is_left_behind(model):
 
 
 def test_what_is_left_behind_is_found(tmp_path, monkeypatch):
-    model = load_model(str(language_twins.save_z_image(tmp_path / "model")), device="cpu")
+    model = load_model(str(BOOKS["z_image"].save(tmp_path / "model")), device="cpu")
     bias = layers._bias
 
     def left(*arguments):

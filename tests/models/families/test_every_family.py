@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.book import BOOKS, FILES, file_of
+from builders.book import BOOKS, book_of, file_of
 from builders.families import (
     SPECS,
     assert_same_maps,
     check_singles,
     difference_of_photographs,
     generate,
+    held_beyond_plain,
     largest_difference,
+    plain,
     run_commands,
     see,
 )
@@ -23,9 +25,11 @@ from safetensors.torch import save_file
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.expected import expect_capture
-from seediff.attention.photograph import encode_images, run_clean, run_noised
+from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
 from seediff.attention.recorder import KINDS
 from seediff.config.constants import CaptureConfig
+from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.models.families import FAMILIES, REFUSED
 from seediff.models.families.base import Drawing
@@ -36,7 +40,7 @@ PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text(encoding="utf-8"
 UNSQUARE = ("wide", "high")
 
 
-@pytest.fixture(scope="module", params=sorted(FILES))
+@pytest.fixture(scope="module", params=sorted(BOOKS))
 def folder(request, tmp_path_factory):
     return BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)
 
@@ -44,6 +48,15 @@ def folder(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     return load_model(str(folder), device="cpu")
+
+
+VARIANTS = [(family, name) for family, book in BOOKS.items() for name in book.variants]
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=[name for _, name in VARIANTS])
+def variant(request, tmp_path_factory):
+    family, name = request.param
+    return load_model(str(BOOKS[family].variants[name](tmp_path_factory.mktemp("variants") / name)), device="cpu")
 
 
 def pixels(model, shape):
@@ -71,6 +84,41 @@ def check_grids(model, maps, shape):
         grids = [(-(-height // level), -(-width // level)) for level in levels]
         assert list(one.cross_attention) == grids
         assert list(one.self_attention) == ([] if model.family.no_self_attention else grids)
+
+
+OPTIONS = [(3.0, CaptureConfig()), (0.0, CaptureConfig(normalize=False)), (3.0, CaptureConfig(text_share="text"))]
+
+
+@pytest.mark.parametrize(("guidance", "capture"), OPTIONS)
+def test_maps_are_those_by_the_book(model, guidance, capture):
+    if capture.text_share and not book_of(model).columns:
+        pytest.skip("no attention is joint")
+    assert largest_difference(model, capture=capture, guidance_scale=guidance) < 1e-5
+
+
+def test_maps_of_a_variant_are_those_by_the_book(variant):
+    weak = variant.family.unguided(variant.network.config, variant.name)
+    assert largest_difference(variant, guidance_scale=0.0 if weak else 3.0) < 1e-5
+
+
+NEGATIVE = "a cat" + " and a bus" * 20
+"""Longer than the prompts: where both fill up a batch, it decides how far."""
+
+
+def check_picture(model, guidance, negative):
+    images, _ = generate(model, guidance_scale=guidance, negative_prompt=negative)
+    assert np.array_equal(np.stack(images), plain(model, **book_of(model).plain(guidance, negative)))
+
+
+@pytest.mark.parametrize(("guidance", "negative"), [(3.0, NEGATIVE), (3.0, ""), (1.0, ""), (0.0, "")])
+def test_the_picture_is_that_without_capture(model, guidance, negative):
+    check_picture(model, guidance, negative if model.family.reads_negative(model.pipe, guidance) else "")
+
+
+def test_the_picture_of_a_variant_is_that_without_capture(variant):
+    check_picture(variant, 0.0, "")
+    if variant.family.reads_negative(variant.pipe, 3.0):
+        check_picture(variant, 3.0, NEGATIVE)
 
 
 def test_an_image_does_not_depend_on_the_batch(model):
@@ -133,6 +181,62 @@ def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model, shape):
             torch.testing.assert_close(value, theirs[where], msg=lambda text, where=where: f"{where}: {text}")
         elif where[-1] != "return_dict":
             assert value == theirs[where], where
+    level = next(calls[-1][name] for name in ("timestep", "t", 1) if name in calls[-1])
+    assert torch.as_tensor(level).flatten().tolist() == pytest.approx([book_of(model).level] * torch.as_tensor(level).numel())
+
+
+def test_latents_are_packed_as_the_pipeline_packs(model):
+    pipe = model.pipe
+    if not hasattr(pipe, "_pack_latents"):
+        pytest.skip("latents are not packed")
+    calls = []
+    hook = model.network.register_forward_pre_hook(lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True)
+    latents = encode_images(model, photographs(model, "wide"))
+    with torch.no_grad():
+        found = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
+        predicted = model.network(**calls[0])[0]
+    hook.remove()
+    torch.testing.assert_close(calls[0]["hidden_states"], pipe._pack_latents(latents, *latents.shape))
+    unpacked = pipe._unpack_latents(predicted, *pixels(model, "wide"), pipe.vae_scale_factor)
+    torch.testing.assert_close(found, unpacked.reshape(found.shape))
+
+
+def test_rows_of_a_clean_capture(model):
+    """Of self-attention they are probabilities; of cross-attention alone, too."""
+    latents = encode_images(model, photographs(model, "wide", 1))
+    if not model.family.no_self_attention:
+        (maps,) = capture_clean(model, latents, timestep=300, kind="self")
+        assert not maps.cross_attention
+        for rows in maps.self_attention.values():
+            torch.testing.assert_close(rows.sum(1), torch.ones(len(rows)))
+    (maps,) = capture_clean(model, latents, ["a dog"], [["dog"]], timestep=300, kind="cross")
+    assert not maps.self_attention
+    if not book_of(model).columns:
+        for rows in maps.cross_attention.values():
+            torch.testing.assert_close(rows.sum(1), torch.ones(len(rows)))
+
+
+@pytest.mark.parametrize("turbo", [False, True])
+def test_the_authors_steps_and_guidance(folder, model, turbo, tmp_path):
+    """What a model is called says whether it draws without guidance; where the weights say it, its name does not."""
+    if turbo:
+        (tmp_path / "own-Turbo").symlink_to(folder, target_is_directory=True)
+        folder = tmp_path / "own-Turbo"
+    family = model.family
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    quick = turbo and not family.distilled
+    own = (family.quick_steps, 0.0) if quick else (family.steps or 50, family.guidance_scale or 7.5)
+    assert (config.steps, config.guidance_scale) == own
+    given = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder), "guidance_scale": 2.0})
+    assert given.guidance_scale == 2.0
+
+
+def test_what_capture_holds_does_not_grow_with_steps(model):
+    """The maps of one image, from the first step on."""
+    first, last = held_beyond_plain(model, 4)
+    (maps,) = generate(model, SPECS[:1])[1]
+    assert first >= sum(4 * one.numel() for one in (*maps.self_attention.values(), *maps.cross_attention.values()))
+    assert last - first < 1000
 
 
 @pytest.mark.parametrize("shape", UNSQUARE)

@@ -1,10 +1,7 @@
 """Published configurations on the meta device: layers, levels and memory of capture as `--dry-run` says them, and the models' sizes."""
 
-import json
-from pathlib import Path
-
 import pytest
-from builders.published import AUTOENCODERS, NETWORKS, network, parameters, saved_config
+from builders.published import NETWORKS, network, parameters, written
 
 from seediff.attention.expected import expect_capture
 from seediff.config.generate import GenerateConfig
@@ -32,18 +29,6 @@ EXPECTED = {
     "qwen-image": "60 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "sana": "20 layers of cross-attention, at L of 32×32; maps of 1.2 MB an image",
 }
-
-
-def written(name: str, folder: Path) -> Path:
-    """The small files of a model, as a hub's cache holds them before the weights are there."""
-    known = BY_NAME[name]
-    family = pipeline_family(known.pipeline)
-    assert family is not None
-    files = {"model_index.json": {"_class_name": known.pipeline}, f"{family.network}/config.json": saved_config(name)}
-    for path, content in (files | {"vae/config.json": AUTOENCODERS[name][1]}).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(json.dumps(content))
-    return folder
 
 
 @pytest.mark.parametrize("name", EXPECTED)

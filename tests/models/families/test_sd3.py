@@ -2,14 +2,13 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
-from builders.families import SPECS, assert_same_maps, check_refused, generate, largest_difference, plain
-from builders.twins import save_sd3
+from builders.books.sd3 import save_sd3
+from builders.families import SPECS, assert_same_maps, check_refused, generate
 
 from seediff.attention.capture import capture_attention
-from seediff.attention.photograph import capture_clean, denoising_errors, encode_images
+from seediff.attention.photograph import denoising_errors, encode_images
 from seediff.config.constants import CaptureConfig, SegmentConfig
 from seediff.config.levels import EVERYTHING
 from seediff.errors import UserError
@@ -20,36 +19,10 @@ from seediff.segments.make import check_fits
 CLIP, T5, N = 77, 256, 16 * 16
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return save_sd3(tmp_path_factory.mktemp("models") / "sd3")
-
-
-@pytest.fixture(scope="module")
-def model(folder):
-    return load_model(str(folder), device="cpu")
-
-
-@pytest.mark.parametrize("guidance", [3.0, 0.0])
-@pytest.mark.parametrize("capture", [CaptureConfig(), CaptureConfig(normalize=False), CaptureConfig(text_share="text")])
-def test_maps_are_those_by_the_book(model, guidance, capture):
-    assert largest_difference(model, capture=capture, guidance_scale=guidance) < 1e-5
-
-
-def test_sd_3_has_no_norms_and_may_lack_t5(tmp_path):
-    """SD 3.0's queries and keys leave the projections; without T5 its columns are zeros, which are attended to all the same."""
+def test_words_without_t5(tmp_path):
+    """Without T5 its columns are zeros, which are attended to all the same."""
     old = load_model(str(save_sd3(tmp_path / "old", qk_norm=None, t5=False)), device="cpu")
-    assert largest_difference(old) < 1e-5
     assert generate(old)[1][1].words == {"cat": (5,), "pottedplant": (8, 9)}
-
-
-@pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (0.0, "")])
-def test_the_picture_is_that_without_capture(model, guidance, negative):
-    images, maps = generate(model, guidance_scale=guidance, negative_prompt=negative)
-    more = {"negative_prompt": [negative] * 2} if guidance else {}
-    assert np.array_equal(np.stack(images), plain(model, guidance_scale=guidance, **more))
-    assert (list(maps[0].self_attention), maps[0].latent_size) == ([(16, 16)], (16, 16))
-    assert maps[0].cross_attention[16, 16].shape == (N, CLIP + T5)
 
 
 def test_words_in_three_tokenizers(model):
@@ -63,15 +36,12 @@ def test_words_in_three_tokenizers(model):
 
 def test_shares(model):
     """Of the whole row, picture and text sum to 1; of each block alone, so does each."""
-    images, whole = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False), steps=1)
+    _, whole = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False), steps=1)
     _, text = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False, text_share="text"), steps=1)
     dual = {name for name in model.family.layers(model.network) if name.endswith("attn2")}
     assert dual == {"transformer_blocks.0.attn2"}
     assert float(whole[0].cross_attention[16, 16].sum(1).max()) < 1
     torch.testing.assert_close(text[0].cross_attention[16, 16].sum(1), torch.ones(N))
-    clean = capture_clean(model, encode_images(model, images), ["a dog"], [["dog"]], timestep=300, kind="self")
-    torch.testing.assert_close(clean[0].self_attention[16, 16].sum(1), torch.ones(N))
-    assert not clean[0].cross_attention
 
 
 def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
@@ -121,8 +91,6 @@ def test_fused_projections_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 50}, "size = 50 must be a multiple of 4"),
-        ({"size": 128}, "size = 128 must be at most 96"),
         ({"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]}, "the prompt has .* tokens and the model reads 77"),
         ({"specs": [SampleSpec(0, ("dog",), "dog " * 70, 0)]}, "has 281 tokens and the model reads 256"),  # of T5; 72 of CLIP's
     ],

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
-from ..groups import Layers, block_numbers
+from ..groups import Layers, block_count, block_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,9 @@ class Family:
     guidance_scale: its authors' own; None: the package's. quick_steps: of its models that are distilled to a few steps without guidance.
     conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first of two
     calls. distilled: whether the network is told the guidance instead of predicting twice. loads_loras: whether diffusers loads a LoRA
-    into it. patch: latents a side of a position, where the network's configuration has no `patch_size`. fitted: whether levels of
+    into it. depth: names in config.json that say how many blocks there are, in their order → the kinds of attention in each of those.
+    text_columns: the most that its pipelines give the network. patch: latents a side of a position, where the network's configuration has
+    no `patch_size`. latent_side: of the pipeline's own size, where the configuration says none. fitted: whether levels of
     attention that it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2).
     reads_embeddings: whether textual inversion can be loaded: the pipeline takes it and all of its text encoders are CLIP's.
     no_self_attention: why there are no maps of it; empty: there are. half: the half precision in which its pictures are known to be
@@ -155,7 +157,10 @@ class Family:
     conditional: Literal["second half", "first half", "first call"] = "second half"
     distilled: bool = False
     loads_loras: bool = True
+    depth: Mapping[str, tuple[LayerKind, ...]] = field(default_factory=dict)
+    text_columns: int = CLIP_TOKENS
     patch: int = 1
+    latent_side: int = 0
     fitted: bool = True
     reads_embeddings: bool = False
     no_self_attention: str = ""
@@ -187,8 +192,8 @@ class Family:
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
         """The kinds of attention that `layers` finds in each block of a network of this configuration (its config.json). Raises KeyError
-        where the configuration does not say."""
-        raise NotImplementedError
+        where the configuration does not say, ValueError where it is no number of blocks."""
+        return [kinds for name, kinds in self.depth.items() for _ in range(block_count(config, name))]
 
     def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
         """How many layers of each kind a group has. Raises KeyError where the configuration does not say."""
@@ -197,7 +202,7 @@ class Family:
 
     def columns(self, pipeline: str) -> int:
         """The most text columns that this pipeline class gives its network."""
-        return CLIP_TOKENS
+        return self.text_columns
 
     @property
     def groups(self) -> tuple[Layers, ...]:
@@ -242,6 +247,8 @@ class Family:
 
     def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
         """The model's own side of an image in pixels."""
+        if self.latent_side:
+            return factor * self.latent_side
         sample = config["sample_size"]
         return int(sample[0] if isinstance(sample, list | tuple) else sample) * factor
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .base import T5, T5_TOKENIZER, Condition, Family, Joint, Layer, Reader
-from .flux import T5_TOKENS, Flux, pack, positions, unpack
+from .flux import FLUX, T5_TOKENS, Flux, pack, positions, unpack
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,9 @@ CHROMA = ChromaFamily(
     weights=("transformer", "vae", "text_encoder"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two calls",
+    depth=FLUX.depth,
+    text_columns=FLUX.text_columns,
+    latent_side=FLUX.latent_side,
     steps=35,
     guidance_scale=5.0,
     conditional="first call",

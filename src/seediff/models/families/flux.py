@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..groups import whole
-from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
+from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, Layer, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +18,6 @@ T5_TOKENS = 512
 """That the pipeline reads where it is not told otherwise."""
 PACKED = 2
 """Latents a side of a position."""
-LATENT_SIDE = 128
-"""Of the pipeline's own size; the network's configuration says none."""
 PHOTOGRAPHS = 1.0
 """Guidance that the network is told where a photograph is looked at: none."""
 
@@ -42,12 +39,6 @@ class Flux(FlowMatching):
                 )
         return found
 
-    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("joint",) for name in ("num_layers", "num_single_layers") for _ in range(whole(config, name))]
-
-    def columns(self, pipeline: str) -> int:
-        return T5_TOKENS
-
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
         height = int(kwargs["img_ids"][-1, 1]) + 1  # rows are counted, and positions stand row by row: as many could be another shape
@@ -55,9 +46,6 @@ class Flux(FlowMatching):
 
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
         return factor * PACKED
-
-    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * LATENT_SIDE
 
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
         return not config.get("guidance_embeds", False)
@@ -125,6 +113,9 @@ FLUX = Flux(
     weights=("transformer", "vae", "text_encoder", "text_encoder_2"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="distilled (dev), none (schnell)",
+    depth={"num_layers": ("joint",), "num_single_layers": ("joint",)},
+    text_columns=T5_TOKENS,
+    latent_side=128,
     steps=28,
     guidance_scale=3.5,
     distilled=True,

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..groups import whole
-from .base import T5, T5_TOKENIZER, Condition, Drawing, Family, Layer, LayerKind, Projections, Reader, refuse_adapters
+from .base import T5, T5_TOKENIZER, Condition, Drawing, Family, Layer, Projections, Reader, refuse_adapters
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +23,6 @@ class PixArt(Family):
             refuse_adapters(f"{name}2", block.attn2)
             found |= {f"{name}1": Projections("self"), f"{name}2": Projections("cross")}
         return found
-
-    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("self", "cross") for _ in range(whole(config, "num_layers"))]
 
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS[pipeline]
@@ -73,6 +69,7 @@ PIXART = PixArt(
     weights=("transformer", "vae", "text_encoder"),
     captured="self and cross, one side",
     guidance="two halves",
+    depth={"num_layers": ("self", "cross")},
     patch=2,
     loads_loras=False,
     steps=20,

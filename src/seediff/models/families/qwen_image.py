@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..groups import whole
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, refuse_adapters
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, Reader, refuse_adapters
 from .flux import PACKED, pack, unpack
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 TEXT_TOKENS = 512
 """That the pipeline hands to the network where it is not told otherwise, behind the template's beginning."""
-LATENT_SIDE = 128
-"""Of the pipeline's own size; the network's configuration says none."""
 
 
 class QwenImage(FlowMatching):
@@ -41,12 +38,6 @@ class QwenImage(FlowMatching):
             )
         return found
 
-    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("joint",) for _ in range(whole(config, "num_layers"))]
-
-    def columns(self, pipeline: str) -> int:
-        return TEXT_TOKENS
-
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         ((_, height, width),) = kwargs["img_shapes"][0]
         return len(kwargs["hidden_states"]), height, width
@@ -56,9 +47,6 @@ class QwenImage(FlowMatching):
 
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
         return factor * PACKED
-
-    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * LATENT_SIDE
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """The scale that is told to a network is for models that there are none of yet."""
@@ -116,6 +104,9 @@ QWEN_IMAGE = QwenImage(
     weights=("transformer", "vae", "text_encoder"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two calls",
+    depth={"num_layers": ("joint",)},
+    text_columns=TEXT_TOKENS,
+    latent_side=128,
     steps=50,
     guidance_scale=4.0,
     conditional="first call",

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..groups import whole
-from .base import Condition, Drawing, FlowMatching, Layer, LayerKind, Projections, Reader
+from .base import Condition, Drawing, FlowMatching, Layer, Projections, Reader
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +28,6 @@ class SanaFamily(FlowMatching):
             query, key = ("to_q", "to_k") if block.attn2.norm_q is None else ("norm_q", "norm_k")
             found[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
         return found
-
-    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        return [("cross",) for _ in range(whole(config, "num_layers"))]
-
-    def columns(self, pipeline: str) -> int:
-        return TEXT_TOKENS
 
     def factor(self, vae: Mapping[str, Any]) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
@@ -92,6 +85,8 @@ SANA = SanaFamily(
     weights=("transformer", "vae", "text_encoder"),
     captured="cross, one side",
     guidance="two halves",
+    depth={"num_layers": ("cross",)},
+    text_columns=TEXT_TOKENS,
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",

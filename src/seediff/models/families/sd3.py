@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..groups import whole
+from ..groups import block_count
 from .base import (
     CLIP_PROJECTED,
     CLIP_TOKENIZER,
@@ -45,10 +45,7 @@ class MMDiT(FlowMatching):
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
         dual = config.get("dual_attention_layers", ())
-        return [("joint", "self") if number in dual else ("joint",) for number in range(whole(config, "num_layers"))]
-
-    def columns(self, pipeline: str) -> int:
-        return CLIP_TOKENS + T5_TOKENS
+        return [("joint", "self") if number in dual else ("joint",) for number in range(block_count(config, "num_layers"))]
 
     def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
         return int(config["pos_embed_max_size"]) * self.multiple(factor, config)
@@ -87,6 +84,7 @@ SD3 = MMDiT(
     optional=("text_encoder_3", "tokenizer_3"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two halves",
+    text_columns=CLIP_TOKENS + T5_TOKENS,
     patch=2,
     steps=28,
     guidance_scale=7.0,

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..groups import whole
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, LayerKind, Reader, chat_prompt
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, Reader, chat_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +20,6 @@ CAPTION_TOKENS = 512
 """That the pipeline reads where it is not told otherwise, its template among them."""
 FILLED = 32
 """Picture and caption are filled up to a multiple of so many positions."""
-PATCH = 2
-"""Latents a side of a position."""
 IMAGE_SIDE = 1024
 """The pipeline's own; the network's configuration says none."""
 
@@ -45,20 +42,10 @@ class ZImage(FlowMatching):
                 )
         return found
 
-    def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        refiner, layers = whole(config, "n_refiner_layers"), whole(config, "n_layers")
-        return [("self",) if number < refiner else ("joint",) for number in range(refiner + layers)]
-
-    def columns(self, pipeline: str) -> int:
-        return CAPTION_TOKENS
-
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         pictures = kwargs["x"] if "x" in kwargs else args[0]  # of (C, 1, h, w) each
         height, width = pictures[0].shape[-2:]
-        return len(pictures), height // PATCH, width // PATCH
-
-    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        return factor * PATCH
+        return len(pictures), height // self.patch, width // self.patch
 
     def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
         return IMAGE_SIDE
@@ -103,6 +90,9 @@ Z_IMAGE = ZImage(
     weights=("transformer", "vae", "text_encoder"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two halves, the prompt first; none (Turbo)",
+    depth={"n_refiner_layers": ("self",), "n_layers": ("joint",)},
+    text_columns=CAPTION_TOKENS,
+    patch=2,
     steps=50,
     guidance_scale=5.0,
     quick_steps=8,

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from ...attention.maps import AttentionMaps
-from ...masks.make import enlarge, refine
-from ...masks.methods import soft_mask
+from ...masks.make import enlarge, refine, soft_mask
 from ...masks.steps import Step
 from ...metrics.bootstrap import mean_interval
 from ...metrics.masks import boundary_f

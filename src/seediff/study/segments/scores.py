@@ -19,8 +19,8 @@ from ...metrics.matching import Tally, contingency, count_segments, match, tally
 from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from ...models.registry import Model
 from ...report.progress import tracked
-from ...segments.make import look
-from ...segments.methods import SEGMENT_METHODS, Seen, fit_to_edges
+from ...segments.make import fit_to_edges, look
+from ...segments.methods import Seen, segment_method
 from ...segments.suppression import label
 from .pairs import Pairs
 
@@ -101,7 +101,7 @@ def divide(
     if isinstance(way, Floor):
         return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
     k = truth if way.k == "truth" else way.k
-    segments = label(SEGMENT_METHODS[way.method].propose(seen[_key(way)], way, k, seed), size).numpy()
+    segments = label(segment_method(way).propose(seen[_key(way)], way, k, seed), size).numpy()
     return fit_to_edges(image, segments, way)
 
 

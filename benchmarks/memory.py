@@ -1,0 +1,138 @@
+"""Peak memory of what could take much of it: drawing under capture, decoding large pictures, predicting label maps of large pictures.
+
+    python benchmarks/memory.py                        # all; a quarter of an hour on one core
+    python benchmarks/memory.py drawing --positions 16     # seconds: whether it runs
+    PYTHONPATH=OTHER/src python benchmarks/memory.py predicting        # the same of another version
+
+Every row is a process of its own with one thread. "most" is its highest resident memory, of which the libraries alone are about half a
+gigabyte; "own" is what came once the network and its input were there.
+
+drawing     narrow twins of the families' exact classes, so that attention is nearly all that takes memory: it must not grow with the steps
+decoding    an autoencoder of Stable Diffusion 1's shape with random weights, whole and in tiles of 512 pixels
+predicting  SegFormer's smallest shape without training on pictures of 12 megapixels, 20 classes and the background
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins are the tests'
+
+import numpy as np
+import torch
+
+MIB = 2**20
+POSITIONS = 64
+"""A side of the latent lattice: 64 is 4096 positions, as of Stable Diffusion at 512²."""
+
+
+def peak() -> float:
+    """MiB; what the system counts in KiB, and macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MIB if sys.platform == "darwin" else 2**10)
+
+
+@torch.no_grad()
+def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]:
+    """twin: "unet" is Stable Diffusion 2, "flux" joint attention at one side. maps: what `--dry-run` expects an image's maps to take."""
+    from builders.twins import save_flux, save_unet  # pyright: ignore[reportMissingImports]
+    from on_gpu.drawing import Draws
+
+    from seediff.attention.expected import expect_capture
+    from seediff.models.registry import load_model
+
+    save: Callable[[Path], Path] = {"unet": partial(save_unet, second=True), "flux": save_flux}[twin]
+    with tempfile.TemporaryDirectory() as folder:
+        model = load_model(str(save(Path(folder) / twin)), device="cpu")
+    draws, before = Draws(replace(model, image_side=positions * model.pixels), 1), peak()
+    (draws.plain if way == "plain" else draws.captured)(steps)
+    expected = expect_capture(model.family, model.network.config, type(model.pipe).__name__, (positions, positions))
+    assert expected is not None
+    return {"most": peak(), "own": peak() - before, "maps": expected.map_bytes / MIB if way == "capture" else 0}
+
+
+@torch.no_grad()
+def decoding(side: int, way: str) -> dict[str, float]:
+    from diffusers import AutoencoderKL
+
+    kind: Any = AutoencoderKL
+    vae = kind(
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+    ).eval()
+    if way == "tiled":
+        vae.enable_tiling()
+    latents, before = torch.randn(1, 4, side // 8, side // 8), peak()
+    vae.decode(latents)
+    return {"most": peak(), "own": peak() - before}
+
+
+def predicting(pictures: int, width: int, height: int) -> dict[str, float]:
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    from seediff.train.predict import Segmenter
+
+    classes = tuple(f"class {number}" for number in range(1, 21))
+    network = SegformerForSemanticSegmentation(SegformerConfig(num_labels=len(classes) + 1)).eval()  # type: ignore[call-arg]
+    segmenter = Segmenter(network, classes, 512, "cpu", None)  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    images, before = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(pictures)], peak()
+    segmenter.label_maps(images)
+    return {"most": peak(), "own": peak() - before, "pixels": sum(image.nbytes for image in images) / MIB}
+
+
+MEASURES = {"drawing": drawing, "decoding": decoding, "predicting": predicting}
+
+
+def grid(positions: int) -> dict[str, list[dict[str, Any]]]:
+    """What each measure is called with, a row each."""
+    twins, ways, steps = ("unet", "flux"), ("plain", "capture"), (5, 10, 20)
+    return {
+        "drawing": [{"twin": t, "way": w, "steps": s, "positions": positions} for t in twins for w in ways for s in steps],
+        "decoding": [{"side": 1024, "way": way} for way in ("whole", "tiled")],
+        "predicting": [{"pictures": count, "width": 4000, "height": 3000} for count in (1, 8)],
+    }
+
+
+def in_a_process(name: str, options: dict[str, Any]) -> dict[str, float]:
+    """Freed blocks go back to the system at once: what was in use is measured, not how blocks happened to fit."""
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(2**18), "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}  # glibc's
+    command = [sys.executable, __file__, name, "--options", json.dumps(options)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **kept}).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("measures", nargs="*", default=list(MEASURES), help=", ".join(MEASURES))
+    parser.add_argument("--positions", type=int, default=POSITIONS, help="of drawing: a side of the lattice")
+    parser.add_argument("--options", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.options:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        print(json.dumps(MEASURES[given.measures[0]](**given.options)))
+        return
+    for name in given.measures:
+        for number, options in enumerate(grid(given.positions)[name]):
+            row = in_a_process(name, options)
+            if number == 0:
+                print(f"\n| {' | '.join((*options, *(f'{key}, MiB' for key in row)))} |\n|{'---|' * (len(options) + len(row))}")
+            print(f"| {' | '.join([*map(str, options.values()), *(f'{value:.0f}' for value in row.values())])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

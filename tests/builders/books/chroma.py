@@ -1,0 +1,42 @@
+"""Chroma: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.books.flux import behind_t5, packed
+from builders.eager import Book
+from builders.twins import WIDTH, autoencoder, flow_scheduler, sharpen, t5_encoder, t5_tokenizer
+
+
+def save_chroma(folder: Path) -> Path:
+    """Chroma: two blocks of two streams and two of one; at 64 pixels, 16² positions."""
+    from diffusers import ChromaPipeline, ChromaTransformer2DModel
+
+    torch.manual_seed(0)
+    tokenizer = t5_tokenizer()
+    transformer: Any = ChromaTransformer2DModel(
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        axes_dims_rope=(4, 6, 6),
+        approximator_num_channels=8,
+        approximator_hidden_dim=16,
+        approximator_layers=1,
+    )
+    ChromaPipeline(
+        scheduler=flow_scheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.3611, shift_factor=0.1159),
+        text_encoder=t5_encoder(tokenizer),
+        tokenizer=tokenizer,
+        transformer=sharpen(transformer),
+    ).save_pretrained(folder)
+    return folder
+
+
+BOOK = Book(save_chroma, packed, behind_t5, calls=2, level=0.1)

@@ -1,0 +1,78 @@
+"""FLUX.1: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.eager import Book, softmax_of
+from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, flow_scheduler, sharpen, t5_encoder, t5_tokenizer
+
+from seediff.models.registry import Model
+
+
+def save_flux(folder: Path, *, guidance: bool = True) -> Path:
+    """FLUX.1: two blocks of two streams and two of one, rotary; `guidance` False: schnell. At 64 pixels, 16² positions."""
+    from diffusers import FluxPipeline, FluxTransformer2DModel
+
+    torch.manual_seed(0)
+    clip, t5 = clip_tokenizer(), t5_tokenizer()
+    transformer: Any = FluxTransformer2DModel(
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        pooled_projection_dim=WIDTH,
+        guidance_embeds=guidance,
+        axes_dims_rope=(4, 6, 6),
+    )
+    FluxPipeline(
+        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.3611, shift_factor=0.1159),
+        text_encoder=clip_encoder(clip, projected=False),
+        text_encoder_2=t5_encoder(t5),
+        tokenizer=clip,
+        tokenizer_2=t5,
+        transformer=sharpen(transformer),
+        scheduler=flow_scheduler(shift=3.0, use_dynamic_shifting=True) if guidance else flow_scheduler(shift=1.0),
+    ).save_pretrained(folder)
+    return folder
+
+
+def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+    """FluxAttnProcessor by hand; the rotation as a product of complex numbers. Chroma's mask goes to the product as it comes, truth values
+    or numbers to add."""
+    cos, sin = given["image_rotary_emb"]  # (S, D), each value twice
+    turn = torch.complex(cos[:, ::2], sin[:, ::2])
+    text = given.get("encoder_hidden_states")
+    both = []
+    for which in ("q", "k"):
+        split = getattr(attention, f"to_{which}")(hidden).unflatten(2, (attention.heads, -1))
+        states = getattr(attention, f"norm_{which}")(split)
+        if text is not None:
+            added = getattr(attention, f"add_{which}_proj")(text).unflatten(2, (attention.heads, -1))
+            states = torch.cat([getattr(attention, f"norm_added_{which}")(added), states], 1)
+        pairs = torch.view_as_complex(states.transpose(1, 2).unflatten(3, (-1, 2)).contiguous())
+        both.append(torch.view_as_real(pairs * turn).flatten(3))
+    mask = given.get("attention_mask")  # (B, 1, S, S)
+    if mask is not None and mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape).double().masked_fill(~mask, -torch.inf)
+    return softmax_of(*both, mask)
+
+
+def behind_t5(_model: Model, positions: int, _prompts: Sequence[str]) -> tuple[slice, slice]:
+    return slice(512, 512 + positions), slice(0, 512)
+
+
+BOOK = Book(
+    save_flux,
+    packed,
+    behind_t5,
+    variants={"schnell": partial(save_flux, guidance=False)},
+    plain=lambda guidance, _negative: {"guidance_scale": guidance},
+    level=0.1,
+)

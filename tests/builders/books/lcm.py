@@ -1,0 +1,29 @@
+"""Latent consistency models: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builders.eager import Book, cross_or_self
+from builders.twins import WIDTH, unet, unet_parts
+
+
+def save_lcm(folder: Path) -> Path:
+    """A latent consistency model: Stable Diffusion 1's parts, from whose weights distillation begins, in the UNet a projection of the
+    guidance that it is told beside, and the scheduler of LCM."""
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
+
+    parts = unet_parts()
+    told = unet(time_cond_proj_dim=WIDTH)
+    told.load_state_dict(parts["unet"].state_dict(), strict=False)
+    LatentConsistencyModelPipeline(
+        **(parts | {"unet": told}),
+        scheduler=LCMScheduler(),
+        safety_checker=None,  # type: ignore[arg-type]
+        feature_extractor=None,  # type: ignore[arg-type]
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+BOOK = Book(save_lcm, cross_or_self, plain=lambda guidance, _negative: {"guidance_scale": max(guidance, 1.0)})

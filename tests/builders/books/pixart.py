@@ -1,0 +1,46 @@
+"""PixArt: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.eager import Book, cross_or_self, guided
+from builders.twins import WIDTH, autoencoder, sharpen, t5_encoder, t5_tokenizer
+
+
+def save_pixart(folder: Path, *, sigma: bool = False) -> Path:
+    """PixArt-α, told the picture's size as at 1024², or -Σ, which is not: two blocks; latents of 32², so 16² positions, images of 64²."""
+    from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
+
+    torch.manual_seed(0)
+    tokenizer = t5_tokenizer()
+    transformer: Any = PixArtTransformer2DModel(
+        num_attention_heads=4,
+        attention_head_dim=8,
+        in_channels=4,
+        out_channels=8,
+        num_layers=2,
+        cross_attention_dim=32,
+        sample_size=32,
+        patch_size=2,
+        caption_channels=WIDTH,
+        use_additional_conditions=False,
+    )
+    (PixArtSigmaPipeline if sigma else PixArtAlphaPipeline)(
+        tokenizer=tokenizer,
+        text_encoder=t5_encoder(tokenizer),
+        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.13025),
+        transformer=sharpen(transformer),
+        scheduler=DPMSolverMultistepScheduler(),
+    ).save_pretrained(folder)
+    return folder
+
+
+def plain(guidance: float, negative: str) -> dict[str, Any]:
+    return guided(guidance, negative) | {"clean_caption": False, "use_resolution_binning": False}
+
+
+BOOK = Book(save_pixart, cross_or_self, variants={"sigma": partial(save_pixart, sigma=True)}, plain=plain)

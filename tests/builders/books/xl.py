@@ -1,0 +1,52 @@
+"""SDXL: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.eager import Book, cross_or_self, guided
+from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, sharpen
+
+
+def save_xl(folder: Path) -> Path:
+    """SDXL: no attention at L, 1, 2 and 3 layers a block where SDXL has 0, 2 and 10, latents of 16², images of 128²."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+
+    torch.manual_seed(0)
+    first, second = clip_tokenizer(), clip_tokenizer("!")
+    unet: Any = UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(16, 32, 64),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=2,
+        transformer_layers_per_block=(1, 2, 3),
+        attention_head_dim=(2, 4, 8),
+        cross_attention_dim=2 * WIDTH,
+        use_linear_projection=True,
+        norm_num_groups=8,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
+    )
+    StableDiffusionXLPipeline(
+        vae=autoencoder(4, 4, sample_size=128, scaling_factor=0.13025),
+        text_encoder=clip_encoder(first, projected=False),
+        text_encoder_2=clip_encoder(second, projected=True),
+        tokenizer=first,
+        tokenizer_2=second,
+        unet=sharpen(unet),
+        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1),
+        add_watermarker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def plain(guidance: float, negative: str) -> dict[str, Any]:
+    """An empty negative prompt is not none to this pipeline."""
+    return guided(guidance, negative) if negative else {"guidance_scale": guidance}
+
+
+BOOK = Book(save_xl, cross_or_self, plain=plain)

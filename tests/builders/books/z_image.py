@@ -1,0 +1,78 @@
+"""Z-Image: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.eager import Book, guided, softmax_of
+from builders.twins import WIDTH, autoencoder, flow_scheduler, qwen_tokenizer, sharpen
+
+from seediff.models.registry import Model
+
+
+def save_z_image(folder: Path) -> Path:
+    """Z-Image: two blocks that see the picture, two that see the text, and two of both; at 64 pixels, 16² positions."""
+    from diffusers import ZImagePipeline, ZImageTransformer2DModel
+    from transformers import Qwen3Config, Qwen3Model
+
+    torch.manual_seed(0)
+    tokenizer = qwen_tokenizer()
+    encoder = Qwen3Model(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=WIDTH,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+        )
+    )
+    transformer: Any = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=2,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=WIDTH,
+        axes_dims=[4, 6, 6],
+        axes_lens=[1024, 32, 32],
+    )
+    torch.nn.init.normal_(transformer.x_pad_token)
+    torch.nn.init.normal_(transformer.cap_pad_token)
+    ZImagePipeline(
+        scheduler=flow_scheduler(shift=3.0),
+        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.3611, shift_factor=0.1159),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        transformer=sharpen(transformer),
+    ).save_pretrained(folder)
+    return folder
+
+
+def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+    """ZSingleStreamAttnProcessor by hand; each image has its own positions."""
+    both = []
+    for which in ("q", "k"):
+        states = getattr(attention, f"to_{which}")(hidden).unflatten(2, (attention.heads, -1))
+        states = getattr(attention, f"norm_{which}")(states).transpose(1, 2)
+        pairs = torch.view_as_complex(states.unflatten(3, (-1, 2)).contiguous())
+        both.append(torch.view_as_real(pairs * given["freqs_cis"][:, None]).flatten(3))
+    return softmax_of(*both, given["attention_mask"])
+
+
+def filled_up(_model: Model, positions: int, _prompts: Sequence[str]) -> tuple[slice, slice]:
+    """What fills the picture up to a multiple of 32 is neither."""
+    return slice(0, positions), slice(-(-positions // 32) * 32, None)
+
+
+def plain(guidance: float, negative: str) -> dict[str, Any]:
+    """1 is no guidance, which is 0 to the pipeline."""
+    return guided(guidance if guidance > 1 else 0.0, negative)
+
+
+BOOK = Book(save_z_image, single, filled_up, first=True, plain=plain, level=0.9)
