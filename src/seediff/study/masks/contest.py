@@ -208,7 +208,7 @@ def fitted_paper(model: Model) -> dict[str, Setting]:
 
 
 def fitted(model: Model, setting: Setting) -> list[Setting]:
-    """The setting as this model can be asked for it, once a group of its layers and a share of its attention; the layers and the share
+    """The setting as this model can be asked for it, once per group of its layers and share of its attention; the layers and the share
     that commands take come first."""
     config, _ = fit_levels(model.network.config, setting.config, CaptureConfig(layers=setting.layers), model.family)
     return [

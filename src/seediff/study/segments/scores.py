@@ -1,4 +1,4 @@
-"""Many ways to divide an image, scored together: one look of the model an image and noise level serves all of them."""
+"""Many ways to divide an image, scored together: one look of the model per image and noise level serves all of them."""
 
 from __future__ import annotations
 
