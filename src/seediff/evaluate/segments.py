@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,11 +14,11 @@ from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
 from ..files.messages import counted
-from ..files.outputs import write_atomic
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .floors import FLOORS, FloorScore, floor_maps, score_floors
 from .labels import LabelSet, Layout, open_labels, select
+from .semantic import percents, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -235,29 +234,10 @@ def _pixels(array: np.ndarray) -> str:
     return f"{array.shape[1]} × {array.shape[0]}"
 
 
-def to_json(scores: SegmentScores) -> dict:
+def to_json(scores: SegmentScores) -> dict[str, Any]:
     """The scores as JSON values under the names of SegmentScores' fields; per_class and floors hold, by name, those of ClassScore and
-    FloorScore.
-
-    What is NaN, the IoU of a class that is nowhere, is null.
-    """
-
-    def plain(value: object) -> object:
-        if isinstance(value, float):
-            return None if math.isnan(value) else value
-        if isinstance(value, dict):
-            return {key: plain(inner) for key, inner in value.items()}
-        return [plain(v) for v in value] if isinstance(value, tuple) else value
-
-    record = {key: plain(value) for key, value in vars(scores).items()}
-    for key in ("per_class", "floors"):
-        record[key] = {name: plain(asdict(inner)) for name, inner in getattr(scores, key).items()}
-    return record
-
-
-def write_json(scores: SegmentScores, path: Path) -> None:
-    """Write `to_json` to a file, atomically; folders on the way are made."""
-    write_atomic(path, (json.dumps(to_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+    FloorScore."""
+    return plain(asdict(scores))
 
 
 def score_table(scores: SegmentScores) -> Table:
@@ -270,10 +250,10 @@ def score_table(scores: SegmentScores) -> Table:
         column.justify = "right"
     for name, c in scores.per_class.items():
         if not math.isnan(c.iou):
-            table.add_row(Text(name), f"{c.iou:.1%}", _interval(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
+            table.add_row(Text(name), f"{c.iou:.1%}", percents(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
     table.add_section()
-    table.add_row("mIoU", f"{scores.miou:.1%}", _interval(scores.miou_ci95), "")
-    table.add_row("ACC", f"{scores.acc:.1%}", _interval(scores.acc_ci95), f"{scores.pixels:,}")
+    table.add_row("mIoU", f"{scores.miou:.1%}", percents(scores.miou_ci95), "")
+    table.add_row("ACC", f"{scores.acc:.1%}", percents(scores.acc_ci95), f"{scores.pixels:,}")
     return table
 
 
@@ -320,7 +300,3 @@ def _standing(scores: SegmentScores, score: str) -> str:
     value, (low, high) = getattr(floor.ahead, score), getattr(floor.ahead, f"{score}_ci95")
     word = "above it" if low > 0 else "below it" if high < 0 else "no different from it as far as these images tell"
     return f"{TITLES[score]}: the strongest floor is {FLOORS[name]}; the segments are {word}, {signed(value, (low, high))} points."
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    return "–".join(f"{100 * b:.1f}" for b in bounds)
