@@ -27,9 +27,10 @@ from PIL import Image
 from pycocotools import mask as pycocotools_mask
 from scipy import ndimage
 
+from seediff.dataset.conversions import export_options
 from seediff.dataset.formats.coco import instances, semantic
-from seediff.dataset.formats.known import FORMATS, exporter
-from seediff.dataset.formats.options import LinkOptions
+from seediff.dataset.formats.exporting import export
+from seediff.dataset.formats.known import FORMATS
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.rle import label_map_rles
@@ -130,11 +131,10 @@ def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
         _, found = open_native(Path(folder) / "native")
         wall, cpu = took(lambda: [item.labels(CLASSES) for item in found])
         print(f"decoding    of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time", flush=True)
-        for name, known in FORMATS.items():
-            export = exporter(name)
-            link = {"link": True} if issubclass(known.options, LinkOptions) else {}
-            wall, cpu = took(partial(export, classes, found, Path(folder) / name, known.options(**link)))
-            _, left = took(partial(export, classes, found, Path(folder) / f"{name}-2", known.options(workers=2, **link)))
+        for name in FORMATS:
+            link = "link" in export_options(name)
+            wall, cpu = took(partial(export, name, classes, found, Path(folder) / name, link=link))
+            _, left = took(partial(export, name, classes, found, Path(folder) / f"{name}-2", workers=2, link=link))
             shown = f"{name:11} of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time"
             print(f"{shown}; two workers leave {1000 * left / count:.2f} ms an image", flush=True)
 

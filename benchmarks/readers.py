@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image
 
 from seediff.config.names import VOC_CLASSES
-from seediff.dataset.formats.known import FormatName, exporter
-from seediff.dataset.formats.options import CocoOptions, CvatOptions, ExportOptions
+from seediff.dataset.formats.exporting import export
+from seediff.dataset.formats.known import FormatName
 from seediff.dataset.native import encode_image
 from seediff.dataset.sample import Sample
 
@@ -48,12 +48,12 @@ QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_
 
 @dataclass(frozen=True)
 class Reading:
-    """A format, what is asked of its exporter, and the tool that reads it. kind: what the tool calls the format. lost: said in words."""
+    """A format, what is asked of its export, and the tool that reads it. kind: what the tool calls the format. lost: said in words."""
 
     format: FormatName
     tool: str
     kind: str
-    options: ExportOptions | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     label: str = ""
     lost: str = ""
 
@@ -67,13 +67,13 @@ NO_IGNORE = "255: objects have no such thing, and it is background"
 READINGS = (
     Reading("ultralytics", "ultralytics", "semantic"),
     Reading("cvat", "datumaro", "cvat"),
-    Reading("cvat", "datumaro", "cvat", CvatOptions(objects=True), "cvat --objects"),
+    Reading("cvat", "datumaro", "cvat", {"objects": True}, "cvat --objects"),
     Reading("cvat-masks", "datumaro", "voc_segmentation"),
     Reading("labelstudio", "labelstudio", "brush"),
     Reading("fiftyone", "fiftyone", "segmentation"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
-    Reading("coco", "datumaro", "coco_panoptic", CocoOptions(panoptic=True), "coco --panoptic"),
+    Reading("coco", "datumaro", "coco_panoptic", {"panoptic": True}, "coco --panoptic"),
     Reading("parquet", "datasets", "parquet"),
     Reading("imagefolder", "datasets", "imagefolder"),
 )
@@ -108,7 +108,7 @@ def read(reading: Reading, items: Sequence[Sample], folder: Path) -> dict[str, n
     python = interpreter(reading.tool)
     assert python is not None
     out = folder / "read.npz"
-    exporter(reading.format)(CLASSES, items, folder / "set", *([reading.options] if reading.options else []))
+    export(reading.format, CLASSES, items, folder / "set", **reading.options)
     classes = VOC_CLASSES[: len(CLASSES)] if reading.lost == NO_NAMES else CLASSES
     words = [python, str(PROGRAMS / f"read_{reading.tool}.py"), reading.kind, str(folder / "set"), json.dumps(classes), str(out)]
     home = {"HOME": str(folder), "YOLO_CONFIG_DIR": str(folder), "FIFTYONE_DATABASE_DIR": str(folder / "db"), "HF_HOME": str(folder / "hf")}

@@ -92,9 +92,9 @@ def test_masks_and_files_are_timed_beside_the_drawing(ahead, tmp_path, monkeypat
     from on_gpu.pipelines import twin
 
     from seediff.run.loop import Local
-    from seediff.run.samples import SampleWriter
+    from seediff.run.samples import DatasetJob
 
-    write, begun, calls, beside = SampleWriter.write, [threading.Event() for _ in range(3)], iter(range(3)), []
+    write, begun, calls, beside = DatasetJob.write_sample, [threading.Event() for _ in range(3)], iter(range(3)), []
     draws = drawing.Draws(twin("sdxl", "cpu", "float32", tmp_path), 1)
 
     def captured(*given, made=draws.captured):
@@ -106,7 +106,7 @@ def test_masks_and_files_are_timed_beside_the_drawing(ahead, tmp_path, monkeypat
             beside.append(following.wait(30 if ahead else 0.1))
         return write(*given, **more)
 
-    monkeypatch.setattr(SampleWriter, "write", written)
+    monkeypatch.setattr(DatasetJob, "write_sample", written)
     monkeypatch.setattr(draws, "captured", captured)
     monkeypatch.setattr(drawing, "generate", partial(drawing.generate, engine=Local(ahead=ahead)))
     draws.to_files(2, tmp_path / "out", 3)

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from seediff.cli.commands import main
-from seediff.cli.places import HERE
-from seediff.cli.seeds import SEED
+from seediff.cli.options import HERE, SEED
 from seediff.errors import UserError
 
 app = App(

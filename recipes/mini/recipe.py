@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from seediff.config.fields import checked
 from seediff.errors import UserError
-from seediff.files.documents import checked, read_toml
+from seediff.files.documents import read_toml
 
 from .world import ODDS
 

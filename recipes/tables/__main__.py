@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from seediff.cli.commands import main
-from seediff.cli.options import numbers
-from seediff.cli.places import HERE
+from seediff.cli.options import HERE, numbers
 from seediff.cli.progress import show_progress
 from seediff.errors import UserError
 from seediff.files.messages import make_console

@@ -25,8 +25,9 @@ import msgspec
 
 from seediff.config.augment import parse_recipe
 from seediff.config.base import load_config
+from seediff.config.fields import checked
 from seediff.errors import UserError
-from seediff.files.documents import checked, fit, read_toml
+from seediff.files.documents import fit, read_toml
 
 from .drawn import SetConfig
 

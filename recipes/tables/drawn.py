@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from seediff.config.base import Config, RunConfig
-from seediff.config.constants import CaptureSteps
+from seediff.config.constants import CaptureSteps, check_capture_steps
 from seediff.config.generate import MAX_IMAGES, check_guidance
 from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
-from seediff.config.presets import check_capture_steps
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
 from seediff.dataset.encoding import MaskFile
@@ -34,7 +33,7 @@ from seediff.files.reading import path_inside
 from seediff.models.fingerprint import weights_fingerprint
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.run.loop import Job, run
-from seediff.run.place import BatchRecord, open_place
+from seediff.run.place import BatchRecord
 from seediff.workers import Progress
 
 if TYPE_CHECKING:
@@ -95,8 +94,7 @@ def draw_set(config: SetConfig, out: Path, *, device: str | None = None, progres
     """Draw and label the images of `config` in the folder `out`, or go on where an earlier run ended, on its device. Raises what `run`
     does."""
     config = on_device(config, out, device)
-    with open_place(out) as place:
-        run(SetJob(config), place, progress=progress)
+    run(SetJob(config), out, progress=progress)
 
 
 def on_device(config: Config, out: Path, device: str | None) -> Config:
@@ -202,9 +200,9 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
             record.rows.append({"file_name": file_name, **about, "labels": labels})
         return record
 
-    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
-        write_atomic(out / native.METADATA, native.jsonl([row for record in records for row in record.rows]))
+        write_atomic(out / native.METADATA, native.jsonl(rows))
 
 
 def _described(label_map: np.ndarray, soft: np.ndarray, classes: Sequence[str], ids: Sequence[int]) -> dict[str, Any]:

@@ -19,12 +19,12 @@ from typing import Any
 
 from recipes.mini.world import RENDERED
 from seediff import __version__
+from seediff.config.fields import checked
 from seediff.config.names import BACKGROUND
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import check_pictures, evaluate, protocol_for
-from seediff.files.documents import checked
 from seediff.mini.scenes import SETS
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.hub import resolve_name

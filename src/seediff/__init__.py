@@ -23,9 +23,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AttentionMaps": "attention.maps",
+    "Dataset": "dataset.dataset",
     "GenerateConfig": "config.generate",
     "MaskConfig": "config.constants",
     "MaskPhotosConfig": "config.photographs",
+    "Sample": "dataset.sample",
     "SegmentPhotosConfig": "config.photographs",
     "UserError": "errors",
     "find_photos": "files.photographs",
@@ -34,13 +36,16 @@ _HOMES = {
     "mask_photos": "run.mask",
     "read_dataset": "dataset.store",
     "segment_photos": "run.segment",
+    "train_segmenter": "train.segmenter",
 }
 
 __all__ = [
     "AttentionMaps",
+    "Dataset",
     "GenerateConfig",
     "MaskConfig",
     "MaskPhotosConfig",
+    "Sample",
     "SegmentPhotosConfig",
     "UserError",
     "find_photos",
@@ -49,6 +54,7 @@ __all__ = [
     "mask_photos",
     "read_dataset",
     "segment_photos",
+    "train_segmenter",
 ]
 
 if TYPE_CHECKING:
@@ -56,6 +62,8 @@ if TYPE_CHECKING:
     from .config.constants import MaskConfig
     from .config.generate import GenerateConfig
     from .config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+    from .dataset.dataset import Dataset
+    from .dataset.sample import Sample
     from .dataset.store import read_dataset
     from .errors import UserError
     from .files.photographs import find_photos
@@ -63,6 +71,7 @@ if TYPE_CHECKING:
     from .run.generate import generate
     from .run.mask import mask_photos
     from .run.segment import segment_photos
+    from .train.segmenter import train_segmenter
 
 
 def __getattr__(name: str) -> Any:

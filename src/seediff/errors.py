@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
 
 class UserError(Exception):
     """Bad input. The command line prints its text as one line and exits with code 2; nothing half-written is left.
 
     subject: the file, folder or field that is meant. problem: what is wrong with it. fix: what would be right. A sentence without parts is
-    a subject alone. Fields stand in backticks (`min_area`): the command line shows those that it has as its options.
+    a subject alone. What the subject is called on the command line, the command line adds.
     """
 
     def __init__(self, subject: object, problem: str = "", fix: str = "") -> None:
@@ -24,10 +21,6 @@ class UserError(Exception):
     def reason(self) -> str:
         """What is wrong and what would be right, without the subject; of a sentence without parts, all of it."""
         return (self.problem or self.subject) + (f"; {self.fix}" if self.fix else "")
-
-    def told(self, option: Callable[[str], str | None]) -> str:
-        """The text with another name for each field that `option` knows one for."""
-        return re.sub(r"`(\w+)`", lambda field: option(field[1]) or field[0], str(self))
 
 
 def first_line(error: BaseException) -> str:

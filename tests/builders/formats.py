@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.exporting import Exported
 from seediff.dataset.formats.known import FormatName
+from seediff.dataset.sample import Sample
 
 EVERY: tuple[FormatName, ...] = get_args(FormatName)
 LOSSY = ("yolo",)
@@ -14,6 +19,28 @@ LOSSY = ("yolo",)
 EXACT = tuple(name for name in EVERY if name not in LOSSY)
 PACKAGES = {"parquet": "pyarrow"}
 """Format → what writes it, where that may not be installed."""
+
+
+def export(name: str, classes: Sequence[str], samples: Iterable[Sample], out: Path, **options: Any) -> Exported:
+    """`Dataset.as_NAME`."""
+    return getattr(Dataset(classes, list(samples)), f"as_{name.replace('-', '_')}")(out, **options)
+
+
+def imported(name: str, path: Path, *, note: Callable[[str], None] = print, **options: Any) -> tuple[tuple[str, ...], list[Sample]]:
+    """Classes and samples of `Dataset.from_NAME`; `note` is called with each of its notes."""
+    dataset = getattr(Dataset, f"from_{name.replace('-', '_')}")(path, **options)
+    for line in dataset.notes:
+        note(line)
+    return parts(dataset)
+
+
+def opened(path: Path, split: str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+    """Classes and samples of `Dataset.open`."""
+    return parts(Dataset.open(path, split=split))
+
+
+def parts(dataset: Dataset) -> tuple[tuple[str, ...], list[Sample]]:
+    return dataset.classes, dataset.samples
 
 
 def needs(name: str) -> None:

@@ -14,9 +14,10 @@ class Stopped(BaseException):
     """Instead of a write."""
 
 
-def contents(out: Path) -> dict[str, bytes]:
-    """Every file of a folder by its path in it."""
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+def contents(out: Path, folders: bool = False) -> dict[str, bytes]:
+    """Every file of a folder by its path in it; with `folders`, also the folders, which hold nothing."""
+    paths = sorted(path for path in out.rglob("*") if folders or path.is_file())
+    return {path.relative_to(out).as_posix(): path.read_bytes() if path.is_file() else b"" for path in paths}
 
 
 def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Callable[[], None]], None]) -> None:

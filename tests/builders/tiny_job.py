@@ -9,14 +9,14 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seediff.config.base import RunConfig
 from seediff.dataset import native
 from seediff.files.outputs import write_atomic
 from seediff.files.places import Out
 from seediff.run.loop import Engine, Job, run
-from seediff.run.place import BatchRecord, open_place
+from seediff.run.place import BatchRecord, Place
 from seediff.workers import Progress
 
 IMAGES = native.IMAGES
@@ -46,6 +46,9 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
     def load(self) -> str:
         return f"{self.config.seed:08x}"
 
+    def plan(self, place: Place, verb: str) -> list[str]:
+        return [f"Would {verb} it in {place.out}"]
+
     def describe(self, batch: Sequence[int]) -> str:
         return f"{batch[0]}"
 
@@ -65,10 +68,12 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         return [f"{IMAGES}/000000.txt"]
 
-    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
-        rows = [row for record in records for row in record.rows]
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
         write_atomic(out / self.config.last_file, native.jsonl(rows))
+
+    def read_result(self, out: Path) -> dict[str, Any]:
+        return {"rows": native.read_rows(out, self.config.last_file)}
 
 
 def tiny(
@@ -80,8 +85,7 @@ def tiny(
     config: TinyConfig | None = None,
 ) -> int:
     """Run the job; how many items it did."""
-    with open_place(out) as place:
-        return run(TinyJob(config or TinyConfig(), trouble), place, engine=engine, progress=progress)
+    return run(TinyJob(config or TinyConfig(), trouble), out, engine=engine, progress=progress).done
 
 
 @dataclass(frozen=True)

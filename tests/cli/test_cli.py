@@ -12,9 +12,9 @@ from PIL import Image
 
 from seediff import __version__
 from seediff.cli import main, progress
-from seediff.cli.following import own_command
 from seediff.cli.generate import make_config
 from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
+from seediff.cli.summary import own_command
 from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native, store
@@ -141,7 +141,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
 
 
 def test_disk_estimate_is_near(tmp_path):
-    from seediff.run.plan import disk_estimate
+    from seediff.run.generate import disk_estimate
 
     config = make_config(ImageOptions(classes="dog,cat", per_class=8, keep_attention=True), MaskOptions(), CaptureOptions())
     run.generate(config, tmp_path / "out", draw=fake_draw)
@@ -223,7 +223,7 @@ BAD = [
     (["--classes", "dog", "--per-class", "many", "--out", "{tmp}/o"], "--per-class"),
     (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "alpha = 2.0 must be in (0, 1]"),
     (["--classes", "dog", "--expand-levels", "4,0", "--out", "{tmp}/o"], "expand_levels = (4, 0) must be whole numbers of at least 1"),
-    (["--classes", "dog", "--seed-level", "0", "--out", "{tmp}/o"], "seed_level = 0 must be a whole number of at least 1"),
+    (["--classes", "dog", "--seed-level", "0", "--out", "{tmp}/o"], "seed_level = 0 must be at least 1"),
     (["--classes", "dog", "--self-level", "-1", "--out", "{tmp}/o"], "self_level = -1 must be"),
     (["--classes", "dog", "--beta", "best", "--out", "{tmp}/o"], "--beta"),
     (["--classes", "dog", "--capture-steps", "0", "--out", "{tmp}/o"], "every k-th step needs k ≥ 1"),
@@ -239,7 +239,7 @@ BAD = [
     (["--classes", "dog", "--nonsense", "--out", "{tmp}/o"], "nonsense"),
     (["--classes", "dog"], "--out is missing"),
     (["--classes", "dog", "--out"], "--out requires an argument"),
-    (["--classes", "dog", "cat", "--out", "{tmp}/o"], "what is 'cat' for? Several names are written with commas between them"),
+    (["--classes", "dog", "cat", "--out", "{tmp}/o"], "unexpected argument 'cat'; several names are written with commas between them"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt"], "there is a file where the folder should be"),
     (["--classes", "dog", "--out", "{tmp}"], "no output of SeeDiff"),
     (["--classes", "dog", "--config", "{tmp}/none.toml", "--out", "{tmp}/o"], "none.toml"),
@@ -344,7 +344,7 @@ def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(place, "look_into", interrupted)
+    monkeypatch.setattr(place.Place, "look_into", interrupted)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted with nothing finished yet by this run; the same command continues" in one_line(capsys)
 

@@ -1,4 +1,3 @@
-import inspect
 import sys
 from pathlib import Path
 from typing import get_type_hints
@@ -10,7 +9,7 @@ from formats import EVERY, EXACT, needs
 
 from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
-from seediff.dataset.formats.known import FORMATS, importer
+from seediff.dataset.conversions import export_options, import_options
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
@@ -33,7 +32,7 @@ def pets(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", EXACT)
 def test_there_and_back(pets, tmp_path, capsys, name):
     needs(name)
-    link = ["--link"] if hasattr(FORMATS[name].options, "link") else []
+    link = ["--link"] if "link" in export_options(name) else []
     run("export", pets, "--to", name, "--out", tmp_path / "other", *link)
     assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
     run("import", tmp_path / "other", "--from", name, "--out", tmp_path / "back")
@@ -94,7 +93,7 @@ def test_options_of_a_format(pets, tmp_path, capsys):
 
 def test_the_help_names_the_formats_that_have_an_option(capsys):
     """And no others, at the beginning of its text."""
-    known = {name: inspect.signature(importer(name)).parameters for name in EVERY}
+    known = {name: import_options(name) for name in EVERY}
     for name, hint in get_type_hints(import_, include_extras=True).items():
         parameter = next((one for one in getattr(hint, "__metadata__", ()) if CHOICE in (one.group or ())), None)
         if parameter:

@@ -8,7 +8,7 @@ import pytest
 from command_line import runner
 
 from seediff.cli.quality import check, filter_, stats
-from seediff.cli.summary_quality import bars
+from seediff.cli.summary import bars
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native

@@ -12,8 +12,8 @@ from photo_set import write_photos
 
 from seediff.cli import main
 from seediff.dataset import native
-from seediff.dataset.shapes.boxed import boxed
 from seediff.dataset.shapes.brush import decode_brush, encode_brush
+from seediff.dataset.shapes.rle import boxed
 from seediff.dataset.store import open_native
 
 

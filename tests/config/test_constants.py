@@ -12,10 +12,10 @@ from seediff.errors import UserError
     [
         (MaskConfig, {"method": "magic"}, f"method = 'magic' must be one of {', '.join(map(repr, get_args(Method)))}"),
         (MaskConfig, {"expansion": "wide"}, "expansion = 'wide' must be one of 'none', 'parallel', 'iterative'"),
-        (MaskConfig, {"beta": "best"}, "beta = best must be in"),
+        (MaskConfig, {"beta": "best"}, "beta = 'best' must be a number or 'otsu'"),
         (MaskConfig, {"beta": float("nan")}, "beta = nan"),
         (MaskConfig, {"alpha": 0.0}, "alpha = 0.0"),
-        (MaskConfig, {"tau": 0}, "tau = 0 must be a whole number of at least 1"),
+        (MaskConfig, {"tau": 0}, "tau = 0 must be at least 1"),
         (MaskConfig, {"seed_level": 0}, "seed_level = 0"),
         (MaskConfig, {"self_level": 1.5}, "self_level = 1.5"),
         (MaskConfig, {"expand_levels": (2, 0)}, "expand_levels"),
@@ -23,8 +23,8 @@ from seediff.errors import UserError
         (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
         (MaskConfig, {"pamr_iterations": 0}, "pamr_iterations"),
         (CaptureConfig, {"layers": "left"}, "layers = 'left' must be 'all', 'up' or 'down' of a UNet, or blocks"),
-        (CaptureConfig, {"steps": "first-half"}, "steps = 'first-half' must be 'all', 'second-half' or"),
-        (CaptureConfig, {"steps": 0}, "k ≥ 1"),
+        (CaptureConfig, {"steps": "first-half"}, "steps = 'first-half' must be 'all' or 'second-half' or"),
+        (CaptureConfig, {"steps": 0}, "steps = 0 must be 'all' or 'second-half' or at least 1"),
         (CaptureConfig, {"steps": True}, "steps = True"),
     ],
 )

@@ -4,10 +4,9 @@ import pytest
 
 from seediff import __version__
 from seediff.cli.commands import main
-from seediff.config.base import differences, load_config, read_file
+from seediff.config.base import configure, differences, load_config, read_file
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
 from seediff.config.sizes import pixels
 from seediff.errors import UserError
 

@@ -7,7 +7,8 @@ from blobs import blobs
 from items import item, names
 
 from seediff.dataset import native, store
-from seediff.dataset.merge import merge_datasets, renumbering, set_names
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.merge import renumbering, set_names
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
@@ -36,10 +37,10 @@ def make(folder: Path, classes, count=2, first=0, soft=False, shape=(32, 40)) ->
 def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
     one = make(tmp_path / "pets", ("dog", "cat", "bus"), soft=True)
     two = make(tmp_path / "zoo", ("cat", "fox", "dog"), soft=True)
-    merged = merge_datasets([one, two])
+    merged = Dataset.from_native(one).merge(Dataset.from_native(two))
     assert merged.classes == ("dog", "cat", "bus", "fox")
-    assert merged.left_behind == ()
-    write_native(tmp_path / "out", merged.classes, merged.items, about={})
+    assert merged.notes == ()
+    merged.save(tmp_path / "out")
     classes, items = open_native(tmp_path / "out")
     assert [i.name for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
     assert [i.metadata["origin"] for i in items] == ["pets/000000", "pets/000001", "zoo/000000", "zoo/000001"]
@@ -62,25 +63,23 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
 
 def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):
     one, two = make(tmp_path / "a" / "set", ("dog",), soft=True), make(tmp_path / "b" / "set", ("dog",), first=5)
-    merged = merge_datasets([one, two])
-    assert [i.name for i in merged.items] == ["000000", "000001", "000005", "000006"]
-    assert [i.metadata["origin"] for i in merged.items][1:3] == ["set/000001", "set-2/000005"]
-    assert merged.left_behind == ("soft", "attention")
-    assert not any(i.extras for i in merged.items)
-    write_native(tmp_path / "both", merged.classes, merged.items, about={}, link=True)
+    merged = Dataset.from_native(one).merge(Dataset.from_native(two))
+    assert [i.name for i in merged] == ["000000", "000001", "000005", "000006"]
+    assert [i.metadata["origin"] for i in merged][1:3] == ["set/000001", "set-2/000005"]
+    assert [note.partition("/")[0] for note in merged.notes] == ["soft", "attention"]
+    assert not any(i.extras for i in merged)
+    merged.save(tmp_path / "both", link=True)
     assert (tmp_path / "both/images/000005.png").samefile(two / "images/000005.png")
-    again = merge_datasets([make(tmp_path / "c", ("cat",), first=9), tmp_path / "both"])
-    assert [i.metadata["origin"] for i in again.items][1:3] == ["c/000010", "both/set/000000"]
+    again = Dataset.from_native(make(tmp_path / "c", ("cat",), first=9)).merge(Dataset.from_native(tmp_path / "both"))
+    assert [i.metadata["origin"] for i in again][1:3] == ["c/000010", "both/set/000000"]
     assert "soft" not in " ".join(names(tmp_path / "both"))
 
 
 def test_what_cannot_be_merged(tmp_path):
     one = make(tmp_path / "a", ("dog",))
-    with pytest.raises(UserError, match="one folder is named twice"):
-        merge_datasets([one, tmp_path / "a" / ".." / "a"])
     many = make(tmp_path / "many", tuple(f"class {i}" for i in range(254)), count=1)
     with pytest.raises(UserError, match="255 classes; label maps hold at most 254"):
-        merge_datasets([one, many])
+        Dataset.from_native(one).merge(Dataset.from_native(many))
 
 
 def test_tables_and_names():

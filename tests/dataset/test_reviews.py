@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from command_line import runner
+from formats import opened
 from looked import write_set
 
 from seediff.cli.augment import augment
@@ -13,10 +14,9 @@ from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native, store
-from seediff.dataset.opening import open_dataset
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.fix import fix_dataset
-from seediff.dataset.quality.stats import dataset_stats
 from seediff.dataset.reviews import REVIEWS, count_reviews, told
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
@@ -46,7 +46,7 @@ def pets(tmp_path):
 
 def test_opened_anywhere_it_is_the_corrected_set(pets):
     classes, items = open_native(pets)
-    assert [one.metadata for one in open_dataset(pets)[1]] == [one.metadata for one in items]
+    assert [one.metadata for one in opened(pets)[1]] == [one.metadata for one in items]
     assert items[3].metadata["classes"] == ["cat"]
     assert items[3].metadata["class_ids"] == [2]
     assert items[3].metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
@@ -95,7 +95,7 @@ def test_a_corrected_mask_is_certain_and_not_made_anew(pets, tmp_path):
 def test_export_uses_them_and_says_how_many(pets, tmp_path, capsys):
     run("export", pets, "--to", "webdataset", "--out", tmp_path / "tar")
     assert "Reviewed: 1 corrected mask is used; 1 sample that a person rejected is among them" in capsys.readouterr().out
-    _, items = open_dataset(tmp_path / "tar")
+    _, items = opened(tmp_path / "tar")
     assert [np.unique(item.label_map).tolist() for item in items][3] == [0, 2]
 
 
@@ -172,7 +172,7 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_pat
     with pytest.raises(UserError, match=r"000003.1.png: is not the corrected mask that was saved \(its SHA-256"):
         run(*line.format(pets, pets).split(), "--out", tmp_path / "out")
     for use in (
-        lambda: dataset_stats(pets),
+        lambda: Dataset.from_native(pets).stats(),
         lambda: [s.label_map for s in store.read_dataset(pets)],
         lambda: Session(open_subject(pets), by="").labels(3),
     ):

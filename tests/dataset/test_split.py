@@ -77,7 +77,7 @@ def test_split_in_the_rows(tmp_path):
     write_native(tmp_path / "out", ("a", "b", "c"), samples(10), about={})
     classes, items = open_native(tmp_path / "out")
     found = split_samples(items, classes, {"val": 0.3})
-    set_splits(tmp_path / "out", found)
+    set_splits(tmp_path / "out", {item.name: part for item, part in zip(items, found, strict=True)})
     rows = native.read_rows(tmp_path / "out")
     assert [row["split"] for row in rows] == found
     assert Counter(found) == {"train": 7, "val": 3}

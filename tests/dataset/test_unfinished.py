@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from formats import opened
 from items import item
 
 from seediff.cli import main
 from seediff.dataset import native
-from seediff.dataset.opening import open_dataset
-from seediff.dataset.store import write_native
-from seediff.dataset.unfinished import check_finished
+from seediff.dataset.store import check_finished, write_native
 from seediff.errors import UserError
 
 COMMANDS = [
@@ -55,7 +54,7 @@ def test_commands_say_that_there_is_no_such_folder(tmp_path, monkeypatch, capsys
 
 def test_training_sets_are_finished_too(stopped):
     with pytest.raises(UserError, match="is not finished"):
-        open_dataset(stopped)
+        opened(stopped)
 
 
 def test_a_run_that_was_stopped_while_it_tidied_up_is_finished(tmp_path):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from damage import BYTES, json_damages, refusal, tensor_damages, truncations
+from formats import imported
 from safetensors.numpy import save
 
 from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
 from recipes.mini.world import write_scenes
 from recipes.tables.kept import open_kept, read_scores
 from seediff.attention.maps import AttentionMaps
-from seediff.dataset.formats.parquet import import_parquet
 from seediff.errors import UserError
 from seediff.evaluate.protocols import read_class_map
 from seediff.files.tensors import map_array
@@ -213,5 +213,5 @@ def test_footers_of_parquet(tmp_path: Path) -> None:
     read = []
     for name, data in [("whole", b'{"classes": ["cat"]}'), *json_damages({"classes": ["cat"]})]:
         parquet.write_table(pa.schema(fields, metadata={"seediff": data}).empty_table(), path)
-        read += [name] if refusal(lambda: import_parquet(tmp_path), path) is None else []
+        read += [name] if refusal(lambda: imported("parquet", tmp_path), path) is None else []
     assert read == ["whole", "classes is an empty list", "classes.0 is a text", "classes.0 is nothing"]

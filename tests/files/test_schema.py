@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
+from seediff.config.fields import checked
 from seediff.errors import UserError
-from seediff.files.documents import checked, fit
+from seediff.files.documents import fit
 from seediff.files.messages import printable, shown
 
 

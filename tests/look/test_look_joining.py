@@ -13,11 +13,10 @@ from seediff.cli.formats import export_, import_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge
 from seediff.dataset import native
-from seediff.dataset.formats.coco.masks import count_runs
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, read_actions, told
-from seediff.dataset.shapes.joining import join
-from seediff.dataset.shapes.rle import fill
+from seediff.dataset.shapes.objects import join
+from seediff.dataset.shapes.rle import count_runs, fill
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.look.session import Session

@@ -12,9 +12,9 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
 from seediff.cli.commands import main
+from seediff.config.base import configure
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos
 from seediff.models import hub as names
@@ -23,7 +23,10 @@ from seediff.models.families import FAMILIES, pipeline_family
 from seediff.models.info import list_models, model_info, usual_dtype
 from seediff.models.known import BY_NAME, KNOWN, hub_ids, known_model
 from seediff.models.weights import choose_variant, is_enough
-from seediff.run import mask, plan, segment
+from seediff.run.generate import GenerateJob
+from seediff.run.loop import plan
+from seediff.run.mask import MaskJob
+from seediff.run.segment import SegmentJob
 
 NAMES = [known.name for known in KNOWN]
 FIRST, SECOND = hub_ids("sd2-base")
@@ -159,9 +162,9 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
         assert own is not None
         plans.append(
             [
-                plan.describe(configure(GenerateConfig, line), out),
-                mask.describe(configure(MaskPhotosConfig, line), found, out),
-                *([] if own.family.no_self_attention else [segment.describe(SegmentPhotosConfig(model=name), found, out)]),
+                plan(GenerateJob(configure(GenerateConfig, line)), out),
+                plan(MaskJob(configure(MaskPhotosConfig, line), found), out),
+                *([] if own.family.no_self_attention else [plan(SegmentJob(SegmentPhotosConfig(model=name), found), out)]),
             ]
         )
     assert plans[0] == plans[1] == plans[2]
@@ -174,7 +177,7 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
 def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, tmp_path):
     config = configure(GenerateConfig, {"classes": ("dog",), "model": "sd1.5", "mask": {"seed_level": 16}})
     with pytest.raises(UserError, match=r"seed_level = 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"):
-        plan.describe(config, tmp_path / "out")
+        plan(GenerateJob(config), tmp_path / "out")
 
 
 @pytest.mark.parametrize("model", ["sdxl-turbo", "z-image-turbo", "sd3.5-large-turbo", "flux-schnell", "stabilityai/sdxl-turbo"])

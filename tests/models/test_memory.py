@@ -19,8 +19,7 @@ from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
 from seediff.run import cluster
-from seediff.run.model_files import check_loading
-from seediff.run.plan import model_line
+from seediff.run.plan import check_loading, model_line
 from seediff.study.masks.contest import Setting
 
 
@@ -72,11 +71,11 @@ def test_machines_elsewhere_are_not_asked_what_they_have(monkeypatch):
     elsewhere, here = cluster.Ray(address="auto"), cluster.Ray()
     config = GenerateConfig(("dog",))
     for device in ("cuda:99", None):
-        check_loading(config, device, "model", elsewhere)
+        check_loading(config, device, "model", elsewhere.here)
     with pytest.raises(UserError, match=r"^device 'cuda:99' is not there"):
-        check_loading(config, "cuda:99", "model", here)
+        check_loading(config, "cuda:99", "model", here.here)
     with pytest.raises(UserError, match=r"^compile: with offload sequential"):
-        check_loading(replace(config, compile=True), "cuda:99", "sequential", elsewhere)
+        check_loading(replace(config, compile=True), "cuda:99", "sequential", elsewhere.here)
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):

@@ -1,22 +1,28 @@
 """Masks and files made beside the drawing: the same bytes, also when it is stopped or fails, and never more in the queue than allowed."""
 
-import shutil
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from fake_engine import fake_draw
-from interrupted import contents, replace_writes
+from interrupted import check_interrupted, contents, replace_writes
 from patience import PATIENCE
+from photo_set import write_photos
 from tiny_job import TinyJob, tiny
 
+from seediff.config.constants import SegmentConfig
 from seediff.config.generate import GenerateConfig
+from seediff.config.photographs import SegmentPhotosConfig
 from seediff.errors import UserError
+from seediff.files.photographs import find_photos
 from seediff.run import generate as run_module
+from seediff.run import segment as segment_module
 from seediff.run.generate import generate
 from seediff.run.loop import Local
+from seediff.run.segment import SegmentJob, segment_photos
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
 
@@ -32,7 +38,7 @@ def inline(tmp_path_factory):
 def test_the_same_bytes(tmp_path, inline, ahead):
     result = generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=ahead))
     assert contents(tmp_path / "out") == inline
-    assert result.drawn == 10
+    assert result.done == 10
     assert {"drawing", "masks", "writing"} <= set(result.seconds)
 
 
@@ -44,27 +50,10 @@ def test_the_same_bytes_with_samples_drawn_again(tmp_path):
 
 
 def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
-    class Stopped(BaseException):
-        pass
-
-    left = [0]
-
-    def write(commit):
-        if left[0] <= 0:
-            raise Stopped
-        left[0] -= 1
-        commit()
-
-    replace_writes(monkeypatch, write)
-    for writes in (0, 1, 2, 4, 7, 12, 20):
-        out = tmp_path / f"{writes}"
-        left[0] = writes
-        with pytest.raises(Stopped):
-            generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1))
-        left[0] = 10**6
-        generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1))
-        assert contents(out) == inline, writes
-        shutil.rmtree(out)
+    check_interrupted(
+        lambda out: generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1)), tmp_path, monkeypatch, (0, 1, 2, 4, 7, 12, 20)
+    )
+    assert contents(tmp_path / "whole") == inline
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -149,20 +138,47 @@ def test_what_waited_is_not_begun_when_the_capture_fails(tmp_path, monkeypatch):
     assert begun == [0]
 
 
-def test_nothing_runs_beside_on_a_cpu(tmp_path):
-    """There the same cores would do both."""
-    threads = set()
-
-    def draw(specs):
-        threads.update(thread.name for thread in threading.enumerate())
-        return fake_draw(specs)
-
-    generate(replace(CONFIG, device="cpu"), tmp_path / "out", draw=draw)
-    assert not any(name.startswith("writing") for name in threads)
-
-
 def test_random_delays_change_nothing(tmp_path, monkeypatch, inline):
     random = np.random.default_rng(0)
     replace_writes(monkeypatch, lambda commit: (time.sleep(random.random() * 0.01), commit())[1])
     generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Local(ahead=2))
     assert contents(tmp_path / "out") == inline
+
+
+@pytest.fixture(scope="module")
+def segment(mini_folder, tmp_path_factory):
+    """`segment` of six photographs, one of which cannot be read, in three batches, with names."""
+    folder = write_photos(tmp_path_factory.mktemp("photos") / "in")
+    (folder / "1.jpg").write_text("no picture")
+    constants = SegmentConfig(kl_threshold=0.3, num_points=8)
+    config = SegmentPhotosConfig(model=str(mini_folder), segment=constants, names=("dog",), batch_size=2, device="cpu", threads=1)
+    return partial(segment_photos, config, find_photos([folder]))
+
+
+def test_files_of_segments_are_made_while_the_next_batch_is_named(tmp_path, segment, monkeypatch):
+    """The files of the first batch wait until the second one's names are found: one after the other, nobody would come. On a CPU, where
+    the same cores would do both, nothing runs beside."""
+    segment(tmp_path / "inline")
+    second, real, makers = threading.Event(), SegmentJob.names, set()
+
+    def names(self, photo, segments):
+        if photo.spec.photo.name == "2":
+            second.set()
+        return real(self, photo, segments)
+
+    def files(*given, **more):
+        assert second.wait(PATIENCE)
+        makers.add(threading.current_thread().name)
+        return made(*given, **more)
+
+    made = segment_module.photo_files
+    monkeypatch.setattr(SegmentJob, "names", names)
+    monkeypatch.setattr(segment_module, "photo_files", files)
+    result = segment(tmp_path / "out", engine=Local(ahead=1))
+    assert (result.done, len(result.rows), len(result.failed)) == (6, 5, 1)
+    assert {"reading", "segmenting", "naming", "writing"} <= set(result.seconds)
+    assert {name.partition("_")[0] for name in makers} == {"writing"}
+    assert contents(tmp_path / "out") == contents(tmp_path / "inline")
+    makers.clear()
+    segment(tmp_path / "cpu")
+    assert makers == {threading.current_thread().name}

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from interrupted import contents
 from patience import PATIENCE
 from tiny_job import TinyConfig, Trouble, tiny
 
@@ -69,23 +70,19 @@ def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == 'seediff: --engine ray: Ray is not installed: pip install "seediff[ray]"\n'
 
 
-def files(out: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() if path.is_file() else b"" for path in sorted(out.rglob("*"))}
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """Everything that one process makes."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
     assert tiny(out) == 20
-    return files(out)
+    return contents(out)
 
 
 def test_a_worker_killed_in_the_middle_of_a_batch(cluster, tmp_path, unbroken):
     calls = []
     trouble = Trouble(tmp_path, kill_once=5, seconds=0.3)
     assert tiny(tmp_path / "out", trouble, engine=Ray(2), progress=lambda *call: calls.append(call)) == 20
-    assert files(tmp_path / "out") == unbroken
+    assert contents(tmp_path / "out") == unbroken
     assert (tmp_path / "killed").exists()
     assert len(trouble.processes()) >= 2
     assert os.getpid() not in trouble.processes()
@@ -106,7 +103,7 @@ def test_an_error_and_ctrl_c_leave_what_any_engine_continues(cluster, tmp_path, 
         tiny(tmp_path / "out", Trouble(tmp_path), engine=Ray(1), progress=interrupt)
     assert len(list((tmp_path / "out/.batches").iterdir())) == 7
     assert tiny(tmp_path / "out") == 6
-    assert files(tmp_path / "out") == unbroken
+    assert contents(tmp_path / "out") == unbroken
 
 
 def test_a_machine_joins_and_leaves(cluster, tmp_path):
@@ -125,7 +122,7 @@ def test_a_machine_joins_and_leaves(cluster, tmp_path):
     tiny(tmp_path / "local", config=config)
     tiny(tmp_path / "out", Trouble(tmp_path, seconds=0.2), engine=Ray(3), progress=change, config=config)
     assert len(machines) == 2, "the second machine came too late"
-    assert files(tmp_path / "out") == files(tmp_path / "local")
+    assert contents(tmp_path / "out") == contents(tmp_path / "local")
 
 
 def test_a_batch_that_kills_every_worker(cluster, tmp_path):

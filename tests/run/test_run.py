@@ -1,5 +1,4 @@
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -8,13 +7,14 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw, fake_maps
-from interrupted import replace_writes
+from interrupted import contents, replace_writes
 from killing import CONFIG as KILLED_CONFIG
 
 import seediff
@@ -33,16 +33,12 @@ from seediff.run.samples import rejections, traced_classes
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
-
-
-def fingerprints(out: Path) -> dict[str, str]:
-    """Every file and folder below `out` with its content's hash."""
-    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sorted(out.rglob("*"))}
+fingerprints = partial(contents, folders=True)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """Fingerprints of an uninterrupted run of CONFIG."""
+    """The files of an uninterrupted run of CONFIG."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
     generate(CONFIG, out, draw=fake_draw)
     return fingerprints(out)
@@ -60,7 +56,7 @@ def test_layout_rows_and_masks(tmp_path):
     assert sorted(p.name for p in out.iterdir()) == [
         "README.md", "attention", "classes.txt", "images", "masks", "metadata.jsonl", "preview.html", "seediff.toml", "soft", "steps",
     ]  # fmt: skip
-    assert (result.made, result.drawn) == (5, 5)
+    assert (result.made, result.done) == (5, 5)
     assert calls[0] == (0, 5, "loading mini")
     assert calls[-1] == (5, 5, "finishing")
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
@@ -109,7 +105,7 @@ def test_finished_folder_is_left_alone(tmp_path, unbroken):
         raise AssertionError("drawn again")
 
     result = generate(CONFIG, out, draw=never)
-    assert (result.made, result.drawn) == (10, 0)
+    assert (result.made, result.done) == (10, 0)
     assert fingerprints(out) == unbroken
 
 
@@ -150,7 +146,7 @@ def test_killed_while_tidying_up(tmp_path, unbroken):
     (out / native.BATCHES).mkdir()
     (out / native.BATCHES / "000001.json").write_text("{}")
     (out / LOCK).write_text("99")
-    assert generate(CONFIG, out, draw=fake_draw).drawn == 0
+    assert generate(CONFIG, out, draw=fake_draw).done == 0
     assert fingerprints(out) == unbroken
 
 
@@ -226,7 +222,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
     with pytest.raises(UserError, match="must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
-    assert place.look_into(out, CONFIG) == ("new", CONFIG)
+    assert place.Place(out).look_into(CONFIG) == ("new", CONFIG)
     generate(CONFIG, out, draw=fake_draw)
     assert fingerprints(out) == unbroken
 
@@ -249,8 +245,8 @@ def test_another_version_does_not_continue(tmp_path, monkeypatch):
 def test_device_left_open_is_the_one_begun_with(tmp_path):
     on_cuda = replace(CONFIG, device="cuda", dtype="float16")
     generate(on_cuda, tmp_path / "out", draw=fake_draw)
-    assert generate(replace(CONFIG, device="cuda:1"), tmp_path / "out", draw=fake_draw).drawn == 0
-    assert generate(CONFIG, tmp_path / "out", draw=fake_draw).drawn == 0
+    assert generate(replace(CONFIG, device="cuda:1"), tmp_path / "out", draw=fake_draw).done == 0
+    assert generate(CONFIG, tmp_path / "out", draw=fake_draw).done == 0
     with pytest.raises(UserError, match="device: cuda → cpu"):
         generate(replace(CONFIG, device="cpu"), tmp_path / "out", draw=fake_draw)
 
@@ -484,4 +480,4 @@ def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
     with pytest.raises(UserError, match="begun with other weights of model"):
         generate(config, tmp_path / "out")
     weights.write_bytes(data)
-    assert generate(config, tmp_path / "out").drawn == 1
+    assert generate(config, tmp_path / "out").done == 1

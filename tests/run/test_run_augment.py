@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cyclopts import App
+from interrupted import contents
 
 from seediff.cli import main
 from seediff.cli.augment import augment as command
@@ -19,7 +20,7 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.places import open_folder
-from seediff.run.augment import AugmentJob, augment, plan, settle
+from seediff.run.augment import AugmentJob, augment, tasks
 
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")
@@ -57,15 +58,11 @@ def config(**values) -> AugmentConfig:
     return AugmentConfig(**{"add": ADD, "batch_size": 4, "seed": 5, **values})
 
 
-def files(out: Path) -> dict[str, bytes]:
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
-
-
 @pytest.fixture(scope="module")
 def made(pets, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("out") / "more"
     result = augment(config(), pets, out)
-    assert (result.originals, result.added, result.done) == (8, 17, 25)
+    assert (result.made, result.done) == (25, 25)
     return out
 
 
@@ -73,7 +70,7 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     checked = check_dataset(made)
     assert checked.errors == 0, checked.findings
     assert native.read_classes(made) == CLASSES
-    before, after = files(pets), files(made)
+    before, after = contents(pets), contents(made)
     rows, new = native.read_rows(made)[:8], native.read_rows(made)[8:]
     assert rows == native.read_rows(pets)
     for row in rows:
@@ -111,21 +108,21 @@ def test_every_recipe_is_in_its_row(made, pets):
 def test_sources_take_turns(pets):
     _, items = open_native(pets)
     for seed in (0, 1):
-        tasks = [task for task in plan(config(add=("flip:14", "blur:9"), seed=seed), items) if task.number is not None]
-        used = np.bincount([task.source for task in tasks], minlength=8)
+        new = [task for task in tasks(config(add=("flip:14", "blur:9"), seed=seed), items) if task.number is not None]
+        used = np.bincount([task.source for task in new], minlength=8)
         assert used[6] == 0
         assert set(np.delete(used, 6)) == {3, 4}
-        assert [task.source for task in tasks[:7]] != [task.source for task in tasks[7:14]]
+        assert [task.source for task in new[:7]] != [task.source for task in new[7:14]]
 
 
 def test_other_workers_the_same_bytes(made, pets, tmp_path):
     augment(config(), pets, tmp_path / "out", workers=2)
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
 
 
 def test_links_the_same_bytes(made, pets, tmp_path):
     augment(config(), pets, tmp_path / "out", link=True)
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
     assert os.path.samefile(tmp_path / "out/images/trip/7.png", pets / "images/trip/7.png")
     assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
 
@@ -149,33 +146,33 @@ def test_interrupted_and_continued_the_same_bytes(made, pets, tmp_path, monkeypa
     assert not (tmp_path / "out/metadata.jsonl").exists()
     result = augment(config(), pets, tmp_path / "out", link=link)
     assert result.done == 25 - 4 * batches
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
     assert augment(config(), pets, tmp_path / "out").done == 0
 
 
 def test_a_damaged_file_of_a_finished_batch_is_made_again(made, pets, tmp_path, monkeypatch):
-    monkeypatch.setattr(AugmentJob, "finish", lambda self, records, out: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(AugmentJob, "finish", lambda self, *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         augment(config(), pets, tmp_path / "out")
     monkeypatch.undo()
     (tmp_path / "out/masks/augmented-000003.png").write_bytes(b"cut")
     assert augment(config(), pets, tmp_path / "out").done == 4
-    assert files(tmp_path / "out") == files(made)
+    assert contents(tmp_path / "out") == contents(made)
 
 
 def test_adding_more_leaves_the_first_as_they_are(made, pets, tmp_path):
     augment(config(add=(*ADD, "flip-vertical:3")), pets, tmp_path / "out")
-    longer, shorter = files(tmp_path / "out"), files(made)
+    longer, shorter = contents(tmp_path / "out"), contents(made)
     for row in native.read_rows(made):
         assert longer[row["file_name"]] == shorter[row["file_name"]]
     augment(config(seed=6), pets, tmp_path / "other")
-    other = files(tmp_path / "other")
+    other = contents(tmp_path / "other")
     assert sum(other[row["file_name"]] == shorter[row["file_name"]] for row in native.read_rows(made)[8:] if row["file_name"] in other) == 0
 
 
 def test_an_augmented_set_can_be_augmented_again(made, tmp_path):
     result = augment(config(add=("flip:2",)), made, tmp_path / "out", progress=None)
-    assert (result.originals, result.added) == (25, 2)
+    assert result.made == 27
     assert native.read_rows(tmp_path / "out")[-1]["file_name"].startswith("images/augmented2-000001.")
     assert check_dataset(tmp_path / "out").errors == 0
 
@@ -237,7 +234,7 @@ def test_a_job_can_be_sent_to_other_machines(pets, made, tmp_path):
     """What an engine of many processes needs: a pickled job does the same batches."""
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
-    job = pickle.loads(pickle.dumps(AugmentJob(*settle(config(), pets))))
+    job = pickle.loads(pickle.dumps(AugmentJob(config(), pets)))
     record = job.write(job.batches[3], tmp_path)
     assert record.rows == native.read_rows(made)[12:16]
     read = job.read_by_finish([record])
@@ -258,11 +255,11 @@ def test_the_command(pets, made, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "8 originals and 17 new samples" in said
     assert " --out segmenter" in said
-    assert files(out) == files(made)
+    assert contents(out) == contents(made)
     run(*words, "--out", out)
     assert capsys.readouterr().out.startswith("Complete: ")
     run("augment", pets, "--config", out / "seediff.toml", "--out", tmp_path / "again", "--quiet")
-    assert files(tmp_path / "again") == files(made)
+    assert contents(tmp_path / "again") == contents(made)
     assert capsys.readouterr().out == ""
 
 

@@ -35,7 +35,7 @@ def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_fo
     found = find_photos([photos]).photos
     result = mask_photos(config(mini_folder, fit=fit, keep_soft=True), found, tmp_path / "out")
     samples = list(store.read_dataset(tmp_path / "out"))
-    assert result.dataset.made == len(samples) == 6
+    assert result.made == len(samples) == 6
     for sample, photo in zip(samples, found, strict=True):
         np.testing.assert_array_equal(sample.image, read_photo(photo.path))
         height, width = sample.label_map.shape

@@ -155,7 +155,7 @@ def test_a_threshold_that_is_none_is_named(bare, value):
     [
         ("presence = 0.5", "is no file of `seediff tune`"),
         ('command = "tune"\npresence = 0.5', "does not say which model"),
-        ('command = "tune"\nmodel = "m"\npresence = 5.0', r"presence = 5.0 must be a number in \[0, 1\]"),
+        ('command = "tune"\nmodel = "m"\npresence = 5.0', r"presence = 5.0 must be in \[0, 1\]"),
         ('command = "tune"\nmodel = "m"\nbeta = 0.5', "there is no option 'beta'"),
         ("[", "is not TOML"),
     ],

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from tiny_job import TinyConfig, Trouble, tiny
+from interrupted import contents
+from tiny_job import TinyConfig, TinyJob, Trouble, tiny
 
 from seediff.cli import main
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.files.places import Url, parse_out
-from seediff.run.place import Storage, Store, describe_at, look_into, open_place
+from seediff.run.loop import plan
+from seediff.run.place import Storage, Store, open_place
 
 
 class Stopped(BaseException):
@@ -39,16 +41,12 @@ def objects(url: Url) -> dict[str, bytes]:
     return {name: storage.read(name) for name in sorted(storage.list())}
 
 
-def files(out: Path) -> dict[str, bytes]:
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """The files of a run into a folder."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
     tiny(out)
-    return files(out)
+    return contents(out)
 
 
 def test_addresses(tmp_path):
@@ -126,7 +124,7 @@ def test_another_configuration_is_refused(url, tmp_path):
     with pytest.raises(OSError, match="No space"):
         tiny(url, Trouble(tmp_path, fill_disk=13, seconds=0))
     other = replace(TinyConfig(), seed=1)
-    with pytest.raises(UserError, match=rf"--out {url}: holds the output of another configuration \(seed: 0 → 1\)"):
+    with pytest.raises(UserError, match=rf"{url}: holds the output of another configuration \(seed: 0 → 1\)"):
         tiny(url, config=other)
 
     def begin_another(done, total, what):
@@ -163,9 +161,9 @@ def test_stores_that_do_not_answer(tmp_path):
 
 def test_plans_speak_of_the_address(url):
     config = TinyConfig()
-    assert describe_at(url, config, lambda one, folder: f"{look_into(folder, one)[0]} in {folder}") == f"new in {url}"
+    assert plan(TinyJob(config), url) == f"Would make it in {url}"
     tiny(url)
-    assert describe_at(url, config, lambda one, folder: f"{look_into(folder, one)[0]} in {folder}") == f"complete in {url}"
+    assert plan(TinyJob(config), url) == f"{url} is complete already: nothing would be done.\nWould make it in {url}"
 
 
 def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
@@ -229,7 +227,7 @@ def test_a_real_s3_server(s3, unbroken, tmp_path):
     assert tiny(url) == 8
     assert objects(url) == unbroken
     assert tiny(url) == 0
-    with pytest.raises(UserError, match=r"--out s3://no-such-bucket/x: the store does not do it: .*(bucket|Bucket)"):
+    with pytest.raises(UserError, match=r"s3://no-such-bucket/x: the store does not do it: .*(bucket|Bucket)"):
         tiny("s3://no-such-bucket/x")
 
 

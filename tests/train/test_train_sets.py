@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from formats import export
 from shapes import CLASSES, items
 
-from seediff.dataset.formats.voc import export_voc
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 from seediff.train.plan import plan_training
@@ -19,7 +19,7 @@ def native(tmp_path):
 
 
 def test_stages(native, tmp_path):
-    export_voc(CLASSES, items(3, first=50), tmp_path / "real")
+    export("voc", CLASSES, items(3, first=50), tmp_path / "real")
     plan = plan_training([native("a"), native("b", 2, first=20)], steps=5, mix=(3, 1), finetune=[tmp_path / "real"], finetune_epochs=2)
     assert plan.classes == CLASSES
     train, finetune = plan.stages

@@ -78,11 +78,11 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
     from ..config.generate import load_dataset_config
     from ..config.photographs import MaskPhotosConfig
     from ..dataset import native
-    from ..dataset.unfinished import check_finished
+    from ..dataset.store import check_finished
     from ..files.documents import read_toml
     from ..run import augment as run_augment
     from ..run.samples import preview as write
-    from .following import look_at
+    from .summary import look_at
 
     check_finished(data)
     if read_toml(data / native.CONFIG).get("command") == AugmentConfig.command:
@@ -237,7 +237,7 @@ def _explain(error: BaseException, arguments: Sequence[str] | None) -> int:
 def _misread(error: CycloptsError) -> str:
     """What was wrong with the words of the command line; the parser's own text but for two that would not help."""
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
-        return f"what is {words[0]!r} for? Several names are written with commas between them, as in --classes dog,cat"
+        return f"unexpected argument {words[0]!r}; several names are written with commas between them, as in --classes dog,cat"
     if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None and not error.argument.tokens:
         return f"{error.argument.name} is missing"
     return str(error)

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from ..errors import UserError
-from .places import HERE
-from .seeds import SEED
+from .options import HERE, SEED
 
 app = App(name="evaluate", help="Measure predictions against labels.")
 

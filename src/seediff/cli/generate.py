@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from ..config.base import configure
+from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
 from ..config.names import parse_classes, parse_prompts
-from ..config.resolve import configure
 from ..errors import UserError
 from ..models.memory import Offload
 from .derive import option
@@ -20,16 +20,18 @@ from .options import (
     OFFLOAD,
     RUN,
     CaptureOptions,
+    DatasetOut,
+    DryRun,
     EngineOptions,
     ImageOptions,
     MaskOptions,
+    Quiet,
+    carry_out,
     chosen_engine,
     given,
-    mask_table,
-    numbers,
+    parse_place,
+    table,
 )
-from .places import parse_place
-from .progress import show_progress
 
 
 def _named_preset(kind: Any, tokens: Sequence[Token]) -> str:
@@ -44,9 +46,7 @@ def _named_preset(kind: Any, tokens: Sequence[Token]) -> str:
 
 def generate(
     *,
-    out: Annotated[
-        str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
-    ],
+    out: DatasetOut,
     images: ImageOptions | None = None,
     masks: MaskOptions | None = None,
     capture: CaptureOptions | None = None,
@@ -61,8 +61,8 @@ def generate(
     ] = "model",
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
-    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
-    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Generate images of named classes with pixel masks: a dataset that training code can read.
 
@@ -86,18 +86,12 @@ def generate(
     """
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
     place, workers = parse_place(out), chosen_engine(engine)
-    if dry_run:
-        from ..run.place import describe_at
-        from ..run.plan import describe
+    from ..run.generate import GenerateJob
 
-        print(describe_at(place, chosen, partial(describe, offload=offload, engine=workers)))
-        return
-    from ..run.generate import generate as run
-    from .summary import show_summary
+    result = carry_out(GenerateJob(chosen, offload=offload), place, workers, "images", dry_run=dry_run, quiet=quiet)
+    if result and not quiet:
+        from .summary import show_summary
 
-    with show_progress(quiet, place) as progress:
-        result = run(chosen, place, offload=offload, engine=workers, progress=progress)
-    if not quiet:
         show_summary(result, chosen)
 
 
@@ -105,12 +99,9 @@ def make_config(
     images: ImageOptions, masks: MaskOptions, capture: CaptureOptions, file: Path | None = None, preset: str = "model"
 ) -> GenerateConfig:
     """The configuration: command line before the file of --config before the preset. Raises UserError."""
-    line: dict[str, Any] = given(images)
-    if "classes" in line:
-        line["classes"] = parse_classes(line["classes"])
-    if "classes_per_image" in line:
-        turns = numbers(line["classes_per_image"], "--classes-per-image", int)
-        line["classes_per_image"] = turns[0] if len(turns) == 1 else turns
-    if "prompt" in line:
-        line["prompts"] = parse_prompts(line.pop("prompt"))
-    return configure(GenerateConfig, {**line, "mask": mask_table(masks), "capture": given(capture)}, file, preset=preset)
+    line = table(GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt")})
+    if images.classes is not None:
+        line["classes"] = parse_classes(images.classes)
+    if images.prompt is not None:
+        line["prompts"] = parse_prompts(images.prompt)
+    return configure(GenerateConfig, {**line, "mask": table(MaskConfig, masks), "capture": given(capture)}, file, preset=preset)

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from .places import HERE
-from .seeds import SEED
+from .options import HERE, SEED
 
 app = App(name="mini", help="The embedded model: check its quality, write its held-out scenes.")
 

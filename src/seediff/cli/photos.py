@@ -5,19 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..config.base import DEFAULT
-from ..config.constants import SegmentConfig
+from ..config.base import DEFAULT, configure
+from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from ..config.methods import SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
-from ..config.resolve import configure
 from ..errors import UserError
 from ..files.places import Out
 from ..models.memory import Offload
@@ -32,18 +30,19 @@ from .options import (
     OFFLOAD,
     RUN,
     CaptureOptions,
+    ConfigFile,
+    DatasetOut,
+    DryRun,
     EngineOptions,
     MaskOptions,
+    Quiet,
+    carry_out,
     chosen_engine,
     given,
-    mask_table,
     numbers,
+    parse_place,
+    table,
 )
-from .places import parse_place
-from .progress import show_progress
-
-if TYPE_CHECKING:
-    from ..files.photographs import Photo
 
 PATHS = Parameter(help="Photographs: files, folders with all below them, or patterns such as 'photos/*.jpg'.", negative=())
 
@@ -122,11 +121,11 @@ def segment(
             "model",
         ),
     ] = "model",
-    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")] = None,
+    config: ConfigFile = None,
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
-    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
-    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Divide photographs into segments, without class names: by DiffSeg, K-Means or DiffCut.
 
@@ -146,15 +145,15 @@ def segment(
     - `seediff segment photos --model sd2-base --offload sequential --out frugal`
     """
     from ..files.photographs import find_photos
-    from ..run.segment import describe, segment_photos
-    from .summary_photos import show_segments
+    from ..run.segment import SegmentJob
 
-    line: dict[str, Any] = given(photos or PhotoOptions()) | given(naming or NamingOptions())
-    chosen = {"fit": fit, "overlays": overlays}
-    line |= {name: value for name, value in chosen.items() if value is not None}
+    line = given(photos or PhotoOptions()) | given(naming or NamingOptions())
+    line |= {name: value for name, value in (("fit", fit), ("overlays", overlays)) if value is not None}
     if names is not None:
         line["names"] = parse_names(names)
-    line["segment"] = segment_table(segments or SegmentOptions())
+    line["segment"] = table(SegmentConfig, segments or SegmentOptions())
+    if (k := line["segment"].get("k", "truth")) != "truth":
+        (line["segment"]["k"],) = numbers(k, "-k", int, 1)
     preset, config, tuned = chosen_preset(preset, config, ("model", "coco", "cityscapes"))
     settled = configure(SegmentPhotosConfig, line, config, preset=preset, tuned=tuned)
     check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
@@ -169,21 +168,15 @@ def segment(
 
         words = read_words(captions, found.photos, settled.names, read_settings(resolve_name(settled.model)).words)
     untuned = never_tuned(settled) if (settled.names or captions is not None) and not quiet else ""
-    if dry_run:
-        from ..run.place import describe_at
+    job = SegmentJob(settled, found, words=words, labels=labels, offload=offload)
+    result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
+    if result and not quiet:
+        from .summary import show_segments
 
-        plan = partial(describe, words=words, labels=labels, offload=offload, engine=workers)
-        print(describe_at(place, settled, lambda config, folder: plan(config, found, folder)))
-        say_never_tuned(untuned)
-        return
-    with show_progress(quiet, place, "photographs") as progress:
-        result = segment_photos(
-            settled, found.photos, place, words=words, labels=labels, offload=offload, engine=workers, progress=progress
-        )
-    if not quiet:
         show_segments(result, found.skipped)
     say_never_tuned(untuned)
-    complain(result.failed, found.photos, place)
+    if result:
+        complain(result.failed, len(found.photos), place)
 
 
 def mask(
@@ -197,9 +190,7 @@ def mask(
             "Names with commas between, a file of one per line, `voc`, or a .csv with the columns file and classes.",
         ),
     ] = None,
-    out: Annotated[
-        str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
-    ],
+    out: DatasetOut,
     prompt: Annotated[str | None, option(IMAGES, "Template with `{class}` that photographs are shown with.", DEFAULT_PROMPTS[0])] = None,
     look: LookOptions | None = None,
     masks: MaskOptions | None = None,
@@ -214,11 +205,11 @@ def mask(
             "model",
         ),
     ] = "model",
-    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")] = None,
+    config: ConfigFile = None,
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
-    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
-    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make pixel masks of named classes in photographs: a dataset folder like that of `generate`.
 
@@ -237,43 +228,36 @@ def mask(
     - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
     from ..files.photographs import find_photos
-    from ..run.mask import describe, mask_photos
+    from ..run.mask import MaskJob
     from ..run.photos import read_classes_csv
-    from .summary_photos import show_masks
 
     place, workers = parse_place(out), chosen_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
-    line: dict[str, Any] = given(photos or PhotoOptions()) | given(look or LookOptions()) | given(kept or KeptOptions())
-    table = classes_file(classes, paths)
-    classes_of = read_classes_csv(table, found.photos) if table else {}
-    if table and not any(classes_of.values()):
-        raise UserError(f"{table}: gives no photograph any class; write names in its column 'classes'")
-    if table:
+    line = table(MaskPhotosConfig, given(photos or PhotoOptions()) | given(look or LookOptions()) | given(kept or KeptOptions()))
+    listed = classes_file(classes, paths)
+    classes_of = read_classes_csv(listed, found.photos) if listed else {}
+    if listed:
+        if not any(classes_of.values()):
+            raise UserError(f"{listed}: gives no photograph any class; write names in its column 'classes'")
         line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
     elif classes is not None:
         line["classes"] = parse_classes(classes)
     if prompt is not None:
         line["prompts"] = (prompt,)
-    if "timesteps" in line:
-        line["timesteps"] = numbers(line["timesteps"], "--timesteps", int)
-    line |= {"mask": mask_table(masks or MaskOptions()), "capture": given(capture or CaptureOptions())}
+    line |= {"mask": table(MaskConfig, masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
     preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
     settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
     untuned = "" if quiet else never_tuned(settled)
-    if dry_run:
-        from ..run.place import describe_at
+    job = MaskJob(settled, found, classes_of, offload=offload)
+    result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
+    if result and not quiet:
+        from .summary import show_masks
 
-        plan = partial(describe, classes_of=classes_of, offload=offload, engine=workers)
-        print(describe_at(place, settled, lambda config, folder: plan(config, found, folder)))
-        say_never_tuned(untuned)
-        return
-    with show_progress(quiet, place, "photographs") as progress:
-        result = mask_photos(settled, found.photos, place, classes_of=classes_of, offload=offload, engine=workers, progress=progress)
-    if not quiet:
         show_masks(result, settled, found.skipped)
     say_never_tuned(untuned)
-    complain(result.failed, found.photos, place)
+    if result:
+        complain(result.failed, len(found.photos), place)
 
 
 def check_photographs(paths: Sequence[Path]) -> None:
@@ -328,19 +312,6 @@ def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
     return tables[0] if tables else None
 
 
-def segment_table(options: SegmentOptions) -> dict[str, Any]:
-    """What of SegmentConfig was given. UserError naming the option whose list cannot be read."""
-    table = given(options)
-    if "kl_threshold" in table:
-        values = numbers(table["kl_threshold"], "--kl-threshold", float)
-        table["kl_threshold"] = values[0] if len(values) == 1 else values
-    if table.get("weights") not in (None, "proportional", "uniform"):
-        table["weights"] = numbers(table["weights"], "--weights", float)
-    if "k" in table and table["k"] != "truth":
-        (table["k"],) = numbers(table["k"], "-k", int, 1)
-    return table
-
-
 def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
     """Raise UserError for an option of the command line that changes nothing: whoever gives it expects something else."""
     chosen, segment = line["segment"], settled.segment
@@ -359,7 +330,7 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
         raise UserError("--labels: is used only with --method kmeans -k truth, which counts the segments in them")
 
 
-def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: Out) -> None:
+def complain(failed: Sequence[Mapping[str, str]], photos: int, out: Out) -> None:
     """Raise UserError, for the exit code, when photographs could not be used; everything else is done by then."""
     if failed:
         from ..run.photos import FAILED
@@ -367,4 +338,4 @@ def complain(failed: Sequence[Mapping[str, str]], photos: Sequence[Photo], out: 
         first = f"{failed[0]['photo']}: {failed[0]['reason']}"
         rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{len(failed)} of {len(photos)} photographs could not be used ({first}{rest}); the list is in {where}")
+        raise UserError(f"{len(failed)} of {photos} photographs could not be used ({first}{rest}); the list is in {where}")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from ..files.messages import counted
 from .derive import option
-from .formats import LINK, OUTPUT, QUIET, say_reviewed
-from .options import numbers
-from .places import HERE
+from .formats import LINK, OUTPUT, QUIET, followed, say_reviewed
+from .options import HERE, numbers
 
 if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
 
-T = TypeVar("T")
 DECIDED_BY = {
     "reviewed": ("reviewed",),
     "flags": ("drop_flags",),
@@ -61,7 +58,7 @@ def check(
     from ..dataset.quality.fix import fix_dataset
     from ..files.places import check_writable
     from ..run.reopen import can_reopen, check_is_dataset, remake, reopen, what_to_do
-    from .summary_quality import counts, findings_table
+    from .summary import counts, findings_table
 
     check_is_dataset(data)
     check_writable(None, json)
@@ -102,14 +99,14 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSO
 
     For example: `seediff stats pets --json stats.json`
     """
-    from ..dataset.quality.stats import dataset_stats
+    from ..dataset.dataset import Dataset
     from ..files.places import check_writable
 
     check_writable(None, json)
-    found = dataset_stats(data, followed(quiet))
+    counted = Dataset.from_native(data).stats(followed(quiet))
     if not quiet:
-        show_stats(found)
-    write_json(json, found.as_json(), quiet)
+        show_stats(counted)
+    write_json(json, counted.as_json(), quiet)
 
 
 def filter_(
@@ -148,11 +145,11 @@ def filter_(
 
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
+    from ..dataset.dataset import Dataset
     from ..dataset.quality.select import Criteria, select_samples
-    from ..dataset.store import write_native
-    from ..dataset.unfinished import check_finished
+    from ..dataset.store import check_finished
     from ..files.places import check_apart, check_free
-    from .summary_quality import counts
+    from .summary import counts
 
     check_apart(out, [data])
     check_free(out)
@@ -160,14 +157,15 @@ def filter_(
     band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
     flags = read_flags(drop_flags, data) if drop_flags is not None else ()
     criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, reviewed)
-    selected = select_samples(data, criteria, followed(quiet))
-    if not selected.items:
+    dataset = Dataset.from_native(data)
+    selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=followed(quiet))
+    if not selected.samples:
         raise UserError(f"{data}: no sample meets the criteria: {left_out(criteria, selected.dropped)}; nothing was written")
     about = {"command": "filter", **described(criteria), "dropped": sum(selected.dropped.values())}
-    write_native(out, selected.classes, followed(quiet)(selected.items), about=about, link=bool(link))
+    Dataset(dataset.classes, selected.samples).save(out, about=about, link=bool(link), follow=followed(quiet))
     if not quiet:
-        print(f"{counted(len(selected.items), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
-        say_reviewed(selected.items)
+        print(f"{counted(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
+        say_reviewed(selected.samples)
 
 
 def read_flags(text: str, data: Path) -> tuple[str, ...]:
@@ -212,17 +210,6 @@ def first(checked: Any) -> str:
     return one.text if one.kind in ("structure", "lost") else f"{one.where}: {one.text}"
 
 
-def followed(quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
-    """What wraps samples to show a bar of progress on a terminal."""
-    if quiet or not sys.stderr.isatty():
-        return iter
-    from rich.progress import track
-
-    from ..files.messages import make_console
-
-    return lambda samples: track(samples, "samples", console=make_console(stderr=True), transient=True)
-
-
 def show(table: Any) -> None:
     from ..files.messages import make_console
 
@@ -230,7 +217,7 @@ def show(table: Any) -> None:
 
 
 def show_stats(found: Stats) -> None:
-    from .summary_quality import stats_line, stats_table
+    from .summary import stats_line, stats_table
 
     show(stats_table(found))
     print(stats_line(found))

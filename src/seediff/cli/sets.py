@@ -10,9 +10,9 @@ from cyclopts import Group, Parameter
 from ..errors import UserError
 from ..files.messages import counted
 from .derive import option
-from .formats import LINK, OUTPUT, QUIET, say_reviewed
-from .places import HERE
-from .quality import DATA, followed
+from .formats import LINK, OUTPUT, QUIET, followed, say_notes, say_reviewed
+from .options import HERE
+from .quality import DATA
 
 PARTS = Group("Parts", sort_key=2)
 
@@ -28,19 +28,21 @@ def merge(
 
     For example: `seediff merge pets zoo --out animals`
     """
-    from ..dataset.merge import merge_datasets, set_names
-    from ..dataset.store import write_native
+    from ..dataset.dataset import Dataset
+    from ..dataset.merge import set_names
     from ..files.places import check_apart, check_free
 
     check_apart(out, data)
     check_free(out)
-    merged = merge_datasets(data)
-    about = {"command": "merge", "datasets": set_names(data)}
-    count = write_native(out, merged.classes, followed(quiet)(merged.items), about=about, link=bool(link))
+    if len({folder.resolve() for folder in data}) < len(data):
+        raise UserError("merge: one folder is named twice; its samples would be in the result twice")
+    first, *others = [Dataset.from_native(folder) for folder in data]
+    merged = first.merge(*others)
+    merged.save(out, about={"command": "merge", "datasets": set_names(data)}, link=bool(link), follow=followed(quiet))
     if not quiet:
-        print(f"{counted(count, 'sample')} of {counted(len(merged.classes), 'class')} in {out}")
-        say_reviewed(merged.items)
-        print(*(f"note: {name}/ stays behind: not every dataset has it for these ids\n" for name in merged.left_behind), sep="", end="")
+        print(f"{counted(len(merged), 'sample')} of {counted(len(merged.classes), 'class')} in {out}")
+        say_reviewed(merged)
+        say_notes(merged.notes)
 
 
 def split(
@@ -64,8 +66,8 @@ def split(
 
     - `seediff split pets --val 0.2 --in-place`
     """
-    from ..dataset.split import set_splits, split_samples
-    from ..dataset.store import open_native, write_native
+    from ..dataset.dataset import Dataset
+    from ..dataset.split import set_splits
     from ..files.places import check_apart, check_free, staged
 
     if (out is None) != in_place:
@@ -73,22 +75,17 @@ def split(
     if out is not None:
         check_apart(out, [data])
         check_free(out)
-    classes, items = open_native(data)
+    dataset = Dataset.from_native(data)
     shares = {"val": val, **({"test": test} if test is not None else {})}
-    found = split_samples(items, classes, shares, seed=seed, follow=followed(quiet))
+    parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=followed(quiet)), strict=True))
     if out is None:
-        set_splits(data, found)
+        set_splits(data, {sample.name: name for name, part in parts.items() for sample in part})
     else:
-        about = {"command": "split", **shares, "seed": seed}
         with staged(out) as folder:
-            for part in ("train", *shares):
-                part_items = [
-                    item.replace(metadata={**item.metadata, "split": part})
-                    for item, item_part in zip(items, found, strict=True)
-                    if item_part == part
-                ]
-                write_native(folder / part, classes, followed(quiet)(part_items), about={**about, "part": part}, link=bool(link))
+            for name, part in parts.items():
+                about = {"command": "split", **shares, "seed": seed, "part": name}
+                part.save(folder / name, about=about, link=bool(link), follow=followed(quiet))
     if not quiet:
-        parts = ", ".join(f"{part} {found.count(part)}" for part in ("train", *shares))
-        print(f"{parts} of {counted(len(items), 'sample')}: {out or data}")
-        say_reviewed(items)
+        counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
+        print(f"{counts} of {counted(len(dataset), 'sample')}: {out or data}")
+        say_reviewed(dataset)

@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from ..config.constants import CaptureSteps
-from .options import numbers
-from .places import HERE
-from .seeds import SEED
+from .options import HERE, SEED, numbers
 
 app = App(name="study", help="Measure masks and segments against exact ones.")
 

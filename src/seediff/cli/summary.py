@@ -1,74 +1,156 @@
-"""What a person reads in the terminal after a run: a table of the classes, where the time went, what to do next."""
+"""What a person reads in the terminal after a command: tables, where the time went, what to do next."""
 
 from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..config.generate import GenerateConfig
-from ..dataset import native
 from ..files.messages import counted, make_console
-from ..files.places import Url
+from ..files.places import Out, Url
 from ..report.tables import count_classes, show_reasons
-from ..run.samples import RunResult, rejections
-from .following import command_line, following, look_at
+from ..run.photos import others_skipped
+from ..run.samples import rejections
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..config.generate import GenerateConfig
+    from ..config.photographs import MaskPhotosConfig
+    from ..dataset.quality.check import Checked
+    from ..dataset.quality.stats import Stats
+    from ..run.loop import RunResult
+
+ROWS_SHOWN = 12
+"""Photographs with a line of their own."""
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def following(*commands: str) -> str:
+    """Commands under the heading "Next:", an empty line before."""
+    return "\n  ".join(("\nNext:", *commands))
+
+
+def command_line(*arguments: object, about: str = "") -> str:
+    """This program with arguments, for the shell; about: what it is good for."""
+    line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
+    return f"{line}    # {about}" if about else line
+
+
+def look_at(page: Out) -> str:
+    return f"Look at {shlex.quote(str(page))}{' (in a browser)' if str(page).endswith('.html') else ''}"
+
+
+def own_command() -> str:
+    """What runs this program again: `seediff` where the shell finds it by that name, else the script's path, else `python -m seediff`."""
+    script = Path(sys.argv[0])
+    if script.stem != "seediff":
+        return f"{shlex.quote(sys.executable)} -m seediff"
+    found = shutil.which("seediff")
+    return "seediff" if found and Path(found).resolve() == script.resolve() else shlex.quote(str(script))
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
-    """Print the summary of a finished run, or of a dataset that was complete already; the last line says which picture to look at."""
+    """Print the summary of a finished `generate`, or of a dataset that was complete already; the last line says what to look at."""
+    table = class_table(result, config.classes)
+    _show(result, table, headline(result), ("drawing", "masks", "writing"), next_commands(result), console)
+
+
+def show_segments(result: RunResult, skipped: int, console: Console | None = None) -> None:
+    """The same of `segment`. Without segments there is none. skipped: files that are no pictures."""
+    if not result.rows:
+        return
+    table = Table("photograph", "segments", "largest", "names")
+    for row in result.rows[:ROWS_SHOWN]:
+        areas = [segment["area"] / (row["width"] * row["height"]) for segment in row["segments"]]
+        names = Counter(segment["name"] for segment in row["segments"] if segment["name"])
+        table.add_row(Text(row["photo"]), str(len(areas)), f"{max(areas, default=0):.0%}", Text(", ".join(names) or "–"))
+    if len(result.rows) > ROWS_SHOWN:
+        table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "", "")
+    middle = median(len(row["segments"]) for row in result.rows)
+    text = f"{counted(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
+    text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
+    commands = [command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="against label maps of your own")]
+    _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
+
+
+def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, console: Console | None = None) -> None:
+    """The same of `mask`. Without masks there is none. skipped: files that are no pictures."""
+    if not result.rows:
+        return
+    table = _numbers_table("class", "asked", "found", "mean area")
+    for name in config.classes:
+        areas = [row["area"][name] for row in result.rows if name in row["classes"]]
+        asked = sum(name in row["asked"] for row in result.rows)
+        table.add_row(Text(name), str(asked), str(len(areas)), f"{sum(areas) / len(areas):.1%}" if areas else "–")
+    text = f"{counted(result.made, 'photograph')} with masks in {result.out}"
+    text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
+    commands = []
+    if isinstance(result.out, Path):
+        commands.append(command_line("check", result.out, about="is everything in it sound?"))
+        commands.append(command_line("train", result.out, "--out", "segmenter"))
+    _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
+
+
+def _show(result: RunResult, table: Table, text: str, parts: Sequence[str], commands: Sequence[str], console: Console | None) -> None:
     console = console or make_console()
-    console.print(class_table(result, config.classes))
-    console.print(headline(result), highlight=False, markup=False, soft_wrap=True)
-    if shares := time_shares(result.seconds):
+    console.print(table)
+    plain(console, text)
+    if shares := time_shares(result.seconds, parts):
         console.print(f"Time: {shares}", highlight=False, markup=False)
-    console.print(following(*next_commands(result)), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"\n{look_at(result.out / native.PREVIEW)}", highlight=False, markup=False, soft_wrap=True)
+    if commands:
+        plain(console, following(*commands))
+    plain(console, f"\n{look_at(result.out / result.picture)}")
+
+
+def plain(console: Console, text: str) -> None:
+    """Print a line as it is."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _numbers_table(*columns: str) -> Table:
+    """All columns but the first are numbers."""
+    table = Table(*columns)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
 
 
 def class_table(result: RunResult, classes: Sequence[str]) -> Table:
     """One row per class: images made, draws rejected and why, flagged, mean share of the image."""
-    table = Table("class", "images", "rejected", "flagged", "mean area")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for c in count_classes(result.rows, classes, rejections(result.rejected)):
-        area = "–" if c.area is None else f"{c.area:.1%}"
-        table.add_row(Text(c.name), str(c.made), show_reasons(c.rejected) or "0", show_reasons(c.flags) or "0", area)
+    table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
+    for row in count_classes(result.rows, classes, rejections(result.rejected)):
+        area = "–" if row.area is None else f"{row.area:.1%}"
+        table.add_row(Text(row.name), str(row.made), show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0", area)
     return table
 
 
 def headline(result: RunResult) -> str:
     """How many images there are and where; how many are missing because every draw of them was flagged."""
-    attempts: dict[int, int] = {}
-    for row in result.rejected:
-        attempts[row["index"]] = attempts.get(row["index"], 0) + 1
     kept = {int(row["file_name"].partition("/")[2].partition(".")[0]) for row in result.rows}
-    missing = len(set(attempts) - kept)
+    missing = len({row["index"] for row in result.rejected} - kept)
     text = f"{counted(result.made, 'image')} with masks in {result.out}"
-    if not result.drawn:
-        text = f"Complete: {text}; nothing to do"
-    if missing:
-        text += f"; {missing} left out, because each of their draws was flagged"
-    return text + "."
+    text = text if result.done else f"Complete: {text}; nothing to do"
+    return text + (f"; {missing} left out, because each of their draws was flagged" if missing else "") + "."
 
 
-def time_shares(seconds: Mapping[str, float], parts: Sequence[str] = ("drawing", "masks", "writing")) -> str:
-    """Where the time went after the model was loaded. Drawing is the network, the VAE and the capture of attention, which run as one;
-    what draws nothing has its own `parts`."""
+def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
+    """Where the time went after the model was loaded. "drawing" is the network, the VAE and the capture of attention, which run as one."""
     total = sum(value for name, value in seconds.items() if name != "loading")
     if not total:
         return ""
     shares = [f"{name} {seconds[name] / total:.1%}" for name in parts if seconds.get(name, 0) > 0.0005 * total]
-    return (
-        ", ".join(shares)
-        + f" of {total:.1f} s"
-        + (f", after {seconds['loading']:.1f} s of loading the model" if "loading" in seconds else "")
-    )
+    loading = f", after {seconds['loading']:.1f} s of loading the model" if "loading" in seconds else ""
+    return f"{', '.join(shares)} of {total:.1f} s{loading}"
 
 
 def next_commands(result: RunResult) -> list[str]:
@@ -82,3 +164,47 @@ def next_commands(result: RunResult) -> list[str]:
         shlex.join([sys.executable, "-c", code]),
         command_line("study", "truth", "--scenes", 100, "--out", "truth", about="how good such masks are, against exact ones"),
     ]
+
+
+def findings_table(checked: Checked) -> Table:
+    """One row per kind of finding: how many, and the first of them."""
+    kinds: dict[tuple[str, str], list[Text]] = {}
+    for finding in checked.findings:
+        kinds.setdefault((finding.level, finding.kind), []).append(Text(f"{finding.where}: {finding.text}"))
+    table = Table("", "what", "how many", "the first")
+    table.columns[2].justify = "right"
+    table.columns[3].overflow = "fold"
+    for (level, kind), texts in kinds.items():
+        table.add_row(level, kind, str(len(texts)), texts[0])
+    return table
+
+
+def stats_table(stats: Stats) -> Table:
+    """One row per class."""
+    table = Table("class", "images", "pixels", "mean area", "areas", "pieces", "flags")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for row in stats.classes:
+        area = "–" if row.mean_area is None else f"{row.mean_area:.1%}"
+        pieces = "–" if row.mean_pieces is None else f"{row.mean_pieces:.1f}"
+        table.add_row(Text(row.name), str(row.images), f"{row.pixels:.1%}", area, bars(row.areas), pieces, Text(counts(row.flags) or "0"))
+    return table
+
+
+def stats_line(stats: Stats) -> str:
+    """The dataset as a whole."""
+    sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]]
+    more = f", {len(stats.sizes) - 3} other sizes" if len(stats.sizes) > 3 else ""
+    shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
+    return f"{counted(stats.images, 'image')} ({', '.join(sizes) or 'none'}{more}); {shares}; flags: {counts(stats.flags) or 'none'}"
+
+
+def counts(of: Mapping[str, int]) -> str:
+    """`{"a": 2}` → `a 2`."""
+    return ", ".join(f"{name} {count}" for name, count in of.items())
+
+
+def bars(values: tuple[int, ...]) -> str:
+    """A histogram in a line, one character per bin; what is not zero is seen."""
+    top = max(values, default=0) or 1
+    return "".join(BARS[-(-value * (len(BARS) - 1) // top)] for value in values)

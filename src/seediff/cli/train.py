@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -15,17 +15,14 @@ from ..config.names import parse_classes
 from ..config.train import TrainConfig
 from ..errors import UserError, system_reason
 from .derive import option, options_of
-from .following import command_line, following
 from .formats import say_reviewed
-from .options import given, numbers
-from .places import HERE
+from .options import HERE, RUN, ConfigFile, DryRun, Quiet, numbers, table
 from .progress import InterruptedRun, bar_or_lines, show_progress
 
 DATA = Group("Data", sort_key=1)
 NETWORK = Group("Network", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
 IMAGES = Group("What is shown", sort_key=4)
-RUN = Group("Run", sort_key=5)
 
 
 @options_of(
@@ -64,17 +61,18 @@ def train(
         str | None, option(DATA, "Names with commas between, a file of one per line, or `voc`.", "the first dataset's")
     ] = None,
     options: TrainOptions | None = None,
-    config: Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")] = None,
+    config: ConfigFile = None,
     validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
     save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a killed run goes on.", 500)] = 500,
     workers: Annotated[int | None, option(RUN, "Threads that read images ahead.", "one per core, 8 at most")] = None,
     tensorboard: Annotated[bool, option(RUN, "Also write curves for TensorBoard.", negative=())] = False,
-    dry_run: Annotated[bool, option(RUN, "Only say what would be done.", negative=())] = False,
-    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a segmenter on datasets.
 
-    A run that was stopped, in whatever way, is continued by the same command. Ctrl-C keeps the step at work; once more ends at once.
+    A run that was stopped, in whatever way, is continued by the same command. Ctrl-C: finish and save the step, then stop; once more: stop
+    at once.
 
     For example:
 
@@ -89,10 +87,7 @@ def train(
     from ..config.train import make_config
     from ..train.plan import plan_training
 
-    line: dict[str, Any] = given(options or TrainOptions())
-    if "scale" in line:
-        line["scale"] = numbers(line["scale"], "--scale", float, 2)
-    chosen = make_config(line, config)
+    chosen = make_config(table(TrainConfig, options or TrainOptions()), config)
     plan = plan_training(
         data,
         epochs=epochs,
@@ -146,6 +141,8 @@ def train(
         print(f"{result.steps} steps, {how}: {out}")
         if plan.validation:
             print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
+        from .summary import command_line, following
+
         labels = command_line("predict", out, "PHOTOS", "--out", "predicted", about="label maps of pictures")
         print(following(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")))
 
@@ -201,7 +198,7 @@ def predict(
     overlays: Annotated[bool, option(RUN, "Also write overlays/: each picture with its labels over it.", "yes")] = True,
     batch_size: Annotated[int, option(RUN, "Pictures that are read together.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "cuda, mps or cpu.", "the best there is")] = None,
-    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write label maps of pictures: palette PNG files with the segmenter's class ids, 0 for the background.
 

@@ -13,11 +13,10 @@ from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..files.messages import counted
 from .derive import field_option, option
-from .options import IMAGES, MODEL, RUN
-from .places import HERE
+from .options import HERE, IMAGES, MODEL, RUN, Quiet
 
 if TYPE_CHECKING:
-    from ..run.tune import Found
+    from ..run.tune import Thresholds
 
 
 def tune(
@@ -34,7 +33,7 @@ def tune(
     size: Annotated[int | None, field_option(MaskPhotosConfig, "size", MODEL)] = None,
     device: Annotated[str | None, field_option(MaskPhotosConfig, "device", MODEL)] = None,
     dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, field_option(MaskPhotosConfig, "dtype", MODEL)] = (None),
-    quiet: Annotated[bool, option(RUN, "Print nothing but errors.", negative=())] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find a model's own thresholds on a few labelled photographs: `presence` of `mask` and `name_threshold` of `segment --names`.
 
@@ -71,13 +70,13 @@ def tune(
     tuned = Tuned(model, model_fingerprint(model), found.presence, found.name_threshold, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
-        for line in told(found, len(kept), out):
+        for line in said(found, len(kept), out):
             print(line)
     for name, reason in found.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
 
 
-def told(found: Found, classes: int, out: Path) -> list[str]:
+def said(found: Thresholds, classes: int, out: Path) -> list[str]:
     """What was found, a line each, and what to do with it."""
     lines = [f"{counted(found.photos, 'photograph')}, {counted(classes, 'class')}"]
     if found.presence is None:

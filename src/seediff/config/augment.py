@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
 
 from ..errors import UserError
 from .base import LOADING, RunConfig
+from .fields import Count, Share, check_fields
 
 OPERATIONS = {
     "splice-RxC": "R × C other samples as the cells of one picture, such as splice-2x2",
@@ -45,37 +48,39 @@ perspective and occlusion (boxes and objects) no counts are known: 3,000 each is
 PRESETS = {"diffumask": tuple(f"{name}:{count}/{DIFFUMASK_IMAGES}" for name, count in DIFFUMASK.items())}
 
 
+Blur = Annotated[float, Meta(ge=0, le=0.2)]
+Shift = Annotated[float, Meta(ge=0, le=0.45)]
+Few = Annotated[int, Meta(ge=1, le=100)]
+
+
 @dataclass(frozen=True)
 class Strength:
     """How much the operations change. Pairs are ranges, of which every picture gets its own value."""
 
-    noise_sigma: tuple[float, float] = (0.02, 0.1)
-    """Standard deviation of the noise; 1 is the difference of white and black."""
-    blur_sigma: tuple[float, float] = (0.004, 0.015)
-    """Of the blur, as a share of the picture's shorter side."""
-    perspective_shift: tuple[float, float] = (0.05, 0.25)
-    """How far each corner moves inwards, as a share of the sides."""
-    box_count: tuple[int, int] = (1, 3)
-    box_side: tuple[float, float] = (0.1, 0.3)
-    """As a share of the picture's sides."""
-    object_count: tuple[int, int] = (1, 2)
-    object_side: tuple[float, float] = (0.2, 0.5)
-    """Of an object's longer side, as a share of the picture's shorter side."""
-    colour_change: float = 0.4
-    """Brightness, contrast and saturation are multiplied by 1 − this to 1 + this."""
-    hue_change: float = 0.05
-    """As a share of the colour circle, either way."""
+    noise_sigma: tuple[Share, Share] = (0.02, 0.1)
+    """Standard deviation of the noise; 1 is white minus black."""
+    blur_sigma: tuple[Blur, Blur] = (0.004, 0.015)
+    """Blur, as a share of the picture's shorter side."""
+    perspective_shift: tuple[Shift, Shift] = (0.05, 0.25)
+    """How far corners move inwards, as a share of the sides."""
+    box_count: tuple[Few, Few] = (1, 3)
+    """Boxes of noise."""
+    box_side: tuple[Share, Share] = (0.1, 0.3)
+    """Sides of the boxes, as a share of the picture's."""
+    object_count: tuple[Few, Few] = (1, 2)
+    """Objects pasted."""
+    object_side: tuple[Share, Share] = (0.2, 0.5)
+    """Longer side of pasted objects, as a share of the picture's shorter side."""
+    colour_change: Share = 0.4
+    """Brightness, contrast and saturation: times 1 − this to 1 + this."""
+    hue_change: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
+    """Change of hue, as a share of the colour circle, either way."""
 
     def __post_init__(self) -> None:
-        limits = {"noise_sigma": 1.0, "blur_sigma": 0.2, "perspective_shift": 0.45, "box_side": 1.0, "object_side": 1.0}
-        for name, high in {**limits, "box_count": 100, "object_count": 100}.items():
-            value = getattr(self, name)
-            low = 1 if name.endswith("_count") else 0
-            if len(value) != 2 or not low <= value[0] <= value[1] <= high:
-                raise UserError(f"{name} = {value} must be two rising numbers in [{low}, {high:g}]")
-        for name, high in (("colour_change", 1.0), ("hue_change", 0.5)):
-            if not 0 <= getattr(self, name) <= high:
-                raise UserError(f"{name} = {getattr(self, name)} must be in [0, {high:g}]")
+        check_fields(self)
+        for name, value in vars(self).items():
+            if isinstance(value, (tuple, list)) and (len(value) != 2 or value[0] > value[1]):
+                raise UserError(f"{name} = {value} must be two rising numbers")
 
 
 @dataclass(frozen=True)
@@ -145,15 +150,16 @@ class AugmentConfig(RunConfig):
     last_file: ClassVar[str] = "metadata.jsonl"
 
     model: str = ""
-    batch_size: int = 64
-    """Pictures between two points from which a run that was stopped is continued; nothing else depends on it."""
+    batch_size: Count = 64
+    """Samples between two points from which a stopped run continues; nothing else depends on it."""
     data: str = ""
     """Which dataset, as `fingerprint_items` tells it apart."""
     add: tuple[str, ...] = PRESETS["diffumask"]
     """What `parse_addition` reads."""
     keep_originals: bool = True
+    """The output has the originals too."""
     image_format: Literal["png", "jpg"] | None = None
-    """Of the new pictures; None: as the picture that each is made of. Masks are PNG always."""
+    """Format of new pictures; masks are always PNG; None: as the source."""
     strength: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
@@ -162,8 +168,6 @@ class AugmentConfig(RunConfig):
             raise UserError(f"add must be a tuple of texts, like ({self.add!r},)")
         object.__setattr__(self, "add", tuple(self.add))
         self.additions()
-        if self.image_format not in ("png", "jpg", None):
-            raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
         for f in fields(RunConfig):
             if f.name in ("model", *LOADING, "device", "dtype", "threads") and getattr(self, f.name):
                 raise UserError(f"{f.name} = {getattr(self, f.name)!r}: augment runs no model")

@@ -1,25 +1,36 @@
-"""What configurations have in common: read from TOML, written and compared, with the source of every value.
+"""What configurations have in common: put together of several sources, read from TOML, written and compared.
 
 The bytes of an output folder follow from its configuration and the version of the package; where it is written, and how progress is
-shown, are not part of it. `resolve.py` says which source of values goes before which.
+shown, are not part of it. Of the sources of a value the first of these that has one wins:
+
+    the command line > the file of --config > a file of `seediff tune` > the model's preset > what its authors advise > the method's own
+    > the dataclasses' defaults, which for constants are the paper's
+
+seediff.toml keeps the source of each value: what was given stays when another model or method is named over that file, and the rest is
+resolved anew. docs/decisions/0021-values-have-sources.md says why.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 import tomli_w
+from msgspec import Meta
 
 from .. import __version__
 from ..errors import UserError
-from ..files.documents import checked, fit, read_toml
+from ..files.documents import fit, read_toml
 from ..files.messages import shown
+from .fields import Count, Seed, check_fields, checked, field_types
 from .names import split_classes
+
+if TYPE_CHECKING:
+    from .presets import Tuned
 
 ABOUT = ("command", "version", "weights")
 """What an output's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""
@@ -57,12 +68,12 @@ class Settings:
     """Flat name → source and value, of what `resolve` put together. A value that was replaced since is a given one."""
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str, find: Callable[[str], Any]) -> list[Layer]:
-        """The layers behind what was given. chosen: flat name → value. preset: which constants. find: what is known of a model."""
+    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+        """The layers behind what was given. chosen: flat name → value. preset: which constants."""
         return []
 
     @classmethod
-    def given_earlier(cls, values: Mapping[str, Any], find: Callable[[str], Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
+    def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
         """What was given of a file of version 0.1.0, which did not say so: all of it, where a class does not know better."""
         return values
 
@@ -109,7 +120,7 @@ class RunConfig(Settings):
     from elsewhere."""
     lora: str | None = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id; None: none."""
-    lora_scale: float | None = None
+    lora_scale: Annotated[float, Meta()] | None = None
     """Strength of the LoRA, a factor on what it adds to the weights; None: 1."""
     embedding: str | None = None
     """Textual inversion: a .safetensors file, a folder with one, or a hub id. Prompts use its token; None: none."""
@@ -117,9 +128,9 @@ class RunConfig(Settings):
     """Encode and decode pictures larger than the autoencoder's own size in overlapping tiles: less memory, blended edges."""
     compile: bool = False
     """Compile the network with torch: minutes for every new shape of batch, then faster; rounds otherwise."""
-    batch_size: int = 8
+    batch_size: Count = 8
     """Images that go through the model together; part of the configuration, since rounding depends on it."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the random numbers; another seed gives other images."""
     device: str | None = None
     """cuda, mps or cpu; None: the best there is."""
@@ -127,19 +138,13 @@ class RunConfig(Settings):
     """Number format; None: float16 on cuda, else float32.
 
     float32, float16 or bfloat16."""
-    threads: int | None = None
+    threads: Count | None = None
     """Threads of the cpu; part of the configuration, since rounding depends on it; None: torch's own choice."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "threads"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name} = {value} must be at least 1")
+        check_fields(self)
         if self.lora_scale is not None and self.lora is None:
             raise UserError(f"lora_scale = {self.lora_scale}: there is no lora that it could be of; give both or none")
-        if self.lora_scale is not None and not abs(self.lora_scale) < float("inf"):
-            raise UserError(f"lora_scale = {self.lora_scale} must be a number")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"seed = {self.seed} must be in [0, 2^63)")
 
     @property
     def loading(self) -> dict[str, Any]:
@@ -175,8 +180,7 @@ def model_label(model: str) -> str:
 @lru_cache
 def nested(kind: type) -> dict[str, type]:
     """The fields of a configuration that are tables of their own, such as `mask`, and their dataclasses."""
-    hints = get_type_hints(kind)
-    return {f.name: hints[f.name] for f in fields(kind) if is_dataclass(hints[f.name])}
+    return {name: hint for name, hint in field_types(kind).items() if isinstance(hint, type) and is_dataclass(hint)}
 
 
 def flatten(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,6 +267,66 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
     return ConfigFile(path, flatten(kind, checked(kind, table, str(path))), sources, complete)
+
+
+def configure(
+    kind: type[AnySettings],
+    line: Mapping[str, Any],
+    file: Path | None = None,
+    *,
+    preset: str = "model",
+    tuned: Tuned | None = None,
+) -> AnySettings:
+    """The configuration of a command. Raises UserError.
+
+    line: its own values, as a table. file: of --config. preset: "model", or which constants are taken instead of the model's: "paper", and
+    for segments "coco" or "cityscapes".
+    """
+    layers = [Layer(GIVEN, line)]
+    if file is not None:
+        read = read_file(file, kind)
+        if read.complete and not _other(kind, line, read):
+            return resolve(kind, [*layers, *_of_file(kind, read, ())])
+        layers += _of_file(kind, read, _other(kind, line, read)) if read.complete else read.layers()
+    if tuned is not None:
+        layers.append(tuned.layer(kind.command, _chosen(kind, layers).get("model")))
+    return resolve(kind, [*layers, *kind.behind(_chosen(kind, layers), preset)])
+
+
+def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
+    """The deciding fields that the command line gives another value than the file."""
+    flat = flatten(kind, line)
+    return tuple(name for name in kind.deciding if name in flat and flat[name] != file.values.get(name))
+
+
+def _of_file(kind: type[AnySettings], file: ConfigFile, other: tuple[str, ...]) -> list[Layer]:
+    """What a complete file says: all of it, or, where another model or method was named, what was given and what decides."""
+    if file.sources is None:
+        given = kind.given_earlier(file.values, other)
+        rest = [] if other else [Layer("an earlier version's file", file.values, str(file.path))]
+        return [Layer(GIVEN, given, str(file.path)), *rest]
+    if not other:
+        return file.layers()
+    return [layer for layer in file.layers() if layer.source == GIVEN or (layer.source != DEFAULT and {*layer.values} & {*kind.deciding})]
+
+
+def _chosen(kind: type[AnySettings], layers: Sequence[Layer]) -> dict[str, Any]:
+    """Flat name → value, of what layers say so far."""
+    return {name: value for layer in reversed(layers) for name, value in flatten(kind, layer.values).items()}
+
+
+def recommend(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
+    """The configuration with the model's own constants where none are given, for `recommended` of the classes. Raises UserError."""
+    tables = {
+        name: asdict(value) if isinstance(value, part) else value for name, part in nested(kind).items() if (value := values.get(name))
+    }
+    for name, table, part in [("", values, kind), *((name, table, nested(kind)[name]) for name, table in tables.items())]:
+        if not isinstance(table, Mapping):
+            raise UserError(f"{name} must be a {part.__name__} or a table of its fields, not {table!r}")
+        known = [f.name for f in fields(part) if f.compare]
+        if unknown := sorted(set(table) - set(known)):
+            raise UserError(f"{name}{': ' if name else ''}there is no option '{unknown[0]}'; options here: {', '.join(known)}")
+    return configure(kind, {**values, **tables})
 
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal, TypeVar
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import counted
-from .base import Layer, RunConfig, flatten, load_config
+from .base import Layer, RunConfig, flatten, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
+from .fields import Count
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
-from .presets import THRESHOLDS, ModelConstants
-from .resolve import recommend
+from .presets import THRESHOLDS, find_constants
 from .sizes import Size, check_size
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
@@ -65,16 +65,16 @@ class DatasetConfig(RunConfig):
         return recommend(cls, values)
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str, find: Callable[[str], ModelConstants]) -> list[Layer]:
-        model = find(chosen.get("model", cls.model))
+    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+        model = find_constants(chosen.get("model", cls.model))
         return model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
 
     @classmethod
-    def given_earlier(cls, values: Mapping[str, Any], find: Callable[[str], ModelConstants], changed: tuple[str, ...]) -> Mapping[str, Any]:
+    def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
         """All but constants that are the paper's, or of the preset of the file's own model and method. With another method alone, what is
         the model's stays: steps, guidance, thresholds and the steps that are captured."""
         method = values.get("mask.method", MaskConfig.method)
-        layers = cls.behind({**values, "mask.method": method}, "model", find)
+        layers = cls.behind({**values, "mask.method": method}, "model")
         preset = {name: value for layer in reversed(layers) for name, value in flatten(cls, layer.values).items()}
         paper = flatten(GenerateConfig, {"mask": asdict(MaskConfig()), "capture": asdict(CaptureConfig())})
         paper |= {name: getattr(GenerateConfig, name) for name in ("steps", "guidance_scale")}
@@ -90,7 +90,7 @@ class GenerateConfig(DatasetConfig):
 
     command: ClassVar[str] = "generate"
 
-    per_class: int = 10
+    per_class: Count = 10
     """Images that show each class."""
     negative_prompt: str = ""
     """What images should not show."""
@@ -98,7 +98,7 @@ class GenerateConfig(DatasetConfig):
     """Distinct classes in every image, or several numbers that take turns, such as 1,1,2,2,3.
 
     --per-class counts the images that show a class: classes × per-class ÷ this (the mean, of several) in all."""
-    steps: int = 50
+    steps: Count = 50
     """Denoising steps."""
     guidance_scale: float = 7.5
     """How closely images follow the prompt; 1 is no guidance."""
@@ -106,16 +106,13 @@ class GenerateConfig(DatasetConfig):
     """Size of the images in pixels: a side, or width x height such as 1024x768; None: the model's own."""
     reject: bool = False
     """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is."""
-    attempts: int = 5
+    attempts: Count = 5
     """With --reject: at most this many draws per sample."""
     image_format: Literal["png", "jpg"] = "png"
     """Format of the images; masks are always PNG."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("per_class", "steps", "attempts"):
-            if (value := getattr(self, name)) < 1:
-                raise UserError(f"{name} = {value} must be at least 1")
         if len(self.turns) == 1:  # one number and a list of it are the same configuration
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
@@ -129,8 +126,6 @@ class GenerateConfig(DatasetConfig):
         check_guidance(self.guidance_scale)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
-        if self.image_format not in ("png", "jpg"):
-            raise UserError(f"image_format = {self.image_format!r} must be 'png' or 'jpg'")
         if not self.negative_prompt.isprintable():
             raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
 

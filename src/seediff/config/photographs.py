@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from ..errors import UserError
-from .base import Layer, RunConfig
+from .base import Layer, RunConfig, recommend
 from .constants import SegmentConfig
+from .fields import Share, Timestep
 from .generate import DatasetConfig
 from .names import MAX_CLASSES, check_classes
-from .presets import ModelConstants
-from .resolve import recommend
+from .presets import find_constants
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop", "tile"]
@@ -36,7 +36,7 @@ class MaskPhotosConfig(DatasetConfig):
 
     command: ClassVar[str] = "mask"
 
-    timesteps: tuple[int, ...] = (50, 150, 250, 350, 450, 550)
+    timesteps: tuple[Timestep, ...] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured.
 
     Their maps are averaged."""
@@ -48,7 +48,7 @@ class MaskPhotosConfig(DatasetConfig):
     """Side in pixels of the square at which the model sees a photograph; None: the model's own.
 
     With fit keep, any other shape has as many positions as that square. With fit resize also width x height."""
-    presence: float = PRESENCE
+    presence: Share = PRESENCE
     """Classes that score lower are taken to be absent and get no mask; 0: all get one.
 
     Another one for every model (`seediff tune`)."""
@@ -57,16 +57,11 @@ class MaskPhotosConfig(DatasetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fit(self.fit, ("keep", "resize", "crop"))
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         if len(self.prompts) != 1:
             raise UserError(f"prompts: {len(self.prompts)} templates; a photograph is shown with one")
-        if not self.timesteps or not all(0 <= t < 1000 for t in self.timesteps):
-            raise UserError(f"timesteps = {self.timesteps} must be whole numbers from 0 to 999, at least one")
-        if len(set(self.timesteps)) < len(self.timesteps):
-            raise UserError(f"timesteps = {self.timesteps}: each can be named only once")
-        if not 0 <= self.presence <= 1:
-            raise UserError(f"presence = {self.presence} must be in [0, 1]")
+        if not self.timesteps or len(set(self.timesteps)) < len(self.timesteps):
+            raise UserError(f"timesteps = {self.timesteps} must be at least one, and each can be named only once")
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ class SegmentPhotosConfig(RunConfig):
     """Words that segments may be called; captions give each photograph its own, which `photos` then tells apart."""
     vote: Literal["mean", "majority"] = "mean"
     """Which word names a segment: the one of highest mean attention, or the one that most pixels attend to."""
-    name_threshold: float = NAME_THRESHOLD
+    name_threshold: Share = NAME_THRESHOLD
     """Segments that score lower stay unnamed.
 
     By their best word; ½ is attention as on average. Another one for every model (`seediff tune`)."""
@@ -101,15 +96,10 @@ class SegmentPhotosConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fit(self.fit, get_args(Fit))
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_names(self.names, "names")
         if self.segment.facts.refines_edges and self.segment.refine and self.fit == "tile":
             raise UserError("refine = true fits segments to edges in one picture: use fit keep, resize or crop, or leave it out")
-        if self.vote not in ("mean", "majority"):
-            raise UserError(f"vote = {self.vote!r} must be 'mean' or 'majority'")
-        if not 0 <= self.name_threshold <= 1:
-            raise UserError(f"name_threshold = {self.name_threshold} must be in [0, 1]")
 
     @classmethod
     def recommended(cls, **values: Any) -> SegmentPhotosConfig:
@@ -117,8 +107,8 @@ class SegmentPhotosConfig(RunConfig):
         return recommend(cls, values)
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str, find: Callable[[str], ModelConstants]) -> list[Layer]:
-        return find(chosen.get("model", cls.model)).segment_layers(chosen.get("segment.method"), preset)
+    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
+        return find_constants(chosen.get("model", cls.model)).segment_layers(chosen.get("segment.method"), preset)
 
 
 def check_names(names: Sequence[str], what: str) -> None:
@@ -153,8 +143,3 @@ def _checked_size(size: Size | None, fit: str) -> Size | None:
             f"size = {size}: width x height squeezes every photograph into that shape and needs fit resize; for fit {fit} name one side"
         )
     return size
-
-
-def _check_fit(fit: str, choices: tuple[str, ...]) -> None:
-    if fit not in choices:
-        raise UserError(f"fit = {fit!r} must be one of {', '.join(choices)}")

@@ -21,11 +21,12 @@ import tomli_w
 
 from .. import __version__
 from ..errors import UserError
-from ..files.documents import checked, read_toml
+from ..files.documents import fit, read_toml
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, model_info, read_settings
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
+from .fields import Share, checked
 from .levels import check_kinds, fit_levels
 from .methods import METHOD_FACTS, Method
 
@@ -45,9 +46,9 @@ class Preset:
     capture_steps: CaptureSteps | None = None
     """Of drawing, whatever the method; photographs have noise levels instead."""
     method: Method | None = None
-    presence: float | None = None
+    presence: Share | None = None
     """Of `mask`: scores from here on count as "the class is in the picture"."""
-    name_threshold: float | None = None
+    name_threshold: Share | None = None
     """Of `segment --names`: segments whose best word scores lower stay unnamed."""
     note: str = ""
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -73,40 +74,9 @@ def read_preset(model: str) -> Preset:
     table, where = dict(settings.preset), f"{settings.path} [preset"
     tables: dict[str, dict[str, Any]] = {}
     for name, kind in (("methods", _Method), ("segments", SegmentConfig)):
-        methods = _object(table.pop(name, {}), f"{where}.{name}]")
-        tables[name] = {key: checked(kind, _object(value, at := f"{where}.{name}.{key}]"), at) for key, value in methods.items()}
-    values = checked(Preset, table, f"{where}]")
-    for name in THRESHOLDS.values():
-        check_threshold(name, values.get(name), f"{where}]")
-    if "capture_steps" in values:
-        check_capture_steps(values["capture_steps"], f"{where}]: ")
-    for method, constants in tables["methods"].items():
-        try:
-            MaskConfig(**constants.get("mask", {}))
-            CaptureConfig(**constants.get("capture", {}))
-        except UserError as error:
-            raise UserError(f"{where}.methods.{method}]: {error}") from error
-    return Preset(**values, methods=tables["methods"], segments=tables["segments"])
-
-
-def _object(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: must be an object")
-    return value
-
-
-def check_capture_steps(value: Any, where: str = "") -> None:
-    """Raise UserError, beginning with `where`, when `capture_steps` is none that `CaptureConfig` takes as `steps`."""
-    try:
-        CaptureConfig(steps=value)
-    except UserError as error:
-        raise UserError(f"{where}capture_{error}") from error
-
-
-def check_threshold(name: str, value: Any, where: str) -> None:
-    """Raise UserError naming where it stands when a threshold is no number in [0, 1]; None is not set."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1):
-        raise UserError(f"{where}: {name} = {value!r} must be a number in [0, 1]")
+        methods = fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]")
+        tables[name] = {key: checked(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()}
+    return Preset(**checked(Preset, table, f"{where}]"), methods=tables["methods"], segments=tables["segments"])
 
 
 @dataclass(frozen=True)
@@ -206,8 +176,8 @@ class Tuned:
 
     model: str
     weights: str = ""
-    presence: float | None = None
-    name_threshold: float | None = None
+    presence: Share | None = None
+    name_threshold: Share | None = None
     note: str = ""
 
     def to_toml(self) -> str:
@@ -234,6 +204,4 @@ def read_tuned(path: Path) -> Tuned:
     values = checked(Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path))
     if "model" not in values:
         raise UserError(f"{path}: does not say which model it was found for (model = …)")
-    for name in THRESHOLDS.values():
-        check_threshold(name, values.get(name), str(path))
     return Tuned(**values)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
 
 from ..errors import UserError
-from .base import DEFAULT, Layer, Settings
-from .resolve import configure
+from .base import DEFAULT, Layer, Settings, configure
+from .fields import AtLeastZero, Count, check_fields
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
@@ -18,6 +20,8 @@ BACKBONES: dict[str, tuple[str, ...]] = {
 }
 LARGEST_SIDE = 1 << 14
 """Pixels, of what a segmenter is shown."""
+Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE)]
+"""At least the coarsest feature's side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,72 +42,72 @@ class TrainConfig(Settings):
 
     Pretrained ones are from the hub; tiny's come with the package. Those of a folder or hub id: of a backbone, or of a whole network of
     the same architecture, whose class head is taken where the number of classes agrees."""
-    queries: int = 100
+    queries: Count = 100
     """mask2former: masks that it proposes.
 
     At least as many as classes appear in an image."""
 
-    crop: int = 512
+    crop: Side = 512
     """Side of the random crops in pixels.
 
     Smaller images are padded, with labels that supervise nothing."""
     scale: tuple[float, float] = (0.5, 2.0)
     """LOW,HIGH: the shorter side is CROP times a random number between these."""
-    jitter: float = 1.0
+    jitter: AtLeastZero = 1.0
     """Strength of random colours; 0: none.
 
     Brightness (±32), contrast (×½ to 1½), saturation (×½ to 1½) and hue (±18°), as SSD has them."""
     flip: bool = True
     """Mirror every second image."""
-    test_side: int = 512
+    test_side: Side = 512
     """Shorter side at which images are predicted."""
 
-    batch_size: int = 16
+    batch_size: Count = 16
     """Images per step.
 
     Over all accumulations and processes."""
-    accumulate: int = 1
+    accumulate: Count = 1
     """Parts that each batch is divided into, to save memory.
 
     Batch statistics and normalisations are a part's own."""
-    learning_rate: float = 1e-4
-    """Of AdamW."""
-    backbone_factor: float = 0.1
+    learning_rate: Annotated[float, Meta(gt=0, lt=1)] = 1e-4
+    """Learning rate of AdamW."""
+    backbone_factor: AtLeastZero = 0.1
     """The backbone's share of the rate."""
-    weight_decay: float = 0.05
-    """Of AdamW.
+    weight_decay: AtLeastZero = 0.05
+    """Weight decay.
 
-    Not of norms, biases of attention positions and embeddings."""
-    clip: float = 0.01
+    AdamW's; not of norms, biases of attention positions and embeddings."""
+    clip: AtLeastZero = 0.01
     """Largest norm of the gradient; 0: any."""
     schedule: Literal["poly", "step"] = "poly"
     """How the rate falls."""
     power: float = 0.9
     """poly: the rate falls as (1 − share of the stage's steps done) to this power."""
-    drops: tuple[float, ...] = (0.9, 0.95)
+    drops: tuple[Annotated[float, Meta(gt=0, lt=1)], ...] = (0.9, 0.95)
     """step: at these shares of the stage's steps the rate falls to a tenth."""
-    warmup: int = 0
+    warmup: Annotated[int, Meta(ge=0)] = 0
     """Steps in which the rate rises.
 
     Evenly, at the start of every stage."""
-    ema: float = 0.0
+    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Decay of an average of the weights, which is kept instead of the last; 0: none.
 
     It is measured, too."""
 
-    class_weight: float = 2.0
-    mask_weight: float = 5.0
-    dice_weight: float = 5.0
-    no_object: float = 0.1
+    class_weight: AtLeastZero = 2.0
+    mask_weight: AtLeastZero = 5.0
+    dice_weight: AtLeastZero = 5.0
+    no_object: AtLeastZero = 0.1
     """Weight of "no class" in Mask2Former's class loss."""
-    points: int = 12544
+    points: Count = 12544
     """Pixels of a mask that Mask2Former's losses look at."""
 
-    auxiliary: float = 0.0
+    auxiliary: AtLeastZero = 0.0
     """Mask2Former: weight of a per-pixel cross entropy of the backbone's two coarsest features, by a linear layer that is thrown away
     afterwards. A backbone that starts from nothing learns classes many times faster with it; a pretrained one does not need it."""
 
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**31, description="in [0, 2^31)")] = 0
     """Another seed, another training."""
     device: str | None = None
     """cuda, mps or cpu; None: the best there is."""
@@ -113,51 +117,18 @@ class TrainConfig(Settings):
     tiny takes it on a CPU that has it too."""
 
     def __post_init__(self) -> None:
-        for name in ("architecture", "schedule"):
-            choices = {"architecture": get_args(Architecture), "schedule": ("poly", "step")}[name]
-            if (value := getattr(self, name)) not in choices:
-                raise UserError(f"{name} = {value!r} must be one of {', '.join(choices)}")
+        check_fields(self)
         if self.backbone not in (known := BACKBONES[self.architecture]):
             raise UserError(f"backbone = {self.backbone!r}: {self.architecture} has {', '.join(known)}")
         if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
             raise UserError("weights = 'pretrained': there are none of segformer's tiny; 'scratch', or the folder of a trained one")
-        for name in ("queries", "batch_size", "accumulate", "points"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("crop", "test_side"):
-            if getattr(self, name) < 32:
-                raise UserError(f"{name} = {getattr(self, name)} must be at least 32 pixels, the coarsest feature's side")
-            if getattr(self, name) > LARGEST_SIDE:
-                raise UserError(f"{name} = {getattr(self, name)} must be at most {LARGEST_SIDE} pixels")
         if self.batch_size % self.accumulate:
             raise UserError(f"batch_size = {self.batch_size} cannot be divided into accumulate = {self.accumulate} equal parts")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise UserError(f"scale = {self.scale} must be (low, high) with 0 < low ≤ high")
-        if not 0 < self.learning_rate < 1:
-            raise UserError(f"learning_rate = {self.learning_rate} must be in (0, 1)")
-        for name in (
-            "jitter",
-            "backbone_factor",
-            "weight_decay",
-            "clip",
-            "warmup",
-            "class_weight",
-            "mask_weight",
-            "dice_weight",
-            "auxiliary",
-            "no_object",
-        ):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UserError(f"{name} = {getattr(self, name)} must be at least 0")
-        if not 0 <= self.ema < 1:
-            raise UserError(f"ema = {self.ema} must be in [0, 1)")
-        if not all(0 < share < 1 for share in self.drops):
-            raise UserError(f"drops = {self.drops} must be shares of the steps, in (0, 1)")
-        if not 0 <= self.seed < 2**31:
-            raise UserError(f"seed = {self.seed} must be in [0, 2^31)")
 
     @classmethod
-    def behind(cls, chosen: Mapping[str, Any], preset: str, find: Callable[[str], Any]) -> list[Layer]:
+    def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
         """What `tiny` brings along, and the backbone of an architecture."""
         architecture = chosen.get("architecture", cls.architecture)
         backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))

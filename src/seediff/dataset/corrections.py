@@ -20,7 +20,7 @@ from . import native
 from .reviews import is_corrected
 from .rows import check_class_list, flat_name
 from .sample import Sample
-from .shapes.joining import carried
+from .shapes.objects import carried
 from .store import open_native
 
 IGNORED = "ignored"

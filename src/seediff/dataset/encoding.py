@@ -102,3 +102,28 @@ def checked_mask(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
     return data
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of a picture. numbers: (H, W) uint16, 0 where there is none. class_ids: of object 1, 2, …"""
+
+    numbers: np.ndarray
+    class_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class InstanceFile:
+    """The objects of a picture whose numbers are a grey PNG of 8 or 16 bits."""
+
+    path: Path
+    class_ids: tuple[int, ...]
+
+    def __call__(self) -> Instances:
+        """Raises UserError naming the file, and an object that has no class."""
+        numbers, kind, mode = read_pixels(self.path)
+        if kind != "PNG" or mode not in ("L", "I;16"):
+            raise UserError(self.path, f"is {kind} {mode} inside; objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers")
+        if (highest := int(numbers.max(initial=0))) > len(self.class_ids):
+            raise UserError(self.path, f"has an object {highest}, but its row names the classes of {len(self.class_ids)} `instances`")
+        return Instances(numbers.astype(np.uint16), self.class_ids)

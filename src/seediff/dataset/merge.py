@@ -1,63 +1,62 @@
-"""Several native datasets as one: classes joined by name, label maps and soft masks renumbered, samples named apart."""
+"""Several sets as one: classes joined by name, label maps, soft masks and instances renumbered, samples named apart."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
 from . import native
 from .rows import check_class_list
-from .sample import Sample
-from .store import open_native
+from .sample import Instances, Sample
+
+Set = tuple[str, Sequence[str], Sequence[Sample]]
+"""What a set is called, its classes, and its samples."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What `write_native` takes. left_behind: folders, such as soft/, that only some of the datasets have, or whose ids are another's."""
+    """notes: which folders, such as soft/, only some of the sets have, or whose ids are another's."""
 
     classes: tuple[str, ...]
-    items: tuple[Sample, ...]
-    left_behind: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...]
 
 
-def merge_datasets(folders: Sequence[Path | str]) -> Merged:
-    """The samples of native datasets, one dataset after the other, for `write_native`.
+def merge_sets(sets: Sequence[Set]) -> Merged:
+    """The samples of sets, one set after the other.
 
-    Classes are those of all, by name, in the order in which they first appear; so the first dataset's ids stay. Where two datasets have a
-    sample of one name, every name gets its dataset's folder in front. A row's `origin` says where its sample is from, as `dataset/name`.
-    Raises UserError when a folder is named twice, or is no finished dataset.
+    Classes are those of all, by name, in the order in which they first appear; so the first set's ids stay. Where two sets have a sample of
+    one name, every name gets its set's in front. A row's `origin` says where its sample is from, as `set/name`. Raises UserError for more
+    classes than label maps hold.
     """
-    if len({Path(folder).resolve() for folder in folders}) < len(folders):
-        raise UserError("merge: one folder is named twice; its samples would be in the result twice")
-    opened = [open_native(folder) for folder in folders]
-    classes = tuple(dict.fromkeys(name for class_names, _ in opened for name in class_names))
+    classes = tuple(dict.fromkeys(name for _, class_names, _ in sets for name in class_names))
     check_class_list(classes)
-    labels = set_names(folders)
-    kept, left_behind = _extras_of_all(opened, classes)
-    names = Counter(item.name for _, items in opened for item in items)
+    kept, left_behind = _extras_of_all(sets, classes)
+    names = Counter(sample.name for _, _, samples in sets for sample in samples)
     apart = any(count > 1 for count in names.values())
     merged = []
-    for label, (class_names, items) in zip(labels, opened, strict=True):
+    for label, class_names, samples in sets:
         ids = renumbering(class_names, classes)
-        for item in items:
+        for sample in samples:
             extras = {
                 (kind, class_id if class_id is None else int(ids[class_id])): path
-                for (kind, class_id), path in item.extras.items()
+                for (kind, class_id), path in sample.extras.items()
                 if kind in kept and (class_id is None or class_id <= len(class_names))
             }
-            row = {**item.metadata, "origin": f"{label}/{item.metadata.get('origin', item.name)}"}
-            name = f"{label}/{item.name}" if apart else item.name
-            merged.append(renumbered(item, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
-    return Merged(classes, tuple(merged), left_behind)
+            row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
+            name = f"{label}/{sample.name}" if apart else sample.name
+            merged.append(renumbered(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
+    notes = tuple(f"{kind}/ stays behind: not every dataset has it for these ids" for kind in left_behind)
+    return Merged(classes, tuple(merged), notes)
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:
-    """What to call each dataset: its folder's name, with a number where another one is called so; without a leading dot."""
+    """What to call each set: its folder's name, with a number where another one is called so; without a leading dot."""
     names: list[str] = []
     for folder in folders:
         base = Path(folder).resolve().name.lstrip(".") or "data"
@@ -70,31 +69,40 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 
 def renumbering(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: a dataset's ids → the ids in `classes`. 0 and 255 stay."""
+    """(256,) uint8: a set's ids → the ids in `classes`. 0 and 255 stay."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_names) + 1] = [list(classes).index(name) + 1 for name in class_names]
     table[native.IGNORE] = native.IGNORE
     return table
 
 
-def renumbered(item: Sample, ids: np.ndarray, count: int) -> Sample:
-    """The item with other ids in its label map, of `count` classes before; as it is where they stay."""
+def renumbered(sample: Sample, ids: np.ndarray, count: int) -> Sample:
+    """The sample with other ids in its label map and instances, of `count` classes before; as it is where they stay."""
     if np.array_equal(ids[: count + 1], np.arange(count + 1)):
-        return item
-    return item.replace(label_map=lambda: ids[item.labels(count)])
+        return sample
+    instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)
+    return sample.replace(label_map=partial(_renumbered_labels, sample, ids, count), instances=instances)
 
 
-def _extras_of_all(
-    opened: Sequence[tuple[Sequence[str], Sequence[Sample]]], classes: Sequence[str]
-) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The folders of extras that can come along, and those that cannot: a dataset keeps soft masks and attention of all samples or of none,
-    and steps/ holds label maps of its own, whose ids do not change with the others'."""
-    present = [{kind for item in items for kind, _ in item.extras} for _, items in opened]
-    whole: Mapping[str, bool] = {
+def _renumbered_labels(sample: Sample, ids: np.ndarray, count: int) -> np.ndarray:
+    return ids[sample.labels(count)]
+
+
+def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Instances:
+    instances = sample.instances
+    assert instances is not None
+    return replace(instances, class_ids=tuple(int(ids[class_id]) for class_id in instances.class_ids))
+
+
+def _extras_of_all(sets: Sequence[Set], classes: Sequence[str]) -> tuple[frozenset[str], list[str]]:
+    """The folders of extras that can come along, and those that cannot: a set keeps soft masks and attention of all samples or of none, and
+    steps/ holds label maps of its own, whose ids do not change with the others'."""
+    present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
+    whole = {
         native.SOFT: all(native.SOFT in kinds for kinds in present),
         native.ATTENTION: all(native.ATTENTION in kinds for kinds in present),
-        native.STEPS: all(tuple(class_names) == tuple(classes[: len(class_names)]) for class_names, _ in opened),
+        native.STEPS: all(tuple(class_names) == tuple(classes[: len(class_names)]) for _, class_names, _ in sets),
     }
     any_has = set().union(*present)
     kept = frozenset(kind for kind in any_has if whole[kind])
-    return kept, tuple(kind for kind in native.EXTRAS if kind in any_has - kept)
+    return kept, [kind for kind in native.EXTRAS if kind in any_has - kept]

@@ -4,6 +4,7 @@
           seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else class id
           classes.txt      line i (from 0) = id i      soft/000000_3.png     optional: soft mask of class id 3, 8-bit grey, 255 = 1
           metadata.jsonl   one row per sample            attention/000000.safetensors   optional: AttentionMaps
+          instances/000000.png   optional: numbers of objects, 16-bit grey, 0 where there is none; a row's `instances`: their class ids
           rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class 3's mask,
                            that was not kept                                          which preview.html draws
           preview.html     to look at
@@ -42,7 +43,7 @@ CARD, CLASSES, METADATA, REJECTED, PREVIEW = (
     "rejected.jsonl",
     "preview.html",
 )
-IMAGES, MASKS, ATTENTION, STEPS = "images", "masks", "attention", "steps"
+IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "attention", "steps"
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of what a dataset may keep of a sample besides its picture and label map."""
 BATCHES = ".batches"

@@ -9,7 +9,7 @@ Every line says in full how its sample stands after it, so that the last line ab
     action    accept, brush, undo, …                         verdict   "accepted", "rejected" or null
     from      SHA-256 of the mask that it was made of        mask      the corrected mask's path in the set; null: the original
     hash      SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl
-    joined    pieces that are one object: shapes/joining.py  detail    what the action was made with
+    joined    pieces that are one object: shapes/objects.py  detail    what the action was made with
     by, time  who, and when (UTC)
 """
 

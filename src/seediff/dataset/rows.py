@@ -42,13 +42,16 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """area: share of the picture of each class. confidence: in [-1, 1]. index, attempt: of a draw. photo, reason: of one that failed."""
+    """instances: class ids of the objects 1, 2, … area: share of the picture of each class.
+
+    confidence: in [-1, 1]. index, attempt: of a draw. photo, reason: of one that failed."""
 
     file_name: str | None = None
     mask: str | None = None
     prompt: str | None = None
     classes: tuple[str, ...] = ()
     class_ids: tuple[_ClassId, ...] = ()
+    instances: tuple[_ClassId, ...] = ()
     flags: tuple[str, ...] = ()
     area: dict[str, _Share] = {}
     asked: tuple[str, ...] | None = ()
@@ -101,29 +104,36 @@ def shown_classes(labels: np.ndarray, classes: Sequence[str], named: Sequence[st
     return {"classes": names, "class_ids": [ids[name] for name in names], "area": areas}
 
 
-def check_class_list(classes: Sequence[str]) -> None:
-    """Raise UserError unless these can be the lines of classes.txt below the background; `names.check_classes` asks more of new ones."""
+def check_class_list(classes: Sequence[str], where: object = "") -> None:
+    """Raise UserError, beginning with `where`, unless these can be the lines of classes.txt below the background; `names.check_classes`
+    asks more of new ones."""
+    if problem := _class_problem(classes):
+        raise UserError(where, problem) if where else UserError(problem)
+
+
+def _class_problem(classes: Sequence[str]) -> str | None:
     if len(classes) > MAX_CLASSES:
-        raise UserError(f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}")
-    for name in classes:
+        return f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
+    for number, name in enumerate(classes):
         if not name.strip() or name != name.strip() or len(name.splitlines()) != 1 or name == BACKGROUND:
-            raise UserError(f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'")
-        if any(
-            category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name
-        ):  # XML and YAML cannot hold them, and terminals obey some
-            raise UserError(f"class name {name!r}: must have no control characters")
-    if len(set(classes)) < len(classes):
-        twice = next(name for i, name in enumerate(classes) if name in classes[:i])
-        raise UserError(f"class '{twice}' is there twice")
+            return f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'"
+        if any(category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name):
+            return f"class name {name!r}: must have no control characters"  # XML and YAML cannot hold them, and terminals obey some
+        if name in classes[:number]:
+            return f"class '{name}' is there twice"
+    return None
 
 
-def check_name(name: str, taken: set[str]) -> None:
-    """Add a sample's name to those taken. Raises UserError when it is there, or could lead out of a dataset's folder."""
-    parts = name.split("/")
-    if any(part in ("", ".", "..") or part.startswith(".") or not part.isprintable() or "\\" in part or ":" in part for part in parts):
-        raise UserError(f"sample name {name!r} cannot be a file's: folders with / between, none empty or beginning with a dot")
-    if name in taken:
-        raise UserError(f"two samples are called '{name}'")
+def check_name(name: str, taken: set[str], where: object = "") -> None:
+    """Add a sample's name to those taken. Raises UserError, beginning with `where`, when it is there, or could lead out of a dataset's
+    folder."""
+    problem = ""
+    if any(part.startswith(".") or not part.isprintable() or not part or "\\" in part or ":" in part for part in name.split("/")):
+        problem = f"sample name {name!r} cannot be a file's: folders with / between, none empty or beginning with a dot"
+    elif name in taken:
+        problem = f"two samples are called '{name}'"
+    if problem:
+        raise UserError(where, problem) if where else UserError(problem)
     taken.add(name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from ..files.outputs import copy_new
 from ..files.pictures import open_picture
 from ..files.places import put
 from ..files.reading import PICTURE, open_regular, read_bytes
-from .encoding import PNG_SIGNATURE, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
+from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
 from .rows import shown_classes
-from .shapes.joining import Joined, check_joined, read_joined
-from .shapes.objects import Objects, find_objects
+from .shapes.objects import Joined, Objects, check_joined, find_objects, read_joined
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
@@ -29,14 +27,6 @@ SOFT = "soft"
 """The folder of a native dataset that keeps soft masks, and the kind of `extras` that they are."""
 SPLITS = ("train", "val", "test")
 """What `split` of a sample's metadata may say; a sample without one is for training."""
-
-
-@dataclass(frozen=True)
-class Instances:
-    """The objects of a picture. numbers: (H, W) uint16, 0 where there is none. class_ids: of object 1, 2, …"""
-
-    numbers: np.ndarray
-    class_ids: tuple[int, ...]
 
 
 class Sample:
@@ -89,8 +79,12 @@ class Sample:
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None where only classes are told apart."""
-        return self.stored_instances() if callable(self.stored_instances) else self.stored_instances
+        """The objects in the picture; None where only classes are told apart. Raises UserError for numbers of another size than it."""
+        instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
+        if instances is not None and instances.numbers.shape != (size := self.size()):
+            shape = instances.numbers.shape
+            raise UserError(f"sample '{self.name}': instances are {shape}, but its picture is {size}; both are (height, width)")
+        return instances
 
     @property
     def soft(self) -> np.ndarray | None:

@@ -101,11 +101,12 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
     return assigned
 
 
-def set_splits(folder: Path | str, found: Sequence[str]) -> None:
-    """Write `split` into the rows of a native dataset, one each in their order. Raises UserError when another run is at work in it."""
+def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
+    """Write `split` into the rows of a native dataset. parts: of each sample, by name. Raises UserError when another run is
+    at work in it."""
     folder = Path(folder)
     with open_folder(folder):
-        rows = [{**row, "split": part} for row, part in zip(native.read_rows(folder), found, strict=True)]
+        rows = [{**row, "split": parts[native.sample_name(row["file_name"])]} for row in native.read_rows(folder)]
         write_atomic(folder / native.METADATA, native.jsonl(rows))
 
 

@@ -1,4 +1,4 @@
-"""The native folder, opened and written."""
+"""The native folder, opened and written; and folders that are none yet, because their run was stopped and can be continued."""
 
 from __future__ import annotations
 
@@ -6,17 +6,40 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..config.photographs import SegmentPhotosConfig
 from ..errors import UserError
+from ..files.documents import read_toml
 from ..files.messages import shown
 from ..files.outputs import write_new
 from ..files.places import put, staged
 from ..files.reading import leads_out, path_inside
 from . import native
-from .encoding import MaskFile
+from .encoding import InstanceFile, MaskFile, encode_grey
 from .reviews import is_corrected
 from .rows import check_class_list, check_name
 from .sample import Sample, copy_file
-from .unfinished import check_finished
+
+LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
+"""What a run writes last, by which its output is known to be finished."""
+
+
+def check_finished(folder: Path) -> None:
+    """Raise UserError where there is no such folder, and where a run has begun in it and not finished."""
+    if not folder.is_dir():
+        wrong = "is a file; name the folder of a dataset" if folder.exists() else "there is no such folder"
+        raise UserError(f"{folder}: {wrong}")
+    # A finished run has removed its records; whatever else is missing then was lost, which `check` tells.
+    if (folder / native.BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
+        raise UserError(f"{folder}: the run that makes it is not finished; the same `{_command(folder)}` continues it")
+
+
+def _command(folder: Path) -> str:
+    """What makes the output, as its seediff.toml says."""
+    try:
+        command = read_toml(folder / native.CONFIG).get("command")
+    except UserError:
+        command = None
+    return f"seediff {command}" if isinstance(command, str) and command.isalpha() else "seediff command"
 
 
 def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
@@ -32,6 +55,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     samples: list[Sample] = []
     names: set[str] = set()
     extras = find_extras(folder)
+    has_instances = (folder / native.INSTANCES).is_dir()
     for number, (row, sha256) in enumerate(native.reviewed_rows(folder, classes), 1):
         where = f"{folder / native.METADATA}, row {number}"
         image, mask = path_inside(folder, row, "file_name", where), path_inside(folder, row, "mask", where)
@@ -47,13 +71,24 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         kept = extras.get(name, {})
         if is_corrected(row):  # soft masks say nothing of a mask that a person made
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
-        samples.append(Sample(image, MaskFile(mask, sha256), metadata=row, name=name, extras=kept))
+        instances = _instances(folder, name, row) if has_instances else None
+        samples.append(Sample(image, MaskFile(mask, sha256), instances, row, name=name, extras=kept))
     return classes, samples
+
+
+def _instances(folder: Path, name: str, row: Mapping[str, Any]) -> InstanceFile | None:
+    """What reads the objects of a sample; None where there are none, or a person's mask has taken the place of theirs."""
+    path = folder / native.INSTANCES / f"{name}.png"
+    if not path.is_file() or is_corrected(row):
+        return None
+    if leads_out(folder, path):
+        raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")
+    return InstanceFile(path, tuple(row.get("instances") or ()))
 
 
 def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
     """Sample name → the `extras` of it. Raises UserError for one that a link takes from outside of the dataset."""
-    found: dict[str, dict[tuple[str, int | None], Path]] = {}
+    extras: dict[str, dict[tuple[str, int | None], Path]] = {}
     for kind in native.EXTRAS:
         beyond = leads_out(folder, folder / kind)
         for path in sorted((folder / kind).rglob("*.*")):
@@ -64,8 +99,8 @@ def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
                 name, _, number = name.rpartition("_")
                 class_id = int(number) if number.isdecimal() else None
             if path.suffix in (".png", ".safetensors") and (class_id is None) == (kind == native.ATTENTION):
-                found.setdefault(name, {})[kind, class_id] = path
-    return found
+                extras.setdefault(name, {})[kind, class_id] = path
+    return extras
 
 
 def read_dataset(folder: Path | str) -> Iterator[Sample]:
@@ -95,10 +130,14 @@ def write_native(
             file_name, mask = f"{native.IMAGES}/{sample.name}.{sample.suffix}", f"{native.MASKS}/{sample.name}.png"
             sample.put_image(part / file_name, link=link)
             put(part / mask, sample.mask_data(labels))
+            row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
+            if (instances := sample.instances) is not None:
+                put(part / native.INSTANCES / f"{sample.name}.png", encode_grey(instances.numbers))
+                row["instances"] = list(instances.class_ids)
             for (kind, class_id), path in sample.extras.items():
                 ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
                 copy_file(path, part / kind / f"{sample.name}{ending}", link=link)
-            rows.append({"file_name": file_name, "mask": mask, **sample.row(labels, classes)})
+            rows.append(row)
         write_new(part / native.CLASSES, native.classes_text(classes))
         write_new(part / native.METADATA, native.jsonl(rows))
         write_new(part / native.CARD, data_card(about=about, rows=rows, class_names=classes).encode("utf-8"))

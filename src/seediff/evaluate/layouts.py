@@ -5,7 +5,7 @@ cityscapes  gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<ci
 ade20k      ADEChallengeData2016: annotations/validation/, images/validation/, objectInfo150.txt; id 0 is no label
 camvid      SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label
 folder      PNG label maps in labels/ or masks/ and a classes.txt, pictures in images/
-else        whatever `open_dataset` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
+else        whatever `Dataset.open` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ..config.names import BACKGROUND
-from ..dataset.opening import open_dataset
+from ..dataset.dataset import Dataset
 from ..errors import UserError, first_line
 from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps
 from ..files.messages import counted, shown
@@ -173,7 +173,8 @@ def _beside(label: Path, ending: str) -> Path:
 
 def _dataset(path: Path, split: str | None) -> EvaluationSet:
     """A dataset in one of the formats that SeeDiff reads."""
-    classes, items = open_dataset(path, split=split)
+    dataset = Dataset.open(path, split=split)
+    classes, items = dataset.classes, dataset.samples
     names = dict(enumerate((BACKGROUND, *classes)))
 
     samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes))) for item in items)

@@ -16,12 +16,10 @@ import math
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 from xml.parsers import expat
 
 import msgspec
@@ -65,41 +63,6 @@ def fit(value: Any, kind: type[T], where: str) -> T:
             return msgspec.convert(value, kind)
     except (msgspec.ValidationError, UserError, RecursionError) as error:
         raise UserError(where, _reason(error)) from error
-
-
-def checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A table that names some of a dataclass's fields, each as its type wants it: for configurations that are put together of several.
-
-    Raises UserError for unknown names and wrong types, not yet for values.
-    """
-    hints = get_type_hints(kind, include_extras=True)
-    known = {f.name: hints[f.name] for f in fields(kind) if f.compare}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise UserError(where, f"there is no option '{printable(str(key)[:200])}'", f"options here: {', '.join(known)}")
-        if is_dataclass(known[key]):
-            if not isinstance(value, dict):
-                raise UserError(where, f"'{key}' must be a table: [{key}]")
-            values[key] = checked(known[key], value, f"{where} [{key}]")  # type: ignore[arg-type]
-            continue
-        try:
-            values[key] = fit(value, known[key], where)
-        except UserError as error:
-            choices = _choices(known[key])
-            said = f"must be {choices}" if choices else error.problem
-            raise UserError(where, f"{key} = {shown(value)}{'' if said.startswith('must') else ':'} {said}") from error
-    return values
-
-
-def _choices(hint: Any) -> str:
-    """The texts that a type allows, and the other types with them: `'a' or 'b'`; nothing of a type without such texts."""
-    parts = [part for part in get_args(hint) if part is not type(None)] if get_origin(hint) in (Union, UnionType) else [hint]
-    if not any(get_origin(part) is Literal for part in parts):
-        return ""
-    return " or ".join(
-        word for part in parts for word in [*map(repr, get_args(part))] or [WORDS.get(getattr(part, "__name__", ""), "a table")]
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -17,8 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..dataset.shapes.joining import join, split
-from ..dataset.shapes.objects import find_objects
+from ..dataset.shapes.objects import find_objects, join, split
 from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.label_maps import voc_palette

@@ -27,7 +27,7 @@ from ..models.hub import read_index, resolve_name
 from ..models.info import model_info
 from ..models.trust import check_index, check_parts
 from ..prompts.tokens import locate_columns
-from ..run.model_files import fitted_mask
+from ..run.plan import fitted_mask
 from .subject import Sample, Subject, read_image
 
 PIXELS = 8
@@ -226,14 +226,13 @@ class Capturer:
         from ..attention.photograph import capture_classes, encode_images
         from ..files.photographs import Photo
         from ..run.mask import MaskJob
-        from ..run.photos import PhotoSpec
 
         image = read_image(subject, sample)
         assert image is not None
-        spec = PhotoSpec(number, Photo(Path(sample.name), sample.name), tuple(row["classes"]))
+        photo = Photo(Path(sample.name), sample.name)
 
         def load() -> MaskJob:
-            job = MaskJob(config, [spec])
+            job = MaskJob(config, [photo])
             job.load()
             return job
 
@@ -242,7 +241,7 @@ class Capturer:
         (part,) = windows(image.shape[0], image.shape[1], config.fit)
         shape = seen_shape(job.model, image.shape, config.fit, config.size)
         latents = encode_images(job.model, [cut(image, part, shape)])
-        sentences = [job.prompts(spec.words)]
+        sentences = [job.prompts(tuple(row["classes"]))]
         common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture}
         return _on_cpu(capture_classes(job.model, latents, sentences, indices=[number], **common)[0])
 

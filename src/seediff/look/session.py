@@ -20,7 +20,7 @@ import numpy as np
 from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
 from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
-from ..dataset.shapes.joining import Joined, carried, check_joined, read_joined
+from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..errors import UserError
 from ..files.messages import printable
 from ..files.outputs import make_folders, write_inside

@@ -18,7 +18,7 @@ from ..dataset import native
 from ..dataset.native import LABELS, NAMED, OVERLAYS, encode_image
 from ..dataset.rows import checked_rows
 from ..dataset.sample import JPEG_SUFFIXES
-from ..dataset.unfinished import check_finished
+from ..dataset.store import check_finished
 from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids, voc_palette
 from ..files.photographs import find_photos, read_photo

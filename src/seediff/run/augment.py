@@ -26,12 +26,13 @@ from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
 from ..dataset.store import open_native
 from ..errors import UserError
+from ..files.messages import show_bytes
 from ..files.outputs import link_inside, make_folders, write_atomic
-from ..files.places import Out, check_apart, parse_out
+from ..files.places import Out, check_apart, free_bytes, parse_out
 from ..prompts.specs import sample_seed
 from ..workers import Progress
-from .loop import Engine, Job, Local, Processes, run
-from .place import BatchRecord, look_into, open_place
+from .loop import Engine, Job, Local, Processes, RunResult, run
+from .place import BatchRecord, Place
 
 TRAIN = "train"
 MAX_ADDED = 10_000_000
@@ -51,19 +52,6 @@ class Task:
     number: int | None = None
 
 
-@dataclass(frozen=True)
-class AugmentResult:
-    """What there is after a run. originals and added: samples of the output. done: of both, by this run. seconds: of its parts.
-    reviewed: a line on what people corrected and decided in the dataset that it is made of; empty where nobody did."""
-
-    out: Out
-    originals: int
-    added: int
-    done: int
-    seconds: Mapping[str, float]
-    reviewed: str = ""
-
-
 def augment(
     config: AugmentConfig,
     data: Path | str,
@@ -73,7 +61,7 @@ def augment(
     link: bool = False,
     engine: Engine | None = None,
     progress: Progress | None = None,
-) -> AugmentResult:
+) -> RunResult:
     """Add to the native dataset `data` what `config` says, into the dataset `out`. Stopped at any moment, the same call continues.
 
     workers: processes that make the batches; a script that asks for more than one needs the usual `if __name__ == "__main__"`.
@@ -82,23 +70,10 @@ def augment(
     Samples whose row says another `split` than "train" are copied as they are, and never a source. Raises UserError as `generate` does,
     and when a sample cannot be read or is unsound.
     """
-    data, out = Path(data), parse_out(out)
-    config, classes, items = settle(config, data)
-    check_apart(out, [data])
-    job = AugmentJob(config, classes, items, link)
-    tasks = job.items()
-    with open_place(out) as place:
-        done = run(job, place, engine=engine or (Local() if workers == 1 else Processes(workers)), progress=progress)
-    originals = sum(task.number is None for task in tasks)
-    used = range(len(items)) if config.keep_originals else training_items(items)
-    reviewed = told(items[i].metadata for i in used)
-    return AugmentResult(out, originals, len(tasks) - originals, done, job.timer.seconds, reviewed)
-
-
-def settle(config: AugmentConfig, data: Path) -> tuple[AugmentConfig, tuple[str, ...], list[Sample]]:
-    """The configuration with its dataset, by which a folder to continue is known; the dataset's classes and samples."""
-    classes, items = open_native(data)
-    return replace(config, data=fingerprint_items(classes, items)), classes, items
+    out = parse_out(out)
+    check_apart(out, [Path(data)])
+    engine = engine or (Local() if workers == 1 else Processes(workers))
+    return run(AugmentJob(config, Path(data), link=link), out, engine=engine, progress=progress)
 
 
 def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
@@ -115,7 +90,7 @@ def training_items(items: Sequence[Sample]) -> list[int]:
     return [i for i, item in enumerate(items) if item.metadata.get("split") in (None, TRAIN)]
 
 
-def plan(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
+def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
     """All samples of the output, in order: the originals, then what is added. Sources take turns, in another order each round, so that
     every sample is used as often as any other. Raises UserError when there is nothing to do it with."""
     sources = training_items(items)
@@ -126,7 +101,7 @@ def plan(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
     while any(item.name.startswith(prefix) for item in items):  # a set that was augmented before
         again += 1
         prefix = f"augmented{again}"
-    tasks = [Task(item.name, position) for position, item in enumerate(items)] if config.keep_originals else []
+    planned = [Task(item.name, position) for position, item in enumerate(items)] if config.keep_originals else []
     additions = [(addition.operations, addition.of(len(sources))) for addition in config.additions()]
     if (total := sum(count for _, count in additions)) > MAX_ADDED:
         raise UserError(f"--add: {total:,} new pictures in all; at most {MAX_ADDED:,} can be added at once")
@@ -136,11 +111,11 @@ def plan(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
             if number % len(sources) == 0:
                 order = np.random.default_rng([config.seed, number // len(sources)]).permutation(len(sources))
             source = sources[order[number % len(sources)]]
-            tasks.append(Task(f"{prefix}-{number:06d}", source, operations, number))
+            planned.append(Task(f"{prefix}-{number:06d}", source, operations, number))
             number += 1
     if not number:
         raise UserError("nothing to add: --add names no picture, for example --add flip:50%")
-    return tasks
+    return planned
 
 
 def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,16 +143,26 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
     on_device = False
 
-    def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample], link: bool = False) -> None:
-        super().__init__(config, [native.IMAGES, native.MASKS])
-        self.classes, self.samples, self.link = classes, samples, link
-        self.sources = training_items(samples)
+    def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
+        """As `augment`. The configuration gets its dataset, by which a folder to continue is known."""
+        self.classes, self.samples = open_native(data)
+        super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)), [native.IMAGES, native.MASKS])
+        self.link = link
+        self.sources = training_items(self.samples)
+
+    @property
+    def originals(self) -> int:
+        """Samples of the input that the output has as they are."""
+        return len(self.samples) if self.config.keep_originals else 0
+
+    @property
+    def reviewed(self) -> str:
+        """A line on what people corrected and decided in the samples that are used; empty where nobody did."""
+        used = range(len(self.samples)) if self.config.keep_originals else self.sources
+        return told(self.samples[i].metadata for i in used)
 
     def items(self) -> list[Task]:
-        return plan(self.config, self.samples)
-
-    def load(self) -> str:
-        return ""
+        return tasks(self.config, self.samples)
 
     def describe(self, batch: Sequence[Task]) -> str:
         return ", ".join(dict.fromkeys("+".join(task.operations) or "originals" for task in batch))
@@ -241,12 +226,11 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         shown = [*shown_rows(rows), *first_of_each(rows)]
         return sorted({str(row[kind]) for row in shown for kind in ("file_name", "mask")})
 
-    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """metadata.jsonl is last: once it is there, the dataset is complete."""
         from ..report.card import data_card
         from ..report.preview import before_after
 
-        rows = [row for record in records for row in record.rows]
         originals = {item.name: item for item in self.samples}
         sheet = before_after(out, rows, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
         about = summarize(self.config, rows)
@@ -255,6 +239,19 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         write_atomic(out / native.CARD, data_card(about=about, rows=rows, class_names=self.classes).encode("utf-8"))
         preview(out, self.config, rows)
         write_atomic(out / native.METADATA, native.jsonl(rows))
+
+    def plan(self, place: Place, verb: str) -> list[str]:
+        items = self.samples
+        counts = Counter("+".join(task.operations) for batch in self.batches for task in batch)
+        total, originals = counts.total(), counts.pop("", 0)
+        sizes = [len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size for item in items]
+        return [
+            f"Would {verb}: {total} samples of {len(self.classes)} classes, in batches of up to {self.config.batch_size}",
+            f"Originals: {originals} of {len(items)}; for training, and so sources of new ones: {len(self.sources)}",
+            *(f"  {name}: {count}" for name, count in counts.items()),
+            f"Dataset in {place.out}: images/, masks/, metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html, {AUGMENTATIONS}",
+            f"Disk: about {show_bytes(total * sum(sizes) / len(sizes))}; free there: {show_bytes(free_bytes(place.folder))}",
+        ]
 
 
 def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -281,28 +278,3 @@ def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[
     originals = counts.pop("", 0)
     added = [f"{name} {count}" for name, count in counts.items()]
     return {"command": "augment", "originals": originals, "added": ", ".join(added), "seed": config.seed, "version": __version__}
-
-
-def describe(config: AugmentConfig, data: Path, out: Path) -> str:
-    """The plan of a run as text, for --dry-run. Raises UserError where the run would at once."""
-    from ..files.messages import show_bytes
-    from ..files.places import free_bytes
-
-    config, classes, items = settle(config, data)
-    check_apart(out, [data])
-    tasks = plan(config, items)
-    state, config = look_into(out, config)
-    counts = Counter("+".join(task.operations) for task in tasks)
-    originals = counts.pop("", 0)
-    sizes = [len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size for item in items]
-    lines = [
-        f"Would {'continue' if state == 'unfinished' else 'make'}: {len(tasks)} samples of {len(classes)} classes, "
-        f"in batches of up to {config.batch_size}",
-        f"Originals: {originals} of {len(items)}; for training, and so sources of new ones: {len(training_items(items))}",
-        *(f"  {name}: {count}" for name, count in counts.items()),
-        f"Dataset in {out}: images/, masks/, metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html, {AUGMENTATIONS}",
-        f"Disk: about {show_bytes(len(tasks) * sum(sizes) / len(sizes))}; free there: {show_bytes(free_bytes(out))}",
-    ]
-    if state == "complete":
-        lines.insert(0, f"{out} is complete already: nothing would be done.")
-    return "\n".join(lines)

@@ -128,7 +128,7 @@ class Ray(Engine):
     def load(self, job: AnyJob, place: Place) -> str:
         """Returns when the first worker is ready; the others join as the cluster has room for them."""
         if isinstance(place.out, Url) and place.out.scheme == "memory":
-            raise UserError(f"--out {place.out}: is the memory of one process; workers would not share it")
+            raise UserError(place.out, "is the memory of one process; workers would not share it")
         import ray
 
         count, needs = self.share(job.config)

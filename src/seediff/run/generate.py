@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +14,20 @@ import numpy as np
 
 from ..config.generate import GenerateConfig
 from ..config.levels import check_levels
+from ..config.sizes import pixels
 from ..dataset import native
-from ..files.places import Out
+from ..files.messages import show_bytes
+from ..files.outputs import write_atomic
+from ..files.places import Out, free_bytes
 from ..models.fingerprint import weights_fingerprint
+from ..models.info import model_info
 from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
-from .loop import Engine, Job, run
-from .model_files import captured_maps, check_files, fitted_mask
-from .place import BatchRecord, open_place
-from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, sample_folders
+from .loop import Engine, RunResult, run
+from .place import BatchRecord, Place
+from .plan import captured_maps, check_files, expected_capture, fitted_mask, mask_lines, model_line, source_lines
+from .samples import DatasetJob
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
@@ -32,6 +38,10 @@ if TYPE_CHECKING:
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
 """Specs → their images (H, W, 3) uint8 and attention, one each. The same specs must always give the same."""
+PROMPTS_SHOWN = 8
+BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
+"""Of generated images; photographs of Stable Diffusion and scenes of `mini` lie within a third of it."""
+MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
 def generate(
@@ -52,10 +62,7 @@ def generate(
     Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
     another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
     """
-    job = GenerateJob(config, draw, offload)
-    with open_place(out) as place:
-        drawn = run(job, place, engine=engine, progress=progress)
-        return read_result(place, drawn, job.timer.seconds)
+    return run(GenerateJob(config, draw, offload), out, engine=engine, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,12 @@ class Drawn:
     result: MaskResult | None
 
 
-class GenerateJob(Job[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dict[str, Any]]]"]):
+class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dict[str, Any]]]"]):
     """Draw, mask and write."""
 
     def __init__(self, config: GenerateConfig, draw: Draw | None = None, offload: Offload = "none") -> None:
-        super().__init__(config, sample_folders(config))
+        super().__init__(config, offload)
         self.draw = draw
-        self.offload: Offload = offload
-        self.device = config.device  # as the user named it, with an index perhaps
         self.on_device = draw is None
         self.mask = config.mask
         """With levels that the model has."""
@@ -84,14 +89,16 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dic
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
-    @cached_property
-    def writer(self) -> SampleWriter:
-        return SampleWriter(self.config, [spec for batch in self.batches for spec in batch])
+    def samples(self) -> list[SampleSpec]:
+        return [spec for batch in self.batches for spec in batch]
+
+    def check(self) -> None:
+        check_files(self.config)
 
     def load(self) -> str:
         if self.draw is not None:
             return ""
-        self.draw = model_draw(self.config, [spec for batch in self.batches for spec in batch], self.device, self.offload)
+        self.draw = model_draw(self.config, self.samples(), self.device, self.offload)
         self.mask = fitted_mask(self.config)[0]
         return weights_fingerprint(*self.config.weight_sources)  # after loading, which may have fetched the weights
 
@@ -128,7 +135,7 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dic
         from ..masks.make import make_masks
 
         with self.timer("masks"):
-            return make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.writer.traced)
+            return make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.traced)
 
     def write(self, captured: tuple[list[Drawn], list[dict[str, Any]]], out: Path) -> BatchRecord:
         kept, rejected = captured
@@ -138,17 +145,57 @@ class GenerateJob(Job[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dic
             with self.timer("writing"):
                 picture = self.config.image_format, native.encode_image(drawn.image, self.config.image_format)
                 more = {"seed": drawn.spec.seed, "attempt": drawn.attempt}
-                self.writer.write(record, out, drawn.spec, picture, result, drawn.attention, more=more, seen=(drawn.image, result))
+                self.write_sample(record, out, drawn.spec, picture, result, drawn.attention, more=more, seen=(drawn.image, result))
         record.rows.sort(key=lambda row: row["file_name"])
         return record
 
-    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        return read_by_finish(records)
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+        if self.config.reject:
+            write_atomic(out / native.REJECTED, native.jsonl(rejected))
+        super().finish(rows, rejected, out)
 
-    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
-        rows = [row for record in records for row in record.rows]
-        rejected = [row for record in records for row in record.rejected]
-        finish_dataset(out, self.config, rows, rejected if self.config.reject else None)
+    def read_result(self, out: Path) -> dict[str, Any]:
+        rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []
+        return {**super().read_result(out), "rejected": rejected}
+
+    def plan(self, place: Place, verb: str) -> list[str]:
+        config, specs = self.config, self.items()
+        counts = Counter(name for spec in specs for name in spec.classes)
+        prompts = list(dict.fromkeys(spec.prompt for spec in specs))
+        info = model_info(config.model)
+        sides = info.sides() if info else None
+        image_side, factor = sides or (512, 8)
+        shape = pixels(config.size or image_side)
+        assumed = " (assumed)" if sides is None and config.size is None else ""
+        size = disk_estimate(config, len(specs), shape, factor)
+        files = [f"images/*.{config.image_format}", "masks/*.png"]
+        files += ["soft/*.png"] * config.keep_soft + ["attention/*.safetensors"] * config.keep_attention
+        files += ["metadata.jsonl", "classes.txt", "README.md", "seediff.toml", "preview.html", "steps/"]
+        files += ["rejected.jsonl"] * config.reject
+        return [
+            f"Would {verb}: {len(specs)} images of {shape[1]}×{shape[0]}{assumed} in {len(self.batches)} batches "
+            f"of up to {config.batch_size}",
+            f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
+            f"Prompts: {len(prompts)} different",
+            *(f"  {prompt}" for prompt in prompts[:PROMPTS_SHOWN]),
+            *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
+            f"{model_line(config, self.offload)}, "
+            f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
+            *mask_lines(config, str(expected_capture(config, sides=(image_side, factor)) or "")),
+            *source_lines(config),
+            f"Files in {place.out}: {', '.join(files)}",
+            f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(place.folder))}",
+        ]
+
+
+def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], factor: int) -> int:
+    """Bytes of a dataset of `images` images of (height, width) pixels, `factor` of them a position of the latent's sides;
+    attention is counted as four levels of a UNet and 77 tokens."""
+    per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
+    per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
+    positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]
+    attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
+    return images * int(math.prod(shape) * per_pixel + 1200 + attention)
 
 
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:

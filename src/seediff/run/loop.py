@@ -2,7 +2,8 @@
 
 A command is a `Job`: what its batches are, how one is made, and what is written when all are. An `Engine` is a way to map that over the
 missing batches: in this process (`Local`), in several of this machine (`Processes`), in a cluster (cluster.py). `run` decides the rest,
-the same for every command and every engine: who may write, what is done already, what is loaded, committed, reported and timed.
+the same for every command and every engine: who may write, what is done already, what is loaded, committed, reported and timed. `plan`
+says what `run` would do.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from ..config.base import Config, resolve_device
 from ..dataset import native
 from ..devices import cpu_threads
 from ..files.outputs import write_atomic
+from ..files.places import Out
+from ..models.memory import Offload
 from ..workers import Progress, check_workers, in_order
-from .place import BatchRecord, Place
+from .place import BatchRecord, Place, open_place
 
 Item = TypeVar("Item")
 Captured = TypeVar("Captured")
@@ -59,6 +62,29 @@ class Timer:
         return taken
 
 
+@dataclass(frozen=True)
+class RunResult:
+    """What there is after a run, and how long the parts of this run took.
+
+    rows: those of metadata.jsonl; of `segment` {"photo", "width", "height", "segments": […]} of each photograph. done: items that this run
+    made and not an earlier one. seconds: "loading" the model, "drawing" (network, VAE and capture), "reading", "capturing attention",
+    "masks", "segmenting", "naming", "writing", whatever a command does. rejected: rows of rejected.jsonl. failed: {"photo", "reason"} of
+    each photograph that could not be used. picture: the file to look at, or a folder of them.
+    """
+
+    out: Out
+    rows: Sequence[Mapping[str, Any]]
+    done: int
+    seconds: Mapping[str, float]
+    rejected: Sequence[Mapping[str, Any]] = ()
+    failed: Sequence[Mapping[str, str]] = ()
+    picture: str = native.PREVIEW
+
+    @property
+    def made(self) -> int:
+        return len(self.rows)
+
+
 class Job(ABC, Generic[Config, Item, Captured]):
     """One command's work. A batch must follow from the configuration and its number alone, never from what is already there.
 
@@ -68,9 +94,12 @@ class Job(ABC, Generic[Config, Item, Captured]):
     on_device = True
     """Whether the configuration's device, number format and threads are those of what computes here."""
 
-    def __init__(self, config: Config, folders: Sequence[str]) -> None:
-        """folders: of the output that files go to."""
+    def __init__(self, config: Config, folders: Sequence[str], offload: Offload = "none") -> None:
+        """folders: of the output that files go to. offload: which parts of the model wait in the computer's memory; changes no byte."""
         self.config, self.folders = config, folders
+        self.offload: Offload = offload
+        self.device = config.device
+        """As the user named it, with an index perhaps."""
         self.timer = Timer()
 
     @abstractmethod
@@ -85,10 +114,17 @@ class Job(ABC, Generic[Config, Item, Captured]):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "batches"}  # there may be millions of items
 
-    @abstractmethod
+    def check(self) -> None:
+        """Raise UserError for what the small files of a model tell before its weights are loaded."""
+
+    def plan(self, place: Place, verb: str) -> list[str]:
+        """What a run would do, line by line, for `--dry-run`. verb: "make", or "continue" what is unfinished."""
+        return []
+
     def load(self) -> str:
         """Load the model and check all that could fail later; called once, and only when a batch is to be made. Returns the
         fingerprint of its weights, "" where there is none."""
+        return ""
 
     @abstractmethod
     def describe(self, batch: Sequence[Item]) -> str:
@@ -108,8 +144,12 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return ()
 
     @abstractmethod
-    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
-        """Write everything that is about the whole output, the configuration's `last_file` last."""
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+        """Write everything that is about the whole output, the configuration's `last_file` last. rows, rejected: of all batches."""
+
+    def read_result(self, out: Path) -> dict[str, Any]:
+        """What `RunResult` tells of the finished output in a folder, besides the run itself."""
+        return {"rows": native.read_rows(out)}
 
 
 AnyJob = Job[Any, Any, Any]
@@ -130,9 +170,9 @@ class Engine(AbstractContextManager["Engine"]):
         """The configuration with the device, number format and, on the cpu, threads that batches will be made with."""
         return resolve_device(config)
 
-    @abstractmethod
     def load(self, job: AnyJob, place: Place) -> str:
         """Be ready to make batches. Returns the fingerprint of the model's weights."""
+        return job.load()
 
     @abstractmethod
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
@@ -148,9 +188,6 @@ class Local(Engine):
     """
 
     ahead: int | None = None
-
-    def load(self, job: AnyJob, place: Place) -> str:
-        return job.load()
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         device = job.config.device or "cpu"
@@ -214,9 +251,6 @@ class Processes(Engine):
     def __post_init__(self) -> None:
         check_workers(self.workers)
 
-    def load(self, job: AnyJob, place: Place) -> str:
-        return job.load()
-
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         with in_order(partial(_in_process, job, place.folder), self.workers) as made:
             results = iter(made(numbers))
@@ -234,8 +268,8 @@ def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Ma
     return record, job.timer.take()
 
 
-def run(job: AnyJob, place: Place, *, engine: Engine | None = None, progress: Progress | None = None) -> int:
-    """Make what is missing of a job in the output `place`; returns how many items this run did. `job.timer` has the seconds of its parts.
+def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
+    """Make what is missing of a job in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
     A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
     same bytes as an uninterrupted one's, whichever engine made which part of it. A finished output is left as it is.
@@ -243,7 +277,26 @@ def run(job: AnyJob, place: Place, *, engine: Engine | None = None, progress: Pr
     Raises UserError for whatever a user can put right: the folder holds something else, an output of another configuration or
     another run at work; and what the job raises. OSError when the disk fills up.
     """
-    engine = engine or Local()
+    with open_place(out) as place:
+        done = _make(job, place, engine or Local(), progress or (lambda done, total, what: None))
+        return RunResult(out=place.out, done=done, seconds=job.timer.seconds, **job.read_result(place.folder))
+
+
+def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
+    """What `run` would do, as `--dry-run` says it. Writes nothing and loads no model. Raises UserError where the run would at once."""
+    from .plan import check_loading
+
+    with open_place(out) as place:
+        state, job.config = place.look_into(job.config)
+        job.check()
+        if state != "complete" and job.on_device:
+            check_loading(job.config, job.device, job.offload, engine is None or engine.here)
+        lines = [f"{place.out} is complete already: nothing would be done."] if state == "complete" else []
+        return "\n".join([*lines, *job.plan(place, "continue" if state == "unfinished" else "make")])
+
+
+def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
+    """Make what is missing; returns how many items this run did."""
     state, job.config = place.look_into(job.config)
     if state == "complete" and not place.has_records():
         return 0
@@ -256,7 +309,7 @@ def run(job: AnyJob, place: Place, *, engine: Engine | None = None, progress: Pr
             if state == "new" and job.on_device:
                 job.config = engine.resolve(job.config)
             with cpu_threads(job.config.threads):
-                return _fill(job, place, engine, state == "new", progress or (lambda done, total, what: None))
+                return _fill(job, place, engine, state == "new", report)
 
 
 def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress) -> int:
@@ -300,6 +353,6 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
     place.clear_leftovers()
     finished = [record for record in records if record]
     place.bring(job.read_by_finish(finished))
-    job.finish(finished, place.folder)
+    job.finish([row for record in finished for row in record.rows], [row for record in finished for row in record.rejected], place.folder)
     place.complete(config.last_file)
     return done - before

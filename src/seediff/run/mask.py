@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,64 +13,42 @@ from ..config.levels import check_levels
 from ..config.names import join_classes
 from ..config.photographs import MaskPhotosConfig, check_attention
 from ..errors import UserError
+from ..files.messages import counted
 from ..files.photographs import Found, Photo, read_photo
 from ..files.places import Out
 from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
-from .loop import Engine, run
-from .model_files import captured_maps, check_files, check_loading, fitted_mask, mask_capture_line, untuned_line
-from .photos import Captured, PhotoJob, PhotoSpec, fingerprint_photos, photo_count, picture_file, read_failures, write_failures
-from .place import BatchRecord, look_into, open_place
-from .plan import attention_line, model_line, source_lines
-from .samples import RunResult, SampleWriter, finish_dataset, read_by_finish, read_result, sample_folders
+from .loop import Engine, RunResult, run
+from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, picture_file, read_all, read_failures, write_failures
+from .place import BatchRecord, Place
+from .plan import captured_maps, check_files, fitted_mask, mask_lines, model_line, photo_capture, source_lines
+from .samples import DatasetJob
 
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
+    from ..models.registry import Model
     from ..prompts.specs import SampleSpec
-
-
-@dataclass(frozen=True)
-class MaskPhotosResult:
-    """What there is after a run. dataset: as of `generate`. failed: {"photo", "reason"} of each that could not be masked."""
-
-    dataset: RunResult
-    failed: Sequence[Mapping[str, str]]
 
 
 def mask_photos(
     config: MaskPhotosConfig,
-    photos: Sequence[Photo],
+    photos: Sequence[Photo] | Found,
     out: Out | str,
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
     offload: Offload = "none",
     engine: Engine | None = None,
     progress: Progress | None = None,
-) -> MaskPhotosResult:
+) -> RunResult:
     """Mask `config.classes` in every photograph, into the dataset `out`, a folder or a URL. Stopped at any moment, the same call continues.
 
     photos: what `find_photos` found. classes_of: photo name → the classes to look for in it, of `config.classes`; a photograph that
     is not named has all of them. Photographs that cannot be read do not stop the others: they are listed in the result and in
     failed.jsonl. offload, engine: as in `generate`. Raises UserError as `generate` does.
     """
-    job = MaskJob(*settle(config, photos, classes_of or {}), offload)
-    with open_place(out) as place:
-        done = run(job, place, engine=engine, progress=progress)
-        return MaskPhotosResult(read_result(place, done, job.timer.seconds), read_failures(place.folder))
-
-
-def settle(
-    config: MaskPhotosConfig, photos: Sequence[Photo], classes_of: Mapping[str, Sequence[str]]
-) -> tuple[MaskPhotosConfig, list[PhotoSpec]]:
-    """The configuration with its photographs, by which a folder to continue is known, and what is to be done to each."""
-    listed = {photo.name: tuple(classes_of.get(photo.name, config.classes)) for photo in photos}
-    if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
-        raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
-    others = ["" if listed[photo.name] == config.classes else repr(listed[photo.name]) for photo in photos]
-    config = replace(config, photos=fingerprint_photos(photos, others, "classes of their own"))
-    return config, [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
+    return run(MaskJob(config, photos, classes_of, offload=offload), out, engine=engine, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -86,17 +63,41 @@ class Looked:
     maps: AttentionMaps | None
 
 
-class MaskJob(PhotoJob[MaskPhotosConfig, Looked]):
-    """Read, capture, mask, map back, write."""
+class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
+    """Read, capture, mask, map back, write. specs: what is to be done to each photograph."""
 
-    def __init__(self, config: MaskPhotosConfig, specs: Sequence[PhotoSpec], offload: Offload = "none") -> None:
-        super().__init__(config, sample_folders(config), specs, offload)
+    def __init__(
+        self,
+        config: MaskPhotosConfig,
+        photos: Sequence[Photo] | Found,
+        classes_of: Mapping[str, Sequence[str]] | None = None,
+        *,
+        offload: Offload = "none",
+    ) -> None:
+        """As `mask_photos`. The configuration gets its photographs, by which a folder to continue is known."""
+        self.found = photos if isinstance(photos, Found) else Found(tuple(photos), 0)
+        photos = self.found.photos
+        listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
+        if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
+            raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
+        others = ["" if listed[photo.name] == config.classes else repr(listed[photo.name]) for photo in photos]
+        super().__init__(replace(config, photos=fingerprint_photos(photos, others, "classes of their own")), offload)
+        self.specs = [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
+        self.model: Model | None = None
         self.method = config.mask
         """With levels that the model has."""
 
-    @cached_property
-    def writer(self) -> SampleWriter:
-        return SampleWriter(self.config, [self.sample(spec, spec.words) for spec in self.specs])
+    def items(self) -> Sequence[PhotoSpec]:
+        return self.specs
+
+    def samples(self) -> Sequence[SampleSpec]:
+        return [self.sample(spec, spec.words) for spec in self.specs]
+
+    def check(self) -> None:
+        check_files(self.config)
+
+    def describe(self, batch: Sequence[PhotoSpec]) -> str:
+        return batch[0].photo.name
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
         """A photograph with some of its classes as a sample; its prompt is what they are called with."""
@@ -110,7 +111,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, Looked]):
         from ..config.sizes import pixels
         from ..models.registry import load_model
 
-        check_files(self.config)
+        self.check()
         device = self.device or self.config.device
         self.model = load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading)
         self.model.check_known(self.config.classes)
@@ -132,7 +133,8 @@ class MaskJob(PhotoJob[MaskPhotosConfig, Looked]):
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Looked]:
         from ..attention.windows import batches_by_shape
 
-        photos, failed = self.read_all(batch, self.read)
+        with self.timer("reading"):
+            photos, failed = read_all(batch, self.read)
         looked: dict[int, Looked] = {}
         with self.timer("capturing attention"):
             for together in batches_by_shape([seen.shape for _, _, seen in photos], self.config.batch_size):
@@ -190,7 +192,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, Looked]):
         for photo in looked:
             spec, maps = photo.spec, photo.maps
             with self.timer("masks"):
-                traced = spec.index in self.writer.traced
+                traced = spec.index in self.traced
                 small = make_masks(photo.seen, maps, list(maps.words), self.method, trace=traced) if maps else None
                 full = self.enlarged(small, (photo.photo.shape[0], photo.photo.shape[1]))
             with self.timer("writing"):
@@ -201,7 +203,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, Looked]):
                 }
                 picture = picture_file(spec.photo.path, photo.photo)
                 seen = (photo.seen, small) if small else None
-                self.writer.write(record, out, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
+                self.write_sample(record, out, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
         return record
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
@@ -224,45 +226,23 @@ class MaskJob(PhotoJob[MaskPhotosConfig, Looked]):
             full[window.slices] = resize(part[None], (window.height, window.width))[0]
         return MaskResult(labels, soft, small.classes, small.flags)
 
-    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        return read_by_finish(records)
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+        write_failures(out, rejected)
+        super().finish(rows, (), out)
 
-    def finish(self, records: Sequence[BatchRecord], out: Path) -> None:
-        write_failures(out, [row for record in records for row in record.rejected])
-        finish_dataset(out, self.config, [row for record in records for row in record.rows])
+    def read_result(self, out: Path) -> dict[str, Any]:
+        return {**super().read_result(out), "failed": read_failures(out)}
 
-
-def describe(
-    config: MaskPhotosConfig,
-    found: Found,
-    out: Path,
-    *,
-    classes_of: Mapping[str, Sequence[str]] | None = None,
-    offload: Offload = "none",
-    engine: Engine | None = None,
-) -> str:
-    """The plan of a run as text, for --dry-run. classes_of, offload, engine: as in `mask_photos`. Raises UserError where the run would at
-    once."""
-    device = config.device
-    config, _ = settle(config, found.photos, classes_of or {})
-    state, config = look_into(out, config)
-    check_files(config)
-    if state != "complete":
-        check_loading(config, device, offload, engine)
-    lines = [
-        f"Would {'continue' if state == 'unfinished' else 'do'}: {photo_count(found)}, in batches of up to {config.batch_size}",
-        f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
-        f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
-        model_line(config, offload),
-        f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
-        attention_line(config.capture),
-        *mask_capture_line(config),
-        *(f"Levels: {note}" for note in fitted_mask(config)[1]),
-        *untuned_line(config),
-        *source_lines(config),
-        f"Dataset in {out}: images/, masks/{', soft/' if config.keep_soft else ''}{', attention/' if config.keep_attention else ''}, "
-        "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
-    ]
-    if state == "complete":
-        lines.insert(0, f"{out} is complete already: nothing would be done.")
-    return "\n".join(lines)
+    def plan(self, place: Place, verb: str) -> list[str]:
+        config = self.config
+        return [
+            f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
+            f"in batches of up to {config.batch_size}",
+            f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
+            f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
+            model_line(config, self.offload),
+            *mask_lines(config, photo_capture(config)),
+            *source_lines(config),
+            f"Dataset in {place.out}: images/, masks/{', soft/' * config.keep_soft}{', attention/' * config.keep_attention}, "
+            "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
+        ]

@@ -7,24 +7,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.messages import counted
 from ..files.outputs import remove_inside, write_atomic
-from ..files.photographs import Found, Photo, find_named
+from ..files.photographs import Photo, find_named
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
-from ..models.memory import Offload
-from .loop import Job
-
-if TYPE_CHECKING:
-    from ..models.registry import Model
 
 FAILED = "failed.jsonl"
 """{"photo", the file's name, "reason"} of every photograph that could not be used; there only when there are any."""
@@ -45,42 +39,23 @@ class PhotoSpec:
     label: str | None = None
 
 
-Settings = TypeVar("Settings", MaskPhotosConfig, SegmentPhotosConfig)
 Seen = TypeVar("Seen")
-Readable = TypeVar("Readable")
 Captured = tuple[list[Seen], list[dict[str, str]]]
 """Photographs that were captured, and a row of failed.jsonl for each that could not be."""
 
 
-class PhotoJob(Job[Settings, PhotoSpec, Captured[Seen]]):
-    """Photographs in batches."""
-
-    def __init__(self, config: Settings, folders: Sequence[str], specs: Sequence[PhotoSpec], offload: Offload) -> None:
-        super().__init__(config, folders)
-        self.specs = specs
-        self.offload: Offload = offload
-        self.device = config.device  # as the user named it, with an index perhaps
-        self.model: Model | None = None
-
-    def items(self) -> Sequence[PhotoSpec]:
-        return self.specs
-
-    def describe(self, batch: Sequence[PhotoSpec]) -> str:
-        return batch[0].photo.name
-
-    def read_all(self, batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Readable]) -> tuple[list[Readable], list[dict[str, str]]]:
-        """What `read` makes of the photographs that can be used, and a row for each that it raises UserError for."""
-        readable: list[Readable] = []
-        failed: list[dict[str, str]] = []
-        with self.timer("reading"):
-            for spec in batch:
-                try:
-                    readable.append(read(spec))
-                except UserError as error:
-                    # no path, so that an output does not tell where its input lay
-                    reason = error.reason if error.subject == str(spec.photo.path) else str(error)
-                    failed.append({"photo": spec.photo.file_name, "reason": reason})
-        return readable, failed
+def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> Captured[Seen]:
+    """What `read` makes of the photographs that can be used, and a row for each that it raises UserError for."""
+    readable: list[Seen] = []
+    failed: list[dict[str, str]] = []
+    for spec in batch:
+        try:
+            readable.append(read(spec))
+        except UserError as error:
+            # no path, so that an output does not tell where its input lay
+            reason = error.reason if error.subject == str(spec.photo.path) else str(error)
+            failed.append({"photo": spec.photo.file_name, "reason": reason})
+    return readable, failed
 
 
 def fingerprint_photos(photos: Sequence[Photo], others: Sequence[str], what: str) -> str:
@@ -90,7 +65,7 @@ def fingerprint_photos(photos: Sequence[Photo], others: Sequence[str], what: str
     `what` it is called follow, so that it is seen which of both changed: `12 photographs (3f2a…), classes of their own (81c0…)`.
     """
     sizes = [photo.path.stat().st_size if photo.path.is_file() else -1 for photo in photos]
-    text = f"{photographs(len(photos))} ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
+    text = f"{counted(len(photos), 'photograph')} ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
     return f"{text}, {what} ({_digest(others)})" if any(others) else text
 
 
@@ -99,15 +74,6 @@ def _digest(values: Sequence[object]) -> str:
     for value in values:
         digest.update(repr(value).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def photo_count(found: Found) -> str:
-    """`12 photographs (3 other files skipped)`."""
-    return photographs(len(found.photos)) + others_skipped(found.skipped)
-
-
-def photographs(count: int) -> str:
-    return counted(count, "photograph")
 
 
 def others_skipped(count: int) -> str:

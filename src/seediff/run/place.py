@@ -81,9 +81,46 @@ class Place:
         """Have in the folder what says how far earlier runs came. Writes nothing to the output."""
 
     def look_into(self, config: Config) -> tuple[State, Config]:
-        """What is there, and the configuration to go on with; see `look_into`."""
+        """What is there, and the configuration to go on with: device, number format and threads, where left open, are those that the
+        output was begun with; which of several GPUs it was changes nothing and is left out.
+
+        A run that ended before it finished its first batch leaves nothing to continue: that is "new" too, see `clear`.
+        UserError when there is a file, something else, or an output of another configuration.
+        """
         self.fetch()
-        return look_into(self.folder, config)
+        out = self.folder
+        config = replace(config, device=config.device.split(":")[0] if config.device else None)
+        if not out.is_dir():
+            if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
+                return "new", config
+            raise UserError(out, "there is a file where the folder should be")
+        names = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name))
+        if not names:
+            return "new", config
+        if CONFIG not in names:
+            raise UserError(out, f"not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG})", "choose another folder")
+        about = read_toml(out / CONFIG)
+        if (made_by := about.get("command", config.command)) != config.command:
+            raise UserError(out, f"holds what `seediff {made_by}` made", f"choose another folder for `seediff {config.command}`")
+        complete = (out / config.last_file).is_file()
+        if not complete and self._nothing_committed():
+            return "new", config
+        saved = load_config(out / CONFIG, type(config))
+        left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
+        config = replace(config, **left_open)
+        changed = differences(saved, config)
+        if not complete and (version := about.get("version")) != __version__:
+            changed.insert(0, f"version of seediff: {version} → {__version__}")
+        if changed:
+            problem = f"holds the output of another configuration ({'; '.join(changed)})"
+            raise UserError(out, problem, "choose another folder, or give the options as they were")
+        return "complete" if complete else "unfinished", config
+
+    def _nothing_committed(self) -> bool:
+        """Whether an unfinished output has no finished batch. Without the folder of records, files in it are not known to be a run's."""
+        if (self.folder / BATCHES).is_dir():
+            return not any((self.folder / BATCHES).glob("*.json"))
+        return not any(next((self.folder / name).iterdir(), None) for name in RUN_FOLDERS if (self.folder / name).is_dir())
 
     def record(self, number: int) -> BatchRecord | None:
         """The record of batch `number`, or None when the batch is not finished or one of its files is gone or damaged."""
@@ -109,8 +146,8 @@ class Place:
         return open_folder(self.folder, (*RUN_FOLDERS, BATCHES))
 
     def clear(self) -> None:
-        """Remove what a run left that finished no batch, so that no file of another configuration stays. Only where `look_into` says
-        "new"."""
+        """Remove what a run left that finished no batch, so that no file of another configuration stays. Only where there is something
+        "new" to do."""
         for name in (*RUN_FOLDERS, BATCHES):  # the records' folder last: it is what says that the others are a run's
             remove_tree(self.folder, name)
 
@@ -122,10 +159,8 @@ class Place:
     def join(self, folders: Sequence[str]) -> None:
         """In a worker's process, perhaps on another machine: be ready to write. Raises UserError unless it sees the output of the run."""
         if not (self.folder / LOCK).exists():
-            raise UserError(
-                f"--out {self.out}: this folder is not the same on all machines of the cluster; name one of a shared file system, "
-                "or a store such as s3://bucket/name"
-            )
+            problem = "this folder is not the same on all machines of the cluster"
+            raise UserError(self.out, problem, "name one of a shared file system, or a store such as s3://bucket/name")
 
     def send(self, names: Collection[str]) -> None:
         """Have files, written to the folder, in the output. They may be gone from the folder then."""
@@ -160,10 +195,8 @@ class Place:
         """Raise UserError when the output was begun with weights of another fingerprint; nothing is said where one is not known."""
         begun = read_toml(self.folder / CONFIG).get("weights")
         if begun and weights and begun != weights:
-            raise UserError(
-                f"--out {self.folder}: was begun with other weights of model '{model}' ({begun} → {weights}); "
-                "choose another folder, or bring those weights back"
-            )
+            problem = f"was begun with other weights of model '{model}' ({begun} → {weights})"
+            raise UserError(self.folder, problem, "choose another folder, or bring those weights back")
 
 
 class Storage:
@@ -178,9 +211,9 @@ class Storage:
         except (ImportError, ValueError) as error:
             package = PACKAGES.get(url.scheme)
             known = f"needs a package that is not installed: pip install {package}" if package else first_line(error)
-            raise UserError(f"--out {url}: {known}") from error
+            raise UserError(url, known) from error
         except Exception as error:
-            raise UserError(f"--out {url}: {first_line(error)}") from error
+            raise UserError(url, first_line(error)) from error
         self.root = root.rstrip("/")
 
     def list(self) -> dict[str, int]:
@@ -213,7 +246,7 @@ class Storage:
     def download(self, folder: Path, names: Sequence[str]) -> None:
         """Objects as files of a folder, which is made. Raises UserError for a name that would lead out of it."""
         if wrong := [name for name in names if not _stays_below(name)]:
-            raise UserError(f"--out {self.url}: {wrong[0]!r} is named there, which is no path inside it")
+            raise UserError(self.url, f"{wrong[0]!r} is named there, which is no path inside it")
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)
         if names:
@@ -233,7 +266,7 @@ class Storage:
         try:
             return question()
         except Exception as error:  # each store has errors of its own
-            raise UserError(f"--out {self.url}: the store does not do it: {type(error).__name__}: {first_line(error)}") from error
+            raise UserError(self.url, f"the store does not do it: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _stays_below(name: str) -> bool:
@@ -305,7 +338,7 @@ class Store(Place):
         """As no lock keeps other runs away, one may have removed what it took for a failed run's, or begun another dataset."""
         self.there = self.storage.list()
         if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
-            raise UserError(f"--out {self.out}: another run has begun another output in the same place; choose another for one of them")
+            raise UserError(self.out, "another run has begun another output in the same place", "choose another for one of them")
         return [
             number
             for number, record in enumerate(records)
@@ -340,56 +373,4 @@ def open_place(out: Out | str) -> Iterator[Place]:
         try:
             yield Store(out, storage, Path(scratch))
         except UserError as error:
-            raise UserError(str(error).replace(scratch, str(out))) from error
-
-
-def describe_at(out: Out, config: Config, describe: Callable[[Config, Path], str]) -> str:
-    """What describe(configuration, folder) says of an output, for --dry-run."""
-    with open_place(out) as place:
-        place.fetch()
-        return describe(config, place.folder).replace(str(place.folder), str(place.out))
-
-
-def look_into(out: Path, config: Config) -> tuple[State, Config]:
-    """What is in `out`, which may not exist yet, and the configuration to go on with: device, number format and threads, where left open,
-    are those that the dataset was begun with; which of several GPUs it was changes nothing and is left out.
-
-    A run that ended before it finished its first batch leaves nothing to continue: that is "new" too, see `Place.clear`.
-    UserError when `out` is a file or holds something else, or a dataset of another configuration.
-    """
-    config = replace(config, device=config.device.split(":")[0] if config.device else None)
-    if not out.is_dir():
-        if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
-            return "new", config
-        raise UserError(f"--out {out}: there is a file where the folder should be")
-    names = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name))
-    if not names:
-        return "new", config
-    if CONFIG not in names:
-        raise UserError(f"--out {out}: not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG}); choose another folder")
-    made_by = read_toml(out / CONFIG).get("command", config.command)
-    if made_by != config.command:
-        raise UserError(f"--out {out}: holds what `seediff {made_by}` made; choose another folder for `seediff {config.command}`")
-    complete = (out / config.last_file).is_file()
-    if not complete and _nothing_committed(out):
-        return "new", config
-    saved = load_config(out / CONFIG, type(config))
-    left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
-    config = replace(config, **left_open)
-    changed = differences(saved, config)
-    version = read_toml(out / CONFIG).get("version")
-    if not complete and version != __version__:
-        changed.insert(0, f"version of seediff: {version} → {__version__}")
-    if changed:
-        raise UserError(
-            f"--out {out}: holds the output of another configuration ({'; '.join(changed)}); "
-            "choose another folder, or give the options as they were"
-        )
-    return "complete" if complete else "unfinished", config
-
-
-def _nothing_committed(out: Path) -> bool:
-    """Whether an unfinished output has no finished batch. Without the folder of records, files in it are not known to be a run's."""
-    if (out / BATCHES).is_dir():
-        return not any((out / BATCHES).glob("*.json"))
-    return not any(next((out / name).iterdir(), None) for name in RUN_FOLDERS if (out / name).is_dir())
+            raise UserError(*(str(part).replace(scratch, str(out)) for part in error.args)) from error

@@ -1,74 +1,129 @@
-"""What a run would do, as `--dry-run` says it. Writes nothing and loads no model."""
+"""What the small files of a model, and the devices, tell before weights are loaded: what cannot work, and lines for --dry-run."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..attention.expected import Expected, expect_capture
 from ..config.base import GIVEN, RunConfig
-from ..config.constants import CaptureConfig
-from ..config.generate import GenerateConfig
-from ..config.sizes import pixels
+from ..config.constants import CaptureConfig, MaskConfig
+from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_layers, fit_levels, maps_read
+from ..config.methods import check_capture
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
+from ..config.presets import is_tuned_for
+from ..config.sizes import check_sides, pixels
+from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.places import free_bytes
+from ..files.places import memory_bytes
+from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.groups import layers_name
 from ..models.hub import resolve_name
-from ..models.info import model_info
-from ..models.memory import Offload
-from ..prompts.specs import sample_specs
-from .model_files import check_files, check_loading, expected_capture, fitted_mask, untuned_line
-from .place import look_into
+from ..models.info import ModelInfo, check_known_classes, check_supported, model_info, read_settings
+from ..models.memory import Offload, check_offload
 
-if TYPE_CHECKING:
-    from .loop import Engine  # imports torch
-
-PROMPTS_SHOWN = 8
-BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
-"""Of generated images; photographs of Stable Diffusion and scenes of `mini` lie within a third of it."""
-MASK_BYTES_PER_PIXEL = 0.04
-SOFT_BYTES_PER_PIXEL = 0.5
+ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
+"""Configurations of the commands that run a model."""
 
 
-def describe(config: GenerateConfig, out: Path, offload: Offload = "none", engine: Engine | None = None) -> str:
-    """The plan as text: prompts, counts, model, files and an estimate of their size. offload, engine: as in `generate`. Raises UserError
-    where the run would at once."""
-    device = config.device
-    state, config = look_into(out, config)
-    check_files(config)
-    if state != "complete":
-        check_loading(config, device, offload, engine)
-    specs = sample_specs(config)
-    counts = Counter(name for spec in specs for name in spec.classes)
-    prompts = list(dict.fromkeys(spec.prompt for spec in specs))
+def check_files(config: ModelConfig) -> None:
+    """Raise UserError for a model of no family, classes that it does not know, guidance of one that draws without, levels of attention that
+    it lacks, a size that it cannot work on, a LoRA that is not there and a capture that the method cannot work with, without loading it.
+
+    Nothing is known of a hub id without a short name before it is fetched. What is wrong with the files themselves, loading says better.
+    """
+    if isinstance(config, DatasetConfig):
+        check_capture(config.mask.method, config.capture.normalize)
+    check_supported(config.model)
+    if isinstance(config, DatasetConfig):
+        check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)
     info = model_info(config.model)
-    sides = info.sides() if info else None
-    image_side, factor = sides or (512, 8)
-    shape = pixels(config.size or image_side)
-    assumed = " (assumed)" if sides is None and config.size is None else ""
-    size = disk_estimate(config, len(specs), shape, factor)
-    verb, batches = "continue" if state == "unfinished" else "make", len(config.batches(len(specs)))
-    lines = [
-        f"Would {verb}: {len(specs)} images of {shape[1]}×{shape[0]}{assumed} in {batches} batches of up to {config.batch_size}",
-        f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
-        f"Prompts: {len(prompts)} different",
-        *(f"  {prompt}" for prompt in prompts[:PROMPTS_SHOWN]),
-        *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
-        f"{model_line(config, offload)}, "
-        f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
-        f"Masks: {config.mask.method}, alpha {config.mask.alpha}, beta {config.mask.beta}, PAMR {'on' if config.mask.pamr else 'off'}",
-        attention_line(config.capture),
-        *([f"Capture: {expected}"] if (expected := expected_capture(config, (shape[0] // factor, shape[1] // factor))) else []),
-        *(f"Levels: {note}" for note in fitted_mask(config)[1]),
-        *untuned_line(config),
-        *source_lines(config),
-        f"Files in {out}: {', '.join(files(config))}",
-        f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(out))}",
-    ]
-    if state == "complete":
-        lines.insert(0, f"{out} is complete already: nothing would be done.")
-    return "\n".join(lines)
+    if info and config.lora is not None:
+        check_lora(info.family, config.lora)
+    if info and config.embedding is not None:
+        check_embedding(info.family, config.embedding, config.model)
+    for what, source in (("lora", config.lora), ("embedding", config.embedding)):
+        if source is not None:
+            local_file(what, source)
+    if info is None:
+        return
+    if isinstance(config, DatasetConfig):
+        check_kinds(info.family, config.mask)
+        if isinstance(config, GenerateConfig):
+            if info.network:
+                info.family.check_guidance(info.network, config.model, config.guidance_scale)
+            info.family.check_negative(config.model, config.negative_prompt)
+        if info.network:
+            fit_layers(info.network, config.mask, config.capture, info.family)
+        if {"down_block_types", "up_block_types"} <= set(info.network):
+            check_levels(info.network, config.mask, config.capture, info.family)
+    else:
+        check_divides(info.family, config.segment.method, config.model)
+    _check_size(config, info)
+
+
+def _check_size(config: ModelConfig, info: ModelInfo) -> None:
+    """Raise UserError for a size that the model cannot work on, or whose maps this computer could not hold."""
+    rules, sides = info.size_rules(), info.sides()
+    if config.size is None or rules is None or sides is None:
+        return
+    check_sides(pixels(config.size), "size", config.model, *rules)
+    if not isinstance(config, GenerateConfig):
+        check_attention(config.size, sides[1])
+    expected, there = expected_capture(config), memory_bytes()
+    if expected and there and expected.map_bytes > there:
+        raise UserError(
+            f"size = {config.size}: the attention maps of an image of this size take {show_bytes(expected.map_bytes)}, and this computer "
+            f"has {show_bytes(there)} of memory; choose a smaller one (model '{config.model}' has {sides[0]} of its own)"
+        )
+
+
+def check_loading(config: RunConfig, device: str | None, offload: Offload, here: bool = True) -> None:
+    """Raise UserError for a device that is not there, and for offload or compile that it cannot have, as loading the model would. device:
+    as the user named it. here: whether this machine is what computes; others are not asked what they have."""
+    device = device or config.device
+    if device in (None, "cpu") and offload == "none" and not config.compile:
+        return
+    from ..devices import check_device, default_device  # imports torch
+    from ..models.compiled import check_compile
+
+    if here:
+        device = check_device(device or default_device())
+    elif device is None:
+        return
+    check_offload(offload, device)
+    if config.compile:
+        check_compile(device, offload)
+
+
+def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
+    """The configuration of the method with levels that the model has, and what was changed, as `levels.fit_levels` says it; as it is where
+    nothing is known of the model yet."""
+    info = model_info(config.model)
+    return fit_levels(info.network, config.mask, config.capture, info.family) if info and info.network else (config.mask, [])
+
+
+def captured_maps(config: ModelConfig) -> Reads:
+    """The maps that are captured: those that the method reads; all, where they are kept in files."""
+    if isinstance(config, DatasetConfig):
+        return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
+    return {} if config.segment.facts.divides_features else {"self": None}
+
+
+def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:
+    """What capture will hold of an image, or of a photograph that fills the square; None where nothing is known of the model yet.
+
+    reads: instead of those of the method. sides: the model's own in pixels, and pixels a position, where the model does not tell them.
+    """
+    info = model_info(config.model)
+    sides = (info.sides() if info else None) or sides
+    if info is None or sides is None:
+        return None
+    height, width = (side // sides[1] for side in pixels(config.size or sides[0]))
+    layers = config.capture.layers if isinstance(config, DatasetConfig) else CaptureConfig.layers
+    return expect_capture(
+        info.family, info.network, info.pipeline, (height, width), layers, captured_maps(config) if reads is None else reads
+    )
 
 
 def model_line(config: RunConfig, offload: Offload) -> str:
@@ -77,10 +132,37 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     where = "found" if isinstance(source, Path) else "fetched from the hub unless it is in the cache"
     if model_info(config.model) is None and not isinstance(source, Path):
         where = "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not supported"
-    given = [
-        name if value is True else f"{name} {value}" for name, value in config.loading.items() if value is not None and value is not False
-    ]
+    loading = [(name, value) for name, value in config.loading.items() if value is not None and value is not False]
+    given = [name if value is True else f"{name} {value}" for name, value in loading]
     return ", ".join([f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])])
+
+
+def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
+    """How masks will be made: the method, the attention, what capture will hold, levels that were fitted, and constants nobody sought."""
+    mask, capture, info = config.mask, config.capture, model_info(config.model)
+    steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
+    means = "maps divided by their maxima" if capture.normalize else "plain means"
+    share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    lines = [
+        f"Masks: {mask.method}, alpha {mask.alpha}, beta {mask.beta}, PAMR {'on' if mask.pamr else 'off'}",
+        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}",
+        *capture_line(expected),
+        *(f"Levels: {note}" for note in fitted_mask(config)[1]),
+    ]
+    if info and not is_tuned_for(info, mask.method):
+        title = info.family.title
+        lines.append(f"Constants: those of masks were never tuned for {title}; they are the papers', of Stable Diffusion 1 and 2")
+    return lines
+
+
+def capture_line(*parts: str) -> list[str]:
+    return [f"Capture: {said}"] if (said := "; ".join(filter(None, parts))) else []
+
+
+def photo_capture(config: ModelConfig, reads: Reads | None = None) -> str:
+    """What capture will hold of a photograph, for `capture_line`; those of other shapes are seen with as many positions, or nearly."""
+    expected = expected_capture(config, reads)
+    return f"{expected}{', nearly as much in other shapes' if getattr(config, 'fit', '') == 'keep' else ''}" if expected else ""
 
 
 def source_lines(config: RunConfig) -> list[str]:
@@ -89,37 +171,3 @@ def source_lines(config: RunConfig) -> list[str]:
         f"From {source}: {', '.join(names)}" if source != GIVEN else f"Given: {', '.join(names)}"
         for source, names in config.sources().items()
     ]
-
-
-def attention_line(capture: CaptureConfig) -> str:
-    """Which attention the masks will be made of."""
-    steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
-    means = "maps divided by their maxima" if capture.normalize else "plain means"
-    share = ", a word's share of the text alone" if capture.text_share == "text" else ""
-    return f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}"
-
-
-def files(config: GenerateConfig) -> list[str]:
-    """What the dataset will hold."""
-    names = [f"images/*.{config.image_format}", "masks/*.png"]
-    names += ["soft/*.png"] * config.keep_soft + ["attention/*.safetensors"] * config.keep_attention
-    return [
-        *names,
-        "metadata.jsonl",
-        "classes.txt",
-        "README.md",
-        "seediff.toml",
-        "preview.html",
-        "steps/",
-        *["rejected.jsonl"] * config.reject,
-    ]
-
-
-def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], factor: int) -> int:
-    """Bytes of a dataset of `images` images of (height, width) pixels, `factor` of them a position of the latent's sides;
-    attention is counted as four levels of a UNet and 77 tokens."""
-    per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
-    per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
-    positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]
-    attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
-    return images * int(math.prod(shape) * per_pixel + 1200 + attention)

@@ -13,7 +13,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from .. import __version__
-from ..config.augment import AugmentConfig
 from ..config.generate import GenerateConfig, load_dataset_config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
@@ -24,7 +23,7 @@ from ..files.outputs import remove_inside
 from .place import BatchRecord, Place
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
-INPUTS = {GenerateConfig: "", MaskPhotosConfig: "PHOTOS ", AugmentConfig: "DATA ", SegmentPhotosConfig: "PHOTOS "}
+INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
 """What each command is given besides its configuration."""
 
 
@@ -34,7 +33,7 @@ def remake(folder: Path) -> str | None:
         about = read_toml(folder / native.CONFIG)
     except UserError:
         return None
-    inputs = {kind.command: given for kind, given in INPUTS.items()}.get(about.get("command", ""))
+    inputs = INPUTS.get(about.get("command", ""))
     if inputs is None or about.get("version") != __version__:
         return None
     return f"seediff {about['command']} {inputs}--config {folder / native.CONFIG} --out {folder}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from ..config.generate import DatasetConfig
 from ..dataset import native
 from ..dataset.rows import shown_classes
 from ..files.outputs import check_inside, write_atomic
-from ..files.places import Out
-from .place import BatchRecord, Place
+from ..models.memory import Offload
+from .loop import Captured, Item, Job
+from .place import BatchRecord
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:
@@ -25,54 +26,30 @@ if TYPE_CHECKING:
     from ..masks.make import MaskResult
     from ..prompts.specs import SampleSpec
 
+Dataset = TypeVar("Dataset", bound=DatasetConfig)
 TRACED_CLASSES, TRACED_SAMPLES = 8, 2
 """Of this many classes, the masks of the first samples are kept with every step, for preview.html: more than one, for `reject`."""
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """What there is after a run, and how long the parts of this run took.
+class DatasetJob(Job[Dataset, Item, Captured]):
+    """A job whose output is a native dataset."""
 
-    rows: those of metadata.jsonl. rejected: those of rejected.jsonl. drawn: images made by this run and not an earlier one.
-    seconds: "loading" the model, "drawing" (network, VAE and capture; of photographs "capturing attention"), "masks", "writing".
-    """
-
-    out: Out
-    rows: Sequence[Mapping[str, Any]]
-    rejected: Sequence[Mapping[str, Any]]
-    drawn: int
-    seconds: Mapping[str, float]
-
-    @property
-    def made(self) -> int:
-        return len(self.rows)
-
-
-def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
-    """Sample index → the classes whose steps are kept there: the first samples of each of the first few classes."""
-    traced: dict[int, list[str]] = {}
-    seen: Counter[str] = Counter()
-    for spec in specs:
-        for name in spec.classes:
-            if seen[name] < TRACED_SAMPLES and (name in seen or len(seen) < TRACED_CLASSES):
-                seen[name] += 1
-                traced.setdefault(spec.index, []).append(name)
-    return traced
-
-
-def sample_folders(config: DatasetConfig) -> list[str]:
-    """Folders that files of samples go to."""
-    return [native.IMAGES, native.MASKS, native.STEPS] + [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
-
-
-class SampleWriter:
-    """Writes the samples of one dataset. specs: of all of them. traced: sample index → the classes whose steps are kept there."""
-
-    def __init__(self, config: DatasetConfig, specs: Sequence[SampleSpec]) -> None:
-        self.config, self.traced = config, traced_classes(specs)
+    def __init__(self, config: Dataset, offload: Offload = "none") -> None:
+        folders = [native.IMAGES, native.MASKS, native.STEPS]
+        folders += [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
+        super().__init__(config, folders, offload)
         self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
 
-    def write(
+    @abstractmethod
+    def samples(self) -> Sequence[SampleSpec]:
+        """What each sample shows."""
+
+    @cached_property
+    def traced(self) -> dict[int, list[str]]:
+        """Sample index → the classes whose steps are kept there."""
+        return traced_classes(self.samples())
+
+    def write_sample(
         self,
         record: BatchRecord,
         out: Path,
@@ -130,6 +107,36 @@ class SampleWriter:
                 traced = traced_sample(spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr)
                 _save(record, out, native.steps_path(spec.index, self.ids[name]), partial(save_trace, traced=traced))
 
+    def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
+        """What preview.html shows."""
+        from ..report.preview import shown_rows
+
+        rows = [row for record in records for row in record.rows]
+        shown = [row[field] for row in shown_rows(rows) for field in ("file_name", "mask")]
+        return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
+
+    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+        """metadata.jsonl is last: once it is there, the dataset is complete."""
+        from ..report import dataset_card
+
+        write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
+        card = dataset_card(summary=summarize(self.config, rejected), rows=rows, class_names=self.config.classes)
+        write_atomic(out / native.CARD, card.encode("utf-8"))
+        preview(out, self.config, rows, rejected)
+        write_atomic(out / native.METADATA, native.jsonl(rows))
+
+
+def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
+    """Sample index → the classes whose steps are kept there: the first samples of each of the first few classes."""
+    traced: dict[int, list[str]] = {}
+    seen: Counter[str] = Counter()
+    for spec in specs:
+        for name in spec.classes:
+            if seen[name] < TRACED_SAMPLES and (name in seen or len(seen) < TRACED_CLASSES):
+                seen[name] += 1
+                traced.setdefault(spec.index, []).append(name)
+    return traced
+
 
 def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], object]) -> None:
     """Have `write` write a safetensors file, and note it."""
@@ -138,35 +145,8 @@ def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], obj
     record.note(out, name)
 
 
-def finish_dataset(
-    out: Path, config: DatasetConfig, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]] | None = None
-) -> None:
-    """Write everything that is about the whole dataset. metadata.jsonl is last: once it is there, the dataset is complete.
-
-    rejected: the rows of rejected.jsonl, None for a command that rejects nothing.
-    """
-    from ..report import dataset_card
-
-    write_atomic(out / native.CLASSES, native.classes_text(config.classes))
-    if rejected is not None:
-        write_atomic(out / native.REJECTED, native.jsonl(rejected))
-    card = dataset_card(summary=summarize(config, rejected or []), rows=rows, class_names=config.classes)
-    write_atomic(out / native.CARD, card.encode("utf-8"))
-    preview(out, config, rows, rejected or [])
-    write_atomic(out / native.METADATA, native.jsonl(rows))
-
-
-def read_by_finish(records: Sequence[BatchRecord]) -> list[str]:
-    """Which files of the batches `finish_dataset` reads: what preview.html shows."""
-    from ..report.preview import shown_rows
-
-    rows = [row for record in records for row in record.rows]
-    shown = [row[field] for row in shown_rows(rows) for field in ("file_name", "mask")]
-    return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
-
-
 def preview(out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]) -> Path:
-    """Write preview.html from what is in the folder, and return its path."""
+    """Write preview.html from what is in the folder, and return its path. rejected: rows of rejected.jsonl."""
     from ..report import load_trace, write_preview
 
     steps = [load_trace(path) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
@@ -192,14 +172,7 @@ def rejections(rejected: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int
     counts: dict[str, Counter[str]] = {}
     for row in rejected:
         for flag in row["flags"]:
-            kind, _, name = flag.partition(":")
-            for one in [name] if name else row["classes"]:
-                counts.setdefault(one, Counter())[kind] += 1
+            kind, _, class_name = flag.partition(":")
+            for name in [class_name] if class_name else row["classes"]:
+                counts.setdefault(name, Counter())[kind] += 1
     return {name: dict(sorted(reasons.items())) for name, reasons in counts.items()}
-
-
-def read_result(place: Place, drawn: int, seconds: Mapping[str, float]) -> RunResult:
-    """What a run left in a complete dataset."""
-    out = place.folder
-    rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []
-    return RunResult(place.out, native.read_rows(out), rejected, drawn, seconds)

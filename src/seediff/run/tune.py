@@ -30,7 +30,7 @@ NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 
 
 @dataclass(frozen=True)
-class Found:
+class Thresholds:
     """What was found, with the figures at the thresholds: shares of 1, None where nothing could be counted.
 
     presence: precision and recall over (photograph, class) pairs, of all the ways to ask. names: segments that got the right name or
@@ -47,15 +47,6 @@ class Found:
     failed: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """A photograph as the model sees it (h, w, 3) uint8, whole (H, W, 3), and its labels (H, W): ids of the classes, 255 ignored."""
-
-    seen: np.ndarray
-    photo: np.ndarray
-    truth: np.ndarray
-
-
 def tune(
     model: Model,
     data: EvaluationSet,
@@ -66,7 +57,7 @@ def tune(
     size: Size | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Found:
+) -> Thresholds:
     """Seek both thresholds on `count` photographs of a set, evenly spaced.
 
     classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: of
@@ -77,6 +68,7 @@ def tune(
     """
     from ..attention.generate import check_shape
     from ..attention.photograph import encode_images
+    from ..attention.windows import cut, seen_shape, windows
     from ..masks.presence import find_classes
     from ..segments.make import check_fits
     from ..segments.naming import check_names, split_prompts
@@ -91,29 +83,39 @@ def tune(
     rows: list[tuple[str, int, int, bool, float]] = []
     names: list[tuple[bool, float]] = []
     failed: list[tuple[str, str]] = []
-    used = 0
     report = progress or (lambda done, total, what: None)
     report(0, len(chosen), "")
     for index, sample in enumerate(chosen):
         try:
-            one = _read(model, sample, size)
+            photo, truth = _read(sample)
+            (window,) = windows(photo.shape[0], photo.shape[1], FIT)
+            seen = cut(photo, window, seen_shape(model, photo.shape, FIT, size))
         except UserError as error:
             failed.append((sample.name, str(error)))
             continue
-        used += 1
-        positions = math.prod(side // model.pixels for side in one.seen.shape[:2])
-        shown, unclear = shown_classes(one.truth, classes, positions)
+        shown, unclear = shown_classes(truth, classes, math.prod(side // model.pixels for side in seen.shape[:2]))
         asked = questions(shown, [name for name in known if name not in unclear], index, seed)
-        latents = encode_images(model, [one.seen])
+        latents = encode_images(model, [seen])
         sentences = [split_prompts(model.readers, group_names) for _, group_names in asked]
         for (group, group_names), scores in zip(asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True):
             absent = sum(name not in shown for name in group_names)
             rows += [(group, absent, index, name in shown, scores[name]) for name in group_names]
-        names += _names(model, one, classes, known, segment, size)
+        names += _names(model, photo, truth, classes, known, segment, size)
         report(index + 1, len(chosen), sample.name)
-    if not used:
+    if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
-    return _settle(Answers(*(np.array(column) for column in zip(*rows, strict=True))), names, used, tuple(failed))
+
+    answers = Answers(*(np.array(column) for column in zip(*rows, strict=True)))
+    presence = precision = recall = threshold = right = None
+    if answers.present.any() and not answers.present.all():
+        presence = best_threshold(answers)
+        found = answers.score >= presence
+        precision = float(answers.present[found].mean()) if found.any() else None
+        recall = float(found[answers.present].mean())
+    if names:
+        threshold = best_name_threshold(names)
+        right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
+    return Thresholds(presence, precision, recall, threshold, right, len(chosen) - len(failed), len(names), tuple(failed))
 
 
 def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
@@ -146,54 +148,35 @@ def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
-def _read(model: Model, sample: Sample, size: Size | None) -> Labelled:
-    from ..attention.windows import cut, seen_shape, windows
-
+def _read(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph (H, W, 3) uint8 and its labels (H, W): ids of the classes, 255 ignored. Raises UserError."""
     photo, truth = sample.picture(), sample.truth()
     if photo.shape[:2] != truth.shape:
         raise UserError(f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
-    (window,) = windows(photo.shape[0], photo.shape[1], FIT)
-    return Labelled(cut(photo, window, seen_shape(model, photo.shape, FIT, size)), photo, truth)
+    return photo, truth
 
 
 def _names(
-    model: Model, one: Labelled, classes: Mapping[int, str], known: Sequence[str], segment: SegmentConfig, size: Size | None
+    model: Model,
+    photo: np.ndarray,
+    truth: np.ndarray,
+    classes: Mapping[int, str],
+    known: Sequence[str],
+    segment: SegmentConfig,
+    size: Size | None,
 ) -> list[tuple[bool, float]]:
     """Of each segment of a photograph that has labelled pixels: whether its best word is what most of these are, and that word's score."""
     from ..segments.make import make_segments
     from ..segments.naming import name_photos
 
-    (segments,) = make_segments(model, [one.photo], segment, fit=FIT, size=size)
-    (named,) = name_photos(
-        model,
-        [one.photo],
-        [segments.label_map],
-        [known],
-        fit=FIT,
-        size=size,
-        timestep=segment.timestep_shown,
-        vote="mean",
-        threshold=0.0,
-    )
-    found = []
+    (segments,) = make_segments(model, [photo], segment, fit=FIT, size=size)
+    maps, timestep = [segments.label_map], segment.timestep_shown
+    (named,) = name_photos(model, [photo], maps, [known], fit=FIT, size=size, timestep=timestep, vote="mean", threshold=0.0)
+    scored = []
     for number, name in enumerate(named):
-        inside = one.truth[(segments.label_map == number) & (one.truth != IGNORE)]
+        inside = truth[(segments.label_map == number) & (truth != IGNORE)]
         if len(inside):
-            found.append((classes.get(int(np.bincount(inside).argmax())) == name.name, name.score))
-    return found
-
-
-def _settle(answers: Answers, names: Sequence[tuple[bool, float]], photos: int, failed: tuple[tuple[str, str], ...]) -> Found:
-    presence = precision = recall = None
-    if answers.present.any() and not answers.present.all():
-        presence = best_threshold(answers)
-        found = answers.score >= presence
-        precision = float(answers.present[found].mean()) if found.any() else None
-        recall = float(found[answers.present].mean())
-    threshold = right = None
-    if names:
-        threshold = best_name_threshold(names)
-        right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
-    return Found(presence, precision, recall, threshold, right, photos, len(names), failed)
+            scored.append((classes.get(int(np.bincount(inside).argmax())) == name.name, name.score))
+    return scored

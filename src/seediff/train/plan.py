@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.train import TrainConfig, with_device
+from ..dataset.dataset import Dataset
 from ..dataset.merge import renumbered, renumbering
-from ..dataset.opening import open_dataset
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
 from ..errors import UserError
 from ..files.messages import show_bytes
 from .data import Stage
+
+Data = Dataset | Path | str
+"""What can be trained on: a dataset, or its folder."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,15 @@ class Plan:
 
 
 def plan_training(
-    data: Sequence[Path],
+    data: Sequence[Data],
     *,
     epochs: float | None = None,
     steps: int | None = None,
     mix: Sequence[int] = (),
-    finetune: Sequence[Path] = (),
+    finetune: Sequence[Data] = (),
     finetune_epochs: float | None = None,
     finetune_steps: int | None = None,
-    validation: Path | None = None,
+    validation: Data | None = None,
     validation_share: float | None = None,
     classes: Sequence[str] | None = None,
 ) -> Plan:
@@ -51,21 +54,24 @@ def plan_training(
         raise UserError(f"--mix has {len(mix)} ratios for {len(data)} datasets; give one for each, such as 3:1")
     if validation is not None and validation_share is not None:
         raise UserError("--val and --val-share: give one of them")
-    opened = [(path, *open_dataset(path)) for path in data]
-    names = tuple(classes) if classes is not None else opened[0][1]
+    opened = [_opened(one) for one in data]
+    names = tuple(classes) if classes is not None else opened[0].classes
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
-    sets = [as_classes(path, class_names, items, names) for path, class_names, items in opened]
+    sets = [as_classes(dataset.path or "data", dataset.classes, dataset.samples, names) for dataset in opened]
     held: list[Sample] = []
     if validation is not None:
-        class_names, items = open_dataset(validation)
-        held = as_classes(validation, class_names, [item for item in items if item.metadata.get("split") == "val"] or items, names)
+        dataset = _opened(validation)
+        items = dataset.samples
+        held = as_classes(
+            dataset.path or "--val", dataset.classes, [item for item in items if item.metadata.get("split") == "val"] or items, names
+        )
         if not held:
             raise UserError(f"--val {validation}: has no samples")
         sets = [training_part(items) for items in sets]
     else:
-        kept, held = split_off(sets[0], validation_share, data[0])
+        kept, held = split_off(sets[0], validation_share, opened[0].path or "data")
         sets = [kept, *map(training_part, sets[1:])]
     for path, items in zip(data, sets, strict=True):
         if not items:
@@ -77,8 +83,8 @@ def plan_training(
     if finetune:
         real: list[Sample] = []
         for path in finetune:
-            class_names, items = open_dataset(path)
-            real += as_classes(path, class_names, training_part(items), names)
+            dataset = _opened(path)
+            real += as_classes(dataset.path or "--finetune", dataset.classes, training_part(dataset.samples), names)
         if not real:
             raise UserError(f"--finetune {finetune[0]}: has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:
@@ -87,6 +93,10 @@ def plan_training(
     elif finetune_epochs is not None or finetune_steps is not None:
         raise UserError("--finetune-epochs and --finetune-steps go with --finetune")
     return Plan(names, tuple(stages), tuple(held))
+
+
+def _opened(data: Data) -> Dataset:
+    return data if isinstance(data, Dataset) else Dataset.open(data)
 
 
 def training_part(items: Sequence[Sample]) -> list[Sample]:

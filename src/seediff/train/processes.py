@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..dataset.formats.packed import load_extra
+from ..dataset.formats.known import load_extra
 
 
 @dataclass(frozen=True)

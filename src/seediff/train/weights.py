@@ -15,7 +15,7 @@ from torch import nn
 
 from ..config.names import BACKGROUND, MAX_CLASSES
 from ..config.train import LARGEST_SIDE
-from ..dataset.formats.packed import checked_classes
+from ..dataset.rows import check_class_list
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import shown
@@ -52,7 +52,9 @@ def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str
         raise UserError(f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {shown(about.id2label)}")
     if names[0] != BACKGROUND:
         raise UserError(f"{path}: class 0 must be '{BACKGROUND}', not {shown(names[0])}; only segmenters of `seediff train` can be used")
-    return about, checked_classes(names[1:], f"{path}: id2label")
+    classes = tuple(str(name) for name in names[1:])
+    check_class_list(classes, f"{path}: id2label")
+    return about, classes
 
 
 def check_sizes(path: Path | str, settings: Mapping[str, Any]) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blocks import SHARED, blocks, some
+from formats import export, imported
 from items import item, names
 from scipy import ndimage
 
-from seediff.dataset.formats.coco import as_coco, export_coco, from_coco, import_coco, instances, semantic
-from seediff.dataset.formats.options import CocoOptions
-from seediff.dataset.formats.voc import import_voc
+from seediff.dataset.formats.coco import from_coco, instances, semantic
+from seediff.dataset.formats.coco.writing import Part, categories
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
@@ -36,10 +36,10 @@ def ring():
 
 def test_round_trip(tmp_path):
     given = some()
-    done = export_coco(CLASSES, given, tmp_path / "coco")
+    done = export("coco", CLASSES, given, tmp_path / "coco")
     assert (done.samples, done.files, done.notes) == (4, 6, ())
     assert len(names(tmp_path / "coco")) == 6
-    classes, items = import_coco(tmp_path / "coco")
+    classes, items = imported("coco", tmp_path / "coco")
     assert classes == CLASSES
     for one, two in zip(given, items, strict=True):
         assert (two.name, two.metadata) == (one.name, {"prompt": "p"})
@@ -74,6 +74,15 @@ def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
     assert semantic(labels) == list(expected((i, labels == i) for i in np.unique(labels).tolist() if i))
 
 
+def as_coco(classes, samples, objects=False):
+    """COCO's document of (file name, label map)."""
+    part = Part()
+    for file_name, labels in samples:
+        image = {"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}
+        part.add(image, instances(labels)[0] if objects else semantic(labels))
+    return part.document(categories(classes, ignore=not objects))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_documents_give_label_maps_back(seed):
     rng = np.random.default_rng(seed)
@@ -91,7 +100,7 @@ def test_documents_give_label_maps_back(seed):
 def test_pycocotools_reads_what_is_written(tmp_path):
     maps = [ring(), blocks(3, shape=(25, 40))]
     given = [item(f"a/{i}", m, shape=m.shape) for i, m in enumerate(maps)]
-    done = export_coco(CLASSES, given, tmp_path / "coco", CocoOptions(min_area=2))
+    done = export("coco", CLASSES, given, tmp_path / "coco", min_area=2)
     assert done.notes == ("1 pieces below 2 pixels are no objects in instances; semantic has them",)
     semantic, instances = load(tmp_path / "coco/annotations/semantic.json"), load(tmp_path / "coco/annotations/instances.json")
     assert {c["id"]: c["name"] for c in semantic.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog", 255: "ignore"}
@@ -115,7 +124,7 @@ def test_pycocotools_reads_what_is_written(tmp_path):
 def test_evaluated_against_itself_it_is_perfect(tmp_path, polygons):
     evaluation = pytest.importorskip("pycocotools.cocoeval", reason="pycocotools is not installed")
     given = [item(str(i), blocks(i, shape=(40, 60)), shape=(40, 60)) for i in range(4)]
-    export_coco(CLASSES, given, tmp_path / "coco", CocoOptions(polygons=polygons))
+    export("coco", CLASSES, given, tmp_path / "coco", polygons=polygons)
     truth = load(tmp_path / "coco/annotations/instances.json")
     with contextlib.redirect_stdout(io.StringIO()):
         guessed = truth.loadRes([{**one, "score": 1.0} for one in json.loads(json.dumps(truth.dataset["annotations"]))])
@@ -129,23 +138,25 @@ def test_evaluated_against_itself_it_is_perfect(tmp_path, polygons):
 
 def test_polygons_state_their_loss(tmp_path):
     given = [item("ring", ring(), shape=(12, 14))]
-    done = export_coco(CLASSES, given, tmp_path / "coco", CocoOptions(polygons=True))
+    done = export("coco", CLASSES, given, tmp_path / "coco", polygons=True)
     assert done.notes == ("polygons, filled by pycocotools, against the masks: IoU 1.0000 mean, 1.0000 lowest; RLE loses nothing",)
     coco = load(tmp_path / "coco/annotations/instances.json")
     shapes = {one["category_id"]: one for one in coco.dataset["annotations"]}
     assert isinstance(shapes[1]["segmentation"], list)
     assert shapes[2]["segmentation"] == [[5, 5, 7, 5, 7, 7, 5, 7]]
     assert np.array_equal(coco.annToMask(shapes[1]), ring() == 1)
-    assert np.array_equal(import_coco(tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map, ring())
+    assert np.array_equal(
+        imported("coco", tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map, ring()
+    )
 
 
 def test_splits(tmp_path):
     given = [item("a", blocks(1), {"split": "val"}, (20, 30)), item("b", blocks(2), shape=(20, 30))]
-    done = export_coco(CLASSES, given, tmp_path / "coco")
+    done = export("coco", CLASSES, given, tmp_path / "coco")
     assert done.files == 6
     found = sorted(path.name for path in (tmp_path / "coco/annotations").iterdir())
     assert found == ["instances_train.json", "instances_val.json", "semantic_train.json", "semantic_val.json"]
-    again = {i.name: i for i in import_coco(tmp_path / "coco")[1]}
+    again = {i.name: i for i in imported("coco", tmp_path / "coco")[1]}
     assert {name: i.metadata["split"] for name, i in again.items()} == {"a": "val", "b": "train"}
     assert all(np.array_equal(again[i.name].label_map, i.label_map) for i in given)
 
@@ -206,22 +217,22 @@ def test_broken_documents_are_named(part, change, message):
 
 def test_folders_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="there is no such folder or JSON file"):
-        import_coco(tmp_path / "none")
+        imported("coco", tmp_path / "none")
     with pytest.raises(UserError, match=r"has no semantic\*\.json or instances\*\.json"):
-        import_coco(tmp_path)
+        imported("coco", tmp_path)
     path = tmp_path / "one.json"
     for text, message in (("{", "is not JSON"), ("[]", "must be a table"), ("{}", "must have categories")):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
-            import_coco(path)
+            imported("coco", path)
     path.write_text(json.dumps(foreign()))
-    with pytest.raises(UserError, match=r"image 5: there is no picture 'x\.jpg'"):
-        import_coco(path)
+    with pytest.raises(UserError, match=r'image 5: there is no picture "x\.jpg"'):
+        imported("coco", path)
     document = foreign()
     document["images"][0]["file_name"] = "../../x.jpg"
     path.write_text(json.dumps(document))
     with pytest.raises(UserError, match="'file_name' leads out"):
-        import_coco(path)
+        imported("coco", path)
 
 
 def test_pictures_of_another_folder(tmp_path):
@@ -230,17 +241,17 @@ def test_pictures_of_another_folder(tmp_path):
     (tmp_path / "annotations/instances_train2017.json").write_text(json.dumps(foreign()))
     (tmp_path / "train2017/x.jpg").write_bytes(item(shape=(2, 3), suffix="jpg").source)
     for options in ({}, {"images": tmp_path / "train2017"}):
-        (found,) = import_coco(tmp_path, **options)[1]
+        (found,) = imported("coco", tmp_path, **options)[1]
         assert found.source == tmp_path / "train2017/x.jpg"
         assert found.labels(2).tolist() == [[2, 1, 1], [2, 1, 255]]
 
 
 @pytest.mark.skipif(not (SHARED / "voc_val_dev").is_dir(), reason="photographs of VOC 2012 are not here")
 def test_real_label_maps(tmp_path):
-    classes, items = import_voc(SHARED / "voc_val_dev")
+    classes, items = imported("voc", SHARED / "voc_val_dev")
     items = items[:40]
-    export_coco(classes, items, tmp_path / "coco", CocoOptions(min_area=50))
-    again = import_coco(tmp_path / "coco")
+    export("coco", classes, items, tmp_path / "coco", min_area=50)
+    again = imported("coco", tmp_path / "coco")
     assert again[0] == classes
     for one, two in zip(items, again[1], strict=True):
         assert np.array_equal(two.labels(20), one.label_map)

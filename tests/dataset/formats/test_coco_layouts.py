@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from formats import imported, opened
 from items import item
 from PIL import Image
 
-from seediff.dataset.formats.coco import from_coco, import_coco
-from seediff.dataset.opening import open_dataset
+from seediff.dataset.formats.coco import from_coco
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 
@@ -48,7 +48,7 @@ def polygons_are_filled():
 
 def read(source, **options):
     """Name → (label map, split)."""
-    classes, items = import_coco(source, **options)
+    classes, items = imported("coco", source, **options)
     return classes, {one.name: (one.labels(len(classes)), one.metadata.get("split")) for one in items}
 
 
@@ -69,8 +69,8 @@ def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
         assert classes == ("cat",)
         check(found, expected)
     check(read(tmp_path / "annotations/instances_val.json", images=tmp_path / "images/val")[1], {"b": "val"})
-    write_native(tmp_path / "out", *import_coco(tmp_path), about={})
-    assert [one.name for one in open_dataset(tmp_path, split="val")[1]] == ["b"]
+    write_native(tmp_path / "out", *imported("coco", tmp_path), about={})
+    assert [one.name for one in opened(tmp_path, split="val")[1]] == ["b"]
 
 
 def test_one_file_a_part_of_other_names(tmp_path):
@@ -118,7 +118,7 @@ def test_roboflow(tmp_path, name):
     check(found, {names["train"]: "train", names["valid"]: "val", names["test"]: "test"})
     for source in (tmp_path / "valid", tmp_path / "valid/_annotations.coco.json"):
         check(read(source)[1], {names["valid"]: "val"})
-    assert [one.name for one in open_dataset(tmp_path, split="val")[1]] == [names["valid"]]
+    assert [one.name for one in opened(tmp_path, split="val")[1]] == [names["valid"]]
 
 
 def test_a_parent_that_annotations_are_of_is_a_class(tmp_path):
@@ -215,7 +215,7 @@ def test_a_single_file_beside_its_pictures(tmp_path, layout):
     check(read(tmp_path)[1], {name.removesuffix(".jpg"): None})
     save(tmp_path / "other.json", {})
     with pytest.raises(UserError, match="name the JSON file itself: it holds"):
-        import_coco(tmp_path)
+        imported("coco", tmp_path)
 
 
 def crowd():
@@ -228,11 +228,11 @@ def test_masks_that_are_all_crowds(tmp_path):
     save(tmp_path / "annotations/instances_default.json", document("a.jpg", **crowd()))
     save(tmp_path / "images/default/a.jpg", picture())
     with pytest.raises(UserError, match=r"all its masks are crowds \(iscrowd 1\).*--crowds objects"):
-        import_coco(tmp_path)
+        imported("coco", tmp_path)
     check(read(tmp_path, crowds="objects")[1], {"a": None})
     check(read(tmp_path, crowds="ignored")[1], {"a": None}, 255)
     with pytest.raises(UserError, match="--crowds people: must be"):
-        import_coco(tmp_path, crowds="people")
+        imported("coco", tmp_path, crowds="people")
 
 
 def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
@@ -249,7 +249,7 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
     given["annotations"].pop(0)
     save(path, given)
     with pytest.raises(UserError, match="its annotations are boxes; label maps need masks"):
-        import_coco(path)
+        imported("coco", path)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +318,6 @@ def test_a_size_that_is_not_the_pictures_is_told_before_anything_of_it_is_made(t
     given = document("a.jpg")
     given["images"][0].update(width=10_000, height=10_000)
     save(tmp_path / "a.jpg", picture())
-    (found,) = import_coco(save(tmp_path / "a.json", given))[1]
+    (found,) = imported("coco", save(tmp_path / "a.json", given))[1]
     with pytest.raises(UserError, match=r"a\.jpg: is \(6, 8\), but its annotations are of \(10000, 10000\)"):
         found.labels(254)

@@ -6,10 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from blocks import some
+from formats import export, imported
 from items import item, names
 
-from seediff.dataset.formats.cvat import export_cvat, import_cvat
-from seediff.dataset.formats.options import CvatOptions
 from seediff.dataset.shapes.objects import find_objects
 from seediff.errors import UserError
 
@@ -18,14 +17,14 @@ CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 
 @pytest.mark.parametrize("objects", [False, True])
 def test_there_and_back(tmp_path, objects):
-    done = export_cvat(CLASSES, some(), tmp_path / "set", CvatOptions(objects=objects))
+    done = export("cvat", CLASSES, some(), tmp_path / "set", objects=objects)
     assert (done.samples, done.files, done.notes) == (4, 6, ())
     assert names(tmp_path / "set") == [
         "annotations.xml",
         *(f"images/trip/{i}.{('png', 'jpg')[i % 2]}" for i in range(4)),
         "labels.json",
     ]
-    classes, items = import_cvat(tmp_path / "set")
+    classes, items = imported("cvat", tmp_path / "set")
     assert classes == CLASSES
     assert [one.name for one in items] == [f"trip/{i}" for i in range(4)]
     for one, truth in zip(items, some(), strict=True):
@@ -35,7 +34,7 @@ def test_there_and_back(tmp_path, objects):
 
 def test_what_the_file_says(tmp_path):
     """By ElementTree, as CVAT's documentation has it."""
-    export_cvat(CLASSES, some(), tmp_path / "set", CvatOptions(objects=True))
+    export("cvat", CLASSES, some(), tmp_path / "set", objects=True)
     root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
     named = [label.findtext("name") for label in root.find("meta/task/labels")]
     assert named == [*CLASSES, "ignore"] == [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]
@@ -55,10 +54,10 @@ def test_what_the_file_says(tmp_path):
 
 def test_splits_are_subsets(tmp_path):
     items = [item(f"{i}", np.full((4, 6), i, np.uint8), {"split": ("train", "val", "test")[i]}) for i in range(3)]
-    export_cvat(CLASSES, items, tmp_path / "set")
+    export("cvat", CLASSES, items, tmp_path / "set")
     root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
     assert [one.text for one in root.find("meta/project/subsets")] == ["train", "val", "test"]
-    assert [one.metadata for one in import_cvat(tmp_path / "set")[1]] == [{"split": part} for part in ("train", "val", "test")]
+    assert [one.metadata for one in imported("cvat", tmp_path / "set")[1]] == [{"split": part} for part in ("train", "val", "test")]
 
 
 XML = """<annotations><version>1.1</version><meta><job><labels>
@@ -68,7 +67,7 @@ XML = """<annotations><version>1.1</version><meta><job><labels>
 
 
 def one_image(tmp_path, shapes):
-    export_cvat(("cat",), [item("a")], tmp_path / "set")
+    export("cvat", ("cat",), [item("a")], tmp_path / "set")
     (tmp_path / "set/annotations.xml").write_text(XML.format(shapes))
     return tmp_path / "set"
 
@@ -81,7 +80,7 @@ def mask(label="cat", rle="0,4", box=(1, 1, 2, 2), **more):
 def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
     shapes = mask("dog", "0,24", (0, 0, 6, 4), z_order=1) + mask("cat") + mask("Background", "1, 1, 2", (3, 0, 2, 2), z_order=2)
     notes = []
-    classes, (read,) = import_cvat(one_image(tmp_path, shapes + mask("void", "0,1", (5, 3, 1, 1), z_order=3)), note=notes.append)
+    classes, (read,) = imported("cvat", one_image(tmp_path, shapes + mask("void", "0,1", (5, 3, 1, 1), z_order=3)), note=notes.append)
     labels = np.full((4, 6), 2)
     labels[0, 4], labels[3, 5] = 0, 255
     assert classes == ("cat", "dog")
@@ -96,7 +95,7 @@ def test_polygons_boxes_and_others(tmp_path):
         '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog" points="1.0,1.0;5.0,1.0;5.0,4.0;1.0,4.0"/>'
         '<ellipse label="cat" cx="1" cy="1" rx="1" ry="1"/><tag label="cat"/>'
     )
-    (read,) = import_cvat(one_image(tmp_path, shapes), note=notes.append)[1]
+    (read,) = imported("cvat", one_image(tmp_path, shapes), note=notes.append)[1]
     labels = np.zeros((4, 6))
     labels[:2, :3] = 255
     labels[1:, 1:5] = 2
@@ -129,7 +128,7 @@ def test_polygons_boxes_and_others(tmp_path):
 def test_damage(tmp_path, shapes, message):
     folder = one_image(tmp_path, shapes)
     with pytest.raises(UserError, match=r"annotations\.xml, line 4: .*") as error:
-        import_cvat(folder)[1][0].labels(254)
+        imported("cvat", folder)[1][0].labels(254)
     assert message in str(error.value)
 
 
@@ -153,17 +152,17 @@ def test_damage_of_the_rest(tmp_path, change, message):
     file = folder / "annotations.xml"
     file.write_text(change(file.read_text()))
     with pytest.raises(UserError, match=message):
-        [one.label_map for one in import_cvat(folder)[1]]
+        [one.label_map for one in imported("cvat", folder)[1]]
 
 
 def test_the_file_alone_with_pictures_elsewhere(tmp_path):
-    export_cvat(CLASSES, some(), tmp_path / "set")
+    export("cvat", CLASSES, some(), tmp_path / "set")
     shutil.move(tmp_path / "set/images", tmp_path / "pictures")
-    _, items = import_cvat(tmp_path / "set/annotations.xml", images=tmp_path / "pictures")
+    _, items = imported("cvat", tmp_path / "set/annotations.xml", images=tmp_path / "pictures")
     assert np.array_equal(items[1].label_map, some()[1].label_map)
 
 
 def test_a_class_that_would_be_ignored(tmp_path):
     with pytest.raises(UserError, match="class 'Void': means pixels that are ignored in this format"):
-        export_cvat(("Void",), some(), tmp_path / "set")
+        export("cvat", ("Void",), some(), tmp_path / "set")
     assert not (tmp_path / "set").exists()

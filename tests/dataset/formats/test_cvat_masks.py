@@ -1,22 +1,20 @@
 import numpy as np
 import pytest
 from blocks import some
+from formats import export, imported
 from items import item, names
 from PIL import Image
 
-from seediff.dataset.formats.cvat_masks import export_cvat_masks, import_cvat_masks
-from seediff.dataset.formats.options import CvatOptions
-from seediff.dataset.formats.voc import export_voc
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog", "cow")
 
 
 def test_there_and_back(tmp_path):
-    done = export_cvat_masks(CLASSES, some(), tmp_path / "set", CvatOptions(objects=True))
+    done = export("cvat-masks", CLASSES, some(), tmp_path / "set", objects=True)
     assert done.files == len(names(tmp_path / "set")) == 14
     assert (tmp_path / "set/ImageSets/Segmentation/default.txt").read_text().split() == [f"trip/{i}" for i in range(4)]
-    classes, items = import_cvat_masks(tmp_path / "set")
+    classes, items = imported("cvat-masks", tmp_path / "set")
     assert classes == CLASSES
     for one, truth in zip(items, some(), strict=True):
         assert one.name == truth.name
@@ -25,7 +23,7 @@ def test_there_and_back(tmp_path):
 
 def test_colours_are_those_of_the_list(tmp_path):
     """As a reader sees them that knows colours alone."""
-    export_cvat_masks(CLASSES, some(), tmp_path / "set")
+    export("cvat-masks", CLASSES, some(), tmp_path / "set")
     lines = [line.split(":") for line in (tmp_path / "set/labelmap.txt").read_text().splitlines() if not line.startswith("#")]
     assert [line[0] for line in lines] == ["background", *CLASSES, "ignored"]
     ids = dict(zip([tuple(map(int, line[1].split(","))) for line in lines], (0, 1, 2, 3, 255), strict=True))
@@ -36,18 +34,18 @@ def test_colours_are_those_of_the_list(tmp_path):
 
 def test_splits(tmp_path):
     items = [item(f"{i}", None, {"split": ("train", "val")[i]}) for i in range(2)]
-    export_cvat_masks(CLASSES, items, tmp_path / "set")
+    export("cvat-masks", CLASSES, items, tmp_path / "set")
     assert sorted(names(tmp_path / "set/ImageSets/Segmentation")) == ["train.txt", "val.txt"]
-    assert [one.name for one in import_cvat_masks(tmp_path / "set", split="val")[1]] == ["1"]
+    assert [one.name for one in imported("cvat-masks", tmp_path / "set", split="val")[1]] == ["1"]
 
 
 @pytest.mark.parametrize("name", ["a:b", "#cat"])
 def test_a_class_that_the_list_cannot_hold(tmp_path, name):
     with pytest.raises(UserError, match="must have no colon and begin with no #"):
-        export_cvat_masks((name,), some(), tmp_path / "set")
+        export("cvat-masks", (name,), some(), tmp_path / "set")
 
 
 def test_a_folder_without_the_list(tmp_path):
-    export_voc(CLASSES, some(), tmp_path / "set")
+    export("voc", CLASSES, some(), tmp_path / "set")
     with pytest.raises(UserError, match=r"has no SegmentationClass/ with a labelmap\.txt beside it"):
-        import_cvat_masks(tmp_path / "set")
+        imported("cvat-masks", tmp_path / "set")

@@ -1,16 +1,27 @@
-"""The table of the formats and the exporters say the same."""
+"""The methods of `Dataset` and the codecs of the formats say the same."""
 
 from __future__ import annotations
 
-from typing import get_type_hints
+from inspect import signature
 
 import pytest
+from formats import EVERY
 
-from seediff.dataset.formats.known import FORMATS, FormatName, exporter
+from seediff.dataset.conversions import Conversions, export_options, import_options
+from seediff.dataset.formats.exporting import export
+from seediff.dataset.formats.known import FORMATS, codec
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_exporter_takes_classes_items_a_folder_and_its_options(name: FormatName) -> None:
-    hints = get_type_hints(exporter(name))
-    assert list(hints) == ["classes", "items", "out", "options", "return"]
-    assert hints["options"] == FORMATS[name].options | None
+@pytest.mark.parametrize("name", EVERY)
+def test_methods_take_what_the_codec_and_the_driver_do(name):
+    shared = [option for option in ("split", "seed", "link", "workers") if option in export_options(name)]
+    written = signature(codec(name).write).parameters
+    assert export_options(name) == [*shared, *list(written)[1:]]
+    assert import_options(name) == list(signature(codec(name).read).parameters)[1:]
+    method = signature(getattr(Conversions, f"as_{name.replace('-', '_')}")).parameters
+    for option in export_options(name):
+        assert method[option].default == (signature(export).parameters if option in shared else written)[option].default
+
+
+def test_every_format_has_its_codec():
+    assert all(callable(codec(name).is_folder) for name in FORMATS)

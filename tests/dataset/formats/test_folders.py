@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 import yaml
 from blocks import blocks, some
+from formats import export, imported
 from items import item, names
 from layouts import save_map, save_picture
 from PIL import Image
 
-from seediff.dataset.formats.fiftyone import export_fiftyone, import_fiftyone
-from seediff.dataset.formats.imagefolder import export_imagefolder, import_imagefolder
-from seediff.dataset.formats.known import exporter, importer
-from seediff.dataset.formats.options import LinkOptions
-from seediff.dataset.formats.roboflow import export_roboflow, import_roboflow
-from seediff.dataset.formats.ultralytics import export_ultralytics, import_ultralytics
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
@@ -26,9 +21,9 @@ FOLDERS = ("ultralytics", "fiftyone", "roboflow", "imagefolder")
 @pytest.mark.parametrize("name", FOLDERS)
 @pytest.mark.parametrize("split", [None, 0.5])
 def test_there_and_back(tmp_path, name, split):
-    done = exporter(name)(CLASSES, some(), tmp_path / "set", LinkOptions(split=split))
+    done = export(name, CLASSES, some(), tmp_path / "set", split=split)
     assert done.files == len(names(tmp_path / "set"))
-    classes, items = importer(name)(tmp_path / "set")
+    classes, items = imported(name, tmp_path / "set")
     assert classes == CLASSES
     truths = {one.name.replace("/", "_") if name == "roboflow" else one.name: one for one in some()}
     assert {one.name for one in items} == set(truths)
@@ -41,7 +36,7 @@ def test_there_and_back(tmp_path, name, split):
 @pytest.mark.parametrize("name", FOLDERS[:3])
 def test_label_maps_are_grey(tmp_path, name):
     """Readers that take a palette picture for its colours get ids."""
-    exporter(name)(CLASSES, some(), tmp_path / "set")
+    export(name, CLASSES, some(), tmp_path / "set")
     truths = {one.name.rpartition("/")[2]: one.label_map for one in some()}
     maps = [path for path in (tmp_path / "set").rglob("*.png") if {"masks", "labels"} & {*path.parts} or path.stem.endswith("_mask")]
     assert len(maps) == 4
@@ -55,16 +50,16 @@ def test_label_maps_are_grey(tmp_path, name):
 def test_links_that_lead_out_are_refused(tmp_path, name):
     for what in ("picture", "mask"):
         folder = tmp_path / what
-        exporter(name)(CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder)
+        export(name, CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder)
         path = next(folder.rglob("*.jpg" if what == "picture" else "*.png"))
         shutil.move(path, tmp_path / f"outside{what}")
         path.symlink_to(tmp_path / f"outside{what}")
         with pytest.raises(UserError, match=r"leads? out of"):
-            importer(name)(folder)
+            imported(name, folder)
 
 
 def test_ultralytics_yaml(tmp_path):
-    export_ultralytics(CLASSES, some(), tmp_path / "set")
+    export("ultralytics", CLASSES, some(), tmp_path / "set")
     data = yaml.safe_load((tmp_path / "set/data.yaml").read_text())
     assert data == {
         "train": "images/train",
@@ -94,7 +89,7 @@ def test_ultralytics_of_others(tmp_path):
             ({"names": ["crack"], "label_mapping": {2: 1}}, ("crack",), [[0, 1, 1, 255]]),
         ]
     ):
-        found, (one,) = import_ultralytics(ultralytics(tmp_path / f"{number}", given, a=values))
+        found, (one,) = imported("ultralytics", ultralytics(tmp_path / f"{number}", given, a=values))
         assert found == classes
         assert np.array_equal(one.label_map, ids)
 
@@ -116,22 +111,22 @@ def test_ultralytics_of_others(tmp_path):
 )
 def test_ultralytics_damage(tmp_path, given, message):
     with pytest.raises(UserError, match=message):
-        import_ultralytics(ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
+        imported("ultralytics", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
 
 
 def test_fiftyone_needs_names_and_maps(tmp_path):
-    export_fiftyone(CLASSES, some(), tmp_path / "set")
+    export("fiftyone", CLASSES, some(), tmp_path / "set")
     (tmp_path / "set/classes.txt").unlink()
     with pytest.raises(UserError, match=r"classes\.txt: there is no such file; --classes names the ids"):
-        import_fiftyone(tmp_path / "set")
-    assert import_fiftyone(tmp_path / "set", classes=["a", "b", "c"])[0] == ("a", "b", "c")
+        imported("fiftyone", tmp_path / "set")
+    assert imported("fiftyone", tmp_path / "set", classes=["a", "b", "c"])[0] == ("a", "b", "c")
     with pytest.raises(UserError, match=r"trip/\d\.png: has the value 3, which is no class of"):
-        [one.label_map for one in import_fiftyone(tmp_path / "set", classes=["a", "b"])[1]]
+        [one.label_map for one in imported("fiftyone", tmp_path / "set", classes=["a", "b"])[1]]
     (tmp_path / "set/labels/trip/2.png").unlink()
     with pytest.raises(UserError, match=r"data/trip/2\.png: has no label map"):
-        import_fiftyone(tmp_path / "set", classes=["a", "b", "c"])
+        imported("fiftyone", tmp_path / "set", classes=["a", "b", "c"])
     with pytest.raises(UserError, match=r"has no data/ and labels/"):
-        import_fiftyone(tmp_path)
+        imported("fiftyone", tmp_path)
 
 
 def roboflow(root, text, values=((0, 1),)):
@@ -144,10 +139,12 @@ def roboflow(root, text, values=((0, 1),)):
 def test_roboflow_of_others(tmp_path):
     """Pixel values are what the list says, and 255 is ignored, unless the list names it."""
     values = [[0, 1, 5, 255]]
-    classes, (one,) = import_roboflow(roboflow(tmp_path / "1", "Pixel Value, Class\n0, road\n1, Background\n5, car\n", values))
+    classes, (one,) = imported("roboflow", roboflow(tmp_path / "1", "Pixel Value, Class\n0, road\n1, Background\n5, car\n", values))
     assert classes == ("road", "car")
     assert np.array_equal(one.label_map, [[1, 0, 2, 255]])
-    classes, (one,) = import_roboflow(roboflow(tmp_path / "2", "Pixel Value, Class\n0,background\n1,a\n5,b\n255,c\n", values) / "train")
+    classes, (one,) = imported(
+        "roboflow", roboflow(tmp_path / "2", "Pixel Value, Class\n0,background\n1,a\n5,b\n255,c\n", values) / "train"
+    )
     assert classes == ("a", "b", "c")
     assert np.array_equal(one.label_map, [[0, 1, 2, 3]])
     assert one.metadata == {"split": "train"}
@@ -166,25 +163,25 @@ def test_roboflow_of_others(tmp_path):
 )
 def test_roboflow_damage(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
-        import_roboflow(roboflow(tmp_path, text))[1][0].labels(254)
+        imported("roboflow", roboflow(tmp_path, text))[1][0].labels(254)
 
 
 def test_roboflow_names_that_end_like_masks(tmp_path):
-    export_roboflow(CLASSES, [item("a_mask", blocks(0), {}, (20, 30)), item("b", blocks(1), {}, (20, 30))], tmp_path / "set")
-    items = import_roboflow(tmp_path / "set")[1]
+    export("roboflow", CLASSES, [item("a_mask", blocks(0), {}, (20, 30)), item("b", blocks(1), {}, (20, 30))], tmp_path / "set")
+    items = imported("roboflow", tmp_path / "set")[1]
     assert [one.name for one in items] == ["a_mask", "b"]
     assert np.array_equal(items[0].label_map, blocks(0))
     (tmp_path / "set/train/b.png").unlink()
     with pytest.raises(UserError, match=r"b_mask\.png: is the mask of a picture that is not there"):
-        import_roboflow(tmp_path / "set")
+        imported("roboflow", tmp_path / "set")
     with pytest.raises(UserError, match="two files would have this name"):
-        export_roboflow(CLASSES, [item("a_mask"), item("a")], tmp_path / "both")
+        export("roboflow", CLASSES, [item("a_mask"), item("a")], tmp_path / "both")
 
 
 def test_imagefolder_rows(tmp_path):
     rows = [{"prompt": "x", "flags": ["a:b"]}, {"split": "val", "seed": 5}]
-    export_imagefolder(CLASSES, [item(f"{i}", None, row) for i, row in enumerate(rows)], tmp_path / "set")
-    assert [one.metadata for one in import_imagefolder(tmp_path / "set")[1]] == rows
+    export("imagefolder", CLASSES, [item(f"{i}", None, row) for i, row in enumerate(rows)], tmp_path / "set")
+    assert [one.metadata for one in imported("imagefolder", tmp_path / "set")[1]] == rows
     assert 'a "cow"' in json.loads((tmp_path / "set/README.md").read_text().split("3: ")[1].splitlines()[0])
 
 
@@ -200,8 +197,8 @@ def test_imagefolder_rows(tmp_path):
     ],
 )
 def test_imagefolder_damage(tmp_path, line, message):
-    export_imagefolder(CLASSES, [item("a")], tmp_path / "set")
+    export("imagefolder", CLASSES, [item("a")], tmp_path / "set")
     file = tmp_path / "set/train/metadata.jsonl"
     file.write_text(json.dumps(json.loads(file.read_text()) | line))
     with pytest.raises(UserError, match=message):
-        import_imagefolder(tmp_path / "set")
+        imported("imagefolder", tmp_path / "set")

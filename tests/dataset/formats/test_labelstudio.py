@@ -6,10 +6,9 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from blocks import blocks, some
+from formats import export, imported
 from items import item, names
 
-from seediff.dataset.formats.labelstudio import export_labelstudio, import_labelstudio
-from seediff.dataset.formats.options import LinkOptions
 from seediff.dataset.shapes.brush import encode_brush
 from seediff.errors import UserError
 
@@ -17,7 +16,7 @@ CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 
 
 def exported(tmp_path, items=None, classes=CLASSES):
-    export_labelstudio(classes, items or some(), tmp_path / "set")
+    export("labelstudio", classes, items or some(), tmp_path / "set")
     return tmp_path / "set"
 
 
@@ -33,7 +32,7 @@ def test_there_and_back(tmp_path):
     items = [*some(), item("a ü%#?&/x y", blocks(9), {"classes": ["cat"]}, (20, 30))]
     folder = exported(tmp_path, items)
     assert {"label_config.xml", "tasks.json"} < set(names(folder))
-    classes, read = import_labelstudio(folder)
+    classes, read = imported("labelstudio", folder)
     assert classes == CLASSES
     for one, truth in zip(read, items, strict=True):
         assert (one.name, one.metadata) == (truth.name, truth.metadata)
@@ -61,8 +60,13 @@ def test_pictures_are_served_from_the_folder(tmp_path):
 
 
 def test_splits_are_kept_in_the_rows(tmp_path):
-    export_labelstudio(CLASSES, some(), tmp_path / "set", LinkOptions(split=0.5))
-    assert sorted(one.metadata.get("split", "train") for one in import_labelstudio(tmp_path / "set")[1]) == ["train", "train", "val", "val"]
+    export("labelstudio", CLASSES, some(), tmp_path / "set", split=0.5)
+    assert sorted(one.metadata.get("split", "train") for one in imported("labelstudio", tmp_path / "set")[1]) == [
+        "train",
+        "train",
+        "val",
+        "val",
+    ]
 
 
 def annotation(label, inside, **more):
@@ -84,7 +88,7 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     tasks[2]["predictions"] = [17]  # some exports have only their numbers
     save(folder, tasks)
     notes = []
-    items = import_labelstudio(folder, note=notes.append)[1]
+    items = imported("labelstudio", folder, note=notes.append)[1]
     assert [one.name for one in items] == ["trip/0", "trip/2"]
     assert np.array_equal(items[0].label_map, np.where(left, 2, 0))
     assert not items[1].label_map.any()
@@ -102,7 +106,7 @@ def test_polygons_and_other_results(tmp_path):
     save(folder, tasks)
     (folder / "label_config.xml").unlink()
     notes = []
-    classes, (read,) = import_labelstudio(folder, note=notes.append)
+    classes, (read,) = imported("labelstudio", folder, note=notes.append)
     labels = np.zeros((20, 40))
     labels[2:10, 10:30] = 1
     assert classes == ("Cat",)
@@ -120,7 +124,7 @@ def test_pictures_are_found_by_the_end_of_their_address(tmp_path, address):
     task = tasks_of(folder)[1]
     task["data"] = {"picture": address} if address == "1.jpg" else {"image": address}
     save(folder, [task])
-    (one,) = import_labelstudio(folder)[1]
+    (one,) = imported("labelstudio", folder)[1]
     assert one.name in ("1", "trip/1", "images/trip/1")
     assert np.array_equal(one.label_map, some()[1].label_map)
 
@@ -135,7 +139,7 @@ def test_rows_are_checked_as_everywhere(tmp_path, row, said):
     tasks[1]["data"]["seediff"]["metadata"] = row
     save(folder, tasks)
     with pytest.raises(UserError, match=rf"tasks.json: task 2: metadata in its data.seediff: {said}"):
-        import_labelstudio(folder)
+        imported("labelstudio", folder)
 
 
 @pytest.mark.parametrize("address", ["a/" * 2000, "a/" * 50_000, "a" * 50_000])
@@ -147,7 +151,7 @@ def test_folders_of_a_path_are_not_looked_for_one_by_one(tmp_path, monkeypatch, 
     looked_up, is_file = [], Path.is_file
     monkeypatch.setattr(Path, "is_file", lambda path: looked_up.append(path) or is_file(path))
     with pytest.raises(UserError, match="task 1: ") as error:
-        import_labelstudio(folder)
+        imported("labelstudio", folder)
     assert len(looked_up) < 200
     assert len(str(error.value)) < 500
 
@@ -158,7 +162,7 @@ def test_more_results_than_a_picture_has_are_refused(tmp_path):
     tasks[0]["predictions"][0]["result"] = [{"type": "choices"}] * 20_001
     save(folder, tasks)
     with pytest.raises(UserError, match=r"task 1: has 20001 masks; at most 20000 of one picture are read"):
-        import_labelstudio(folder)[1][0].labels(20)
+        imported("labelstudio", folder)[1][0].labels(20)
 
 
 def changed(task, **result):
@@ -197,7 +201,7 @@ def test_damage(tmp_path, change, message):
     folder = exported(tmp_path)
     save(folder, [change(tasks_of(folder)[0])])
     with pytest.raises(UserError, match=r"tasks\.json") as error:
-        [one.label_map for one in import_labelstudio(folder)[1]]
+        [one.label_map for one in imported("labelstudio", folder)[1]]
     assert message in str(error.value)
 
 
@@ -207,7 +211,7 @@ def test_a_link_as_a_picture(tmp_path):
     shutil.move(picture, tmp_path / "outside.png")
     picture.symlink_to(tmp_path / "outside.png")
     with pytest.raises(UserError, match="'image' leads out of the dataset folder"):
-        import_labelstudio(folder)
+        imported("labelstudio", folder)
 
 
 def test_a_class_that_would_be_ignored(tmp_path):

@@ -3,11 +3,10 @@ import json
 import numpy as np
 import pytest
 from blocks import blocks, some
+from formats import export, imported
 from items import item
 from PIL import Image
 
-from seediff.dataset.formats.coco import export_coco, import_coco
-from seediff.dataset.formats.options import CocoOptions
 from seediff.dataset.shapes.objects import find_objects
 
 CLASSES = ("cat", "dog", "cow")
@@ -16,9 +15,9 @@ CLASSES = ("cat", "dog", "cow")
 @pytest.mark.parametrize("min_area", [1, 60])
 def test_there_and_back(tmp_path, min_area):
     """Exactly, also with pieces that are too small to be objects: they are crowds of their class."""
-    done = export_coco(CLASSES, some(), tmp_path / "set", CocoOptions(panoptic=True, min_area=min_area))
+    done = export("coco", CLASSES, some(), tmp_path / "set", panoptic=True, min_area=min_area)
     assert done.files == sum(path.is_file() for path in (tmp_path / "set").rglob("*"))
-    classes, items = import_coco(tmp_path / "set", annotations=tmp_path / "set/annotations/panoptic.json")
+    classes, items = imported("coco", tmp_path / "set", annotations=tmp_path / "set/annotations/panoptic.json")
     assert classes == CLASSES
     for one, truth in zip(items, some(), strict=True):
         assert one.name == truth.name
@@ -27,7 +26,7 @@ def test_there_and_back(tmp_path, min_area):
 
 def test_segments_are_what_the_picture_shows(tmp_path):
     """By COCO's documentation: an id is R + 256 G + 256² B, 0 is no segment, and areas and boxes are those of its pixels."""
-    export_coco(CLASSES, some(), tmp_path / "set", CocoOptions(panoptic=True, min_area=60))
+    export("coco", CLASSES, some(), tmp_path / "set", panoptic=True, min_area=60)
     document = json.loads((tmp_path / "set/annotations/panoptic.json").read_text())
     ground = document["categories"][-1]
     assert ground == {"id": 4, "name": "background", "isthing": 0}
@@ -51,13 +50,13 @@ def test_segments_are_what_the_picture_shows(tmp_path):
 
 def test_splits(tmp_path):
     items = [item(f"{i}", blocks(i), {"split": ("train", "val")[i % 2]}, (20, 30)) for i in range(3)]
-    export_coco(CLASSES, items, tmp_path / "set", CocoOptions(panoptic=True))
+    export("coco", CLASSES, items, tmp_path / "set", panoptic=True)
     assert sorted(path.name for path in (tmp_path / "set/annotations").glob("panoptic*")) == [
         "panoptic_train",
         "panoptic_train.json",
         "panoptic_val",
         "panoptic_val.json",
     ]
-    (one,) = import_coco(tmp_path / "set", annotations=tmp_path / "set/annotations/panoptic_val.json")[1]
+    (one,) = imported("coco", tmp_path / "set", annotations=tmp_path / "set/annotations/panoptic_val.json")[1]
     assert (one.name, one.metadata) == ("1", {"split": "val"})
     assert np.array_equal(one.label_map, blocks(1))

@@ -1,16 +1,18 @@
 import builtins
+import importlib
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from blobs import some
+from formats import export, imported
 from items import item
 
-from seediff.dataset.formats.options import ParquetOptions
-from seediff.dataset.formats.packed import decode_label_map, unpack
-from seediff.dataset.formats.parquet import export_parquet, import_parquet
+from seediff.dataset.formats.importing import Source
+from seediff.dataset.formats.label_files import decode_label_map, from_record
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
@@ -27,10 +29,10 @@ def files(folder):
 
 def test_round_trip(tmp_path):
     given = some(7)
-    done = export_parquet(CLASSES, given, tmp_path / "pq")
+    done = export("parquet", CLASSES, given, tmp_path / "pq")
     assert files(tmp_path / "pq") == ["README.md", "data/train-00000.parquet", "data/validation-00000.parquet"]
     assert (done.samples, done.files, done.notes) == (7, 3, ())
-    classes, items = import_parquet(tmp_path / "pq")
+    classes, items = imported("parquet", tmp_path / "pq")
     assert classes == CLASSES
     own = {one.name: one for one in given}
     read = list(items)
@@ -39,16 +41,18 @@ def test_round_trip(tmp_path):
         one = own[two.name]
         assert (two.source, two.suffix, two.metadata) == (one.source, one.suffix, one.metadata)
         assert np.array_equal(two.label_map, one.label_map)
-    write_native(tmp_path / "back", classes, import_parquet(tmp_path / "pq")[1], about={})
+    write_native(tmp_path / "back", classes, imported("parquet", tmp_path / "pq")[1], about={})
     assert len(open_native(tmp_path / "back")[1]) == 7
-    assert [i.name for i in import_parquet(tmp_path / "pq", split="val")[1]] == [i.name for i in given if i.metadata.get("split") == "val"]
+    assert [i.name for i in imported("parquet", tmp_path / "pq", split="val")[1]] == [
+        i.name for i in given if i.metadata.get("split") == "val"
+    ]
 
 
 @pytest.mark.parametrize("how", ["parquet", "folder"])
 def test_load_dataset_reads_pictures(tmp_path, monkeypatch, how):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     given = some()
-    export_parquet(CLASSES, given, tmp_path / "pq", ParquetOptions(split=0.4))
+    export("parquet", CLASSES, given, tmp_path / "pq", split=0.4)
     if how == "parquet":
         found = {s: str(tmp_path / f"pq/data/{s}-*.parquet") for s in ("train", "validation")}
         loaded = datasets.load_dataset("parquet", data_files=found, cache_dir=str(tmp_path / "cache"))
@@ -70,31 +74,31 @@ def test_shards_groups_and_same_bytes(tmp_path, monkeypatch):
     given = some(7)
     size = len(given[0].source) * 2
     for name in ("one", "two"):
-        export_parquet(CLASSES, iter(given), tmp_path / name, ParquetOptions(shard_size=size, split=0))
+        export("parquet", CLASSES, iter(given), tmp_path / name, shard_size=size, split=0)
     assert len(files(tmp_path / "one")) > 3
     for name in files(tmp_path / "one"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert [i.name for i in import_parquet(tmp_path / "one")[1]] == [i.name for i in given]
-    export_parquet(CLASSES, given, tmp_path / "whole", ParquetOptions(split=0))
+    assert [i.name for i in imported("parquet", tmp_path / "one")[1]] == [i.name for i in given]
+    export("parquet", CLASSES, given, tmp_path / "whole", split=0)
     (only,) = (tmp_path / "whole/data").iterdir()
     assert pq.ParquetFile(only).num_row_groups == 4
-    assert len(list(import_parquet(only)[1])) == 7
+    assert len(list(imported("parquet", only)[1])) == 7
 
 
 def test_empty_dataset(tmp_path):
-    assert export_parquet(CLASSES, [], tmp_path / "pq").files == 1
+    assert export("parquet", CLASSES, [], tmp_path / "pq").files == 1
     with pytest.raises(UserError, match="has no parquet files"):
-        import_parquet(tmp_path / "pq")
+        imported("parquet", tmp_path / "pq")
 
 
 def test_bad_samples_leave_nothing(tmp_path):
     bad = [item("a"), item("b", np.full((4, 6), 9, np.uint8))]
     with pytest.raises(UserError, match="sample 'b': id 9"):
-        export_parquet(("cat",), bad, tmp_path / "pq")
+        export("parquet", ("cat",), bad, tmp_path / "pq")
     with pytest.raises(UserError, match="two samples are called 'a'"):
-        export_parquet(("cat",), [item("a"), item("a")], tmp_path / "pq")
+        export("parquet", ("cat",), [item("a"), item("a")], tmp_path / "pq")
     with pytest.raises(UserError, match="shard_size = 0"):
-        export_parquet(("cat",), [item("a")], tmp_path / "pq", ParquetOptions(shard_size=0))
+        export("parquet", ("cat",), [item("a")], tmp_path / "pq", shard_size=0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,61 +124,63 @@ def change_column(table, name, values):
     ],
 )
 def test_broken_files_are_named(tmp_path, change, message):
-    export_parquet(("cat",), [item("a"), item("b")], tmp_path / "pq")
+    export("parquet", ("cat",), [item("a"), item("b")], tmp_path / "pq")
     path = tmp_path / "pq/data/train-00000.parquet"
     table = change(pq.read_table(path))
     pq.write_table(table, path)
     with pytest.raises(UserError) as caught:
-        list(import_parquet(tmp_path / "pq")[1])
+        list(imported("parquet", tmp_path / "pq")[1])
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
 
 
 def test_damaged_and_missing_files(tmp_path):
-    export_parquet(("cat",), [item("a")], tmp_path / "pq")
+    export("parquet", ("cat",), [item("a")], tmp_path / "pq")
     path = tmp_path / "pq/data/train-00000.parquet"
     with pytest.raises(UserError, match="split 'x': must be one of train, val"):
-        import_parquet(tmp_path / "pq", split="x")
+        imported("parquet", tmp_path / "pq", split="x")
     with pytest.raises(UserError, match="no parquet files of split 'val', whose names begin with validation"):
-        import_parquet(tmp_path / "pq", split="val")
+        imported("parquet", tmp_path / "pq", split="val")
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"a.png", b"a\xccpng"))
     assert path.read_bytes() != whole
     with pytest.raises(UserError, match=r"train-00000\.parquet: cannot be read as parquet \(.*utf-8"):
-        list(import_parquet(tmp_path / "pq")[1])
+        list(imported("parquet", tmp_path / "pq")[1])
     path.write_bytes(whole[:-100])
     with pytest.raises(UserError, match=r"train-00000\.parquet: cannot be read as parquet"):
-        import_parquet(tmp_path / "pq")
+        imported("parquet", tmp_path / "pq")
     with pytest.raises(UserError, match="there is no such file"):
-        import_parquet(tmp_path / "nowhere")
+        imported("parquet", tmp_path / "nowhere")
 
 
 def test_classes_must_agree(tmp_path):
     for name in ("one", "two"):
-        export_parquet((name,), [item(name)], tmp_path / name)
+        export("parquet", (name,), [item(name)], tmp_path / name)
     (tmp_path / "two/data/train-00000.parquet").rename(tmp_path / "one/data/train-00001.parquet")
     with pytest.raises(UserError, match=r"train-00001\.parquet: its classes differ from those of"):
-        import_parquet(tmp_path / "one")
+        imported("parquet", tmp_path / "one")
 
 
 def test_what_to_install_is_said(tmp_path, monkeypatch):
-    own_import = builtins.__import__
+    own_import, own_import_module = builtins.__import__, importlib.import_module
 
     def without(name, *args, **kwargs):
         if name.startswith("pyarrow"):
             raise ImportError(name)
         return own_import(name, *args, **kwargs)
 
-    monkeypatch.setattr("importlib.import_module", lambda name: without(name))
+    monkeypatch.setattr(
+        "importlib.import_module", lambda name, package=None: own_import_module(name, package) if package else without(name)
+    )
     with pytest.raises(UserError, match=r'needs pyarrow: pip install "seediff\[hf\]"'):
-        export_parquet(("cat",), [item("a")], tmp_path / "pq")
+        export("parquet", ("cat",), [item("a")], tmp_path / "pq")
     with pytest.raises(UserError, match=r'pip install "seediff\[hf\]"'):
-        import_parquet(tmp_path)
+        imported("parquet", tmp_path)
 
 
 def test_label_maps_must_be_palette_or_grey_png():
     picture = item("a").source
-    assert unpack("a", picture, b"", {}, "here", set()).suffix == "png"
+    assert from_record(Source(Path()), "a", picture, b"", {}, "here").suffix == "png"
     with pytest.raises(UserError, match="here: its label map is PNG RGB"):
         decode_label_map(picture, "here")
     with pytest.raises(UserError, match="here: its label map: cannot be read"):
@@ -186,7 +192,7 @@ def test_rows_that_swell_are_refused(tmp_path):
     pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     import pyarrow as pa
 
-    export_parquet(("cat",), [item("a")], tmp_path / "set")
+    export("parquet", ("cat",), [item("a")], tmp_path / "set")
     path = tmp_path / "set/data/train-00000.parquet"
     table = pq.read_table(path)
     row = table.to_pylist()[0]
@@ -197,7 +203,7 @@ def test_rows_that_swell_are_refused(tmp_path):
         pq.write_table(large, path, compression="zstd", use_dictionary=dictionary, dictionary_pagesize_limit=1 << 30)
         assert path.stat().st_size < 200_000
         with pytest.raises(UserError, match=r"the rows have more than 6\d MB, but the file \d+ KB"):
-            list(import_parquet(tmp_path / "set")[1])
+            list(imported("parquet", tmp_path / "set")[1])
 
 
 def test_a_pipe_is_no_parquet_file(tmp_path):
@@ -206,13 +212,13 @@ def test_a_pipe_is_no_parquet_file(tmp_path):
 
     os.mkfifo(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="is no regular file"):
-        import_parquet(tmp_path)
+        imported("parquet", tmp_path)
 
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are UTF-8 there")
 def test_folders_whose_names_are_no_utf8(tmp_path):
     folder = tmp_path / os.fsdecode(b"p\xffq")
-    export_parquet(("cat",), [item("a")], folder)
+    export("parquet", ("cat",), [item("a")], folder)
     assert [path.name for path in (folder / "data").iterdir()] == ["train-00000.parquet"]
     with pytest.raises(UserError, match="cannot be read as parquet"):  # pyarrow opens no such name
-        import_parquet(folder)
+        imported("parquet", folder)

@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import blobs
+from formats import export
 from items import item
 from PIL import Image
 
-from seediff.dataset.formats.coco import export_coco
-from seediff.dataset.formats.options import VocOptions
-from seediff.dataset.formats.voc import export_voc
 from seediff.dataset.shapes.objects import find_objects
 
 CLASSES = ("cat", "dog", "bus")
@@ -25,7 +23,7 @@ def given():
 
 def test_supervision_reads_cocos_masks(tmp_path, given):
     supervision = pytest.importorskip("supervision", reason="supervision is not installed")
-    export_coco(CLASSES, given.values(), tmp_path / "coco")
+    export("coco", CLASSES, given.values(), tmp_path / "coco")
     read = supervision.DetectionDataset.from_coco(
         str(tmp_path / "coco/images"), str(tmp_path / "coco/annotations/instances.json"), force_masks=True
     )
@@ -45,7 +43,7 @@ def test_supervision_reads_cocos_masks(tmp_path, given):
 
 def test_supervision_reads_vocs_boxes(tmp_path, given):
     supervision = pytest.importorskip("supervision", reason="supervision is not installed")
-    export_voc(CLASSES, given.values(), tmp_path / "voc", VocOptions(boxes=True, objects=True))
+    export("voc", CLASSES, given.values(), tmp_path / "voc", boxes=True, objects=True)
     read = supervision.DetectionDataset.from_pascal_voc(str(tmp_path / "voc/JPEGImages"), str(tmp_path / "voc/Annotations"))
     assert len(read) == len(given)
     for path, _, detections in read:
@@ -60,7 +58,7 @@ def test_mask2formers_processor_gets_classes_and_ignores_the_ignored(tmp_path, g
     kind = getattr(transformers, "Mask2FormerImageProcessorPil", None)
     if kind is None:
         pytest.skip("this transformers has no Mask2FormerImageProcessorPil, which works without torchvision")
-    export_voc(CLASSES, given.values(), tmp_path / "voc")
+    export("voc", CLASSES, given.values(), tmp_path / "voc")
     names = (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text().split()
     images = [np.array(Image.open(tmp_path / f"voc/JPEGImages/{name}.jpg")) for name in names]
     label_maps = [np.array(Image.open(tmp_path / f"voc/SegmentationClass/{name}.png")) for name in names]

@@ -3,23 +3,22 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from blocks import SHARED, some
+from formats import export, imported
 from items import item, names
 from PIL import Image
 
 from seediff.dataset.formats import voc
-from seediff.dataset.formats.options import VocOptions
-from seediff.dataset.formats.voc import export_voc, import_voc
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
 
 def test_round_trip(tmp_path):
     given = some()
-    done = export_voc(("cat", "a <b>", "dog"), given, tmp_path / "voc")
+    done = export("voc", ("cat", "a <b>", "dog"), given, tmp_path / "voc")
     assert (done.samples, done.files) == (4, 12)
     assert done.notes == ("2 pictures stay PNG files in JPEGImages; --jpeg writes them anew, for readers that open NAME.jpg only",)
     assert len(names(tmp_path / "voc")) == done.files
-    classes, items = import_voc(tmp_path / "voc")
+    classes, items = imported("voc", tmp_path / "voc")
     assert classes == ("cat", "a <b>", "dog")
     assert [i.name for i in items] == ["trip_0", "trip_1", "trip_2", "trip_3"]
     for one, two in zip(given, items, strict=True):
@@ -32,7 +31,7 @@ def test_round_trip(tmp_path):
 
 
 def test_files_are_as_vocs_readers_expect(tmp_path):
-    export_voc(("cat", "bus", "dog"), some(), tmp_path / "voc", VocOptions(jpeg=True, split=0.5))
+    export("voc", ("cat", "bus", "dog"), some(), tmp_path / "voc", jpeg=True, split=0.5)
     root = tmp_path / "voc"
     lists = {name: (root / f"ImageSets/Segmentation/{name}.txt").read_text().split() for name in ("train", "val", "trainval")}
     assert lists["trainval"] == ["trip_0", "trip_1", "trip_2", "trip_3"]
@@ -43,13 +42,13 @@ def test_files_are_as_vocs_readers_expect(tmp_path):
         assert (image.format, image.mode, mask.mode) == ("JPEG", "RGB", "P")
         assert image.size == mask.size
         assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
-    assert [i.name for i in import_voc(root, split="val")[1]] == lists["val"]
-    assert {i.name: i.metadata["split"] for i in import_voc(root)[1]} == {n: s for s in ("train", "val") for n in lists[s]}
+    assert [i.name for i in imported("voc", root, split="val")[1]] == lists["val"]
+    assert {i.name: i.metadata["split"] for i in imported("voc", root)[1]} == {n: s for s in ("train", "val") for n in lists[s]}
 
 
 def test_splits_of_rows_are_kept(tmp_path):
     given = [item("a", row={"split": "val"}), item("b"), item("c", row={"split": "train"})]
-    export_voc((), given, tmp_path / "voc")
+    export("voc", (), given, tmp_path / "voc")
     assert (tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text() == "a\n"
     assert (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text() == "b\nc\n"
 
@@ -60,9 +59,7 @@ def test_objects_and_boxes(tmp_path):
     labels[5, 7] = 2
     labels[4, 0:2] = 1
     labels[0, 7] = 255
-    done = export_voc(
-        ("cat", "a <b>"), [item("a", labels, shape=(6, 8))], tmp_path / "voc", VocOptions(objects=True, boxes=True, min_area=2)
-    )
+    done = export("voc", ("cat", "a <b>"), [item("a", labels, shape=(6, 8))], tmp_path / "voc", objects=True, boxes=True, min_area=2)
     assert "1 pieces below 2 pixels are no objects" in done.notes[1]
     numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
     assert (numbers[4, 0:2] == 1).all()
@@ -82,7 +79,7 @@ def test_more_objects_than_a_picture_can_number(tmp_path):
     labels = np.zeros((40, 60), np.uint8)
     labels[::2, ::3] = 1
     labels[0, :2] = 1  # the largest
-    done = export_voc(("cat",), [item("a", labels, shape=(40, 60))], tmp_path / "voc", VocOptions(objects=True))
+    done = export("voc", ("cat",), [item("a", labels, shape=(40, 60))], tmp_path / "voc", objects=True)
     numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
     assert sorted(set(numbers.ravel().tolist())) == list(range(256))
     assert numbers[0, 0] == 1
@@ -91,38 +88,38 @@ def test_more_objects_than_a_picture_can_number(tmp_path):
 
 def test_folders_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="has no SegmentationClass; name the folder"):
-        import_voc(tmp_path)
-    export_voc(("cat",), [item("a"), item("b")], tmp_path / "voc")
+        imported("voc", tmp_path)
+    export("voc", ("cat",), [item("a"), item("b")], tmp_path / "voc")
     lists = tmp_path / "voc/ImageSets/Segmentation"
     with pytest.raises(UserError, match=r"test\.txt: there is no such file"):
-        import_voc(tmp_path / "voc", split="test")
+        imported("voc", tmp_path / "voc", split="test")
     (lists / "val.txt").write_text("../a\n")
     with pytest.raises(UserError, match=r"val\.txt, line 1: sample name '\.\./a' cannot be"):
-        import_voc(tmp_path / "voc")
+        imported("voc", tmp_path / "voc")
     (lists / "val.txt").write_text("none\n")
     with pytest.raises(UserError, match=r"val\.txt, line 1: .*JPEGImages has no picture 'none'"):
-        import_voc(tmp_path / "voc")
+        imported("voc", tmp_path / "voc")
     (lists / "val.txt").unlink()
     for path in (tmp_path / "voc/SegmentationClass").iterdir():
         path.unlink()
     with pytest.raises(UserError, match=r"trainval\.txt, line 1: .*SegmentationClass has no mask of 'a', nor of any other picture"):
-        import_voc(tmp_path / "voc")
+        imported("voc", tmp_path / "voc")
 
 
 @pytest.mark.parametrize("name", ["a.b", "x y", "é"])
 def test_names_with_dots_and_blanks(tmp_path, name):
-    export_voc(("cat",), [item(name)], tmp_path / "voc")
-    assert import_voc(tmp_path / "voc")[1][0].name == name
+    export("voc", ("cat",), [item(name)], tmp_path / "voc")
+    assert imported("voc", tmp_path / "voc")[1][0].name == name
 
 
 @pytest.mark.skipif(not (SHARED / "voc274_dev").is_dir(), reason="photographs of VOC 2012 are not here")
 def test_a_real_folder(tmp_path):
-    classes, items = import_voc(SHARED / "voc274_dev")
+    classes, items = imported("voc", SHARED / "voc274_dev")
     assert len(items) == 220
     assert (len(classes), classes[0], items[0].metadata) == (20, "aeroplane", {"split": "val"})
     items = items[:40]
-    export_voc(classes, items, tmp_path / "voc", VocOptions(objects=True))
-    again = import_voc(tmp_path / "voc")
+    export("voc", classes, items, tmp_path / "voc", objects=True)
+    again = imported("voc", tmp_path / "voc")
     assert again[0] == classes
     for one, two in zip(items, again[1], strict=True):
         assert two.name == one.name
@@ -134,4 +131,4 @@ def test_a_real_folder(tmp_path):
 def test_a_byte_order_mark_makes_no_class(tmp_path):
     """Some editors put one first; the background was then a class, and every other label one off."""
     (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\r\n".encode())
-    assert voc._read_classes(tmp_path) == ("dog",)
+    assert voc.read_classes(tmp_path) == ("dog",)

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from formats import export, imported, opened
 from items import item
 from PIL import Image
 
-from seediff.dataset.formats.voc import export_voc, import_voc
-from seediff.dataset.opening import open_dataset
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
@@ -49,15 +48,17 @@ def cvat(root, names=("frames/0001", "0002")):
 def test_cvats_masks_in_colours(tmp_path):
     cvat(tmp_path / "cvat")
     for options in ({}, {"split": "default"}):
-        classes, items = import_voc(tmp_path / "cvat", **options)
+        classes, items = imported("voc", tmp_path / "cvat", **options)
         assert classes == ("space ship", "trepang")
         assert {one.name for one in items} == {"frames/0001", "0002"}
         assert all(np.array_equal(one.labels(2), expected()) for one in items)
     write_native(tmp_path / "out", classes, items, about={})
-    (turned,) = {tuple(np.unique(one.label_map)) for one in import_voc(tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]}
+    (turned,) = {
+        tuple(np.unique(one.label_map)) for one in imported("voc", tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]
+    }
     assert turned == (0, 2, 3, 255)
     with pytest.raises(UserError, match='--classes: does not name "trepang"'):
-        import_voc(tmp_path / "cvat", classes=["space ship"])
+        imported("voc", tmp_path / "cvat", classes=["space ship"])
 
 
 def test_indices_mean_the_lines_of_a_labelmap(tmp_path):
@@ -65,7 +66,7 @@ def test_indices_mean_the_lines_of_a_labelmap(tmp_path):
     text = "trepang:250,50,83::\nbackground:0,0,0::\nvoid:9,9,9::\nspace ship:140,120,240::\n"
     save(tmp_path / "labelmap.txt", "\ufeff" + text)
     Image.fromarray(np.array([[0, 1, 2, 3, 1, 255]] * 4, np.uint8)).save(tmp_path / "SegmentationClass/a.png")
-    classes, (found,) = import_voc(tmp_path)
+    classes, (found,) = imported("voc", tmp_path)
     assert classes == ("trepang", "space ship")
     assert found.label_map[0].tolist() == [1, 0, 255, 2, 0, 255]
 
@@ -76,7 +77,7 @@ def test_colours_of_vocs_palette(tmp_path):
     labels[0, :2] = 20
     save(tmp_path / "JPEGImages/a.jpg", item(shape=SHAPE, suffix="jpg").source)
     save_mask(tmp_path / "SegmentationClass/a.png", labels, {number: palette[number] for number in range(256)})
-    classes, (found,) = import_voc(tmp_path)
+    classes, (found,) = imported("voc", tmp_path)
     assert (len(classes), classes[19]) == (20, "tvmonitor")
     assert np.array_equal(found.labels(20), labels)
     save_mask(tmp_path / "SegmentationClass/a.png", labels, {**{number: palette[number] for number in range(256)}, 20: (1, 2, 3)})
@@ -100,38 +101,38 @@ def test_broken_lists_of_colours(tmp_path, text, message):
     cvat(tmp_path, ["a"])
     save(tmp_path / "labelmap.txt", text)
     with pytest.raises(UserError, match=message) as caught:
-        import_voc(tmp_path)[1][0].labels(254)
+        imported("voc", tmp_path)[1][0].labels(254)
     assert "labelmap.txt" in str(caught.value)
 
 
 def test_vocdevkit(tmp_path):
-    export_voc(("cat",), [item("a")], tmp_path / "VOCdevkit/VOC2007")
+    export("voc", ("cat",), [item("a")], tmp_path / "VOCdevkit/VOC2007")
     for root in (tmp_path, tmp_path / "VOCdevkit", tmp_path / "VOCdevkit/VOC2007"):
-        assert import_voc(root)[1][0].name == "a"
-        assert open_dataset(root)[1][0].name == "a"
-    export_voc(("cat",), [item("b")], tmp_path / "VOCdevkit/VOC2012")
-    assert import_voc(tmp_path)[1][0].name == "b"
+        assert imported("voc", root)[1][0].name == "a"
+        assert opened(root)[1][0].name == "a"
+    export("voc", ("cat",), [item("b")], tmp_path / "VOCdevkit/VOC2012")
+    assert imported("voc", tmp_path)[1][0].name == "b"
 
 
 def test_lists_that_name_pictures_without_masks(tmp_path):
-    export_voc(("cat",), [item("a"), item("b"), item("c")], tmp_path / "voc")
+    export("voc", ("cat",), [item("a"), item("b"), item("c")], tmp_path / "voc")
     (tmp_path / "voc/SegmentationClass/b.png").unlink()
     for options in ({}, {"split": "train"}):
         notes = []
-        assert [one.name for one in import_voc(tmp_path / "voc", note=notes.append, **options)[1]] == ["a", "c"]
+        assert [one.name for one in imported("voc", tmp_path / "voc", note=notes.append, **options)[1]] == ["a", "c"]
         assert notes == ["1 of 3 pictures have no mask in SegmentationClass: they are left out"]
 
 
 def test_a_list_with_a_byte_order_mark(tmp_path):
-    export_voc(("cat", "dog"), [item("a")], tmp_path / "voc")
+    export("voc", ("cat", "dog"), [item("a")], tmp_path / "voc")
     save(tmp_path / "voc/classes.txt", "\ufeffbackground\r\ncat\r\ndog\r\n")
-    assert import_voc(tmp_path / "voc")[0] == ("cat", "dog")
+    assert imported("voc", tmp_path / "voc")[0] == ("cat", "dog")
 
 
 def test_pictures_behind_a_link(tmp_path):
-    export_voc(("cat",), [item("a")], tmp_path / "voc")
+    export("voc", ("cat",), [item("a")], tmp_path / "voc")
     (tmp_path / "voc/JPEGImages").rename(tmp_path / "photos")
     (tmp_path / "voc/JPEGImages").symlink_to(tmp_path / "photos")
     with pytest.raises(UserError, match=r"a\.png: is a link that leads out of .*; --images names"):
-        import_voc(tmp_path / "voc")
-    assert len(import_voc(tmp_path / "voc", images=tmp_path / "photos")[1]) == 1
+        imported("voc", tmp_path / "voc")
+    assert len(imported("voc", tmp_path / "voc", images=tmp_path / "photos")[1]) == 1

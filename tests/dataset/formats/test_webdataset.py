@@ -6,13 +6,13 @@ import tarfile
 import numpy as np
 import pytest
 from blobs import some
+from formats import export, imported
 from items import item
 from PIL import Image
 
 from seediff.dataset import native
 from seediff.dataset.formats import webdataset as shards
-from seediff.dataset.formats.options import WebDatasetOptions
-from seediff.dataset.formats.webdataset import as_key, export_webdataset, import_webdataset
+from seediff.dataset.formats.webdataset import as_key
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
@@ -25,24 +25,24 @@ def read_mask(data):
 
 def test_round_trip(tmp_path):
     given = [*some(), item("__meta__"), item("a/b"), item("a_b"), item("x" * 120)]
-    done = export_webdataset(CLASSES, given, tmp_path / "wds", WebDatasetOptions(shard_samples=4))
+    done = export("webdataset", CLASSES, given, tmp_path / "wds", shard_samples=4)
     assert sorted(p.name for p in (tmp_path / "wds").iterdir()) == ["000000.tar", "000001.tar", "000002.tar", "classes.txt"]
     assert (done.samples, done.files, done.notes) == (9, 4, ())
-    classes, items = import_webdataset(tmp_path / "wds")
+    classes, items = imported("webdataset", tmp_path / "wds")
     assert classes == CLASSES
     read = list(items)
     assert [i.name for i in read] == sorted(i.name for i in given)
     for one, two in zip(sorted(given, key=lambda i: i.name), read, strict=True):
         assert (two.source, two.suffix, two.metadata) == (one.source, one.suffix, one.metadata)
         assert np.array_equal(two.label_map, one.label_map)
-    write_native(tmp_path / "back", classes, import_webdataset(tmp_path / "wds")[1], about={})
+    write_native(tmp_path / "back", classes, imported("webdataset", tmp_path / "wds")[1], about={})
     assert len(open_native(tmp_path / "back")[1]) == 9
 
 
 def test_webdataset_reads_samples(tmp_path):
     webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
     given = {i.name: i for i in [*some(), item("__meta__")]}
-    export_webdataset(CLASSES, given.values(), tmp_path / "wds", WebDatasetOptions(shard_samples=4))
+    export("webdataset", CLASSES, given.values(), tmp_path / "wds", shard_samples=4)
     urls = [str(path) for path in sorted((tmp_path / "wds").glob("*.tar"))]
     decoders = (webdataset.handle_extension("mask.png", read_mask), "pil")
     seen = []
@@ -58,9 +58,9 @@ def test_webdataset_reads_samples(tmp_path):
 
 def test_same_bytes_whatever_the_order_and_time(tmp_path, monkeypatch):
     given = some(6)
-    export_webdataset(CLASSES, given, tmp_path / "one", WebDatasetOptions(shard_samples=4))
+    export("webdataset", CLASSES, given, tmp_path / "one", shard_samples=4)
     monkeypatch.setattr("time.time", lambda: 1.0)
-    export_webdataset(CLASSES, iter(given[::-1]), tmp_path / "two", WebDatasetOptions(shard_samples=4))
+    export("webdataset", CLASSES, iter(given[::-1]), tmp_path / "two", shard_samples=4)
     for name in ("000000.tar", "000001.tar", "classes.txt"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     with tarfile.open(tmp_path / "one/000000.tar") as tar:
@@ -71,16 +71,16 @@ def test_same_bytes_whatever_the_order_and_time(tmp_path, monkeypatch):
 
 def test_size_of_shards(tmp_path):
     given = some(6)
-    export_webdataset(CLASSES, given, tmp_path / "all")
+    export("webdataset", CLASSES, given, tmp_path / "all")
     whole = (tmp_path / "all/000000.tar").stat().st_size
-    export_webdataset(CLASSES, given, tmp_path / "some", WebDatasetOptions(shard_size=whole // 2))
+    export("webdataset", CLASSES, given, tmp_path / "some", shard_size=whole // 2)
     sizes = [p.stat().st_size for p in (tmp_path / "some").glob("*.tar")]
     assert len(sizes) in (2, 3)
     assert max(sizes) <= whole // 2 + 1024
-    assert export_webdataset(CLASSES, given, tmp_path / "each", WebDatasetOptions(shard_size=1)).files == 7
-    assert export_webdataset(CLASSES, [], tmp_path / "none").files == 1
+    assert export("webdataset", CLASSES, given, tmp_path / "each", shard_size=1).files == 7
+    assert export("webdataset", CLASSES, [], tmp_path / "none").files == 1
     with pytest.raises(UserError, match="shard_size = 0"):
-        export_webdataset(CLASSES, given, tmp_path / "no", WebDatasetOptions(shard_size=0))
+        export("webdataset", CLASSES, given, tmp_path / "no", shard_size=0)
 
 
 @pytest.mark.parametrize("name", ["a", "trip/1.a", "_x_", "é%2F", "__meta__/x"])
@@ -113,13 +113,13 @@ def test_shards_of_others(tmp_path):
     write_tar(
         tmp_path / "s/0.tar", ("x/1.PNG", PICTURE), ("x/1.mask.png", MASK), ("x/1.cls", b"7"), ("2.png", PICTURE), ("2.mask.png", MASK)
     )
-    (one, two) = import_webdataset(tmp_path / "s/0.tar")[1]
+    (one, two) = imported("webdataset", tmp_path / "s/0.tar")[1]
     assert (one.name, two.name, one.metadata, one.suffix) == ("x/1", "2", {}, "png")
     assert one.label_map.min() == 1
     (tmp_path / "s/classes.txt").unlink()
-    assert import_webdataset(tmp_path / "s", classes=["dog"])[0] == ("dog",)
+    assert imported("webdataset", tmp_path / "s", classes=["dog"])[0] == ("dog",)
     with pytest.raises(UserError, match=r"classes\.txt: there is no such file"):
-        import_webdataset(tmp_path / "s")
+        imported("webdataset", tmp_path / "s")
 
 
 def link(name, target, kind):
@@ -156,7 +156,7 @@ def link(name, target, kind):
 def test_paths_are_not_trusted_and_broken_samples_are_named(tmp_path, members, message):
     write_tar(tmp_path / "s/0.tar", *members)
     with pytest.raises(UserError) as caught:
-        list(import_webdataset(tmp_path / "s")[1])
+        list(imported("webdataset", tmp_path / "s")[1])
     assert str(caught.value).startswith(str(tmp_path / "s/0.tar"))
     assert message in str(caught.value)
 
@@ -165,44 +165,44 @@ def test_same_name_in_two_shards(tmp_path):
     for name in ("0", "1"):
         write_tar(tmp_path / f"s/{name}.tar", ("a.png", PICTURE), ("a.mask.png", MASK))
     with pytest.raises(UserError, match=r"1\.tar, sample 'a': two samples are called 'a'"):
-        list(import_webdataset(tmp_path / "s")[1])
+        list(imported("webdataset", tmp_path / "s")[1])
 
 
 def test_damage_is_seen(tmp_path):
     """Wherever a shard is cut off, and where a header is damaged: never fewer samples without a word."""
-    export_webdataset(CLASSES, some(2), tmp_path / "wds")
+    export("webdataset", CLASSES, some(2), tmp_path / "wds")
     path = tmp_path / "wds/000000.tar"
     data = path.read_bytes()
     # (The second block of the end mark is padding; the first must be there.)
     for length in [*range(0, len(data) - 1024, 512), len(data) - 1025, len(data) // 2 + 100]:
         path.write_bytes(data[:length])
         with pytest.raises(UserError, match=r"000000\.tar"):
-            list(import_webdataset(tmp_path / "wds")[1])
+            list(imported("webdataset", tmp_path / "wds")[1])
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         offset = tar.getmembers()[3].offset
     path.write_bytes(data[:offset] + b"#" + data[offset + 1 :])
     with pytest.raises(UserError, match="is cut off or damaged after byte"):
-        list(import_webdataset(tmp_path / "wds")[1])
+        list(imported("webdataset", tmp_path / "wds")[1])
     path.write_bytes(data)
-    assert len(list(import_webdataset(tmp_path / "wds")[1])) == 2
+    assert len(list(imported("webdataset", tmp_path / "wds")[1])) == 2
 
 
 def test_missing_shards_and_bad_samples(tmp_path):
     with pytest.raises(UserError, match="has no tar files"):
-        import_webdataset(tmp_path)
+        imported("webdataset", tmp_path)
     with pytest.raises(UserError, match=r"x\.tar: there is no such file"):
-        import_webdataset(tmp_path / "x.tar")
+        imported("webdataset", tmp_path / "x.tar")
     with pytest.raises(UserError, match="two samples are called 'a'"):
-        export_webdataset(CLASSES, [item("a"), item("a")], tmp_path / "wds")
+        export("webdataset", CLASSES, [item("a"), item("a")], tmp_path / "wds")
     with pytest.raises(UserError, match="sample 'b': id 9"):
-        export_webdataset(CLASSES, [item("a"), item("b", np.full((4, 6), 9, np.uint8))], tmp_path / "wds")
+        export("webdataset", CLASSES, [item("a"), item("b", np.full((4, 6), 9, np.uint8))], tmp_path / "wds")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_hold_any_json(tmp_path):
     row = {"a": [1, 2.5, None, {"é": "\n"}], "metadata": "x", "name": "y"}
-    export_webdataset(CLASSES, [item("a", row=row)], tmp_path / "wds")
-    (read,) = import_webdataset(tmp_path / "wds")[1]
+    export("webdataset", CLASSES, [item("a", row=row)], tmp_path / "wds")
+    (read,) = imported("webdataset", tmp_path / "wds")[1]
     assert json.dumps(read.metadata) == json.dumps(row)
 
 
@@ -222,9 +222,8 @@ def test_extended_headers_that_lie(tmp_path, headers):
         info.size, info.pax_headers = 600, headers
         tar.addfile(info, io.BytesIO(b"\xff" * 600))
     (tmp_path / "classes.txt").write_text("background\ncat\n")
-    items = import_webdataset(tmp_path)[1]
     with contextlib.suppress(UserError):  # in one line; or passed over, as sparse members are
-        assert not list(items)
+        assert not imported("webdataset", tmp_path)[1]
 
 
 def test_members_that_are_no_part_of_a_sample_are_not_read(tmp_path, monkeypatch):
@@ -236,4 +235,4 @@ def test_members_that_are_no_part_of_a_sample_are_not_read(tmp_path, monkeypatch
             tar.addfile(info, io.BytesIO(bytes(600)))
     (tmp_path / "classes.txt").write_text("background\ncat\n")
     with pytest.raises(UserError, match=r'"a\.png" has 600 bytes; at most 100 are read'):
-        list(import_webdataset(tmp_path)[1])
+        list(imported("webdataset", tmp_path)[1])

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import blobs, some
+from formats import export, imported
 from items import item, names
 
-from seediff.dataset.formats.options import FolderOptions
-from seediff.dataset.formats.yolo import as_yolo, export_yolo, from_yolo, import_yolo
+from seediff.dataset.formats.yolo import as_yolo, from_yolo
 from seediff.dataset.shapes.objects import find_objects
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
@@ -27,11 +27,11 @@ def contents(folder):
 
 def test_round_trip(tmp_path):
     given = some()
-    done = export_yolo(CLASSES, given, tmp_path / "yolo")
+    done = export("yolo", CLASSES, given, tmp_path / "yolo")
     assert (done.samples, done.files) == (5, 11) == (5, len(names(tmp_path / "yolo")))
     assert done.notes[0].startswith("IoU of the polygons with the masks: 1.0000 on average over 5 samples, at least 1.0000 (trip_é ")
     assert "are ignored (255)" in done.notes[1]
-    classes, items = import_yolo(tmp_path / "yolo")
+    classes, items = imported("yolo", tmp_path / "yolo")
     assert classes == CLASSES
     own = {one.name.replace("/", "_"): one for one in given}
     assert {i.name for i in items} == set(own)
@@ -47,7 +47,7 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(("side", "least"), [(128, 0.97), (512, 0.99)])
 def test_the_loss_is_measured(tmp_path, side, least):
     given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
-    note = export_yolo(CLASSES, given, tmp_path / "yolo", FolderOptions(split=0.4)).notes[0]
+    note = export("yolo", CLASSES, given, tmp_path / "yolo", split=0.4).notes[0]
     mean = float(note.split("masks: ")[1].split(" ")[0])
     own = [iou_of_present(i.label_map, from_yolo(as_yolo(i.label_map, find_objects(i.label_map)), (side, side), 3, "")) for i in given]
     assert mean == pytest.approx(np.mean(own), abs=1e-4)
@@ -57,7 +57,7 @@ def test_the_loss_is_measured(tmp_path, side, least):
 def test_what_is_left_out_lowers_the_iou_and_is_told(tmp_path):
     labels = np.zeros((10, 10), np.uint8)
     labels[:4, :4], labels[8, 8] = 1, 1
-    notes = export_yolo(("cat",), [item("a", labels, {}, (10, 10))], tmp_path / "yolo", FolderOptions(min_area=2)).notes
+    notes = export("yolo", ("cat",), [item("a", labels, {}, (10, 10))], tmp_path / "yolo", min_area=2).notes
     assert notes == (
         f"IoU of the polygons with the masks: {16 / 17:.4f} on average over 1 samples, at least {16 / 17:.4f} (a)",
         "1 pieces below 2 pixels are left out",
@@ -89,7 +89,7 @@ def test_same_bytes_twice_and_links(tmp_path):
     write_native(tmp_path / "native", CLASSES, some(), about={})
     classes, items = open_native(tmp_path / "native")
     for name in ("one", "two"):
-        export_yolo(classes, items, tmp_path / name, FolderOptions(split=0.5, link=name == "two"))
+        export("yolo", classes, items, tmp_path / name, split=0.5, link=name == "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert {p.stat().st_nlink for p in (tmp_path / "two/images").rglob("*.*")} == {2}
 
@@ -98,7 +98,7 @@ def test_supervision_reads_the_same_masks(tmp_path):
     pytest.importorskip("cv2", reason="OpenCV, which supervision fills polygons with, is not installed")
     supervision = pytest.importorskip("supervision", reason="supervision is not installed: with OpenCV it is larger than all test packages")
     given = some(4, ignore=False)
-    export_yolo(CLASSES, given, tmp_path / "yolo")
+    export("yolo", CLASSES, given, tmp_path / "yolo")
     for split in ("train", "val"):
         folder = tmp_path / "yolo/images" / split
         read = supervision.DetectionDataset.from_yolo(str(folder), str(tmp_path / "yolo/labels" / split), str(tmp_path / "yolo/data.yaml"))
@@ -113,7 +113,7 @@ def test_supervision_reads_the_same_masks(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    export_yolo(CLASSES, [item(str(i), blobs(i), {}, (64, 80)) for i in range(3)], tmp_path / "yolo", FolderOptions(split=0.34))
+    export("yolo", CLASSES, [item(str(i), blobs(i), {}, (64, 80)) for i in range(3)], tmp_path / "yolo", split=0.34)
     return tmp_path / "yolo"
 
 
@@ -133,7 +133,7 @@ def folder(tmp_path):
 def test_broken_lines_are_named(folder, line, message):
     path = sorted((folder / "labels/train").iterdir())[0]
     path.write_text("0 0 0 1 0 1 1\n" + line)
-    item = next(i for i in import_yolo(folder)[1] if i.name == path.stem)
+    item = next(i for i in imported("yolo", folder)[1] if i.name == path.stem)
     with pytest.raises(UserError, match="line 2") as caught:
         item.labels(254)
     assert str(caught.value).startswith(f"{path}, line 2: ")
@@ -164,22 +164,22 @@ def test_broken_lines_are_named(folder, line, message):
 def test_broken_descriptions_are_named(folder, text, message):
     (folder / "data.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
-        import_yolo(folder)
+        imported("yolo", folder)
     assert str(caught.value).startswith((f"{folder / 'data.yaml'}: ", f"{folder / 'data.yaml'}, line 1: "))
     assert message in str(caught.value)
 
 
 def test_missing_files_are_named(folder, tmp_path):
     with pytest.raises(UserError, match=r"data\.yaml: there is no such file"):
-        import_yolo(tmp_path)
+        imported("yolo", tmp_path)
     with pytest.raises(UserError, match="split 'all': must be one of train, val, test"):
-        import_yolo(folder, split="all")
+        imported("yolo", folder, split="all")
     with pytest.raises(UserError, match="has no 'test'"):
-        import_yolo(folder, split="test")
+        imported("yolo", folder, split="test")
     for path in (folder / "labels").rglob("*.txt"):
         path.unlink()
     with pytest.raises(UserError, match=r"has no label file .*, and no other picture has one"):
-        import_yolo(folder)
+        imported("yolo", folder)
 
 
 def test_folders_as_others_name_them(folder):
@@ -188,35 +188,34 @@ def test_folders_as_others_name_them(folder):
         shutil.copytree(folder / kind / "train", folder / "train" / kind)
         shutil.copytree(folder / kind / "train", folder / "valid" / kind)
     (folder / "data.yaml").write_text("path: /data/set\ntrain: ../train/images\nval: [valid/images]\nnames: [a, b, c]\n")
-    classes, items = import_yolo(folder)
+    classes, items = imported("yolo", folder)
     assert classes == ("a", "b", "c")
     stems = sorted(p.stem for p in (folder / "train/images").iterdir())
     assert [i.name for i in items] == [f"{s}/{n}" for s in ("train", "val") for n in stems]
     (folder / "train/images/x.webp").touch()
     (folder / "train/labels/x.txt").touch()
     with pytest.raises(UserError, match="pictures of datasets are PNG or JPEG"):
-        import_yolo(folder)
+        imported("yolo", folder)
 
 
 def test_names_that_meet_are_refused(tmp_path):
     with pytest.raises(UserError, match="two samples are called 'a_b'"):
-        export_yolo(("cat",), [item("a/b"), item("a_b")], tmp_path / "yolo")
+        export("yolo", ("cat",), [item("a/b"), item("a_b")], tmp_path / "yolo")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_real_label_maps():
-    from seediff.dataset.formats.voc import import_voc
 
     if not (SHARED / "voc_val_dev").is_dir():
         pytest.skip(f"{SHARED}: not there")
-    for one in import_voc(SHARED / "voc_val_dev")[1][:10]:
+    for one in imported("voc", SHARED / "voc_val_dev")[1][:10]:
         labels = one.label_map
         text = as_yolo(labels, find_objects(labels))
         assert np.array_equal(from_yolo(text, labels.shape, 20, one.name), without_ignored(labels))
 
 
 def test_without_samples_for_training_the_folder_is_there_all_the_same(tmp_path):
-    exported = export_yolo(("cat",), [item("a"), item("b")], tmp_path / "yolo", FolderOptions(split=1.0))
+    exported = export("yolo", ("cat",), [item("a"), item("b")], tmp_path / "yolo", split=1.0)
     assert "no samples for training: images/train is empty" in exported.notes
     assert (tmp_path / "yolo/images/train").is_dir()
-    assert sorted(found.name for found in import_yolo(tmp_path / "yolo")[1]) == ["a", "b"]
+    assert sorted(found.name for found in imported("yolo", tmp_path / "yolo")[1]) == ["a", "b"]

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from formats import imported, opened
 from items import item
 
-from seediff.dataset.formats.yolo import from_yolo, import_yolo, writing
-from seediff.dataset.opening import open_dataset
+from seediff.dataset.formats import yolo
+from seediff.dataset.formats.yolo import from_yolo
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 
@@ -41,7 +42,7 @@ def folder(tmp_path):
 
 
 def read(source, **options):
-    classes, items = import_yolo(source, **options)
+    classes, items = imported("yolo", source, **options)
     return classes, {one.name: (one.labels(len(classes)), one.metadata["split"]) for one in items}
 
 
@@ -60,14 +61,14 @@ def test_pictures_without_a_label_file_show_background(folder, tmp_path):
     assert notes == ["1 of 3 pictures have no label file: they show background alone"]
     assert not found.pop("b")[0].any()
     check(found, {"a": "train", "c": "val"})
-    write_native(tmp_path / "out", *import_yolo(folder), about={})
+    write_native(tmp_path / "out", *imported("yolo", folder), about={})
 
 
 def test_images_as_a_link(folder, tmp_path):
     (folder / "images").rename(tmp_path / "photos")
     (folder / "images").symlink_to(tmp_path / "photos")
     with pytest.raises(UserError, match=r"'train' leads out of its folder, to .*/photos/train; --images .*/photos/train has it read there"):
-        import_yolo(folder)
+        imported("yolo", folder)
     for images in (folder / "images", tmp_path / "photos", tmp_path):
         check(read(folder, images=images)[1], ALL)
 
@@ -76,26 +77,26 @@ def test_pictures_elsewhere(folder, tmp_path):
     (folder / "images").rename(tmp_path / "photos")
     check(read(folder, images=tmp_path / "photos")[1], ALL)
     with pytest.raises(UserError, match="'train' must name a folder of pictures beside it"):
-        import_yolo(folder)
+        imported("yolo", folder)
 
 
 def test_a_picture_that_is_a_link_out_is_not_read(folder, tmp_path):
     (folder / "images/train/a.jpg").rename(tmp_path / "private.jpg")
     (folder / "images/train/a.jpg").symlink_to(tmp_path / "private.jpg")
     with pytest.raises(UserError, match=r"a\.jpg: is a link that leads out of"):
-        import_yolo(folder)
+        imported("yolo", folder)
 
 
 def test_a_yaml_of_another_name(folder):
     (folder / "data.yaml").rename(folder / "coco8-seg.yaml")
     for source in (folder, folder / "coco8-seg.yaml"):
         check(read(source)[1], ALL)
-    assert len(open_dataset(folder)[1]) == 3
+    assert len(opened(folder)[1]) == 3
     save(folder / "args.yaml", "epochs: 3\n")
     with pytest.raises(
         UserError, match=r"data\.yaml: there is no such file; it holds args\.yaml, coco8-seg\.yaml: name the one that is meant"
     ):
-        import_yolo(folder)
+        imported("yolo", folder)
     (folder / "coco8-seg.yaml").rename(folder / "set.yml")
     check(read(folder)[1], ALL)
 
@@ -127,7 +128,7 @@ def test_a_list_of_pictures(folder, text):
     check(read(folder)[1], ALL)
     save(folder / "train.txt", text + "./images/train/z.jpg\n")
     with pytest.raises(UserError, match=r'train\.txt, line \d: there is no picture "\./images/train/z\.jpg" inside'):
-        import_yolo(folder)
+        imported("yolo", folder)
 
 
 def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
@@ -136,16 +137,16 @@ def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
         save(folder / "train.txt", text)
         save(folder / "data.yaml", "train: train.txt\nnames: [cat, dog]\n")
         with pytest.raises(UserError, match=r"train\.txt, line 1: there is no picture"):
-            import_yolo(folder)
+            imported("yolo", folder)
     save(folder / "train.txt", "\n")
     with pytest.raises(UserError, match="lists no pictures"):
-        import_yolo(folder)
+        imported("yolo", folder)
 
 
 def test_polygons_beyond_what_is_kept_are_filled_again(monkeypatch):
     text = ("0 0 0 1 0 1 1 0 1\n" * 3) + "1 " + LINE + "0 0.2 0.2 0.3 0.2 0.3 0.3\n"
     expected = from_yolo(text, (50, 40), 2, "here")
     for kept in (0, 2500, 5000):
-        monkeypatch.setattr(writing, "KEPT", kept)
+        monkeypatch.setattr(yolo, "KEPT", kept)
         assert np.array_equal(from_yolo(text, (50, 40), 2, "here"), expected)
     assert (expected[1, 1], expected[11, 9], expected[-1, -1]) == (2, 1, 1)

@@ -6,6 +6,7 @@ import torch
 
 from seediff.config.constants import MaskConfig
 from seediff.dataset import native
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import read_label_map
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.select import Criteria, best_per_class, confidence, select_samples, uncertain_band
@@ -45,7 +46,7 @@ def pets(tmp_path: Path) -> Path:
 
 
 def numbers(pets: Path, **criteria) -> list[int]:
-    return [int(item.name) for item in select_samples(pets, Criteria(**criteria)).items]
+    return [int(sample.name) for sample in Dataset.from_native(pets).filter(**criteria)]
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,12 @@ def test_what_stays(pets, criteria, stay):
 
 
 def test_reasons_are_counted(pets):
-    selected = select_samples(pets, Criteria(drop_flags=("all",), max_components=1, best=1))
+    selected = select_samples(CLASSES, Dataset.from_native(pets), Criteria(drop_flags=("all",), max_components=1, best=1))
     assert selected.dropped == {"flags": 1, "components": 1, "best": 2}
 
 
 def test_rows_have_the_confidence_and_a_filtered_set_can_be_filtered_by_it(pets, tmp_path):
-    selected = select_samples(pets, Criteria(min_confidence=0.65))
-    write_native(tmp_path / "out", selected.classes, selected.items, about={})
+    Dataset.from_native(pets).filter(min_confidence=0.65).save(tmp_path / "out")
     rows = native.read_rows(tmp_path / "out")
     for row in rows:
         labels = read_label_map(tmp_path / "out" / row["mask"])
@@ -91,9 +91,9 @@ def test_rows_have_the_confidence_and_a_filtered_set_can_be_filtered_by_it(pets,
 
 
 def test_the_uncertain_band_is_ignored(pets, tmp_path):
-    selected = select_samples(pets, Criteria(ignore_band=(0.5, 0.6)))
-    write_native(tmp_path / "out", selected.classes, selected.items, about={})
-    for item, row in zip(selected.items, native.read_rows(tmp_path / "out"), strict=True):
+    banded = Dataset.from_native(pets).filter(ignore_band=(0.5, 0.6))
+    banded.save(tmp_path / "out")
+    for item, row in zip(banded, native.read_rows(tmp_path / "out"), strict=True):
         labels, soft = item.label_map, soft_of(int(item.name))
         assert np.array_equal(labels, np.where(soft >= 0.6, row["class_ids"][0], np.where(soft >= 0.5, 255, 0)))
         assert list(row["area"].values()) == [48 / 320]
@@ -113,8 +113,8 @@ def test_the_band_is_that_of_the_masks():
 
 
 def test_a_class_that_the_band_takes_away_is_flagged(pets):
-    selected = select_samples(pets, Criteria(ignore_band=(0.5, 0.99)))
-    assert selected.items[5].metadata["flags"] == ["constant:cat", "degenerate:cat"]
+    banded = Dataset.from_native(pets).filter(ignore_band=(0.5, 0.99))
+    assert banded[5].metadata["flags"] == ["constant:cat", "degenerate:cat"]
 
 
 def test_confidence():
@@ -148,8 +148,8 @@ def test_criteria_that_make_no_sense(criteria, message):
 
 def test_what_needs_soft_masks_says_so(pets):
     (pets / "soft/000001_2.png").rename(pets / "soft/other.png")
-    with pytest.raises(UserError, match=r"soft/000001_2\.png: there is no such file"):
-        numbers(pets)
+    with pytest.raises(UserError, match=r"sample '000001': there is no soft/000001_2\.png, the soft mask of 'cat'"):
+        numbers(pets, max_area=0.9)
     for path in (pets / "soft").iterdir():
         path.unlink()
     (pets / "soft").rmdir()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.dataset.shapes.boxed import boxed, boxed_at
+from seediff.dataset.shapes.rle import boxed, boxed_at
 
 
 @pytest.mark.parametrize("seed", range(6))

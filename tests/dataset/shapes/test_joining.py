@@ -6,8 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from seediff.dataset.shapes.joining import MOST_PIXELS, carried, check_joined, join, read_joined, split
-from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.shapes.objects import MOST_PIXELS, carried, check_joined, find_objects, join, read_joined, split
 from seediff.errors import UserError
 
 

@@ -27,9 +27,9 @@ from seediff.attention.capture import capture_attention
 from seediff.attention.expected import expect_capture
 from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
 from seediff.attention.recorder import KINDS
+from seediff.config.base import configure
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.models.families import FAMILIES, REFUSED
 from seediff.models.families.base import Drawing

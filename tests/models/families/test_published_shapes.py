@@ -4,12 +4,13 @@ import pytest
 from builders.published import NETWORKS, network, parameters, written
 
 from seediff.attention.expected import expect_capture
+from seediff.config.base import configure
 from seediff.config.generate import GenerateConfig
-from seediff.config.resolve import configure
 from seediff.models.families import pipeline_family
 from seediff.models.families.base import Joint
 from seediff.models.known import BY_NAME, KNOWN
-from seediff.run.plan import describe
+from seediff.run.generate import GenerateJob
+from seediff.run.loop import plan
 
 SIXTEEN = "16 layers of self-attention, 16 layers of cross-attention; of these "
 SEVENTY = "70 layers of self-attention, 70 layers of cross-attention; of these "
@@ -50,7 +51,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
         if family.network == "unet":
             assert found == {kind: count for kind, count in counts.items() if count}
     config = configure(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
-    lines = describe(config, tmp_path / "out").splitlines()
+    lines = plan(GenerateJob(config), tmp_path / "out").splitlines()
     assert f"Capture: {EXPECTED[name]}" in lines
     side = {"sd1.5": 512, "sd2.1": 768, "sdxl-turbo": 512}.get(name, 1024)
     assert f"of {side}×{side} in" in lines[0]

@@ -41,13 +41,14 @@ def test_the_trace_names_the_levels_that_were_read(folder, tmp_path):
 
 
 def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
+    from seediff.config.base import configure
     from seediff.config.generate import GenerateConfig
-    from seediff.config.resolve import configure
-    from seediff.run.plan import describe
+    from seediff.run.generate import GenerateJob
+    from seediff.run.loop import plan
 
     config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (50, 5.0)
-    text = describe(config, tmp_path / "set")
+    text = plan(GenerateJob(config), tmp_path / "set")
     assert "Levels: expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L/4, L/2" in text
     assert "images of 128×128 in" in text
 

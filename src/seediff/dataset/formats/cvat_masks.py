@@ -9,88 +9,47 @@ out/  labelmap.txt                        a line a label, `name:r,g,b::`, backgr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.label_maps import voc_palette
-from ...files.places import put, staged
 from .. import native
-from ..rows import check_class_list, check_name
-from ..sample import SPLITS, Sample
-from ..split import assign_splits
-from .cvat import check_ignored
-from .exporting import Exported, no_note, worked_on
-from .options import CvatOptions
-from .voc import CLASS_MAPS, IMAGES, LISTS, MAX_OBJECTS, OBJECT_MAPS, convert, find_voc, import_voc
-from .voc_masks import IGNORED, LABELMAP
+from ..sample import Sample
+from . import voc
+from .exporting import Export
+from .importing import Source
+from .label_files import IGNORED, check_ignored
+from .voc_masks import LABELMAP
 
 DEFAULT = "default"
 """CVAT's only part of a task that has no parts."""
 
 
-def export_cvat_masks(
-    classes: Sequence[str],
-    items: Iterable[Sample],
-    out: Path | str,
-    options: CvatOptions | None = None,
-) -> Exported:
-    """Write a folder for CVAT. `out` appears only when everything is in it.
-
-    Raises UserError naming the sample that cannot be used, and a class that the list of labels cannot hold.
-    """
-    options = options or CvatOptions()
-    check_class_list(classes)
-    check_ignored(classes)
-    if odd := next((name for name in classes if ":" in name or name.startswith("#")), None):
+def write(export: Export, *, objects: bool = False) -> None:
+    check_ignored(export.classes)
+    if odd := next((name for name in export.classes if ":" in name or name.startswith("#")), None):
         raise UserError(f"class '{odd}': must have no colon and begin with no #, for a line of {LABELMAP}; rename it in {native.CLASSES}")
-    items = list(items)
-    names = [item.name for item in items]
-    splits = assign_splits(names, [item.metadata for item in items], options.split, options.seed)
-    taken: set[str] = set()
-    many = 0
-    convert_ = partial(convert, classes=classes, objects=options.objects, boxes=False, min_area=1, jpeg=False)
-    with staged(out) as part, worked_on(items, convert_, options.workers) as converted:
-        for item, its in converted:
-            check_name(item.name, taken)
-            item.put_image(part / IMAGES / f"{item.name}.{item.suffix}", link=options.link)
-            put(part / CLASS_MAPS / f"{item.name}.png", its.mask)
-            if its.objects is not None:
-                put(part / OBJECT_MAPS / f"{item.name}.png", its.objects)
-            many += its.many
-        lists = {one: {one} for one in SPLITS if one in splits} if {*splits} - {"train"} else {DEFAULT: {"train"}}
-        for list_name, kept in lists.items():
-            lines = "".join(name + "\n" for name, own in zip(names, splits, strict=True) if own in kept)
-            put(part / LISTS / f"{list_name}.txt", lines.encode("utf-8"))
-        put(part / LABELMAP, _label_list(classes).encode("utf-8"))
-    notes = (f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}",) if many else ()
-    return Exported(len(names), len(names) * (2 + options.objects) + len(lists) + 1, notes)
+    voc.write_samples(export, objects=objects)
+    whole = export.parts in ([], ["train"])
+    voc.write_lists(export, {DEFAULT: ["train"]} if whole else {split: [split] for split in export.parts})
+    colours = voc_palette()
+    labels = [(0, BACKGROUND), *enumerate(export.classes, 1), (native.IGNORE, IGNORED[0])]
+    lines = [f"{name}:{','.join(map(str, colours[3 * i : 3 * i + 3]))}::\n" for i, name in labels]
+    export.put(LABELMAP, "# label:color_rgb:parts:actions\n" + "".join(lines))
 
 
-def _label_list(classes: Sequence[str]) -> str:
-    palette = voc_palette()
-    named = [(0, BACKGROUND), *enumerate(classes, 1), (native.IGNORE, IGNORED[0])]
-    lines = [f"{name}:{','.join(map(str, palette[3 * i : 3 * i + 3]))}::\n" for i, name in named]
-    return "# label:color_rgb:parts:actions\n" + "".join(lines)
-
-
-def is_cvat_masks(folder: Path) -> bool:
-    root = find_voc(folder)
+def is_folder(folder: Path) -> bool:
+    root = voc.find_voc(folder)
     return root is not None and (root / LABELMAP).is_file() and not (root / native.CLASSES).is_file()
 
 
-def import_cvat_masks(
-    source: Path | str,
-    *,
-    split: str | None = None,
-    classes: Sequence[str] | None = None,
-    images: Path | str | None = None,
-    note: Callable[[str], None] = no_note,
+def read(
+    source: Source, *, split: str | None = None, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """As `import_voc`, of a folder that must have a labelmap.txt. Raises UserError."""
-    source = Path(source)
-    if not is_cvat_masks(source):
-        raise UserError(f"{source}: has no {CLASS_MAPS}/ with a {LABELMAP} beside it; name the folder that CVAT's ZIP file becomes")
-    return import_voc(source, split=split, classes=classes, images=images, note=note)
+    if not is_folder(source.path):
+        raise UserError(
+            f"{source.path}: has no {voc.CLASS_MAPS}/ with a {LABELMAP} beside it; name the folder that CVAT's ZIP file becomes"
+        )
+    return voc.read(source, split=split, classes=classes, images=images)

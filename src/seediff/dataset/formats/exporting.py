@@ -1,17 +1,29 @@
-"""What every export shares."""
+"""The driver of every export: names, splits, workers, links, and a folder that appears when it is complete. A codec does the rest.
+
+A codec's `write(export, **options)` asks for the samples, each with what its own `encode` made of it, and puts files into the folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import tee
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from ...workers import Result, in_order
-from ..sample import Sample
+from ...files.places import put, staged
+from ...workers import in_order
+from ..rows import check_class_list, check_name, flat_name
+from ..sample import SPLITS, Sample
+from ..split import assign_splits
+from .known import FORMATS, FormatName, codec
 
 CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
+
+Follow = Callable[[Sequence[Any]], Iterable[Any]]
+"""Wraps samples, to show progress."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +35,94 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
-@contextmanager
-def worked_on(items: Iterable[Sample], function: Callable[[Sample], Result], workers: int) -> Iterator[Iterable[tuple[Sample, Result]]]:
-    """Each item with what `function` makes of it, in this process or in several; they end with the block."""
-    with in_order(function, workers, chunk=CHUNK) as work:
-        given, sent = tee(items)
-        yield zip(given, work(sent), strict=True)
+@dataclass(frozen=True)
+class Placed:
+    """A sample, its name and split in the format, and `data`: what the codec's `encode` made of it."""
+
+    name: str
+    split: str
+    sample: Sample
+    data: Any
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}.{self.sample.suffix}"
 
 
-def no_note(line: str) -> None:
-    """Where nobody wants to be told what an import left out."""
+@dataclass
+class Export:
+    """A set on its way into a format, in the folder `folder`. splits: of each sample, in their order. share: for validation, if one was
+    asked for."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    samples: Sequence[Sample]
+    names: Sequence[str]
+    splits: Sequence[str]
+    share: float | None
+    stack: ExitStack
+    link: bool = False
+    workers: int = 1
+    follow: Follow = iter
+    files: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[str]:
+        """The splits in use, in the order of SPLITS."""
+        return [split for split in SPLITS if split in self.splits]
+
+    def placed(self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any) -> Iterator[Placed]:
+        """The samples in their order, or sorted by `key(name, split)`, each with `encode(sample, classes=…, **options)`, a function of a
+        module that may run in another process. Raises UserError naming the sample that cannot be used."""
+        work = self.stack.enter_context(in_order(partial(encode, classes=self.classes, **options), self.workers, chunk=CHUNK))
+        rows = list(zip(self.names, self.splits, self.samples, strict=True))
+        if key is not None:
+            rows.sort(key=lambda row: key(row[0], row[1]))
+        taken: set[str] = set()
+        for (name, split, sample), data in zip(self.follow(rows), work(row[2] for row in rows), strict=True):
+            check_name(name, taken)
+            yield Placed(name, split, sample, data)
+
+    def put(self, path: str, data: bytes | str) -> None:
+        """Write a file; text as UTF-8. path: in the folder."""
+        put(self.folder / path, data.encode("utf-8") if isinstance(data, str) else data)
+        self.files += 1
+
+    def put_image(self, path: str, placed: Placed) -> None:
+        """Copy the sample's picture byte by byte, or link it."""
+        placed.sample.put_image(self.folder / path, link=self.link)
+        self.files += 1
+
+    def note(self, line: str) -> None:
+        """Say what was lost on the way."""
+        self.notes.append(line)
+
+
+def export(
+    name: FormatName,
+    classes: Sequence[str],
+    samples: Iterable[Sample],
+    out: Path | str,
+    *,
+    split: float | None = None,
+    seed: int = 0,
+    link: bool = False,
+    workers: int = 1,
+    follow: Follow = iter,
+    **options: Any,
+) -> Exported:
+    """Write samples in a format; what its own options are, `Dataset.as_NAME` says. `out` appears only when everything is in it.
+
+    split: the share of samples for validation, in [0, 1]; None: as rows say, else all train. seed: another seed, another choice of them.
+    link: hard links to pictures instead of copies. workers: processes that look at the samples; for several, these must be picklable, and
+    a script needs the usual `if __name__ == "__main__"`. The bytes are the same. Raises UserError naming the sample that cannot be used.
+    """
+    check_class_list(classes)
+    samples = list(samples)
+    names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
+    splits = assign_splits(names, [sample.metadata for sample in samples], split, seed)
+    with staged(out) as folder, ExitStack() as stack:
+        export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
+        codec(name).write(export, **options)
+    return Exported(len(samples), export.files, tuple(export.notes))

@@ -9,73 +9,49 @@ With samples for validation or testing there are such folders in train/, val/ an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UserError
-from ...files.places import put, staged
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
-from .exporting import Exported
-from .grey import Mapped, pictures_below, put_pairs, read_pair
-from .options import LinkOptions
-from .packed import checked_classes
+from .exporting import Export
+from .importing import Source
+from .label_files import Mapped, grey, pictures_below
 
 DATA, LABELS = "data", "labels"
 
 
-def export_fiftyone(
-    classes: Sequence[str],
-    items: Iterable[Sample],
-    out: Path | str,
-    options: LinkOptions | None = None,
-) -> Exported:
-    """Write a folder that FiftyOne loads. `out` appears only when everything is in it.
-
-    Raises UserError naming the sample that cannot be used.
-    """
-    check_class_list(classes)
-    items = list(items)
-    options = options or LinkOptions()
-    several = options.split is not None or any(item.metadata.get("split") in SPLITS[1:] for item in items)
-
-    def place(name: str, split: str, suffix: str) -> tuple[str, str]:
-        above = f"{split}/" if several else ""
-        return f"{above}{DATA}/{name}.{suffix}", f"{above}{LABELS}/{name}.png"
-
-    with staged(out) as part:
-        placed = put_pairs(part, classes, items, options, place)
-        put(part / native.CLASSES, native.classes_text(classes))
-    return Exported(len(placed), 2 * len(placed) + 1)
+def write(export: Export) -> None:
+    several = export.share is not None or export.parts not in ([], ["train"])
+    for placed in export.placed(grey):
+        above = f"{placed.split}/" if several else ""
+        export.put_image(f"{above}{DATA}/{placed.file_name}", placed)
+        export.put(f"{above}{LABELS}/{placed.name}.png", placed.data)
+    export.put(native.CLASSES, native.classes_text(export.classes))
 
 
-def is_fiftyone(folder: Path) -> bool:
+def is_folder(folder: Path) -> bool:
     return any((base / DATA).is_dir() and (base / LABELS).is_dir() for base in (folder, *(folder / split for split in SPLITS)))
 
 
-def import_fiftyone(source: Path | str, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Classes, without the background, and samples of a folder with data/ and labels/, or with such folders in train/, val/ and test/.
-
-    classes: None: those of classes.txt, here or in the folder above. A picture without a label map is an error, as it is to FiftyOne's
-    readers of a set that is whole. Raises UserError naming the file.
-    """
-    source = Path(source)
-    if not is_fiftyone(source):
-        raise UserError(f"{source}: has no {DATA}/ and {LABELS}/ with pictures and label maps of the same names")
-    listed = source if (source / native.CLASSES).is_file() else source.resolve().parent
-    if classes is None and not (listed / native.CLASSES).is_file():
-        raise UserError(f"{source / native.CLASSES}: there is no such file; --classes names the ids from 1 on")
-    names = checked_classes(native.read_classes(listed) if classes is None else classes, listed / native.CLASSES)
-    parts = [(source, {})] if (source / DATA).is_dir() else [(source / split, {"split": split}) for split in SPLITS]
-    taken: set[str] = set()
-    items = []
-    for folder, row in parts:
+def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+    path = source.path
+    if not is_folder(path):
+        raise UserError(f"{path}: has no {DATA}/ and {LABELS}/ with pictures and label maps of the same names")
+    listed = (path if (path / native.CLASSES).is_file() else path.resolve().parent) / native.CLASSES
+    if classes is None and not listed.is_file():
+        raise UserError(f"{path / native.CLASSES}: there is no such file; --classes names the ids from 1 on")
+    names = tuple(native.read_classes(listed.parent) if classes is None else classes)
+    check_class_list(names, listed)
+    ids = {number: number for number in range(len(names) + 1)}
+    samples = []
+    for folder, row in [(path, {})] if (path / DATA).is_dir() else [(path / split, {"split": split}) for split in SPLITS]:
         for picture in pictures_below(folder / DATA):
             name = picture.relative_to(folder / DATA).with_suffix("").as_posix()
             label_map = folder / LABELS / f"{name}.png"
             if not label_map.is_file():
                 raise UserError(f"{picture}: has no label map {label_map}")
-            ids = {number: number for number in range(len(names) + 1)}
-            items.append(read_pair(source, name, picture, Mapped(label_map, ids, str(listed / native.CLASSES)), row, taken))
-    return names, items
+            samples.append(source.sample(name, picture, Mapped(label_map, ids, str(listed)), row, picture, picture, label_map))
+    return names, samples

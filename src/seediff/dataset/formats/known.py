@@ -1,14 +1,17 @@
-"""The formats that are known: one table. A format's module has `export_NAME` and `import_NAME`, and is imported when it is first needed."""
+"""The formats that are known: one table. A format's codec is the module of its name, imported when it is first needed.
+
+A codec has `write(export, **options)`, `read(source, **options)` and `is_folder(folder)`; `is_file(file)` too, where another format has
+files of the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that are not the drivers' own.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .options import CocoOptions, CvatOptions, ExportOptions, FolderOptions, LinkOptions, ParquetOptions, VocOptions, WebDatasetOptions
+from ...errors import UserError
 
 FormatName = Literal[
     "voc",
@@ -24,80 +27,55 @@ FormatName = Literal[
     "roboflow",
     "imagefolder",
 ]
-"""What `export --to` and `import --from` take. NAME of functions and modules has _ for -."""
+"""What `export --to` and `import --from` take. NAME of methods and modules has _ for -."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a folder or a file of a format is told from others. looked_for: in words, for whoever has none of it.
-
-    options: what `export_NAME` takes.
-    is_folder: asked in the order of FORMATS, the surest first. suffixes: of single files that are a whole data set, or name one; of two
-    formats with the same, is_file tells.
-    takes_split: `import_NAME` reads one part alone, and knows names of parts that rows do not.
-    """
+    """looked_for: what a folder of the format has, for whoever has none of it. suffixes: of single files that are a whole data set, or name
+    one. flat: names of samples have no folders in it."""
 
     looked_for: str
-    is_folder: Callable[[Path], bool]
-    options: type[ExportOptions]
     suffixes: tuple[str, ...] = ()
-    is_file: Callable[[Path], bool] = lambda path: True
-    takes_split: bool = False
-
-
-def _asks(module: str, function: str) -> Callable[[Path], bool]:
-    """A function of a format's module, which is imported when it is first asked."""
-    return lambda path: bool(getattr(importlib.import_module(f".{module}", __package__), function)(path))
-
-
-def _is_yolo(folder: Path) -> bool:
-    return (folder / "data.yaml").is_file() or ((folder / "images").exists() and any(folder.glob("*.y*ml")))
-
-
-def _is_coco(folder: Path) -> bool:
-    return (folder / "annotations").is_dir() or any(folder.glob("*.json")) or any(folder.glob("*/_annotations.coco.json"))
+    flat: bool = False
 
 
 FORMATS: dict[FormatName, Format] = {
-    "cvat-masks": Format("SegmentationClass/ and labelmap.txt (CVAT)", _asks("cvat_masks", "is_cvat_masks"), CvatOptions, takes_split=True),
-    "voc": Format("SegmentationClass/ (VOC)", _asks("voc", "find_voc"), VocOptions, takes_split=True),
-    "ultralytics": Format(
-        "data.yaml with masks_dir (Ultralytics)",
-        _asks("ultralytics", "is_ultralytics"),
-        LinkOptions,
-        (".yaml", ".yml"),
-        _asks("ultralytics", "names_masks"),
-        takes_split=True,
-    ),
-    "yolo": Format("data.yaml (YOLO)", _is_yolo, FolderOptions, (".yaml", ".yml"), takes_split=True),
-    "imagefolder": Format("train/metadata.jsonl (imagefolder)", _asks("imagefolder", "is_imagefolder"), LinkOptions),
-    "cvat": Format("annotations.xml (CVAT)", _asks("cvat", "is_cvat"), CvatOptions, (".xml",)),
-    "labelstudio": Format(
-        "tasks.json (Label Studio)",
-        _asks("labelstudio", "is_labelstudio"),
-        LinkOptions,
-        (".json",),
-        _asks("labelstudio", "is_task_list"),
-    ),
-    "roboflow": Format("_classes.csv (Roboflow)", _asks("roboflow", "is_roboflow"), LinkOptions),
-    "parquet": Format("*.parquet", lambda folder: any(folder.rglob("*.parquet")), ParquetOptions, (".parquet",)),
-    "webdataset": Format("*.tar (WebDataset)", lambda folder: any(folder.glob("*.tar")), WebDatasetOptions, (".tar",)),
-    "fiftyone": Format("data/ and labels/ (FiftyOne)", _asks("fiftyone", "is_fiftyone"), LinkOptions),
-    "coco": Format("annotations/*.json or *.json (COCO)", _is_coco, CocoOptions, (".json",)),
+    "cvat-masks": Format("SegmentationClass/ and labelmap.txt (CVAT)"),
+    "voc": Format("SegmentationClass/ (VOC)", flat=True),
+    "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml")),
+    "yolo": Format("data.yaml (YOLO)", (".yaml", ".yml"), flat=True),
+    "imagefolder": Format("train/metadata.jsonl (imagefolder)"),
+    "cvat": Format("annotations.xml (CVAT)", (".xml",)),
+    "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
+    "roboflow": Format("_classes.csv (Roboflow)", flat=True),
+    "parquet": Format("*.parquet", (".parquet",)),
+    "webdataset": Format("*.tar (WebDataset)", (".tar",)),
+    "fiftyone": Format("data/ and labels/ (FiftyOne)"),
+    "coco": Format("annotations/*.json or *.json (COCO)", (".json",)),
 }
+"""In the order in which a folder or a file is tried, the surest first."""
 assert set(FORMATS) == set(get_args(FormatName))
 
 
-def exporter(name: FormatName) -> Callable[..., Any]:
-    """`export_NAME`."""
-    return _named("export", name)
+def codec(name: FormatName) -> Any:
+    """The module of a format."""
+    return importlib.import_module(f".{name.replace('-', '_')}", __package__)
 
 
-def importer(name: FormatName) -> Callable[..., Any]:
-    """`import_NAME`."""
-    return _named("import", name)
+def format_of(path: Path) -> FormatName | None:
+    """The format of a folder, None where it is of none that is known, or of a file. Raises UserError for a file that is no dataset."""
+    if not path.is_file():
+        return next((name for name in FORMATS if codec(name).is_folder(path)), None)
+    for name, known in FORMATS.items():
+        if path.suffix.lower() in known.suffixes and getattr(codec(name), "is_file", bool)(path):
+            return name
+    raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml")
 
 
-def _named(what: str, name: FormatName) -> Callable[..., Any]:
-    module = name.replace("-", "_")
-    return getattr(importlib.import_module(f".{module}", __package__), f"{what}_{module}")
+def load_extra(module: str, extra: str) -> Any:
+    """A module that only one format needs. Raises UserError saying how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f'needs {module.split(".")[0]}: pip install "seediff[{extra}]"') from error

@@ -8,24 +8,21 @@ out/  README.md                    card with the features, for `load_dataset(out
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.outputs import naming, open_new
-from ...files.places import put, staged
-from ...workers import in_order
 from .. import native
-from ..rows import check_class_list, check_name
-from ..sample import Sample
-from ..split import assign_splits
-from .exporting import CHUNK, Exported
-from .options import ParquetOptions
-from .packed import checked_classes, class_list, load_extra, pack_mask, parse_row, row_text, unpack
+from ..rows import check_class_list
+from ..sample import SPLITS, Sample
+from .exporting import Export, Placed
+from .importing import Source
+from .known import load_extra
+from .label_files import HUB_SPLITS, from_record, hub_card, palette, parse_row, row_text
 
 FEATURES = {
     "image": {"_type": "Image"},
@@ -33,97 +30,78 @@ FEATURES = {
     "name": {"dtype": "string", "_type": "Value"},
     "metadata": {"dtype": "string", "_type": "Value"},
 }
-SPLITS = {"train": "train", "val": "validation", "test": "test"}
-"""Our splits in the words of the hub."""
 GROUP, GROUP_BYTES = 100, 64_000_000
 """Samples and bytes of a row group at most, but for one large sample: what a reader loads to show one."""
 
 
-def export_parquet(
-    classes: Sequence[str],
-    items: Iterable[Sample],
-    out: Path | str,
-    options: ParquetOptions | None = None,
-) -> Exported:
-    """Write parquet files of about `options.shard_size` bytes. `out` appears only when everything is in it.
-
-    Raises UserError naming the sample that cannot be used, or saying what to install.
-    """
+def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     load_extra("pyarrow.parquet", "hf")
-    options = options or ParquetOptions()
-    check_class_list(classes)
-    check_shard_size(options.shard_size)
-    items = list(items)
-    splits = assign_splits([item.name for item in items], [item.metadata for item in items], options.split, options.seed)
-    schema = _schema(classes)
-    files = 0
-    taken: set[str] = set()
-    with staged(out) as part, in_order(partial(pack_mask, classes=len(classes)), options.workers, chunk=CHUNK) as masks_of:
-        (part / "data").mkdir()
-        for own, word in SPLITS.items():
-            chosen = [item for item, its in zip(items, splits, strict=True) if its == own]
-            records = (_record(item, mask, taken) for item, mask in zip(chosen, masks_of(chosen), strict=True))
-            files += _write_shards(part / "data", word, records, schema, options.shard_size)
-        card = _card(classes, [SPLITS[own] for own in SPLITS if own in splits])
-        put(part / native.CARD, card.encode("utf-8"))
-    return Exported(len(items), files + 1)
-
-
-def check_shard_size(size: int) -> None:
-    if size < 1:
-        raise UserError(f"shard_size = {size}: must be at least one byte")
-
-
-def _write_shards(folder: Path, word: str, records: Iterable[dict[str, Any]], schema: Any, shard_size: int) -> int:
-    """Write records to as many files as it takes, each closed once it has `shard_size` bytes. Returns how many."""
-    pa, parquet = load_extra("pyarrow", "hf"), load_extra("pyarrow.parquet", "hf")
-    files = in_file = in_group = 0
-    group: list[dict[str, Any]] = []
-    writer, file, path = None, None, folder
-
-    def close() -> None:
-        nonlocal writer
-        full, writer = writer, None
-        if full is not None and file is not None:
-            with naming(path), file:
-                full.close()
-
-    def write_group() -> None:
-        nonlocal in_group
-        if group and writer is not None:
-            with naming(path):
-                writer.write_table(pa.Table.from_pylist(group, schema=schema))
-        group.clear()
-        in_group = 0
-
+    if shard_size < 1:
+        raise UserError(f"shard_size = {shard_size}: must be at least one byte")
+    (export.folder / "data").mkdir()
+    shards = {split: _Shards(export.folder / "data", HUB_SPLITS[split], _schema(export.classes), shard_size) for split in export.parts}
     try:
-        for record in records:
-            if writer is None:
-                path = folder / f"{word}-{files:05d}.parquet"
-                file = open_new(path)
-                writer = parquet.ParquetWriter(file, schema, compression="none", write_statistics=False)
-                files += 1
-            group.append(record)
-            size = len(record["image"]["bytes"]) + len(record["label_map"]["bytes"]) + len(record["metadata"])
-            in_file, in_group = in_file + size, in_group + size
-            if len(group) == GROUP or in_group >= GROUP_BYTES or in_file >= shard_size:
-                write_group()
-            if in_file >= shard_size:
-                close()
-                in_file = 0
-        write_group()
+        for placed in export.placed(palette, key=lambda name, split: SPLITS.index(split)):
+            shards[placed.split].add(_record(placed))
+        for writer in shards.values():
+            writer.write_group()
     finally:
-        close()
-    return files
+        for writer in shards.values():
+            writer.close()
+    export.files += sum(writer.files for writer in shards.values())
+    export.put(native.CARD, _card(export.classes, [HUB_SPLITS[split] for split in export.parts]))
 
 
-def _record(item: Sample, mask: bytes, taken: set[str]) -> dict[str, Any]:
-    check_name(item.name, taken)
+@dataclass
+class _Shards:
+    """The files of one split, each closed once it has `shard_size` bytes. in_file, in_group: bytes."""
+
+    folder: Path
+    word: str
+    schema: Any
+    shard_size: int
+    files: int = 0
+    in_file: int = 0
+    in_group: int = 0
+    group: list[dict[str, Any]] = field(default_factory=list)
+    path: Path = Path()
+    file: Any = None
+    writer: Any = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        if self.writer is None:
+            self.path = self.folder / f"{self.word}-{self.files:05d}.parquet"
+            self.file = open_new(self.path)
+            parquet = load_extra("pyarrow.parquet", "hf")
+            self.writer = parquet.ParquetWriter(self.file, self.schema, compression="none", write_statistics=False)
+            self.files, self.in_file = self.files + 1, 0
+        self.group.append(record)
+        size = len(record["image"]["bytes"]) + len(record["label_map"]["bytes"]) + len(record["metadata"])
+        self.in_file, self.in_group = self.in_file + size, self.in_group + size
+        if len(self.group) == GROUP or self.in_group >= GROUP_BYTES or self.in_file >= self.shard_size:
+            self.write_group()
+        if self.in_file >= self.shard_size:
+            self.close()
+
+    def write_group(self) -> None:
+        if self.group:
+            with naming(self.path):
+                self.writer.write_table(load_extra("pyarrow", "hf").Table.from_pylist(self.group, schema=self.schema))
+        self.group, self.in_group = [], 0
+
+    def close(self) -> None:
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            with naming(self.path), self.file:
+                writer.close()
+
+
+def _record(placed: Placed) -> dict[str, Any]:
     return {
-        "image": {"bytes": item.data(), "path": f"{item.name}.{item.suffix}"},
-        "label_map": {"bytes": mask, "path": f"{item.name}.png"},
-        "name": item.name,
-        "metadata": row_text(item.metadata),
+        "image": {"bytes": placed.sample.data(), "path": placed.file_name},
+        "label_map": {"bytes": placed.data, "path": f"{placed.name}.png"},
+        "name": placed.name,
+        "metadata": row_text(placed.sample.metadata),
     }
 
 
@@ -142,46 +120,37 @@ def _card(classes: Sequence[str], words: Sequence[str]) -> str:
     features = "".join(
         f"  - name: {name}\n    dtype: {'image' if kind['_type'] == 'Image' else 'string'}\n" for name, kind in FEATURES.items()
     )
-    return (
-        "---\ntask_categories:\n- image-segmentation\n"
-        + ("configs:\n- config_name: default\n  data_files:\n" + files if files else "")
-        + f"dataset_info:\n  features:\n{features}---\n\n# Images with segmentation masks\n\n"
-        '`label_map` is a palette picture whose pixels are class ids, 255 where ignored: `numpy.array(row["label_map"])`. '
-        "`metadata` is JSON. Class ids:\n\n"
-        f"```yaml\n{class_list(classes)}```\n"
-    )
+    configs = f"configs:\n- config_name: default\n  data_files:\n{files}" if files else ""
+    return hub_card(classes, f"{configs}dataset_info:\n  features:\n{features}")
 
 
-def import_parquet(source: Path | str, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """Classes, without the background, and samples of a folder of parquet files, or of one file, read as they are asked for.
+def is_folder(folder: Path) -> bool:
+    return any(folder.rglob("*.parquet"))
 
-    split: "train", "val" or "test"; None: all. A row keeps its own `split`; without one it gets that of its file's name, where that says
-    one. Raises UserError naming the file and row of what cannot be read, or saying what to install.
-    """
+
+def read(source: Source, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
     load_extra("pyarrow.parquet", "hf")
-    source = Path(source)
-    files = sorted(source.rglob("*.parquet")) if source.is_dir() else [source]
+    path = source.path
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     if split is not None:
-        if split not in SPLITS:
-            raise UserError(f"split '{split}': must be one of {', '.join(SPLITS)}")
+        if split not in HUB_SPLITS:
+            raise UserError(f"split '{split}': must be one of {', '.join(HUB_SPLITS)}")
         files = [file for file in files if _split_of(file) == split]
     if not files:
-        raise UserError(
-            f"{source}: has no parquet files" + (f" of split '{split}', whose names begin with {SPLITS[split]}" if split else "")
-        )
+        named = f" of split '{split}', whose names begin with {HUB_SPLITS[split]}" if split else ""
+        raise UserError(f"{path}: has no parquet files{named}")
     classes = _read_classes(files[0])
     for file in files[1:]:
         if _read_classes(file) != classes:
             raise UserError(f"{file}: its classes differ from those of {files[0]}")
-    return classes, _items(files)
+    return classes, _samples(source, files)
 
 
 def _split_of(file: Path) -> str | None:
-    return next((own for own, word in SPLITS.items() if file.name.startswith((f"{word}-", f"{word}."))), None)
+    return next((split for split, word in HUB_SPLITS.items() if file.name.startswith((f"{word}-", f"{word}."))), None)
 
 
-def _items(files: Sequence[Path]) -> Iterator[Sample]:
-    taken: set[str] = set()
+def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
     pa = load_extra("pyarrow", "hf")
     for file in files:
         number, split = 0, _split_of(file)
@@ -202,7 +171,7 @@ def _items(files: Sequence[Path]) -> Iterator[Sample]:
                         row = parse_row(record["metadata"], where)
                         if split in ("val", "test"):
                             row.setdefault("split", split)
-                        yield unpack(record["name"], image, mask, row, where, taken)
+                        yield from_record(source, record["name"], image, mask, row, where)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
 
@@ -254,7 +223,9 @@ def _read_classes(file: Path) -> tuple[str, ...]:
     own = (schema.metadata or {}).get(b"seediff")
     if own is None:
         raise UserError(f"{file}: does not say its classes (metadata key 'seediff' of the schema)")
-    return checked_classes(parse_json(own, OwnMetadata, f"{file}, metadata key 'seediff'").classes, file)
+    classes = tuple(parse_json(own, OwnMetadata, f"{file}, metadata key 'seediff'").classes)
+    check_class_list(classes, file)
+    return classes
 
 
 def _is_picture(kind: Any) -> bool:

@@ -9,105 +9,88 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import read_cells
-from ...files.places import put, staged
 from .. import native
 from ..rows import check_class_list
-from ..sample import SPLITS, Sample
-from .exporting import Exported
-from .grey import Mapped, pictures_below, put_pairs, read_pair
-from .options import LinkOptions
-from .packed import checked_classes
+from ..sample import Sample
+from .exporting import Export
+from .importing import Source
+from .label_files import Mapped, grey, pictures_below
 
 CLASS_LIST, ENDING = "_classes.csv", "_mask"
-FOLDERS = {"train": "train", "valid": "val", "test": "test"}
-"""Roboflow's words for our splits."""
+FOLDERS = {"train": "train", "val": "valid", "test": "test"}
+"""Our splits in Roboflow's words."""
 
 
-def export_roboflow(
-    classes: Sequence[str],
-    items: Iterable[Sample],
-    out: Path | str,
-    options: LinkOptions | None = None,
-) -> Exported:
-    """Write folders as Roboflow does. `out` appears only when everything is in it.
-
-    Raises UserError naming the sample that cannot be used.
-    """
-    check_class_list(classes)
-    words = {own: word for word, own in FOLDERS.items()}
-
-    def place(name: str, split: str, suffix: str) -> tuple[str, str]:
-        return f"{words[split]}/{name}.{suffix}", f"{words[split]}/{name}{ENDING}.png"
-
-    with staged(out) as part:
-        placed = put_pairs(part, classes, items, options or LinkOptions(), place, flat=True)
-        parts = [split for split in SPLITS if any(one.split == split for one in placed)]
-        for split in parts:
-            put(part / words[split] / CLASS_LIST, _class_list(classes))
-    return Exported(len(placed), 2 * len(placed) + len(parts))
+def write(export: Export) -> None:
+    for placed in export.placed(grey):
+        above = FOLDERS[placed.split]
+        export.put_image(f"{above}/{placed.file_name}", placed)
+        export.put(f"{above}/{placed.name}{ENDING}.png", placed.data)
+    for split in export.parts:
+        export.put(f"{FOLDERS[split]}/{CLASS_LIST}", _class_list(export.classes))
 
 
-def _class_list(classes: Sequence[str]) -> bytes:
+def _class_list(classes: Sequence[str]) -> str:
     text = io.StringIO(newline="")
     text.write("Pixel Value, Class\n")
-    writer = csv.writer(text, lineterminator="\n")
-    for number, name in enumerate((BACKGROUND, *classes)):
-        writer.writerow([number, f" {name}"])
-    return text.getvalue().encode("utf-8")
+    csv.writer(text, lineterminator="\n").writerows([number, f" {name}"] for number, name in enumerate((BACKGROUND, *classes)))
+    return text.getvalue()
 
 
-def is_roboflow(folder: Path) -> bool:
+def is_folder(folder: Path) -> bool:
     return any((base / CLASS_LIST).is_file() for base in _parts(folder))
 
 
 def _parts(folder: Path) -> dict[Path, str | None]:
     """Folders that may have pictures, each with our word for its split."""
-    return {folder: FOLDERS.get(folder.resolve().name), **{folder / word: own for word, own in FOLDERS.items()}}
+    own = next((split for split, word in FOLDERS.items() if word == folder.resolve().name), None)
+    return {folder: own, **{folder / word: split for split, word in FOLDERS.items()}}
 
 
-def import_roboflow(source: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
-    """Classes, without the background, and samples of a folder with train/, valid/ and test/, or of one of these.
-
-    What a part's list calls `background` is background; classes are the other names in the order of their pixel values, in all parts the
-    same. 255 is ignored unless the list names it. Raises UserError naming the file and line.
-    """
-    source = Path(source)
-    parts = [(folder, split) for folder, split in _parts(source).items() if (folder / CLASS_LIST).is_file()]
+def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
+    parts = [(folder, split) for folder, split in _parts(source.path).items() if (folder / CLASS_LIST).is_file()]
     if not parts:
-        raise UserError(f"{source}: has no {CLASS_LIST}, here or in {', '.join(f'{word}/' for word in FOLDERS)}")
-    names: tuple[str, ...] | None = None
-    taken: set[str] = set()
-    items = []
+        raise UserError(f"{source.path}: has no {CLASS_LIST}, here or in {', '.join(f'{word}/' for word in FOLDERS.values())}")
+    first = parts[0][0] / CLASS_LIST
+    names, _ = _read_classes(first)
+    samples = []
     for folder, split in parts:
         listed = folder / CLASS_LIST
-        its, ids = _read_classes(listed)
-        if names is not None and its != names:
-            raise UserError(f"{listed}: its classes differ from those of {parts[0][0] / CLASS_LIST}")
-        names = its
-        files = [path for path in pictures_below(folder) if path.parent == folder]
-        masks = {path.stem.removesuffix(ENDING): path for path in files if path.stem.endswith(ENDING) and path.suffix.lower() == ".png"}
-        stems = {path.stem for path in files}
-        for picture in files:
-            if picture.stem.endswith(ENDING) and masks.get(picture.stem.removesuffix(ENDING)) == picture:
-                if picture.stem.removesuffix(ENDING) in stems:
-                    continue  # a picture's mask
-                if picture.stem not in masks:
-                    raise UserError(f"{picture}: is the mask of a picture that is not there")
+        names_here, ids = _read_classes(listed)
+        if names_here != names:
+            raise UserError(f"{listed}: its classes differ from those of {first}")
+        row = {"split": split} if split else {}
+        for picture, mask in _pairs([path for path in pictures_below(folder) if path.parent == folder]):
+            samples.append(source.sample(picture.stem, picture, Mapped(mask, ids, str(listed)), row, picture, picture, mask))
+    return names, samples
+
+
+def _pairs(files: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Each picture and its mask; what ends like a mask is one where its picture is there, and may itself be a picture else."""
+    masks = {path.stem.removesuffix(ENDING): path for path in files if path.stem.endswith(ENDING) and path.suffix.lower() == ".png"}
+    stems = {path.stem for path in files}
+    pairs = []
+    for picture in files:
+        of = picture.stem.removesuffix(ENDING)
+        if picture.stem.endswith(ENDING) and masks.get(of) == picture:
+            if of in stems:
+                continue
             if picture.stem not in masks:
-                raise UserError(f"{picture}: has no mask {picture.stem}{ENDING}.png beside it")
-            row = {"split": split} if split else {}
-            items.append(read_pair(source, picture.stem, picture, Mapped(masks[picture.stem], ids, str(listed)), row, taken))
-    return names or (), items
+                raise UserError(f"{picture}: is the mask of a picture that is not there")
+        if picture.stem not in masks:
+            raise UserError(f"{picture}: has no mask {picture.stem}{ENDING}.png beside it")
+        pairs.append((picture, masks[picture.stem]))
+    return pairs
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Classes, and the id of each pixel value, the background's 0."""
+    """Classes in the order of their pixel values, and the id of each value, the background's 0."""
     values: dict[int, str] = {}
     for line, cells in read_cells(path)[1:]:
         if len(cells) != 2 or not (cells[0].isascii() and cells[0].isdecimal() and len(cells[0]) < 4 and int(cells[0]) < 256):
@@ -119,5 +102,7 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
         raise UserError(f"{path}: names no classes; the first line is `Pixel Value, Class`, then one for each")
     grounds = [value for value, name in values.items() if name.casefold() == BACKGROUND]
     named = sorted(set(values) - set(grounds))
+    names = tuple(values[value] for value in named)
+    check_class_list(names, path)
     ids = {**dict.fromkeys(grounds, 0), **{value: number for number, value in enumerate(named, 1)}}
-    return checked_classes([values[value] for value in named], path), {0: 0, native.IGNORE: native.IGNORE, **ids}
+    return names, {0: 0, native.IGNORE: native.IGNORE, **ids}

@@ -10,7 +10,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,13 @@ import numpy as np
 from ...config.names import BACKGROUND, VOC_CLASSES
 from ...errors import UserError
 from ...files.pictures import open_picture
-from ...files.places import put, staged
 from ...files.reading import leads_out, read_lines
 from .. import native
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects
-from ..split import assign_splits
-from .exporting import Exported, no_note, worked_on
-from .options import VocOptions
+from .exporting import Export
+from .importing import Source
 from .voc_masks import LABELMAP, read_label_list, read_mask
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
@@ -43,53 +41,43 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MAX_OBJECTS = 254  # object maps are uint8 as well
 
 
-def export_voc(
-    classes: Sequence[str],
-    items: Iterable[Sample],
-    out: Path | str,
-    options: VocOptions | None = None,
-) -> Exported:
-    """Write a VOC folder. `out` appears only when everything is in it.
-
-    Raises UserError naming the sample that cannot be used.
-    """
-    options = options or VocOptions()
-    check_class_list(classes)
-    names: list[str] = []
-    rows = []
-    taken: set[str] = set()
-    small = many = png = 0
-    convert_ = partial(convert, classes=classes, objects=options.objects, boxes=options.boxes, min_area=options.min_area, jpeg=options.jpeg)
-    with staged(out) as part, worked_on(items, convert_, options.workers) as converted:
-        for item, its in converted:
-            name = flat_name(item.name)
-            check_name(name, taken)
-            names.append(name)
-            rows.append(item.metadata)
-            if its.jpeg is None:
-                png += item.suffix != "jpg"
-                item.put_image(part / IMAGES / f"{name}.{item.suffix}", link=options.link)
-            else:
-                put(part / IMAGES / f"{name}.jpg", its.jpeg)
-            for folder, suffix, data in ((CLASS_MAPS, "png", its.mask), (OBJECT_MAPS, "png", its.objects), (BOXES, "xml", its.boxes)):
-                if data is not None:
-                    put(part / folder / f"{name}.{suffix}", data)
-            small += its.small
-            many += its.many
-        splits = assign_splits(names, rows, options.split, options.seed)
-        lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in splits else {})}
-        for list_name, kept in lists.items():
-            lines = "".join(name + "\n" for name, own in zip(names, splits, strict=True) if own in kept)
-            put(part / LISTS / f"{list_name}.txt", lines.encode("utf-8"))
-        put(part / native.CLASSES, native.classes_text(classes))
-    notes = []
+def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
+    png = write_samples(export, min_area=min_area, objects=objects, boxes=boxes, jpeg=jpeg)
+    lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in export.parts else {})}
+    write_lists(export, lists)
+    export.put(native.CLASSES, native.classes_text(export.classes))
     if png:
-        notes.append(f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
+        export.notes.insert(0, f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
+
+
+def write_samples(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> int:
+    """Pictures, masks, and what else is asked for; returns how many pictures are PNG files."""
+    small = many = png = 0
+    for placed in export.placed(convert, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg):
+        converted: Converted = placed.data
+        if converted.jpeg is None:
+            png += placed.sample.suffix != "jpg"
+            export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+        else:
+            export.put(f"{IMAGES}/{placed.name}.jpg", converted.jpeg)
+        export.put(f"{CLASS_MAPS}/{placed.name}.png", converted.mask)
+        if converted.objects is not None:
+            export.put(f"{OBJECT_MAPS}/{placed.name}.png", converted.objects)
+        if converted.boxes is not None:
+            export.put(f"{BOXES}/{placed.name}.xml", converted.boxes)
+        small, many = small + converted.small, many + converted.many
     if small:
-        notes.append(f"{small} pieces below {options.min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
+        export.note(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
     if many:
-        notes.append(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
-    return Exported(len(names), len(names) * (2 + options.objects + options.boxes) + len(lists) + 1, tuple(notes))
+        export.note(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
+    return png
+
+
+def write_lists(export: Export, lists: dict[str, list[str]]) -> None:
+    """Text files of the samples' names. lists: of which splits each is."""
+    for list_name, splits in lists.items():
+        names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
+        export.put(f"{LISTS}/{list_name}.txt", "".join(f"{name}\n" for name in names))
 
 
 @dataclass(frozen=True)
@@ -104,20 +92,20 @@ class Converted:
     many: int
 
 
-def convert(item: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
-    labels = item.labels(len(classes))
-    picture = _as_jpeg(item) if jpeg and item.suffix != "jpg" else None
+def convert(sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
+    labels = sample.labels(len(classes))
+    picture = _as_jpeg(sample) if jpeg and sample.suffix != "jpg" else None
     if not objects and not boxes:
-        return Converted(item.mask_data(labels), picture, None, None, 0, 0)
-    found = item.objects(labels, min_area)
-    file_name = f"{flat_name(item.name)}.{'jpg' if jpeg else item.suffix}"
+        return Converted(sample.mask_data(labels), picture, None, None, 0, 0)
+    pieces = sample.objects(labels, min_area)
+    file_name = f"{flat_name(sample.name)}.{'jpg' if jpeg else sample.suffix}"
     return Converted(
-        item.mask_data(labels),
+        sample.mask_data(labels),
         picture,
-        native.encode_mask(object_map(labels, found)) if objects else None,
-        annotation(file_name, (*labels.shape, _bands(item)), found, classes) if boxes else None,
-        found.small,
-        max(0, len(found.areas) - MAX_OBJECTS) if objects else 0,
+        native.encode_mask(object_map(labels, pieces)) if objects else None,
+        annotation(file_name, (*labels.shape, _bands(sample)), pieces, classes) if boxes else None,
+        pieces.small,
+        max(0, len(pieces.areas) - MAX_OBJECTS) if objects else 0,
     )
 
 
@@ -155,13 +143,13 @@ def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
         ElementTree.SubElement(node, tag).text = str(value)
 
 
-def _bands(item: Sample) -> int:
-    with open_picture(item.source, f"sample '{item.name}': its picture" if isinstance(item.source, bytes) else None) as picture:
+def _bands(sample: Sample) -> int:
+    with open_picture(sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None) as picture:
         return len(picture.getbands())
 
 
-def _as_jpeg(item: Sample) -> bytes:
-    with open_picture(item.data(), f"sample '{item.name}': its picture") as picture:
+def _as_jpeg(sample: Sample) -> bytes:
+    with open_picture(sample.data(), f"sample '{sample.name}': its picture") as picture:
         return native.encode_image(np.asarray(picture.convert("RGB")), "jpg")
 
 
@@ -175,51 +163,31 @@ def find_voc(folder: Path) -> Path | None:
     return None
 
 
-def import_voc(
-    source: Path | str,
-    *,
-    split: str | None = None,
-    classes: Sequence[str] | None = None,
-    images: Path | str | None = None,
-    note: Callable[[str], None] = no_note,
+def is_folder(folder: Path) -> bool:
+    return find_voc(folder) is not None
+
+
+def read(
+    source: Source, *, split: str | None = None, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Classes, without the background, and samples of a VOC folder, or of the VOCdevkit that holds it.
-
-    split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test (every label map where
-    there is no list). A row's `split` says in which of train, val and test it was. Names without a mask are left out, which `note` is
-    told. classes: None: the folder's classes.txt, else its labelmap.txt, else VOC's twenty. Masks in colours: see `voc_masks`.
-    images: where the pictures are, when JPEGImages is a link that leads out of the folder: without it, nothing outside is read.
-    Raises UserError naming the file, or the list and its line, of what is not there.
-    """
-    source = Path(source)
-    if (root := find_voc(source)) is None:
-        raise UserError(f"{source}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as VOCdevkit/VOC2012")
-    listed = root / LABELMAP
+    if (root := find_voc(source.path)) is None:
+        raise UserError(f"{source.path}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as VOCdevkit/VOC2012")
     label_map = None
-    if listed.is_file() and not (root / native.CLASSES).is_file():
-        label_map = read_label_list(listed, classes)
-    names = tuple(classes) if classes is not None else label_map.classes if label_map else _read_classes(root)
-    try:
-        check_class_list(names)
-    except UserError as error:
-        raise UserError(f"{listed}: {error}" if label_map else str(error)) from error
-    read = partial(read_mask, count=len(names), label_map=label_map)
-    return names, _items(root, split, read, Path(images) if images is not None else None, note)
+    if (root / LABELMAP).is_file() and not (root / native.CLASSES).is_file():
+        label_map = read_label_list(root / LABELMAP, classes)
+    names = tuple(classes) if classes is not None else label_map.classes if label_map else read_classes(root)
+    check_class_list(names, root / LABELMAP if label_map else "")
+    decode = partial(read_mask, count=len(names), label_map=label_map)
+    return names, _samples(source, root, split, decode, Path(images) if images is not None else None)
 
 
-def _items(
-    root: Path, split: str | None, read: Callable[[Path], np.ndarray], images: Path | None, note: Callable[[str], None]
-) -> list[Sample]:
+def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Path], np.ndarray], images: Path | None) -> list[Sample]:
     lists = {name: _read_list(root / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
     named = _named(root, split, lists)
-    items: list[Sample] = []
-    taken: set[str] = set()
+    samples: list[Sample] = []
     folder = images or root / IMAGES
     for name, where in named.items():
-        try:
-            check_name(name, taken)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
+        check_name(name, source.taken, where)
         image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
         if image is None:
             raise UserError(f"{where}: {folder} has no picture '{name}'")
@@ -228,15 +196,14 @@ def _items(
         mask = root / CLASS_MAPS / f"{name}.png"
         if not mask.exists():
             continue
-        within = [one for one in SPLITS if name in (lists[one] or ())]
-        row = {"split": within[0]} if len(within) == 1 else {}
-        items.append(Sample(image, partial(read, mask), metadata=row, name=name))
-    if named and not items:
+        within = [split for split in SPLITS if name in (lists[split] or ())]
+        samples.append(Sample(image, partial(decode, mask), metadata={"split": within[0]} if len(within) == 1 else {}, name=name))
+    if named and not samples:
         name, where = next(iter(named.items()))
         raise UserError(f"{where}: {root / CLASS_MAPS} has no mask of '{name}', nor of any other picture")
-    if left := len(named) - len(items):
-        note(f"{left} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
-    return items
+    if left := len(named) - len(samples):
+        source.note(f"{left} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
+    return samples
 
 
 def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None]) -> dict[str, str]:
@@ -245,12 +212,12 @@ def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None
         if (asked := _read_list(path := root / LISTS / f"{split}.txt")) is None:
             raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
         return asked
-    if all(one is None for one in lists.values()):
+    if all(names is None for names in lists.values()):
         masks = root / CLASS_MAPS
         return {path.relative_to(masks).with_suffix("").as_posix(): str(path) for path in sorted(masks.rglob("*.png"))}
     named: dict[str, str] = {}
-    for one in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
-        for name, where in (one or {}).items():
+    for names in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
+        for name, where in (names or {}).items():
             named.setdefault(name, where)
     return named
 
@@ -262,9 +229,9 @@ def _read_list(path: Path) -> dict[str, str] | None:
     return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
 
 
-def _read_classes(source: Path) -> tuple[str, ...]:
+def read_classes(folder: Path) -> tuple[str, ...]:
     """classes.txt, whose first line may be the background's, else VOC's twenty."""
-    if not (path := source / native.CLASSES).exists():
+    if not (path := folder / native.CLASSES).exists():
         return VOC_CLASSES
     lines = [line.strip() for line in read_lines(path) if line.strip()]
     return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)

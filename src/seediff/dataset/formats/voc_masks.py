@@ -18,10 +18,9 @@ from ...files.messages import shown
 from ...files.pictures import open_picture
 from ...files.reading import read_lines
 from .. import native
+from .label_files import IGNORED
 
 LABELMAP = "labelmap.txt"
-IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled")
-"""Names in a labelmap.txt that mean 255."""
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """A colour as one number."""
 

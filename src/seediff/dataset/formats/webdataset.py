@@ -1,7 +1,7 @@
 """WebDataset's shards, tar files of samples to be read in one go, out and in. Pictures, label maps, rows and classes come back exactly.
 
 out/  classes.txt       line i, counted from 0, names id i
-      000000.tar        for every sample, one after the other:
+      000000.tar        for every sample, one after the other, in the order of their names:
                         KEY.jpg or KEY.png    the picture, as it is
                         KEY.mask.png          palette PNG: 0 background, 255 ignore, else the class id
                         KEY.json              {"name": …, "metadata": a row of metadata.jsonl}
@@ -14,8 +14,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
@@ -24,56 +23,41 @@ from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.messages import shown
 from ...files.outputs import naming, open_new
-from ...files.places import put, staged
 from ...files.reading import LIST, PICTURE
 from .. import native
-from ..rows import check_class_list, check_name
+from ..rows import check_class_list
 from ..sample import Sample
-from .exporting import Exported, worked_on
-from .options import WebDatasetOptions
-from .packed import checked_classes, pack_mask, unpack
+from .exporting import Export
+from .importing import Source
+from .label_files import from_record, palette
 
 MASK, JSON = "mask.png", "json"
 PICTURES = ("jpg", "jpeg", "png")
+LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
+"""What is read of a sample, and how many bytes each may have; of other members only the names are."""
 
 
-def export_webdataset(
-    classes: Sequence[str],
-    items: Iterable[Sample],
-    out: Path | str,
-    options: WebDatasetOptions | None = None,
-) -> Exported:
-    """Write tar files, in the order of the samples' names; the same samples give the same bytes. `out` appears only when all is in it.
-
-    Raises UserError naming the sample that cannot be used.
-    """
-    options = options or WebDatasetOptions()
-    check_class_list(classes)
-    if options.shard_size < 1 or options.shard_samples < 1:
-        raise UserError(f"shard_size = {options.shard_size}, shard_samples = {options.shard_samples}: must be at least 1")
-    items = sorted(items, key=lambda item: item.name)
-    taken: set[str] = set()
-    shards = in_shard = samples = 0
+def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> None:
+    if shard_size < 1 or shard_samples < 1:
+        raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
+    export.put(native.CLASSES, native.classes_text(export.classes))
+    size = samples = 0
     shard = None
-    with staged(out) as part, worked_on(items, partial(pack_mask, classes=len(classes)), options.workers) as packed:
-        put(part / native.CLASSES, native.classes_text(classes))
-        try:
-            for item, mask in packed:
-                check_name(item.name, taken)
-                data = as_tar(item, mask)
-                if shard is not None and (in_shard + len(data) > options.shard_size or samples == options.shard_samples):
+    try:
+        for placed in export.placed(palette, key=lambda name, split: name):
+            data = as_tar(placed.sample, placed.data)
+            if shard is None or size + len(data) > shard_size or samples == shard_samples:
+                if shard is not None:
                     _close(shard)
-                    shard = None
-                if shard is None:
-                    shard = open_new(part / f"{shards:06d}.tar")
-                    shards, in_shard, samples = shards + 1, 0, 0
-                with naming(Path(shard.name)):
-                    shard.write(data)
-                in_shard, samples = in_shard + len(data), samples + 1
-        finally:
-            if shard is not None:
-                _close(shard)
-    return Exported(len(items), shards + 1)
+                shard = None
+                shard = open_new(export.folder / f"{export.files - 1:06d}.tar")
+                export.files, size, samples = export.files + 1, 0, 0
+            with naming(Path(shard.name)):
+                shard.write(data)
+            size, samples = size + len(data), samples + 1
+    finally:
+        if shard is not None:
+            _close(shard)
 
 
 def _close(shard: BinaryIO) -> None:
@@ -81,11 +65,11 @@ def _close(shard: BinaryIO) -> None:
         shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
 
 
-def as_tar(item: Sample, mask: bytes) -> bytes:
+def as_tar(sample: Sample, mask: bytes) -> bytes:
     """The members of one sample, whose label map's PNG is `mask`, without the end of the tar file."""
-    content = json.dumps({"name": item.name, "metadata": item.metadata}, ensure_ascii=False).encode("utf-8")
-    key = as_key(item.name)
-    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((item.suffix, item.data()), (JSON, content), (MASK, mask)))
+    content = json.dumps({"name": sample.name, "metadata": sample.metadata}, ensure_ascii=False).encode("utf-8")
+    key = as_key(sample.name)
+    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((sample.suffix, sample.data()), (JSON, content), (MASK, mask)))
 
 
 def _member(name: str, data: bytes) -> bytes:
@@ -97,35 +81,28 @@ def _member(name: str, data: bytes) -> bytes:
 
 def as_key(name: str) -> str:
     """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A first _ as well, for WebDataset leaves out `__…__`."""
-    return re.sub(r"^_|[^A-Za-z0-9_-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8")), name)
+    return re.sub(r"^_|[^A-Za-z0-9_-]", lambda letter: "".join(f"%{byte:02X}" for byte in letter[0].encode("utf-8")), name)
 
 
-def import_webdataset(source: Path | str, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """Classes, without the background, and samples of a folder of tar files, or of one, read as they are asked for.
+def is_folder(folder: Path) -> bool:
+    return any(folder.glob("*.tar"))
 
-    Nothing is unpacked: members' paths are texts that begin with the sample's key, and only regular files count.
-    classes: None: those of the classes.txt beside the tar files. Raises UserError naming the file and member of what cannot be used.
-    """
-    source = Path(source)
-    files = sorted(source.glob("*.tar")) if source.is_dir() else [source]
+
+def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
+    """Nothing is unpacked: members' paths are texts that begin with the sample's key, and only regular files count."""
+    files = sorted(source.path.glob("*.tar")) if source.path.is_dir() else [source.path]
     if not files:
-        raise UserError(f"{source}: has no tar files")
+        raise UserError(f"{source.path}: has no tar files")
     for file in files:
         if not file.is_file():
             raise UserError(f"{file}: there is no such file")
-    own = native.read_classes(files[0].parent) if classes is None else classes
-    return checked_classes(own, files[0].parent / native.CLASSES), _items(files)
+    names = tuple(native.read_classes(files[0].parent) if classes is None else classes)
+    check_class_list(names, files[0].parent / native.CLASSES)
+    return names, (from_members(source, key, members, f"{file}, sample '{key}'") for file in files for key, members in _samples(file))
 
 
-def _items(files: Sequence[Path]) -> Iterator[Sample]:
-    taken: set[str] = set()
-    for file in files:
-        for key, members in _samples(file):
-            yield from_members(key, members, f"{file}, sample '{key}'", taken)
-
-
-def from_members(key: str, members: dict[str, bytes], where: str, taken: set[str]) -> Sample:
-    """The item of one sample's members, {ending: bytes}, whose name is added to those taken. Raises UserError."""
+def from_members(source: Source, key: str, members: dict[str, bytes], where: str) -> Sample:
+    """The sample of its members, {ending: bytes}. Raises UserError."""
     content = parse_json(members.get(JSON, b"{}"), dict[str, Any], f"{where}: its {JSON}")
     name, row = content.get("name", unquote(key)), content.get("metadata", {})
     if not isinstance(name, str) or not isinstance(row, dict):
@@ -133,11 +110,7 @@ def from_members(key: str, members: dict[str, bytes], where: str, taken: set[str
     picture = next((members[ending] for ending in PICTURES if ending in members), None)
     if picture is None or MASK not in members:
         raise UserError(f"{where}: needs a picture ({', '.join(PICTURES)}) and {MASK}; it has {', '.join(members)}")
-    return unpack(name, picture, members[MASK], row, where, taken)
-
-
-LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
-"""What is read of a sample, and how many bytes each may have; of other members only the names are."""
+    return from_record(source, name, picture, members[MASK], row, where)
 
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> bytes:

@@ -27,8 +27,8 @@ from ..encoding import read_label_map
 from ..reviews import is_corrected
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import picture_suffix
-from ..shapes.joining import check_joined, read_joined
-from ..unfinished import check_finished
+from ..shapes.objects import check_joined, read_joined
+from ..store import check_finished
 from .duplicates import difference_hash, near_groups, same_groups
 from .reviewed import check_reviews
 from .stats import Measured, Stats, measure, row_flags, summarize
@@ -121,10 +121,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
 
 def _read_classes(folder: Path) -> tuple[str, ...]:
     classes = native.read_classes(folder)
-    try:
-        check_class_list(classes)
-    except UserError as error:
-        raise UserError(f"{folder / native.CLASSES}: {error}") from error
+    check_class_list(classes, folder / native.CLASSES)
     return classes
 
 

@@ -13,7 +13,7 @@ from ...files.pictures import open_picture
 from ...files.reading import PICTURE, path_inside, read_bytes
 from .. import native
 from ..reviews import REVIEWED, REVIEWS, Action, read_actions
-from ..shapes.joining import check_joined
+from ..shapes.objects import check_joined
 
 Found = tuple[str, Literal["error", "warning"], str, str]
 """Kind, level, where and text of a finding."""

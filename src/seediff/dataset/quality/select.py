@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,6 @@ from ..encoding import read_label_map
 from ..reviews import is_corrected
 from ..rows import shown_classes
 from ..sample import Sample
-from ..store import open_native
 from .stats import Measured, measure, row_flags
 
 Reviewed = Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"]
@@ -73,46 +73,47 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Selected:
-    """items: those that stay, in their order, with `confidence` in their rows where known. dropped: reason → how many."""
+    """samples: those that stay, in their order, with `confidence` in their rows where known. dropped: reason → how many."""
 
-    classes: tuple[str, ...]
-    items: tuple[Sample, ...]
+    samples: tuple[Sample, ...]
     dropped: Mapping[str, int]
 
 
 def select_samples(
-    folder: Path | str,
+    classes: Sequence[str],
+    samples: Sequence[Sample],
     criteria: Criteria,
+    *,
+    where: Path | str | None = None,
     follow: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
 ) -> Selected:
-    """The samples of a native dataset that meet the criteria. follow: wraps the samples to show progress.
+    """The samples that meet the criteria. where: how errors call their set. follow: wraps the samples to show progress.
 
-    Confidence comes from soft/, or from the rows of a dataset that was filtered before. Raises UserError naming what a criterion needs.
+    Confidence comes from soft masks, or from the rows of a set that was filtered before. Raises UserError naming what a criterion needs.
     """
-    folder = Path(folder)
-    classes, items = open_native(folder)
-    has_soft = (folder / native.SOFT).is_dir()
+    where = where or "the dataset"
+    has_soft = any(kind == native.SOFT for sample in samples for kind, _ in sample.extras)
     if criteria.ignore_band and not has_soft:
-        raise UserError(f"{folder}: --ignore-band needs soft masks; make the dataset with --keep-soft")
+        raise UserError(f"{where}: --ignore-band needs soft masks; make the dataset with --keep-soft")
     stays: list[Sample] = []
     sure: list[Mapping[str, float]] = []
     dropped: Counter[str] = Counter()
-    for item in follow(items):
-        one, measured, confidences = _measure(folder, item, classes, criteria, has_soft)
+    for sample in follow(samples):
+        changed, measured, confidences = _measure(sample, classes, criteria, has_soft)
         if confidences is None and (criteria.best or criteria.min_confidence is not None):
             option = "--best" if criteria.best else "--min-confidence"
-            raise UserError(f"{folder}: {option} needs soft masks (sample '{item.name}'); make the dataset with --keep-soft")
-        reason = why_drop(one.metadata, measured, confidences or {}, classes, criteria)
+            raise UserError(f"{where}: {option} needs soft masks (sample '{sample.name}'); make the dataset with --keep-soft")
+        reason = why_drop(changed.metadata, measured, confidences or {}, classes, criteria)
         if reason:
             dropped[reason] += 1
         else:
-            stays.append(one)
+            stays.append(changed)
             sure.append(confidences or {})
     if criteria.best:
         chosen = best_per_class(sure, criteria.best)
         dropped["best"] += len(stays) - len(chosen)
-        stays = [item for i, item in enumerate(stays) if i in chosen]
-    return Selected(classes, tuple(stays), {reason: count for reason, count in dropped.items() if count})
+        stays = [sample for i, sample in enumerate(stays) if i in chosen]
+    return Selected(tuple(stays), {reason: count for reason, count in dropped.items() if count})
 
 
 def why_drop(
@@ -163,44 +164,44 @@ def uncertain_band(labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Se
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
     """Positions of the samples that are among the `count` most certain ones of at least one class; the earlier of equals."""
     chosen: set[int] = set()
-    for name in {name for one in confidences for name in one}:
-        having = [i for i, one in enumerate(confidences) if name in one]
+    for name in {name for sure in confidences for name in sure}:
+        having = [i for i, sure in enumerate(confidences) if name in sure]
         chosen.update(sorted(having, key=lambda i: -confidences[i][name])[:count])
     return chosen
 
 
 def _measure(
-    folder: Path, item: Sample, classes: Sequence[str], criteria: Criteria, has_soft: bool
+    sample: Sample, classes: Sequence[str], criteria: Criteria, has_soft: bool
 ) -> tuple[Sample, Measured, Mapping[str, float] | None]:
-    """An item as it would be written, its measures and the confidence of each of its classes, None where nothing says it."""
-    labels = item.labels(len(classes))
-    if is_corrected(item.metadata):  # made or changed by a person: certain, and not to be made anew from soft masks
-        sure = {str(name): 1.0 for name in item.metadata.get("classes") or ()}
-        own = item.replace(metadata={**item.metadata, "confidence": sure}) if has_soft else item
-        return own, measure(labels, row_flags(item.metadata), criteria.min_piece), sure
+    """A sample as it would be written, its measures and the confidence of each of its classes, None where nothing says it."""
+    labels = sample.labels(len(classes))
+    row = dict(sample.metadata)
+    if is_corrected(row):  # made or changed by a person: certain, and not to be made anew from soft masks
+        sure = {str(name): 1.0 for name in row.get("classes") or ()}
+        changed = sample.replace(metadata={**row, "confidence": sure}) if has_soft else sample
+        return changed, measure(labels, row_flags(row), criteria.min_piece), sure
     if not has_soft:
-        return item, measure(labels, row_flags(item.metadata), criteria.min_piece), _said_before(item.metadata)
-    soft = _read_soft(folder, item, classes, labels.shape)
-    row = dict(item.metadata)
+        return sample, measure(labels, row_flags(row), criteria.min_piece), _said_before(row)
+    soft = _read_soft(sample, classes, labels.shape)
     if band := criteria.ignore_band:
         labels = uncertain_band(labels, list(soft.values()), list(soft), *band)
     measured = measure(labels, row_flags(row), criteria.min_piece)
     shown = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))
-    found = {
+    row["confidence"] = sure = {
         name: round(confidence(labels, soft[i], i), 4) for name, i in zip(shown["classes"], shown["class_ids"], strict=True) if i in soft
     }
-    row["confidence"] = found
     if not band:
-        return item.replace(metadata=row), measured, found
+        return sample.replace(metadata=row), measured, sure
     if "flags" in row:
         row["flags"] = _flags_again(measured, shown)
+    # The label map is made again when it is written: a set does not fit into memory.
+    label_map = partial(_banded, sample, tuple(classes), measured.size, *band)
+    return sample.replace(metadata=row, label_map=label_map), replace(measured, flags=row_flags(row)), sure
 
-    def banded() -> np.ndarray:  # read again when it is written: a set does not fit into memory
-        return uncertain_band(
-            item.unchecked_labels(), list((again := _read_soft(folder, item, classes, measured.size)).values()), list(again), *band
-        )
 
-    return item.replace(metadata=row, label_map=banded), replace(measured, flags=row_flags(row)), found
+def _banded(sample: Sample, classes: Sequence[str], size: tuple[int, int], low: float, high: float) -> np.ndarray:
+    soft = _read_soft(sample, classes, size)
+    return uncertain_band(sample.unchecked_labels(), list(soft.values()), list(soft), low, high)
 
 
 def _flags_again(measured: Measured, shown: Mapping[str, Any]) -> list[str]:
@@ -210,14 +211,15 @@ def _flags_again(measured: Measured, shown: Mapping[str, Any]) -> list[str]:
     return [*others, *degenerate(shares)]
 
 
-def _read_soft(folder: Path, item: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
+def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
     """Class id → soft mask (H, W) uint8 of the classes that the row names. UserError naming a file that is missing or of another size."""
     soft = {}
-    for name in item.metadata.get("classes") or ():
+    for name in sample.metadata.get("classes") or ():
         if name not in classes:
-            raise UserError(f"sample '{item.name}': class '{name}' is not one of the dataset's: {', '.join(classes)}")
+            raise UserError(f"sample '{sample.name}': class '{name}' is not one of the dataset's: {', '.join(classes)}")
         class_id = classes.index(name) + 1
-        path = folder / native.SOFT / f"{item.name}_{class_id}.png"
+        if (path := sample.extras.get((native.SOFT, class_id))) is None:
+            raise UserError(f"sample '{sample.name}': there is no {native.SOFT}/{sample.name}_{class_id}.png, the soft mask of '{name}'")
         soft[class_id] = read_label_map(path)
         if soft[class_id].shape != size:
             raise UserError(f"{path}: is {soft[class_id].shape}, but its label map is {tuple(size)}; both are (height, width)")

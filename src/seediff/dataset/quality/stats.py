@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...files.label_maps import IGNORE
-from ..sample import Sample
 from ..shapes.objects import find_objects
-from ..store import open_native
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
 """Edges of the histogram of areas: the first and the last bin are where `generate` flags a mask `degenerate`."""
@@ -87,12 +84,6 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
         classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
         flags=_count_kinds(flag for one in samples for flag in {f.partition(":")[0] for f in one.flags}),
     )
-
-
-def dataset_stats(folder: Path | str, follow: Callable[[Sequence[Sample]], Iterable[Sample]] = iter) -> Stats:
-    """Stats of a native dataset. follow: wraps the samples to show progress. Raises UserError as open_native and Sample.labels do."""
-    classes, items = open_native(folder)
-    return summarize([measure(item.labels(len(classes)), row_flags(item.metadata)) for item in follow(items)], classes)
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:

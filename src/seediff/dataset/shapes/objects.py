@@ -1,4 +1,8 @@
-"""Objects in a label map: connected pieces of one class, or several that a person joined, as formats want them that know instances."""
+"""Objects in a label map: connected pieces of one class, or several that a person joined though they do not touch.
+
+`joined` is a tuple of objects, each a tuple of pixels (column, row): the pieces that these lie in are one object. A pixel names its piece
+whatever its outline becomes, so long as the pixel itself stays of a class. One that is of no class names nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,14 @@ from functools import cached_property
 
 import numpy as np
 
+from ...errors import UserError
 from ...files.label_maps import IGNORE
 from .runs import Masks, Runs, column_runs, connected, masks_by
+
+Pixel = tuple[int, int]
+Joined = tuple[tuple[Pixel, ...], ...]
+MOST_PIXELS = 10_000
+"""Pixels that name pieces in one picture: far more than anybody clicks, and every stroke looks at all of them."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +50,10 @@ class Objects:
         return self.masks.index_map()
 
 
-def find_objects(labels: np.ndarray, min_area: int = 1, joined: Sequence[Sequence[tuple[int, int]]] = ()) -> Objects:
+def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = ()) -> Objects:
     """The connected pieces of at least `min_area` pixels of each class in labels (H, W) uint8; 0 and 255 are no class.
 
-    Pixels that meet at a corner belong together. joined: pieces that are one object (joining.py), each by the (column, row) of a pixel.
+    Pixels that meet at a corner belong together. joined: pieces that are one object.
     """
     runs = column_runs(labels)
     piece = connected(runs)
@@ -61,7 +71,7 @@ def find_objects(labels: np.ndarray, min_area: int = 1, joined: Sequence[Sequenc
     return Objects(masks, class_ids.tolist(), len(first) - len(class_ids))
 
 
-def _joined(runs: Runs, piece: np.ndarray, joined: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
+def _joined(runs: Runs, piece: np.ndarray, joined: Joined) -> np.ndarray:
     """(N,) the piece of each run, where those of one class that the pixels of one of `joined` lie in are called by the first of them."""
     pixels = [column * runs.shape[0] + row for one in joined for column, row in one]
     at = np.searchsorted(runs.starts, pixels, side="right") - 1
@@ -91,3 +101,100 @@ def united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
             low, high = sorted((root(number), number if least is None else root(least)))
             parent[high] = least = low
     return {number: root(number) for number in parent}
+
+
+def read_joined(value: object) -> Joined:
+    """What a row or a line says, lists of JSON, as it is used here."""
+    return tuple(tuple((x, y) for x, y in one) for one in value or ())  # type: ignore[attr-defined, misc]
+
+
+def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
+    """Raise UserError for a pixel that is not in a picture of `shape` (H, W), and for more than MOST_PIXELS of them."""
+    if (count := sum(map(len, joined))) > MOST_PIXELS:
+        raise UserError(where, f"joins pieces at {count} pixels; at most {MOST_PIXELS} in a picture are read")
+    for x, y in (pixel for one in joined for pixel in one):
+        if not (0 <= x < shape[1] and 0 <= y < shape[0]):
+            raise UserError(where, f"joins the piece at pixel [{x}, {y}], but its picture has {shape[1]} × {shape[0]} pixels")
+
+
+def join(labels: np.ndarray, joined: Joined, one: Pixel, other: Pixel) -> Joined:
+    """The objects of labels (H, W) uint8 once the pieces at two pixels, and all that is joined to either, are one. Raises UserError for
+    pixels of two classes, or of none."""
+    pieces = find_objects(labels)
+    first, second = (_piece_at(pieces, pixel) for pixel in (one, other))
+    if pieces.class_ids[first] != pieces.class_ids[second]:
+        raise UserError("only pieces of one class can be one object")
+    return _named(pieces, [*_groups(pieces, joined), {first, second}])
+
+
+def split(labels: np.ndarray, joined: Joined, pixel: Pixel) -> Joined:
+    """The objects once the piece at a pixel is one by itself again. Raises UserError for a pixel of no class."""
+    pieces = find_objects(labels)
+    alone = _piece_at(pieces, pixel)
+    return _named(pieces, [group - {alone} for group in _groups(pieces, joined)])
+
+
+def carried(before: np.ndarray, after: np.ndarray, joined: Joined) -> Joined:
+    """The objects of label map `before` in `after`, both (H, W) uint8: each piece goes on as the one that has most of its pixels, none
+    where they are of no class now; those that are of several classes now are one object of each."""
+    if not joined:
+        return ()
+    old, new = find_objects(before), find_objects(after)
+    groups = _groups(old, joined)
+    goes_on = _goes_on(old, new, set().union(*groups))
+    later = []
+    for group in groups:
+        found: defaultdict[int, set[int]] = defaultdict(set)
+        for piece in group & goes_on.keys():
+            found[new.class_ids[goes_on[piece]]].add(goes_on[piece])
+        later += found.values()
+    return _named(new, later)
+
+
+def _goes_on(old: Objects, new: Objects, pieces: set[int]) -> dict[int, int]:
+    """Of these pieces, as which of the new ones each goes on: the first of those that have most of its pixels."""
+    asked = np.zeros(len(old.class_ids) + 1, bool)  # the last is for pixels of no piece, −1
+    asked[list(pieces)] = True
+    both = asked[old.index] & (new.index >= 0)
+    pairs, pixels = np.unique(old.index[both].astype(np.int64) * len(new.class_ids) + new.index[both], return_counts=True)
+    was, is_ = np.divmod(pairs, max(1, len(new.class_ids)))
+    order = np.lexsort((-is_, pixels, was))  # of each piece the last counts
+    return dict(zip(was[order].tolist(), is_[order].tolist(), strict=True))
+
+
+def _piece_at(pieces: Objects, pixel: Pixel) -> int:
+    height, width = pieces.index.shape
+    inside = 0 <= pixel[0] < width and 0 <= pixel[1] < height
+    if not inside or (piece := int(pieces.index[pixel[1], pixel[0]])) < 0:
+        raise UserError(f"there is no object at pixel [{pixel[0]}, {pixel[1]}]")
+    return piece
+
+
+def _groups(pieces: Objects, joined: Joined) -> list[set[int]]:
+    """The pieces that each of `joined` names, by class."""
+    groups: list[set[int]] = []
+    for one in joined:
+        found: dict[int, set[int]] = {}
+        for x, y in one:
+            if (piece := int(pieces.index[y, x])) >= 0:
+                found.setdefault(pieces.class_ids[piece], set()).add(piece)
+        groups += found.values()
+    return groups
+
+
+def _named(pieces: Objects, groups: Iterable[set[int]]) -> Joined:
+    """Groups as pixels: those that share a piece as one, pieces in their order, groups by their first."""
+    together = defaultdict(list)
+    for piece, first in sorted(united(groups).items()):
+        together[first].append(piece)
+    return tuple(tuple(_middle(pieces, piece) for piece in its) for _, its in sorted(together.items()) if len(its) > 1)
+
+
+def _middle(pieces: Objects, piece: int) -> Pixel:
+    """A pixel of a piece that later strokes at its outline leave alone: the middle of the first of its longest runs down a column."""
+    masks = pieces.masks
+    begin, end = masks.first[piece], masks.first[piece + 1] if piece + 1 < len(masks.first) else len(masks.starts)
+    lengths = masks.ends[begin:end] - masks.starts[begin:end]
+    run = int(lengths.argmax())
+    x, y = divmod(int(masks.starts[begin + run] + lengths[run] // 2), masks.shape[0])
+    return x, y

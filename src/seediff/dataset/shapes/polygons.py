@@ -8,9 +8,14 @@ A hole is joined to what is above it by a slit of no width, through the region's
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
+from ...errors import UserError
 from .objects import Objects
+from .rle import decompress
 
 NEAR, FAR = 0.05, 0.45
 """Where outlines run in their pixels, in pixels from the left or upper edge: the sides to the left and above, and those to the right and
@@ -166,3 +171,54 @@ def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each number i of counts, repeated counts[i] times, and beside it 0, 1, … counts[i] - 1."""
     numbers = np.repeat(np.arange(len(counts)), counts)
     return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+MAX_OUTLINE, MAX_OUTLINES = 4_000_000, 40_000_000
+"""Pixels along the edges of one polygon at most: more than any picture's object has, and 500 MB of pycocotools' points; and of all polygons
+of a picture."""
+
+
+def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Run lengths as `count_runs`, of polygons [x, y, x, y, …] in pixels, filled as pycocotools does.
+
+    A corner may be outside the picture by its width or height. Raises UserError for what is no such polygon.
+    """
+    height, width = shape
+    for polygon in polygons:
+        _check_polygon(polygon, height, width, where)
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise UserError(f'{where}: polygons are filled by pycocotools: pip install "seediff[coco]"') from error
+    filled: dict[str, Any] = mask.merge(mask.frPyObjects(polygons, height, width))  # type: ignore[assignment, call-overload]
+    return decompress(filled["counts"].decode("ascii"))
+
+
+def check_outlines(polygons: Iterable[Sequence[float]], where: str) -> None:
+    """Raise UserError when the polygons of one picture have edges that are too long together."""
+    length = 0.0
+    for polygon in polygons:
+        if len(polygon) >= 6 and len(polygon) % 2 == 0:  # else it is refused for itself
+            length += _outline(np.clip(np.array(polygon, np.float64), -1e6, 1e6).reshape(-1, 2))
+    if length > MAX_OUTLINES:
+        raise UserError(
+            f"{where}: the edges of its polygons are {length:.0f} pixels long; at most {MAX_OUTLINES} of a picture can be filled"
+        )
+
+
+def _outline(corners: np.ndarray) -> float:
+    return float(np.abs(corners - np.roll(corners, -1, 0)).max(1).sum())
+
+
+def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str) -> None:
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise UserError(f"{where}: a polygon is a list of at least three x, y")
+    corners = np.array(polygon, np.float64).reshape(-1, 2)
+    sides = np.array([width, height])
+    if not (near := (corners >= -sides) & (corners <= 2 * sides)).all():  # false for NaN too
+        row, axis = np.argwhere(~near)[0]
+        value = f"{'xy'[axis]} = {corners[row, axis]:g}"
+        raise UserError(f"{where}: a corner of its polygon has {value}, far outside its image of {width} × {height}")
+    outline = _outline(corners)
+    if outline > MAX_OUTLINE:
+        raise UserError(f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled")

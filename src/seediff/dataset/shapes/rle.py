@@ -1,4 +1,6 @@
-"""COCO's compressed run-length masks, of all segments of a label map in one pass over its runs. The bytes are those of pycocotools.
+"""Masks as run lengths: COCO's, and CVAT's within a box.
+
+COCO's compressed run-length masks, of all segments of a label map in one pass over its runs. The bytes are those of pycocotools.
 
 COCO walks a mask column by column and counts how many pixels it stays outside, inside, outside … A count is written as its difference
 to the one two before it (from the fourth on), in groups of five bits from the lowest, each with a sixth bit that says whether another
@@ -9,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ...errors import UserError
+from ...files.messages import shown
 from .runs import Masks, column_runs, masks_of_ids
 
 
@@ -117,6 +121,32 @@ MAX_CHARACTERS = 8
 """Of one run length: 40 bits, of which it takes millions to wrap around 64."""
 
 
+def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
+    """Run lengths (N,) int64 of RLE in a picture of `shape` (H, W): outside, inside, outside …, column by column, which add up to H · W.
+    Raises UserError naming the annotation, `where`."""
+    if list(size) != list(shape):
+        raise UserError(f"{where}: its mask is {shown(size)}, but its image is {list(shape)}; both are [height, width]")
+    total = shape[0] * shape[1]
+    wrong = UserError(f"{where}: 'counts' are no run lengths of {shape[0]} × {shape[1]} pixels")
+    if not isinstance(counts, str):
+        if sum(counts) != total or min(counts) < 0:
+            raise wrong
+        return np.array(counts, np.int64)
+    try:
+        runs = decompress(counts)
+    except ValueError as error:
+        raise wrong from error
+    # Each run is at most the picture, so that the sum of all cannot wrap.
+    if not len(runs) or runs.min() < 0 or runs.max() > total or runs.sum() != total:
+        raise wrong
+    return runs
+
+
+def area(runs: np.ndarray) -> int:
+    """Pixels inside."""
+    return int(runs[1::2].sum())
+
+
 def decode(rle: dict[str, Any]) -> np.ndarray:
     """The mask (H, W) bool of a compressed run-length mask."""
     return fill(decompress(rle["counts"]), rle["size"])
@@ -150,3 +180,35 @@ def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The mask (H, W) bool of run lengths, which must add up to H · W."""
     inside = np.arange(len(counts)) % 2 == 1
     return np.repeat(inside, counts).reshape(size[1], size[0]).T
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """left, top, width, height: the box, in pixels. counts: run lengths (N,) int64, outside, inside, outside …, which fill the box."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    counts: np.ndarray
+
+    def paint(self, labels: np.ndarray, value: int) -> None:
+        """Set the mask's pixels of labels (H, W) uint8, in which the box must lie, to a value."""
+        inside = np.repeat(np.arange(len(self.counts)) % 2 == 1, self.counts).reshape(self.height, self.width)
+        labels[self.top : self.top + self.height, self.left : self.left + self.width][inside] = value
+
+
+def boxed(inside: np.ndarray) -> Boxed:
+    """The mask (H, W) bool, which must not be empty."""
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return boxed_at(inside[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1], left, top)
+
+
+def boxed_at(inside: np.ndarray, left: int, top: int) -> Boxed:
+    """The mask whose box, with this corner, shows `inside` (h, w) bool."""
+    height, width = inside.shape
+    flat = inside.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff(edges, prepend=0, append=flat.size)
+    return Boxed(left, top, width, height, np.concatenate([[0], counts]) if flat[0] else counts)

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ...config.constants import CaptureConfig, MaskConfig
+from ...config.fields import checked
 from ...config.levels import fit_levels
 from ...errors import UserError
-from ...files.documents import checked, fit
+from ...files.documents import fit
 from ...models.families.base import Joint
 from ...models.groups import Layers, normal_layers
 from ...models.registry import Model

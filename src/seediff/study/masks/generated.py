@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ...config.constants import CaptureSteps
+from ...config.base import configure
+from ...config.constants import CaptureSteps, check_capture_steps
 from ...config.generate import GenerateConfig
-from ...config.presets import check_capture_steps
-from ...config.resolve import configure
 from ...errors import UserError
 from ...files.places import check_writable
 from ...mini.scenes import CLASS_IDS, CLASSES, Scene, caption, load_scenes

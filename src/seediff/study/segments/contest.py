@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ...config.constants import SegmentConfig
+from ...config.fields import checked
 from ...errors import UserError
 from ...evaluate.floors import FLOORS, score_floors
-from ...files.documents import checked, fit, read_json
+from ...files.documents import fit, read_json
 from ...files.messages import shown
 from ...files.places import check_writable
 from ...models.registry import load_model

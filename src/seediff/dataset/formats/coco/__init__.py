@@ -1,6 +1,7 @@
 """COCO's JSON, out and in: `writing` makes it, `reading` takes anybody's, in the layouts that `layouts` knows."""
 
-from .reading import from_coco, import_coco
-from .writing import as_coco, export_coco, instances, semantic
+from .layouts import is_folder
+from .reading import from_coco, read
+from .writing import instances, semantic, write
 
-__all__ = ["as_coco", "export_coco", "from_coco", "import_coco", "instances", "semantic"]
+__all__ = ["from_coco", "instances", "is_folder", "read", "semantic", "write"]

@@ -18,7 +18,9 @@ from ....files.reading import read_bytes
 from ... import native
 from ...rows import check_class_list
 from ...shapes.rle import check_count
-from .writing import IGNORED
+
+IGNORED = (native.IGNORE, "ignore")
+"""Id and name of the category that 255 is in our semantic variant."""
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 SegmentId = Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
@@ -182,11 +184,8 @@ def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int
         if [(one.id, one.name) for one in _without_parent(other, used)] != [(one.id, one.name) for one in known]:
             raise UserError(f"{other.where}: its categories are not those of {first.where}; import them one by one")
     named = [one for one in known if (one.id, one.name) != IGNORED and one.name != BACKGROUND]
-    names = tuple(one.name for one in named)
-    try:
-        check_class_list(names)
-    except UserError as error:
-        raise UserError(f"{first.where}: categories: {error}") from error
+    names = tuple(category.name for category in named)
+    check_class_list(names, f"{first.where}: categories")
     ids = {one.id: 0 if one.name == BACKGROUND else native.IGNORE for one in known}
     ids.update({one.id: number for number, one in enumerate(named, 1)})
     return names, ids

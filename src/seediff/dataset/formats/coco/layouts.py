@@ -9,19 +9,22 @@ labels.json, or another single file      pictures in images/, data/ or beside it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from ....errors import UserError
-from ....files.reading import path_inside
-from .document import Image
-from .writing import ANNOTATIONS, IMAGES, INSTANCES, SEMANTIC
+
+IMAGES, ANNOTATIONS = "images", "annotations"
+INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 
 ROBOFLOW = "_annotations.coco.json"
-KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "panoptic", "stuff")
+KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
 """What names of files begin with. The first kind that a folder has is read."""
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """What data sets call their parts, and what we do."""
+
+
+def is_folder(folder: Path) -> bool:
+    return (folder / ANNOTATIONS).is_dir() or any(folder.glob("*.json")) or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
 def find_annotations(source: Path) -> list[Path]:
@@ -32,10 +35,10 @@ def find_annotations(source: Path) -> list[Path]:
         raise UserError(f"{source}: there is no such folder or JSON file")
     folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
     for kind in KINDS:
-        if found := _files(folder, f"{kind}*.json"):
-            return found
-    if found := _files(folder, ROBOFLOW) or _files(source, f"*/{ROBOFLOW}"):
-        return found
+        if files := _files(folder, f"{kind}*.json"):
+            return files
+    if files := _files(folder, ROBOFLOW) or _files(source, f"*/{ROBOFLOW}"):
+        return files
     others = [path for path in _files(folder, "*.json") if not path.name.startswith(("captions", "image_info", "labels_"))]
     parts = [path for path in others if part_of(path)]
     if parts or len(others) == 1:
@@ -51,8 +54,8 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 def part_of(path: Path) -> str | None:
     """ "train", "val" or "test", as the file's name says, or, where every part has a folder of its own, that folder's."""
     words = path.parent.name if path.name == ROBOFLOW else path.stem
-    found = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
-    return PARTS.get(found[1]) if found else None
+    last = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
+    return PARTS.get(last[1]) if last else None
 
 
 def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
@@ -68,14 +71,3 @@ def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
     for base in dict.fromkeys((root, above)):
         folders += [base / IMAGES / part for part in parts] + [base / IMAGES, *(base / part for part in parts), base / "data", base]
     return list(dict.fromkeys((*folders, path.parent)))
-
-
-def find_picture(folders: Sequence[Path], image: Image, where: str) -> Path:
-    """The picture of an image's entry, which must lie inside one of the folders. Raises UserError."""
-    where = f"{where}, image {image.id}"
-    for folder in folders:
-        picture = path_inside(folder, {"file_name": image.file_name}, "file_name", where)
-        if picture.is_file():
-            return picture
-    tried = [folder for folder in folders if folder.is_dir()] or folders
-    raise UserError(f"{where}: there is no picture {image.file_name!r} in {tried[0]}; --images names another folder")

@@ -13,13 +13,13 @@ import numpy as np
 from ....errors import UserError
 from ....files.messages import printable
 from ... import native
-from ...rows import check_name, check_row
+from ...rows import check_row
 from ...sample import Sample, picture_size
-from ...shapes.rle import check_layers, paint_runs
-from ..exporting import no_note
+from ...shapes.polygons import check_outlines, polygon_runs
+from ...shapes.rle import area, check_layers, count_runs, paint_runs
+from ..importing import Source, find_picture
 from .document import Annotation, Document, Image, Panoptic, Rle, Segments, classes_of, load, parse
-from .layouts import find_annotations, find_picture, part_of, picture_folders
-from .masks import area, check_outlines, count_runs, polygon_runs
+from .layouts import find_annotations, part_of, picture_folders
 from .panoptic import mask_folder, panoptic_labels
 
 Crowds = Literal["ignored", "objects"]
@@ -28,82 +28,72 @@ Crowds = Literal["ignored", "objects"]
 def from_coco(
     document: Mapping[str, Any], *, where: str = "the document"
 ) -> tuple[tuple[str, ...], list[tuple[dict[str, Any], np.ndarray]]]:
-    """Classes, without the background, and (image entry, label map (H, W) uint8) of a COCO document, as `import_coco` reads it."""
-    read = parse(document, where)
-    classes, ids = classes_of([read])
-    its = read.by_image()
+    """Classes, without the background, and (image entry, label map (H, W) uint8) of a COCO document, as files are read."""
+    document_ = parse(document, where)
+    classes, ids = classes_of([document_])
+    annotated = document_.by_image()
     entries = {one["id"]: one for one in document["images"]}
-    return classes, [(entries[image.id], paint(image, its[image.id], ids, where)) for image in read.content.images]
+    return classes, [(entries[image.id], paint(image, annotated[image.id], ids, where)) for image in document_.content.images]
 
 
-def import_coco(
-    source: Path | str,
+def read(
+    source: Source,
     *,
     images: Path | str | None = None,
     annotations: Path | str | None = None,
     crowds: Crowds | None = None,
-    note: Callable[[str], None] = no_note,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Classes, without the background, and samples of a folder of COCO's, or of one JSON file.
-
-    Of a folder, annotations/semantic*.json are read where there are such, else instances*.json and what else `layouts` lists; `annotations`
-    names another file. images: the pictures' folder; None: found beside the annotations. A row's `split` is what the file's name says.
-    Class ids are the categories' ids in rising order, from 1, without the parent of all that Roboflow writes as category 0.
-    Where objects overlap, the smaller one is seen; what is only in a crowd (iscrowd 1), or in a box without a mask, is ignored (255).
-    crowds: what crowds are; None: ignored, but an error when there is nothing else, for some tools call every mask a crowd.
-    Of panoptic files each segment is its class, and what is in none is ignored. note: is told in a line what was left out.
-    Raises UserError naming the file.
-    """
-    source = Path(source)
-    files = [Path(annotations)] if annotations is not None else find_annotations(source)
-    root = source if source.is_dir() else source.parent
+    """Class ids are the categories' ids in rising order, from 1, without the parent of all that Roboflow writes as category 0. Of panoptic
+    files each segment is its class, and what is in none is ignored."""
+    files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
+    root = source.path if source.path.is_dir() else source.path.parent
     documents = [load(path) for path in files]
-    _check_masks(documents, crowds, note)
+    _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents)
-    taken: set[str] = set()
-    items: list[Sample] = []
-    names = Counter(_stem(image) for document in documents for image in document.content.images)
+    samples: list[Sample] = []
+    stems = Counter(_stem(image) for document in documents for image in document.content.images)
     for path, document in zip(files, documents, strict=True):
         folders = picture_folders(root, path, Path(images) if images is not None else None)
-        its, split = document.by_image(), part_of(path)
+        annotated, split = document.by_image(), part_of(path)
         segments = document.segments if isinstance(document.content, Panoptic) else None
         for image in document.content.images:
-            picture = find_picture(folders, image, str(path))
-            name = f"{split}/{_stem(image)}" if split and len(files) > 1 and names[_stem(image)] > 1 else _stem(image)
-            try:
-                check_name(name, taken)
-            except UserError as error:
-                raise UserError(f"{path}: {error}") from error
+            picture, _ = find_picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")
+            name = f"{split}/{_stem(image)}" if split and len(files) > 1 and stems[_stem(image)] > 1 else _stem(image)
             check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
             row = {**image.metadata, **({"split": split} if split else {})}
-            read = _reader(path, image, its[image.id], segments, ids, crowds == "objects")
-            items.append(Sample(picture, partial(_labels, picture, image, read), metadata=row, name=name))
-    return classes, items
+            decode = _decoder(path, image, annotated[image.id], segments, ids, crowds == "objects")
+            samples.append(source.sample(name, picture, partial(_labels, picture, image, decode), row, path))
+    return classes, samples
 
 
 def _stem(image: Image) -> str:
     return Path(image.file_name).with_suffix("").as_posix()
 
 
-def _reader(
-    path: Path, image: Image, its: Sequence[Annotation], segments: Mapping[int, Segments] | None, ids: Mapping[int, int], crowds: bool
+def _decoder(
+    path: Path,
+    image: Image,
+    annotations: Sequence[Annotation],
+    segments: Mapping[int, Segments] | None,
+    ids: Mapping[int, int],
+    crowds: bool,
 ) -> Callable[[], np.ndarray]:
     """What makes the label map of an image: of its annotations, or, in a panoptic file, of its segments."""
     if segments is None:
-        return partial(paint, image, its, ids, str(path), crowds)
+        return partial(paint, image, annotations, ids, str(path), crowds)
     if (mask := segments.get(image.id)) is None:
         raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
     return partial(panoptic_labels, mask_folder(path), image, mask, ids, str(path))
 
 
-def _labels(picture: Path, image: Image, read: Callable[[], np.ndarray]) -> np.ndarray:
+def _labels(picture: Path, image: Image, decode: Callable[[], np.ndarray]) -> np.ndarray:
     """The label map of an image whose picture has the size that the file says: told before anything of that size is made."""
     if (size := picture_size(picture)) != image.shape:
         raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
-    return read()
+    return decode()
 
 
-def _check_masks(documents: Sequence[Document], crowds: Crowds | None, note: Callable[[str], None]) -> None:
+def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
     """Raise UserError when the annotations cannot make label maps: all are boxes, or all are crowds and nobody said what those are."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError(f"--crowds {crowds}: must be ignored or objects")
@@ -118,7 +108,7 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, note: Cal
             "--crowds objects takes them for objects, --crowds ignored leaves them out"
         )
     if boxes := len(its) - len(masked):
-        note(f"{boxes} of {len(its)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
+        source.note(f"{boxes} of {len(its)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
 
 
 def paint(

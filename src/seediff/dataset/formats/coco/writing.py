@@ -14,32 +14,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .... import __version__
-from ....files.places import put, staged
 from ....metrics.scores import iou
-from ... import native
-from ...rows import check_class_list, check_name
-from ...sample import SPLITS, Sample
+from ...sample import Sample
 from ...shapes.objects import Objects, find_objects
+from ...shapes.polygons import object_polygons, polygon_runs
 from ...shapes.rle import fill, rles
 from ...shapes.runs import Masks, column_runs, masks_of_ids
-from ...split import assign_splits
-from ..exporting import Exported, worked_on
-from ..options import CocoOptions
-from .masks import polygon_runs
-from .segments import panoptic_categories, panoptic_segments
+from ..exporting import Export
+from .document import IGNORED
+from .layouts import ANNOTATIONS, IMAGES, INSTANCES, PANOPTIC, SEMANTIC
+from .panoptic import panoptic_categories, panoptic_segments
 
-IMAGES, ANNOTATIONS = "images", "annotations"
-INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
-IGNORED = (native.IGNORE, "ignore")
-"""Id and name of the category that 255 is in the semantic variant."""
 WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
 """Fields of a row that follow from the files."""
 
@@ -60,25 +51,6 @@ class Part:
     def document(self, categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         info = {"description": "masks by SeeDiff", "version": __version__}
         return {"info": info, "images": self.images, "annotations": self.annotations, "categories": list(categories)}
-
-
-def as_coco(
-    classes: Sequence[str],
-    samples: Iterable[tuple[str, np.ndarray]],
-    *,
-    objects: bool = False,
-    min_area: int = 1,
-    polygons: bool = False,
-) -> dict[str, Any]:
-    """COCO's document of samples (file_name, label map (H, W) uint8); `from_coco` gives the label maps back.
-
-    objects: an annotation for each connected piece of at least `min_area` pixels, as `polygons` if so asked, instead of one per class.
-    """
-    part = Part()
-    for file_name, labels in samples:
-        found = instances(labels, min_area=min_area, polygons=polygons)[0] if objects else semantic(labels)
-        part.add({"file_name": file_name, "width": labels.shape[1], "height": labels.shape[0]}, found)
-    return part.document(categories(classes, ignore=not objects))
 
 
 def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
@@ -118,8 +90,6 @@ def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) 
 
 def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
     """Each object's polygons [x, y, x, y, …], one a connected piece, along the edges of its pixels, as COCO counts."""
-    from ...shapes.polygons import object_polygons
-
     pieces = find_objects(np.where(found.index < 0, np.uint8(0), labels))
     columns, rows = np.divmod(pieces.masks.starts[pieces.masks.first], labels.shape[0])
     polygons: list[list[list[int]]] = [[] for _ in found.class_ids]
@@ -129,68 +99,40 @@ def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def export_coco(
-    classes: Sequence[str],
-    items: Iterable[Sample],
-    out: Path | str,
-    options: CocoOptions | None = None,
-) -> Exported:
-    """Write a folder of COCO's. `out` appears only when everything is in it.
-
-    Raises UserError naming the sample that cannot be used.
-    """
-    options = options or CocoOptions()
-    check_class_list(classes)
-    items = list(items)
-    rows = [item.metadata for item in items]
-    splits = assign_splits([item.name for item in items], rows, options.split, options.seed)
-    several = [one for one in SPLITS if one in splits] if {*splits} - {"train"} else [""]
-    found: list[tuple[dict[str, Any], Annotated]] = []
-    taken: set[str] = set()
+def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic: bool = False) -> None:
+    parts = [""] if export.parts in ([], ["train"]) else export.parts
+    endings = {part: f"_{part}" if part else "" for part in parts}
+    documents = {part: (Part(), Part(), Part()) for part in parts}
     ious: list[float] = []
     small = 0
-    annotate_ = partial(annotate, classes=len(classes), min_area=options.min_area, polygons=options.polygons, panoptic=options.panoptic)
-    with staged(out) as part, worked_on(items, annotate_, options.workers) as annotated:
-        for split, (item, its) in zip(splits, annotated, strict=True):
-            check_name(item.name, taken)
-            file_name = f"{item.name}.{item.suffix}"
-            item.put_image(part / IMAGES / file_name, link=options.link)
-            small += its.small
-            ious += its.ious
-            if its.panoptic is not None:
-                put(part / ANNOTATIONS / (f"{PANOPTIC}_{split}" if several != [""] else PANOPTIC) / f"{item.name}.png", its.panoptic[0])
-                its = replace(its, panoptic=(b"", its.panoptic[1]))  # one picture at a time
-            found.append(({"file_name": file_name, "width": its.width, "height": its.height}, its))
-        for one in several:
-            endings, kinds = f"_{one}" if one else "", (Part(), Part())
-            for (image, its), row, own in zip(found, rows, splits, strict=True):
-                if one in ("", own):
-                    kinds[0].add(image, its.instances)
-                    metadata = {key: value for key, value in row.items() if key not in WRITTEN_ANEW}
-                    kinds[1].add({**image, "metadata": metadata} if metadata else image, its.semantic)
-            for kind, name in zip(kinds, (INSTANCES, SEMANTIC), strict=True):
-                document = kind.document(categories(classes, ignore=name == SEMANTIC))
-                put(part / ANNOTATIONS / f"{name}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
-            if options.panoptic:
-                chosen = [its.panoptic[1] for (_, its), own in zip(found, splits, strict=True) if its.panoptic and one in ("", own)]
-                document = _panoptic(kinds[0], chosen).document(panoptic_categories(classes))
-                put(part / ANNOTATIONS / f"{PANOPTIC}{endings}.json", json.dumps(document, ensure_ascii=False).encode("utf-8"))
-    notes = []
+    for placed in export.placed(annotate, min_area=min_area, polygons=polygons, panoptic=panoptic):
+        annotated: Annotated = placed.data
+        part = placed.split if placed.split in endings else ""
+        export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+        small += annotated.small
+        ious += annotated.ious
+        image = {"file_name": placed.file_name, "width": annotated.width, "height": annotated.height}
+        metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
+        objects, classes, segments = documents[part]
+        objects.add(image, annotated.instances)
+        classes.add({**image, "metadata": metadata} if metadata else image, annotated.semantic)
+        if annotated.panoptic is not None:
+            export.put(f"{ANNOTATIONS}/{PANOPTIC}{endings[part]}/{placed.name}.png", annotated.panoptic[0])
+            segments.images.append(objects.images[-1])
+            entry = {"image_id": len(objects.images), "file_name": f"{placed.name}.png", "segments_info": annotated.panoptic[1]}
+            segments.annotations.append(entry)
+    for part, (objects, classes, segments) in documents.items():
+        for name, document, known in (
+            (INSTANCES, objects, categories(export.classes, ignore=False)),
+            (SEMANTIC, classes, categories(export.classes, ignore=True)),
+            *([(PANOPTIC, segments, panoptic_categories(export.classes))] if panoptic else []),
+        ):
+            export.put(f"{ANNOTATIONS}/{name}{endings[part]}.json", json.dumps(document.document(known), ensure_ascii=False))
     if small:
-        notes.append(f"{small} pieces below {options.min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
-    if options.polygons and ious:
-        notes.append(
-            f"polygons, filled by pycocotools, against the masks: IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest; RLE loses nothing"
-        )
-    files = (1 + options.panoptic) * len(items) + (2 + options.panoptic) * len(several)
-    return Exported(len(items), files, tuple(notes))
-
-
-def _panoptic(part: Part, segments: Sequence[list[dict[str, Any]]]) -> Part:
-    """A part's images with the segments of each."""
-    named = [f"{image['file_name'].rpartition('.')[0]}.png" for image in part.images]
-    entries = zip(part.images, named, segments, strict=True)
-    return Part(part.images, [{"image_id": image["id"], "file_name": name, "segments_info": its} for image, name, its in entries])
+        export.note(f"{small} pieces below {min_area} pixels are no objects in {INSTANCES}; {SEMANTIC} has them")
+    if polygons and ious:
+        shares = f"IoU {np.mean(ious):.4f} mean, {min(ious):.4f} lowest"
+        export.note(f"polygons, filled by pycocotools, against the masks: {shares}; RLE loses nothing")
 
 
 @dataclass(frozen=True)
@@ -209,14 +151,14 @@ class Annotated:
     panoptic: tuple[bytes, list[dict[str, Any]]] | None
 
 
-def annotate(item: Sample, *, classes: int, min_area: int, polygons: bool, panoptic: bool) -> Annotated:
-    labels = item.labels(classes)
-    found = item.objects(labels, min_area)
-    its = of_objects(labels, found, polygons=polygons)
+def annotate(sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool, panoptic: bool) -> Annotated:
+    labels = sample.labels(len(classes))
+    pieces = sample.objects(labels, min_area)
+    annotations = of_objects(labels, pieces, polygons=polygons)
     height, width = labels.shape
-    ious = polygon_ious(found.index, its) if polygons else []
-    segments = panoptic_segments(labels, classes, found) if panoptic else None
-    return Annotated(height, width, its, semantic(labels), found.small, ious, segments)
+    ious = polygon_ious(pieces.index, annotations) if polygons else []
+    segments = panoptic_segments(labels, len(classes), pieces) if panoptic else None
+    return Annotated(height, width, annotations, semantic(labels), pieces.small, ious, segments)
 
 
 def polygon_ious(index: np.ndarray, its: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seediff.cli.summary import class_table, headline
-from seediff.cli.summary_photos import show_masks, show_segments
+from seediff.cli.summary import class_table, headline, show_masks, show_segments
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.run.mask import MaskPhotosResult
-from seediff.run.samples import RunResult
-from seediff.run.segment import SegmentPhotosResult
+from seediff.run.loop import RunResult
 from seediff.study.segments.results import show
 
 ODD = ("b]", "[red]", "[/b]", "[link=x]")
@@ -24,9 +21,9 @@ def said(print_to: Any) -> str:
     return shown.get()
 
 
-def segments_of(names: tuple[str, ...]) -> SegmentPhotosResult:
+def segments_of(names: tuple[str, ...]) -> RunResult:
     rows = [{"photo": name, "width": 4, "height": 2, "segments": [{"area": 6, "name": name}, {"area": 2, "name": ""}]} for name in names]
-    return SegmentPhotosResult(Path("out[b]"), rows, [], len(rows), {"segmenting": 1.0})
+    return RunResult(Path("out[b]"), rows, len(rows), {"segmenting": 1.0}, picture="labels")
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -36,16 +33,16 @@ def test_names_are_no_markup(name: str):
     (row,) = (line for line in text.splitlines() if "75%" in line)
     assert row.count(name) == 2  # the photograph's and the segment's
     assert "Look at 'out[b]/labels'" in text
-    run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], [], 1, {})
+    run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], 1, {})
     config = MaskPhotosConfig(classes=(name,))
-    assert name in said(lambda console: show_masks(MaskPhotosResult(run, []), config, 0, console))
+    assert name in said(lambda console: show_masks(run, config, 0, console))
     figures = {"acc": 0.5, "acc_ci95": (0, 1), "miou": 0.5, "miou_ci95": (0, 1), "segments": 2.0, "constants": {"kl_threshold": name}}
     assert said(lambda console: show({"best": {name: figures}}, console)).count(name) == 2
 
 
 def test_class_names_of_generate_are_no_markup():
     row = {"classes": ["[red]"], "file_name": "images/000000.png", "area": {"[red]": 0.25}, "flags": {}}
-    result = RunResult(Path("out"), [row], [], 1, {})
+    result = RunResult(Path("out"), [row], 1, {})
     assert "[red]" in said(lambda console: console.print(class_table(result, ["[red]"])))
 
 
@@ -57,21 +54,20 @@ def test_numbers_of_photographs_and_other_files():
 
 
 def test_nothing_is_suggested_where_no_photograph_could_be_used():
-    failed = [{"photo": "a", "reason": "is empty"}]
-    assert said(lambda console: show_segments(SegmentPhotosResult(Path("out"), [], failed, 0, {}), 2, console)) == ""
-    result = MaskPhotosResult(RunResult(Path("out"), [], [], 0, {}), failed)
+    result = RunResult(Path("out"), [], 0, {}, failed=[{"photo": "a", "reason": "is empty"}])
+    assert said(lambda console: show_segments(result, 2, console)) == ""
     assert said(lambda console: show_masks(result, MaskPhotosConfig(classes=("dog",)), 2, console)) == ""
 
 
 def test_the_time_of_masks_is_not_called_drawing():
     row = {"file_name": "images/0.png", "classes": ["dog"], "asked": ["dog"], "area": {"dog": 0.5}}
-    run = RunResult(Path("out"), [row], [], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})
-    text = said(lambda console: show_masks(MaskPhotosResult(run, []), MaskPhotosConfig(classes=("dog",)), 0, console))
+    run = RunResult(Path("out"), [row], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})
+    text = said(lambda console: show_masks(run, MaskPhotosConfig(classes=("dog",)), 0, console))
     assert "Time: reading 5.0%, capturing attention 85.0%, masks 10.0% of 10.0 s, after 1.0 s of loading the model" in text
     assert "1 photograph with masks" in text
 
 
 def test_one_image_is_no_images():
     row = {"file_name": "images/000000.png"}
-    assert headline(RunResult(Path("out"), [row], [], 1, {})) == "1 image with masks in out."
-    assert headline(RunResult(Path("out"), [row, row], [], 2, {})) == "2 images with masks in out."
+    assert headline(RunResult(Path("out"), [row], 1, {})) == "1 image with masks in out."
+    assert headline(RunResult(Path("out"), [row, row], 2, {})) == "2 images with masks in out."

@@ -1,0 +1,153 @@
+"""`Dataset`: samples and their classes, whatever format they are in. Methods make new ones; `save` and `as_NAME` write files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from ..errors import UserError
+from . import native
+from .conversions import Conversions, import_options
+from .formats.exporting import Follow
+from .formats.known import FORMATS, format_of
+from .merge import merge_sets, set_names
+from .rows import check_class_list
+from .sample import Sample
+from .split import split_samples
+from .store import check_finished, open_native, write_native
+
+if TYPE_CHECKING:
+    from .quality.select import Reviewed
+    from .quality.stats import Stats
+    from .torch_samples import TorchSamples, Transform
+
+LOOKED_FOR = ", ".join([f"{native.METADATA} (native)", *(known.looked_for for known in FORMATS.values())])
+
+
+class Dataset(Conversions, Sequence[Sample]):
+    """Samples, read when they are looked at, and the classes that their label maps number.
+
+        pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
+        train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
+
+    classes: without the background, id i + 1 is the i-th. path: where it was read from, for messages. notes: what was left out on the way.
+    A slice is a Dataset. Raises UserError for class names that cannot be lines of classes.txt.
+    """
+
+    def __init__(self, classes: Sequence[str], samples: Sequence[Sample], *, path: Path | str | None = None, notes: Sequence[str] = ()):
+        check_class_list(classes)
+        self.classes, self.samples = tuple(classes), list(samples)
+        self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Dataset: ...
+    def __getitem__(self, index: int | slice) -> Sample | Dataset:
+        return self._of(self.samples[index]) if isinstance(index, slice) else self.samples[index]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def __repr__(self) -> str:
+        return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
+
+    def _of(self, samples: Sequence[Sample]) -> Dataset:
+        return Dataset(self.classes, samples, path=self.path)
+
+    @classmethod
+    def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
+        """A folder of any format that SeeDiff writes, or one file of such a format.
+
+        split: only samples of this part, such as "train"; samples of no part belong to "train". Raises UserError naming what was looked for
+        when the folder is of no known format, what cannot be used in it, and a run that is not finished.
+        """
+        path = Path(path)
+        if (path / native.METADATA).is_file():
+            dataset = cls.from_native(path)
+        else:
+            if not path.exists():
+                raise UserError(f"{path}: there is no such folder or file")
+            if path.is_dir():
+                check_finished(path)
+            if (name := format_of(path)) is None:
+                held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+                raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {LOOKED_FOR}")
+            if "split" in import_options(name):  # a folder may have more parts than rows tell of
+                return cls._read(name, path, split=split)
+            dataset = cls._read(name, path)
+        return dataset if split is None else dataset.filter(lambda sample: sample.metadata.get("split", "train") == split)
+
+    @classmethod
+    def from_native(cls, path: Path | str) -> Dataset:
+        """The native folder, with the masks that people corrected. Raises UserError as `open`."""
+        return cls(*open_native(path), path=path)
+
+    def save(self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter) -> None:
+        """Write the native folder, with its card and preview; `out` appears only when everything is in it.
+
+        link: hard links to pictures instead of copies, where the file system allows them. about: what the card says of the whole (texts,
+        numbers, lists). follow: wraps the samples, to show progress. Raises UserError naming the sample that cannot be used.
+        """
+        write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
+
+    def filter(
+        self,
+        keep: Callable[[Sample], bool] | None = None,
+        *,
+        drop_flags: Sequence[str] = (),
+        min_area: float = 0.0,
+        max_area: float = 1.0,
+        max_components: int | None = None,
+        min_piece: int = 1,
+        min_confidence: float | None = None,
+        best: int | None = None,
+        ignore_band: tuple[float, float] | None = None,
+        reviewed: Reviewed | None = None,
+    ) -> Dataset:
+        """The samples that `keep` is true of, if it is given, and that meet all criteria: those of `quality.select.Criteria`. Where none is
+        given, no file is read. Raises UserError naming what a criterion needs."""
+        from .quality.select import Criteria, select_samples
+
+        samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
+        criteria = Criteria(tuple(drop_flags), min_area, max_area, max_components, min_piece, min_confidence, best, ignore_band, reviewed)
+        if criteria != Criteria():
+            samples = select_samples(self.classes, samples, criteria, where=self.path).samples
+        return self._of(samples)
+
+    def merge(self, *others: Dataset) -> Dataset:
+        """This dataset and others as one. Classes are joined by their names, in the order in which they first appear, so this one's ids
+        stay; where two have a sample of one name, every name gets its dataset's folder in front. `origin` in the metadata says where a
+        sample is from."""
+        sets = (self, *others)
+        names = set_names([dataset.path or Path("data") for dataset in sets])
+        merged = merge_sets([(name, dataset.classes, dataset.samples) for name, dataset in zip(names, sets, strict=True)])
+        return Dataset(merged.classes, merged.samples, notes=merged.notes)
+
+    def split(self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter) -> tuple[Dataset, ...]:
+        """Parts for training, validation and, with `test`, testing: every class in each by its share, no two pictures that look alike in
+        different parts. The metadata say the part. Raises UserError for shares that cannot be, and for a part without samples."""
+        shares = {"val": val, **({"test": test} if test is not None else {})}
+        parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)
+        named = [sample.replace(metadata={**sample.metadata, "split": part}) for sample, part in zip(self.samples, parts, strict=True)]
+        return tuple(self._of([sample for sample in named if sample.metadata["split"] == part]) for part in ("train", *shares))
+
+    def stats(self, follow: Follow = iter) -> Stats:
+        """Images, pixels, areas, pieces and flags of each class. Raises UserError naming a sample that cannot be read."""
+        from .quality.stats import measure, row_flags, summarize
+
+        measured = [measure(sample.labels(len(self.classes)), row_flags(sample.metadata)) for sample in follow(self.samples)]
+        return summarize(measured, self.classes)
+
+    def as_torch(self, transform: Transform | None = None) -> TorchSamples:
+        """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored.
+
+        transform: a function of the two, whose result is given instead. Workers of a DataLoader read the pictures side by side.
+        """
+        from .torch_samples import TorchSamples
+
+        return TorchSamples(self.samples, len(self.classes), transform)

@@ -1,0 +1,355 @@
+"""YOLO's folders for segmentation, out and in. Objects come back exactly; ignored pixels do not.
+
+out/  data.yaml                     where the pictures of each split are, and the names of the classes, whose numbers count from 0
+      images/{train,val}/NAME.jpg   pictures, as they are
+      labels/{train,val}/NAME.txt   a line per object: class number, then x and y of each corner as shares of the picture's sides
+
+What is read is what a data.yaml, or another YAML file, names, as Ultralytics reads it, but for what lies outside of its folder: `train`,
+`val` and `test`, each a folder of pictures, a list of them, or a text file of pictures, one per line; below `path`, or beside the file; and
+`names`, a list or numbers with names, which may leave numbers out. labels/…/NAME.txt is beside images/…/NAME.jpg: the last `images` of a
+path is `labels`. A picture without one shows nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError, first_line
+from ...files.documents import read_yaml
+from ...files.messages import shown
+from ...files.reading import LIST, read_lines, read_text
+from ...metrics.confusion import iou_of_present
+from .. import native
+from ..rows import check_class_list, check_name
+from ..sample import SPLITS, Sample, picture_size
+from ..shapes.objects import Objects, carried, find_objects
+from ..shapes.polygons import fill_polygon, object_polygons
+from ..shapes.rle import check_count
+from .exporting import Export
+from .importing import Source
+
+DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
+KEPT = 1 << 28
+"""Bytes of filled polygons that are kept until all are known; what is more is filled twice."""
+PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
+"""What the format calls a picture; we read PNG and JPEG."""
+MAX_CLASS = 1 << 31
+MOST_FOLDERS = 100
+"""That a split may name: each is searched."""
+
+
+def write(export: Export, *, min_area: int = 1) -> None:
+    scores: list[tuple[float, str]] = []
+    ignored = pixels = small = joined = 0
+    for placed in export.placed(outline, min_area=min_area):
+        outlined: Outlined = placed.data
+        export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
+        export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", outlined.text)
+        scores += [] if outlined.iou is None else [(outlined.iou, placed.name)]
+        ignored, pixels = ignored + outlined.ignored, pixels + outlined.pixels
+        small, joined = small + outlined.small, joined + outlined.joined
+    if scores:
+        mean, (lowest, worst) = math.fsum(score for score, _ in scores) / len(scores), min(scores)
+        shares = f"{mean:.4f} on average over {len(scores)} samples, at least {lowest:.4f} ({worst})"
+        export.note(f"IoU of the polygons with the masks: {shares}")
+    if ignored:
+        export.note(f"{ignored / pixels:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
+    if joined:
+        export.note(f"{joined} objects of several joined pieces are a line per piece: a polygon of the format is one piece")
+    if small:
+        export.note(f"{small} pieces below {min_area} pixels are left out")
+    write_data(export, export.classes)
+
+
+def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
+    """data.yaml, without a `path`: folders are looked for beside it. names: of the numbers from 0. more: lines at its end."""
+    if "train" not in export.parts:
+        (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)  # data.yaml names it, and readers want it
+        export.note(f"no samples for training: {IMAGES}/train is empty")
+    if "val" not in export.parts:
+        export.note(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
+    listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))  # YAML reads JSON's texts
+    test = f"test: {IMAGES}/test\n" if "test" in export.parts else ""
+    val = "val" if "val" in export.parts else "train"
+    export.put(DATA, f"train: {IMAGES}/train\nval: {IMAGES}/{val}\n{test}names:\n{listed}{more}")
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """A sample's label file. iou: of it with the mask; None: that shows nothing. ignored, of all pixels. small: pieces left out.
+    joined: objects of several pieces."""
+
+    text: str
+    iou: float | None
+    ignored: int
+    pixels: int
+    small: int
+    joined: int
+
+
+def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> Outlined:
+    labels = sample.labels(len(classes))
+    pieces = find_objects(labels, min_area)
+    text = as_yolo(labels, pieces)
+    iou = iou_of_present(labels, from_yolo(text, labels.shape, len(classes), sample.name))
+    joined = len(carried(labels, labels, sample.joined(labels.shape)))  # without those that name one piece, or none
+    return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, pieces.small, joined)
+
+
+def as_yolo(label_map: np.ndarray, pieces: Objects) -> str:
+    """The lines of a label file: the objects of label_map (H, W) in their order. Without objects the text is empty."""
+    sides = np.array(label_map.shape[::-1], np.float64)
+    lines = []
+    for class_id, polygon in zip(pieces.class_ids, object_polygons(label_map, pieces), strict=True):
+        shares = (polygon / sides).ravel().tolist()
+        lines.append(f"{class_id - 1} " + " ".join([f"{share:.6f}" for share in shares]) + "\n")
+    return "".join(lines)
+
+
+def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], where: str | Path) -> np.ndarray:
+    """(H, W) uint8 of class ids, from 1, from a label file's text: polygons filled as Ultralytics does, small ones over large ones.
+
+    classes: how many, or their numbers in the file, in the order of ids. where: how an error calls the text. Raises UserError naming the
+    line that is no polygon of one of the classes.
+    """
+    height, width = shape
+    ids = {str(number): i for i, number in enumerate(range(classes) if isinstance(classes, int) else classes, 1)}
+    polygons: list[tuple[int, int, np.ndarray]] = []
+    kept: dict[int, tuple[int, int, np.ndarray]] = {}
+    room = KEPT
+    lines = text.splitlines()
+    check_count(len(lines), str(where))
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            class_id, shares = _parse_line(line, ids, f"{where}, line {number}")
+            filled = fill_polygon(shares * (width, height), (height, width))
+            if (room := room - filled[2].size) >= 0:
+                kept[len(polygons)] = filled
+            polygons.append((int(filled[2].sum()), class_id, shares))
+    label_map = np.zeros((height, width), np.uint8)
+    for place in sorted(range(len(polygons)), key=lambda place: -polygons[place][0]):
+        _, class_id, shares = polygons[place]
+        top, left, mask = kept.get(place) or fill_polygon(shares * (width, height), (height, width))
+        label_map[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = class_id
+    return label_map
+
+
+def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.ndarray]:
+    """Class id, from 1, and (P, 2) shares of a line. ids: by the number that a line begins with."""
+    first, *rest = line.split()
+    if (class_id := ids.get(first)) is None:
+        gaps = list(ids) != [str(number) for number in range(len(ids))]
+        known = f"one of {', '.join([*ids][:20])}" if gaps else f"a whole number from 0 to {len(ids) - 1}"
+        raise UserError(f"{where}: class {shown(first)} must be {known}, as {DATA} numbers its names")
+    if len(rest) == 4:
+        raise UserError(f"{where}: is a box; masks need polygons, of three or more corners")
+    if len(rest) < 6 or len(rest) % 2:
+        raise UserError(f"{where}: {len(rest)} numbers after the class; a polygon has x and y of three or more corners")
+    try:
+        shares = np.array([float(value) for value in rest])
+    except ValueError as error:
+        raise UserError(f"{where}: {first_line(error)}") from error
+    if not ((shares >= 0) & (shares <= 1)).all():  # false for NaN too
+        raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
+    return class_id, shares.reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a set is. file: its YAML. roots: resolved folders that its pictures must lie in. images: the folder that the user named."""
+
+    file: Path
+    base: str
+    roots: tuple[Path, ...]
+    images: Path | None
+
+    def inside(self, path: Path) -> bool:
+        try:
+            return any(path.resolve().is_relative_to(root) for root in self.roots)
+        except (OSError, RuntimeError, ValueError):
+            return False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a split, the name of its sample, and the path that its label file follows from."""
+
+    path: Path
+    split: str
+    name: str
+    labels: Path
+
+
+def is_folder(folder: Path) -> bool:
+    return (folder / DATA).is_file() or ((folder / IMAGES).exists() and any(folder.glob("*.y*ml")))
+
+
+def read(source: Source, *, split: str | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+    file = find_yaml(source.path) if source.path.is_dir() else source.path
+    data = read_yaml(file, dict[str, Any])
+    names = numbered_names(data.get("names"), file)
+    check_class_list(tuple(names.values()), file)
+    place, pictures = find_pictures(file, data, split, images)
+    samples: list[Sample] = []
+    without = 0
+    for name, picture in named(source, pictures, place):
+        label = label_file(picture.labels)
+        exists = label.exists()
+        without += not exists
+        decode = partial(_labels, picture.path, label if exists else None, tuple(names))
+        samples.append(Sample(picture.path, decode, metadata={"split": picture.split}, name=name))
+    if samples and without == len(samples):
+        raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
+    if without:
+        source.note(f"{without} of {len(samples)} pictures have no label file: they show background alone")
+    return tuple(names.values()), samples
+
+
+def _labels(picture: Path, label: Path | None, numbers: Sequence[int]) -> np.ndarray:
+    shape = picture_size(picture)
+    return from_yolo(read_text(label, LIST), shape, numbers, label) if label else np.zeros(shape, np.uint8)
+
+
+def find_pictures(file: Path, data: Mapping[str, Any], split: str | None, images: Path | str | None) -> tuple[Place, list[Picture]]:
+    """Where a set is, and the pictures that its YAML, which is `data`, names in a split, or in all. Raises UserError."""
+    if split is not None and split not in SPLITS:
+        raise UserError(f"split '{split}': must be one of {', '.join(SPLITS)}")
+    wanted = [name for name in SPLITS if data.get(name) and split in (None, name)]
+    if not wanted:
+        raise UserError(f"{file}: has no '{split or 'train'}', the folder of the pictures")
+    given = Path(images) if images is not None else None
+    roots = tuple(folder.resolve() for folder in (file.parent, given) if folder is not None)
+    place = Place(file, str(data.get("path") or "."), roots, given)
+    pictures: dict[Path, Picture] = {}  # of a picture that two splits name, the first counts
+    for name in wanted:
+        entries = data[name] if isinstance(data[name], list) else [data[name]]
+        if len(entries) > MOST_FOLDERS:
+            raise UserError(
+                f"{file}: '{name}' names {len(entries)} folders; at most {MOST_FOLDERS} are read: list the pictures in a text file"
+            )
+        for picture in (picture for entry in entries for picture in _pictures(place, name, entry)):
+            pictures.setdefault(picture.path, picture)
+    return place, list(pictures.values())
+
+
+def find_yaml(folder: Path) -> Path:
+    """data.yaml, else the only YAML file, or that of the folder's name. Raises UserError."""
+    if (folder / DATA).exists():
+        return folder / DATA
+    others = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml") and path.is_file())
+    named = [path for path in others if path.stem == folder.resolve().name]
+    chosen = others if len(others) == 1 else named
+    if len(chosen) != 1:
+        listed = f"; it holds {', '.join(path.name for path in others[:5])}: name the one that is meant" if others else ""
+        raise UserError(f"{folder / DATA}: there is no such file{listed}")
+    return chosen[0]
+
+
+def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
+    """Where a picture's labels are: the last `images` in its path becomes `folder`; without one, beside it."""
+    parts = list(picture.with_suffix(suffix).parts)
+    if IMAGES in parts:
+        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = folder
+    return Path(*parts)
+
+
+def named(source: Source, pictures: Sequence[Picture], place: Place) -> Iterator[tuple[str, Picture]]:
+    """The pictures with the names of their samples: where two splits have a name, with the split in front. Raises UserError for a name that
+    cannot be, and for a picture outside of the set."""
+    counts = Counter(picture.name for picture in pictures)
+    for picture in pictures:
+        name = f"{picture.split}/{picture.name}" if counts[picture.name] > 1 else picture.name
+        check_name(name, source.taken, picture.path)
+        if not place.inside(picture.path):
+            outside = f"is a link that leads out of {place.file.parent}"
+            raise UserError(picture.path, outside, "--images names a folder elsewhere that may be read")
+        yield name, picture
+
+
+def _pictures(place: Place, split: str, entry: Any) -> list[Picture]:
+    """The pictures of one of a split's entries: of a folder, or of a text file that lists them."""
+    if not isinstance(entry, str):
+        raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {shown(entry)}")
+    beside, base = place.file.parent, place.base
+    # Its own place first, then beside the YAML: `path` is often that of another machine, and some write ../train/images for it.
+    tried = [(beside / base / entry, None), (beside / entry, None), (beside / entry.removeprefix("../"), None)]
+    if place.images is not None:
+        inner = entry.replace("\\", "/").removeprefix("./").removeprefix("../").partition(f"{IMAGES}/")[2]
+        tried += [(place.images / part, beside / entry) for part in ((inner,) if inner else ()) + (entry, "")]
+    outside: Path | None = None
+    for path, lexical in tried:
+        try:
+            kind = "folder" if path.is_dir() else "list" if path.suffix.lower() == ".txt" and path.is_file() else None
+        except (OSError, ValueError) as error:  # such as a null byte
+            raise UserError(f"{place.file}: '{split}' is not a path: {shown(entry)} ({first_line(error)})") from error
+        if kind and not place.inside(path):
+            outside = outside or path
+        elif kind == "list":
+            return _listed(place, split, path)
+        elif kind == "folder":
+            return _below(path, split, lexical or path)
+    if outside is not None and Path(os.path.normpath(outside)).is_relative_to(os.path.normpath(beside)):  # through a link
+        raise UserError(
+            f"{place.file}: '{split}' leads out of its folder, to {outside.resolve()}; --images {outside.resolve()} has it read there"
+        )
+    raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {shown(entry)}")
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower().removeprefix(".") in PICTURES and not path.name.startswith(".")
+
+
+def _below(folder: Path, split: str, lexical: Path) -> list[Picture]:
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if _is_picture(path)]
+    return [Picture(folder / name, split, name.with_suffix("").as_posix(), lexical / name) for name in names]
+
+
+def _listed(place: Place, split: str, file: Path) -> list[Picture]:
+    """The pictures that a text file lists: relative to it, to `path` or to the YAML; of an absolute path of another machine, what is from
+    its last `images` on. Raises UserError naming the line."""
+    beside = place.file.parent
+    paths: list[Path] = []
+    for number, line in enumerate(read_lines(file), 1):
+        if not (text := line.strip()):
+            continue
+        inner = text.rpartition(f"{IMAGES}/")[2]
+        moved = [beside / place.base / IMAGES / inner, beside / IMAGES / inner, *([place.images / inner] if place.images else [])]
+        tried = [file.parent / text, beside / place.base / text, beside / text, *moved]
+        try:
+            chosen = next((path for path in tried if path.is_file() and place.inside(path)), None)
+        except (OSError, ValueError):  # a null byte, or too long
+            chosen = None
+        if chosen is None or not _is_picture(chosen):
+            raise UserError(f"{file}, line {number}: there is no picture {shown(text)} inside {beside}")
+        paths.append(Path(os.path.normpath(chosen)))
+    if not paths:
+        raise UserError(f"{file}: lists no pictures")
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    return [Picture(path, split, path.relative_to(common).with_suffix("").as_posix(), path) for path in paths]
+
+
+def numbered_names(names: Any, file: Path) -> dict[int, str]:
+    """What a YAML's `names` calls its classes, by their numbers, rising. Raises UserError."""
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, Mapping) or not names:
+        raise UserError(f"{file}: 'names' must list the classes, not {shown(names)}")
+    numbered: dict[int, str] = {}
+    for key, name in names.items():
+        number = int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10 else key
+        if type(number) is not int or not 0 <= number < MAX_CLASS or number in numbered:
+            raise UserError(f"{file}: 'names' must number each class once, by whole numbers from 0 on, not {shown(key)}")
+        if isinstance(name, (dict, list)):
+            raise UserError(f"{file}: 'names' must give class {number} a name, not {shown(name)}")
+        numbered[number] = str(name)
+    return dict(sorted(numbered.items()))
