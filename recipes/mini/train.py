@@ -34,9 +34,8 @@ from .data import rendered_scenes
 from .files import map_array, replaced_folder
 from .loop import Student, encode_scenes, load_student, train_student
 from .recipe import NETWORKS, Recipe
-from .students import new_student
 from .teacher import taught_features
-from .warmstart import read_autoencoder, read_origin, read_start, write_autoencoder, write_start
+from .warmstart import new_student, read_autoencoder, read_origin, read_start, write_autoencoder, write_start
 
 RECIPE = "recipe.json"
 FEATURES = "features.npy"
