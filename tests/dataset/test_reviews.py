@@ -17,7 +17,7 @@ from seediff.dataset import native, store
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.fix import fix_dataset
-from seediff.dataset.reviews import REVIEWS, count_reviews, told
+from seediff.dataset.reviews import REVIEWS, count_reviews, review_summary
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.look.session import Session
@@ -57,7 +57,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     sample = list(store.read_dataset(pets))[3]
     assert np.unique(sample.label_map).tolist() == [0, 2]
     assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "joined": 0}
-    assert told(item.metadata for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
+    assert review_summary(item.metadata for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
     assert len(classes) == 3
 

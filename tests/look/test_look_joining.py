@@ -14,7 +14,7 @@ from seediff.cli.quality import filter_
 from seediff.cli.sets import merge
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.reviews import REVIEWS, read_actions, told
+from seediff.dataset.reviews import REVIEWS, read_actions, review_summary
 from seediff.dataset.shapes.objects import join
 from seediff.dataset.shapes.rle import count_runs, fill
 from seediff.dataset.store import open_native
@@ -88,7 +88,7 @@ def test_an_action_like_every_other(pets):
     session.act(1, 7, "undo")
     assert [len(pixels) for pixels in session.state(1)["joined"]] == [3]
     session.close()
-    assert "in 1 sample pieces are joined to one object" in told(item.metadata for item in open_native(pets)[1])
+    assert "in 1 sample pieces are joined to one object" in review_summary(item.metadata for item in open_native(pets)[1])
 
 
 def test_what_the_page_asks_for(joined):

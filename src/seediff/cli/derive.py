@@ -97,7 +97,7 @@ def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[st
     """
 
     def decorate(cls: type[Options]) -> type[Options]:
-        hints, own = get_type_hints(kind), get_type_hints(cls, include_extras=True)
+        hints, declared = get_type_hints(kind), get_type_hints(cls, include_extras=True)
         made = []
         for group, names in layout.items():
             for name in names.split():
@@ -105,7 +105,7 @@ def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[st
                 typed = change.pop("type", None) or _typed(hints.get(name, str))
                 if typed is int:
                     change.setdefault("converter", whole_number)
-                made.append((name, own.get(name) or Annotated[typed | None, field_option(kind, name, group, **change)], None))
+                made.append((name, declared.get(name) or Annotated[typed | None, field_option(kind, name, group, **change)], None))
         together = make_dataclass(cls.__name__, made, frozen=True, namespace={"__doc__": cls.__doc__, "__module__": cls.__module__})
         return Parameter(name="*")(together)
 

@@ -164,9 +164,9 @@ def import_(
 
 def say_reviewed(samples: Iterable[Sample]) -> None:
     """Say how many masks are a person's, and whether there are rejected samples; nothing where nobody reviewed any."""
-    from ..dataset.reviews import told
+    from ..dataset.reviews import review_summary
 
-    if line := told(sample.metadata for sample in samples):
+    if line := review_summary(sample.metadata for sample in samples):
         print(f"Reviewed: {line}")
 
 

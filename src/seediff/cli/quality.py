@@ -64,13 +64,13 @@ def check(
     check_writable(None, json)
     checked = check_dataset(data, followed(quiet))
     fixed: list[str] = []
-    if fix and any(found.where == METADATA and found.kind == "lost" for found in checked.findings) and (command := remake(data)):
+    if fix and any(finding.where == METADATA and finding.kind == "lost" for finding in checked.findings) and (command := remake(data)):
         raise UserError(f"{data / METADATA}: is lost; this makes every sample again: {command}")
     for _ in range(2 * fix):  # with metadata.jsonl back, there may be more to repair
         if done := fix_dataset(data, checked.findings):
             fixed += done
             checked = check_dataset(data, followed(quiet))
-    damaged = {one.where for one in checked.findings if one.kind in DAMAGED}
+    damaged = {finding.where for finding in checked.findings if finding.kind in DAMAGED}
     reopened = bool(fix and damaged and can_reopen(data))
     if reopened:
         reopen(data, damaged)
@@ -85,8 +85,8 @@ def check(
         raise UserError(f"{data}: {len(damaged)} damaged file{'s' * (len(damaged) > 1)}; to make their samples again: {remake(data)}")
     if checked.errors:
         kinds: dict[str, int] = {}
-        for one in checked.findings[: checked.errors]:
-            kinds[one.kind] = kinds.get(one.kind, 0) + 1
+        for finding in checked.findings[: checked.errors]:
+            kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
         advice = f"; --fix cannot make samples again: {what_to_do(data)}" if fix and damaged else ""
         plural = "s" * (checked.errors > 1)
         raise UserError(f"{data}: {checked.errors} error{plural} ({counts(kinds)}); the first: {first(checked)}{advice}")
@@ -206,8 +206,8 @@ def _as_given(value: Any) -> str:
 
 def first(checked: Any) -> str:
     """The first finding, in a line."""
-    one = checked.findings[0]
-    return one.text if one.kind in ("structure", "lost") else f"{one.where}: {one.text}"
+    finding = checked.findings[0]
+    return finding.text if finding.kind in ("structure", "lost") else f"{finding.where}: {finding.text}"
 
 
 def show(table: Any) -> None:
@@ -216,11 +216,11 @@ def show(table: Any) -> None:
     make_console().print(table)
 
 
-def show_stats(found: Stats) -> None:
+def show_stats(stats: Stats) -> None:
     from .summary import stats_line, stats_table
 
-    show(stats_table(found))
-    print(stats_line(found))
+    show(stats_table(stats))
+    print(stats_line(stats))
 
 
 def write_json(path: Path | None, document: dict[str, Any], quiet: bool) -> None:

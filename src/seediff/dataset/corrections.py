@@ -59,16 +59,16 @@ def correct(
     it is asked for. Raises UserError for an item that is none of the set's, and for a mask of another size than its picture.
     """
     folder = Path(folder)
-    own, originals = _opened(folder)
-    names = (*own, *(name for name in classes if name not in own))
+    own_classes, originals = _opened(folder)
+    names = (*own_classes, *(name for name in classes if name not in own_classes))
     check_class_list(names)
     table = np.arange(256, dtype=np.uint8)
     table[1 : len(classes) + 1] = [names.index(name) + 1 for name in classes]
-    found = _matched(items, [item.name for item in originals], folder)
+    matches = _matched(items, [item.name for item in originals], folder)
 
     def corrected() -> Iterator[Sample]:
         for original in originals:
-            item = found.get(original.name)
+            item = matches.get(original.name)
             yield original if item is None else _corrected(original, item, table, len(classes), names, by, tell)
 
     return names, corrected()
@@ -87,14 +87,14 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dic
     """The item of each sample that has one."""
     flat = Counter(flat_name(name) for name in names)
     known = {**{flat_name(name): name for name in names if flat[flat_name(name)] == 1}, **{name: name for name in names}}
-    found: dict[str, Sample] = {}
+    matches: dict[str, Sample] = {}
     for item in items:
         if item.name not in known:
             raise UserError(f"sample '{item.name}': is none of {folder}, whose masks are said to be corrected")
-        if known[item.name] in found:
-            raise UserError(f"sample '{item.name}': is there twice, once as '{found[known[item.name]].name}'")
-        found[known[item.name]] = item
-    return found
+        if known[item.name] in matches:
+            raise UserError(f"sample '{item.name}': is there twice, once as '{matches[known[item.name]].name}'")
+        matches[known[item.name]] = item
+    return matches
 
 
 def _corrected(
@@ -107,7 +107,7 @@ def _corrected(
     tell(change)
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
     joined = carried(before, after, original.joined(before.shape))
-    together = {"joined": [[list(pixel) for pixel in one] for one in joined]} if joined else {}
+    together = {"joined": [[list(pixel) for pixel in pixels] for pixels in joined]} if joined else {}
     review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.metadata), "by": by, **counts, **together}
     if not change.pixels:
         return original.replace(metadata={**original.metadata, "review": review})

@@ -130,15 +130,15 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequenc
         return dict(row)
     review = {"verdict": action.verdict, "corrected": action.mask is not None, "by": action.by}
     if action.joined:
-        review["joined"] = [[list(pixel) for pixel in one] for one in action.joined]
+        review["joined"] = [[list(pixel) for pixel in pixels] for pixels in action.joined]
     if action.mask is None:
         return {**row, "review": review}
     if unknown := [name for name in action.classes if name not in classes]:
         raise UserError(f"{REVIEWS}: sample '{printable(action.sample)}': class '{printable(unknown[0])}' is none of the set's")
     ids = [list(classes).index(name) + 1 for name in action.classes]
-    own = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
-    own["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
-    return {**row, **own, "review": review}
+    corrected = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
+    corrected["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    return {**row, **corrected, "review": review}
 
 
 def is_corrected(row: Mapping[str, Any]) -> bool:
@@ -158,7 +158,7 @@ def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return counts
 
 
-def told(rows: Iterable[Mapping[str, Any]]) -> str:
+def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
     """`12 corrected masks are used; 3 rejected samples are among them`; empty where nobody reviewed anything."""
     counts = count_reviews(rows)
     parts = []

@@ -52,16 +52,16 @@ def split_samples(
     held = [Counter(class_id for i in group for class_id in looks[i][1]) for group in groups]
     parts = {"train": 1 - sum(shares.values()), **shares}
     assigned = deal(held, [len(group) for group in groups], list(parts.values()), seed)
-    found = [""] * len(items)
+    assigned_to = [""] * len(items)
     for group, part in zip(groups, assigned, strict=True):
         for i in group:
-            found[i] = list(parts)[part]
-    if empty := next((part for part in parts if part not in found), None):
+            assigned_to[i] = list(parts)[part]
+    if empty := next((part for part in parts if part not in assigned_to), None):
         raise UserError(
             f"split: of {len(items)} samples in {len(groups)} groups that look alike, none would be for '{empty}'; "
             "choose other shares, or more samples"
         )
-    return found
+    return assigned_to
 
 
 def same_looks(hashes: Sequence[int]) -> list[list[int]]:
@@ -81,10 +81,10 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
     order = np.random.default_rng(seed).permutation(len(sizes)).tolist()
     order.sort(key=lambda i: (-sizes[i], -len(held[i])))
     # Every group holds `None`, samples at all.
-    counted: list[dict[int | None, int]] = [{**one, None: size} for one, size in zip(held, sizes, strict=True)]
+    counted: list[dict[int | None, int]] = [{**class_id, None: size} for class_id, size in zip(held, sizes, strict=True)]
     total = Counter[int | None]()
-    for one in counted:
-        total.update(one)
+    for class_id in counted:
+        total.update(class_id)
     due = np.array(shares) * sum(sizes)
     lacking = {kind: np.ones(len(shares)) for kind in total}  # of each part's due
     rarest = sorted(total, key=lambda kind: (kind is None, total[kind], kind or 0))
@@ -92,12 +92,12 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
     for kind in rarest:
         for i in order:
             if assigned[i] < 0 and counted[i].get(kind):
-                score = sum(lacking[one] for one in counted[i])
+                score = sum(lacking[class_id] for class_id in counted[i])
                 full = lacking[None] * due < sizes[i] / 2 - ROUNDING
                 score = np.where(full & ~full.all(), -np.inf, score)
                 assigned[i] = part = int(np.lexsort([-np.array(shares), -np.round(score, 9)])[0])
-                for one, count in counted[i].items():
-                    lacking[one][part] -= count / (shares[part] * total[one])
+                for class_id, count in counted[i].items():
+                    lacking[class_id][part] -= count / (shares[part] * total[class_id])
     return assigned
 
 

@@ -21,7 +21,7 @@ from .. import __version__
 from ..config.augment import AugmentConfig
 from ..dataset import native
 from ..dataset.augment import Picture, apply
-from ..dataset.reviews import told
+from ..dataset.reviews import review_summary
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
 from ..dataset.store import open_native

@@ -216,10 +216,10 @@ def _shape(result: Result, where: str) -> tuple[Brush | Polygon | None, list[str
 
 def _name_and_row(data: Mapping[str, Any], inside: str, where: str) -> tuple[str, dict[str, Any]]:
     """The name and row of a sample: as it was exported, else by its picture's path."""
-    own = data.get(OWN)
-    if not isinstance(own, Mapping):
+    kept = data.get(OWN)
+    if not isinstance(kept, Mapping):
         return PurePosixPath(inside).with_suffix("").as_posix(), {}
-    name, row = own.get("name"), own.get("metadata", {})
+    name, row = kept.get("name"), kept.get("metadata", {})
     if not isinstance(name, str) or not isinstance(row, dict):
         raise UserError(f"{where}: 'name' must be a text and 'metadata' an object in its data.{OWN}")
     check_row(row, f"{where}: metadata in its data.{OWN}")

@@ -109,8 +109,8 @@ def _schema(classes: Sequence[str]) -> Any:
     pa = load_extra("pyarrow", "hf")
     picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     columns = [("image", picture), ("label_map", picture), ("name", pa.string()), ("metadata", pa.string())]
-    own = {"huggingface": json.dumps({"info": {"features": FEATURES}}), "seediff": json.dumps({"classes": list(classes)})}
-    return pa.schema(columns, metadata=own)
+    stated = {"huggingface": json.dumps({"info": {"features": FEATURES}}), "seediff": json.dumps({"classes": list(classes)})}
+    return pa.schema(columns, metadata=stated)
 
 
 def _card(classes: Sequence[str], words: Sequence[str]) -> str:
@@ -219,10 +219,10 @@ def _read_classes(file: Path) -> tuple[str, ...]:
         if schema.names.count(name) != 1 or ("Image" in kind["_type"] and not _is_picture(schema.field(name).type)):
             shape = "a struct of bytes and path" if kind["_type"] == "Image" else "text"
             raise UserError(f"{file}: must have a column '{name}', {shape}; it has {', '.join(schema.names)}")
-    own = (schema.metadata or {}).get(b"seediff")
-    if own is None:
+    stated = (schema.metadata or {}).get(b"seediff")
+    if stated is None:
         raise UserError(f"{file}: does not say its classes (metadata key 'seediff' of the schema)")
-    classes = tuple(parse_json(own, OwnMetadata, f"{file}, metadata key 'seediff'").classes)
+    classes = tuple(parse_json(stated, OwnMetadata, f"{file}, metadata key 'seediff'").classes)
     check_class_list(classes, file)
     return classes
 

@@ -48,8 +48,8 @@ def is_folder(folder: Path) -> bool:
 
 def _parts(folder: Path) -> dict[Path, str | None]:
     """Folders that may have pictures, each with our word for its split."""
-    own = next((split for split, word in FOLDERS.items() if word == folder.resolve().name), None)
-    return {folder: own, **{folder / word: split for split, word in FOLDERS.items()}}
+    split_here = next((split for split, word in FOLDERS.items() if word == folder.resolve().name), None)
+    return {folder: split_here, **{folder / word: split for split, word in FOLDERS.items()}}
 
 
 def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:

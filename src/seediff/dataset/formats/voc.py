@@ -114,15 +114,15 @@ def convert(sample: Sample, *, classes: Sequence[str], objects: bool, boxes: boo
     )
 
 
-def object_map(labels: np.ndarray, found: Objects) -> np.ndarray:
+def object_map(labels: np.ndarray, objects: Objects) -> np.ndarray:
     """(H, W) uint8: objects from 1 on; 255 where the label map has it, or a class without an object of its own; else 0."""
-    order = np.argsort([-area for area in found.areas], kind="stable")[:MAX_OBJECTS]
-    numbers = np.full(len(found.areas) + 1, native.IGNORE, np.uint8)
+    order = np.argsort([-area for area in objects.areas], kind="stable")[:MAX_OBJECTS]
+    numbers = np.full(len(objects.areas) + 1, native.IGNORE, np.uint8)
     numbers[np.sort(order)] = np.arange(len(order)) + 1
-    return np.where(labels == 0, np.uint8(0), numbers[found.index])  # index −1 is the last entry
+    return np.where(labels == 0, np.uint8(0), numbers[objects.index])  # index −1 is the last entry
 
 
-def annotation(file_name: str, size: tuple[int, int, int], found: Objects, classes: Sequence[str]) -> bytes:
+def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, classes: Sequence[str]) -> bytes:
     """An XML file of VOC's boxes: corners count from 1 and are both inside. size: height, width and bands of the picture.
 
     An object is `truncated` where it reaches the picture's edge.
@@ -134,7 +134,7 @@ def annotation(file_name: str, size: tuple[int, int, int], found: Objects, class
     ElementTree.SubElement(ElementTree.SubElement(root, "source"), "database").text = "SeeDiff"
     _fill(ElementTree.SubElement(root, "size"), {"width": width, "height": height, "depth": depth})
     ElementTree.SubElement(root, "segmented").text = "1"
-    for class_id, (left, top, right, bottom) in zip(found.class_ids, found.boxes_xyxy, strict=True):
+    for class_id, (left, top, right, bottom) in zip(objects.class_ids, objects.boxes_xyxy, strict=True):
         truncated = left == 0 or top == 0 or right == width or bottom == height
         node = ElementTree.SubElement(root, "object")
         _fill(node, {"name": classes[class_id - 1], "pose": "Unspecified", "truncated": int(truncated), "difficult": 0})
@@ -310,9 +310,9 @@ def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
     colours = voc_colours(count) if label_map is None else label_map.colours
     if not coloured:
         colours = {**dict(enumerate(label_map.order if label_map else ())), native.IGNORE: native.IGNORE}
-    found, places = np.unique(pixels @ WEIGHTS if coloured else pixels, return_inverse=True)
-    if unknown := [value for value in found.tolist() if value not in colours]:
+    values, places = np.unique(pixels @ WEIGHTS if coloured else pixels, return_inverse=True)
+    if unknown := [value for value in values.tolist() if value not in colours]:
         what = f"the colour {','.join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))}" if coloured else f"id {unknown[0]}"
         where = label_map.path if label_map else f"VOC's palette; a {LABELMAP} beside the folders says what colours are"
         raise UserError(f"{path}: has {what}, which is no class of {where}")
-    return np.array([colours[value] for value in found.tolist()], np.uint8)[places].reshape(pixels.shape[:2])
+    return np.array([colours[value] for value in values.tolist()], np.uint8)[places].reshape(pixels.shape[:2])

@@ -23,10 +23,10 @@ def difference_hash(picture: Image.Image) -> int:
 
 def same_groups(keys: Sequence[Hashable]) -> list[list[int]]:
     """The positions of each key that is there more than once, in order."""
-    found: dict[Hashable, list[int]] = defaultdict(list)
+    places: dict[Hashable, list[int]] = defaultdict(list)
     for index, key in enumerate(keys):
-        found[key].append(index)
-    return [group for group in found.values() if len(group) > 1]
+        places[key].append(index)
+    return [group for group in places.values() if len(group) > 1]
 
 
 def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]:

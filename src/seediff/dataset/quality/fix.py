@@ -29,9 +29,9 @@ def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
     Raises UserError when another run is at work in the folder, or it cannot be written to.
     """
     folder = Path(folder)
-    if not any(one.kind in FIXABLE for one in findings):
+    if not any(finding.kind in FIXABLE for finding in findings):
         return []
-    if any(one.kind == "lost" for one in findings) and not _has_samples(folder):
+    if any(finding.kind == "lost" for finding in findings) and not _has_samples(folder):
         raise UserError(
             f"{folder}: is no dataset of SeeDiff that lost a file: it has no picture in {native.IMAGES}/ with a label map of its name in "
             f"{native.MASKS}/; nothing was written"
@@ -47,7 +47,7 @@ def _has_samples(folder: Path) -> bool:
 
 
 def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
-    if lost := [one.where for one in findings if one.kind == "lost"]:
+    if lost := [finding.where for finding in findings if finding.kind == "lost"]:
         classes = find_classes(folder)
         if native.CLASSES in lost:
             write_atomic(folder / native.CLASSES, native.classes_text(classes))
@@ -58,22 +58,22 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
             yield f"{native.METADATA} has {len(rows)} rows again, with classes, class_ids and area only" + (
                 f"; {without} pictures have no label map, or one of them cannot be read: they got no row" if without else ""
             )
-    for one in findings:
-        if one.kind == "palette":
-            write_inside(folder, one.where, native.encode_mask(read_label_map(folder / one.where)))
-    if painted := sum(one.kind == "palette" for one in findings):
+    for finding in findings:
+        if finding.kind == "palette":
+            write_inside(folder, finding.where, native.encode_mask(read_label_map(folder / finding.where)))
+    if painted := sum(finding.kind == "palette" for finding in findings):
         yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
-    if wrong := {int(one.where.removeprefix("row ")) for one in findings if one.kind == "row"}:
+    if wrong := {int(finding.where.removeprefix("row ")) for finding in findings if finding.kind == "row"}:
         classes, rows = native.read_classes(folder), [row for _, row in numbered_rows(folder / native.METADATA)]
         for number in wrong:
             labels = read_label_map(path_inside(folder, rows[number - 1], "mask", f"row {number}"))
             rows[number - 1] = {**rows[number - 1], **shown_classes(labels, classes, rows[number - 1].get("classes", []), f"row {number}")}
         write_atomic(folder / native.METADATA, native.jsonl(rows))
         yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
-    for one in findings:
-        if one.kind == "orphan":
-            move_inside(folder, one.where, f"{ORPHANS}/{one.where}")
-    if moved := sum(one.kind == "orphan" for one in findings):
+    for finding in findings:
+        if finding.kind == "orphan":
+            move_inside(folder, finding.where, f"{ORPHANS}/{finding.where}")
+    if moved := sum(finding.kind == "orphan" for finding in findings):
         yield f"{moved} files without a sample are in {ORPHANS}/ now"
 
 

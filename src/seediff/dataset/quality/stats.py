@@ -69,34 +69,36 @@ def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -
 def row_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The flags in a row of metadata.jsonl; none when they are no list of texts."""
     flags = row.get("flags")
-    return tuple(flags) if isinstance(flags, list) and all(isinstance(one, str) for one in flags) else ()
+    return tuple(flags) if isinstance(flags, list) and all(isinstance(flag, str) for flag in flags) else ()
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
     """Put the label maps of a dataset together. classes: without the background."""
-    total = np.sum([one.counts for one in samples], axis=0) if samples else np.zeros(256, np.int64)
+    total = np.sum([sample.counts for sample in samples], axis=0) if samples else np.zeros(256, np.int64)
     pixels = max(int(total.sum()), 1)
     return Stats(
         images=len(samples),
         background=float(total[0]) / pixels,
         ignored=float(total[IGNORE]) / pixels,
-        sizes=dict(Counter(f"{one.size[0]}×{one.size[1]}" for one in samples).most_common()),
+        sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
         classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
-        flags=_count_kinds(flag for one in samples for flag in {f.partition(":")[0] for f in one.flags}),
+        flags=_count_kinds(flag for sample in samples for flag in {f.partition(":")[0] for f in sample.flags}),
     )
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
-    showing = [one for one in samples if one.counts[class_id]]
-    areas = np.array([one.area(class_id) for one in showing])
+    showing = [sample for sample in samples if sample.counts[class_id]]
+    areas = np.array([sample.area(class_id) for sample in showing])
     return ClassStats(
         name=name,
         images=len(showing),
         pixels=pixels,
         mean_area=float(areas.mean()) if showing else None,
-        mean_pieces=float(np.mean([one.pieces.get(class_id, 0) for one in showing])) if showing else None,
+        mean_pieces=float(np.mean([sample.pieces.get(class_id, 0) for sample in showing])) if showing else None,
         areas=tuple(np.histogram(areas, AREA_BINS)[0].tolist()),
-        flags=_count_kinds(kind for one in samples for kind, _, whose in (flag.partition(":") for flag in one.flags) if whose == name),
+        flags=_count_kinds(
+            kind for sample in samples for kind, _, whose in (flag.partition(":") for flag in sample.flags) if whose == name
+        ),
     )
 
 

@@ -73,9 +73,9 @@ def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = ()) -> 
 
 def _joined(runs: Runs, piece: np.ndarray, joined: Joined) -> np.ndarray:
     """(N,) the piece of each run, where those of one class that the pixels of one of `joined` lie in are called by the first of them."""
-    pixels = [column * runs.shape[0] + row for one in joined for column, row in one]
+    pixels = [column * runs.shape[0] + row for pixels_of_one in joined for column, row in pixels_of_one]
     at = np.searchsorted(runs.starts, pixels, side="right") - 1
-    numbers = np.repeat(np.arange(len(joined)), [len(one) for one in joined])
+    numbers = np.repeat(np.arange(len(joined)), [len(pixels_of_one) for pixels_of_one in joined])
     groups = defaultdict(set)
     for number, class_id, its in zip(numbers.tolist(), runs.ids[at].tolist(), piece[at].tolist(), strict=True):
         groups[number, class_id].add(its)
@@ -105,23 +105,23 @@ def united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
 
 def read_joined(value: object) -> Joined:
     """What a row or a line says, lists of JSON, as it is used here."""
-    return tuple(tuple((x, y) for x, y in one) for one in value or ())  # type: ignore[attr-defined, misc]
+    return tuple(tuple((x, y) for x, y in pixels) for pixels in value or ())  # type: ignore[attr-defined, misc]
 
 
 def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
     """Raise UserError for a pixel that is not in a picture of `shape` (H, W), and for more than MOST_PIXELS of them."""
     if (count := sum(map(len, joined))) > MOST_PIXELS:
         raise UserError(where, f"joins pieces at {count} pixels; at most {MOST_PIXELS} in a picture are read")
-    for x, y in (pixel for one in joined for pixel in one):
+    for x, y in (pixel for pixels in joined for pixel in pixels):
         if not (0 <= x < shape[1] and 0 <= y < shape[0]):
             raise UserError(where, f"joins the piece at pixel [{x}, {y}], but its picture has {shape[1]} × {shape[0]} pixels")
 
 
-def join(labels: np.ndarray, joined: Joined, one: Pixel, other: Pixel) -> Joined:
+def join(labels: np.ndarray, joined: Joined, first_pixel: Pixel, other_pixel: Pixel) -> Joined:
     """The objects of labels (H, W) uint8 once the pieces at two pixels, and all that is joined to either, are one. Raises UserError for
     pixels of two classes, or of none."""
     pieces = find_objects(labels)
-    first, second = (_piece_at(pieces, pixel) for pixel in (one, other))
+    first, second = (_piece_at(pieces, pixel) for pixel in (first_pixel, other_pixel))
     if pieces.class_ids[first] != pieces.class_ids[second]:
         raise UserError("only pieces of one class can be one object")
     return _named(pieces, [*_groups(pieces, joined), {first, second}])
@@ -144,10 +144,10 @@ def carried(before: np.ndarray, after: np.ndarray, joined: Joined) -> Joined:
     goes_on = _goes_on(old, new, set().union(*groups))
     later = []
     for group in groups:
-        found: defaultdict[int, set[int]] = defaultdict(set)
+        by_class: defaultdict[int, set[int]] = defaultdict(set)
         for piece in group & goes_on.keys():
-            found[new.class_ids[goes_on[piece]]].add(goes_on[piece])
-        later += found.values()
+            by_class[new.class_ids[goes_on[piece]]].add(goes_on[piece])
+        later += by_class.values()
     return _named(new, later)
 
 
@@ -173,12 +173,12 @@ def _piece_at(pieces: Objects, pixel: Pixel) -> int:
 def _groups(pieces: Objects, joined: Joined) -> list[set[int]]:
     """The pieces that each of `joined` names, by class."""
     groups: list[set[int]] = []
-    for one in joined:
-        found: dict[int, set[int]] = {}
-        for x, y in one:
+    for pixels in joined:
+        by_class: dict[int, set[int]] = {}
+        for x, y in pixels:
             if (piece := int(pieces.index[y, x])) >= 0:
-                found.setdefault(pieces.class_ids[piece], set()).add(piece)
-        groups += found.values()
+                by_class.setdefault(pieces.class_ids[piece], set()).add(piece)
+        groups += by_class.values()
     return groups
 
 

@@ -32,12 +32,12 @@ STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 """(rows, columns) of one step in each direction."""
 
 
-def object_polygons(label_map: np.ndarray, found: Objects) -> list[np.ndarray]:
+def object_polygons(label_map: np.ndarray, objects: Objects) -> list[np.ndarray]:
     """The outline of every object of label_map (H, W), in their order: (P, 2) float64, x and y in pixels from the picture's corner, in
     (0, W) and (0, H). `fill_polygon` gives exactly the object's pixels."""
-    edges, onward = _edges(label_map, found.index >= 0)
-    outlines = _walk(label_map, found.index, edges, onward) if len(edges) else {}
-    return [outlines[number] for number in range(len(found.areas))]
+    edges, onward = _edges(label_map, objects.index >= 0)
+    outlines = _walk(label_map, objects.index, edges, onward) if len(edges) else {}
+    return [outlines[number] for number in range(len(objects.areas))]
 
 
 def _edges(label_map: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -66,8 +66,8 @@ def panoptic_labels(folder: Path, image: Image, segments: Segments, ids: Mapping
         raise UserError(f"{path}: is {kind} {mode} inside; a panoptic mask is a PNG in colours, which are the segments' ids")
     if pixels.shape[:2] != image.shape:
         raise UserError(f"{path}: is {pixels.shape[:2]}, but its image is {image.shape}; both are (height, width)")
-    found, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
-    known = {0: native.IGNORE, **{one.id: ids[one.category_id] for one in segments.segments_info}}
-    if unknown := [number for number in found.tolist() if number not in known]:
+    values, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
+    known = {0: native.IGNORE, **{segment.id: ids[segment.category_id] for segment in segments.segments_info}}
+    if unknown := [number for number in values.tolist() if number not in known]:
         raise UserError(f"{path}: has a segment {unknown[0]} that {where} does not name")
-    return np.array([known[number] for number in found.tolist()], np.uint8)[places].reshape(image.shape)
+    return np.array([known[number] for number in values.tolist()], np.uint8)[places].reshape(image.shape)

@@ -95,18 +95,19 @@ def paint(
 ) -> np.ndarray:
     """(H, W) uint8: boxes without a mask and crowds as 255 first, then the largest object, the smallest last. One mask is in memory at a
     time. ids: of a category, in a label map. Raises UserError naming the annotation that is no mask of this image."""
-    check_outlines((one for shape in annotations if not isinstance(shape.segmentation, Rle) for one in shape.segmentation), where)
+    outlines = [annotation.segmentation for annotation in annotations if not isinstance(annotation.segmentation, Rle)]
+    check_outlines((polygon for polygons in outlines for polygon in polygons), where)
     labels = np.zeros(image.shape, np.uint8, order="F")
     masks: list[tuple[bool, int, np.ndarray]] = []
-    for one in annotations:
-        if not one.masked:
-            _ignore_box(labels, one.box_xywh)
+    for annotation in annotations:
+        if not annotation.masked:
+            _ignore_box(labels, annotation.box_xywh)
             continue
-        shown, here = one.segmentation, f"{where}: annotation {one.id}"
+        shown, here = annotation.segmentation, f"{where}: annotation {annotation.id}"
         rle = isinstance(shown, Rle)
         runs = count_runs(shown.size, shown.counts, image.shape, here) if rle else polygon_runs(shown, image.shape, here)
-        crowd = bool(one.iscrowd) and not crowds_are_objects
-        masks.append((not crowd, native.IGNORE if crowd else ids[one.category_id], runs))
+        crowd = bool(annotation.iscrowd) and not crowds_are_objects
+        masks.append((not crowd, native.IGNORE if crowd else ids[annotation.category_id], runs))
     masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
     check_layers(sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
     for _, value, runs in masks:

@@ -45,8 +45,8 @@ class Part:
     def add(self, image: dict[str, Any], annotations: Iterable[dict[str, Any]]) -> None:
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, **image})
-        for one in annotations:
-            self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **one})
+        for annotation in annotations:
+            self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **annotation})
 
     def document(self, categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         info = {"description": "masks by SeeDiff", "version": __version__}
@@ -61,7 +61,7 @@ def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
 def semantic(labels: np.ndarray) -> list[dict[str, Any]]:
     """An annotation for each class in labels (H, W) uint8, without `id` and `image_id`; 255 is a class here, 0 is not."""
     class_ids, masks = masks_of_ids(column_runs(labels))
-    return [one for one in _annotations(class_ids.tolist(), masks, rles(masks)) if one["category_id"] > 0]
+    return [annotation for annotation in _annotations(class_ids.tolist(), masks, rles(masks)) if annotation["category_id"] > 0]
 
 
 def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) -> tuple[list[dict[str, Any]], int]:
@@ -69,14 +69,14 @@ def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) 
 
     Holes stay holes; in polygons they are cut in.
     """
-    found = find_objects(labels, min_area)
-    return of_objects(labels, found, polygons=polygons), found.small
+    pieces = find_objects(labels, min_area)
+    return of_objects(labels, pieces, polygons=polygons), pieces.small
 
 
-def of_objects(labels: np.ndarray, found: Objects, *, polygons: bool) -> list[dict[str, Any]]:
+def of_objects(labels: np.ndarray, objects: Objects, *, polygons: bool) -> list[dict[str, Any]]:
     """An annotation for each object that was found in labels (H, W) uint8, without `id` and `image_id`."""
-    shapes = _polygons(labels, found) if polygons else rles(found.masks)
-    return _annotations(found.class_ids, found.masks, shapes)
+    shapes = _polygons(labels, objects) if polygons else rles(objects.masks)
+    return _annotations(objects.class_ids, objects.masks, shapes)
 
 
 def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) -> list[dict[str, Any]]:
@@ -88,12 +88,12 @@ def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) 
     ]
 
 
-def _polygons(labels: np.ndarray, found: Objects) -> list[list[list[int]]]:
+def _polygons(labels: np.ndarray, objects: Objects) -> list[list[list[int]]]:
     """Each object's polygons [x, y, x, y, …], one a connected piece, along the edges of its pixels, as COCO counts."""
-    pieces = find_objects(np.where(found.index < 0, np.uint8(0), labels))
+    pieces = find_objects(np.where(objects.index < 0, np.uint8(0), labels))
     columns, rows = np.divmod(pieces.masks.starts[pieces.masks.first], labels.shape[0])
-    polygons: list[list[list[int]]] = [[] for _ in found.class_ids]
-    for number, polygon in zip(found.index[rows, columns].tolist(), object_polygons(labels, pieces), strict=True):
+    polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
+    for number, polygon in zip(objects.index[rows, columns].tolist(), object_polygons(labels, pieces), strict=True):
         # Those outlines run through the middle of pixels: their sides to the right and below belong on the pixels' far edges.
         polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
     return polygons
@@ -161,8 +161,8 @@ def annotate(sample: Sample, *, classes: Sequence[str], min_area: int, polygons:
     return Annotated(height, width, annotations, semantic(labels), pieces.small, ious, segments)
 
 
-def polygon_ious(index: np.ndarray, its: Sequence[Mapping[str, Any]]) -> list[float]:
+def polygon_ious(index: np.ndarray, annotations: Sequence[Mapping[str, Any]]) -> list[float]:
     """The IoU of each object's polygons, as pycocotools fills them, with its pixels. index: (H, W), the object of each pixel."""
     shape = index.shape
-    filled = [fill(polygon_runs(one["segmentation"], shape, "--polygons"), shape) for one in its]
-    return [iou(one, index == number) for number, one in enumerate(filled)]
+    filled = [fill(polygon_runs(annotation["segmentation"], shape, "--polygons"), shape) for annotation in annotations]
+    return [iou(mask, index == number) for number, mask in enumerate(filled)]
