@@ -181,7 +181,7 @@ def _measure(
         changed = sample.replace(metadata={**row, "confidence": sure}) if has_soft else sample
         return changed, measure(labels, row_flags(row), criteria.min_piece), sure
     if not has_soft:
-        return sample, measure(labels, row_flags(row), criteria.min_piece), _said_before(row)
+        return sample, measure(labels, row_flags(row), criteria.min_piece), row.get("confidence")
     soft = _read_soft(sample, classes, labels.shape)
     if band := criteria.ignore_band:
         labels = uncertain_band(labels, list(soft.values()), list(soft), *band)
@@ -224,11 +224,3 @@ def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) ->
         if soft[class_id].shape != size:
             raise UserError(f"{path}: is {soft[class_id].shape}, but its label map is {tuple(size)}; both are (height, width)")
     return soft
-
-
-def _said_before(row: Mapping[str, Any]) -> Mapping[str, float] | None:
-    """`confidence` of a row that an earlier filter wrote."""
-    said = row.get("confidence")
-    if not isinstance(said, Mapping) or not all(isinstance(value, int | float) for value in said.values()):
-        return None
-    return said

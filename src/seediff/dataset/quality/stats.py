@@ -67,9 +67,8 @@ def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -
 
 
 def row_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The flags in a row of metadata.jsonl; none when they are no list of texts."""
-    flags = row.get("flags")
-    return tuple(flags) if isinstance(flags, list) and all(isinstance(flag, str) for flag in flags) else ()
+    """The flags in a row of metadata.jsonl."""
+    return tuple(row.get("flags") or ())
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
