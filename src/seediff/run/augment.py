@@ -159,7 +159,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def reviewed(self) -> str:
         """A line on what people corrected and decided in the samples that are used; empty where nobody did."""
         used = range(len(self.samples)) if self.config.keep_originals else self.sources
-        return told(self.samples[i].metadata for i in used)
+        return review_summary(self.samples[i].metadata for i in used)
 
     def items(self) -> list[Task]:
         return tasks(self.config, self.samples)
