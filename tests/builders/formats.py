@@ -16,7 +16,6 @@ from seediff.dataset.sample import Sample
 EVERY: tuple[FormatName, ...] = get_args(FormatName)
 LOSSY = ("yolo",)
 """Polygons, so that label maps come back nearly, and smaller pieces than that not at all."""
-EXACT = tuple(name for name in EVERY if name not in LOSSY)
 PACKAGES = {"parquet": "pyarrow"}
 """Format → what writes it, where that may not be installed."""
 
