@@ -20,7 +20,6 @@ ALLOWED = {
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("dataset/formats/parquet.py", "ParquetWriter"): "into an open new file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
-    ("files/tensors.py", "open_memmap"): "maps for reading",
     ("run/place.py", "touch"): "in a temporary folder of our own",
     ("run/place.py", "unlink"): "in a temporary folder of our own",
 }
@@ -28,7 +27,6 @@ ALLOWED = {
 
 METHODS = {
     *("write_text", "write_bytes", "touch", "unlink", "rmdir", "rename", "symlink_to", "hardlink_to", "link_to", "chmod", "truncate"),
-    *("tofile", "savez", "savez_compressed", "memmap", "open_memmap", "savefig", "to_csv", "to_parquet", "save_file", "save_model"),
     *("save_pretrained", "save_state", "export_chrome_trace", "ParquetWriter", "write_table", "extract", "extractall", "save_to_disk"),
     *("FileHandler", "NamedTemporaryFile", "mkstemp", "urlretrieve"),
 }
