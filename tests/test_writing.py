@@ -27,6 +27,7 @@ ALLOWED = {
 
 METHODS = {
     *("write_text", "write_bytes", "touch", "unlink", "rmdir", "rename", "symlink_to", "hardlink_to", "link_to", "chmod", "truncate"),
+    *("tofile", "savez", "savez_compressed", "memmap", "open_memmap", "savefig", "to_csv", "to_parquet", "save_file", "save_model"),
     *("save_pretrained", "save_state", "export_chrome_trace", "ParquetWriter", "write_table", "extract", "extractall", "save_to_disk"),
     *("FileHandler", "NamedTemporaryFile", "mkstemp", "urlretrieve"),
 }
