@@ -21,7 +21,7 @@ from seediff.cli.sets import merge, split
 from seediff.config.augment import OPERATIONS
 from seediff.dataset import native, store
 from seediff.dataset.augment import splice
-from seediff.dataset.formats.known import FORMATS
+from seediff.dataset.conversions import export_options
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.report import load_trace
@@ -83,8 +83,7 @@ def test_the_set_is_mixed_and_sound(pets):
 @pytest.mark.parametrize("most", [False, True], ids=["plain", "with all options"])
 def test_formats_there_and_back(pets, tmp_path, name, most):
     needs(name)
-    having = FORMATS[name].options
-    options = [f"--{one}" for one in ("objects", "boxes", "panoptic") if most and hasattr(having, one)]
+    options = [f"--{option}" for option in ("objects", "boxes", "panoptic") if most and option in export_options(name)]
     if most and not options:
         pytest.skip("it has no more options of objects")
     run("export", pets, "--to", name, "--out", tmp_path / "other", "--quiet", *options)
