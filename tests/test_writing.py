@@ -24,7 +24,6 @@ ALLOWED = {
     ("train/plan.py", "open"): "a dataset's, which reads",
     ("dataset/formats/parquet.py", "ParquetWriter"): "into an open new file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
-    ("files/tensors.py", "open_memmap"): "maps for reading",
     ("run/place.py", "touch"): "in a temporary folder of our own",
     ("run/place.py", "unlink"): "in a temporary folder of our own",
 }

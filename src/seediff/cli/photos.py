@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -17,7 +17,6 @@ from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
 from ..errors import UserError
-from ..files.places import Out
 from ..models.memory import Offload
 from .derive import field_option, option, options_of
 from .options import (
@@ -43,6 +42,9 @@ from .options import (
     parse_place,
     table,
 )
+
+if TYPE_CHECKING:
+    from ..run.loop import RunResult
 
 PATHS = Parameter(help="Photographs: files, folders with all below them, or patterns such as 'photos/*.jpg'.", negative=())
 
@@ -174,9 +176,7 @@ def segment(
         from .summary import show_segments
 
         show_segments(result, found.skipped)
-    say_never_tuned(untuned)
-    if result:
-        complain(result.failed, len(found.photos), place)
+    conclude(result, untuned, len(found.photos))
 
 
 def mask(
@@ -255,9 +255,7 @@ def mask(
         from .summary import show_masks
 
         show_masks(result, settled, found.skipped)
-    say_never_tuned(untuned)
-    if result:
-        complain(result.failed, len(found.photos), place)
+    conclude(result, untuned, len(found.photos))
 
 
 def check_photographs(paths: Sequence[Path]) -> None:
@@ -296,12 +294,6 @@ def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     )
 
 
-def say_never_tuned(text: str) -> None:
-    """On stderr, so that nothing that reads the results meets it, and after the work: what cannot be done is told in one line."""
-    if text:
-        print(f"seediff: {text}", file=sys.stderr)
-
-
 def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
     """The table that gives each photograph its classes: named by --classes, or lying in the one folder of photographs."""
     if classes is not None:
@@ -330,12 +322,17 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
         raise UserError("--labels: is used only with --method kmeans -k truth, which counts the segments in them")
 
 
-def complain(failed: Sequence[Mapping[str, str]], photos: int, out: Out) -> None:
-    """Raise UserError, for the exit code, when photographs could not be used; everything else is done by then."""
-    if failed:
+def conclude(result: RunResult | None, untuned: str, photos: int) -> None:
+    """What is said after the work. Raise UserError, for the exit code, when photographs could not be used; the others are done by then.
+
+    untuned: goes to stderr, so that nothing that reads the results meets it.
+    """
+    if untuned:
+        print(f"seediff: {untuned}", file=sys.stderr)
+    if result and result.failed:
         from ..run.photos import FAILED
 
-        first = f"{failed[0]['photo']}: {failed[0]['reason']}"
-        rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{len(failed)} of {photos} photographs could not be used ({first}{rest}); the list is in {where}")
+        first = f"{result.failed[0]['photo']}: {result.failed[0]['reason']}"
+        rest = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""
+        where = shlex.quote(str(result.out / FAILED))
+        raise UserError(f"{len(result.failed)} of {photos} photographs could not be used ({first}{rest}); the list is in {where}")

@@ -60,8 +60,10 @@ class MaskPhotosConfig(DatasetConfig):
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         if len(self.prompts) != 1:
             raise UserError(f"prompts: {len(self.prompts)} templates; a photograph is shown with one")
-        if not self.timesteps or len(set(self.timesteps)) < len(self.timesteps):
-            raise UserError(f"timesteps = {self.timesteps} must be at least one, and each can be named only once")
+        if not self.timesteps:
+            raise UserError("timesteps = () must be at least one noise level")
+        if len(set(self.timesteps)) < len(self.timesteps):
+            raise UserError(f"timesteps = {self.timesteps}: each can be named only once")
 
 
 @dataclass(frozen=True)

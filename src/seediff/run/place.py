@@ -15,11 +15,11 @@ import os
 import socket
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from .. import __version__
 from ..config.base import Config, differences, load_config
@@ -31,7 +31,6 @@ from ..files.places import LOCK, Out, Url, open_folder, parse_out
 from ..files.reading import ANNOTATIONS
 
 State = Literal["new", "unfinished", "complete"]
-Result = TypeVar("Result")
 
 BEGUN = f"{BATCHES}/begun"
 """Stores have no empty folders; this object says that the folder of records is there."""
@@ -218,30 +217,30 @@ class Storage:
 
     def list(self) -> dict[str, int]:
         """All objects: name behind the address → size in bytes."""
-
-        def find() -> dict[str, int]:
+        with self._asking():
             self.system.invalidate_cache()
             try:
                 objects = self.system.find(self.root, detail=True)
             except FileNotFoundError:
                 return {}
             inside = self.system._strip_protocol(self.root) + "/"
-            names = {path.removeprefix(inside): about["size"] for path, about in objects.items() if path.startswith(inside)}
-            return {name: size for name, size in names.items() if _stays_below(name)}  # others can name objects what they like
-
-        return self._ask(find)
+        names = {path.removeprefix(inside): about["size"] for path, about in objects.items() if path.startswith(inside)}
+        return {name: size for name, size in names.items() if _stays_below(name)}  # others can name objects what they like
 
     def read(self, name: str) -> bytes:
-        return self._ask(lambda: self.system.cat_file(f"{self.root}/{name}"))
+        with self._asking():
+            return self.system.cat_file(f"{self.root}/{name}")
 
     def write(self, name: str, data: bytes) -> None:
         """One object, at once."""
-        self._ask(lambda: self.system.pipe_file(f"{self.root}/{name}", data))
+        with self._asking():
+            self.system.pipe_file(f"{self.root}/{name}", data)
 
     def upload(self, folder: Path, names: Sequence[str]) -> None:
         """Files of a folder as objects of the same names: each at once, several at a time."""
         if names:
-            self._ask(lambda: self.system.put([str(folder / n) for n in names], [f"{self.root}/{n}" for n in names]))
+            with self._asking():
+                self.system.put([str(folder / n) for n in names], [f"{self.root}/{n}" for n in names])
 
     def download(self, folder: Path, names: Sequence[str]) -> None:
         """Objects as files of a folder, which is made. Raises UserError for a name that would lead out of it."""
@@ -250,21 +249,19 @@ class Storage:
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)
         if names:
-            self._ask(lambda: self.system.get([f"{self.root}/{n}" for n in names], [str(folder / n) for n in names]))
+            with self._asking():
+                self.system.get([f"{self.root}/{n}" for n in names], [str(folder / n) for n in names])
 
     def delete(self, names: Sequence[str]) -> None:
         """Objects that may be gone already."""
-
-        def remove() -> None:
-            with suppress(FileNotFoundError):
+        if names:
+            with self._asking(), suppress(FileNotFoundError):
                 self.system.rm([f"{self.root}/{n}" for n in names])
 
-        if names:
-            self._ask(remove)
-
-    def _ask(self, question: Callable[[], Result]) -> Result:
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
         try:
-            return question()
+            yield
         except Exception as error:  # each store has errors of its own
             raise UserError(self.url, f"the store does not do it: {type(error).__name__}: {first_line(error)}") from error
 
