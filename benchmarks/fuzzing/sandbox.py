@@ -243,7 +243,7 @@ def _main(words: list[str], told: dict[str, Any]) -> int:
 
     explain = commands._explain
 
-    def recording(error: BaseException, arguments: Sequence[str] | None) -> int:
+    def recording(error: BaseException, arguments: Sequence[str]) -> int:
         code = explain(error, arguments)
         if code not in (0, 2, 130, 141) or isinstance(error, (MemoryError, RecursionError)):
             told["faults"].append(_shortened(error))

@@ -16,7 +16,7 @@ from builders.region_maps import region_maps  # pyright: ignore[reportMissingImp
 from on_gpu.device import Peak, count, measure_peak, seconds
 from recipes.mini.loop import train_student
 from recipes.mini.recipe import Recipe
-from recipes.mini.students import new_student
+from recipes.mini.warmstart import new_student
 from seediff.devices import default_device, mixed_dtype
 from seediff.masks.pamr import pamr, scaled_dilations
 from seediff.mini.scenes import CLASSES, caption

@@ -31,7 +31,7 @@ CHECK_SCENES = 300
 
 
 class Tagger(nn.Module):
-    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone under a linear layer. By default an answer a class, as in CLASSES."""
+    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone under a linear layer. By default one answer per class, as in CLASSES."""
 
     def __init__(self, answers: int = len(CLASSES)) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-pair encoding over the world's words; any other text still encodes, in several tokens a word."""
+    """CLIP's byte-pair encoding over the world's words; any other text still encodes, in several tokens per word."""
     names = (*CLASSES, *(s.phrase for s in sprite_table() if s.phrase))
     sentences = [caption((name, name), place, mirrored=True) for name in names for place in (*PLACES, None)]
     words = sorted(set(re.findall(r"[a-z]+", " ".join(sentences))))

@@ -18,10 +18,11 @@ from seediff.models.trust import OWN_ATTENTION, check_parts
 from .autoencoder import CHECKPOINT as AUTOENCODER
 from .autoencoder import build_autoencoder
 from .checkpoint import save_checkpoint
+from .denoiser import Denoiser
 from .loop import CHECKPOINT as DENOISER
 from .loop import Student
 from .recipe import Recipe
-from .students import new_student
+from .transformer import Transformer
 
 ORIGIN = "start.json"
 """In the folder of a training that began from a pipeline."""
@@ -121,3 +122,11 @@ def write_start(vae: AutoencoderKL, student: Student, origin: Origin, recipe: Re
     write_autoencoder(vae, recipe, folder)
     average = {k: v.detach() for k, v in student.named_parameters()}
     save_checkpoint(folder / DENOISER, student, {}, 0, **average)
+
+
+STUDENTS: dict[str, type[Denoiser] | type[Transformer]] = {"unet": Denoiser, "transformer": Transformer}
+
+
+def new_student(recipe: Recipe) -> Student:
+    """The recipe's network and text encoders, with weights drawn from torch's generator."""
+    return STUDENTS[recipe.network](recipe)

@@ -141,7 +141,7 @@ def _class_sprites(art: Path, class_name: str, split: str) -> tuple[tuple[Image.
     """Drawings of a class and what captions may call them."""
     vendor = "noto" if split == "shift" else "fluent"
     table = [s for s in sprite_table() if s.class_name == class_name]
-    if vendor == "noto":  # one drawing a code point: variants that differ only in the sequence would repeat it
+    if vendor == "noto":  # one drawing per code point: variants that differ only in the sequence would repeat it
         table = list({s.codepoint.split("-")[0]: s for s in reversed(table)}.values())[::-1]
     else:
         seen = [s for s in table if s.split == "train"]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from seediff.cli.commands import main
-from seediff.cli.options import HERE
+from seediff.cli.options import HERE, numbers
 from seediff.cli.progress import show_progress
 from seediff.errors import UserError
 from seediff.files.messages import make_console
@@ -80,7 +80,7 @@ def run(
     chosen = chosen_table(table, options)
     out = options.out or Path("studies") / chosen.name
     places = Places(options.work, parse_folders(options.data), options.art, options.device)
-    seeds = parse_seeds(options.seeds)
+    seeds = numbers(options.seeds, "--seeds", int)
     kept = open_kept(options.work, options.reuse)
     if options.dry_run:
         print("\n".join([chosen.title, *planned(chosen, seeds)]))
@@ -135,13 +135,6 @@ def parse_folders(data: tuple[str, ...]) -> dict[str, Path]:
             raise UserError(f"--data {text}: '{name}' is given twice")
         folders[name] = Path(folder)
     return folders
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UserError(f"--seeds {text}: write whole numbers with commas between, for example 0,1,2") from error
 
 
 @contextmanager

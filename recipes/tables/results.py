@@ -25,7 +25,7 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
 
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One entry a row, test and metric, in percent: the mean over seeds, their lowest and highest, and the mean of the bootstrap intervals
+    """One entry per row, test and metric, in percent: the mean over seeds, their lowest and highest, and the mean of bootstrap intervals
     over images; beside it the paper's figure, None where it has none. `ratio` and `paper_ratio` are to the figures of the reference row,
     None without one. What has no figure has no entry: the IoU of a class that is neither there nor predicted."""
     entries = []

@@ -61,11 +61,6 @@ def test_tiny_images(floor, size):
     np.testing.assert_array_equal(np.unique(found), np.arange(found.max() + 1))
 
 
-def test_no_such_floor():
-    with pytest.raises(KeyError):
-        floor_map("ceiling", 4, 4)
-
-
 def test_grids_have_the_numbers_of_the_method_and_of_the_truth():
     found, label = np.full((8, 8), -1), np.full((8, 8), -1)
     found[:2], found[2:4], found[4:6] = 9, 70, 5

@@ -13,7 +13,8 @@ from rich.console import Console
 from seediff.errors import UserError
 from seediff.evaluate import segments
 from seediff.evaluate.floors import FLOORS, FloorScore, floor_maps
-from seediff.evaluate.segments import evaluate_segments, notes, score_table, to_json, write_json
+from seediff.evaluate.segments import evaluate_segments, notes, score_table, to_json
+from seediff.evaluate.semantic import write_json
 from seediff.files.label_maps import read_segment_ids
 from seediff.metrics.scores import Difference
 
@@ -235,7 +236,7 @@ def test_notes_say_what_the_floors_show(folders, bounds, words):
 def test_json_and_table(folders, tmp_path: Path):
     scores = evaluate_segments(*folders, num_classes=3, seed=5)
     path = tmp_path / "results" / "scores.json"
-    write_json(scores, path)
+    write_json(to_json(scores), path)
     written = json.loads(path.read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(to_json(scores)))
     assert written.keys() == segments.SegmentScores.__dataclass_fields__.keys()

@@ -53,7 +53,8 @@ def semantic(
     - `seediff evaluate predictions --data cityscapes --protocol cityscapes-human-vehicle --class-map map.toml`
     """
     from ..config.names import parse_classes
-    from ..evaluate.evaluation import evaluate, notes, score_table, write_json, write_report
+    from ..evaluate.evaluation import evaluate, notes, score_table, write_report
+    from ..evaluate.semantic import write_json
     from ..files.messages import make_console
     from ..files.places import check_writable
     from .progress import bar_or_lines
@@ -77,7 +78,7 @@ def semantic(
             progress=progress,
         )
     if json is not None:
-        write_json(evaluation, json)  # first: whoever reads the table may have had enough of it
+        write_json(evaluation.to_json(), json)  # first: whoever reads the table may have had enough of it
     if out is not None:
         write_report(evaluation, out)
     console = make_console()
@@ -159,7 +160,8 @@ def segments(
 
     - `seediff evaluate segments segments --labels cocostuff/dataset --list Coco164kFull_Stuff_Coarse_7.txt --size 512 --json coco.json`
     """
-    from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, write_json
+    from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, to_json
+    from ..evaluate.semantic import write_json
     from ..files.messages import make_console
     from ..files.places import check_writable
     from .progress import bar_or_lines
@@ -186,7 +188,7 @@ def segments(
         )
     console = make_console()
     if json is not None:
-        write_json(scores, json)  # first: whoever reads the table may have had enough of it
+        write_json(to_json(scores), json)  # first: whoever reads the table may have had enough of it
     console.print(score_table(scores))
     if floors:
         console.print(floor_table(scores))

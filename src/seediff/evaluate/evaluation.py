@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import csv
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from ..report.pictures import contact_sheet, fit_side, overlay
 from .labels import class_names
 from .layouts import EvaluationSet, Sample, open_evaluation
 from .protocols import IGNORED, PROTOCOLS, Protocol, listed, read_class_map
-from .semantic import Scores, evaluate_pairs
+from .semantic import Scores, evaluate_pairs, percent, percents, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -226,18 +227,14 @@ def protocol_for(name: str, data: EvaluationSet) -> Protocol:
     return data.own_protocol() if name == "own" else PROTOCOLS[name]
 
 
-def write_json(evaluation: Evaluation, path: Path) -> None:
-    """Write the scores and what they are of, atomically; folders on the way are made."""
-    write_atomic(path, (json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
-
-
 def write_report(evaluation: Evaluation, out: Path) -> None:
     """Into the folder `out`: scores.json, images.csv (each image's mean IoU, the worst first) and worst.jpg, where there are pictures."""
     with open_folder(out):
-        write_json(evaluation, out / SCORES)
+        write_json(evaluation.to_json(), out / SCORES)
         images = evaluation.scores.images
-        lines = [f"{_csv_cell(name)},{images[name]:.6f}" for name in worst(images, len(images))]
-        write_atomic(out / IMAGES, ("\n".join(["name,miou", *lines]) + "\n").encode("utf-8"))
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))])
+        write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
         if drawn := draw_worst(evaluation, WORST):
             write_atomic(out / GALLERY, encode_image(gallery(drawn), "jpg"))
 
@@ -295,12 +292,12 @@ def score_table(scores: Scores) -> Table:
         if not math.isnan(score.iou):
             aside = "" if name in scores.protocol.counted else " (not in the mean)"
             share = f"{score.pixels / scores.pixels:.1%}"
-            table.add_row(Text(name + aside), _percent(score.iou), _bounds(score.iou_ci95), _percent(score.boundary_iou), share)
+            table.add_row(Text(name + aside), percent(score.iou), percents(score.iou_ci95), percent(score.boundary_iou), share)
     table.add_section()
     for name, (mean, bounds) in scores.groups.items():
-        table.add_row(name, _percent(mean), _bounds(bounds), "", "")
-    table.add_row("mIoU", _percent(scores.miou), _bounds(scores.interval), _percent(scores.boundary_miou), "")
-    table.add_row("pixel accuracy", _percent(scores.pixel_accuracy), _bounds(scores.pixel_accuracy_ci95), "", f"{scores.pixels:,}")
+        table.add_row(name, percent(mean), percents(bounds), "", "")
+    table.add_row("mIoU", percent(scores.miou), percents(scores.interval), percent(scores.boundary_miou), "")
+    table.add_row("pixel accuracy", percent(scores.pixel_accuracy), percents(scores.pixel_accuracy_ci95), "", f"{scores.pixels:,}")
     return table
 
 
@@ -315,15 +312,3 @@ def notes(evaluation: Evaluation) -> list[str]:
     if named:
         lines.append(f"Predicted classes that the protocol does not know count as wrong: {listed(named)}.")
     return lines
-
-
-def _percent(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.1%}"
-
-
-def _bounds(bounds: tuple[float, float]) -> str:
-    return "" if math.isnan(bounds[0]) else "–".join(f"{100 * bound:.1f}" for bound in bounds)
-
-
-def _csv_cell(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text

@@ -53,7 +53,7 @@ class FloorScore:
 def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.ndarray:
     """(H, W) int32: the segments of a floor, ids from 0 without gaps; fewer than it has where an image has too few pixels for all.
 
-    pieces: of `grid` and `grid-truth`, 1 to H · W: exactly so many tiles, nearly square. KeyError for a floor that FLOORS does not have.
+    pieces: of `grid` and `grid-truth`, 1 to H · W: exactly so many tiles, nearly square.
     """
     if floor in PARTS:
         down, across = np.minimum(PARTS[floor], (height, width))
@@ -61,8 +61,6 @@ def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.nda
     if floor in BOXES:
         rings = np.minimum(_inwards(height, BOXES[floor])[:, None], _inwards(width, BOXES[floor]))
         return (np.cumsum(np.bincount(rings.ravel()) > 0) - 1).astype(np.int32)[rings]
-    if floor not in FLOORS:
-        raise KeyError(floor)
     return _grid(height, width, pieces)
 
 

@@ -126,7 +126,7 @@ def open_labels(
 
 
 def select(labels: LabelSet, names: Path) -> LabelSet:
-    """Only the labels that a text file lists, one name or path a line. Raises UserError naming what it lists in vain."""
+    """Only the labels that a text file lists, one name or path per line. Raises UserError naming what it lists in vain."""
     lines = [line.strip() for line in read_lines(names)]
     files = {}
     for line in filter(None, lines):
@@ -173,7 +173,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
 
 
 def class_names(listing: Path) -> dict[int, str]:
-    """Names by id from a classes.txt: one name a line from id 0, or every line `id name`; id 255 is not a class."""
+    """Names by id from a classes.txt: one name per line from id 0, or every line `id name`; id 255 is not a class."""
     lines = [line.strip() for line in read_lines(listing)]
     lines = [line for line in lines if line]
     numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,11 +14,11 @@ from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
 from ..files.messages import counted
-from ..files.outputs import write_atomic
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
-from ..metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
+from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .floors import FLOORS, FloorScore, floor_maps, score_floors
 from .labels import LabelSet, Layout, open_labels, select
+from .semantic import percents, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -153,13 +152,31 @@ def evaluate_segments(
         progress(len(chosen), len(chosen), "intervals")
     if not tallies.pixels.any():
         raise UserError(f"{labels}: no pixel of the {len(chosen)} labels is labelled, so there is nothing to evaluate")
-    scores = _score(
-        tallies, label_set, protocol, seed, draws, unpredicted=unpredicted, absent=len(absent), missing=missing, size=size, crop=center_crop
+    tp, fp, fn = (counts.sum(0) for counts in (tallies.tp, tallies.fp, tallies.fn))
+    pixels, iou = int(tallies.pixels.sum()), class_iou(tp, fp, fn)
+    intervals = bootstrap(tallies, seed=seed, draws=draws)
+    floor_counts = {floor: stack(tally_images(tables, protocol)) for floor, tables in blind.items()}
+    return SegmentScores(
+        protocol=protocol,
+        labels=label_set.about,
+        acc=float(accuracy(tp, pixels)),
+        acc_ci95=intervals.acc,
+        miou=float(mean_iou(iou)),
+        miou_ci95=intervals.miou,
+        per_class={
+            name: ClassScore(float(iou[i]), (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])), int(tp[i]), int(fp[i]), int(fn[i]))
+            for i, name in enumerate(label_set.classes)
+        },
+        images=len(tallies.pixels),
+        missing=len(absent),
+        missing_are=missing,
+        pixels=pixels,
+        unpredicted=unpredicted / pixels,
+        size=size,
+        center_crop=center_crop or size is not None,
+        seed=seed,
+        floors=score_floors(tallies, floor_counts, pieces, seed=seed, draws=draws) if floors else {},
     )
-    if not floors:
-        return scores
-    counts = {floor: stack(tally_images(tables, protocol)) for floor, tables in blind.items()}
-    return replace(scores, floors=score_floors(tallies, counts, pieces, seed=seed, draws=draws))
 
 
 def _check(protocol: str, missing: str, size: int | None, draws: int) -> None:
@@ -217,69 +234,10 @@ def _pixels(array: np.ndarray) -> str:
     return f"{array.shape[1]} × {array.shape[0]}"
 
 
-def _score(
-    tallies: Tallies,
-    labels: LabelSet,
-    protocol: Protocol,
-    seed: int,
-    draws: int,
-    *,
-    unpredicted: int,
-    absent: int,
-    missing: Missing,
-    size: int | None,
-    crop: bool,
-) -> SegmentScores:
-    tp, fp, fn = (a.sum(0) for a in (tallies.tp, tallies.fp, tallies.fn))
-    pixels = int(tallies.pixels.sum())
-    iou = class_iou(tp, fp, fn)
-    intervals = bootstrap(tallies, seed=seed, draws=draws)
-    per_class = {
-        name: ClassScore(float(iou[i]), (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])), int(tp[i]), int(fp[i]), int(fn[i]))
-        for i, name in enumerate(labels.classes)
-    }
-    return SegmentScores(
-        protocol=protocol,
-        labels=labels.about,
-        acc=float(accuracy(tp, pixels)),
-        acc_ci95=intervals.acc,
-        miou=float(mean_iou(iou)),
-        miou_ci95=intervals.miou,
-        per_class=per_class,
-        images=len(tallies.pixels),
-        missing=absent,
-        missing_are=missing,
-        pixels=pixels,
-        unpredicted=unpredicted / pixels,
-        size=size,
-        center_crop=crop or size is not None,
-        seed=seed,
-    )
-
-
-def to_json(scores: SegmentScores) -> dict:
+def to_json(scores: SegmentScores) -> dict[str, Any]:
     """The scores as JSON values under the names of SegmentScores' fields; per_class and floors hold, by name, those of ClassScore and
-    FloorScore.
-
-    What is NaN, the IoU of a class that is nowhere, is null.
-    """
-
-    def plain(value: object) -> object:
-        if isinstance(value, float):
-            return None if math.isnan(value) else value
-        if isinstance(value, dict):
-            return {key: plain(inner) for key, inner in value.items()}
-        return [plain(v) for v in value] if isinstance(value, tuple) else value
-
-    record = {key: plain(value) for key, value in vars(scores).items()}
-    for key in ("per_class", "floors"):
-        record[key] = {name: plain(asdict(inner)) for name, inner in getattr(scores, key).items()}
-    return record
-
-
-def write_json(scores: SegmentScores, path: Path) -> None:
-    """Write `to_json` to a file, atomically; folders on the way are made."""
-    write_atomic(path, (json.dumps(to_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+    FloorScore."""
+    return plain(asdict(scores))
 
 
 def score_table(scores: SegmentScores) -> Table:
@@ -292,10 +250,10 @@ def score_table(scores: SegmentScores) -> Table:
         column.justify = "right"
     for name, c in scores.per_class.items():
         if not math.isnan(c.iou):
-            table.add_row(Text(name), f"{c.iou:.1%}", _interval(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
+            table.add_row(Text(name), f"{c.iou:.1%}", percents(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
     table.add_section()
-    table.add_row("mIoU", f"{scores.miou:.1%}", _interval(scores.miou_ci95), "")
-    table.add_row("ACC", f"{scores.acc:.1%}", _interval(scores.acc_ci95), f"{scores.pixels:,}")
+    table.add_row("mIoU", f"{scores.miou:.1%}", percents(scores.miou_ci95), "")
+    table.add_row("ACC", f"{scores.acc:.1%}", percents(scores.acc_ci95), f"{scores.pixels:,}")
     return table
 
 
@@ -342,7 +300,3 @@ def _standing(scores: SegmentScores, score: str) -> str:
     value, (low, high) = getattr(floor.ahead, score), getattr(floor.ahead, f"{score}_ci95")
     word = "above it" if low > 0 else "below it" if high < 0 else "no different from it as far as these images tell"
     return f"{TITLES[score]}: the strongest floor is {FLOORS[name]}; the segments are {word}, {signed(value, (low, high))} points."
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    return "–".join(f"{100 * b:.1f}" for b in bounds)

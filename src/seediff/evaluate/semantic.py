@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
+from ..files.outputs import write_atomic
 from ..metrics.bootstrap import interval
 from ..metrics.boundary import boundary_counts
 from ..metrics.confusion import Confusion
@@ -59,21 +62,22 @@ class Scores:
 
     def table(self) -> dict[str, Any]:
         """All of it as JSON values; what is NaN is null."""
-        return {
+        record = {
             "protocol": self.protocol.name,
-            "miou": _plain(self.miou),
-            "miou_ci95": _plain(self.interval),
-            "pixel_accuracy": _plain(self.pixel_accuracy),
-            "pixel_accuracy_ci95": _plain(self.pixel_accuracy_ci95),
-            "boundary_miou": _plain(self.boundary_miou),
-            "groups": {name: {"miou": _plain(mean), "miou_ci95": _plain(bounds)} for name, (mean, bounds) in self.groups.items()},
-            "counted": list(self.protocol.counted),
-            "per_class": {name: {key: _plain(value) for key, value in vars(score).items()} for name, score in self.classes.items()},
+            "miou": self.miou,
+            "miou_ci95": self.interval,
+            "pixel_accuracy": self.pixel_accuracy,
+            "pixel_accuracy_ci95": self.pixel_accuracy_ci95,
+            "boundary_miou": self.boundary_miou,
+            "groups": {name: {"miou": mean, "miou_ci95": bounds} for name, (mean, bounds) in self.groups.items()},
+            "counted": self.protocol.counted,
+            "per_class": {name: vars(score) for name, score in self.classes.items()},
             "images": len(self.images),
             "pixels": self.pixels,
             "seed": self.seed,
             "bootstrap": self.bootstrap,
         }
+        return plain(record)
 
 
 def evaluate_pairs(
@@ -168,7 +172,25 @@ def _size(array: np.ndarray) -> str:
     return f"{array.shape[1]} × {array.shape[0]}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON has it: lists for tuples, and null for NaN, the IoU of a class that is nowhere."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write_json(record: Mapping[str, Any], path: Path) -> None:
+    """Write scores as JSON, atomically; folders on the way are made."""
+    write_atomic(path, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def percent(value: float) -> str:
+    """A cell of a table; empty for NaN."""
+    return "" if math.isnan(value) else f"{value:.1%}"
+
+
+def percents(bounds: Interval) -> str:
+    """An interval in a cell of a table; empty for NaN."""
+    return "" if math.isnan(bounds[0]) else "–".join(f"{100 * bound:.1f}" for bound in bounds)

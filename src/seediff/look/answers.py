@@ -167,7 +167,7 @@ class Look:
         return Response(data, media_type=kind, headers={"cache-control": "private, max-age=300"})
 
     async def labels(self, request: Request) -> Response:
-        """The label map in effect: one byte a pixel, row by row, packed by gzip on its way."""
+        """The label map in effect: one byte per pixel, row by row, packed by gzip on its way."""
         number = self.number(request)
         version = self.session.history(number).version  # before its pixels: never newer than they are
         labels = await anyio.to_thread.run_sync(self.session.labels, number, limiter=self.decoding)

@@ -25,8 +25,8 @@ from ..files.messages import shown
 from ..files.pictures import open_picture
 from ..files.tensors import TensorFile, read_header
 
-CLASSES = tuple(c for c in VOC_CLASSES if c != "diningtable")  # emoji art has no dining table  # emoji art has no dining table
-CLASS_IDS = {c: VOC_CLASSES.index(c) + 1 for c in CLASSES}  # as in VOC's label maps  # as in VOC's label maps
+CLASSES = tuple(c for c in VOC_CLASSES if c != "diningtable")  # emoji art has no dining table
+CLASS_IDS = {c: VOC_CLASSES.index(c) + 1 for c in CLASSES}  # as in VOC's label maps
 PLACES = {  # place: (upper colour, lower colour), RGB
     "on grass": ((150, 200, 240), (95, 165, 70)),
     "on sand": ((165, 215, 245), (225, 200, 145)),
@@ -42,7 +42,7 @@ PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
 
 FOLDER = Path(__file__).parent / "data"
 SETS = ("truth", "shift", "tune")
-LARGEST = 4096  # pixels of a side  # pixels of a side
+LARGEST = 4096  # pixels of a side
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,12 @@ def dataset_ids(classes: Sequence[str]) -> np.ndarray:
 _IDS = dataset_ids(CLASSES)
 
 
-def scene_item(name: str, scene: Scene) -> Sample:
-    """A scene as a sample of a dataset whose classes are CLASSES: VOC's ids become theirs."""
-    labels = _IDS[scene.label_map]
-    row = {"prompt": scene.caption, "classes": list(scene.classes)}
-    return Sample(scene.image, labels, metadata=row, name=name)
-
-
 def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[str, Any]) -> int:
-    """Write scenes as a native dataset and return how many there are. Raises UserError for a folder that is not free."""
-    items = (scene_item(f"{index:06d}", scene) for index, scene in enumerate(scenes))
+    """Write scenes as a native dataset of CLASSES, and return how many there are. Raises UserError for a folder that is not free."""
+    items = (
+        Sample(s.image, _IDS[s.label_map], metadata={"prompt": s.caption, "classes": list(s.classes)}, name=f"{index:06d}")
+        for index, s in enumerate(scenes)
+    )
     return write_native(out, CLASSES, items, about={"command": "seediff mini scenes", **about})
 
 

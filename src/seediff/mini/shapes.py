@@ -154,7 +154,7 @@ def _placed(sprites, centres, sizes, mirrored, turns, targets) -> torch.Tensor:
 
 
 def _shares(placed: torch.Tensor, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(n,) shares of the union of mask and sprite where both are and their colours, but for a gain a channel, agree."""
+    """(n,) shares of the union of mask and sprite where both are and their colours, but for a gain per channel, agree."""
     colours, alpha = placed[:, :3], placed[:, 3]
     both = alpha * mask
     product = (colours * pixels * mask).sum((2, 3))

@@ -148,7 +148,7 @@ def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
 
 
 def heat_uri(values: np.ndarray) -> str:
-    """A soft map as a data URI, one pixel a position (palette PNG). A bool map is transparent where it is False."""
+    """A soft map as a data URI, one pixel per position (palette PNG). A bool map is transparent where it is False."""
     picture = Image.fromarray(to_levels(values)).convert("P")
     picture.putpalette(heat_colours().ravel().tolist())
     buffer = io.BytesIO()

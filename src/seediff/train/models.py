@@ -120,8 +120,10 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
             network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
         except RuntimeError as error:
             raise UserError(f"weights = {source!r}: are not of backbone {config.backbone}; another of its kind or size") from error
-        if config.backbone == "r50":
-            _freeze_batch_norms(network)
+        if config.backbone == "r50":  # ImageNet's statistics stay, as in Mask2Former's recipes: batches are too small for others
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.requires_grad_(False)  # by which `Trainee` knows those to keep in eval mode
     return network
 
 
@@ -219,13 +221,6 @@ def without_bars() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if shown:
             transformers_logging.enable_progress_bar()
-
-
-def _freeze_batch_norms(network: nn.Module) -> None:
-    """ImageNet's statistics stay, as in Mask2Former's recipes: batches are too small for others."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.requires_grad_(False)  # by which `Trainee` knows those to keep in eval mode
 
 
 class Trainee(nn.Module):

@@ -58,16 +58,11 @@ def _parse_losses(text: str, path: Path) -> list[dict[str, str]]:
     for line, row in rows:
         for name in FIELDS:
             if name != "stage" and (row[name] or name == "step"):
-                _check_number(row[name], f"{path}, line {line}: {name}")
+                try:
+                    float(row[name])  # a gradient's norm may be infinite, where the loss is not
+                except ValueError as error:
+                    raise UserError(f"{path}, line {line}: {name} = {shown(row[name])} must be a number") from error
     return [row for _, row in rows]
-
-
-def _check_number(text: str, where: str) -> None:
-    """A gradient's norm may be infinite, where the loss is not."""
-    try:
-        float(text)
-    except ValueError as error:
-        raise UserError(f"{where} = {shown(text)} must be a number") from error
 
 
 def write_card(out: Path, config: TrainConfig, stages: Sequence[Mapping[str, Any]], best: float, best_step: int, parameters: int) -> None:

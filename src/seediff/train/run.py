@@ -134,13 +134,10 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> 
         if stage.classes != classes:
             raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
     for what, items in [(f"stage '{s.name}'", s.items) for s in stages] + ([("validation", validation)] if validation else []):
-        shown = [_shows_class(item.labels(len(classes))) for item in items]
-        if not any(shown):
+        label_maps = (item.labels(len(classes)) for item in items)
+        show_a_class = [bool(((labels > 0) & (labels < 255)).any()) for labels in label_maps]  # all are read, for what is wrong with them
+        if not any(show_a_class):
             raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
-
-
-def _shows_class(labels: np.ndarray) -> bool:
-    return bool(((labels > 0) & (labels < 255)).any())
 
 
 def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:

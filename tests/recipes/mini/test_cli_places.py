@@ -1,16 +1,14 @@
 """Outputs of `python -m recipes.mini …` are folders of this machine, and appear whole."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from recipes.mini.__main__ import app
+from recipes.mini.files import replaced_file, replaced_folder
 from recipes.mini.train import Reporter
 from seediff.cli.commands import main
 from seediff.errors import UserError
-from seediff.files.outputs import append, replaced_file, replaced_folder
 
 COMMANDS = [
     ("art",),
@@ -70,11 +68,3 @@ def test_links_planted_in_a_training_are_not_followed(tmp_path):
     with pytest.raises(OSError, match=r"losses\.jsonl"):
         Reporter(out / "losses.jsonl", print)({"stage": "denoiser", "step": 1, "steps": 2, "loss": torch.tensor(1.0).item()})
     assert (victim / "file").read_text() == "mine"
-
-
-def test_losses_are_appended(tmp_path: Path):
-    for row in (b"1\n", b"2\n"):
-        append(tmp_path / "losses.jsonl", row, make=True)
-    assert (tmp_path / "losses.jsonl").read_bytes() == b"1\n2\n"
-    with pytest.raises(OSError, match="none"):
-        append(tmp_path / "none", b"")

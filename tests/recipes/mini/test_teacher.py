@@ -14,9 +14,9 @@ from recipes.mini.loop import Batch, Student
 from recipes.mini.recipe import Denoiser as Table
 from recipes.mini.recipe import Recipe, Teacher
 from recipes.mini.recipe import Transformer as TransformerTable
-from recipes.mini.students import new_student
 from recipes.mini.teacher import Teacher as Network
 from recipes.mini.teacher import compressed, encode, taught_features, told_words
+from recipes.mini.warmstart import new_student
 from seediff.errors import UserError
 
 TINY = Recipe(

@@ -1,6 +1,6 @@
 import pytest
 
-from recipes.tables.__main__ import Options, app, chosen_table, parse_seeds, run
+from recipes.tables.__main__ import Options, app, chosen_table, run
 from seediff.cli.commands import main
 from seediff.errors import UserError
 
@@ -24,7 +24,7 @@ def test_a_table_that_is_not_there(capsys):
     ("options", "message"),
     [
         ({"scale": 0.0}, "--scale 0.0: must be a share"),
-        ({"seeds": "0,one"}, "--seeds 0,one: write whole numbers"),
+        ({"seeds": "0,one"}, "--seeds 0,one: must be whole numbers"),
         ({"rows": ("none",)}, "--rows none: the table has no such row"),
         ({"data": ("voc",)}, "--data voc: write NAME=FOLDER"),
     ],
@@ -33,7 +33,3 @@ def test_options_that_cannot_be(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         run("main", Options(out=tmp_path / "out", work=tmp_path / "work", dry_run=True, **options))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_seeds():
-    assert parse_seeds("0,2") == (0, 2)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from seediff.config.constants import MaskConfig
-from seediff.study.masks.contest import LAYERS, METHOD_NAMES, PAMR_WIDTHS, PAPER, SEED_LEVELS, Setting, contenders, grid, refinements
+from seediff.study.masks.contest import LAYERS, METHOD_NAMES, PAPER, Setting, contenders, grid, refinements
 
 
 def test_paper_constants_are_the_papers() -> None:
@@ -26,24 +26,6 @@ def test_every_grid_holds_the_papers_setting_once_and_no_soft_mask_twice(method:
     assert PAPER[method] in settings
     assert len({s.without_refinement() for s in settings}) == len(settings)
     assert all(s.config.method == PAPER[method].config.method for s in settings)
-
-
-def test_refinements_share_the_soft_mask() -> None:
-    tried = refinements(PAPER["seediff"])
-    assert len(tried) == 1 + len(PAMR_WIDTHS)
-    assert len({s.without_refinement() for s in tried}) == 1
-    assert [s.config.pamr for s in tried] == [False, True, True]
-
-
-def test_the_grids_are_of_the_size_that_the_text_says() -> None:
-    assert {method: len(grid(method)) for method in METHOD_NAMES} == {
-        "ca": 12, "ca_sa": 48, "caa": 12, "cre": 32, "ire": 96, "seediff": 96,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("method", ["ire", "seediff"])
-def test_seeds_may_come_from_every_level(method: str) -> None:
-    assert {s.config.seed_level for s in grid(method) if s.config.expand_levels == (4, 2, 1)} == set(SEED_LEVELS)
 
 
 def test_contenders_are_the_leaders_the_papers_and_the_best_of_every_value() -> None:

@@ -12,7 +12,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.masks.make import make_masks
 from seediff.metrics.scores import iou
 from seediff.mini.scenes import CLASS_IDS, Scene
-from seediff.study.masks.contest import METHOD_NAMES, PAPER, Setting
+from seediff.study.masks.contest import METHOD_NAMES, PAPER
 from seediff.study.masks.score import Scores, exact_masks, label_map, score, soft_masks, sweep, winners
 
 
@@ -129,7 +129,3 @@ def test_exact_masks_follow_the_caption() -> None:
 def test_otsu_cannot_be_studied() -> None:
     with pytest.raises(ValueError, match="no fixed threshold"):
         score(iter([]), [PAPER["ca"].with_config(beta="otsu")])
-
-
-def test_settings_with_equal_constants_are_one() -> None:
-    assert len({PAPER["ca"], Setting(PAPER["ca"].config)}) == 1

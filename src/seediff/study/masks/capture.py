@@ -58,7 +58,7 @@ def draw_with_attention(
     size: Size | None = None,
     capture_steps: CaptureSteps = "all",
 ) -> tuple[list[np.ndarray], dict[Source, list[AttentionMaps]]]:
-    """(H, W, 3) uint8 of every sample, and its maps of every source. They are drawn once a share of attention, the same each time."""
+    """(H, W, 3) uint8 of every sample, and its maps of every source. They are drawn once per share of attention, the same each time."""
     images: list[np.ndarray] = []
     maps: dict[Source, list[AttentionMaps]] = {}
     for share, groups in by_share(sources).items():

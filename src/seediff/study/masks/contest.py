@@ -209,7 +209,7 @@ def fitted_paper(model: Model) -> dict[str, Setting]:
 
 
 def fitted(model: Model, setting: Setting) -> list[Setting]:
-    """The setting as this model can be asked for it, once a group of its layers and a share of its attention; the layers and the share
+    """The setting as this model can be asked for it, once per group of its layers and share of its attention; the layers and the share
     that commands take come first."""
     config, _ = fit_levels(model.network.config, setting.config, CaptureConfig(layers=setting.layers), model.family)
     return [
@@ -226,12 +226,8 @@ def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
             return (layers,)
         count = len(model.family.blocks(model.network.config))
         ends = [round(third * count / 3) for third in range(4)]
-        return ("all", *(_blocks(first, end - 1) for first, end in pairwise(ends) if end > first))
+        return ("all", *(str(first) if end == first + 1 else f"{first}-{end - 1}" for first, end in pairwise(ends) if end > first))
     return ("all",)
-
-
-def _blocks(first: int, last: int) -> Layers:
-    return str(first) if first == last else f"{first}-{last}"
 
 
 def shares(model: Model) -> Sequence[Share]:

@@ -102,7 +102,7 @@ def _asked(model: Model, scenes: Sequence[Scene], seed: int) -> Iterator[list[tu
 
 
 def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
-    """A row a group: pairs, how many are present, AUC, precision and recall at the threshold, with 95 % intervals over scenes.
+    """A row per group: pairs, how many are present, AUC, precision and recall at the threshold, with 95 % intervals over scenes.
 
     None where a figure is not defined: AUC when all or none are present, precision when nothing reaches the threshold.
     """

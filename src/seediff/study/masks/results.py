@@ -82,7 +82,7 @@ def show(result: Mapping[str, Any], out: Path) -> None:
 
 
 def picture_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """One row a scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3) uint8."""
+    """One row per scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3) uint8."""
     palette = voc_palette()
     tiles, labels = [], []
     for scene, row in zip(scenes, label_maps, strict=True):

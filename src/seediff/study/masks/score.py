@@ -50,7 +50,7 @@ def soft_masks(
 
 
 def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]) -> torch.Tensor:
-    """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once a width over all of
+    """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once per width over all of
     them, so that its weights are computed once."""
     bare = [s.without_refinement() for s in settings]
     before = {plain: enlarge(small[plain], image.shape[:2], plain.config) for plain in dict.fromkeys(bare)}

@@ -14,7 +14,7 @@ from ...attention.windows import windows
 from ...errors import UserError
 from ...evaluate.labels import open_labels
 from ...files.photographs import find_photos, read_photo
-from ...mini.scenes import CLASS_IDS, Scene, load_scenes
+from ...mini.scenes import CLASS_IDS, load_scenes
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Pairs:
 def scene_pairs(name: Literal["truth", "shift", "tune"], count: int | None = None) -> Pairs:
     """Scenes with the background as class 0 and VOC's ids."""
     scenes = load_scenes(name, count)
-    return Pairs(f"{len(scenes)} {name} scenes", max(CLASS_IDS.values()) + 1, [partial(_scene, scene) for scene in scenes])
-
-
-def _scene(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    return scene.image, scene.label_map.astype(np.int32)
+    return Pairs(
+        f"{len(scenes)} {name} scenes",
+        max(CLASS_IDS.values()) + 1,
+        [lambda scene=scene: (scene.image, scene.label_map.astype(np.int32)) for scene in scenes],
+    )
 
 
 def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: int | None = None, count: int | None = None) -> Pairs:

@@ -1,4 +1,4 @@
-"""Many ways to divide an image, scored together: one look of the model an image and noise level serves all of them."""
+"""Many ways to divide an image, scored together: one look of the model per image and noise level serves all of them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,6 @@ def divide(
     if isinstance(way, Floor):
         return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
     k = truth if way.k == "truth" else way.k
-    assert k is None or isinstance(k, int)
     segments = label(segment_method(way).propose(seen[_key(way)], way, k, seed), size).numpy()
     return fit_to_edges(image, segments, way)
 
