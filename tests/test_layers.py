@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "seediff"
-LAYERS = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+LAYERS = re.findall(r"^\| `(\w+)` \|", PAGE.split("| layer |")[1].split("\n\n")[0], re.M)
 
 
 def imported(code: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:

@@ -153,10 +153,10 @@ def test_ids_are_consecutive_and_cover_every_pixel(rows: torch.Tensor):
 
 @cpu_threads(1)
 def test_bytes_do_not_depend_on_threads():
-    maps = region_maps(24, seed=2)
+    maps = region_maps(16, seed=2)
 
     def everything() -> tuple[torch.Tensor, ...]:
-        rows = aggregate(maps, (24, 24))
+        rows = aggregate(maps, (16, 16))
         found = [diffseg(rows, num_points=8, kl_thresholds=(0.7,) * 3, refine=refine) for refine in (False, True)]
         return *(label(one, (200, 150)) for one in found), *found
 
