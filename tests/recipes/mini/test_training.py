@@ -23,6 +23,7 @@ from recipes.mini.warmstart import Origin
 from seediff.cli.commands import main
 from seediff.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("small_sheets")
 TINY = Recipe(
     side=64,
     scenes=12,
