@@ -29,7 +29,7 @@ from scipy import ndimage
 
 from seediff.dataset.conversions import export_options
 from seediff.dataset.formats.coco import instances, semantic
-from seediff.dataset.formats.exporting import export
+from seediff.dataset.formats.drivers import export
 from seediff.dataset.formats.known import FORMATS
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.sample import Sample

@@ -7,10 +7,9 @@
     python benchmarks/fuzz.py --corpus faults --cases 0          # those that --save kept
 
 A case is a command, valid inputs and one to three changes of them: values, lines, bytes and headers; links, FIFOs, folders and sparse files
-in the place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes; options with
-values that may be any. Hypothesis draws them, and makes a case that fails smaller. It runs in a fork of this process, in a folder of its
-own, with limits of time, memory and file size. What is a fault says fuzzing/oracle.py. The same seed gives the same cases.
-Exit code 1: there were faults. Linux only.
+in the place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes. Hypothesis
+draws them, and makes a case that fails smaller. It runs in a fork of this process, in a folder of its own, with limits of time, memory and
+file size. What is a fault says fuzzing/oracle.py. The same seed gives the same cases. Exit code 1: there were faults. Linux only.
 """
 
 from __future__ import annotations

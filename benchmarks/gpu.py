@@ -93,7 +93,8 @@ def main() -> int:
 
     # 1. Whether the kernels are right: what they add to a drawing says little if they are not
     networks = {"mini": load_model("mini", device="cpu", dtype="float32").network, **{name: network(name) for name in given.models}}
-    for width, models in head_widths(networks).items():
+    widths = head_widths(networks)
+    for width, models in list(widths.items())[: 1 if given.tiny else None]:
         row = attempt(lambda width=width: compare(given.device, given.dtype, width), until)
         report["kernels"].append({"width": width, "models": models, **row})
         write(report, given)

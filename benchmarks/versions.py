@@ -1,7 +1,7 @@
 """The package with the oldest versions of its dependencies that pyproject.toml allows, and with the newest that there are.
 
     python benchmarks/versions.py                                    # both; downloads some 6 GB, half an hour on two cores
-    python benchmarks/versions.py floors --venvs /tmp/seediff-versions --json floors.json
+    python benchmarks/versions.py floors --venvs /tmp/seediff-versions
 
 For each: a virtual environment with nothing in it but the package, its core dependencies — pinned to their floors, or as new as pip finds
 them — and pytest. In it a dataset of two images is drawn, looked at, and segmented, and TESTS run. The table says which versions those
@@ -31,21 +31,9 @@ else:
 ROOT = Path(__file__).parents[1]
 TOOLS = ("pytest", "pytest-timeout", "hypothesis")
 TESTS = (
-    "tests/attention",
-    "tests/config",
-    "tests/files",
-    "tests/masks",
-    "tests/prompts",
-    "tests/report",
-    "tests/segments",
-    "tests/cli/test_cli.py",
-    "tests/models/test_registry.py",
-    "tests/models/test_whole.py",
-    "tests/run/test_run.py",
-    "tests/train/test_data.py",
-    "tests/train/test_loss.py",
-    "tests/train/test_models.py",
-    "tests/train/test_predict.py",
+    *(f"tests/{folder}" for folder in ("attention", "config", "files", "masks", "prompts", "report", "segments")),
+    *("tests/cli/test_cli.py", "tests/models/test_registry.py", "tests/models/test_whole.py", "tests/run/test_run.py"),
+    *(f"tests/train/test_{name}.py" for name in ("data", "loss", "models", "predict")),
 )
 """What touches other packages' interfaces: pipelines and hooks of diffusers, tokenizers, networks and weights of transformers, pictures,
 schemas, pages and the command line."""
@@ -77,7 +65,7 @@ def installed(python: Path) -> dict[str, str]:
     return {one.name: names[re.sub(r"[-_.]+", "-", one.name).lower()] for one in core()}
 
 
-def try_out(python: Path, tests: Sequence[str]) -> dict[str, Any]:
+def try_out(python: Path) -> dict[str, Any]:
     """Use the package from an empty folder, then run its tests. Raises SystemExit where a command fails."""
     with tempfile.TemporaryDirectory() as folder:
         cli = [str(python), "-P" if sys.version_info >= (3, 11) else "-s", "-m", "seediff"]
@@ -87,7 +75,7 @@ def try_out(python: Path, tests: Sequence[str]) -> dict[str, Any]:
             ["segment", "set/images", "--device", "cpu", "--out", "segments"],
         ):
             run([*cli, *command], f"seediff {command[0]}", cwd=folder)
-    said = subprocess.run([str(python), "-m", "pytest", "-p", "no:cacheprovider", *tests], cwd=ROOT, capture_output=True, text=True)
+    said = subprocess.run([str(python), "-m", "pytest", "-p", "no:cacheprovider", *TESTS], cwd=ROOT, capture_output=True, text=True)
     last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else said.stderr[-300:]
     print(said.stdout[-6000:], flush=True)
     return {"tests": last, "passed": said.returncode == 0}
@@ -104,8 +92,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", nargs="*", default=["floors", "newest"], help="floors, newest or both")
     parser.add_argument("--venvs", type=Path, default=Path(tempfile.gettempdir()) / "seediff-versions", help="where environments are made")
-    parser.add_argument("--tests", nargs="*", default=TESTS)
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if unknown := set(given.which) - {"floors", "newest"}:
         parser.error(f"{min(unknown)}: floors or newest")
@@ -116,13 +102,11 @@ def main() -> None:
         if not python.exists():
             run([sys.executable, "-m", "venv", str(venv)], "venv")
         install(python, which)
-        found[which] = {"python": sys.version.split()[0], "versions": installed(python), **try_out(python, given.tests)}
+        found[which] = {"python": sys.version.split()[0], "versions": installed(python), **try_out(python)}
     print(f"| | {' | '.join(given.which)} |\n|---|{'---|' * len(given.which)}")
     for one in core():
         print(f"| {one.name} | {' | '.join(found[which]['versions'][one.name] for which in given.which)} |")
     print(f"| tests | {' | '.join(found[which]['tests'] for which in given.which)} |")
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if not all(found[which]["passed"] for which in given.which):
         raise SystemExit(1)
 

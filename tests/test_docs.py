@@ -45,10 +45,11 @@ TAGS = ("sh", "python", "text", "csv")
 SMALL = {
     "generate": {"--per-class": "1", "--steps": "2"},
     "mask": {"--timesteps": "300"},
-    "study truth": {"--scenes": "2", "--tune-scenes": "2"},
-    "study segments": {"--scenes": "2", "--tune-scenes": "2"},
+    "study truth": {"--scenes": "1", "--tune-scenes": "1"},
+    "study segments": {"--scenes": "1", "--tune-scenes": "1"},
     "train": {"--steps": "2"},
     "split": {"--val": "0.5"},
+    "tune": {"--count": "1"},
 }
 """Command → options that it gets, whether its line has them or not."""
 WRAP = 110
@@ -62,7 +63,7 @@ PARSED = ("mini", "study generated")
 RECIPES = {"recipes.mini": recipes.mini.__main__.app, "recipes.tables": recipes.tables.__main__.app}
 """Programs beside the package, which fetch art, draw and train for hours: parsed alone."""
 WELL = ("README.md", "docs/first.md")
-"""What these pages go on with must be drawn well: by `mini` itself. On the others it is a narrow twin."""
+"""What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow twins."""
 LOADED = tuple(cache(registry.load_model) for _ in range(2))
 """Commands share a model."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
@@ -151,7 +152,7 @@ def other_command(command: str) -> str:
         except CycloptsError as error:
             return str(error)
         return ""
-    if words[0] == "python" and words[1].startswith("benchmarks/"):
+    if words[0] == "python" and words[1].startswith(("benchmarks/", "recipes/")):
         return "" if (ROOT / words[1]).is_file() else "no such file"
     return "a command that nobody checks: mark its block as text, or teach this test about it"
 
@@ -191,12 +192,14 @@ def prepare(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def narrow_mini(mini_folder, tmp_path_factory) -> Path:
-    """mini's narrow twin with random weights, and with its presets."""
-    folder = tmp_path_factory.mktemp("embedded") / "mini"
-    shutil.copytree(mini_folder, folder)
-    shutil.copyfile(known.EMBEDDED["mini"] / "seediff.json", folder / "seediff.json")
-    return folder
+def twins(mini_folder, joint_folder, tmp_path_factory) -> dict[str, Path]:
+    """Narrow twins of the embedded models with random weights, and with their presets."""
+    folders = {}
+    for name, twin in (("mini", mini_folder), ("mini-dit", joint_folder)):
+        folders[name] = tmp_path_factory.mktemp("embedded") / name
+        shutil.copytree(twin, folders[name])
+        shutil.copyfile(known.EMBEDDED[name] / "seediff.json", folders[name] / "seediff.json")
+    return folders
 
 
 def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -219,10 +222,21 @@ def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> lis
     return wrong
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(block.tag in ("sh", "python") for block in blocks(page))])
-def test_what_a_page_says_can_be_done(page, narrow_mini, tmp_path, capsys, monkeypatch):
-    if page not in WELL:
-        monkeypatch.setitem(known.EMBEDDED, "mini", narrow_mini)
+def code(page: str) -> set[str]:
+    """Each of a page's commands, and its blocks of Python."""
+    commands = {command.split("#")[0].strip() for block in blocks(page) if block.tag == "sh" for _, command in shell_lines(block)}
+    return commands | {block.text for block in blocks(page) if block.tag == "python"}
+
+
+CODE = {page: code(page) for page in PAGES}
+RUN = [page for page in PAGES if CODE[page] and not any(CODE[page] < CODE[other] for other in PAGES)]
+"""A page that shows only a part of what another shows needs no run of its own."""
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch):
+    for name, twin in twins.items() if page not in WELL else ():
+        monkeypatch.setitem(known.EMBEDDED, name, twin)
     monkeypatch.setattr(registry, "load_model", LOADED[page in WELL])
     wrong = run_page(page, tmp_path, capsys)
     assert not wrong, "\n".join(wrong)

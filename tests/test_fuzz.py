@@ -26,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[str]], subprocess.CompletedProcess[str]]:
-    """What was wrong with each entry of the corpus, by its name; with each command's valid input, by the command; the run itself."""
+    """What was wrong with each entry of the corpus, by its name, and with each command's valid input, by its key; and the run itself."""
     file = tmp_path_factory.mktemp("fuzz") / "findings.json"
     words = ("--corpus", CORPUS, "--valid", "--cases", NEW, "--seed", 1, "--json", file)
     command = [sys.executable, str(ROOT / "benchmarks" / "fuzz.py"), *map(str, words)]

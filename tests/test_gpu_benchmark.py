@@ -55,13 +55,7 @@ def test_narrow_twins_on_a_cpu(tmp_path):
     assert training["sample_flop"] > 1e9
     assert training["share_of_peak"] > 0
     assert page.read_text().count("| pixart-sigma | 1 | ") == 1
-    assert {row["width"]: row["models"] for row in report["kernels"]} == {
-        40: ["mini"],
-        48: ["mini"],
-        64: ["mini"],
-        72: ["pixart-sigma"],
-        112: ["sana"],
-    }
+    assert [(row["width"], row["models"]) for row in report["kernels"]] == [(40, ["mini"])]
     if not torch.cuda.is_available() and find_spec("triton"):  # else a row says why there is none
         assert all(row["difference"] < 1e-5 for row in report["kernels"])
 

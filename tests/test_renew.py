@@ -16,15 +16,15 @@ ROOT = Path(__file__).parents[1]
 
 TRIALS = {
     "study": ("confidence", "--scale", "0.01"),
-    "trained table": ("studies/ablation", "--scale", "0.002", "--with=--rows CAA --seeds 0 --epochs 1"),
     "picture": ("augmentation", "--scale", "0.01"),
-    "notebook": ("notebooks/first-masks", "--scale", "0.01"),
 }
 """Kind → what is asked of an output of it."""
 TRIED_ELSEWHERE = {
     "screenshots": "tests/look/test_look_pictures.py",
     "constants": "tests/test_new_weights.py",
     "comparison": "tests/dataset/formats/test_tools.py",
+    "notebook": "tests/test_notebooks.py",
+    "trained table": "tests/recipes/tables/test_table_command.py",
 }
 
 

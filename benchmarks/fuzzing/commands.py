@@ -1,13 +1,10 @@
-"""The commands that cases run, each with valid inputs, and the options that can be given besides."""
+"""The commands that cases run, each with valid inputs."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import get_args
 
 from .seeds import AUGMENT, GENERATE, MASK, SEGMENT, TRAIN
 
@@ -125,11 +122,6 @@ class Command:
         return self.words[0] in ("filter", "merge", "import", "export", "split") and "--out" in self.words
 
     @property
-    def checks(self) -> str:
-        """What the output is read back as: a format of `seediff import`, "native", or nothing."""
-        return self.words[3] if self.words[0] == "export" else "native" if self.words[0] in ("filter", "merge", "import") else ""
-
-    @property
     def seconds(self) -> float:
         """Of CPU, after which it counts as hanging."""
         return 60.0 if self.words[0] in NETWORKS or "{segmenter}" in self.words else 10.0
@@ -145,36 +137,3 @@ def read_row(row: str) -> Command:
 
 
 COMMANDS = {command.key: command for command in map(read_row, TABLE.strip().splitlines())}
-LEFT_ALONE = ("--engine", "--address", "--workers", "--tensorboard", "--threads", "--help", "--version", "--device", "--art", "--tflops")
-"""Options that start clusters or processes, or say how the machine is used."""
-KINDS = {bool: "flag", int: "int", float: "float"}
-
-
-@dataclass(frozen=True)
-class Option:
-    """kind: one of KINDS, "choice", "path" or "text"."""
-
-    name: str
-    kind: str
-    choices: tuple[str, ...] = ()
-
-
-@lru_cache(maxsize=64)
-def options(path: tuple[str, ...]) -> tuple[Option, ...]:
-    """What a command can be given, as its own parser says."""
-    from seediff.cli.commands import app
-
-    command = app
-    for word in path:
-        command = command[word]
-    listed = []
-    for argument in command.assemble_argument_collection():
-        names = [name for name in argument.names if name.startswith("--")]
-        if not names or names[0] in LEFT_ALONE:
-            continue
-        hints = {*get_args(argument.hint), argument.hint}
-        choices = tuple(str(value) for hint in hints for value in get_args(hint) if isinstance(value, str))
-        is_path = any(Path in (hint, *get_args(hint)) for hint in hints)
-        kind = next((name for type_, name in KINDS.items() if type_ in hints), "path" if is_path else "text")
-        listed.append(Option(names[0], "choice" if choices else kind, choices))
-    return tuple(listed)

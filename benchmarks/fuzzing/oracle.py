@@ -17,28 +17,26 @@ OWN = re.compile(r"^(seediff: |note: |Warning: )")
 SCHEMES = ("s3:", "file:", "memory:", "http:", "ftp:")
 PHOTOGRAPHS = ("mask", "segment", "predict", "import", "evaluate", "train", "study")
 """Commands that may follow links to pictures: a user's own photographs, and layouts of others in which folders are links."""
-KINDS = {
-    "fault": "tracebacks, `a fault of seediff`, other exit codes",
-    "crash": "ended by a signal",
-    "hang": "longer than the limit",
-    "blow-up": "more memory than the case may need, or none left",
-    "outside": "written, deleted or connected outside --out",
-    "leak": "bytes from outside in the output",
-    "noise": "other than one line when refusing; other libraries' words",
-    "escape": "control characters on the terminal",
-    "half": "half-written or temporary files left",
-    "left": "processes or open files left",
-    "unsound": "accepted, and the output cannot be read back",
-}
-
-
 OTHERWISE = "not as expected"
 """Another exit code or line than the corpus has: no fault, where that was meant."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: one of KINDS. where: what distinguishes it from others of its kind, such as the line that raised."""
+    """where: what distinguishes it from others of its kind, such as the line that raised. kind:
+
+    fault    a traceback, "a fault of seediff", another exit code or line than expected
+    crash    ended by a signal
+    hang     longer than the limit
+    blow-up  more memory than the case may need, or none left
+    outside  written, deleted or connected outside --out
+    leak     bytes from outside in the output
+    noise    other than one line when refusing; other libraries' words
+    escape   control characters on the terminal
+    half     half-written or temporary files left
+    left     processes or open files left
+    unsound  accepted, and the output is not sound
+    """
 
     kind: str
     where: str

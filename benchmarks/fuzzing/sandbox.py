@@ -243,7 +243,7 @@ def _main(words: list[str], told: dict[str, Any]) -> int:
 
     explain = commands._explain
 
-    def recording(error: BaseException, arguments: Sequence[str] | None) -> int:
+    def recording(error: BaseException, arguments: Sequence[str]) -> int:
         code = explain(error, arguments)
         if code not in (0, 2, 130, 141) or isinstance(error, (MemoryError, RecursionError)):
             told["faults"].append(_shortened(error))
@@ -328,26 +328,10 @@ def _left_open(folder: Path) -> list[str]:
 
 
 def _check_output(command: Command, words: Sequence[str], folder: Path, told: dict[str, Any]) -> None:
-    """What a command wrote without complaint must be sound: it is read back."""
+    """A dataset that a command wrote without complaint must be sound."""
     out = folder / "work" / "out"
-    if not command.checks or "--out" not in words or words.count("--out") > 1 or not out.is_dir():
-        return
-    sys.stdout.flush()
-    if command.checks == "native":
+    if command.words[0] in ("filter", "merge", "import") and words.count("--out") == 1 and out.is_dir():
         from seediff.dataset.quality.check import check_dataset
 
         errors = [f"{one.where}: {one.text}" for one in check_dataset(out).findings if one.level == "error" and one.kind not in COPIED]
-        if errors:
-            told["unsound"] = errors[:5]
-        return
-    from seediff.cli import commands
-
-    kind = words[words.index("--to") + 1]
-    silent = io.StringIO()
-    sys.stderr, kept = silent, sys.stderr
-    try:
-        code = commands.main(["import", str(out), "--from", kind, "--out", str(folder / "tmp" / "again"), "--quiet"])
-    finally:
-        sys.stderr = kept
-    if code and not any(text in silent.getvalue() for text in ("whole picture", "as a picture", "has no sample")):
-        told["unsound"] = [f"what was exported cannot be imported: {silent.getvalue()[:500]}"]
+        told["unsound"] = errors[:5]

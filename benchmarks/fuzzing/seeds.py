@@ -11,9 +11,11 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -274,28 +276,19 @@ class _Enough(BaseException):
 def stopped(name: str, *words: object) -> Callable[[Path], None]:
     """The output of a command that was ended after its first batch, or first step with a checkpoint."""
 
+    @contextmanager
+    def once() -> Iterator[Callable[[int, int, str], None]]:
+        def progress(done: int, total: int, current: str) -> None:
+            if done:
+                raise _Enough
+
+        yield progress
+
     def make(root: Path) -> None:
-        from contextlib import contextmanager
-
-        import seediff.cli.generate
-        import seediff.cli.train
-
-        @contextmanager
-        def show(*_: object, **__: object) -> Any:
-            def progress(done: int, total: int, current: str) -> None:
-                if done:
-                    raise _Enough
-
-            yield progress
-
-        module = {"generate": seediff.cli.generate, "train": seediff.cli.train}[str(words[0])]
-        setattr(module, {"generate": "show_progress", "train": "bar_or_lines"}[str(words[0])], show)
         given = [str(word).replace("{root}", str(root)) for word in words]
-        try:
-            run(*given, "--out", root / name)
-        except _Enough:
-            return
-        raise RuntimeError("it was not stopped")
+        with mock.patch("seediff.cli.progress.no_progress", once), suppress(_Enough):
+            run(*given, "--out", root / name, "--quiet")
+            raise RuntimeError("it was not stopped")
 
     return make
 

@@ -83,7 +83,7 @@ def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | N
         parts[part] = made(partial(model, model.config_class(**_told(kind, config, tokenizer, text_layers))))
     pipe: Any = type(narrow.pipe)(**{**parts, **family.loading})
     pipe.set_progress_bar_config(disable=True)
-    config = family.net(pipe).config
+    config = getattr(pipe, family.network).config
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
     return Model(pipe, name, device, dtype, latent_side, side, family=family)

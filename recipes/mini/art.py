@@ -20,9 +20,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import UserError
 from seediff.files.documents import parse_csv
-from seediff.files.outputs import replaced_folder
 from seediff.files.pictures import open_picture
 from seediff.files.reading import read_text
+
+from .files import replaced_folder
 
 FLUENT = "@lobehub/fluent-emoji-3d@1.1.0"
 NOTO = "fonts-noto-color-emoji"

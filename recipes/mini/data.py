@@ -11,10 +11,10 @@ import numpy as np
 
 from seediff.errors import UserError
 from seediff.files.documents import read_json
-from seediff.files.outputs import replaced_file, write_atomic
+from seediff.files.outputs import write_atomic
 from seediff.files.reading import ANNOTATIONS
-from seediff.files.tensors import map_array
 
+from .files import map_array, replaced_file
 from .recipe import Recipe
 from .world import ODDS, render_scene
 

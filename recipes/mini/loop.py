@@ -18,11 +18,11 @@ import torch.distributed as dist
 from diffusers import AutoencoderKL
 
 from seediff.devices import default_device, mixed_precision
-from seediff.files.outputs import open_new, replaced_file
-from seediff.files.tensors import map_array
+from seediff.files.outputs import open_new
 from seediff.mini.yardsticks import to_pixels
 
 from .checkpoint import load_checkpoint, save_checkpoint
+from .files import map_array, replaced_file
 from .muon import Muon
 from .recipe import Schedule
 

@@ -18,12 +18,12 @@ from torch import nn
 
 from seediff.devices import mixed_precision
 from seediff.errors import UserError
-from seediff.files.outputs import open_new, replaced_file
-from seediff.files.tensors import map_array
+from seediff.files.outputs import open_new
 from seediff.mini.yardsticks import load_yardstick, to_pixels
 from seediff.train.models import TINY
 
 from .backbone import Tagger
+from .files import map_array, replaced_file
 from .recipe import Recipe
 from .yardsticks import YardstickRecipe, fit
 

@@ -23,15 +23,15 @@ from seediff.allocator import keep_freed_memory
 from seediff.devices import default_device
 from seediff.errors import UserError
 from seediff.files.documents import read_json
-from seediff.files.outputs import append, replaced_folder, write_atomic, write_new
+from seediff.files.outputs import append, write_atomic, write_new
 from seediff.files.places import check_writable
-from seediff.files.tensors import map_array
 from seediff.mini.scenes import CLASSES, PLACE_WORDS, caption
 from seediff.models.registry import load_model
 from seediff.report.pictures import encoded
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
+from .files import map_array, replaced_folder
 from .loop import Student, encode_scenes, load_student, train_student
 from .recipe import NETWORKS, Recipe
 from .teacher import taught_features

@@ -88,7 +88,7 @@ class _Team:
         """Have somebody do a chunk: a new worker while there are too few, else the one with the least to do."""
         if len(self.members) < self.workers:
             self._start()
-        member = min(self.members, key=lambda one: len(one.given))
+        member = min(self.members, key=lambda member: len(member.given))
         member.given.append(chunk)
         try:
             member.pipe.send(chunk.arguments)

@@ -117,24 +117,6 @@ def test_equals_naive_eager_capture(unet, guidance, normalize, size):
             torch.testing.assert_close(of.cross_attention[grid].double(), expected["cross", positions][image], atol=1e-5, rtol=0)
 
 
-def test_maps_of_a_rectangle_are_the_right_way_round(mini_model):
-    """What changes in one place of the latent changes the class's map there most."""
-    maps = []
-    for value in (0, 9):
-        latents = torch.zeros(1, 4, 16, 24)
-        latents[0, :, 3, 19] = value
-        with torch.no_grad(), capture_attention(mini_model.pipe.unet, CaptureConfig(normalize=False), guidance=False) as recorder:
-            context = torch.randn(1, CONTEXT, 16, generator=torch.Generator().manual_seed(1))
-            mini_model.pipe.unet(latents, 1, encoder_hidden_states=context)
-        maps.append(recorder.maps([{"dog": (2,)}], ["a dog"])[0])
-    for level in (1, 2, 4):
-        change = (maps[1].cross_at(level, "dog") - maps[0].cross_at(level, "dog")).abs()
-        assert change.shape == (16 // level, 24 // level)
-        y, x = divmod(int(change.argmax()), 24 // level)
-        assert abs(y - 3 / level) < 3
-        assert abs(x - 19 / level) < 3
-
-
 @pytest.mark.parametrize("size", [(9, 13), (5, 16)])
 def test_sides_that_cannot_be_halved_evenly(mini_model, size):
     maps = captured(mini_model.pipe.unet, size=size, guidance=False)[0]
@@ -204,18 +186,12 @@ def test_capture_within_capture(sd1_model):
         run(unet)  # the first is not disturbed
 
 
-def test_batch_equals_single_images(unet):
-    together = captured(unet, images=3)
-    for image in range(3):
-        assert_equal_maps(captured(unet, images=3, only=slice(image, image + 1))[0], together[image], 1e-5)
-
-
 def test_block_size_changes_nothing(sd2_model, monkeypatch):
     unet = sd2_model.pipe.unet
-    whole = captured(unet, images=3)
-    for size in (1, 10_000, 200_000):
+    whole = captured(unet, images=3, steps=1)
+    for size in (10_000, 200_000):
         monkeypatch.setitem(seediff.attention.probabilities.BLOCK_BYTES, "cpu", size)
-        assert_equal_maps(captured(unet, images=3)[1], whole[1], 1e-6)
+        assert_equal_maps(captured(unet, images=3, steps=1)[1], whole[1], 1e-6)
 
 
 def test_attention_mask(sd1_model):
@@ -272,16 +248,6 @@ def test_per_layer(sd1_model):
     maps = recorder.maps([{}] * 2, [""] * 2)[1]
     assert_equal_maps(maps, captured(unet)[1], 1e-5)
     torch.testing.assert_close(torch.stack(list(by_layer[8, 8].values())).mean(0), maps.self_attention[8, 8])
-
-
-def test_saved_maps_equal_fresh_ones(sd1_model, tmp_path):
-    fresh = captured(sd1_model.pipe.unet)[1]
-    fresh.save(tmp_path / "maps.safetensors")
-    saved = AttentionMaps.load(tmp_path / "maps.safetensors")
-    assert set(saved.self_attention) == set(fresh.self_attention)
-    assert all(torch.equal(saved.self_attention[s], fresh.self_attention[s]) for s in fresh.self_attention)
-    assert all(torch.equal(saved.cross_attention[s], fresh.cross_attention[s]) for s in fresh.cross_attention)
-    assert (saved.words, saved.prompt, saved.latent_size, saved.normalized) == (fresh.words, fresh.prompt, (16, 16), True)
 
 
 def test_maps_can_be_asked_for_twice_but_not_added_to(sd1_model):

@@ -25,15 +25,13 @@ def generate(model, specs=SPECS, **options):
     return images, maps
 
 
-def plain(model, guidance_scale=5.0, negative_prompt="") -> np.ndarray:
+def plain(model) -> np.ndarray:
     """diffusers alone."""
     generators = [torch.Generator().manual_seed(s.seed) for s in SPECS]
-    negative = [negative_prompt] * len(SPECS)
     result = model.pipe(
         [s.prompt for s in SPECS],
         num_inference_steps=3,
-        guidance_scale=guidance_scale,
-        negative_prompt=negative,
+        guidance_scale=5.0,
         generator=generators,
         output_type="pil",
     )
@@ -41,11 +39,10 @@ def plain(model, guidance_scale=5.0, negative_prompt="") -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["sd1_model", "sd2_model", "mini_model"])
-@pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"negative_prompt": "a cat"}])
-def test_images_are_those_without_capture(name, options, request):
+def test_images_are_those_without_capture(name, request):
     model = request.getfixturevalue(name)
-    images, maps = generate(model, **options)
-    assert np.array_equal(np.stack(images), plain(model, **options))
+    images, maps = generate(model)
+    assert np.array_equal(np.stack(images), plain(model))
     assert images[0].dtype == np.uint8
     assert images[0].shape == (model.image_side, model.image_side, 3)
     assert [m.prompt for m in maps] == [s.prompt for s in SPECS]
@@ -89,38 +86,16 @@ def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
                     torch.testing.assert_close(getattr(one, kind)[side], tensor, atol=1e-6, rtol=0)
 
 
-def test_another_size(sd1_model):
-    images, maps = generate(sd1_model, SPECS[:1], size=64)
-    assert images[0].shape == (64, 64, 3)
-    assert maps[0].latent_size == (8, 8)
-    assert list(maps[0].self_attention) == [(side, side) for side in (8, 4, 2, 1)]
-
-
-def test_autoencoder_tiny(sd1_model):
-    from diffusers import AutoencoderTiny
-
-    torch.manual_seed(0)
-    kept = sd1_model.pipe.vae
-    sd1_model.pipe.vae = AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4).eval()
-    try:
-        assert generate(sd1_model, SPECS[:1])[0][0].shape == (128, 128, 3)
-    finally:
-        sd1_model.pipe.vae = kept
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"size": 100}, r"size = 100 must be a multiple of 64 .* for example 128"),
         ({"size": 0}, r"size = 0 must be a multiple of 64"),
-        ({"size": -64}, r"size = -64"),
         ({"steps": 0}, r"steps = 0 must be from 1 to 1000"),
         ({"steps": 1001}, r"steps = 1001"),
         ({"specs": []}, "no samples"),
         ({"specs": [SampleSpec(4, (), "a dog", 0)]}, "sample 4 has no class"),
         ({"specs": [SampleSpec(0, ("dog",), "a cat", 0)]}, "class 'dog' is not in the prompt 'a cat'"),
-        ({"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]}, "cut off: .*so on"),
-        ({"negative_prompt": "no " * 90}, "cut off"),
     ],
 )
 def test_bad_input(sd1_model, options, message):
@@ -133,27 +108,6 @@ def test_bad_input(sd1_model, options, message):
 def test_sizes_out_of_rule_name_the_nearest_that_work(sd1_model, size, near):
     with pytest.raises(UserError, match=rf"must be (a multiple|multiples) of 64 for model .*, for example {near}$"):
         check_inputs(sd1_model, SPECS[:1], steps=1, size=size)
-
-
-@pytest.mark.parametrize("size", ["64x128", "128x64"])
-def test_images_of_any_shape(sd1_model, size):
-    """The image is the pipeline's own at that size, and maps are of its shape."""
-    width, height = map(int, size.split("x"))
-    images, maps = generate(sd1_model, SPECS[:1], size=size)
-    plain = sd1_model.pipe(
-        SPECS[0].prompt,
-        height=height,
-        width=width,
-        num_inference_steps=3,
-        guidance_scale=5.0,
-        generator=[torch.Generator().manual_seed(SPECS[0].seed)],
-        output_type="pil",
-    ).images[0]
-    np.testing.assert_array_equal(images[0], np.asarray(plain))
-    assert images[0].shape == (height, width, 3)
-    assert maps[0].latent_size == (height // 8, width // 8)
-    assert list(maps[0].self_attention) == [(height // d, width // d) for d in (8, 16, 32, 64)]
-    assert maps[0].cross_at(4, "dog").shape == (height // 32, width // 32)
 
 
 def test_class_unknown_to_the_model(mini_model):

@@ -90,12 +90,6 @@ def test_a_square_of_the_models_size_is_untouched():
     np.testing.assert_array_equal(cut(image, window, (32, 32)), image[:, 9:41])
 
 
-def test_reducing_averages():
-    """A checkerboard of single pixels becomes grey, where four pixels a point would make black or white of it."""
-    board = np.repeat(((np.indices((96, 96)).sum(0) % 2) * 255).astype(np.uint8)[..., None], 3, 2)
-    assert np.abs(cut(board, Window(0, 0, 96, 96), (24, 24))[2:-2, 2:-2].astype(int) - 127).max() <= 2
-
-
 @pytest.mark.parametrize("fit", ["crop", "resize", "tile"])
 @pytest.mark.parametrize("shape", [(8, 8), (31, 57), (60, 41), (20, 400)])
 def test_pasted_labels_are_where_they_were_cut(fit, shape):
@@ -162,12 +156,6 @@ def test_batches_by_shape():
     assert batches_by_shape([wide, tall, wide, wide, tall], 2) == [[0, 2], [3], [1, 4]]
     assert batches_by_shape([wide] * 5, 3) == [[0, 1, 2], [3, 4]]
     assert batches_by_shape([], 3) == []
-
-
-def test_a_photograph_is_cut_to_any_shape():
-    image = noise(30, 40)
-    assert cut(image, Window(0, 0, 30, 40), (48, 64)).shape == (48, 64, 3)
-    np.testing.assert_array_equal(cut(image, Window(0, 0, 30, 40), (30, 40)), image)
 
 
 def test_paste_takes_soft_maps_and_masks():

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.exporting import Exported
+from seediff.dataset.formats.drivers import Exported
 from seediff.dataset.formats.known import FormatName
 from seediff.dataset.sample import Sample
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 from seediff.attention.maps import AttentionMaps
 
@@ -29,3 +31,9 @@ def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_valu
     self_attention = {s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()}
     cross_attention = {s: t if cross_value is None else torch.full_like(t, cross_value) for s, t in maps.cross_attention.items()}
     return AttentionMaps(self_attention, cross_attention, maps.latent_size, maps.words, maps.prompt, maps.normalized)
+
+
+def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.ndarray:
+    """Float64 cross-attention of a class (to, to), captured at one side and enlarged to another."""
+    columns = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
+    return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()

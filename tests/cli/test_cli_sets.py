@@ -67,6 +67,8 @@ def test_merge(pets, tmp_path, capsys):
     assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
     assert [i.metadata["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
     assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
+    with pytest.raises(UserError, match="one folder is named twice"):
+        run("merge", pets, pets / ".." / "pets", "--out", tmp_path / "twice")
 
 
 @pytest.mark.parametrize(

@@ -31,13 +31,7 @@ PRESET = {
     },
     "segments": {"diffseg": {"kl_threshold": 0.5, "weights": [0.0, 1.0]}},
 }
-RUNS = {
-    "generate": "seediff.run.generate.generate",
-    "mask": "seediff.run.mask.mask_photos",
-    "segment": "seediff.run.segment.segment_photos",
-    "augment": "seediff.run.augment.augment",
-    "train": "seediff.train.run.train",
-}
+JOBS = ("seediff.run.generate.GenerateJob", "seediff.run.mask.MaskJob", "seediff.run.segment.SegmentJob", "seediff.run.augment.AugmentJob")
 
 
 class Resolved(Exception):
@@ -60,7 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def stop(config: Any, *_: Any, **__: Any) -> None:
         raise Resolved(config)
 
-    for target in RUNS.values():
+    for target in (*JOBS, "seediff.train.run.train"):
         monkeypatch.setattr(target, stop)
     monkeypatch.setattr("seediff.train.plan.plan_training", lambda *_, **__: SimpleNamespace(stages=(), validation=()))
     return tmp_path

@@ -6,8 +6,20 @@ from blobs import blobs
 from scipy import ndimage
 
 from seediff.config.augment import MAX_CELLS, OPERATIONS, AugmentConfig, Strength, parse_addition
-from seediff.dataset.augment import RANDOM, Picture, add_noise, apply, blur, change_colour, cover, cut_out, paste, perspective
-from seediff.dataset.splice import edges, splice
+from seediff.dataset.augment import (
+    RANDOM,
+    Picture,
+    add_noise,
+    apply,
+    blur,
+    change_colour,
+    cover,
+    cut_out,
+    edges,
+    paste,
+    perspective,
+    splice,
+)
 from seediff.errors import UserError
 
 NAMES = [*RANDOM, "splice-1x2", "splice-2x2", "splice-7x7"]

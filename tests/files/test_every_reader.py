@@ -16,12 +16,12 @@ from formats import imported
 from safetensors.numpy import save
 
 from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
+from recipes.mini.files import map_array
 from recipes.mini.world import write_scenes
 from recipes.tables.kept import open_kept, read_scores
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
 from seediff.evaluate.protocols import read_class_map
-from seediff.files.tensors import map_array
 from seediff.mini.frechet import WIDTH, read_moments
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, pack_blobs, read_scenes
 from seediff.mini.shapes import read_templates

@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from random_maps import random_maps, replaced
+from random_maps import class_map, random_maps, replaced
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -17,11 +16,6 @@ from seediff.masks.steps import Step
 
 def stretch(x: np.ndarray) -> np.ndarray:
     return (x - x.min()) / (x.max() - x.min())
-
-
-def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.ndarray:
-    columns = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
-    return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 @pytest.mark.parametrize("class_name", ["dog", "cat"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from patience import PATIENT
 
+from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.masks.arithmetic import BLOCK, min_max, otsu, resize, sum_gathered, sum_of_rows, times_vector
 
@@ -119,19 +120,16 @@ def test_times_vector_in_float64(shape: tuple[int, int]):
 
 @pytest.mark.parametrize("misaligned", [1, 3, 5, 8])
 @pytest.mark.parametrize("threads", [1, 2, 3])
+@cpu_threads(1)
 def test_bits_do_not_depend_on_where_the_values_lie_nor_on_threads(matrix: torch.Tensor, misaligned: int, threads: int):
     def results(values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         rows = some(700)
         return sum_of_rows(values, rows), sum_of_rows(values, rows, values[0, rows]), times_vector(values, values[1])
 
     elsewhere = torch.empty(SIDE * SIDE + misaligned)[misaligned:].view(SIDE, SIDE).copy_(matrix)
-    before = torch.get_num_threads()
     expected = results(matrix)
-    try:
-        torch.set_num_threads(threads)
-        assert all(torch.equal(a, b) for a, b in zip(results(elsewhere), expected, strict=True))
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(results(elsewhere), expected, strict=True))
 
 
 @pytest.mark.parametrize("count", [1, BLOCK + 1, SIDE])

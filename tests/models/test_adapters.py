@@ -5,10 +5,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from builders.books.flux import save_flux
-from builders.books.pixart import save_pixart
-from builders.books.sd3 import save_sd3
-from builders.books.xl import save_xl
 from builders.command_line import runner
 from builders.families import SPECS, assert_same_maps, generate, largest_difference, plain
 from safetensors.torch import load_file, save_file
@@ -36,8 +32,8 @@ def lora_of(model, path, part="unet", strength=0.5):
 
 
 @pytest.fixture(scope="module")
-def xl_folder(tmp_path_factory):
-    return str(save_xl(tmp_path_factory.mktemp("models") / "xl"))
+def xl_folder(twin):
+    return str(twin("xl"))
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +47,8 @@ def xl_lora(xl, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def flux_folder(tmp_path_factory):
-    return str(save_flux(tmp_path_factory.mktemp("models") / "flux"))
+def flux_folder(twin):
+    return str(twin("flux"))
 
 
 def test_maps_and_pictures_are_those_with_the_lora(xl, xl_folder, xl_lora):
@@ -105,9 +101,9 @@ def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, tmp_pat
 
 
 @pytest.mark.parametrize("other", ["flux", "sd3"])
-def test_a_lora_of_another_family(other, xl_folder, flux_folder, tmp_path):
+def test_a_lora_of_another_family(other, xl_folder, flux_folder, twin, tmp_path):
     """SD 3 has layers of the same names as FLUX.1, but more of them."""
-    folder = flux_folder if other == "flux" else str(save_sd3(tmp_path / "sd3"))
+    folder = str(twin(other))
     lora = lora_of(load_model(folder, device="cpu"), tmp_path / "lora.safetensors", "transformer")
     onto = xl_folder if other == "flux" else flux_folder
     with pytest.raises(UserError, match=rf"^lora {re.escape(lora)}: does not fit model '{re.escape(onto)}' \((SDXL|FLUX\.1)\): ") as error:
@@ -115,7 +111,7 @@ def test_a_lora_of_another_family(other, xl_folder, flux_folder, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_what_is_no_lora(xl, xl_folder, tmp_path, monkeypatch):
+def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     files = {
         "ip": {"ip_adapter.1.to_k_ip.weight": torch.zeros(2, 2), "image_proj.proj.weight": torch.zeros(2, 2)},
         "other": {"model.weight": torch.zeros(2, 2)},
@@ -136,7 +132,7 @@ def test_what_is_no_lora(xl, xl_folder, tmp_path, monkeypatch):
             load_model(xl_folder, device="cpu", lora=path)
     lora = lora_of(xl, tmp_path / "lora.safetensors")
     with pytest.raises(UserError, match="diffusers loads no LoRA into PixArt"):
-        load_model(str(save_pixart(tmp_path / "pixart")), device="cpu", lora=lora)
+        load_model(str(twin("pixart")), device="cpu", lora=lora)
     monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs peft: pip install 'seediff\[lora\]'$"):
         load_model(xl_folder, device="cpu", lora=lora)
@@ -223,9 +219,9 @@ def test_textual_inversion_of_two_text_encoders(xl, xl_folder, xl_embedding):
 
 
 @pytest.mark.parametrize("family", ["sd3", "flux"])
-def test_textual_inversion_of_a_family_that_reads_none(family, flux_folder, xl_embedding, tmp_path):
+def test_textual_inversion_of_a_family_that_reads_none(family, twin, xl_embedding):
     """SD 3's pipeline takes none, FLUX.1's only for CLIP's pooled state; both read T5, too."""
-    folder = flux_folder if family == "flux" else str(save_sd3(tmp_path / "sd3"))
+    folder = str(twin(family))
     why = r"is loaded into models whose text encoders are all CLIP's, unlike model '.*' \((FLUX\.1|Stable Diffusion 3 and 3\.5)\)$"
     with pytest.raises(UserError, match=why):
         load_model(folder, device="cpu", embedding=xl_embedding)

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from builders.book import BOOKS
 from builders.families import SPECS, assert_same_maps, generate
 from PIL import Image
 from torch._dynamo import config as dynamo
@@ -41,9 +40,8 @@ def traced(monkeypatch):
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def folder(request, tmp_path_factory):
-    save = BOOKS[request.param].save
-    return str(save(tmp_path_factory.mktemp("models") / request.param))
+def folder(request, twin):
+    return str(twin(request.param))
 
 
 def graphs():
@@ -78,8 +76,8 @@ def test_every_family(folder):
 
 
 @pytest.fixture(scope="module")
-def pixart_folder(tmp_path_factory):
-    return str(BOOKS["pixart"].save(tmp_path_factory.mktemp("models") / "pixart"))
+def pixart_folder(twin):
+    return str(twin("pixart"))
 
 
 @pytest.fixture

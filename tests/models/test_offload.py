@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from builders.book import BOOKS
 from builders.elsewhere import elsewhere, offloaded_elsewhere
 from builders.families import SPECS, generate
 
@@ -14,9 +13,8 @@ NAMES = ("xl", "sd3", "flux", "pixart", "z_image", "chroma", "qwen_image", "sana
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def model(request, tmp_path_factory):
-    save = BOOKS[request.param].save
-    return load_model(str(save(tmp_path_factory.mktemp("models") / request.param)), device="cpu")
+def model(request, twin):
+    return load_model(str(twin(request.param)), device="cpu")
 
 
 def path(model, device):

@@ -124,31 +124,31 @@ def test_other_families(folder, family, reason):
     one_line(error)
 
 
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def pickled(path: Path) -> None:
+    torch.save({}, path.with_suffix(".bin"))
+    path.unlink()
+
+
 @pytest.mark.parametrize(
-    "missing", ["unet/diffusion_pytorch_model.safetensors", "unet/config.json", "vae", "text_encoder/model.safetensors"]
+    ("file", "harm"),
+    [
+        ("unet/diffusion_pytorch_model.safetensors", Path.unlink),
+        ("unet/config.json", Path.unlink),
+        ("vae", shutil.rmtree),
+        ("text_encoder/model.safetensors", Path.unlink),
+        ("unet/diffusion_pytorch_model.safetensors", cut_short),
+        ("unet/diffusion_pytorch_model.safetensors", pickled),
+    ],
 )
-def test_incomplete_folder(folder, missing):
-    path = folder / missing
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+def test_incomplete_folder(folder, file, harm):
+    harm(folder / file)
     with pytest.raises(UserError, match=f"{folder}: cannot be loaded") as error:
         load_model(str(folder), device="cpu")
     one_line(error)
-
-
-def test_weights_cut_short(folder):
-    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="cannot be loaded") as error:
-        load_model(str(folder), device="cpu")
-    one_line(error)
-
-
-def test_pickled_weights_are_refused(folder):
-    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    torch.save({}, path.with_suffix(".bin"))
-    path.unlink()
-    with pytest.raises(UserError, match="cannot be loaded"):
-        load_model(str(folder), device="cpu")
 
 
 def retold(folder: Path, file: str, **values: object) -> None:

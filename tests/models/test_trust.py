@@ -33,8 +33,8 @@ AUTO_MAP = {
 
 
 @pytest.fixture(scope="module", params=sorted(BOOKS))
-def sound(request, tmp_path_factory):
-    return BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)
+def sound(request, twin):
+    return twin(request.param)
 
 
 class Attack:

@@ -10,7 +10,7 @@ from seediff.errors import UserError
 from seediff.models import hub, info
 from seediff.models.registry import load_model
 
-CLASSES = ("KolorsPipeline", "StableDiffusionInpaintPipeline", "FooPipeline", "Foo\nPipeline")
+CLASSES = ("KolorsPipeline", "Foo\nPipeline")
 COMMANDS = (("generate", "--classes", "dog"), ("mask", "photo.png", "--classes", "dog"), ("segment", "photo.png"))
 
 

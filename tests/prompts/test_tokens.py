@@ -4,12 +4,17 @@ import pytest
 
 from recipes.mini.text import build_tokenizer
 from seediff.errors import UserError
-from seediff.prompts.tokens import locate_words, token_offsets
+from seediff.models.families.base import Reader
+from seediff.prompts.tokens import locate_columns, token_offsets
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
     return build_tokenizer()
+
+
+def located(tokenizer, prompt, classes):
+    return locate_columns([Reader("tokenizer", tokenizer, tokenizer.model_max_length)], prompt, classes)
 
 
 def spelled(tokenizer, prompt: str, columns: tuple[int, ...]) -> str:
@@ -33,7 +38,7 @@ def spelled(tokenizer, prompt: str, columns: tuple[int, ...]) -> str:
     ],
 )
 def test_class_is_found(tokenizer, prompt, name, columns):
-    found = locate_words(tokenizer, prompt, [name])[name]
+    found = located(tokenizer, prompt, [name])[name]
     if columns is not None:
         assert found == columns
     from seediff.config.names import spoken
@@ -42,11 +47,11 @@ def test_class_is_found(tokenizer, prompt, name, columns):
 
 
 def test_several_classes(tokenizer):
-    assert locate_words(tokenizer, "a photo of a dog and a tv monitor", ["tvmonitor", "dog"]) == {"tvmonitor": (8, 9), "dog": (5,)}
+    assert located(tokenizer, "a photo of a dog and a tv monitor", ["tvmonitor", "dog"]) == {"tvmonitor": (8, 9), "dog": (5,)}
 
 
 def test_longer_class_claims_the_words(tokenizer):
-    assert locate_words(tokenizer, "a potted plant and a plant", ["plant", "pottedplant"]) == {"plant": (6,), "pottedplant": (2, 3)}
+    assert located(tokenizer, "a potted plant and a plant", ["plant", "pottedplant"]) == {"plant": (6,), "pottedplant": (2, 3)}
 
 
 @pytest.mark.parametrize(
@@ -54,28 +59,28 @@ def test_longer_class_claims_the_words(tokenizer):
 )
 def test_letters_whose_cases_are_no_pair(tokenizer, name, prompt):
     """`re` takes the Kelvin sign for a k and the long s for an s; what it found is the class, whatever `lower` makes of it."""
-    assert locate_words(tokenizer, prompt, [name])[name]
+    assert located(tokenizer, prompt, [name])[name]
 
 
 def test_class_that_is_not_there(tokenizer):
     with pytest.raises(UserError, match=r"class 'tvmonitor' \(in a prompt: 'tv monitor'\) is not in the prompt 'a photo of a dog'"):
-        locate_words(tokenizer, "a photo of a dog", ["dog", "tvmonitor"])
+        located(tokenizer, "a photo of a dog", ["dog", "tvmonitor"])
     with pytest.raises(UserError, match="'dog'"):
-        locate_words(tokenizer, "two dogs", ["dog"])
+        located(tokenizer, "two dogs", ["dog"])
 
 
 def test_prompt_at_and_beyond_the_limit(tokenizer):
     room = tokenizer.model_max_length - 2
     fitting = " ".join(["dog"] * room)
-    assert len(token_offsets(tokenizer, fitting)) == tokenizer.model_max_length
+    assert len(token_offsets(tokenizer, fitting, limit=tokenizer.model_max_length)) == tokenizer.model_max_length
     with pytest.raises(UserError, match=r"33 tokens and the model reads 32: these words would be cut off: 'cat'"):
-        locate_words(tokenizer, fitting + " cat", ["dog"])
+        located(tokenizer, fitting + " cat", ["dog"])
 
 
 def test_a_word_cut_in_two_is_named_whole(tokenizer):
     prompt = " ".join(["dog"] * (tokenizer.model_max_length - 4)) + " xyzzy horse"
     with pytest.raises(UserError, match="cut off: 'xyzzy horse'"):
-        locate_words(tokenizer, prompt, ["dog"])
+        located(tokenizer, prompt, ["dog"])
 
 
 def test_tokenizer_without_offsets():
@@ -83,4 +88,4 @@ def test_tokenizer_without_offsets():
         is_fast = False
 
     with pytest.raises(UserError, match="Slow"):
-        token_offsets(Slow(), "a dog")
+        token_offsets(Slow(), "a dog", limit=9)

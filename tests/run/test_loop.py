@@ -7,6 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from fake_engine import fake_draw
+from interrupted import contents
 from photo_set import write_photos
 from PIL import Image
 
@@ -82,10 +83,9 @@ def command(name: str, inputs: Path, model: Path):
 def test_the_same_bytes_elsewhere_and_in_a_store(name, inputs, mini_folder, tmp_path):
     run = command(name, inputs, mini_folder)
     run(out=tmp_path / "here")
-    here = {p.relative_to(tmp_path / "here").as_posix(): p.read_bytes() for p in (tmp_path / "here").rglob("*") if p.is_file()}
+    here = contents(tmp_path / "here")
     run(out=tmp_path / "there", engine=Elsewhere())
-    there = {p.relative_to(tmp_path / "there").as_posix(): p.read_bytes() for p in (tmp_path / "there").rglob("*") if p.is_file()}
-    assert there == here
+    assert contents(tmp_path / "there") == here
     url = Url(f"memory://engine-{name}")
     try:
         run(out=url, engine=Elsewhere())

@@ -20,9 +20,9 @@ from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
 from seediff.config.augment import OPERATIONS
 from seediff.dataset import native, store
+from seediff.dataset.augment import splice
 from seediff.dataset.formats.known import FORMATS
 from seediff.dataset.sample import Sample
-from seediff.dataset.splice import splice
 from seediff.dataset.store import open_native, write_native
 from seediff.report import load_trace
 

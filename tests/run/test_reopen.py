@@ -1,4 +1,3 @@
-import hashlib
 import os
 import re
 import time
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from cyclopts import App
 from fake_engine import fake_draw
+from interrupted import contents
 from PIL import Image
 
 from seediff.cli import main
@@ -34,10 +34,6 @@ app = App(result_action="return_value")
 app.command(check)
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
-
-
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
 
@@ -45,7 +41,7 @@ def truncate(path: Path) -> None:
 def test_damaged_samples_are_made_again_and_no_others(tmp_path):
     out = tmp_path / "out"
     generate(CONFIG, out, draw=fake_draw)
-    before = hashes(out)
+    before = contents(out)
     names = [item.name for item in open_native(out)[1]]
     first, last = names[0], names[-1]
     soft = next(path for path in sorted((out / "soft").iterdir()) if path.name.startswith(last))
@@ -64,20 +60,20 @@ def test_damaged_samples_are_made_again_and_no_others(tmp_path):
         return fake_draw(specs)
 
     generate(CONFIG, out, draw=draw)
-    assert hashes(out) == before
+    assert contents(out) == before
     assert {index // 2 for index in drawn} == {int(first) // 2, int(last) // 2}
 
 
 @pytest.mark.parametrize("left", ["images", "nothing"])
 def test_a_lost_file_is_one_as_well(tmp_path, left):
     generate(replace(CONFIG, keep_soft=False), tmp_path / "out", draw=fake_draw)
-    before = hashes(tmp_path / "out")
+    before = contents(tmp_path / "out")
     for item in open_native(tmp_path / "out")[1][: 1 if left == "images" else None]:
         (tmp_path / "out" / item.metadata["mask"]).unlink()
     damaged = {one.where for one in check_dataset(tmp_path / "out").findings if one.kind == "missing"}
     reopen(tmp_path / "out", damaged)
     generate(replace(CONFIG, keep_soft=False), tmp_path / "out", draw=fake_draw)
-    assert hashes(tmp_path / "out") == before
+    assert contents(tmp_path / "out") == before
 
 
 def test_what_cannot_be_made_again_is_left_as_it_is(tmp_path):
@@ -86,11 +82,11 @@ def test_what_cannot_be_made_again_is_left_as_it_is(tmp_path):
     classes, items = open_native(tmp_path / "out")
     write_native(tmp_path / "copy", classes, items, about={})
     truncate(tmp_path / "copy" / items[0].metadata["mask"])
-    before = hashes(tmp_path / "copy")
+    before = contents(tmp_path / "copy")
     assert not can_reopen(tmp_path / "copy")
     with pytest.raises(UserError, match=r"1 error \(mask 1\).*; --fix cannot make samples again: no run of this version"):
         app(["check", str(tmp_path / "copy"), "--fix", "--quiet"], exit_on_error=False, print_error=False)
-    assert hashes(tmp_path / "copy") == before
+    assert contents(tmp_path / "copy") == before
     text = (tmp_path / "out" / native.CONFIG).read_text()
     (tmp_path / "out" / native.CONFIG).write_text(text.replace('version = "', 'version = "9'))
     assert not can_reopen(tmp_path / "out")  # another version would draw other pictures
@@ -108,12 +104,12 @@ def advised(error: pytest.ExceptionInfo[UserError], source: Path) -> list[str]:
 def test_an_augmented_dataset_is_made_again_as_the_message_says(tmp_path):
     generate(CONFIG, tmp_path / "pets", draw=fake_draw)
     augment(AugmentConfig(add=("flip:50%",), batch_size=2), tmp_path / "pets", tmp_path / "out")
-    before = hashes(tmp_path / "out")
+    before = contents(tmp_path / "out")
     truncate(tmp_path / "out/images/augmented-000001.png")
     with pytest.raises(UserError, match=r"1 error \(picture 1\); .*; --fix cannot make samples again: remove ") as error:
         app(["check", str(tmp_path / "out"), "--fix", "--quiet"], exit_on_error=False, print_error=False)
     assert main(advised(error, tmp_path / "pets")) == 0
-    assert hashes(tmp_path / "out") == before
+    assert contents(tmp_path / "out") == before
 
 
 def test_segments_are_no_dataset_and_made_again_as_the_message_says(tmp_path, mini_folder):
@@ -121,12 +117,12 @@ def test_segments_are_no_dataset_and_made_again_as_the_message_says(tmp_path, mi
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "photos/0.png")
     config = SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1)
     segment_photos(config, find_photos([tmp_path / "photos"]).photos, tmp_path / "out")
-    before = hashes(tmp_path / "out")
+    before = contents(tmp_path / "out")
     truncate(tmp_path / "out/labels/0.png")
     with pytest.raises(UserError, match="is what `seediff segment` made, and no dataset") as error:
         app(["check", str(tmp_path / "out"), "--fix"], exit_on_error=False, print_error=False)
     assert main(advised(error, tmp_path / "photos")) == 0
-    assert hashes(tmp_path / "out") == before
+    assert contents(tmp_path / "out") == before
 
 
 def test_masks_of_photographs_are_made_again(tmp_path, mini_folder):
@@ -140,13 +136,13 @@ def test_masks_of_photographs_are_made_again(tmp_path, mini_folder):
     )
     found, out = find_photos([tmp_path / "photos"]).photos, tmp_path / "out"
     mask_photos(config, found, out)
-    before = hashes(out)
+    before = contents(out)
     truncate(out / "masks/000002.png")
     with pytest.raises(UserError, match=r"1 damaged file; to make their samples again: seediff mask PHOTOS --config .*seediff.toml --out "):
         app(["check", str(out), "--fix", "--quiet"], exit_on_error=False, print_error=False)
     assert sorted(path.name for path in (out / ".batches").iterdir()) == ["000000.json"]  # 1 has failed, and nothing says which it was
     mask_photos(config, found, out)
-    assert hashes(out) == before
+    assert contents(out) == before
 
 
 def test_files_are_known_by_their_numbers():
@@ -177,4 +173,4 @@ def test_nothing_depends_on_the_clock(tmp_path, monkeypatch):
         monkeypatch.setattr(time, name, lambda: float(next(clock)))
     generate(CONFIG, tmp_path / "odd", draw=fake_draw)
     monkeypatch.undo()
-    assert hashes(tmp_path / "odd") == hashes(tmp_path / "usual")
+    assert contents(tmp_path / "odd") == contents(tmp_path / "usual")

@@ -18,7 +18,7 @@ from seediff.errors import UserError
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photographs import find_photos, read_photo
 from seediff.run import segment as segment_module
-from seediff.run.segment import SegmentJob, segment_photos
+from seediff.run.segment import segment_photos
 from seediff.run.segment_files import encode_segments, photo_files, read_segments
 
 
@@ -185,7 +185,7 @@ def test_a_photograph_whose_name_is_not_utf8(tmp_path, mini_folder):
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
     found, chosen = find_photos([photos]).photos, config(mini_folder, names=("dog",))
-    check_interrupted(lambda out: segment_photos(chosen, found, out), tmp_path, monkeypatch, (0, 1, 4, 9, 17))
+    check_interrupted(lambda out: segment_photos(chosen, found, out), tmp_path, monkeypatch, (1, 9))
     with pytest.raises(UserError, match="photos: 6 photographs"):
         segment_photos(chosen, found[:-1], tmp_path / "whole")
     with pytest.raises(UserError, match="another configuration"):
@@ -195,12 +195,12 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_f
 
 
 def test_segments_do_not_depend_on_the_batch_or_the_threads(tmp_path, photos, mini_folder):
-    found = find_photos([photos]).photos
+    found = find_photos([photos]).photos[:3]
     for batch_size, threads in ((1, 1), (4, 2)):
         segment_photos(replace(config(mini_folder), batch_size=batch_size, threads=threads), found, tmp_path / f"{batch_size}")
     labels = [{k: v for k, v in contents(tmp_path / f"{b}").items() if k.startswith("labels/")} for b in (1, 4)]
     assert labels[0] == labels[1]
-    assert len(labels[0]) == 6
+    assert len(labels[0]) == 3
 
 
 def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, capsys):
@@ -292,7 +292,7 @@ def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, 
     assert not (tmp_path / "fresh").exists()
 
 
-def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_folder, capsys, monkeypatch):
+def test_what_a_dry_run_says(tmp_path, photos, mini_folder, capsys):
     out = tmp_path / "out"
     captions = tmp_path / "captions.csv"
     captions.write_text("file,caption\n0.png,a dog on a background\n1.jpg,a car\n", encoding="utf-8")
@@ -308,24 +308,7 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     assert main(["segment", str(photos), "--model", str(mini_folder), "--method", "diffcut", "--out", str(out), "--dry-run"]) == 0
     assert "Capture: features of the UNet's encoder\n" in capsys.readouterr().out
     assert not out.exists()
-    real = SegmentJob.capture
-
-    def second_fails(self, batch):
-        if batch[0].photo.name == "2":
-            raise UserError("stopped")
-        return real(self, batch)
-
-    monkeypatch.setattr(SegmentJob, "capture", second_fails)
-    assert main(line) == 2
-    monkeypatch.undo()
-    before = contents(out)
-    capsys.readouterr()
-    assert main([*line, "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
-    assert contents(out) == before
     assert main(line) == 0
-    assert main([*line, "--dry-run"]) == 0
-    assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out
     captions.write_text("file,caption\n0.png,a cat\n1.jpg,a car\n", encoding="utf-8")
     assert main([*line, "--dry-run"]) == 2
     assert "another configuration" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from patience import PATIENT
 from region_maps import region_maps
 
 from seediff.attention.maps import Grid
+from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate, level_weights, upsample
 
@@ -76,13 +77,9 @@ def test_a_coarse_position_stands_for_all_that_it_covers():
 def test_bits_do_not_depend_on_threads():
     maps = region_maps(32)
     expected = aggregate(maps, (32, 32))
-    threads = torch.get_num_threads()
-    try:
-        for count in (2, 3):
-            torch.set_num_threads(count)
+    for count in (2, 3):
+        with cpu_threads(count):
             assert torch.equal(aggregate(maps, (32, 32)), expected)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_the_papers_weights():

@@ -279,13 +279,6 @@ def test_wrong_shape():
         diffcut(torch.zeros(4, 5), size=(8, 8))
 
 
-def test_a_transposed_picture_has_transposed_segments():
-    features = smooth((6, 10), 3)
-    one, other = (diffcut(one, tau=0.5, size=size) for one, size in ((features, (12, 20)), (features.transpose(1, 2), (20, 12))))
-    assert one.max() > 1
-    assert same_partition(other.T, one)
-
-
 def test_refinement_moves_edges_to_the_images():
     image = np.zeros((48, 64, 3), np.uint8)
     image[:, 30:] = 220

@@ -15,6 +15,7 @@ from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
 from seediff.attention.maps import Grid
+from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import anchor_positions, diffseg, merge, proposals, refined
@@ -150,6 +151,7 @@ def test_ids_are_consecutive_and_cover_every_pixel(rows: torch.Tensor):
     assert segments.unique().tolist() == list(range(int(segments.max()) + 1))
 
 
+@cpu_threads(1)
 def test_bytes_do_not_depend_on_threads():
     maps = region_maps(24, seed=2)
 
@@ -159,12 +161,8 @@ def test_bytes_do_not_depend_on_threads():
         return *(label(one, (200, 150)) for one in found), *found
 
     expected = everything()
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        assert all(torch.equal(a, b) for a, b in zip(everything(), expected, strict=True))
-    finally:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(2)
+    assert all(torch.equal(a, b) for a, b in zip(everything(), expected, strict=True))
     assert expected[0].max() > 2
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from torch.profiler import ProfilerActivity, profile
 
+from seediff.devices import cpu_threads
 from seediff.segments import suppression
 from seediff.segments.suppression import label
 
@@ -75,10 +76,6 @@ def test_the_whole_map_is_never_copied():
 def test_bits_do_not_depend_on_threads():
     proposals = torch.rand(9, 16, 16, generator=torch.Generator().manual_seed(0))
     expected = label(proposals, (300, 211))
-    threads = torch.get_num_threads()
-    try:
-        for count in (2, 3):
-            torch.set_num_threads(count)
+    for count in (2, 3):
+        with cpu_threads(count):
             assert torch.equal(label(proposals, (300, 211)), expected)
-    finally:
-        torch.set_num_threads(threads)

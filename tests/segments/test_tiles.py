@@ -16,6 +16,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from scipy.optimize import linear_sum_assignment
 
 from seediff.attention.windows import Window, windows
+from seediff.devices import cpu_threads
 from seediff.segments import suppression, tiles
 from seediff.segments.suppression import label
 from seediff.segments.tiles import merge_labels, merge_proposals
@@ -213,6 +214,7 @@ def test_order_of_proposals_changes_only_ids():
     assert agreement(one, other) == 1
 
 
+@cpu_threads(1)
 def test_bands_and_threads_change_nothing(monkeypatch):
     truth = known_segments(90, 200, 3)
     cover = windows(90, 200, "tile")
@@ -220,10 +222,7 @@ def test_bands_and_threads_change_nothing(monkeypatch):
     whole = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
     monkeypatch.setitem(suppression.CHUNK, "cpu", 300)
     torch.set_num_threads(2)
-    try:
-        np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)
-    finally:
-        torch.set_num_threads(1)
+    np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)
 
 
 def test_a_low_threshold_joins_nothing():

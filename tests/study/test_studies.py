@@ -132,7 +132,7 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
         run_truth(5000, tmp_path)
     with pytest.raises(UserError, match="images = 0"):
         generated.run_generated(0, tmp_path)
-    with pytest.raises(UserError, match="capture_steps = 0: every k-th step needs k ≥ 1"):
+    with pytest.raises(UserError, match="capture_steps = 0 must be 'all' or 'second-half' or at least 1"):
         generated.run_generated(2, tmp_path, capture_steps=0)
     (tmp_path / "file").write_text("{}")
     with pytest.raises(UserError, match="file: must have settings"):

@@ -45,7 +45,7 @@ def capture_attention(
     total_steps: int | None = None,
     per_layer: bool = False,
     reads: Reads = EVERYTHING,
-    own: Collection[Kind] = (),
+    alone: Collection[Kind] = (),
     outputs: Collection[str] = (),
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every call of a network inside the `with` block; it is left as it was, whatever happens there.
@@ -59,7 +59,7 @@ def capture_attention(
         total_steps: how many calls with the prompt there will be; needed for `steps="second-half"`.
         per_layer: keep one running map per layer instead of one a resolution (`AttentionRecorder.layer_maps`).
         reads: record only these kinds of attention, each at these levels: {"cross": (4,), "self": (4, 2)} at L/4 and L/2 (`maps_read`).
-        own: in joint attention, the kinds whose probabilities are a softmax over the picture's ("self") or the text's columns
+        alone: in joint attention, the kinds whose probabilities are a softmax over the picture's ("self") or the text's columns
             ("cross") alone, instead of the whole row; `config.text_share` says it of "cross", too.
         outputs: names of layers whose output vectors are kept beside (`AttentionRecorder.outputs`), of those that the family captures.
 
@@ -70,7 +70,6 @@ def capture_attention(
     if unet in _captured:
         raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
     family = network_family(unet)
-    own = {*own, *({"cross"} if config.text_share == "text" else ())}
     recorder = AttentionRecorder(
         config,
         family=family,
@@ -78,7 +77,7 @@ def capture_attention(
         total_steps=total_steps,
         per_layer=per_layer,
         reads=reads,
-        own=frozenset(own),
+        alone={*alone, *({"cross"} if config.text_share == "text" else ())},
     )
     handles: list[Any] = []
     hear = partial(listen, unet)

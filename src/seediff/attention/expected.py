@@ -54,10 +54,10 @@ def expect_capture(
 ) -> Expected | None:
     """Of a network with this config.json on a lattice L of `size`; None where the configuration does not say. reads: what is recorded."""
     try:
-        own = family.fit_group(config, group)
-        counts = family.layer_counts(config, own)
+        fitted = family.fit_group(config, group)
+        counts = family.layer_counts(config, fitted)
         layers: dict[LayerKind, int] = {kind: count for kind in ORDER if (count := counts.get(kind, 0)) and kind in {*reads, "joint"}}
-        levels = family.levels(config, own)
+        levels = family.levels(config, fitted)
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     maps = {}

@@ -101,31 +101,31 @@ def add_probabilities_fused(
     constants |= {"HAS_BIAS": bias is not None, "num_warps": tile.warps, "num_stages": STAGES}
     finite = query.new_zeros((), dtype=torch.float32)
 
-    def sums_of(some: torch.Tensor, own: torch.Tensor | None) -> torch.Tensor:
+    def sums_of(keys: torch.Tensor, part_bias: torch.Tensor | None) -> torch.Tensor:
         nonlocal finite
-        found = query.new_empty(images, heads, queries, dtype=torch.float32)
-        biases, strides = _strided(own, (images, heads, queries, some.shape[2]), query)
+        sums = query.new_empty(images, heads, queries, dtype=torch.float32)
+        biases, strides = _strided(part_bias, (images, heads, queries, keys.shape[2]), query)
         grid = (-(-queries // tile.rows), images * heads)
         kernels.log_sum_exps[grid](
-            query, some, biases, found, scale, heads, queries, some.shape[2], width, *query.stride(), *some.stride(), *strides, **constants
+            query, keys, biases, sums, scale, heads, queries, keys.shape[2], width, *query.stride(), *keys.stride(), *strides, **constants
         )
-        finite = finite + 0 * found.sum()  # NaN where one is no number
-        return found
+        finite = finite + 0 * sums.sum()  # NaN where one is no number
+        return sums
 
     whole = None
     peaks = query.new_zeros((), dtype=torch.float32)
     for part in parts:
-        some, own = key[:, :, part.columns], None if bias is None else bias[..., part.columns]
+        keys, part_bias = key[:, :, part.columns], None if bias is None else bias[..., part.columns]
         if part.alone:
-            sums = sums_of(some, own)
+            sums = sums_of(keys, part_bias)
         else:
             sums = whole = sums_of(key, bias) if whole is None else whole
-        columns = some.shape[2]
-        biases, strides = _strided(own, (images, heads, queries, columns), query)
+        columns = keys.shape[2]
+        biases, strides = _strided(part_bias, (images, heads, queries, columns), query)
         highest = query.new_zeros(images, columns if part.per_column else 1, dtype=torch.float32)
         where = (highest.stride(0), 1 if part.per_column else 0)
         grid = (-(-queries // tile.rows), -(-columns // tile.columns), images)
-        given = (query, some, biases, sums, part.total, highest, scale, heads, queries, columns, width, *query.stride(), *some.stride())
+        given = (query, keys, biases, sums, part.total, highest, scale, heads, queries, columns, width, *query.stride(), *keys.stride())
         given = (*given, *strides, *part.total.stride(), *where)
         if normalize:
             kernels.head_means[grid](*given, FIND=True, ADD=False, DIVIDE=False, **constants)

@@ -52,7 +52,7 @@ def generate_batch(
     Raises:
         UserError: unusable steps, size, class or prompt, or a result that is not a number.
     """
-    own = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
+    fitted = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
     # 1. Check inputs
     height, width = check_inputs(model, specs, steps=steps, size=size)
     pipe, family = model.pipe, model.family
@@ -65,8 +65,8 @@ def generate_batch(
     calls = count_calls(model, steps)
 
     # 3. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
-    several = len(own) > 1
-    capture = replace(capture, layers="all" if several else next(iter(own)))
+    several = len(fitted) > 1
+    capture = replace(capture, layers="all" if several else next(iter(fitted)))
     drawing = Drawing(
         prompts=prompts,
         negative_prompt=negative_prompt,
@@ -80,7 +80,7 @@ def generate_batch(
         result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first: they name the layer that overflowed, an image can only be black
-    maps = {group: recorder.maps(words, prompts, layers=fitted if several else None) for group, fitted in own.items()}
+    maps = {group: recorder.maps(words, prompts, layers=layers if several else None) for group, layers in fitted.items()}
     if not np.isfinite(result.images).all():
         raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps

@@ -51,8 +51,8 @@ class AttentionMaps:
             for grid, tensor in maps.items():
                 positions = grid[0] * grid[1]
                 if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
-                    found = f"{tensor.dtype} {tuple(tensor.shape)}"
-                    raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {found}")
+                    actual = f"{tensor.dtype} {tuple(tensor.shape)}"
+                    raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {actual}")
                 if kind == "self" and tensor.shape[1] != positions:
                     raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 
@@ -99,12 +99,12 @@ class AttentionMaps:
         about = file.about("seediff", MapsAbout, what)
         last = max((column for columns in about.words.values() for column in columns), default=-1)
         for name, tensor in file.tensors.items():
-            found = re.fullmatch(rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})", name)
-            if found is None:
+            matched = re.fullmatch(rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})", name)
+            if matched is None:
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
-            positions = math.prod(_grid(found[2]))
-            file.check(name, ("F32",), (positions, positions if found[1] == "self" else None), what)
-            if found[1] == "cross" and last >= tensor.shape[1]:
+            positions = math.prod(_grid(matched[2]))
+            file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
+            if matched[1] == "cross" and last >= tensor.shape[1]:
                 raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
         maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
         for name, values in file.load("pt").items():

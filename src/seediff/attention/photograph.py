@@ -107,12 +107,12 @@ def capture_noised(
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` of latents (B, C, h, w) as `encode_images` gives them: what is looked at several times is encoded once."""
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    own = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
-    several = len(own) > 1
-    capture = replace(capture, layers="all" if several else next(iter(own)))
+    fitted = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
+    several = len(fitted) > 1
+    capture = replace(capture, layers="all" if several else next(iter(fitted)))
     with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several, reads=reads) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
-    return {group: recorder.maps(words, list(prompts), layers=fitted if several else None) for group, fitted in own.items()}
+    return {group: recorder.maps(words, list(prompts), layers=layers if several else None) for group, layers in fitted.items()}
 
 
 @torch.no_grad()
@@ -169,23 +169,23 @@ def capture_classes(
     latents: (B, C, h, w) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
     same noise is used for all of them; self-attention is the mean over sentences.
     """
-    found: list[list[AttentionMaps]] = [[] for _ in latents]
+    by_image: list[list[AttentionMaps]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):
-        some = [i for i, own in enumerate(sentences) if turn < len(own)]
+        shown = [i for i, sentences_of_image in enumerate(sentences) if turn < len(sentences_of_image)]
         maps = capture_noised(
             model,
-            latents[some],
-            [sentences[i][turn][0] for i in some],
-            [sentences[i][turn][1] for i in some],
+            latents[shown],
+            [sentences[i][turn][0] for i in shown],
+            [sentences[i][turn][1] for i in shown],
             timesteps=timesteps,
             seed=seed,
             capture=capture,
             reads=reads,
-            indices=[indices[i] for i in some],
+            indices=[indices[i] for i in shown],
         )[capture.layers]
-        for i, one in zip(some, maps, strict=True):
-            found[i].append(one)
-    return [join_maps(own) for own in found]
+        for i, image_maps in zip(shown, maps, strict=True):
+            by_image[i].append(image_maps)
+    return [join_maps(image_maps) for image_maps in by_image]
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
@@ -195,15 +195,15 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
     first = maps[0]
     words: dict[str, tuple[int, ...]] = {}
     columns = 0
-    for one in maps:
-        words |= {name: tuple(columns + t for t in own) for name, own in one.words.items()}
-        columns += next(iter(one.cross_attention.values())).shape[1]
+    for sentence in maps:
+        words |= {name: tuple(columns + t for t in columns_of_word) for name, columns_of_word in sentence.words.items()}
+        columns += next(iter(sentence.cross_attention.values())).shape[1]
     return AttentionMaps(
-        {grid: torch.stack([one.self_attention[grid] for one in maps]).mean(0) for grid in first.self_attention},
-        {grid: torch.cat([one.cross_attention[grid] for one in maps], 1) for grid in first.cross_attention},
+        {grid: torch.stack([sentence.self_attention[grid] for sentence in maps]).mean(0) for grid in first.self_attention},
+        {grid: torch.cat([sentence.cross_attention[grid] for sentence in maps], 1) for grid in first.cross_attention},
         first.latent_size,
         words,
-        " | ".join(one.prompt for one in maps),
+        " | ".join(sentence.prompt for sentence in maps),
         first.normalized,
     )
 
@@ -236,8 +236,8 @@ def capture_clean(
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
-    words = [locate_columns(model.readers, text, some) for text, some in zip(texts, names, strict=True)]
-    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, reads={kind: None}, own=("self",)) as recorder:
+    words = [locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)]
+    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, reads={kind: None}, alone=("self",)) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 
@@ -252,7 +252,7 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     condition = read_prompts(model, prompts)
-    found = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
+    errors = torch.empty(len(prompts), len(timesteps), *latents.shape[1:], device=latents.device)
     for number, timestep in enumerate(timesteps):
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(timestep)).to(latents)
         a, b = family.mix(pipe, timestep)
@@ -262,9 +262,9 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
             part: Condition = {name: tensor[start : start + TOGETHER] for name, tensor in condition.items()}
             count = len(prompts[start : start + TOGETHER])
             predicted = family.denoise(pipe, noisy.expand(count, *latents.shape), timestep, part)
-            found[start : start + count, number] = (predicted.float() - target).square().mean(1)
+            errors[start : start + count, number] = (predicted.float() - target).square().mean(1)
     model.rest()
-    return found
+    return errors
 
 
 TOGETHER = 8

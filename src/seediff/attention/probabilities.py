@@ -80,39 +80,39 @@ def add_probabilities(
     group = max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1  # images: several small maps, or one large
     sizes = [group * together * rows * keys] * 2 + [part.total[:group].numel() for part in parts]
     block, other, *flat = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
-    sums = [one.view_as(part.total[:group]) for one, part in zip(flat, parts, strict=True)]  # of probabilities, over heads
+    sums = [buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)]  # of probabilities, over heads
     peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
-        some = slice(first, min(first + group, images))
-        count = some.stop - some.start
-        transposed_keys = key[some].float().transpose(2, 3)  # (group, H, D, T)
+        chosen = slice(first, min(first + group, images))
+        count = chosen.stop - chosen.start
+        transposed_keys = key[chosen].float().transpose(2, 3)  # (group, H, D, T)
         for start in range(0, queries, rows):
             here = slice(start, min(start + rows, queries))
             for head in range(0, heads, together):
                 these = slice(head, min(head + together, heads))
                 shape = (count, these.stop - these.start, here.stop - here.start, keys)
                 scores, probabilities = (x[: math.prod(shape)].view(shape) for x in (block, other))
-                product = query[some, these, here].float().flatten(0, 1), transposed_keys[:, these].flatten(0, 1)
+                product = query[chosen, these, here].float().flatten(0, 1), transposed_keys[:, these].flatten(0, 1)
                 torch.baddbmm(scores.flatten(0, 1), *product, beta=0, alpha=scale, out=scores.flatten(0, 1))
                 if bias is not None:
-                    own = bias[some] if bias.shape[1] == 1 else bias[some, these]
-                    scores.add_(own if own.shape[2] == 1 else own[:, :, here])
+                    block_bias = bias[chosen] if bias.shape[1] == 1 else bias[chosen, these]
+                    scores.add_(block_bias if block_bias.shape[2] == 1 else block_bias[:, :, here])
                 if not all(part.alone for part in parts):
                     torch.softmax(scores, -1, out=probabilities)
                 for part, total in zip(parts, sums, strict=True):
-                    found = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
+                    added = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
                     if head == 0:
-                        torch.sum(found, 1, out=total[:count, here])
+                        torch.sum(added, 1, out=total[:count, here])
                     else:
-                        total[:count, here] += found[:, 0] if found.shape[1] == 1 else found.sum(1)
+                        total[:count, here] += added[:, 0] if added.shape[1] == 1 else added.sum(1)
         for part, total in zip(parts, sums, strict=True):
             head_sums = total[:count]
             peak = head_sums.amax(1 if part.per_column else (1, 2), keepdim=True)
             peaks += peak.sum()
             if normalize:
-                part.total[some].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
+                part.total[chosen].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
-                part.total[some].add_(head_sums, alpha=1 / heads)
+                part.total[chosen].add_(head_sums, alpha=1 / heads)
     return peaks / heads
 
 

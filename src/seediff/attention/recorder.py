@@ -21,6 +21,14 @@ Kind = Literal["self", "cross"]
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 
+@contextmanager
+def _ordinary_tensors() -> Iterator[None]:
+    """What is made here is no inference tensor, also under `torch.inference_mode()`: these cannot be changed in place outside it, and
+    maps are finished, and used, wherever the caller likes."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
 class AttentionRecorder:
     """Running sums of attention, one (B, N, T) float32 buffer per resolution (or layer) and kind."""
 
@@ -33,14 +41,14 @@ class AttentionRecorder:
         total_steps: int | None,
         per_layer: bool,
         reads: Reads = EVERYTHING,
-        own: Collection[Kind] = (),
+        alone: Collection[Kind] = (),
     ) -> None:
         if config.steps == "second-half" and total_steps is None:
             raise ValueError("steps='second-half' needs total_steps")
         self.config = config
         self.family = family
         self.reads = reads
-        self.own = own
+        self.alone = alone
         self.guidance = guidance
         self.total_steps = total_steps
         self.per_layer = per_layer
@@ -142,14 +150,14 @@ class AttentionRecorder:
         """
         size = self.latent_size
         assert size is not None
-        found: list[Part] = []
+        wanted: list[Part] = []
         for kind, columns in zip(KINDS, parts, strict=True):
             width = len(range(*columns.indices(key.shape[2])))
             if width and self.wants(kind, size[0] * size[1]):
-                found.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.own))
-        if not found:
+                wanted.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.alone))
+        if not wanted:
             return
-        self._add(found, name, query, key, query.shape[3] ** -0.5, bias)
+        self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
 
     def _add(
         self, parts: Sequence[Part], name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
@@ -171,10 +179,10 @@ class AttentionRecorder:
         self._outputs[name] += states
         self._output_counts[name] = self._output_counts.get(name, 0) + 1
 
+    @_ordinary_tensors()
     def outputs(self, image: int) -> dict[str, torch.Tensor]:
         """layer name → (N, D) float32, its output vectors at the picture's positions, the mean over steps of one image."""
-        with _ordinary_tensors():
-            return {name: total[image] / self._output_counts[name] for name, total in self._outputs.items()}
+        return {name: total[image] / self._output_counts[name] for name, total in self._outputs.items()}
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map to add one layer and step to, which is counted."""
@@ -185,6 +193,7 @@ class AttentionRecorder:
                 self._sums[where] = query.new_zeros(query.shape[0], query.shape[2], columns, dtype=torch.float32)
         return self._sums[where]
 
+    @_ordinary_tensors()
     def maps(
         self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], *, layers: Layers | None = None
     ) -> list[AttentionMaps]:
@@ -196,10 +205,6 @@ class AttentionRecorder:
         """
         if layers is not None and not self.per_layer:
             raise ValueError("a part of the layers needs capture_attention(..., per_layer=True)")
-        with _ordinary_tensors():
-            return self._maps(words, prompts, layers)
-
-    def _maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], layers: Layers | None) -> list[AttentionMaps]:
         self._finish()
         if len(words) != self.images or len(prompts) != self.images:
             raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
@@ -223,15 +228,12 @@ class AttentionRecorder:
             for image in range(len(prompts))
         ]
 
+    @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:
         """(h, w) → layer name → (N, T), the mean over steps of one image. Needs `per_layer=True`."""
         if not self.per_layer:
             raise ValueError("layer_maps needs capture_attention(..., per_layer=True)")
-        with _ordinary_tensors():
-            self._finish()
-            return self._layer_maps(kind, image)
-
-    def _layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:
+        self._finish()
         return {grid: {name: tensor[image] for name, tensor in maps.items()} for grid, maps in self._by_grid(kind).items()}
 
     def layer_counts(self, kind: Kind) -> dict[Grid, int]:
@@ -268,11 +270,3 @@ class AttentionRecorder:
         for where, tensor in self._sums.items():
             tensor.div_(self._counts[where])
         self._finished = True
-
-
-@contextmanager
-def _ordinary_tensors() -> Iterator[None]:
-    """What is made here is no inference tensor, also under `torch.inference_mode()`: these cannot be changed in place outside it, and
-    maps are finished, and used, wherever the caller likes."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield

@@ -70,9 +70,9 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
 
     Raises UserError for a photograph that is too long and narrow to be seen whole.
     """
-    own = pixels(model.image_side if size is None else size)
+    shape_of_size = pixels(model.image_side if size is None else size)
     if fit != "keep":
-        return own
+        return shape_of_size
     height, width = shape[0], shape[1]
     long, short = max(height, width), min(height, width)
     if long > MAX_ASPECT * short:
@@ -80,7 +80,7 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
             f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and a photograph of more than {MAX_ASPECT} times "
             "keeps no shape that a model could see; use another --fit, or cut it up"
         )
-    sides = sides_of_shape(long / short, own[0] * own[1], *model.size_rules)
+    sides = sides_of_shape(long / short, shape_of_size[0] * shape_of_size[1], *model.size_rules)
     return sides if height >= width else (sides[1], sides[0])
 
 
@@ -95,14 +95,14 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
     if area < multiple**2:
         raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the least that the model takes")
     limit = area if largest is None else max(largest, math.isqrt(area))
-    found: list[tuple[float, int, int]] = []
+    candidates: list[tuple[float, int, int]] = []
     exact = min((area / aspect) ** 0.5, limit / aspect)
     for short in _about(exact, multiple):
         most = min(area // short, limit) // multiple * multiple
         for long in {max(short, min(most, side)) for side in _about(short * aspect, multiple)} if most >= short else ():
-            off = 2 * abs(math.log(long / short / aspect)) + math.log(area / (long * short))
-            found.append((off, long, short))
-    _, long, short = min(found)
+            penalty = 2 * abs(math.log(long / short / aspect)) + math.log(area / (long * short))
+            candidates.append((penalty, long, short))
+    _, long, short = min(candidates)
     return long, short
 
 

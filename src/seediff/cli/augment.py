@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 
 from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
 from ..config.base import configure
+from ..config.fields import field_types
 from .derive import field_option, option, options_of
 from .options import RUN, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, parse_place, table
 
@@ -17,12 +18,7 @@ STRENGTH = Group("How much; pairs are ranges", sort_key=2)
 KEPT = Group("Output", sort_key=3)
 
 
-@options_of(
-    Strength,
-    {
-        STRENGTH: "noise_sigma blur_sigma perspective_shift box_count box_side object_count object_side colour_change hue_change",
-    },
-)
+@options_of(Strength, {STRENGTH: " ".join(field_types(Strength))})
 class StrengthOptions:
     """Fields of Strength; pairs as texts with commas."""
 

@@ -23,51 +23,37 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from .. import __version__
 from ..errors import UserError, system_reason
 from ..files.messages import escaped_streams
-from .augment import augment
-from .formats import export_, import_
-from .generate import generate
-from .look import look
-from .photos import mask, segment
 from .progress import InterruptedRun
-from .quality import check, filter_, stats
-from .sets import merge, split
-from .train import predict, train
-from .tune import tune
 
 TIDYING = 5.0
 """Seconds."""
 
-app = App(
-    name="seediff",
-    version=f"seediff {__version__}",
-    help="Classes in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
-    "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`",
-    help_format="markdown",
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
-)
-
-app.command(generate)
-app.command(mask)
-app.command(segment)
-app.command(tune)
-app.command(export_, name="export")
-app.command(import_, name="import")
-app.command(look)
-app.command(check)
-app.command(stats)
-app.command(filter_, name="filter")
-app.command(train)
-app.command(predict)
-app.command(augment)
-app.command(merge)
-app.command(split)
-app.command("seediff.cli.study:app", name="study", help="Measure masks and segments against exact ones.")
-app.command("seediff.cli.evaluate:app", name="evaluate", help="Compare predictions with labels.")
-app.command("seediff.cli.mini:app", name="mini", help="The embedded model: check its quality, write its held-out scenes.")
+COMMANDS = {
+    "generate": ("generate:generate", "Generate images of named classes with pixel masks: a dataset that training code can read."),
+    "mask": ("photos:mask", "Make pixel masks of named classes in photographs: a dataset folder like that of `generate`."),
+    "segment": ("photos:segment", "Divide photographs into segments, without class names: by DiffSeg, K-Means or DiffCut."),
+    "tune": ("tune:tune", "Find a model's own thresholds on a few labelled photographs."),
+    "export": ("formats:export_", "Write a dataset in another format."),
+    "import": ("formats:import_", "Make a dataset of what is in another format."),
+    "look": ("look:look", "Look at a set in the browser, see why its masks are as they are, and correct them."),
+    "check": ("quality:check", "Read every file of a dataset and say what is wrong."),
+    "stats": ("quality:stats", "Count what a dataset holds: images, pixels, areas, pieces and flags of each class."),
+    "filter": ("quality:filter_", "Make a dataset of the samples that are worth training on."),
+    "train": ("train:train", "Train a segmenter on datasets."),
+    "predict": ("train:predict", "Write label maps of pictures with a segmenter."),
+    "augment": (
+        "augment:augment",
+        "Add changed copies of a dataset's samples: spliced, noisy, blurred, tilted, flipped, recoloured.",
+    ),
+    "merge": ("sets:merge", "Make one dataset of several."),
+    "split": ("sets:split", "Set samples aside for validation and testing."),
+    "study": ("study:app", "Measure masks and segments against exact ones."),
+    "evaluate": ("evaluate:app", "Compare predictions with labels."),
+    "mini": ("mini:app", "The embedded model: check its quality, write its held-out scenes."),
+}
+"""Command → where it is, and its line in the list of commands. Its module is imported when it is asked for."""
 
 
-@app.command
 def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset of generate, mask or augment.")]) -> None:
     """Write preview.html of a dataset again.
 
@@ -94,7 +80,6 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
     print(look_at(write(data, config, native.read_rows(data), rejected)))
 
 
-@app.command
 def models() -> None:
     """List the models that can be named: what is captured of each, what it takes, and which of them are on this machine.
 
@@ -127,7 +112,6 @@ def models() -> None:
     print("Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras")
 
 
-@app.command
 def completion(
     shell: Annotated[
         Literal["bash", "zsh", "fish", "powershell"] | None, Parameter(help="Which shell; by default the one that this runs in.")
@@ -156,7 +140,28 @@ def completion(
         raise UserError("cannot tell which shell this is; name it: seediff completion bash (or zsh, fish, powershell)") from error
 
 
-def main(arguments: Sequence[str] | None = None, program: App = app) -> int:
+def make_app(listing: bool = False) -> App:
+    """The command line. listing: with the lines of COMMANDS instead of each command's own help, which would import all of them."""
+    program = App(
+        name="seediff",
+        version=f"seediff {__version__}",
+        help="Classes in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
+        "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`",
+        help_format="markdown",
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    for name, (where, line) in COMMANDS.items():
+        program.command(f"seediff.cli.{where}", name=name, help=line if listing or where.endswith(":app") else None)
+    for command in (preview, models, completion):
+        program.command(command)
+    return program
+
+
+app = make_app()
+
+
+def main(arguments: Sequence[str] | None = None, program: App | None = None) -> int:
     """Run the command line, or that of a program beside the package, and return its exit code. Never raises, except with SEEDIFF_DEBUG=1
     in the environment."""
     # Libraries that greet with warnings while they are imported would bury a command's own words.
@@ -167,15 +172,16 @@ def main(arguments: Sequence[str] | None = None, program: App = app) -> int:
     # Threads that wait for each other let others have the core meanwhile: where something else runs, they are several times as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupt_once()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     with escaped_streams():
-        return _run(program, sys.argv[1:] if arguments is None else arguments)
+        return _run(program or (make_app(listing=True) if arguments in ([], ["-h"], ["--help"]) else app), arguments)
 
 
-def _run(program: App, arguments: Sequence[str]) -> int:
+def _run(program: App, arguments: list[str]) -> int:
     try:
         if os.environ.get("SEEDIFF_DEBUG") != "1":
             warnings.simplefilter("ignore")  # of other libraries, for programmers; this program raises or prints
-        result = program(list(arguments), exit_on_error=False, print_error=False)
+        result = program(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except SystemExit as error:  # rich's, when a reader such as `head` has had enough
@@ -208,7 +214,7 @@ def interrupt_once() -> None:
         signal.signal(signal.SIGINT, interrupt)
 
 
-def _explain(error: BaseException, arguments: Sequence[str] | None) -> int:
+def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     """Say in one line on stderr what went wrong, and return the exit code."""
     if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has had enough
         for stream in (sys.stdout, sys.stderr):
@@ -243,10 +249,9 @@ def _misread(error: CycloptsError) -> str:
     return str(error)
 
 
-def _with_option(error: UserError, arguments: Sequence[str] | None) -> str:
+def _with_option(error: UserError, arguments: Sequence[str]) -> str:
     """The text of an error about a place that an option of the command line named, with that option."""
-    line = list(sys.argv[1:] if arguments is None else arguments)
-    for option, value in itertools.pairwise(line):
+    for option, value in itertools.pairwise(arguments):
         if option in ("--out", "--json") and error.subject in (value, repr(value), str(Path(value))):
             return f"{option} {error}"
     return str(error)

@@ -1,19 +1,81 @@
-"""Options of the command line made from the fields of a configuration: their types, texts and defaults are written there, once."""
+"""Options of the command line made from the fields of a configuration: their types, texts and defaults are written there, once.
+
+The text of an option is what stands beneath the field in the source.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import make_dataclass
-from functools import reduce
+from dataclasses import MISSING, fields, make_dataclass
+from functools import lru_cache, reduce
 from operator import or_
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
-from .texts import field_texts
-
 Options = TypeVar("Options")
+
+
+class FieldText(NamedTuple):
+    """text: the first paragraph beneath the field, in one line, without what None means. default: in the words of a command line; for
+    None, what it means; "" where there is nothing to say."""
+
+    text: str
+    default: str
+
+
+def field_texts(kind: type) -> dict[str, FieldText]:
+    """Field → its text and default, of a configuration's class and of those that it inherits from."""
+    beneath: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        beneath |= _beneath(base.__module__).get(base.__name__, {})
+    return {f.name: _text(beneath.get(f.name, ""), f.default) for f in fields(kind) if f.compare}
+
+
+def _text(paragraphs: str, default: Any) -> FieldText:
+    text = " ".join(paragraphs.split("\n\n")[0].split())
+    parts = re.fullmatch(r"(.*?)[;.] None: (.*?)\.?", text)
+    unset = parts[2] if parts else ""
+    return FieldText(f"{parts[1]}." if parts else text, unset if default is None else _shown(default))
+
+
+def _shown(value: Any) -> str:
+    if value is MISSING or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@lru_cache
+def _beneath(module: str) -> dict[str, dict[str, str]]:
+    """Class → field → the string beneath it, from a module's source; nothing where the source is not there."""
+    if not module.startswith("seediff."):
+        return {}
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:
+        return {}
+    return {
+        node.name: {
+            field.target.id: beneath.value.value
+            for field, beneath in zip(node.body, node.body[1:], strict=False)
+            if isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(beneath, ast.Expr)
+            and isinstance(beneath.value, ast.Constant)
+            and isinstance(beneath.value.value, str)
+        }
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
@@ -23,8 +85,8 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
 
 def field_option(kind: type, name: str, group: Group, /, **change: Any) -> Parameter:
     """The option of one field. change: its `text` or `default` in other words, and what else `Parameter` takes."""
-    told = field_texts(kind)[name]
-    return option(group, change.pop("text", told.text), change.pop("default", told.default), **change)
+    about = field_texts(kind)[name]
+    return option(group, change.pop("text", about.text), change.pop("default", about.default), **change)
 
 
 def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[str, Any]) -> Callable[[type[Options]], type[Options]]:

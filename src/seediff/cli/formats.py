@@ -77,7 +77,7 @@ def export_(
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
     from ..dataset.dataset import Dataset
-    from ..dataset.formats.exporting import export
+    from ..dataset.formats.drivers import export
     from ..files.places import check_apart
 
     check_apart(out, [data])
@@ -134,7 +134,7 @@ def import_(
     """
     from ..config.names import parse_classes
     from ..dataset.corrections import Change, correct, summed
-    from ..dataset.formats.importing import read_format
+    from ..dataset.formats.drivers import read_format
     from ..dataset.store import write_native
     from ..files.places import check_apart
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from cyclopts import Group, Parameter, Token
 
 from ..config.constants import CaptureConfig, MaskConfig
+from ..config.fields import field_types
 from ..config.generate import GenerateConfig
 from ..errors import UserError
 from ..files.places import Out, Url, parse_folder, parse_out
@@ -88,20 +89,14 @@ OFFLOAD = option(
 )
 
 
-@options_of(
-    MaskConfig,
-    {
-        MASKS: "method alpha beta expansion background seed_level expand_levels tau self_level ignore_band pamr pamr_iterations "
-        "pamr_dilations"
-    },
-)
+@options_of(MaskConfig, {MASKS: " ".join(field_types(MaskConfig))})
 class MaskOptions:
     """Fields of MaskConfig; lists as texts with commas."""
 
 
 @options_of(
     CaptureConfig,
-    {CAPTURE: "normalize steps layers text_share"},
+    {CAPTURE: " ".join(field_types(CaptureConfig))},
     normalize={"name": "--capture-normalize", "negative": "--no-capture-normalize"},
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},

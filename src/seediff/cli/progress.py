@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -23,34 +23,34 @@ class InterruptedRun(KeyboardInterrupt):
     """Ctrl-C during a run; the text says how to go on."""
 
 
-def state_of(finished: Sequence[int], out: Out, what: str = "images") -> str:
-    """How far a run came, as its progress was last reported."""
-    if not finished[1]:
-        return "nothing finished yet by this run"
-    return f"{finished[0]} of {finished[1]} {what} finished in {shlex.quote(str(out))}"
+@contextmanager
+def telling(state: Callable[[], str], again: Callable[[], str] = lambda: "the same command continues") -> Iterator[None]:
+    """An interruption (InterruptedRun) or a full disk (UserError) is told with how far the run came, and what the same command does."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedRun(f"interrupted with {state()}; {again()}") from error
+    except OSError as error:  # a full disk, above all
+        raise UserError(f"{system_reason(error)}; {state()}; when that is put right, {again()}") from error
 
 
 @contextmanager
 def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progress]:
-    """What a run into the folder `out` reports to: a bar on a terminal, elsewhere lines. what: is counted.
-
-    An interruption (InterruptedRun) or a full disk (UserError) is told with how far the run came.
-    """
+    """What a run into the folder `out` reports to: a bar on a terminal, elsewhere lines. what: is counted."""
     finished = [0, 0]
-    with bar_or_lines(quiet, what) as show:
+
+    def state() -> str:
+        if not finished[1]:
+            return "nothing finished yet by this run"
+        return f"{finished[0]} of {finished[1]} {what} finished in {shlex.quote(str(out))}"
+
+    with telling(state), bar_or_lines(quiet, what) as show:
 
         def progress(done: int, total: int, current: str) -> None:
             finished[:] = [done, total]
             show(done, total, current)
 
-        try:
-            yield progress
-        except KeyboardInterrupt as error:
-            raise InterruptedRun(f"interrupted with {state_of(finished, out, what)}; the same command continues") from error
-        except OSError as error:  # a full disk, above all
-            raise UserError(
-                f"{system_reason(error)}; {state_of(finished, out, what)}; when that is put right, the same command continues"
-            ) from error
+        yield progress
 
 
 def bar_or_lines(quiet: bool, what: str = "images") -> AbstractContextManager[Progress]:

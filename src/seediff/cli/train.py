@@ -13,11 +13,11 @@ from cyclopts import Group, Parameter
 
 from ..config.names import parse_classes
 from ..config.train import TrainConfig
-from ..errors import UserError, system_reason
+from ..errors import UserError
 from .derive import option, options_of
 from .formats import say_reviewed
 from .options import HERE, RUN, ConfigFile, DryRun, Quiet, numbers, table
-from .progress import InterruptedRun, bar_or_lines, show_progress
+from .progress import bar_or_lines, show_progress, telling
 
 DATA = Group("Data", sort_key=1)
 NETWORK = Group("Network", sort_key=2)
@@ -164,14 +164,11 @@ def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
     def again() -> str:
         return "the same command " + ("starts again" if kept == 0 else "continues")
 
-    try:
+    if os.environ.get("RANK", "0") != "0":  # the first process says it for all
         yield keep
-    except KeyboardInterrupt as error:
-        if os.environ.get("RANK", "0") != "0":
-            raise  # the first process says it for all
-        raise InterruptedRun(f"interrupted with {state()}; {again()}") from error
-    except OSError as error:  # a full disk, above all
-        raise UserError(f"{system_reason(error)}; {state()}; when that is put right, {again()}") from error
+        return
+    with telling(state, again):
+        yield keep
 
 
 def _ratios(text: str | None) -> tuple[int, ...]:

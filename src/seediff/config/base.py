@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 import tomli_w
 from msgspec import Meta
@@ -28,9 +28,6 @@ from ..files.documents import fit, read_toml
 from ..files.messages import shown
 from .fields import Count, Seed, check_fields, checked, field_types
 from .names import split_classes
-
-if TYPE_CHECKING:
-    from .presets import Tuned
 
 ABOUT = ("command", "version", "weights")
 """What an output's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""
@@ -275,12 +272,12 @@ def configure(
     file: Path | None = None,
     *,
     preset: str = "model",
-    tuned: Tuned | None = None,
+    tuned: Any = None,
 ) -> AnySettings:
     """The configuration of a command. Raises UserError.
 
     line: its own values, as a table. file: of --config. preset: "model", or which constants are taken instead of the model's: "paper", and
-    for segments "coco" or "cityscapes".
+    for segments "coco" or "cityscapes". tuned: `presets.Tuned`, of a file of `seediff tune`.
     """
     layers = [Layer(GIVEN, line)]
     if file is not None:

@@ -23,7 +23,7 @@ from .. import __version__
 from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..models.hub import resolve_name
-from ..models.info import ModelInfo, model_info, read_settings
+from ..models.info import ModelInfo, Settings, model_info, read_settings
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
@@ -70,7 +70,11 @@ def read_preset(model: str) -> Preset:
         folder = resolve_name(model)
     except UserError:
         return Preset()
-    settings = read_settings(folder)
+    return preset_of(read_settings(folder))
+
+
+def preset_of(settings: Settings) -> Preset:
+    """The constants in a model's settings. Raises UserError as `read_preset`."""
     table, where = dict(settings.preset), f"{settings.path} [preset"
     tables: dict[str, dict[str, Any]] = {}
     for name, kind in (("methods", _Method), ("segments", SegmentConfig)):
@@ -116,9 +120,10 @@ class ModelConstants:
         return [Layer(f"preset {preset}", {"segment": SEGMENTS[preset]}) if preset in SEGMENTS else own, named]
 
 
-def find_constants(model: str) -> ModelConstants:
-    """Reads the model's files, and asks the hub, once, for those of a hub id: the same on its first run as on later ones."""
-    return ModelConstants(model, read_preset(model), model_info(model, fetch=True))
+def find_constants(model: str, *, fetch: bool = True) -> ModelConstants:
+    """Reads the model's files once. fetch: ask the hub, once, for those of a hub id: the same on its first run as on later ones."""
+    info = model_info(model, fetch=fetch)
+    return ModelConstants(model, preset_of(info.settings) if info else read_preset(model), info)
 
 
 @dataclass(frozen=True)
@@ -143,9 +148,10 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
     neither known by name nor in the cache, the papers', not tuned. Raises UserError for a method that the model has no maps for, and for a
     broken preset.
     """
-    info = model_info(model)
+    constants = find_constants(model, fetch=False)
+    info = constants.info
     table: dict[str, dict[str, Any]] = {"mask": {"method": method} if method else {}, "capture": {}}
-    for layer in ModelConstants(model, read_preset(model), info).mask_layers(method):
+    for layer in constants.mask_layers(method):
         for part, values in table.items():
             table[part] = {**layer.values.get(part, {}), **values}
     mask, capture = MaskConfig(**table["mask"]), CaptureConfig(**table["capture"])
@@ -160,7 +166,7 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
 
 def is_tuned_for(info: ModelInfo, method: str) -> bool:
     """Whether the constants of a method of masks were sought for this model."""
-    return not info.family.fitted or bool(read_preset(info.name).methods.get(method, {}).get("mask"))
+    return not info.family.fitted or bool(preset_of(info.settings).methods.get(method, {}).get("mask"))
 
 
 TUNED = "seediff tune for "

@@ -18,7 +18,6 @@ from ..config.augment import Strength, grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .shapes.objects import find_objects
-from .splice import splice
 
 MIN_OBJECT = 1 / 400
 """Of a picture: smaller pieces of a class are not cut out as objects."""
@@ -130,17 +129,17 @@ def paste(
 def cut_out(picture: Picture, number: int, longer_side: int, mirrored: bool) -> tuple[tuple[np.ndarray, np.ndarray], int] | None:
     """The `number`-th object of a picture (modulo how many there are) as `paste` takes it, its longer side of so many pixels, and its
     class; None when the picture has none of at least MIN_OBJECT of its pixels."""
-    found = find_objects(picture.labels, max(1, round(picture.labels.size * MIN_OBJECT)))
-    if not found.class_ids:
+    pieces = find_objects(picture.labels, max(1, round(picture.labels.size * MIN_OBJECT)))
+    if not pieces.class_ids:
         return None
-    number %= len(found.class_ids)
-    left, top, right, bottom = found.boxes_xyxy[number]
-    image, inside = picture.image[top:bottom, left:right], found.index[top:bottom, left:right] == number
+    number %= len(pieces.class_ids)
+    left, top, right, bottom = pieces.boxes_xyxy[number]
+    image, inside = picture.image[top:bottom, left:right], pieces.index[top:bottom, left:right] == number
     scale = longer_side / max(inside.shape)
     size = max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale))
     image = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BICUBIC))
     inside = np.asarray(Image.fromarray(inside.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
-    return ((image[:, ::-1], inside[:, ::-1]) if mirrored else (image, inside)), found.class_ids[number]
+    return ((image[:, ::-1], inside[:, ::-1]) if mirrored else (image, inside)), pieces.class_ids[number]
 
 
 def change_colour(image: np.ndarray, brightness: float, contrast: float, saturation: float, hue: float) -> np.ndarray:
@@ -155,6 +154,36 @@ def change_colour(image: np.ndarray, brightness: float, contrast: float, saturat
     return np.asarray(picture)
 
 
+def splice(
+    images: Sequence[np.ndarray], label_maps: Sequence[np.ndarray], rows: int, columns: int, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of `size` (height, width) whose rows × columns cells are the images, row by row, each squeezed into its cell.
+
+    images: (H, W, 3) uint8 of any sizes, label_maps: (H, W) uint8 of the same; rows · columns of each. Cells differ by at most a pixel.
+    Pictures are averaged as they shrink; a pixel of a label map is the nearest one of its sample, never a mixture.
+    Raises ValueError when there are not as many as cells, or the picture has fewer pixels than cells.
+    """
+    if not len(images) == len(label_maps) == rows * columns:
+        raise ValueError(f"{len(images)} images and {len(label_maps)} label maps for {rows}×{columns} cells")
+    height, width = size
+    if height < rows or width < columns:
+        raise ValueError(f"a picture of {height}×{width} cannot have {rows}×{columns} cells")
+    image, labels = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.uint8)
+    tops, lefts = edges(height, rows), edges(width, columns)
+    for number, (picture, label_map) in enumerate(zip(images, label_maps, strict=True)):
+        row, column = divmod(number, columns)
+        cell = slice(tops[row], tops[row + 1]), slice(lefts[column], lefts[column + 1])
+        shape = lefts[column + 1] - lefts[column], tops[row + 1] - tops[row]
+        image[cell] = np.asarray(Image.fromarray(picture).resize(shape, Image.Resampling.BILINEAR))
+        labels[cell] = np.asarray(Image.fromarray(label_map).resize(shape, Image.Resampling.NEAREST))
+    return image, labels
+
+
+def edges(length: int, parts: int) -> list[int]:
+    """Where `parts` cells of as equal lengths as can be begin and end: parts + 1 whole numbers from 0 to `length`."""
+    return [length * i // parts for i in range(parts + 1)]
+
+
 def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> tuple[Picture, Parameters]:
     """The picture is the first cell; the result has its size. Raises UserError when it has fewer pixels than cells."""
     if picture.labels.shape[0] < rows or picture.labels.shape[1] < columns:
@@ -164,8 +193,8 @@ def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> 
         )
     cells = [picture, *others(rows * columns - 1)]
     size = (picture.labels.shape[0], picture.labels.shape[1])
-    image, labels = splice([one.image for one in cells], [one.labels for one in cells], rows, columns, size)
-    return Picture(picture.name, image, labels), {"sources": [one.name for one in cells[1:]]}
+    image, labels = splice([cell.image for cell in cells], [cell.labels for cell in cells], rows, columns, size)
+    return Picture(picture.name, image, labels), {"sources": [cell.name for cell in cells[1:]]}
 
 
 def random_noise(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
@@ -210,9 +239,9 @@ def random_objects(picture: Picture, rng: np.random.Generator, strength: Strengt
         number, mirrored = int(rng.integers(2**31)), bool(rng.integers(2))
         for _ in range(DONORS):
             (donor,) = others(1)
-            if (found := cut_out(donor, number, side, mirrored)) is None:
+            if (cut := cut_out(donor, number, side, mirrored)) is None:
                 continue
-            cutout, class_id = found
+            cutout, class_id = cut
             x, y = middle(picture.labels, rng)
             corner = x - cutout[1].shape[1] // 2, y - cutout[1].shape[0] // 2
             image, labels = paste(image, labels, cutout, class_id, corner)

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .formats.exporting import Exported
+    from .formats.drivers import Exported
     from .formats.known import FormatName
     from .sample import Sample
+
+Place = Path | str
+Crowds = Literal["ignored", "objects"]
 
 
 class Conversions:
@@ -29,32 +32,25 @@ class Conversions:
     """
 
     classes: tuple[str, ...]
-    samples: Sequence[Sample]
+    samples: list[Sample]
 
-    def __init__(self, classes: Sequence[str], samples: Sequence[Sample], *, path: Path | str | None = None, notes: Sequence[str] = ()):
+    def __init__(self, classes: Sequence[str], samples: Sequence[Sample], *, path: Place | None = None, notes: Sequence[str] = ()):
         raise NotImplementedError
 
     @classmethod
-    def _read(cls, name: FormatName, path: Path | str, **options: Any) -> Self:
-        from .formats.importing import read_format
+    def _read(cls, name: FormatName, path: Place, **options: Any) -> Self:
+        from .formats.drivers import read_format
 
         classes, samples, notes = read_format(name, path, **options)
         return cls(classes, list(samples), path=path, notes=notes)
 
-    def _write(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
-        from .formats.exporting import export
+    def _write(self, name: FormatName, out: Place, **options: Any) -> Exported:
+        from .formats.drivers import export
 
         return export(name, self.classes, self.samples, out, **options)
 
     @classmethod
-    def from_voc(
-        cls,
-        path: Path | str,
-        *,
-        split: str | None = None,
-        classes: Sequence[str] | None = None,
-        images: Path | str | None = None,
-    ) -> Self:
+    def from_voc(cls, path: Place, *, split: str | None = None, classes: Sequence[str] | None = None, images: Place | None = None) -> Self:
         """A Pascal VOC folder, or the VOCdevkit that holds it.
 
         split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test, or every label map
@@ -66,7 +62,7 @@ class Conversions:
 
     def as_voc(
         self,
-        out: Path | str,
+        out: Place,
         *,
         split: float | None = None,
         seed: int = 0,
@@ -83,14 +79,7 @@ class Conversions:
         return self._write("voc", out, **common, min_area=min_area, objects=objects, boxes=boxes, jpeg=jpeg)
 
     @classmethod
-    def from_coco(
-        cls,
-        path: Path | str,
-        *,
-        images: Path | str | None = None,
-        annotations: Path | str | None = None,
-        crowds: Literal["ignored", "objects"] | None = None,
-    ) -> Self:
+    def from_coco(cls, path: Place, *, images: Place | None = None, annotations: Place | None = None, crowds: Crowds | None = None) -> Self:
         """A COCO folder, or one JSON file.
 
         Of a folder, annotations/semantic*.json are read where there are such, else instances*.json and other usual names; `annotations`
@@ -102,7 +91,7 @@ class Conversions:
 
     def as_coco(
         self,
-        out: Path | str,
+        out: Place,
         *,
         split: float | None = None,
         seed: int = 0,
@@ -119,7 +108,7 @@ class Conversions:
         return self._write("coco", out, **common, min_area=min_area, polygons=polygons, panoptic=panoptic)
 
     @classmethod
-    def from_yolo(cls, path: Path | str, *, split: str | None = None, images: Path | str | None = None) -> Self:
+    def from_yolo(cls, path: Place, *, split: str | None = None, images: Place | None = None) -> Self:
         """A YOLO folder, or the folder whose YAML file is named.
 
         split: "train", "val" or "test"; None: all that the file has. images: where the pictures are, when `images` is a link that leads out
@@ -128,46 +117,44 @@ class Conversions:
         return cls._read("yolo", path, split=split, images=images)
 
     def as_yolo(
-        self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, min_area: int = 1
+        self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, min_area: int = 1
     ) -> Exported:
         """YOLO's polygons. A note says the IoU of every sample's polygons, filled as readers fill them, with its mask. min_area: connected
         pieces of fewer pixels are left out."""
         return self._write("yolo", out, split=split, seed=seed, link=link, workers=workers, min_area=min_area)
 
     @classmethod
-    def from_parquet(cls, path: Path | str, *, split: str | None = None) -> Self:
+    def from_parquet(cls, path: Place, *, split: str | None = None) -> Self:
         """A folder of parquet files, or one of them. split: "train", "val" or "test"; None: all."""
         return cls._read("parquet", path, split=split)
 
     def as_parquet(
-        self, out: Path | str, *, split: float | None = None, seed: int = 0, workers: int = 1, shard_size: int = 500_000_000
+        self, out: Place, *, split: float | None = None, seed: int = 0, workers: int = 1, shard_size: int = 500_000_000
     ) -> Exported:
         """Parquet files that `datasets.load_dataset` reads. shard_size: about how many bytes a file has."""
         return self._write("parquet", out, split=split, seed=seed, workers=workers, shard_size=shard_size)
 
     @classmethod
-    def from_webdataset(cls, path: Path | str, *, classes: Sequence[str] | None = None) -> Self:
+    def from_webdataset(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
         """A folder of WebDataset's tar files, or one of them. classes: None: those of the classes.txt beside the tar files."""
         return cls._read("webdataset", path, classes=classes)
 
-    def as_webdataset(self, out: Path | str, *, workers: int = 1, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> Exported:
+    def as_webdataset(self, out: Place, *, workers: int = 1, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> Exported:
         """WebDataset's tar files. shard_size: a file ends before it has more bytes than this; one large sample may be more by itself.
         shard_samples: a file has no more samples than this."""
         return self._write("webdataset", out, workers=workers, shard_size=shard_size, shard_samples=shard_samples)
 
     @classmethod
-    def from_ultralytics(cls, path: Path | str, *, split: str | None = None, images: Path | str | None = None) -> Self:
+    def from_ultralytics(cls, path: Place, *, split: str | None = None, images: Place | None = None) -> Self:
         """A folder of Ultralytics' PNG masks, or the folder whose YAML file is named. split, images: as of `from_yolo`."""
         return cls._read("ultralytics", path, split=split, images=images)
 
-    def as_ultralytics(
-        self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1
-    ) -> Exported:
+    def as_ultralytics(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """Ultralytics' folders for semantic segmentation."""
         return self._write("ultralytics", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_cvat(cls, path: Path | str, *, images: Path | str | None = None) -> Self:
+    def from_cvat(cls, path: Place, *, images: Place | None = None) -> Self:
         """An unpacked export of "CVAT for images 1.1", or its XML file.
 
         Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` are 255. What is in a box and in no mask is
@@ -176,31 +163,26 @@ class Conversions:
         return cls._read("cvat", path, images=images)
 
     def as_cvat(
-        self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
+        self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
     ) -> Exported:
         """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per connected piece instead of one per class."""
         return self._write("cvat", out, split=split, seed=seed, link=link, workers=workers, objects=objects)
 
     @classmethod
     def from_cvat_masks(
-        cls,
-        path: Path | str,
-        *,
-        split: str | None = None,
-        classes: Sequence[str] | None = None,
-        images: Path | str | None = None,
+        cls, path: Place, *, split: str | None = None, classes: Sequence[str] | None = None, images: Place | None = None
     ) -> Self:
         """CVAT's "Segmentation mask 1.1", with a labelmap.txt; the rest as `from_voc`."""
         return cls._read("cvat-masks", path, split=split, classes=classes, images=images)
 
     def as_cvat_masks(
-        self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
+        self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
     ) -> Exported:
         """CVAT's "Segmentation mask 1.1". objects: also SegmentationObject."""
         return self._write("cvat-masks", out, split=split, seed=seed, link=link, workers=workers, objects=objects)
 
     @classmethod
-    def from_labelstudio(cls, path: Path | str, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Self:
+    def from_labelstudio(cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None) -> Self:
         """A JSON export of Label Studio (not JSON-MIN), or a folder of `as_labelstudio`.
 
         Where any task has an annotation, tasks without are left out; where none has, predictions are read. Brush masks and polygons count.
@@ -209,40 +191,36 @@ class Conversions:
         """
         return cls._read("labelstudio", path, classes=classes, images=images)
 
-    def as_labelstudio(
-        self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1
-    ) -> Exported:
+    def as_labelstudio(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """Label Studio's tasks, with the masks as predictions, whose score is the lowest of its classes': a class's `confidence`, else its
         `presence`, where the metadata has one."""
         return self._write("labelstudio", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_fiftyone(cls, path: Path | str, *, classes: Sequence[str] | None = None) -> Self:
+    def from_fiftyone(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
         """FiftyOne's data/ and labels/, or such folders in train/, val/ and test/. classes: None: those of classes.txt, here or in the
         folder above."""
         return cls._read("fiftyone", path, classes=classes)
 
-    def as_fiftyone(self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
+    def as_fiftyone(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """FiftyOne's ImageSegmentationDirectory."""
         return self._write("fiftyone", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_roboflow(cls, path: Path | str) -> Self:
+    def from_roboflow(cls, path: Place) -> Self:
         """Roboflow's "Semantic Segmentation Masks": train/, valid/ and test/, or one of these. 255 is ignored unless the list names it."""
         return cls._read("roboflow", path)
 
-    def as_roboflow(self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
+    def as_roboflow(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """Roboflow's "Semantic Segmentation Masks"."""
         return self._write("roboflow", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_imagefolder(cls, path: Path | str) -> Self:
+    def from_imagefolder(cls, path: Place) -> Self:
         """What `as_imagefolder` writes: classes.txt, and metadata.jsonl in train/, validation/ and test/."""
         return cls._read("imagefolder", path)
 
-    def as_imagefolder(
-        self, out: Path | str, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1
-    ) -> Exported:
+    def as_imagefolder(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """`imagefolder` of `datasets`, which the Hugging Face hub shows with two columns of pictures."""
         return self._write("imagefolder", out, split=split, seed=seed, link=link, workers=workers)
 

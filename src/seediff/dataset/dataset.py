@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ..errors import UserError
 from . import native
 from .conversions import Conversions, import_options
-from .formats.exporting import Follow
+from .formats.drivers import Follow
 from .formats.known import FORMATS, format_of
 from .merge import merge_sets, set_names
 from .rows import check_class_list

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files.label_maps import voc_palette
-from ..files.pictures import read_pixels
+from ..files.pictures import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
 
 PNG_SIGNATURE, PNG_KIND = b"\x89PNG\r\n\x1a\n", bytes((8, 3, 0, 0, 0))
@@ -90,10 +90,16 @@ class MaskFile:
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
     """(H, W) uint8: the ids in an 8-bit palette or grey PNG; sha256: of a corrected mask. Raises UserError naming the file."""
-    array, kind, mode = read_pixels(path, data=checked_mask(path, sha256) if sha256 else None)
-    if kind != "PNG" or mode not in ("P", "L"):
-        raise UserError(path, f"is {kind} {mode} inside; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
-    return array
+    return decode_label_map(checked_mask(path, sha256) if sha256 else path, str(path))
+
+
+def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
+    """The same of a file or its bytes. where: how errors call it."""
+    with open_picture(source, where) as picture:
+        if picture.format != "PNG" or picture.mode not in ("P", "L"):
+            inside = f"is {picture.format} {picture.mode} inside"
+            raise UserError(where, f"{inside}; a label map is an 8-bit palette or grey PNG, whose pixels are ids")
+        return np.asarray(picture)
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:

@@ -197,36 +197,6 @@ def append(path: Path, data: bytes, *, make: bool = False, durable: bool = False
             os.close(fd)
 
 
-@contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """A free name that nobody can guess, for a library that writes a file by its name; it becomes `path` when the block ends well."""
-    part = path.with_name(fresh_name(path.name))
-    try:
-        yield part
-        with naming(path):
-            os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-
-
-@contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which it replaces when the block ends well. Raises UserError when `folder` is a link or a file."""
-    folder = folder.absolute()
-    part = folder.with_name(fresh_name(folder.name))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part.mkdir()
-    try:
-        yield part
-        remove_tree(folder.parent, folder.name)
-        os.rename(part, folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-
-
 def write_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:

@@ -1,4 +1,4 @@
-"""Files of tensors and arrays: safetensors, whose library checks the header against the file's size, and NumPy's .npy, mapped into memory.
+"""Files of tensors: safetensors, whose library checks the header against the file's size.
 
 A file that was cut off, or whose header lies about shapes, is refused. Nothing here runs code from a file.
 """
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-
-import numpy as np
 
 from ..errors import UserError, first_line
 from .documents import parse_json
@@ -87,24 +85,6 @@ def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
             yield file
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise UserError(path, f"is no whole safetensors file ({printable(first_line(error))[:300]})") from error
-
-
-def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None, ...], absent: str = ABSENT) -> np.ndarray:
-    """The array of a .npy file, read-only, not yet read. shape: None stands for any size. Objects, which are pickles, are refused.
-
-    Raises UserError naming the file: no such array, of another type or shape, or cut off.
-    """
-    with open_regular(path, LARGEST, absent) as file:
-        size = file.seek(0, 2)
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # the header is a literal of Python, of which any part may be missing
-        raise UserError(path, f"is no .npy file ({printable(first_line(error))[:300]})") from error
-    if array.dtype != dtype or not _matches(array.shape, shape) or not array.flags.c_contiguous:
-        raise UserError(path, f"holds {array.dtype} {array.shape}, but must hold {np.dtype(dtype)} ({_sides(shape)})")
-    if not array.size or size != array.offset + array.nbytes:
-        raise UserError(path, f"is no whole .npy file: {size} bytes do not hold {array.shape} of {array.dtype} alone")
-    return array
 
 
 def _matches(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -80,13 +80,13 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
     errors: sentence → (K, h, w) at L, of the classes and of no class (""). ratios: class → (h, w), its `log_ratio`. Logarithms are averaged
     over timesteps, so that it makes no difference what the model predicts.
     """
-    found = {}
+    by_class = {}
     for name, ratio in ratios.items():
         where = ratio.flatten().topk(max(1, round(LOOKED_AT * ratio.numel()))).indices
-        at = {other: _log_error(one, ratio.shape, where) for other, one in errors.items() if other in ratios or not other}
+        at = {other: _log_error(error, ratio.shape, where) for other, error in errors.items() if other in ratios or not other}
         gain = min(value for other, value in at.items() if other != name) - at[name] if name in at else -LARGEST_GAIN
-        found[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
-    return found
+        by_class[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
+    return by_class
 
 
 def _log_error(errors: torch.Tensor, grid: Sequence[int], where: torch.Tensor) -> float:
@@ -132,8 +132,8 @@ def find_classes(
         shown = [i for i, sentence_parts in enumerate(sentences) if turn < len(sentence_parts)]
         prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
         maps = capture_clean(model, latents[shown], prompts, classes, timestep=TIMESTEP, kind="cross")
-        for i, one in zip(shown, maps, strict=True):
-            looks[i].append(one)
+        for i, sentence_maps in zip(shown, maps, strict=True):
+            looks[i].append(sentence_maps)
     return [_scores(model, latent, sentence_parts, template) for latent, sentence_parts in zip(latents, looks, strict=True)]
 
 

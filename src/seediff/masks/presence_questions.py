@@ -57,8 +57,8 @@ def best_threshold(answers: Answers) -> float:
     """The threshold with the highest balanced accuracy, the mean over the groups; the lowest of equals."""
 
     def balanced(threshold: float) -> float:
-        found = answers.score >= threshold
-        right = found == answers.present
+        positive = answers.score >= threshold
+        right = positive == answers.present
         kinds = [(answers.group == group) & (answers.present == there) for group in np.unique(answers.group) for there in (True, False)]
         return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)  # equal ones are equal
 

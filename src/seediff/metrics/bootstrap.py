@@ -22,8 +22,8 @@ def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np
 def draw_images(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
     """The same draws as `draw_counts`, one at a time: the images drawn (I,), rising, one as often as it is drawn."""
     for times in draw_counts(images, seed=seed, draws=draws):
-        for one in times:
-            yield np.repeat(np.arange(images), one)
+        for image_counts in times:
+            yield np.repeat(np.arange(images), image_counts)
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -38,7 +38,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     keys = list(read_header(path).tensors)
     if any(key.startswith(("ip_adapter.", "image_proj.")) for key in keys):
         raise UserError(f"lora {source}: is an IP-Adapter, whose own attention is not captured; name a LoRA")
-    wanted = {key[: found.start()] for key in keys if (found := PAIR.search(key))}
+    wanted = {key[: marker.start()] for key in keys if (marker := PAIR.search(key))}
     if not wanted:
         first = printable(keys[0][:80]) if keys else "none"
         raise UserError(f"lora {source}: is no LoRA: none of its tensors is called so, the first is {first}")
@@ -46,16 +46,16 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         raise UserError(f"lora {source}: needs peft: pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    own = f"model '{model}' ({family.title})"
+    target = f"model '{model}' ({family.title})"
     parts = [part for name in family.weights if (part := getattr(pipe, name, None)) is not None]
     try:
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
-        raise UserError(f"lora {source}: does not fit {own}: {printable(first_line(error))[:200]}") from error
-    found = sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
-    if found < len(wanted):
-        lacking = f"{len(wanted) - found} of the {len(wanted)} layers that it is for are not there"
-        raise UserError(f"lora {source}: does not fit {own}: {lacking}")
+        raise UserError(f"lora {source}: does not fit {target}: {printable(first_line(error))[:200]}") from error
+    adapted = sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
+    if adapted < len(wanted):
+        lacking = f"{len(wanted) - adapted} of the {len(wanted)} layers that it is for are not there"
+        raise UserError(f"lora {source}: does not fit {target}: {lacking}")
     pipe.set_adapters([NAME], adapter_weights=[scale])
     for part in parts:
         for name, weight in part.named_parameters():
@@ -74,8 +74,8 @@ def check_lora(family: Family, source: str) -> None:
 def check_embedding(family: Family, source: str, model: str) -> None:
     """Raise UserError for a family that can have no new token."""
     if not family.reads_embeddings:
-        own = f"model '{model}' ({family.title})"
-        raise UserError(f"embedding {source}: textual inversion is loaded into models whose text encoders are all CLIP's, unlike {own}")
+        target = f"model '{model}' ({family.title})"
+        raise UserError(f"embedding {source}: textual inversion is loaded into models whose text encoders are all CLIP's, unlike {target}")
 
 
 def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
@@ -84,17 +84,17 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     The token is called as in the file, or, where that has no name for it, as the file: `<name>`. For two CLIP text encoders the file has
     vectors of each, `clip_l` and `clip_g`, as many of one as of the other: their tokens share columns. Raises UserError as `load_lora`.
     """
-    own = f"model '{model}' ({family.title})"
+    target = f"model '{model}' ({family.title})"
     encoders = [part for part in family.weights if part.startswith("text_encoder")]
     wanted = dict(tuple(ENCODERS.items())[: len(encoders)])
     check_embedding(family, source, model)
     path = weight_file("embedding", source)
     tensors = read_header(path).load("pt")
     if len(wanted) == 1 and len(tensors) != 1:
-        raise UserError(f"embedding {source}: is no textual inversion of one token for {own}: it has {len(tensors)} tensors")
+        raise UserError(f"embedding {source}: is no textual inversion of one token for {target}: it has {len(tensors)} tensors")
     if len(wanted) > 1 and set(tensors) != set(wanted):
         there = ", ".join(printable(name[:80]) for name in list(tensors)[:3]) or "none"
-        raise UserError(f"embedding {source}: {own} needs the tensors {' and '.join(wanted)}; there are: {there}")
+        raise UserError(f"embedding {source}: {target} needs the tensors {' and '.join(wanted)}; there are: {there}")
     only = next(iter(tensors))
     token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
     if PLAIN.fullmatch(token):
@@ -105,7 +105,8 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     for encoder, _, values in parts:
         width = getattr(pipe, encoder).get_input_embeddings().embedding_dim
         if values.ndim not in (1, 2) or values.shape[-1] != width:
-            raise UserError(f"embedding {source}: vectors of {tuple(values.shape)} do not fit the {encoder} of {own}, which needs {width}")
+            shape = tuple(values.shape)
+            raise UserError(f"embedding {source}: vectors of {shape} do not fit the {encoder} of {target}, which needs {width}")
     counts = [1 if values.ndim == 1 else len(values) for _, _, values in parts]
     if len(set(counts)) > 1 or not counts[0]:
         raise UserError(f"embedding {source}: has {' and '.join(map(str, counts))} vectors; text encoders need as many as each other")
@@ -131,7 +132,7 @@ def local_file(what: str, source: str) -> Path | None:
     """The same of a path; None: it is a hub id. Raises UserError for what is neither."""
     path = Path(source).expanduser()
     if path.is_dir():
-        return _one(what, source, path, sorted(found.name for found in path.glob("*.safetensors")))
+        return _one(what, source, path, sorted(file.name for file in path.glob("*.safetensors")))
     if path.exists():
         if path.suffix != ".safetensors":
             raise UserError(f"{what} {source}: must be a .safetensors file, or a folder or hub id with one")

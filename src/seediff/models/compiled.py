@@ -76,8 +76,8 @@ class Tap:
         output, *rest = heard
         kwargs: dict[str, Any] = {}
         for name, count in (item.split() for item in layout.split(",")[:-1]):
-            some, rest = rest[: int(count)], rest[int(count) :]
-            kwargs[name] = some[0] if count == "1" else tuple(some)
+            values, rest = rest[: int(count)], rest[int(count) :]
+            kwargs[name] = values[0] if count == "1" else tuple(values)
         if which < len(self.modules) - 1:
             output = output.clone()  # listeners keep it, and the graph writes over it as soon as it has no more use for it
         for hook, with_kwargs in list(self.listeners[which].values()):

@@ -39,8 +39,8 @@ def model_fingerprint(model: str) -> str:
 
 def weights_fingerprint(model: str, *adapters: str | None) -> str:
     """`model_fingerprint`, and of what is loaded on top of it, in this order; as it is where there is nothing."""
-    own = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
-    return "+".join([model_fingerprint(model), *own])
+    added = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
+    return "+".join([model_fingerprint(model), *added])
 
 
 def content_fingerprint(path: Path) -> str:
@@ -63,13 +63,13 @@ def data_fingerprint(folder: Path) -> str:
 def _files_below(folder: Path) -> list[Path]:
     """All files below a folder, also behind links, in the order of their paths; none whose name or folder begins with a dot, for these
     are the system's."""
-    found, seen = [], set()
+    paths, seen = [], set()
     for at, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
         folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
-        found += [] if real in seen else [Path(at, name) for name in files if not name.startswith(".")]
+        paths += [] if real in seen else [Path(at, name) for name in files if not name.startswith(".")]
         seen.add(real)
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in paths if path.is_file())
 
 
 def _named(path: Path, folder: Path, size: int) -> bytes:
@@ -102,5 +102,5 @@ def _pipeline_files(folder: Path) -> Iterator[Path]:
 def _hub_commit(hub_id: str) -> str:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub_id, "model_index.json")
-    return f"commit:{Path(found).parent.name}" if isinstance(found, str) else ""
+    index = try_to_load_from_cache(hub_id, "model_index.json")
+    return f"commit:{Path(index).parent.name}" if isinstance(index, str) else ""

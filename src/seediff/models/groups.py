@@ -18,14 +18,14 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
     """The numbers of blocks; None for `SIDES`. Raises UserError for what is neither."""
     if layers in SIDES:
         return None
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in layers.split(",") if isinstance(layers, str) else [""]:
-        said = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
-        first, last = (int(said[1]), int(said[2] or said[1])) if said else (1, 0)
+        span = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
+        first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if first > last or last >= MOST_BLOCKS:
             raise UserError(f"layers = {layers!r} must be 'all', 'up' or 'down' of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11")
-        found |= set(range(first, last + 1))
-    return frozenset(found)
+        numbers |= set(range(first, last + 1))
+    return frozenset(numbers)
 
 
 def normal_layers(layers: Layers) -> Layers:

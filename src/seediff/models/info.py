@@ -125,9 +125,9 @@ def check_supported(name: str) -> None:
 
 def unsupported(name: str, pipeline: Any) -> UserError:
     """What to tell of a model whose model_index.json names a pipeline class that no family has, or something that is no class."""
-    said = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
+    named = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in FAMILIES)
-    return UserError(f"model '{name}' is a {said}; supported are {supported}: {why_not(said)}")
+    return UserError(f"model '{name}' is a {named}; supported are {supported}: {why_not(named)}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:

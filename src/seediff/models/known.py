@@ -144,4 +144,4 @@ def hub_ids(name: str) -> tuple[str, ...]:
     known = known_model(name)
     if known is None:
         return (name,)
-    return known.ids if name == known.name else (name, *(own for own in known.ids if own != name))
+    return known.ids if name == known.name else (name, *(hub_id for hub_id in known.ids if hub_id != name))

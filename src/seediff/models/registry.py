@@ -54,7 +54,7 @@ class Model:
     @property
     def network(self) -> Any:
         """The part of the pipeline that has the attention."""
-        return self.family.net(self.pipe)
+        return getattr(self.pipe, self.family.network)
 
     @property
     def pixels(self) -> int:
@@ -179,7 +179,7 @@ def load_model(
         enable_tiling(pipe, name)
     pipe.set_progress_bar_config(disable=True)
     if compile:
-        compile_network(family.net(pipe), family, device)
+        compile_network(getattr(pipe, family.network), family, device)
     try:
         place(pipe, device, offload)
     except torch.OutOfMemoryError as error:
@@ -187,7 +187,7 @@ def load_model(
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu") from error
 
     # 5. Its own size and words
-    config = family.net(pipe).config
+    config = getattr(pipe, family.network).config
     sample = config.get("sample_size", 1)
     if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
         raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")

@@ -56,19 +56,19 @@ def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    found = {}
+    captions = {}
     for photo in photos:
         path = next((p for p in (folder / f"{photo.name}.txt", folder / f"{photo.path.stem}.txt") if p.is_file()), None)
         if path is None:
             continue
-        found[photo.name] = read_text(path)
-    return found
+        captions[photo.name] = read_text(path)
+    return captions
 
 
 def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    captions: dict[str, str] = {}
     for number, photo, row in find_named(path, read_csv(path, ("file", "caption")), photos):
-        if photo.name in found:
+        if photo.name in captions:
             raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
-        found[photo.name] = row["caption"]
-    return found
+        captions[photo.name] = row["caption"]
+    return captions

@@ -12,19 +12,21 @@ from ..models.families.base import Reader
 
 
 def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """`locate_words` for all of a model's tokenizers: class → ascending columns, those of every tokenizer that gives columns.
+    """The text columns that spell each class in the prompt: class → ascending columns, of every tokenizer that gives columns.
 
-    A word may be one token of one tokenizer and several of another. Raises UserError as `locate_words`, for each of them.
+    A word may be one token of one tokenizer and several of another. Classes are searched in the prompt as they are spoken (`pottedplant` as
+    `potted plant`), as whole words, in any case, at every place; where one class contains another (`potted plant`, `plant`), the longer
+    one claims the words. Raises UserError when a class is not in the prompt, or the prompt is longer than a tokenizer allows.
     """
-    found: dict[str, set[int]] = {name: set() for name in classes}
+    columns_of: dict[str, set[int]] = {name: set() for name in classes}
     for reader in readers:
         if reader.first is None:
             continue
         text = reader.convert(prompt) if reader.convert else prompt
         shifted = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap)
         for name, columns in _located(shifted, text, classes).items():
-            found[name].update(reader.first + column for column in columns)
-    return {name: tuple(sorted(columns)) for name, columns in found.items()}
+            columns_of[name].update(reader.first + column for column in columns)
+    return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
 
 def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
@@ -32,44 +34,27 @@ def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
     locate_columns(readers, prompt, ())
 
 
-def locate_words(tokenizer: Any, prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The token columns that spell each class in the prompt.
-
-    Args:
-        tokenizer: a fast tokenizer, such as CLIPTokenizer. The first token, of CLIP's the start token, is column 0.
-        prompt: classes are searched in it as they are spoken (`pottedplant` as `potted plant`), as whole words, in any
-            case; where one class contains another (`potted plant`, `plant`), the longer one claims the words.
-        classes: names in any order.
-
-    Returns: class → ascending columns of the padded sequence, of all its occurrences.
-
-    Raises:
-        UserError: a class is not in the prompt, or the prompt is longer than the tokenizer allows.
-    """
-    return _located(token_offsets(tokenizer, prompt), prompt, classes)
-
-
 def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """`locate_words` by the character spans of the tokens."""
+    """Columns of the classes by the character spans of one tokenizer's tokens."""
     longest_first = sorted(classes, key=lambda name: len(spoken(name)), reverse=True)
-    found: dict[str, list[int]] = {name: [] for name in classes}
+    columns_of: dict[str, list[int]] = {name: [] for name in classes}
     for match in _any_of(longest_first).finditer(prompt) if longest_first else ():
         assert match.lastindex is not None
         columns = [t for t, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
-        found[longest_first[match.lastindex - 1]] += columns
-    for name, columns in found.items():
+        columns_of[longest_first[match.lastindex - 1]] += columns
+    for name, columns in columns_of.items():
         if not columns:
             called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
             raise UserError(f"class {called} is not in the prompt '{prompt}'; name it there, or use {{class}} in the template")
-    return {name: tuple(sorted(set(columns))) for name, columns in found.items()}
+    return {name: tuple(sorted(set(columns))) for name, columns in columns_of.items()}
 
 
 def token_offsets(
-    tokenizer: Any, prompt: str, *, limit: int | None = None, wrap: Callable[[str], tuple[str, int]] | None = None
+    tokenizer: Any, prompt: str, *, limit: int, wrap: Callable[[str], tuple[str, int]] | None = None
 ) -> list[tuple[int, int]]:
     """Character span (start, end) in the prompt of each token that is read, start and end token included (both empty spans).
 
-    limit: how many tokens are read; None: as many as the tokenizer says. wrap: as `Reader` has it; spans of what stands around the prompt
+    limit: how many tokens are read. wrap: as `Reader` has it; spans of what stands around the prompt
     lie outside it. Raises UserError naming the words that would be cut off when there are more.
     """
     if not getattr(tokenizer, "is_fast", False):
@@ -77,13 +62,12 @@ def token_offsets(
     text, begin = wrap(prompt) if wrap else (prompt, 0)
     spans = tokenizer(text, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
     offsets = [(start - begin, end - begin) for start, end in spans]
-    most: int = tokenizer.model_max_length if limit is None else limit
-    if len(offsets) > most:
+    if len(offsets) > limit:
         # The last place goes to the end token; with a template, its end may be all that would be cut off.
-        first_cut = min(max(offsets[most - 1][0], 0), max(len(prompt.rstrip()) - 1, 0))
+        first_cut = min(max(offsets[limit - 1][0], 0), max(len(prompt.rstrip()) - 1, 0))
         word_start = re.search(r"\S*$", prompt[:first_cut]).start()  # type: ignore[union-attr]  # matches at least nothing
         raise UserError(
-            f"the prompt has {len(offsets)} tokens and the model reads {most}: these words would be cut off: "
+            f"the prompt has {len(offsets)} tokens and the model reads {limit}: these words would be cut off: "
             f"'{prompt[word_start:].strip()}'; shorten the prompt '{prompt[:40].strip()}…'"
         )
     return offsets

@@ -222,11 +222,11 @@ class Storage:
         def find() -> dict[str, int]:
             self.system.invalidate_cache()
             try:
-                found = self.system.find(self.root, detail=True)
+                objects = self.system.find(self.root, detail=True)
             except FileNotFoundError:
                 return {}
             inside = self.system._strip_protocol(self.root) + "/"
-            names = {path.removeprefix(inside): one["size"] for path, one in found.items() if path.startswith(inside)}
+            names = {path.removeprefix(inside): about["size"] for path, about in objects.items() if path.startswith(inside)}
             return {name: size for name, size in names.items() if _stays_below(name)}  # others can name objects what they like
 
         return self._ask(find)

@@ -64,7 +64,7 @@ def photo_row(label_map: np.ndarray, scores: Sequence[float], called: Called) ->
     areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
     for segment, rle in label_map_rles(label_map).items():
         down, across = boxes[segment]
-        one: dict[str, Any] = {
+        row: dict[str, Any] = {
             "id": segment,
             "area": int(areas[segment]),
             "bbox": [across.start, down.start, across.stop - across.start, down.stop - down.start],
@@ -72,8 +72,8 @@ def photo_row(label_map: np.ndarray, scores: Sequence[float], called: Called) ->
             "segmentation": rle,
         }
         if called:
-            one |= {"name": called[segment][0], "name_score": round(called[segment][1], 4)}
-        rows.append(one)
+            row |= {"name": called[segment][0], "name_score": round(called[segment][1], 4)}
+        rows.append(row)
     return {"width": width, "height": height, "segments": rows}
 
 
@@ -112,15 +112,15 @@ def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
-    """The rows of all photographs in COCO's form: an annotation a segment; category 0 is a segment without a name."""
+    """The rows of all photographs in COCO's form: one annotation per segment; category 0 is a segment without a name."""
     images = [{"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}} for number, row in enumerate(rows, 1)]
     annotations: list[dict[str, Any]] = []
     for number, row in enumerate(rows, 1):
-        for one in row["segments"]:
-            category = ids.get(one.get("name") or "", 0)
-            rest = {key: value for key, value in one.items() if key not in ("id", "name")}
+        for segment in row["segments"]:
+            category = ids.get(segment.get("name") or "", 0)
+            rest = {key: value for key, value in segment.items() if key not in ("id", "name")}
             annotations.append(
-                {"id": len(annotations) + 1, "image_id": number, "segment": one["id"], "category_id": category, "iscrowd": 0, **rest}
+                {"id": len(annotations) + 1, "image_id": number, "segment": segment["id"], "category_id": category, "iscrowd": 0, **rest}
             )
     categories = [{"id": 0, "name": "unnamed"}, *({"id": number, "name": name} for name, number in ids.items())]
     return {"info": {"version": __version__}, "images": images, "annotations": annotations, "categories": categories}
@@ -133,9 +133,9 @@ def read_segments(out: Path) -> list[dict[str, Any]]:
     try:
         rows = {image["id"]: {**image, "segments": []} for image in table["images"]}
         names = {category["id"]: category["name"] for category in table["categories"]}
-        for one in table["annotations"]:
-            name = names[one["category_id"]] if one["category_id"] else None
-            rows[one["image_id"]]["segments"].append({**one, "name": name})
+        for annotation in table["annotations"]:
+            name = names[annotation["category_id"]] if annotation["category_id"] else None
+            rows[annotation["image_id"]]["segments"].append({**annotation, "name": name})
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: is not what `seediff segment` writes ({first_line(error)})") from error
     return list(rows.values())

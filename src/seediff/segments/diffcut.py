@@ -110,7 +110,7 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
             part = graph[side]
             rest = np.setdiff1d(whole, part, assume_unique=True)
             parts[part] = parts.max() + 1
-            waiting += [(one, one[linked[one]]) for one in (part, rest)]
+            waiting += [(side_part, side_part[linked[side_part]]) for side_part in (part, rest)]
     return by_appearance(parts)
 
 

@@ -49,10 +49,10 @@ def diffseg(
         rows = rows.cpu()  # it has no float64
 
     # 1. Iterative attention merging.
-    found = proposals(rows, size, num_points, kl_thresholds)
+    segments = proposals(rows, size, num_points, kl_thresholds)
 
     # 2. Optional refinement.
-    return (refined(rows, found) if refine else found).unflatten(1, size)
+    return (refined(rows, segments) if refine else segments).unflatten(1, size)
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
@@ -63,12 +63,12 @@ def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Se
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
     anchors = rows[anchor_positions(size, num_points, rows.device)]
     members = closer_than(anchors, rows, kl_thresholds[0])
-    found = sums_of_members(rows, members) / members.sum(1, keepdim=True)
+    means = sums_of_members(rows, members) / members.sum(1, keepdim=True)
 
     # 2. Rounds 2 … N: proposals absorb each other.
     for threshold in kl_thresholds[1:]:
-        found = merge(found, threshold)
-    return found
+        means = merge(means, threshold)
+    return means
 
 
 def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -91,25 +91,25 @@ def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
     return start + step * torch.arange(count, device=device)
 
 
-def merge(found: torch.Tensor, threshold: float) -> torch.Tensor:
+def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
     """One later round: in order, each proposal (P, N) that no earlier one absorbed becomes the mean of all that are closer than τ.
 
     The mean counts proposals that were absorbed before, too, as the original does.
     """
-    closer = closer_than(found, found, threshold).cpu()
-    absorbed = torch.zeros(len(found), dtype=torch.bool)
+    closer = closer_than(maps, maps, threshold).cpu()
+    absorbed = torch.zeros(len(maps), dtype=torch.bool)
     merged: list[torch.Tensor] = []  # which proposals each is the mean of
     for index, near in enumerate(closer):
         if not absorbed[index]:
             absorbed |= near
             merged.append(near.nonzero().squeeze(1))
-    members = torch.cat(merged).to(found.device).split([len(one) for one in merged])
-    return torch.stack([found[one].mean(0) for one in members])
+    members = torch.cat(merged).to(maps.device).split([len(group) for group in merged])
+    return torch.stack([maps[group].mean(0) for group in members])
 
 
-def refined(rows: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+def refined(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Proposals (P, N) after K-Means on the rows (N, N) begun at them; clusters that stay empty are dropped."""
-    labels, centres = kmeans(rows, len(found), initial=found)
+    labels, centres = kmeans(rows, len(maps), initial=maps)
     return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
 
 

@@ -82,8 +82,8 @@ def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
     if not levels:
         raise UserError(f"naming needs cross-attention at one of {', '.join(f'L/{level}' for level in LEVELS)}; the model has none there")
     by_level = [torch.stack([maps.cross_at(level, name) for name in names]) for level in levels]
-    relative = [one / one.mean((1, 2), keepdim=True).clamp_min(torch.finfo(one.dtype).tiny) for one in by_level]
-    mean = torch.stack([resize(one, maps.grid(levels[0])) for one in relative]).mean(0)
+    relative = [level_maps / level_maps.mean((1, 2), keepdim=True).clamp_min(torch.finfo(level_maps.dtype).tiny) for level_maps in by_level]
+    mean = torch.stack([resize(level_maps, maps.grid(levels[0])) for level_maps in relative]).mean(0)
     return mean / (1 + mean)
 
 
@@ -100,7 +100,7 @@ def name_segments(
     ids = label_map.ravel()
     inside = ids >= 0
     sizes = np.bincount(ids[inside], minlength=count)
-    sums = np.stack([np.bincount(ids[inside], one[inside], minlength=count) for one in heights], 1)  # (S, C)
+    sums = np.stack([np.bincount(ids[inside], heights_of_name[inside], minlength=count) for heights_of_name in heights], 1)  # (S, C)
     means = sums / np.maximum(sizes, 1)[:, None]
     if vote == "majority":
         votes = np.bincount(ids[inside] * len(names) + heights.argmax(0)[inside], minlength=count * len(names))
@@ -134,10 +134,10 @@ def name_photos(
     from ..attention.windows import cut, seen_shape, windows
 
     seen_fit = "resize" if fit == "tile" else fit
-    found: list[list[SegmentName]] = []
+    named_photos: list[list[SegmentName]] = []
     for photo, label_map, photo_words in zip(photos, label_maps, words, strict=True):
         if not photo_words:
-            found.append([])
+            named_photos.append([])
             continue
         (window,) = windows(photo.shape[0], photo.shape[1], seen_fit)
         latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, seen_fit, size))])
@@ -153,5 +153,5 @@ def name_photos(
         seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))
         named = name_segments(seen, name_maps(maps, photo_words), photo_words, vote=vote, threshold=threshold)
         lost = int(label_map.max(initial=-1)) + 1 - len(named)  # the last of them were too small for the grid
-        found.append(named + [SegmentName(None, 0.0)] * lost)
-    return found
+        named_photos.append(named + [SegmentName(None, 0.0)] * lost)
+    return named_photos

@@ -37,8 +37,8 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         columns = band.transpose(1, 2).contiguous()
         highest = columns.new_full((width, columns.shape[2]), float("-inf"))
         winner = torch.zeros_like(highest, dtype=torch.int32)
-        for index, one in enumerate(columns):
-            pixels = (one[left] * (1 - across)).add_(one[right].mul_(across))
+        for index, proposal in enumerate(columns):
+            pixels = (proposal[left] * (1 - across)).add_(proposal[right].mul_(across))
             winner.masked_fill_(pixels > highest, index)
             torch.maximum(highest, pixels, out=highest)
         winner = winner.cpu()

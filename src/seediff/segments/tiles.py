@@ -59,9 +59,9 @@ def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shap
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
-        one, other = _territory(p), _territory(q)
-        both = one @ other.T
-        either = one.sum(1)[:, None] + other.sum(1) - both
+        mine, theirs = _territory(p), _territory(q)
+        both = mine @ theirs.T
+        either = mine.sum(1)[:, None] + theirs.sum(1) - both
         return [(i, j) for i, j in (2 * both > either).nonzero().tolist()]
 
     return _merge(windows, [_one_hot(window_labels.cpu()) for window_labels in labels], shape, links)
@@ -136,14 +136,14 @@ def _regions(windows: Sequence[Window]) -> list[tuple[Window, list[int]]]:
     """The rectangles that the windows' edges cut the photograph into, and the windows over each; those under none are left out."""
     ys = sorted({y for w in windows for y in (w.top, w.top + w.height)})
     xs = sorted({x for w in windows for x in (w.left, w.left + w.width)})
-    found = []
+    regions = []
     for top, bottom in pairwise(ys):
         for left, right in pairwise(xs):
             region = Window(top, left, bottom - top, right - left)
             over = [i for i, window in enumerate(windows) if _overlap(window, region) == region]
             if over:
-                found.append((region, over))
-    return found
+                regions.append((region, over))
+    return regions
 
 
 def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tensor]]) -> torch.Tensor:
@@ -158,8 +158,8 @@ def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tens
         for window, maps, ids in over:
             total = next(_columns(maps.sum(0, keepdim=True), window, band))
             weight = _tent(window, band).T / total.clamp_min_(torch.finfo(torch.float32).tiny)
-            for index, one in zip(torch.searchsorted(here, ids).tolist(), _columns(maps, window, band), strict=True):
-                scores[index].addcmul_(one, weight)
+            for index, scores_of_map in zip(torch.searchsorted(here, ids).tolist(), _columns(maps, window, band), strict=True):
+                scores[index].addcmul_(scores_of_map, weight)
     highest = torch.full((band.width, band.height), float("-inf"))
     winner = torch.zeros(band.width, band.height, dtype=torch.int64)
     for index, score in enumerate(scores):
@@ -173,8 +173,8 @@ def _columns(maps: torch.Tensor, window: Window, band: Window) -> Iterator[torch
     above, below, down = taps(maps.shape[1], window.height, band.top - window.top, band.height)
     left, right, across = taps(maps.shape[2], window.width, band.left - window.left, band.width)
     rows = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]
-    for one in rows.transpose(1, 2).contiguous():
-        yield (one[left] * (1 - across[:, None])).add_(one[right].mul_(across[:, None]))
+    for row_map in rows.transpose(1, 2).contiguous():
+        yield (row_map[left] * (1 - across[:, None])).add_(row_map[right].mul_(across[:, None]))
 
 
 def _tent(window: Window, band: Window) -> torch.Tensor:

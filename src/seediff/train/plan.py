@@ -114,7 +114,7 @@ def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Sa
     return [renumbered(item, ids, len(class_names)) for item in items]
 
 
-def split_off(items: Sequence[Sample], share: float | None, where: Path | str) -> tuple[list[Sample], list[Sample]]:
+def split_off(items: Sequence[Sample], share: float | None, where: Data) -> tuple[list[Sample], list[Sample]]:
     """Samples to train on and to validate with: with a share, that many by a hash of their names, else those whose row says `val`."""
     if share is not None:
         items = [item for item in items if item.metadata.get("split") != "test"]

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blocks import SHARED, blocks, some
+from blocks import SHARED, blocks
+from coco_documents import from_coco
 from formats import export, imported
-from items import item, names
+from items import item
 from scipy import ndimage
 
-from seediff.dataset.formats.coco import from_coco, instances, semantic
+from seediff.dataset.formats.coco import instances, semantic
 from seediff.dataset.formats.coco.writing import Part, categories
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
 CLASSES = ("cat", "bus", "dog")
@@ -32,22 +32,6 @@ def ring():
     labels[5:7, 5:7] = 2
     labels[11, 13] = 3
     return labels
-
-
-def test_round_trip(tmp_path):
-    given = some()
-    done = export("coco", CLASSES, given, tmp_path / "coco")
-    assert (done.samples, done.files, done.notes) == (4, 6, ())
-    assert len(names(tmp_path / "coco")) == 6
-    classes, items = imported("coco", tmp_path / "coco")
-    assert classes == CLASSES
-    for one, two in zip(given, items, strict=True):
-        assert (two.name, two.metadata) == (one.name, {"prompt": "p"})
-        assert np.array_equal(two.label_map, one.label_map)
-        assert two.source.read_bytes() == one.source
-    write_native(tmp_path / "back", classes, items, about={})
-    for one, two in zip(given, open_native(tmp_path / "back")[1], strict=True):
-        assert np.array_equal(two.labels(3), one.label_map)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47), (512, 40)])

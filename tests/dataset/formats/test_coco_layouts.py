@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from coco_documents import from_coco
 from formats import imported, opened
 from items import item
 from PIL import Image
 
-from seediff.dataset.formats.coco import from_coco
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 

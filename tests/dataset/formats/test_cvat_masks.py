@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from blocks import some
 from formats import export, imported
-from items import item, names
+from items import names
 from PIL import Image
 
 from seediff.errors import UserError
@@ -30,13 +30,6 @@ def test_colours_are_those_of_the_list(tmp_path):
     for truth in some():
         seen = np.asarray(Image.open(tmp_path / f"set/SegmentationClass/{truth.name}.png").convert("RGB"))
         assert np.array_equal(np.apply_along_axis(lambda colour: ids[tuple(colour.tolist())], 2, seen), truth.label_map)
-
-
-def test_splits(tmp_path):
-    items = [item(f"{i}", None, {"split": ("train", "val")[i]}) for i in range(2)]
-    export("cvat-masks", CLASSES, items, tmp_path / "set")
-    assert sorted(names(tmp_path / "set/ImageSets/Segmentation")) == ["train.txt", "val.txt"]
-    assert [one.name for one in imported("cvat-masks", tmp_path / "set", split="val")[1]] == ["1"]
 
 
 @pytest.mark.parametrize("name", ["a:b", "#cat"])

@@ -8,7 +8,7 @@ import pytest
 from formats import EVERY
 
 from seediff.dataset.conversions import Conversions, export_options, import_options
-from seediff.dataset.formats.exporting import export
+from seediff.dataset.formats.drivers import export
 from seediff.dataset.formats.known import FORMATS, codec
 
 

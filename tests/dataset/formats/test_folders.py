@@ -8,7 +8,7 @@ import pytest
 import yaml
 from blocks import blocks, some
 from formats import export, imported
-from items import item, names
+from items import item
 from layouts import save_map, save_picture
 from PIL import Image
 
@@ -16,21 +16,6 @@ from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
 FOLDERS = ("ultralytics", "fiftyone", "roboflow", "imagefolder")
-
-
-@pytest.mark.parametrize("name", FOLDERS)
-@pytest.mark.parametrize("split", [None, 0.5])
-def test_there_and_back(tmp_path, name, split):
-    done = export(name, CLASSES, some(), tmp_path / "set", split=split)
-    assert done.files == len(names(tmp_path / "set"))
-    classes, items = imported(name, tmp_path / "set")
-    assert classes == CLASSES
-    truths = {one.name.replace("/", "_") if name == "roboflow" else one.name: one for one in some()}
-    assert {one.name for one in items} == set(truths)
-    assert sorted(one.metadata.get("split", "train") for one in items) == (["train"] * 4 if split is None else ["train"] * 2 + ["val"] * 2)
-    for one in items:
-        assert np.array_equal(one.label_map, truths[one.name].label_map)
-        assert one.data() == truths[one.name].data()
 
 
 @pytest.mark.parametrize("name", FOLDERS[:3])

@@ -59,16 +59,6 @@ def test_pictures_are_served_from_the_folder(tmp_path):
         assert (folder / unquote(address.partition("?d=")[2])).read_bytes() == truth.data()
 
 
-def test_splits_are_kept_in_the_rows(tmp_path):
-    export("labelstudio", CLASSES, some(), tmp_path / "set", split=0.5)
-    assert sorted(one.metadata.get("split", "train") for one in imported("labelstudio", tmp_path / "set")[1]) == [
-        "train",
-        "train",
-        "val",
-        "val",
-    ]
-
-
 def annotation(label, inside, **more):
     value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [label]}
     sides = {"original_width": inside.shape[1], "original_height": inside.shape[0], "image_rotation": 0}

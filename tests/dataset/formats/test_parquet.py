@@ -11,9 +11,8 @@ from blobs import some
 from formats import export, imported
 from items import item
 
-from seediff.dataset.formats.importing import Source
-from seediff.dataset.formats.label_files import decode_label_map, from_record
-from seediff.dataset.store import open_native, write_native
+from seediff.dataset.formats.drivers import Source
+from seediff.dataset.formats.label_files import from_record
 from seediff.errors import UserError
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -25,27 +24,6 @@ CLASSES = ("cat", 'dog: "é" ```', "bus")
 
 def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def test_round_trip(tmp_path):
-    given = some(7)
-    done = export("parquet", CLASSES, given, tmp_path / "pq")
-    assert files(tmp_path / "pq") == ["README.md", "data/train-00000.parquet", "data/validation-00000.parquet"]
-    assert (done.samples, done.files, done.notes) == (7, 3, ())
-    classes, items = imported("parquet", tmp_path / "pq")
-    assert classes == CLASSES
-    own = {one.name: one for one in given}
-    read = list(items)
-    assert {i.name for i in read} == set(own)
-    for two in read:
-        one = own[two.name]
-        assert (two.source, two.suffix, two.metadata) == (one.source, one.suffix, one.metadata)
-        assert np.array_equal(two.label_map, one.label_map)
-    write_native(tmp_path / "back", classes, imported("parquet", tmp_path / "pq")[1], about={})
-    assert len(open_native(tmp_path / "back")[1]) == 7
-    assert [i.name for i in imported("parquet", tmp_path / "pq", split="val")[1]] == [
-        i.name for i in given if i.metadata.get("split") == "val"
-    ]
 
 
 @pytest.mark.parametrize("how", ["parquet", "folder"])
@@ -181,10 +159,10 @@ def test_what_to_install_is_said(tmp_path, monkeypatch):
 def test_label_maps_must_be_palette_or_grey_png():
     picture = item("a").source
     assert from_record(Source(Path()), "a", picture, b"", {}, "here").suffix == "png"
-    with pytest.raises(UserError, match="here: its label map is PNG RGB"):
-        decode_label_map(picture, "here")
+    with pytest.raises(UserError, match="here: its label map: is PNG RGB inside"):
+        from_record(Source(Path()), "a", picture, picture, {}, "here").labels(1)
     with pytest.raises(UserError, match="here: its label map: cannot be read"):
-        decode_label_map(b"x", "here")
+        from_record(Source(Path()), "a", picture, b"x", {}, "here").labels(1)
 
 
 def test_rows_that_swell_are_refused(tmp_path):

@@ -4,30 +4,11 @@ import numpy as np
 import pytest
 from blocks import SHARED, some
 from formats import export, imported
-from items import item, names
+from items import item
 from PIL import Image
 
 from seediff.dataset.formats import voc
-from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-
-
-def test_round_trip(tmp_path):
-    given = some()
-    done = export("voc", ("cat", "a <b>", "dog"), given, tmp_path / "voc")
-    assert (done.samples, done.files) == (4, 12)
-    assert done.notes == ("2 pictures stay PNG files in JPEGImages; --jpeg writes them anew, for readers that open NAME.jpg only",)
-    assert len(names(tmp_path / "voc")) == done.files
-    classes, items = imported("voc", tmp_path / "voc")
-    assert classes == ("cat", "a <b>", "dog")
-    assert [i.name for i in items] == ["trip_0", "trip_1", "trip_2", "trip_3"]
-    for one, two in zip(given, items, strict=True):
-        assert np.array_equal(two.label_map, one.label_map)
-        assert two.source.read_bytes() == one.source
-        assert two.metadata == {"split": "train"}
-    write_native(tmp_path / "back", classes, items, about={})
-    for one, two in zip(given, open_native(tmp_path / "back")[1], strict=True):
-        assert np.array_equal(two.labels(3), one.label_map)
 
 
 def test_files_are_as_vocs_readers_expect(tmp_path):

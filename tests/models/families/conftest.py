@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from builders.book import BOOKS
 
 from seediff.models.registry import load_model
 
 
 @pytest.fixture(scope="module")
-def folder(request, tmp_path_factory):
-    name = request.module.__name__.removeprefix("test_")
-    return BOOKS[name].save(tmp_path_factory.mktemp("models") / name)
+def folder(request, twin):
+    return twin(request.module.__name__.removeprefix("test_"))
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from seediff.segments.make import make_segments
 
 
 @pytest.fixture(scope="module", params=BOOKS)
-def model(request, tmp_path_factory):
-    return load_model(str(BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)), device="cpu")
+def model(request, twin):
+    return load_model(str(twin(request.param)), device="cpu")
 
 
 def whole_path(model):
@@ -49,8 +49,8 @@ def test_nothing_is_left_behind(model):
         assert np.mean(theirs == ours) > 0.97
 
 
-def test_what_is_left_behind_is_found(tmp_path, monkeypatch):
-    model = load_model(str(BOOKS["z_image"].save(tmp_path / "model")), device="cpu")
+def test_what_is_left_behind_is_found(twin, monkeypatch):
+    model = load_model(str(twin("z_image")), device="cpu")
     bias = layers._bias
 
     def left(*arguments):

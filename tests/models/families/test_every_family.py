@@ -41,13 +41,8 @@ UNSQUARE = ("wide", "high")
 
 
 @pytest.fixture(scope="module", params=sorted(BOOKS))
-def folder(request, tmp_path_factory):
-    return BOOKS[request.param].save(tmp_path_factory.mktemp("models") / request.param)
-
-
-@pytest.fixture(scope="module")
-def model(folder):
-    return load_model(str(folder), device="cpu")
+def folder(request, twin):
+    return twin(request.param)
 
 
 VARIANTS = [(family, name) for family, book in BOOKS.items() for name in book.variants]

@@ -12,8 +12,8 @@ from seediff.models.registry import load_model
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("family", BOOKS)
-def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, tmp_path, monkeypatch):
-    model = load_model(str(BOOKS[family].save(tmp_path / family)), device="cpu", dtype=dtype)
+def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, dtype, twin, monkeypatch):
+    model = load_model(str(twin(family)), device="cpu", dtype=dtype)
     added = recorder.add_fast
     checked = 0
 

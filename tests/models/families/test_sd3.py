@@ -55,15 +55,6 @@ def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
     torch.testing.assert_close(*found, atol=1e-6, rtol=0)
 
 
-def test_blocks_of_rows_change_nothing(model, monkeypatch):
-    import seediff.attention.probabilities as probabilities
-
-    whole = generate(model)[1]
-    for size in (1, 100_000):
-        monkeypatch.setitem(probabilities.BLOCK_BYTES, "cpu", size)
-        assert_same_maps(generate(model)[1][1], whole[1], 1e-6)
-
-
 def test_latents_and_noise_are_the_pipelines(model):
     """Decoding undoes encoding's shift and scale; a level t of 1000 is a share t / 1000 of noise, which is what the network is told."""
     image = generate(model, SPECS[:1])[0][0]

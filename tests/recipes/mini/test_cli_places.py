@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from recipes.mini.__main__ import app
+from recipes.mini.files import replaced_file, replaced_folder
 from recipes.mini.train import Reporter
 from seediff.cli.commands import main
 from seediff.errors import UserError
-from seediff.files.outputs import replaced_file, replaced_folder
 
 COMMANDS = [
     ("art",),

@@ -97,8 +97,8 @@ def test_attention_of_some_steps_alone(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"capture_steps": 0}, "capture_steps = 0: every k-th step needs k ≥ 1"),
-        ({"capture_steps": "first"}, "capture_steps = 'first' must be 'all', 'second-half'"),
+        ({"capture_steps": 0}, "capture_steps = 0 must be 'all' or 'second-half' or at least 1"),
+        ({"capture_steps": "first"}, "capture_steps = 'first' must be 'all' or 'second-half'"),
         ({"images": 0}, "images = 0 must be at least 1"),
         ({"objects": (4,)}, "from 1 to 3"),
         ({"objects": ()}, "from 1 to 3"),

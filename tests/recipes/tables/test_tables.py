@@ -158,7 +158,7 @@ def test_a_set_may_be_another_one_with_changes(write):
 
 
 def test_a_change_that_no_set_takes_is_told_where_it_stands(write):
-    for change, message in {"capture_steps = 0": "capture_steps = 0: every k-th", "capture_steps = 'late'": "capture_steps = "}.items():
+    for change, message in {"capture_steps = 0": "capture_steps = 0 must be ", "capture_steps = 'late'": "capture_steps = "}.items():
         path = write(PLAIN.replace('title = "A table"', f'title = "A table"\nsets.later = {{ file = "set.toml", {change} }}'))
         with pytest.raises(UserError, match=rf"\[sets\.later\]:? ?.*{message}"):
             read_table(path)

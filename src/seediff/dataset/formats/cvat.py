@@ -27,8 +27,7 @@ from ..rows import check_class_list
 from ..sample import SPLITS, Sample, picture_size
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_runs
-from .exporting import Export
-from .importing import Source, find_picture
+from .drivers import Export, Source, find_picture
 from .label_files import IGNORED, check_ignored, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"

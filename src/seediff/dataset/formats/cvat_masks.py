@@ -18,10 +18,9 @@ from ...files.label_maps import voc_palette
 from .. import native
 from ..sample import Sample
 from . import voc
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 from .label_files import IGNORED, check_ignored
-from .voc_masks import LABELMAP
+from .voc import LABELMAP
 
 DEFAULT = "default"
 """CVAT's only part of a task that has no parts."""

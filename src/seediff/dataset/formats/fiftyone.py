@@ -16,8 +16,7 @@ from ...errors import UserError
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 from .label_files import Mapped, grey, pictures_below
 
 DATA, LABELS = "data", "labels"

@@ -21,8 +21,7 @@ from .. import native
 from ..encoding import MaskFile
 from ..rows import check_class_list
 from ..sample import Sample
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 from .label_files import HUB_SPLITS, hub_card, palette, parse_row, row_text
 
 

@@ -18,10 +18,10 @@ from ...files.label_maps import voc_palette
 from ...files.messages import shown
 from ...files.pictures import open_picture
 from .. import native
-from ..encoding import encode_grey, read_label_map
+from ..encoding import decode_label_map, encode_grey, read_label_map
 from ..rows import check_row
 from ..sample import Sample
-from .importing import Source
+from .drivers import Source
 
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled")
 """Names of labels that mean 255, where a format has no other way to say it; the second is what we write."""
@@ -89,23 +89,13 @@ def from_record(source: Source, name: Any, image: Any, mask: Any, row: dict[str,
     for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
         if not isinstance(value, kind):
             raise UserError(f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not {shown(value)}")
-    sample = source.sample(name, image, partial(decode_label_map, mask, where), row, where)
+    sample = source.sample(name, image, partial(decode_label_map, mask, f"{where}: its label map"), row, where)
     with open_picture(image, f"{where}: its image") as picture:
         kind = picture.format or "of no known kind"
     if kind not in ("PNG", "JPEG"):
         raise UserError(f"{where}: its image is {kind}; pictures of datasets are PNG or JPEG files")
     check_row(row, f"{where}, metadata")
     return sample
-
-
-def decode_label_map(data: bytes, where: str) -> np.ndarray:
-    """(H, W) uint8: the ids in the bytes of an 8-bit palette or grey PNG."""
-    with open_picture(data, f"{where}: its label map") as picture:
-        kind, mode = picture.format, picture.mode
-        array = np.asarray(picture)
-    if kind != "PNG" or mode not in ("P", "L"):
-        raise UserError(f"{where}: its label map is {kind} {mode}; it must be an 8-bit palette or grey PNG, whose pixels are ids")
-    return array
 
 
 def row_text(row: Mapping[str, Any]) -> str:

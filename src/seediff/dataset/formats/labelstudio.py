@@ -31,8 +31,7 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
-from .exporting import Export
-from .importing import Source, find_picture
+from .drivers import Export, Source, find_picture
 from .label_files import IGNORED, PICTURES, check_ignored, label_ids, named_colours
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"

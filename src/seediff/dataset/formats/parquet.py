@@ -19,8 +19,7 @@ from ...files.outputs import naming, open_new
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
-from .exporting import Export, Placed
-from .importing import Source
+from .drivers import Export, Placed, Source
 from .known import load_extra
 from .label_files import HUB_SPLITS, from_record, hub_card, palette, parse_row, row_text
 

@@ -18,8 +18,7 @@ from ...files.documents import read_cells
 from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 from .label_files import Mapped, grey, pictures_below
 
 CLASS_LIST, ENDING = "_classes.csv", "_mask"

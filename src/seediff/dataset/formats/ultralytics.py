@@ -18,8 +18,7 @@ from ...files.messages import shown
 from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 from .label_files import Mapped, grey
 from .yolo import IMAGES, find_pictures, find_yaml, label_file, named, numbered_names, write_data
 

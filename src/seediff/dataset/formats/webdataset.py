@@ -27,8 +27,7 @@ from ...files.reading import LIST, PICTURE
 from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 from .label_files import from_record, palette
 
 MASK, JSON = "mask.png", "json"

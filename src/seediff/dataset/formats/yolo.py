@@ -35,8 +35,7 @@ from ..sample import SPLITS, Sample, picture_size
 from ..shapes.objects import Objects, carried, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from ..shapes.rle import check_count
-from .exporting import Export
-from .importing import Source
+from .drivers import Export, Source
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 KEPT = 1 << 28

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,20 +18,19 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import voc_palette
-from ...files.messages import shown
+from ...files.messages import printable, shown
 from ...files.pictures import open_picture
 from ...files.reading import PICTURE, leads_out, path_inside, read_bytes
 from ...files.tensors import read_header
 from ...masks.flags import LARGEST, SMALLEST
 from .. import native
 from ..encoding import read_label_map
-from ..reviews import is_corrected
+from ..reviews import REVIEWED, REVIEWS, is_corrected, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import picture_suffix
 from ..shapes.objects import check_joined, read_joined
 from ..store import check_finished
 from .duplicates import difference_hash, near_groups, same_groups
-from .reviewed import check_reviews
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 DAMAGED = ("missing", "picture", "mask", "soft", "tensors")
@@ -62,14 +62,14 @@ class Checked:
 
     @property
     def errors(self) -> int:
-        return sum(one.level == "error" for one in self.findings)
+        return sum(finding.level == "error" for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
         """For json.dumps."""
         return {
             "errors": self.errors,
             "warnings": len(self.findings) - self.errors,
-            "findings": [asdict(one) for one in self.findings],
+            "findings": [asdict(finding) for finding in self.findings],
             "stats": self.stats and self.stats.as_json(),
         }
 
@@ -84,6 +84,15 @@ class _Sample:
     look: int | None = None
 
 
+@contextmanager
+def _caught(findings: list[Finding], kind: str, where: str) -> Iterator[None]:
+    """A UserError of the block becomes a finding."""
+    try:
+        yield
+    except UserError as error:
+        findings.append(Finding(kind, "error", where, error.reason))
+
+
 def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
     """Read the whole dataset and return what was found. follow: wraps the samples' positions, to show progress.
 
@@ -92,9 +101,11 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     folder = Path(folder)
     check_finished(folder)
     findings: list[Finding] = []
-    classes = _attempt(lambda: _read_classes(folder), folder / native.CLASSES, findings)
+    classes = _attempt(lambda: native.read_classes(folder), folder / native.CLASSES, findings)
     rows = _attempt(lambda: [row for _, row in numbered_rows(folder / native.METADATA, native.ABSENT)], folder / native.METADATA, findings)
-    if classes is None or rows is None:
+    if classes is not None:
+        _attempt(lambda: check_class_list(classes, folder / native.CLASSES), folder / native.CLASSES, findings)
+    if classes is None or findings:
         return Checked(tuple(findings), None)
     if not rows:
         findings.append(Finding("structure", "error", native.METADATA, f"{folder / native.METADATA}: has no rows"))
@@ -107,70 +118,53 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    findings += [found for sample in samples for found in sample.findings]
-    findings += _links_out(folder)
-    findings += _broken_tensors(folder)
-    findings += [Finding(*one) for one in check_reviews(folder, rows)]
-    findings += _names_twice(rows)
-    findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows)]
+    names = [_name(row) for row in rows]
+    findings += [finding for sample in samples for finding in sample.findings]
+    findings += _files(folder)
+    findings += _check_reviews(folder, rows)
+    for first, second, *_ in same_groups([name or number for number, name in enumerate(names)]):
+        findings.append(Finding("name", "error", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too"))
+    findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows, names)]
     findings += _duplicates(samples, rows)
     stats = summarize([sample.measured for sample in samples if sample.measured], classes)
-    findings += [Finding("class", "warning", one.name, "no picture shows this class") for one in stats.classes if not one.images]
-    return Checked(tuple(sorted(findings, key=lambda one: one.level != "error")), stats)
-
-
-def _read_classes(folder: Path) -> tuple[str, ...]:
-    classes = native.read_classes(folder)
-    check_class_list(classes, folder / native.CLASSES)
-    return classes
+    findings += [Finding("class", "warning", shown.name, "no picture shows this class") for shown in stats.classes if not shown.images]
+    return Checked(tuple(sorted(findings, key=lambda finding: finding.level != "error")), stats)
 
 
 def _attempt(read: Callable[[], Any], path: Path, findings: list[Finding]) -> Any:
     """What `read` returns; None, and a finding about the file, when it raises UserError."""
-    where = path.name
     try:
         return read()
     except UserError as error:
-        findings.append(Finding("structure" if path.exists() else "lost", "error", where, str(error)))
+        findings.append(Finding("structure" if path.exists() else "lost", "error", path.name, str(error)))
         return None
 
 
 def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Sequence[str]) -> _Sample:
     where = f"row {number}"
-    paths: dict[str, Path] = {}
     findings: list[Finding] = []
-    try:
+    with _caught(findings, "value", where):
         check_row({key: value for key, value in row.items() if key not in COUNTED}, where)
-    except UserError as error:
-        return _Sample([Finding("value", "error", where, error.reason)])
+    if findings:
+        return _Sample(findings)
+    paths: dict[str, Path] = {}
     for field in ("file_name", "mask"):
-        try:
-            path = path_inside(folder, row, field, where)
-        except UserError as error:
-            findings.append(Finding("path", "error", where, error.reason))
-            continue
-        if path.is_file():
-            paths[field] = path
-        else:
-            findings.append(Finding("missing", "error", row[field], f"{where} names it, but there is no such file"))
+        with _caught(findings, "path", where):
+            paths[field] = path_inside(folder, row, field, where)
+            if not paths[field].is_file():
+                del paths[field]
+                findings.append(Finding("missing", "error", row[field], f"{where} names it, but there is no such file"))
     size = sha256 = look = measured = None
     if image := paths.get("file_name"):
-        try:
+        with _caught(findings, "picture", row["file_name"]):
             size, sha256, look = _read_image(image)
-        except UserError as error:
-            findings.append(Finding("picture", "error", row["file_name"], error.reason))
     if mask := paths.get("mask"):
-        try:
-            labels = read_label_map(mask)
-        except UserError as error:
-            findings.append(Finding("mask", "error", row["mask"], error.reason))
-        else:
-            measured = measure(labels, row_flags(row))
-            findings += _check_labels(mask, number, row, measured, size, classes)
-            try:
+        with _caught(findings, "mask", row["mask"]):
+            measured = measure(read_label_map(mask), row_flags(row))
+        if measured is not None:
+            findings += _check_labels(mask, where, row, measured, size, classes)
+            with _caught(findings, "review", where):
                 check_joined(read_joined(row.get("review", {}).get("joined")), measured.size, where)
-            except UserError as error:
-                findings.append(Finding("review", "error", where, error.reason))
     findings += _check_soft(folder, row, size)
     return _Sample(findings, measured, sha256, look)
 
@@ -184,16 +178,19 @@ def _read_image(path: Path) -> tuple[tuple[int, int], str, int]:
 
 
 def _check_labels(
-    path: Path, number: int, row: Mapping[str, Any], measured: Measured, size: tuple[int, int] | None, classes: Sequence[str]
+    path: Path, where: str, row: Mapping[str, Any], measured: Measured, size: tuple[int, int] | None, classes: Sequence[str]
 ) -> Iterator[Finding]:
-    mask, where = row["mask"], f"row {number}"
+    mask = row["mask"]
     if size is not None and measured.size != size:
         yield Finding("size", "error", mask, f"is {measured.size}, but its picture is {size}; both are (height, width)")
-    ids = np.flatnonzero(measured.counts)
-    if outside := [int(i) for i in ids if len(classes) < i < native.IGNORE]:
+    ids = np.flatnonzero(measured.counts).tolist()
+    if outside := [i for i in ids if len(classes) < i < native.IGNORE]:
         yield Finding("id", "error", mask, f"has id {outside[0]}, but {native.CLASSES} names 0 to {len(classes)} (255: ignore)")
         return  # what follows would only say so again
-    if not _has_palette(path, ids):
+    with open_picture(path) as picture:
+        palette = picture.getpalette("RGB") if picture.mode == "P" else None
+    # Writers may leave out colours above the highest that is used.
+    if palette is None or any(palette[3 * i : 3 * i + 3] != voc_palette()[3 * i : 3 * i + 3] for i in ids):
         yield Finding("palette", "warning", mask, "its colours are not Pascal VOC's, which viewers show")
     try:
         expected = shown_classes(measured.counts, classes, row.get("classes", []), where)
@@ -232,113 +229,102 @@ def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float])
             yield Finding("flag", "warning", where, f"flag '{flag}' is of a class that is not in this picture")
 
 
-def _has_palette(path: Path, ids: np.ndarray) -> bool:
-    """Whether VOC's colours stand at the ids of a palette PNG; writers may leave out those above the highest that is used."""
-    with open_picture(path) as picture:
-        palette = picture.getpalette("RGB") if picture.mode == "P" else None
-    if palette is None:
-        return False
-    return all(palette[3 * i : 3 * i + 3] == voc_palette()[3 * i : 3 * i + 3] for i in ids.tolist())
-
-
-def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> Iterator[Finding]:
+def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> list[Finding]:
     """Soft masks that are not there, where the dataset keeps them, or cannot be used."""
-    name, ids = _name(row), row.get("class_ids")
+    name, ids, findings = _name(row), row.get("class_ids"), list[Finding]()
     if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir() or is_corrected(row):
-        return
-    for class_id in ids:
-        file = f"{native.SOFT}/{name}_{class_id}.png"
+        return findings
+    for file in (f"{native.SOFT}/{name}_{class_id}.png" for class_id in ids):
         if not (folder / file).is_file():
-            yield Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file")
-            continue
-        if leads_out(folder, folder / file):
-            continue  # said of the link
-        try:
-            shape = read_label_map(folder / file).shape
-        except UserError as error:
-            yield Finding("soft", "error", file, error.reason)
-        else:
-            if size is not None and shape != size:
-                yield Finding("soft", "error", file, f"is {shape}, but its picture is {size}; both are (height, width)")
+            findings.append(Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file"))
+        elif not leads_out(folder, folder / file):  # else it is said of the link
+            with _caught(findings, "soft", file):
+                if (shape := read_label_map(folder / file).shape) != (size or shape):
+                    raise UserError(f"is {shape}, but its picture is {size}; both are (height, width)")
+    return findings
 
 
-def _links_out(folder: Path) -> Iterator[Finding]:
-    """What a dataset would keep of its samples, but takes from outside by a link. Pictures and label maps are looked at by rows."""
-    for kind in native.EXTRAS:
-        inside = () if leads_out(folder, folder / kind) else sorted((folder / kind).rglob("*"))
-        for path in inside or (folder / kind,):
+def _files(folder: Path) -> Iterator[Finding]:
+    """What a dataset keeps of its samples besides pictures and label maps: links to the outside, and files of attention/ and steps/ that
+    are not as long as their headers say."""
+    for kind in (*native.EXTRAS, native.INSTANCES):
+        top = folder / kind
+        outside = leads_out(folder, top)
+        for path in [top, *([] if outside else sorted(top.rglob("*")))]:
             if path.is_symlink() and leads_out(folder, path):
                 yield Finding("path", "error", path.relative_to(folder).as_posix(), "is a link that leads out of the dataset folder")
+            elif path.suffix == ".safetensors" and kind in (native.ATTENTION, native.STEPS) and not top.is_symlink():
+                try:
+                    read_header(path)
+                except UserError:
+                    yield Finding("tensors", "error", path.relative_to(folder).as_posix(), "is no whole safetensors file")
 
 
-def _broken_tensors(folder: Path) -> Iterator[Finding]:
-    """Files of attention/ and steps/ that are not as long as their headers say."""
-    for kind in (native.ATTENTION, native.STEPS):
-        if (folder / kind).is_symlink():
-            continue
-        for path in sorted((folder / kind).rglob("*.safetensors")):
-            if not (path.is_symlink() and leads_out(folder, path)) and not _is_whole(path):
-                yield Finding("tensors", "error", path.relative_to(folder).as_posix(), "is no whole safetensors file")
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a safetensors file has the length that its header says: eight bytes of the header's length, the header, the tensors."""
-    try:
-        read_header(path)
-    except UserError:
-        return False
-    return True
+def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Lines of review.jsonl and corrected masks that do not go together. Errors: a line that is no action; a corrected mask that is gone or
+    is not the one that a person left; pieces joined outside of the picture."""
+    findings: list[Finding] = []
+    actions = _attempt(lambda: read_actions(folder), folder / REVIEWS, findings)
+    if actions is None:
+        return findings
+    masks = {native.sample_name(row["file_name"]): row.get("mask") for row in rows if isinstance(row.get("file_name"), str)}
+    last = {action.sample: action for action in actions}
+    for name in last.keys() - masks.keys():
+        absent = f"is about a sample '{printable(name)}', which metadata.jsonl does not have"
+        findings.append(Finding("review", "warning", REVIEWS, absent))
+    for name in sorted(last.keys() & masks.keys()):
+        action, about = last[name], f"the corrected mask of sample '{printable(name)}'"
+        with _caught(findings, "review", REVIEWS):
+            path = path_inside(folder, {"mask": action.mask or masks[name]}, "mask", REVIEWS) if action.mask or action.joined else folder
+            if action.mask and not path.is_file():
+                findings.append(Finding("review", "error", action.mask, f"{about} is gone"))
+            elif action.mask and hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
+                other = f"{about} is not the one that was saved (its SHA-256 differs from {REVIEWS})"
+                findings.append(Finding("review", "error", action.mask, other))
+            if action.joined:
+                with open_picture(path) as mask:
+                    check_joined(action.joined, (mask.height, mask.width), f"sample '{printable(name)}'")
+    known, top = {action.mask for action in actions}, folder / REVIEWED
+    for path in sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else ():
+        if path.is_file() and (where := path.relative_to(folder).as_posix()) not in known:
+            findings.append(Finding("orphan", "warning", where, f"no line of {REVIEWS} names it"))
+    return findings
 
 
 def _name(row: Mapping[str, Any]) -> str | None:
     """A sample's name: its picture's path below images/, without suffix. None for a row without such a path."""
     file_name = row.get("file_name")
-    if not isinstance(file_name, str):
-        return None
-    return file_name.removeprefix(f"{native.IMAGES}/").rpartition(".")[0]
+    return file_name.removeprefix(f"{native.IMAGES}/").rpartition(".")[0] if isinstance(file_name, str) else None
 
 
-def _names_twice(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    numbers = same_groups([_name(row) or number for number, row in enumerate(rows)])
-    return [
-        Finding("name", "error", f"row {group[1] + 1}", f"row {group[0] + 1} has a sample '{_name(rows[group[0]])}' too")
-        for group in numbers
-    ]
-
-
-def _orphans(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _orphans(folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str | None]) -> Iterator[str]:
     """Files of the folders of samples that belong to no row, relative to `folder`."""
     named = {os.path.normpath(str(row[field])) for row in rows for field in ("file_name", "mask") if isinstance(row.get(field), str)}
-    names = {_name(row) for row in rows}
-    found = []
-    for kind in (native.IMAGES, native.MASKS, native.SOFT, native.ATTENTION, native.STEPS):
-        if (folder / kind).is_symlink():  # others may use what is there
-            continue
-        for path in sorted((folder / kind).rglob("*")):
+    known = {*names}
+    for kind in (native.IMAGES, native.MASKS, native.INSTANCES, native.SOFT, native.ATTENTION, native.STEPS):
+        top = folder / kind
+        for path in [] if top.is_symlink() else sorted(top.rglob("*")):  # others may use what a link leads to
             if not path.is_file() and not path.is_symlink():
                 continue
-            stem, _, suffix = path.relative_to(folder / kind).as_posix().rpartition(".")
-            whole = stem if kind == native.ATTENTION else stem.rpartition("_")[0]
-            known = path.relative_to(folder).as_posix() in named if kind in (native.IMAGES, native.MASKS) else whole in names
-            if not known or suffix == "part":
-                found.append(path.relative_to(folder).as_posix())
-    return found
+            file, (stem, _, suffix) = path.relative_to(folder).as_posix(), path.relative_to(top).as_posix().rpartition(".")
+            whole = stem if kind in (native.ATTENTION, native.INSTANCES) else stem.rpartition("_")[0]
+            if suffix == "part" or not (file in named if kind in (native.IMAGES, native.MASKS) else whole in known):
+                yield file
 
 
 def _duplicates(samples: Sequence[_Sample], rows: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    read = [(i, sample.sha256, sample.look) for i, sample in enumerate(samples) if sample.sha256 is not None and sample.look is not None]
-    exact = same_groups([sha256 for _, sha256, _ in read])
-    for group in exact:
-        yield Finding("duplicate", "warning", _file(rows, read, group[0]), f"the same bytes as {_others(rows, read, group)}")
+    read = [
+        (row["file_name"], sample.sha256, sample.look)
+        for row, sample in zip(rows, samples, strict=True)
+        if sample.sha256 is not None and sample.look is not None
+    ]
+
+    def others(group: Sequence[int]) -> str:
+        names = [read[place][0] for place in group[1:]]
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+    for group in same_groups([sha256 for _, sha256, _ in read]):
+        yield Finding("duplicate", "warning", read[group[0]][0], f"the same bytes as {others(group)}")
     for group in near_groups([look for _, _, look in read]):
-        if len({read[i][1] for i in group}) > 1:
-            yield Finding("alike", "warning", _file(rows, read, group[0]), f"looks like {_others(rows, read, group)}")
-
-
-def _file(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[int, Any, Any]], place: int) -> str:
-    return rows[read[place][0]]["file_name"]
-
-
-def _others(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[int, Any, Any]], group: Sequence[int]) -> str:
-    names = [_file(rows, read, place) for place in group[1:]]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        if len({read[place][1] for place in group}) > 1:
+            yield Finding("alike", "warning", read[group[0]][0], f"looks like {others(group)}")

@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
+from ..shapes.objects import united
+
 NEAR_BITS = 4
 """Pictures whose difference hashes differ in at most so many of 64 bits look alike."""
 
@@ -32,34 +34,20 @@ def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]
 
     Two hashes that differ in so few bits are equal in at least one of `bits` + 1 parts, so that only those are compared.
     """
-    distinct = sorted(set(hashes))
-    values = np.array(distinct, np.uint64)
-    leader = np.arange(len(values))
-    edges = np.linspace(0, 64, bits + 2).astype(int)
-    for low, high in pairwise(edges):
+    values = np.array(sorted(set(hashes)), np.uint64)
+    pairs: list[tuple[int, int]] = []
+    for low, high in pairwise(np.linspace(0, 64, bits + 2).astype(int)):
         part = (values >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
         order = np.argsort(part, kind="stable")
         for group in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
-            for place, one in enumerate(group[:-1]):
+            for place, first in enumerate(group[:-1]):
                 others = group[place + 1 :]
-                for other in others[_differing(values[others] ^ values[one]) <= bits]:
-                    _join(leader, one, other)
-    place = {value: _leader(leader, i) for i, value in enumerate(distinct)}
+                pairs += [(int(first), int(other)) for other in others[_differing(values[others] ^ values[first]) <= bits]]
+    leader = united(pairs)
+    place = {value: leader.get(number, number) for number, value in enumerate(values.tolist())}
     return same_groups([place[value] for value in hashes])
 
 
 def _differing(values: np.ndarray) -> np.ndarray:
     """(N,) how many bits of each 64-bit value are set."""
     return np.unpackbits(np.ascontiguousarray(values).view(np.uint8).reshape(-1, 8), axis=1).sum(1)
-
-
-def _leader(leader: np.ndarray, one: int) -> int:
-    while leader[one] != one:
-        leader[one] = leader[leader[one]]
-        one = int(leader[one])
-    return one
-
-
-def _join(leader: np.ndarray, one: int, other: int) -> None:
-    first, second = sorted((_leader(leader, one), _leader(leader, other)))
-    leader[second] = first

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
@@ -63,7 +63,7 @@ class Joint:
     """A layer in which picture and text attend to each other in one softmax.
 
     queries, keys: submodules whose outputs are the queries and keys, behind one another as they are in the product. An output is
-        (B, S, H·D), or has the heads as a dimension of its own, `heads_dim`: 1 is (B, H, S, D), 2 is (B, S, H, D).
+        (B, S, H·D), or has the heads as a dimension of its own, `heads_dim`: 1 is (B, H, S, D), 2 is (B, S, H, D). heads: H.
     picture_first: whether the picture's N rows and columns come before the text's; else they come last.
     multiple: the picture is filled up with padding to a multiple of so many rows, which are neither picture nor text.
     rotate: (B, S, H, D), what the layer was given as `rotary` → the same, turned; None: nothing is turned.
@@ -72,9 +72,9 @@ class Joint:
     numbers that are added to the scores.
     """
 
-    heads: int
     queries: tuple[str, ...]
     keys: tuple[str, ...]
+    heads: int = 0
     heads_dim: Literal[1, 2] = 2
     picture_first: bool = True
     multiple: int = 1
@@ -134,6 +134,7 @@ class Family:
     conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first of two
     calls. distilled: whether the network is told the guidance instead of predicting twice. loads_loras: whether diffusers loads a LoRA
     into it. depth: names in config.json that say how many blocks there are, in their order → the kinds of attention in each of those.
+    streams: names of the network's lists of blocks → the joint attention of each, whose heads are the module's own.
     text_columns: the most that its pipelines give the network. patch: latents a side of a position, where the network's configuration has
     no `patch_size`. latent_side: of the pipeline's own size, where the configuration says none. fitted: whether levels of
     attention that it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2).
@@ -157,6 +158,7 @@ class Family:
     conditional: Literal["second half", "first half", "first call"] = "second half"
     distilled: bool = False
     loads_loras: bool = True
+    streams: Mapping[str, Joint] = field(default_factory=dict)
     depth: Mapping[str, tuple[LayerKind, ...]] = field(default_factory=dict)
     text_columns: int = CLIP_TOKENS
     patch: int = 1
@@ -172,10 +174,6 @@ class Family:
 
     # The network, its layers and sides
 
-    def net(self, pipe: Any) -> Any:
-        """The part of the pipeline that has the attention."""
-        return getattr(pipe, self.network)
-
     def part_classes(self, part: str) -> tuple[str, tuple[str, ...]]:
         """(library, the classes of it) that a part of a pipeline may be of; no class where there is no such part."""
         if part in self.text:
@@ -183,8 +181,15 @@ class Family:
         return "diffusers", {self.network: (self.class_name,), "vae": self.autoencoders, "scheduler": SCHEDULERS}.get(part, ())
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        """The attention modules that can be captured, by name, block after block. Raises UserError where one has another form."""
-        raise NotImplementedError
+        """The attention modules that can be captured, by name, block after block; here: `attn` of the blocks of every stream. Raises
+        UserError where one has another form."""
+        layers: dict[str, Layer] = {}
+        for stream, layer in self.streams.items():
+            for number, block in enumerate(getattr(network, stream)):
+                name = f"{stream}.{number}.attn"
+                refuse_adapters(name, block.attn)
+                layers[name] = replace(layer, heads=block.attn.heads)
+        return layers
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         """Divisors of L at which a network of this configuration (its config.json) has attention, finest first."""
@@ -269,12 +274,12 @@ class Family:
     def defaults(self, config: Mapping[str, Any], name: str) -> dict[str, Any]:
         """`steps` and `guidance_scale` that the authors recommend, and a method of masks that needs no self-attention where there is none,
         as `config.base.build` takes them; empty where the package's own apply."""
-        own: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
+        values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
         if self.unguided(config, name):
-            own = {"steps": self.quick_steps, "guidance_scale": 0.0}
+            values = {"steps": self.quick_steps, "guidance_scale": 0.0}
         if self.no_self_attention:
-            own["mask"] = {"method": "ca"}
-        return {key: value for key, value in own.items() if value is not None}
+            values["mask"] = {"method": "ca"}
+        return {key: value for key, value in values.items() if value is not None}
 
     def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
         """Raise UserError for guidance of a model that is made to draw without. config, name: as in `unguided`."""
@@ -382,8 +387,8 @@ def chat_prompt(render: Callable[[list[dict[str, str]]], str], prompt: str) -> t
 
 def _block(name: str) -> str:
     """Of an attention module's name, that of the block: `transformer_blocks.3`."""
-    found = re.match(r"\D*\d+", name)
-    return found[0] if found else name
+    prefix = re.match(r"\D*\d+", name)
+    return prefix[0] if prefix else name
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .base import T5, T5_TOKENIZER, Condition, Family, Joint, Layer, Reader
+from .base import T5, T5_TOKENIZER, Condition, Family, Reader
 from .flux import FLUX, T5_TOKENS, Flux, pack, positions, unpack
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 
 class ChromaFamily(Flux):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        found = super().layers(network)
-        return {name: replace(layer, mask="attention_mask") if isinstance(layer, Joint) else layer for name, layer in found.items()}
-
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
         return Family.unguided(self, config, name)
 
@@ -61,6 +57,7 @@ CHROMA = ChromaFamily(
     weights=("transformer", "vae", "text_encoder"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two calls",
+    streams={name: replace(layer, mask="attention_mask") for name, layer in FLUX.streams.items()},
     depth=FLUX.depth,
     text_columns=FLUX.text_columns,
     latent_side=FLUX.latent_side,

@@ -7,9 +7,10 @@ packed: a position is 2 × 2 of them. Guidance is told to the network (dev), or 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, Layer, Reader, refuse_adapters
+from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, Reader
 
 if TYPE_CHECKING:
     import torch
@@ -23,22 +24,6 @@ PHOTOGRAPHS = 1.0
 
 
 class Flux(FlowMatching):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
-        for stream, added in (("transformer_blocks", True), ("single_transformer_blocks", False)):
-            for number, block in enumerate(getattr(network, stream)):
-                name = f"{stream}.{number}.attn"
-                refuse_adapters(name, block.attn)
-                found[name] = Joint(
-                    heads=block.attn.heads,
-                    queries=("norm_added_q", "norm_q") if added else ("norm_q",),
-                    keys=("norm_added_k", "norm_k") if added else ("norm_k",),
-                    picture_first=False,
-                    rotate=_rotate,
-                    rotary="image_rotary_emb",
-                )
-        return found
-
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
         height = int(kwargs["img_ids"][-1, 1]) + 1  # rows are counted, and positions stand row by row: as many could be another shape
@@ -105,6 +90,9 @@ def _rotate(states: Any, rotary: Any) -> Any:
     return apply_rotary_emb(states, rotary, sequence_dim=1)
 
 
+SINGLE = Joint(("norm_q",), ("norm_k",), picture_first=False, rotate=_rotate, rotary="image_rotary_emb")
+DOUBLE = replace(SINGLE, queries=("norm_added_q", "norm_q"), keys=("norm_added_k", "norm_k"))
+
 FLUX = Flux(
     title="FLUX.1",
     pipelines=("FluxPipeline",),
@@ -113,6 +101,7 @@ FLUX = Flux(
     weights=("transformer", "vae", "text_encoder", "text_encoder_2"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="distilled (dev), none (schnell)",
+    streams={"transformer_blocks": DOUBLE, "single_transformer_blocks": SINGLE},
     depth={"num_layers": ("joint",), "num_single_layers": ("joint",)},
     text_columns=T5_TOKENS,
     latent_side=128,

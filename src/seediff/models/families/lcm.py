@@ -36,9 +36,9 @@ class Consistency(UNet):
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """The network is told the scale less 1: below 1 it would be led away from the prompt."""
-        own = super().call(pipe, drawing)
-        del own["negative_prompt"]  # the pipeline has none
-        return {**own, "guidance_scale": max(drawing.guidance_scale, 1.0)}
+        arguments = super().call(pipe, drawing)
+        del arguments["negative_prompt"]  # the pipeline has none
+        return {**arguments, "guidance_scale": max(drawing.guidance_scale, 1.0)}
 
 
 LCM = Consistency(

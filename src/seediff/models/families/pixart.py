@@ -17,12 +17,12 @@ T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
 
 class PixArt(Family):
     def layers(self, network: Any) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
+        layers: dict[str, Layer] = {}
         for number, block in enumerate(network.transformer_blocks):
             name = f"transformer_blocks.{number}.attn"
             refuse_adapters(f"{name}2", block.attn2)
-            found |= {f"{name}1": Projections("self"), f"{name}2": Projections("cross")}
-        return found
+            layers |= {f"{name}1": Projections("self"), f"{name}2": Projections("cross")}
+        return layers
 
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS[pipeline]
@@ -33,9 +33,9 @@ class PixArt(Family):
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """At the size that was asked for, with the words that were given."""
-        own = super().call(pipe, drawing)
-        negative = own["negative_prompt"] or ""  # it has no None
-        return {**own, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
+        arguments = super().call(pipe, drawing)
+        negative = arguments["negative_prompt"] or ""  # it has no None
+        return {**arguments, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (Reader("tokenizer", pipe.tokenizer, T5_TOKENS[type(pipe).__name__], wrap=_as_read, convert=str.lower),)

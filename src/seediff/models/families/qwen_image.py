@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, Reader, refuse_adapters
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Reader
 from .flux import PACKED, pack, unpack
 
 if TYPE_CHECKING:
@@ -22,22 +22,6 @@ TEXT_TOKENS = 512
 
 
 class QwenImage(FlowMatching):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
-        for number, block in enumerate(network.transformer_blocks):
-            name = f"transformer_blocks.{number}.attn"
-            refuse_adapters(name, block.attn)
-            found[name] = Joint(
-                heads=block.attn.heads,
-                queries=("norm_added_q", "norm_q"),
-                keys=("norm_added_k", "norm_k"),
-                picture_first=False,
-                rotate=_rotate,
-                rotary="image_rotary_emb",
-                mask="encoder_hidden_states_mask",
-            )
-        return found
-
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         ((_, height, width),) = kwargs["img_shapes"][0]
         return len(kwargs["hidden_states"]), height, width
@@ -50,8 +34,8 @@ class QwenImage(FlowMatching):
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """The scale that is told to a network is for models that there are none of yet."""
-        own = super().call(pipe, drawing)
-        return {**own, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
+        arguments = super().call(pipe, drawing)
+        return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         cut = pipe.prompt_template_encode_start_idx
@@ -61,15 +45,15 @@ class QwenImage(FlowMatching):
         import torch
 
         states, mask = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
-        whole = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)  # the pipeline's None: nothing is padding
-        return {"encoder_hidden_states": states, "encoder_hidden_states_mask": whole if mask is None else mask}
+        everything = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)  # the pipeline's None: nothing is padding
+        return {"encoder_hidden_states": states, "encoder_hidden_states_mask": everything if mask is None else mask}
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         """A picture is a video of one frame to the autoencoder."""
         config = pipe.vae.config
-        found = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
-        mean, deviation = (found.new_tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
-        return ((found - mean) / deviation).squeeze(2)
+        encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
+        mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
+        return ((encoded - mean) / deviation).squeeze(2)
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
         packed, (height, width) = pack(latents)
@@ -104,6 +88,16 @@ QWEN_IMAGE = QwenImage(
     weights=("transformer", "vae", "text_encoder"),
     captured="joint: picture to picture and picture to text, one side",
     guidance="two calls",
+    streams={
+        "transformer_blocks": Joint(
+            queries=("norm_added_q", "norm_q"),
+            keys=("norm_added_k", "norm_k"),
+            picture_first=False,
+            rotate=_rotate,
+            rotary="image_rotary_emb",
+            mask="encoder_hidden_states_mask",
+        )
+    },
     depth={"num_layers": ("joint",)},
     text_columns=TEXT_TOKENS,
     latent_side=128,

@@ -23,11 +23,11 @@ TEXT_TOKENS = 300
 
 class SanaFamily(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
+        layers: dict[str, Layer] = {}
         for number, block in enumerate(network.transformer_blocks):
             query, key = ("to_q", "to_k") if block.attn2.norm_q is None else ("norm_q", "norm_k")
-            found[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
-        return found
+            layers[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
+        return layers
 
     def factor(self, vae: Mapping[str, Any]) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
@@ -38,8 +38,8 @@ class SanaFamily(FlowMatching):
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """At the size that was asked for, with the words that were given."""
-        own = super().call(pipe, drawing)
-        return {**own, "negative_prompt": own["negative_prompt"] or "", "clean_caption": False, "use_resolution_binning": False}
+        arguments = super().call(pipe, drawing)
+        return {**arguments, "negative_prompt": arguments["negative_prompt"] or "", "clean_caption": False, "use_resolution_binning": False}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         text = "\n".join(_instruction(pipe))

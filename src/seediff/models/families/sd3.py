@@ -34,14 +34,14 @@ T5_TOKENS = 256
 
 class MMDiT(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
+        layers: dict[str, Layer] = {}
         for number, block in enumerate(network.transformer_blocks):
             name = f"transformer_blocks.{number}.attn"
             refuse_adapters(name, block.attn)
-            found[name] = _joint(block.attn, text=True)
+            layers[name] = _joint(block.attn, text=True)
             if block.attn2 is not None:
-                found[f"{name}2"] = _joint(block.attn2, text=False)
-        return found
+                layers[f"{name}2"] = _joint(block.attn2, text=False)
+        return layers
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
         dual = config.get("dual_attention_layers", ())
@@ -52,10 +52,10 @@ class MMDiT(FlowMatching):
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         clip = pipe.tokenizer_max_length
-        found = [Reader(part, getattr(pipe, part), clip) for part in ("tokenizer", "tokenizer_2")]
+        readers = [Reader(part, getattr(pipe, part), clip) for part in ("tokenizer", "tokenizer_2")]
         if pipe.text_encoder_3 is not None:  # it may be left out, for its size: its columns are zeros then
-            found.append(Reader("tokenizer_3", pipe.tokenizer_3, T5_TOKENS, first=clip))
-        return tuple(found)
+            readers.append(Reader("tokenizer_3", pipe.tokenizer_3, T5_TOKENS, first=clip))
+        return tuple(readers)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         texts = list(prompts)
@@ -69,9 +69,9 @@ class MMDiT(FlowMatching):
 
 def _joint(attention: Any, *, text: bool) -> Joint:
     """queries and keys after their norms, where there are any (3.5)."""
-    own = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
+    picture = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
     added = ("norm_added_q", "norm_added_k") if attention.norm_added_q is not None else ("add_q_proj", "add_k_proj")
-    queries, keys = zip(*((own, added) if text else (own,)), strict=True)
+    queries, keys = zip(*((picture, added) if text else (picture,)), strict=True)
     return Joint(heads=attention.heads, queries=queries, keys=keys, heads_dim=1)
 
 

@@ -89,7 +89,7 @@ def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
 
     Raises UserError for attention whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`.
     """
-    found = {}
+    modules = {}
     for key in unet.attn_processors:
         name = key.removesuffix(".processor")
         if not in_group(name, layers):
@@ -100,8 +100,8 @@ def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
                 f"attention of {name} has added or normalised queries or keys, which capture does not support; use SD 1.x or 2.x"
             )
         refuse_adapters(name, attention)
-        found[name] = attention
-    return found
+        modules[name] = attention
+    return modules
 
 
 def in_group(name: str, layers: Layers) -> bool:
@@ -116,12 +116,12 @@ def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...
     """
     down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
     coarsest = 2 ** (len(down) - 1)
-    found = {coarsest} if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or "") else set()
+    levels = {coarsest} if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or "") else set()
     if layers != "up":
-        found |= {2**i for i, block in enumerate(down) if "CrossAttn" in block}
+        levels |= {2**i for i, block in enumerate(down) if "CrossAttn" in block}
     if layers != "down":
-        found |= {coarsest // 2**i for i, block in enumerate(up) if "CrossAttn" in block}
-    return tuple(sorted(found))
+        levels |= {coarsest // 2**i for i, block in enumerate(up) if "CrossAttn" in block}
+    return tuple(sorted(levels))
 
 
 def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> int:
@@ -138,14 +138,14 @@ def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> int:
     times = each(unet["layers_per_block"], len(down))
     depths = each(unet.get("transformer_layers_per_block", 1), len(down))
     backwards = unet.get("reverse_transformer_layers_per_block") or depths[::-1]
-    found = 0
+    total = 0
     if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or ""):
-        found += depths[-1] if isinstance(depths[-1], int) else depths[-1][0]
+        total += depths[-1] if isinstance(depths[-1], int) else depths[-1][0]
     if layers != "up":
-        found += sum(all_of(depth, time) for block, depth, time in zip(down, depths, times, strict=True) if "CrossAttn" in block)
+        total += sum(all_of(depth, time) for block, depth, time in zip(down, depths, times, strict=True) if "CrossAttn" in block)
     if layers != "down":
-        found += sum(all_of(d, time + 1) for block, d, time in zip(up, backwards, times[::-1], strict=True) if "CrossAttn" in block)
-    return found
+        total += sum(all_of(d, time + 1) for block, d, time in zip(up, backwards, times[::-1], strict=True) if "CrossAttn" in block)
+    return total
 
 
 SD = UNet(

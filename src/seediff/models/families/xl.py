@@ -21,8 +21,8 @@ class XL(UNet):
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """Without a negative prompt it is guided away from zeros, which the pipeline takes for none, and not for an empty one."""
-        own = super().call(pipe, drawing)
-        return own if drawing.negative_prompt else {**own, "negative_prompt": None}
+        arguments = super().call(pipe, drawing)
+        return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return tuple(clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2"))
@@ -50,8 +50,8 @@ class XL(UNet):
         sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
         states = condition["encoder_hidden_states"]
-        told = no_guidance(pipe, latents)
-        return pipe.unet(latents, timestep, encoder_hidden_states=states, timestep_cond=told, added_cond_kwargs=added).sample
+        guidance = no_guidance(pipe, latents)
+        return pipe.unet(latents, timestep, encoder_hidden_states=states, timestep_cond=guidance, added_cond_kwargs=added).sample
 
 
 SDXL = XL(

@@ -26,11 +26,11 @@ IMAGE_SIDE = 1024
 
 class ZImage(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
+        layers: dict[str, Layer] = {}
         for stream in ("noise_refiner", "layers"):  # the blocks of the context refiner see no picture
             for number, block in enumerate(getattr(network, stream)):
                 attention = block.attention
-                found[f"{stream}.{number}.attention"] = Joint(
+                layers[f"{stream}.{number}.attention"] = Joint(
                     heads=attention.heads,
                     queries=("norm_q" if attention.norm_q is not None else "to_q",),
                     keys=("norm_k" if attention.norm_k is not None else "to_k",),
@@ -40,7 +40,7 @@ class ZImage(FlowMatching):
                     each_rotary=True,
                     mask="attention_mask",
                 )
-        return found
+        return layers
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         pictures = kwargs["x"] if "x" in kwargs else args[0]  # of (C, 1, h, w) each
@@ -70,8 +70,8 @@ class ZImage(FlowMatching):
         import torch
 
         level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
-        found = pipe.transformer(list(latents.unsqueeze(2)), level, list(condition["cap_feats"]), return_dict=False)[0]
-        return -torch.stack(found).squeeze(2)
+        predicted = pipe.transformer(list(latents.unsqueeze(2)), level, list(condition["cap_feats"]), return_dict=False)[0]
+        return -torch.stack(predicted).squeeze(2)
 
 
 def _rotate(states: Any, rotary: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ import msgspec
 
 from ....config.names import BACKGROUND
 from ....errors import UserError
-from ....files.documents import fit, parse_json
+from ....files.documents import parse_json
 from ....files.pictures import check_pixels
 from ....files.reading import ANNOTATIONS as LIMIT
 from ....files.reading import read_bytes
@@ -100,72 +100,58 @@ class Panoptic(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Document:
-    """A file whose ids are all there, and there once. where: how errors call it."""
+    """A file whose ids are all there, and there once. where: how errors call it. instances: of each image; a panoptic file has none.
+    segments: of each image of a panoptic file; None: it is none."""
 
     where: str
-    content: Instances | Panoptic
-
-    @property
-    def instances(self) -> list[Annotation]:
-        """Annotations of objects; a panoptic file has none."""
-        return self.content.annotations if isinstance(self.content, Instances) else []
-
-    @property
-    def segments(self) -> dict[int, Segments]:
-        """Of a panoptic file, by image."""
-        return {one.image_id: one for one in self.content.annotations} if isinstance(self.content, Panoptic) else {}
-
-    def by_image(self) -> dict[int, list[Annotation]]:
-        """Raises UserError for an image of more annotations than one has."""
-        found: dict[int, list[Annotation]] = {one.id: [] for one in self.content.images}
-        for one in self.instances:
-            found[one.image_id].append(one)
-        for image_id, its in found.items():
-            check_count(len(its), f"{self.where}, image {image_id}")
-        return found
+    categories: list[Category]
+    images: list[Image]
+    instances: Mapping[int, list[Annotation]]
+    segments: Mapping[int, Segments] | None
 
     def used(self) -> set[int]:
         """The categories that anything is of."""
-        inner = (info.category_id for one in self.segments.values() for info in one.segments_info)
-        return {*inner, *(one.category_id for one in self.instances)}
+        infos = (info.category_id for segments in (self.segments or {}).values() for info in segments.segments_info)
+        return {*infos, *(annotation.category_id for annotations in self.instances.values() for annotation in annotations)}
 
 
 def load(path: Path) -> Document:
     """A COCO file. Raises UserError naming the entry that is not as it should be."""
     data = read_bytes(path, LIMIT)
-    kind = Panoptic if b'"segments_info"' in data else Instances
-    return _checked(parse_json(data, kind, str(path)), str(path))
+    return checked(parse_json(data, Panoptic if b'"segments_info"' in data else Instances, str(path)), str(path))
 
 
-def parse(document: Mapping[str, Any], where: str) -> Document:
-    """A COCO document of objects as plain values. Raises UserError as `load`."""
-    return _checked(fit(document, Instances, where), where)
-
-
-def _checked(content: Instances | Panoptic, where: str) -> Document:
-    images = {one.id for one in content.images}
-    categories = {one.id for one in content.categories}
-    for part, ids in (("images", content.images), ("categories", content.categories)):
-        for number, twice in _doubles(one.id for one in ids):
+def checked(content: Instances | Panoptic, where: str) -> Document:
+    """A file's content. Raises UserError, also for an image of more annotations than one has."""
+    for part, entries in (("images", content.images), ("categories", content.categories)):
+        for number, twice in _doubles(entry.id for entry in entries):
             raise UserError(f"{where}: {part}[{number}] has the id {twice} of another one")
     for image in content.images:
         check_pixels((image.width, image.height), f"{where}, image {image.id}")
-    for number, one in enumerate(content.annotations):
-        name = f"annotation {one.id}" if isinstance(one, Annotation) else f"annotations[{number}]"
-        if one.image_id not in images:
-            raise UserError(f"{where}: {name} is of image {one.image_id}, which is not there")
-        of = [one.category_id] if isinstance(one, Annotation) else [info.category_id for info in one.segments_info]
-        if absent := [number for number in of if number not in categories]:
+    categories = {category.id for category in content.categories}
+    instances: dict[int, list[Annotation]] = {image.id: [] for image in content.images}
+    segments: dict[int, Segments] = {}
+    for number, annotation in enumerate(content.annotations):
+        panoptic = isinstance(annotation, Segments)
+        name = f"annotations[{number}]" if panoptic else f"annotation {annotation.id}"
+        if annotation.image_id not in instances:
+            raise UserError(f"{where}: {name} is of image {annotation.image_id}, which is not there")
+        used = [info.category_id for info in annotation.segments_info] if panoptic else [annotation.category_id]
+        if absent := [category for category in used if category not in categories]:
             raise UserError(f"{where}: {name} is of category {absent[0]}, which is not there")
-        for _, twice in _doubles(info.id for info in ([] if isinstance(one, Annotation) else one.segments_info)):
+        if not panoptic:
+            instances[annotation.image_id].append(annotation)
+            continue
+        for _, twice in _doubles(info.id for info in annotation.segments_info):
             raise UserError(f"{where}: {name} has two segments {twice}")
-    if isinstance(content, Panoptic):
-        for number, twice in _doubles(one.image_id for one in content.annotations):
-            raise UserError(f"{where}: annotations[{number}] is of image {twice}, which has one already")
-    return Document(where, content)
+        if segments.setdefault(annotation.image_id, annotation) is not annotation:
+            raise UserError(f"{where}: {name} is of image {annotation.image_id}, which has one already")
+    for image_id, listed in instances.items():
+        check_count(len(listed), f"{where}, image {image_id}")
+    return Document(where, content.categories, content.images, instances, segments if isinstance(content, Panoptic) else None)
 
 
-def _doubles(values: Iterable[int]) -> Iterable[tuple[int, int]]:
+def _doubles(values: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The place and value of each that was there before."""
     seen: set[int] = set()
     for number, value in enumerate(values):
@@ -177,23 +163,22 @@ def _doubles(values: Iterable[int]) -> Iterable[tuple[int, int]]:
 def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int, int]]:
     """Classes, without the background, and the id in a label map of each category: from 1 in the order of the categories' ids. Several
     documents must have the same categories. Raises UserError."""
-    first, *others = documents
+    first = documents[0]
     used = set().union(*(document.used() for document in documents))
     known = _without_parent(first, used)
-    for other in others:
-        if [(one.id, one.name) for one in _without_parent(other, used)] != [(one.id, one.name) for one in known]:
+    names_by_id = [(category.id, category.name) for category in known]
+    for other in documents[1:]:
+        if [(category.id, category.name) for category in _without_parent(other, used)] != names_by_id:
             raise UserError(f"{other.where}: its categories are not those of {first.where}; import them one by one")
-    named = [one for one in known if (one.id, one.name) != IGNORED and one.name != BACKGROUND]
+    ids = {category.id: 0 if category.name == BACKGROUND else native.IGNORE for category in known}
+    named = [category for category in known if (category.id, category.name) != IGNORED and category.name != BACKGROUND]
     names = tuple(category.name for category in named)
     check_class_list(names, f"{first.where}: categories")
-    ids = {one.id: 0 if one.name == BACKGROUND else native.IGNORE for one in known}
-    ids.update({one.id: number for number, one in enumerate(named, 1)})
-    return names, ids
+    return names, {**ids, **{category.id: number for number, category in enumerate(named, 1)}}
 
 
 def _without_parent(document: Document, used: Collection[int]) -> list[Category]:
     """The categories by id, without the parent of all others that Roboflow writes as category 0 and no annotation is of."""
-    known = sorted(document.content.categories, key=lambda one: one.id)
-    if len(known) > 1 and known[0].id == 0 and 0 not in used and any(one.supercategory == known[0].name for one in known[1:]):
-        return known[1:]
-    return known
+    known = sorted(document.categories, key=lambda category: category.id)
+    parent = len(known) > 1 and known[0].id == 0 and 0 not in used
+    return known[1:] if parent and any(category.supercategory == known[0].name for category in known[1:]) else known

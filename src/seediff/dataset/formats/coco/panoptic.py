@@ -53,15 +53,11 @@ def panoptic_segments(labels: np.ndarray, classes: int, pieces: Objects) -> tupl
     return native.encode_image(colours, "png"), infos
 
 
-def mask_folder(path: Path) -> Path:
-    """The folder of a JSON file's masks: annotations/panoptic_val2017/ of annotations/panoptic_val2017.json."""
-    return path.with_suffix("")
-
-
 def panoptic_labels(folder: Path, image: Image, segments: Segments, ids: Mapping[int, int], where: str) -> np.ndarray:
     """(H, W) uint8: each segment's class, crowds among them as in panopticapi's own converter; 255 where there is no segment.
 
-    ids: of a category, in a label map. Raises UserError naming the picture that is not there, or has a segment that the file does not.
+    folder: annotations/panoptic_val2017/ of annotations/panoptic_val2017.json. ids: of a category, in a label map. Raises UserError naming
+    the picture that is not there, or has a segment that the file does not.
     """
     path = path_inside(folder, {"file_name": segments.file_name}, "file_name", f"{where}, image {image.id}")
     with open_picture(path) as picture:

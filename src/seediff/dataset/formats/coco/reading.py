@@ -6,34 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from ....errors import UserError
 from ....files.messages import printable
 from ... import native
+from ...conversions import Crowds
 from ...rows import check_row
 from ...sample import Sample, picture_size
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_layers, count_runs, paint_runs
-from ..importing import Source, find_picture
-from .document import Annotation, Document, Image, Panoptic, Rle, Segments, classes_of, load, parse
+from ..drivers import Source, find_picture
+from .document import Annotation, Document, Image, Rle, classes_of, load
 from .layouts import find_annotations, part_of, picture_folders
-from .panoptic import mask_folder, panoptic_labels
-
-Crowds = Literal["ignored", "objects"]
-
-
-def from_coco(
-    document: Mapping[str, Any], *, where: str = "the document"
-) -> tuple[tuple[str, ...], list[tuple[dict[str, Any], np.ndarray]]]:
-    """Classes, without the background, and (image entry, label map (H, W) uint8) of a COCO document, as files are read."""
-    document_ = parse(document, where)
-    classes, ids = classes_of([document_])
-    annotated = document_.by_image()
-    entries = {one["id"]: one for one in document["images"]}
-    return classes, [(entries[image.id], paint(image, annotated[image.id], ids, where)) for image in document_.content.images]
+from .panoptic import panoptic_labels
 
 
 def read(
@@ -51,17 +38,16 @@ def read(
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents)
     samples: list[Sample] = []
-    stems = Counter(_stem(image) for document in documents for image in document.content.images)
+    stems = Counter(_stem(image) for document in documents for image in document.images)
     for path, document in zip(files, documents, strict=True):
         folders = picture_folders(root, path, Path(images) if images is not None else None)
-        annotated, split = document.by_image(), part_of(path)
-        segments = document.segments if isinstance(document.content, Panoptic) else None
-        for image in document.content.images:
+        split = part_of(path)
+        for image in document.images:
             picture, _ = find_picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")
             name = f"{split}/{_stem(image)}" if split and len(files) > 1 and stems[_stem(image)] > 1 else _stem(image)
             check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
             row = {**image.metadata, **({"split": split} if split else {})}
-            decode = _decoder(path, image, annotated[image.id], segments, ids, crowds == "objects")
+            decode = _decoder(document, path, image, ids, crowds == "objects")
             samples.append(source.sample(name, picture, partial(_labels, picture, image, decode), row, path))
     return classes, samples
 
@@ -70,20 +56,13 @@ def _stem(image: Image) -> str:
     return Path(image.file_name).with_suffix("").as_posix()
 
 
-def _decoder(
-    path: Path,
-    image: Image,
-    annotations: Sequence[Annotation],
-    segments: Mapping[int, Segments] | None,
-    ids: Mapping[int, int],
-    crowds: bool,
-) -> Callable[[], np.ndarray]:
+def _decoder(document: Document, path: Path, image: Image, ids: Mapping[int, int], crowds_are_objects: bool) -> Callable[[], np.ndarray]:
     """What makes the label map of an image: of its annotations, or, in a panoptic file, of its segments."""
-    if segments is None:
-        return partial(paint, image, annotations, ids, str(path), crowds)
-    if (mask := segments.get(image.id)) is None:
+    if document.segments is None:
+        return partial(paint, image, document.instances[image.id], ids, document.where, crowds_are_objects)
+    if (segments := document.segments.get(image.id)) is None:
         raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-    return partial(panoptic_labels, mask_folder(path), image, mask, ids, str(path))
+    return partial(panoptic_labels, path.with_suffix(""), image, segments, ids, document.where)
 
 
 def _labels(picture: Path, image: Image, decode: Callable[[], np.ndarray]) -> np.ndarray:
@@ -97,18 +76,18 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: S
     """Raise UserError when the annotations cannot make label maps: all are boxes, or all are crowds and nobody said what those are."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError(f"--crowds {crowds}: must be ignored or objects")
-    its = [one for document in documents for one in document.instances]
-    masked = [one for one in its if one.masked]
+    annotations = [annotation for document in documents for listed in document.instances.values() for annotation in listed]
+    masked = [annotation for annotation in annotations if annotation.masked]
     where = documents[0].where
-    if its and not masked:
+    if annotations and not masked:
         raise UserError(f"{where}: its annotations are boxes; label maps need masks, RLE or polygons in 'segmentation'")
-    if masked and crowds is None and all(one.iscrowd for one in masked):
+    if masked and crowds is None and all(annotation.iscrowd for annotation in masked):
         raise UserError(
             f"{where}: all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every mask so; "
             "--crowds objects takes them for objects, --crowds ignored leaves them out"
         )
-    if boxes := len(its) - len(masked):
-        source.note(f"{boxes} of {len(its)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
+    if boxes := len(annotations) - len(masked):
+        source.note(f"{boxes} of {len(annotations)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
 
 
 def paint(

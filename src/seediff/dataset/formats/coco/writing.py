@@ -26,7 +26,7 @@ from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import object_polygons, polygon_runs
 from ...shapes.rle import fill, rles
 from ...shapes.runs import Masks, column_runs, masks_of_ids
-from ..exporting import Export
+from ..drivers import Export
 from .document import IGNORED
 from .layouts import ANNOTATIONS, IMAGES, INSTANCES, PANOPTIC, SEMANTIC
 from .panoptic import panoptic_categories, panoptic_segments

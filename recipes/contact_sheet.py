@@ -1,7 +1,7 @@
 """One picture of a dataset: every image beside itself with its mask laid over, its classes beneath, in the order of the classes.
 
-    python benchmarks/contact_sheet.py pets sheet.jpg
-    python benchmarks/contact_sheet.py pets sheet.png --columns 4 --count 12 --side 256
+    python recipes/contact_sheet.py pets sheet.jpg
+    python recipes/contact_sheet.py pets sheet.png --columns 4 --count 12 --side 256
 
 docs/mini.jpg is made with it; docs/mini.md has the command.
 """

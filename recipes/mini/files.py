@@ -1,0 +1,66 @@
+"""Files that only making models needs: large arrays mapped into memory, and files and folders that appear whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from seediff.errors import UserError, first_line
+from seediff.files.messages import printable
+from seediff.files.outputs import fresh_name, naming, remove_tree
+from seediff.files.reading import ABSENT, open_regular
+from seediff.files.tensors import LARGEST
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """A free name that nobody can guess, for a library that writes a file by its name; it becomes `path` when the block ends well."""
+    part = path.with_name(fresh_name(path.name))
+    try:
+        yield part
+        with naming(path):
+            os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, which it replaces when the block ends well. Raises UserError when `folder` is a link or a file."""
+    folder = folder.absolute()
+    part = folder.with_name(fresh_name(folder.name))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part.mkdir()
+    try:
+        yield part
+        remove_tree(folder.parent, folder.name)
+        os.rename(part, folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None, ...], absent: str = ABSENT) -> np.ndarray:
+    """The array of a .npy file, read-only, not yet read. shape: None stands for any size. Objects, which are pickles, are refused.
+
+    Raises UserError naming the file: no such array, of another type or shape, or cut off.
+    """
+    with open_regular(path, LARGEST, absent) as file:
+        size = file.seek(0, 2)
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # the header is a literal of Python, of which any part may be missing
+        raise UserError(path, f"is no .npy file ({printable(first_line(error))[:300]})") from error
+    sides = len(array.shape) == len(shape) and all(want in (None, side) for side, want in zip(array.shape, shape, strict=True))
+    if array.dtype != dtype or not sides or not array.flags.c_contiguous:
+        raise UserError(path, f"holds {array.dtype} {array.shape}, but must hold {np.dtype(dtype)} {shape}")
+    if not array.size or size != array.offset + array.nbytes:
+        raise UserError(path, f"is no whole .npy file: {size} bytes do not hold {array.shape} of {array.dtype} alone")
+    return array

@@ -1,0 +1,171 @@
+"""`Dataset`: every format there and back, and what makes one set of others."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from blocks import blocks
+from formats import EVERY, LOSSY, export, imported, needs
+from items import item, names
+
+import seediff
+from seediff import Dataset, Sample, UserError
+from seediff.dataset.encoding import Instances
+from seediff.dataset.formats.known import FORMATS
+from seediff.dataset.store import open_native
+
+CLASSES = ("cat", "dog, or wolf", 'a "cow" & co')
+ROWS = ("coco", "parquet", "webdataset", "imagefolder", "labelstudio")
+"""Formats that keep rows of metadata."""
+
+
+def samples(classes=3):
+    rows = [{"prompt": "p", "split": ("train", "val")[number == 2]} for number in range(4)]
+    return [item(f"trip/{i}", blocks(i, classes), row, (20, 30), ("png", "jpg")[i % 2]) for i, row in enumerate(rows)]
+
+
+def pets(folder=None):
+    return Dataset(CLASSES, samples(), path=folder)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_format_there_and_back(tmp_path, name):
+    needs(name)
+    done = export(name, CLASSES, samples(), tmp_path / "set")
+    assert (done.samples, done.files) == (4, len(names(tmp_path / "set")))
+    classes, read = imported(name, tmp_path / "set")
+    assert classes == CLASSES
+    truths = {one.name.replace("/", "_") if FORMATS[name].flat else one.name: one for one in samples()}
+    assert sorted(one.name for one in read) == sorted(truths)
+    for one in read:
+        truth = truths[one.name]
+        assert one.data() == truth.data()
+        assert name in LOSSY or np.array_equal(one.label_map, truth.label_map)
+        split = truth.metadata["split"]
+        assert name == "webdataset" or one.metadata.get("split", "train") == split
+        assert name not in ROWS or one.metadata == truth.metadata
+    Dataset(classes, read).save(tmp_path / "native")
+    assert len(open_native(tmp_path / "native")[1]) == 4
+
+
+@pytest.mark.parametrize("name", ["native", *EVERY])
+def test_every_format_is_opened_by_what_is_in_its_folder(tmp_path, name):
+    needs(name)
+    pets().save(tmp_path / "set") if name == "native" else export(name, CLASSES, samples(), tmp_path / "set")
+    assert Dataset.open(tmp_path / "set").classes == CLASSES
+    assert [len(Dataset.open(tmp_path / "set", split=split)) for split in ("train", "val")] == [3, 1]
+
+
+def test_files_are_opened_too(tmp_path):
+    needs("parquet")
+    pets().as_parquet(tmp_path / "parquet")
+    pets().as_coco(tmp_path / "coco")
+    assert len(Dataset.open(next((tmp_path / "parquet").rglob("train*.parquet")))) == 3
+    assert Dataset.open(min((tmp_path / "coco").rglob("*.json"))).classes == CLASSES
+
+
+def test_nothing_known(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        Dataset.open(tmp_path / "missing")
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(UserError) as error:
+        Dataset.open(tmp_path)
+    assert "it holds photo.jpg, but none of metadata.jsonl (native), SegmentationClass/ and labelmap.txt (CVAT), " in str(error.value)
+    with pytest.raises(UserError, match="is no dataset"):
+        Dataset.open(tmp_path / "photo.jpg")
+
+
+def test_a_share_is_set_aside(tmp_path):
+    pets().as_voc(tmp_path / "voc", split=0.5)
+    assert sorted(sample.metadata["split"] for sample in Dataset.from_voc(tmp_path / "voc")) == ["train", "train", "val", "val"]
+
+
+def test_it_is_a_sequence():
+    given = pets()
+    assert (len(given), given[1].name, given[-1].name) == (4, "trip/1", "trip/3")
+    assert [sample.name for sample in given] == [f"trip/{i}" for i in range(4)]
+    part = given[1:3]
+    assert isinstance(part, Dataset)
+    assert (part.classes, [sample.name for sample in part]) == (CLASSES, ["trip/1", "trip/2"])
+    with pytest.raises(UserError, match="class 'a' is there twice"):
+        Dataset(("a", "a"), [])
+
+
+def test_nothing_is_read_before_it_is_looked_at(tmp_path):
+    def never():
+        raise AssertionError
+
+    given = Dataset(("cat",), [Sample(item().source, never, name="a")])
+    assert len(given.filter(lambda sample: sample.name == "a").merge(given[:0])) == 1
+
+
+def test_filter_takes_a_function_and_the_criteria_of_the_command():
+    assert [sample.name for sample in pets().filter(lambda sample: sample.name > "trip/1")] == ["trip/2", "trip/3"]
+    areas = [min(np.bincount(sample.label_map.ravel(), minlength=256)[1:4]) / 600 for sample in pets()]
+    kept = pets().filter(min_area=0.05)
+    assert 0 < len(kept) <= sum(area >= 0.05 or area == 0 for area in areas)
+    with pytest.raises(UserError, match="--ignore-band needs soft masks"):
+        pets().filter(ignore_band=(0.5, 0.6))
+
+
+def test_split_gives_parts_that_say_so():
+    rng = np.random.default_rng(0)
+    given = [Sample(rng.integers(0, 255, (16, 16, 3), np.uint8), blocks(i, 2, (20, 20))[:16, :16], name=f"{i}") for i in range(10)]
+    train, val, test = Dataset(("cat", "dog"), given).split(val=0.3, test=0.2)
+    assert [len(train), len(val), len(test)] == [5, 3, 2]
+    assert {sample.metadata["split"] for sample in val} == {"val"}
+    assert sorted(sample.name for part in (train, val, test) for sample in part) == sorted(sample.name for sample in given)
+    assert len(train.merge(val, test)) == 10
+
+
+def test_instances_come_along(tmp_path):
+    numbers = np.zeros((20, 30), np.uint16)
+    numbers[2:5, 2:5], numbers[10:12, 10:12] = 1, 300
+    classes = tuple([1] * 299 + [2])
+    labels = np.where(numbers == 1, 1, np.where(numbers == 300, 2, 0)).astype(np.uint8)
+    first, second = item("a", labels, {}, (20, 30)), item("b", labels, {}, (20, 30))
+    Dataset(("cat", "dog"), [first.replace(instances=Instances(numbers, classes)), second]).save(tmp_path / "pets")
+    assert (tmp_path / "pets/instances/a.png").is_file()
+    assert not (tmp_path / "pets/instances/b.png").exists()
+    read = Dataset.open(tmp_path / "pets")
+    assert read[1].instances is None
+    Dataset(("dog", "cow"), [item("c")]).merge(read.filter(lambda sample: True)).save(tmp_path / "both")
+    instances = Dataset.open(tmp_path / "both").filter(lambda sample: sample.name == "a")[0].instances
+    assert np.array_equal(instances.numbers, numbers)
+    assert instances.class_ids == tuple([3] * 299 + [1])  # dog, cow, cat
+    (tmp_path / "both/instances/a.png").write_bytes(item(shape=(4, 4)).source)
+    with pytest.raises(UserError, match=r"instances/a\.png: is PNG RGB inside"):
+        _ = Dataset.open(tmp_path / "both")[1].instances
+
+
+def test_as_torch(tmp_path):
+    from torch.utils.data import DataLoader
+
+    pets().save(tmp_path / "pets")
+    given = Dataset.open(tmp_path / "pets").merge(Dataset(("fox", "cat"), [item("x", blocks(7, 2), {}, (20, 30))]))
+    batches = list(DataLoader(given.as_torch(), batch_size=5, num_workers=1, multiprocessing_context="spawn"))
+    ((images, label_maps),) = batches
+    assert (images.shape, label_maps.shape, str(images.dtype), str(label_maps.dtype)) == (
+        (5, 3, 20, 30),
+        (5, 20, 30),
+        "torch.float32",
+        "torch.int64",
+    )
+    for image, label_map, sample in zip(images, label_maps, given, strict=True):
+        assert np.array_equal((image.permute(1, 2, 0) * 255).round().byte().numpy(), sample.image)
+        assert np.array_equal(label_map.numpy(), sample.label_map)
+    assert given.as_torch(lambda image, label_map: label_map.shape)[0] == (20, 30)
+
+
+def test_a_segmenter_is_trained_in_one_call(tmp_path):
+    from shapes import CLASSES, items
+
+    given = Dataset(CLASSES, items(8))
+    done = seediff.train_segmenter(given, tmp_path / "out", validation=given[:2], backbone="tiny", steps=1, batch_size=2, device="cpu")
+    assert (done.steps, (tmp_path / "out/model.safetensors").is_file()) == (1, True)
+
+
+def test_names_of_the_package_cost_nothing_before_they_are_used():
+    code = "import sys, seediff; print([name for name in ('numpy', 'torch') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
