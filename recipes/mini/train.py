@@ -40,7 +40,8 @@ from .warmstart import new_student, read_autoencoder, read_origin, read_start, w
 RECIPE = "recipe.json"
 FEATURES = "features.npy"
 REFUSED = "refused-"
-SHEET_SEEDS = 2
+SHEET_SEEDS, SHEET_STEPS, SHEET_GUIDANCE = 2, 25, 5.0
+"""Of the sample pictures."""
 
 
 def train_mini(
@@ -207,15 +208,15 @@ def _lasting(recipe: Recipe) -> dict[str, Any]:
     return table
 
 
-def draw_samples(pipeline: Path, path: Path, steps: int = 25, guidance_scale: float = 5.0) -> None:
+def draw_samples(pipeline: Path, path: Path) -> None:
     """Two images of every class, one row per seed, as one picture."""
     pipe = load_model(str(pipeline)).pipe
     rows = []
     for seed in range(SHEET_SEEDS):
         result = pipe(
             [caption((c,), None) for c in CLASSES],
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
+            num_inference_steps=SHEET_STEPS,
+            guidance_scale=SHEET_GUIDANCE,
             generator=[torch.Generator().manual_seed(1000 * seed + i) for i in range(len(CLASSES))],
             output_type="np",
         )

@@ -17,3 +17,10 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ImageDraw.Draw(image).ellipse((8, 8 + index % 20, 88, 90), fill=colour)
         image.save(folder / f"{sprite.codepoint}.webp", lossless=True)
     return folder.parent
+
+
+@pytest.fixture
+def small_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call of a training ends with sample pictures, which take most of its time where the training is short."""
+    monkeypatch.setattr("recipes.mini.train.SHEET_SEEDS", 1)
+    monkeypatch.setattr("recipes.mini.train.SHEET_STEPS", 1)

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from shapes import CLASSES, items, scene, small
 
 from seediff.errors import UserError
-from seediff.train.checkpoint import FILE, read_checkpoint, read_state, write_checkpoint
 from seediff.train.data import Stage
 from seediff.train.models import Trainee, build_network, parameter_groups
 from seediff.train.predict import _resized, load_segmenter
+from seediff.train.record import CHECKPOINT, read_checkpoint, read_state, write_checkpoint
 from seediff.train.run import _State, train
 
 
@@ -166,7 +166,7 @@ def checkpoint(path: Path, **changes) -> tuple[Small, torch.optim.Optimizer]:
 
 @pytest.mark.timeout(120)
 def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / CHECKPOINT
     trainee, optimizer = checkpoint(path)
     whole, refused, cases = path.read_bytes(), 0, 0
 
@@ -195,9 +195,9 @@ def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Pat
     ],
 )
 def test_state_of_another_type_is_told_with_its_key(tmp_path: Path, values: dict, said: str) -> None:
-    checkpoint(tmp_path / FILE, **values)
+    checkpoint(tmp_path / CHECKPOINT, **values)
     with pytest.raises(UserError, match=said):
-        read_state(tmp_path / FILE, _State)
+        read_state(tmp_path / CHECKPOINT, _State)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_state_of_another_type_is_told_with_its_key(tmp_path: Path, values: dict
     ],
 )
 def test_tensors_of_another_network_fill_nothing(tmp_path: Path, changed) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / CHECKPOINT
     trainee, optimizer = checkpoint(path)
     tensors = load_file(path)
     changed(tensors)
@@ -229,7 +229,7 @@ def test_tensors_of_another_network_fill_nothing(tmp_path: Path, changed) -> Non
 
 
 def test_a_real_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / CHECKPOINT
     config = small(ema=0.9)
     trainee = Trainee(build_network(config, CLASSES), config)
     optimizer = torch.optim.AdamW(parameter_groups(trainee, config))

@@ -132,8 +132,8 @@ def segments(
     - `seediff study segments --images photos --labels labels --constants segments-study/results.json --out photos-study`
     """
     from ..study.segments.contest import read_best, run_segment_study
-    from ..study.segments.pairs import chosen_pairs, scene_pairs
     from ..study.segments.results import show
+    from ..study.segments.scores import chosen_pairs, scene_pairs
 
     pairs = chosen_pairs(images, labels, count, scene_set, scenes)
     best = read_best(constants) if constants else {}

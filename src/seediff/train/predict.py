@@ -23,8 +23,8 @@ from ..files.places import put, staged
 from ..files.reading import SETTINGS
 from ..models.trust import OWN_ATTENTION
 from ..report.pictures import overlay
-from .checkpoint import FILE
 from .models import CLASSES, Network, class_scores, without_bars
+from .record import CHECKPOINT
 from .weights import check_loaded, check_sizes, check_weights_file, read_about
 
 STRIDE = 32
@@ -130,7 +130,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     device = check_device(device or default_device())
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        if (folder / FILE).is_file():
+        if (folder / CHECKPOINT).is_file():
             raise UserError(f"{folder}: its training is not finished; the same `seediff train` goes on with it")
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")

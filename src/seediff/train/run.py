@@ -36,12 +36,11 @@ from ..files.messages import printable, shown
 from ..files.outputs import make_folders, remove_inside, write_atomic, write_tensors
 from ..files.places import open_folder
 from ..metrics.confusion import Confusion
-from .checkpoint import FILE, read_checkpoint, read_state, step_seed, write_checkpoint
 from .data import Batch, Decoded, Stage, batches, reading_threads
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
-from .record import LOSSES, Losses, write_card
+from .record import CHECKPOINT, LOSSES, Losses, read_checkpoint, read_state, step_seed, write_card, write_checkpoint
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -110,10 +109,10 @@ def train(
         state = _look_into(out, config, new) if processes.first else new
         processes.wait()
         if not processes.first:  # what the first process has just approved of
-            state = read_state(out / FILE, _State) if (out / FILE).is_file() else new
+            state = read_state(out / CHECKPOINT, _State) if (out / CHECKPOINT).is_file() else new
         if (out / native.CARD).is_file():
             return TrainResult(out, state.step, state.best if state.best >= 0 else math.nan, state.best_step, 0.0, 0.0, 0.0)
-        if processes.first and not (out / FILE).is_file():
+        if processes.first and not (out / CHECKPOINT).is_file():
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
         processes.wait()
@@ -164,8 +163,8 @@ def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
     changed = differences(saved, config)
     state = new
     record = out / "training.json"
-    if (out / FILE).is_file():
-        state = read_state(out / FILE, _State)
+    if (out / CHECKPOINT).is_file():
+        state = read_state(out / CHECKPOINT, _State)
     elif record.is_file():
         state = read_json(record, _State)
     elif not changed or not (out / LOSSES).is_file():
@@ -218,7 +217,7 @@ class _Training:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()} if config.ema else None
         if state.step:
-            average = read_checkpoint(out / FILE, self.trainee, self.optimizer)
+            average = read_checkpoint(out / CHECKPOINT, self.trainee, self.optimizer)
             self.average = {k: v.to(self.device) for k, v in average.items()} if average else None
         self.called = processes.prepare(self.trainee)
         self.validation = Decoded(validation, len(stages[0].classes)) if validation and processes.first else None
@@ -340,7 +339,7 @@ class _Training:
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _save(self) -> None:
-        write_checkpoint(self.out / FILE, self.trainee, self.optimizer, self.average, asdict(self.state))
+        write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state))
         self.keep(self.state.step)
 
     def _finish(self) -> None:
@@ -350,7 +349,7 @@ class _Training:
             parameters = sum(p.numel() for p in self.network.parameters())
             write_atomic(self.out / "training.json", (json.dumps(asdict(self.state), indent=2) + "\n").encode())
             write_card(self.out, self.config, self.state.stages, self.state.best, self.state.best_step, parameters)
-            remove_inside(self.out, FILE)
+            remove_inside(self.out, CHECKPOINT)
         self.processes.wait()
 
 

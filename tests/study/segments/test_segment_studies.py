@@ -11,16 +11,15 @@ from seediff.config.constants import SegmentConfig
 from seediff.errors import UserError
 from seediff.evaluate.floors import FLOORS
 from seediff.study.segments import contest as segment_contest
-from seediff.study.segments import pairs
+from seediff.study.segments import scores
 from seediff.study.segments.contest import PAPER, constants, read_best
-from seediff.study.segments.pairs import chosen_pairs, folder_pairs, scene_pairs
-from seediff.study.segments.scores import Floor, Outcome, try_ways
+from seediff.study.segments.scores import Floor, Outcome, chosen_pairs, folder_pairs, scene_pairs, try_ways
 
 
 @pytest.fixture
 def few_ways(monkeypatch):
     """The studies' grids, but two ways per method, on scenes of half the side."""
-    monkeypatch.setattr(pairs, "load_scenes", half_side)
+    monkeypatch.setattr(scores, "load_scenes", half_side)
     grid = {
         name: [way, way if isinstance(way, Floor) else replace(way, **change)]
         for name, way, change in (

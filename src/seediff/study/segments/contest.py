@@ -18,9 +18,8 @@ from ...files.documents import fit, read_json
 from ...files.messages import shown
 from ...files.places import check_writable
 from ...models.registry import load_model
-from .pairs import Pairs
 from .results import segment_sheet, write_segments
-from .scores import Blind, Floor, Outcome, Way, try_ways
+from .scores import Blind, Floor, Outcome, Pairs, Way, try_ways
 
 PAPER: dict[str, Way] = {
     "diffseg": SegmentConfig(),

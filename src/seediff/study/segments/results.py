@@ -16,7 +16,7 @@ from ...files.label_maps import voc_palette
 from ...files.messages import make_console
 from ...report.pictures import contact_sheet, encoded, fit_side, overlay
 from ..results import markdown_table, write_study
-from .pairs import Pairs
+from .scores import Pairs
 
 TITLES = {
     "paper": "At the papers' constants",

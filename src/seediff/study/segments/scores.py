@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
 from PIL import Image
 
-from ...attention.windows import Window, cut
+from ...attention.windows import Window, cut, windows
 from ...config.constants import SegmentConfig
 from ...errors import UserError
 from ...evaluate.floors import floor_map
+from ...evaluate.labels import open_labels
 from ...files.label_maps import resize_nearest
+from ...files.photographs import find_photos, read_photo
 from ...metrics.matching import Tally, contingency, count_segments, match, tally
 from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
+from ...mini.scenes import CLASS_IDS, load_scenes
 from ...models.registry import Model
 from ...report.progress import tracked
 from ...segments.make import fit_to_edges, look
 from ...segments.methods import Seen, segment_method
 from ...segments.suppression import label
-from .pairs import Pairs
 
 BATCH = 16
 
@@ -163,3 +167,63 @@ def floor_segments(image: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
     points = np.concatenate([colours, POSITION_WEIGHT * position], axis=-1).reshape(GRID * GRID, 5)
     labels = kmeans(points, k, seed=seed).reshape(GRID, GRID).astype(np.int32)
     return resize_nearest(labels, *image.shape[:2])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """name: what they are, for people. classes: how many, the background of scenes being one. load: image (H, W, 3) uint8 and label map
+    (H, W) int32, −1 = unlabelled, both square."""
+
+    name: str
+    classes: int
+    load: Sequence[Callable[[], tuple[np.ndarray, np.ndarray]]]
+
+    def __len__(self) -> int:
+        return len(self.load)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (load() for load in self.load)
+
+
+def scene_pairs(name: Literal["truth", "shift", "tune"], count: int | None = None) -> Pairs:
+    """Scenes with the background as class 0 and VOC's ids."""
+    scenes = load_scenes(name, count)
+    return Pairs(
+        f"{len(scenes)} {name} scenes",
+        max(CLASS_IDS.values()) + 1,
+        [lambda scene=scene: (scene.image, scene.label_map.astype(np.int32)) for scene in scenes],
+    )
+
+
+def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: int | None = None, count: int | None = None) -> Pairs:
+    """The photographs below a folder that have a label map, each cut to its centred square, as DiffSeg evaluates."""
+    known = open_labels(labels, layout, num_classes=num_classes)  # type: ignore[arg-type]
+    inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
+    photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
+    pairs = [(photo.path, label) for photo in photos if (label := known.find(photo.name))]
+    if not pairs:
+        raise UserError(f"{images}: none of its photographs has a label map in {labels}")
+
+    def load(path: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
+        photo, label_map = read_photo(path), known.read(label)
+        if photo.shape[:2] != label_map.shape:
+            raise UserError(f"{path}: {photo.shape[:2]}, but its label map is {label_map.shape}; both are (height, width)")
+        centre = windows(label_map.shape[0], label_map.shape[1], "crop")[0].slices
+        return photo[centre], label_map[centre]
+
+    chosen = pairs[:count]
+    about = f"{len(chosen)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)} classes)"
+    return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in chosen])
+
+
+def chosen_pairs(
+    images: Path | None, labels: Path | None, count: int | None, scene_set: Literal["truth", "shift", "tune"], scenes: int
+) -> Pairs:
+    """A study's pairs from its options: a folder with labels where one is named, else scenes. UserError when only half is given."""
+    if (images is None) != (labels is None):
+        raise UserError(
+            f"--{'labels' if labels is None else 'images'} is missing: photographs are measured with both --images and --labels"
+        )
+    if count is not None and count < 1:
+        raise UserError(f"--count {count}: at least 1 photograph is needed")
+    return scene_pairs(scene_set, scenes) if images is None or labels is None else folder_pairs(images, labels, count=count)
