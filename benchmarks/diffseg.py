@@ -6,11 +6,9 @@
 
 What ours is compared with:
 
-    one by one         aggregation of the 16 layers' maps, each upsampled, normalised, tiled and added by itself: the original's steps
-    one by one, tuned  the same without upsampling maps of side L and without copying tiles
-    blocked broadcast  merging with divergences as a broadcast over pairs in blocks that fit a cache, logarithms taken once
-    original           google/diffseg's divergences of the first round alone (`DiffSeg.KL`): a broadcast over all pairs, logarithms
-                       inside, in float16 as there and in float32, timed on a few anchors and scaled to all
+    one by one  aggregation of the 16 layers' maps, each upsampled, normalised, tiled and added by itself: the original's steps
+    original    google/diffseg's divergences of the first round alone (`DiffSeg.KL`): a broadcast over all pairs, logarithms
+                inside, in float16 as there and in float32, timed on a few anchors and scaled to all
 
 Floors are bytes over the copying speed, or multiplications over the speed of a large product, both measured here.
 """
@@ -33,8 +31,6 @@ LAYERS = (5, 5, 5, 1)
 
 POINTS, ROUNDS = 16, 3
 ORIGINAL_ANCHORS = 4
-BLOCK = 2**17
-"""Elements of one block of the blocked broadcast (512 KiB): the fastest here."""
 
 Maps = dict[tuple[int, int], torch.Tensor]
 
@@ -87,7 +83,6 @@ def measure_aggregation(session: timing.Session, maps: Maps, side: int, bandwidt
 
     ways = {
         "one by one": partial(one_by_one, layers, side),
-        "one by one, tuned": partial(one_by_one_tuned, layers, side),
         "averaging and ours": averaged,
         "ours": partial(aggregate, maps, (side, side)),
     }
@@ -109,18 +104,6 @@ def one_by_one(layers: list[tuple[int, torch.Tensor]], side: int) -> torch.Tenso
     return total
 
 
-def one_by_one_tuned(layers: list[tuple[int, torch.Tensor]], side: int) -> torch.Tensor:
-    total = torch.zeros(side**2, side**2, device=layers[0][1].device)
-    for (at, layer), share in zip(layers, layer_shares(layers), strict=True):
-        tile = side // at
-        maps = layer.view(1, -1, at, at)
-        upsampled = maps if tile == 1 else F.interpolate(maps, (side, side), mode="bilinear")
-        upsampled = upsampled.reshape(at, at, -1)
-        upsampled = upsampled * (share / upsampled.sum(2, keepdim=True))
-        total.view(at, tile, at, tile, -1).add_(upsampled[:, None, :, None])
-    return total
-
-
 def layer_shares(layers: list[tuple[int, torch.Tensor]]) -> list[float]:
     """Each layer's weight: its side's share, divided among the layers of that side."""
     sides = [at for at, _ in layers]
@@ -128,53 +111,22 @@ def layer_shares(layers: list[tuple[int, torch.Tensor]]) -> list[float]:
 
 
 def measure_merging(session: timing.Session, rows: torch.Tensor, threshold: float, slow_rounds: int, speed: float) -> None:
-    """All three rounds of merging, ours against the blocked broadcast; the first round's divergences against the original's."""
+    """All three rounds of merging; the first round's divergences as the original computes them."""
     ours = partial(proposals, rows, square_of(rows), POINTS, [threshold] * ROUNDS)
-    blocked = partial(blocked_proposals, rows, threshold)
-    mine, theirs = ours(), blocked()
-    difference = float((mine - theirs).abs().max()) if mine.shape == theirs.shape else float("inf")
     anchors = rows[anchor_positions(square_of(rows), POINTS).to(rows.device)]
-    floor = 4 * len(anchors) * len(rows) ** 2 / speed
-    ways = {"blocked broadcast": blocked, "ours": ours}
-    session.compare(f"merging to {len(mine)} proposals", ways, "ours", floor_s=floor, difference=difference)
     few = anchors[:: len(anchors) // ORIGINAL_ANCHORS]
     kinds = {"original, float16": torch.float16, "original, float32": torch.float32}
     slow = {name: partial(original_kl, few.to(kind), rows.to(kind)) for name, kind in kinds.items()}
     scale = dict.fromkeys(slow, len(anchors) / len(few))
-    session.compare("divergences of the first round", {**slow, "ours": ours}, "ours", rounds=slow_rounds, scale=scale)
+    floor = 4 * len(anchors) * len(rows) ** 2 / speed
+    title = f"merging to {len(ours())} proposals"
+    session.compare(title, {**slow, "ours": ours}, "ours", rounds=slow_rounds, scale=scale, floor_s=floor)
 
 
 def square_of(rows: torch.Tensor) -> tuple[int, int]:
     """(h, w) of the square that rows (h·w, h·w) are of."""
     side = round(len(rows) ** 0.5)
     return side, side
-
-
-def blocked_proposals(rows: torch.Tensor, threshold: float) -> torch.Tensor:
-    """The same merging in float32 with broadcast divergences and BLAS's means."""
-    anchors = rows[anchor_positions(square_of(rows), POINTS).to(rows.device)]
-    members = (blocked_kl(anchors, rows) < threshold).float()
-    found = (members @ rows) / members.sum(1, keepdim=True)
-    for _ in range(1, ROUNDS):
-        closer = blocked_kl(found, found) < threshold
-        absorbed, merged = torch.zeros_like(closer[0]), []
-        for index, near in enumerate(closer):
-            if not absorbed[index]:
-                absorbed |= near
-                merged.append(found[near].mean(0))
-        found = torch.stack(merged)
-    return found
-
-
-def blocked_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """`½ Σ (p − q)(log p − log q)` of all pairs, one anchor and a block of rows at a time."""
-    anchor_logs, logs = anchors.log(), rows.log()
-    step = max(1, BLOCK // rows.shape[1])
-    blocks = [
-        torch.stack([((anchor - band) * (log - band_logs)).sum(1) for anchor, log in zip(anchors, anchor_logs, strict=True)])
-        for band, band_logs in zip(rows.split(step), logs.split(step), strict=True)
-    ]
-    return torch.cat(blocks, 1) / 2
 
 
 def original_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, by whatever imports it first
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
-from on_gpu.after import measure_training, measure_work, works
+from on_gpu.after import measure_work, works
 from on_gpu.device import measure_peak
 from on_gpu.drawing import draw_row
 from on_gpu.fused import ACCEPTABLE, compare, head_widths
@@ -104,7 +104,6 @@ def main() -> int:
     for name, work in works(given.device, 16 if given.tiny else 64):
         row = attempt(lambda work=work: measure_work(given.device, work, peak, rounds), until)
         report["after"].append({"what": name, **row})
-    report["training"] = attempt(lambda: measure_training(given.device, side, given.tiny), until)
     write(report, given)
 
     # 3. The families; a model is made once for all its batches
@@ -127,7 +126,7 @@ def main() -> int:
                 write(report, given)
             made.clear()
     print(table(report))
-    return int(any(row.get("failed") for row in (*report["kernels"], *report["drawing"], *report["after"], report["training"])))
+    return int(any(row.get("failed") for row in (*report["kernels"], *report["drawing"], *report["after"])))
 
 
 def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
@@ -189,13 +188,6 @@ def table(report: dict[str, Any]) -> str:
     for row in report["after"]:
         cells = row["why"].replace("|", "/") + " | " if "why" in row else f"{1000 * row['seconds']:.3g} | {row['share_of_peak']:.1%}"
         lines.append(f"| {row['what']} | {cells} |")
-    lines += ["", "| training of `mini`, in | batch | samples/s | operations a sample | of peak |", "|---|--:|--:|--:|--:|"]
-    row = report.get("training", {"why": "not yet"})
-    if "why" in row:
-        lines.append(f"| {row['why'].replace('|', '/')} |" + " |" * 4)
-    else:
-        cells = [row["dtype"], str(row["batch"]), f"{row['samples_per_s']:.4g}", f"{row['sample_flop'] / 1e9:.3g} G"]
-        lines.append(f"| {' | '.join(cells)} | {row['share_of_peak']:.1%} |")
     lines += ["", "| kernels of capture, channels a head | models | positions | largest difference from plain torch |", "|--:|---|--:|--:|"]
     for row in report["kernels"]:
         cells = [str(row["width"]), ", ".join(row["models"])]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -136,11 +135,3 @@ def test_each_fault_is_said_and_ends_the_build(tmp_path):
     done = build(tmp_path / "root", tmp_path / "out")
     assert done.returncode != 0
     assert [fault for fault in SAID if fault not in done.stderr] == []
-
-
-def test_the_repository_stays_clean(site):
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
-    ignored = subprocess.run(["git", "-C", str(ROOT), "check-ignore", "build/site", "build/doctrees"], capture_output=True, text=True)
-    assert ignored.stdout.split() == ["build/site", "build/doctrees"]
-    assert not any((ROOT / name).exists() for name in ("docs/_build", "_build", "docs/README.html"))

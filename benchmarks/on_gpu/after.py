@@ -1,25 +1,16 @@
-"""What follows drawing, a photograph each: DiffSeg, K-Means, PAMR; and the training of the embedded model."""
+"""What follows drawing, a photograph each: DiffSeg, K-Means, PAMR."""
 
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from builders.region_maps import region_maps  # pyright: ignore[reportMissingImports]
 
-from on_gpu.device import Peak, count, measure_peak, seconds
-from recipes.mini.loop import train_student
-from recipes.mini.recipe import Recipe
-from recipes.mini.warmstart import new_student
-from seediff.devices import default_device, mixed_dtype
+from on_gpu.device import Peak, count, seconds
 from seediff.masks.pamr import pamr, scaled_dilations
-from seediff.mini.scenes import CLASSES, caption
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import diffseg
 from seediff.segments.kmeans import kmeans_proposals
@@ -50,31 +41,3 @@ def measure_work(device: str, work: Callable[[], object], peak: Peak, rounds: in
     asked = count(work)  # and warm
     took = statistics.median(seconds(device, work) for _ in range(rounds))
     return {"seconds": took, "bytes": asked.bytes, "flop": asked.flops, "share_of_peak": asked.bytes / took / peak.bytes}
-
-
-def measure_training(device: str, side: int, tiny: bool) -> dict[str, Any]:
-    """Samples a second of the embedded model's denoiser at all levels, on latents of noise; of the last steps, after a warm-up.
-
-    Operations are those of a step, the optimizer's among them; the peak is that of the number format that a training chooses, from products
-    of (side, side).
-    """
-    if device.partition(":")[0] != (chosen := default_device()):
-        return {"why": f"a training chooses {chosen}"}
-    steps, batch = (2, 1) if tiny else (100, Recipe().denoiser.batch)
-    flop = count(lambda: _trained(1, batch)).flops / batch
-    rate = _trained(steps, batch)["samples/s"]
-    dtype = str(mixed_dtype(device)).removeprefix("torch.")
-    peak = measure_peak(device, dtype, side=side)
-    return {"samples_per_s": rate, "batch": batch, "dtype": dtype, "sample_flop": flop, "share_of_peak": flop * rate / peak.flops}
-
-
-def _trained(steps: int, batch: int) -> dict[str, Any]:
-    """What a training from random weights told last. Nothing before its first step is an operation that counts."""
-    whole = Recipe()
-    recipe = replace(whole, denoiser=replace(whole.denoiser, batch=batch, samples=steps * batch, coarse_samples=0))
-    captions = [caption((name,), None) for name in CLASSES]
-    latents = np.random.default_rng(0).normal(size=(len(captions), 4, whole.side // 4, whole.side // 4)).astype(np.float16)
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        train_student(new_student(recipe), latents, 1.0, captions, Path(folder), rows.append, seed=0)
-    return rows[-1]
