@@ -20,8 +20,6 @@ ALLOWED = {
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("cli/quality.py", "save"): "a dataset's, which goes through places",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
-    ("evaluate/layouts.py", "open"): "a dataset's, which reads",
-    ("train/plan.py", "open"): "a dataset's, which reads",
     ("dataset/formats/parquet.py", "ParquetWriter"): "into an open new file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
     ("run/place.py", "touch"): "in a temporary folder of our own",

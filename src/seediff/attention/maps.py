@@ -78,7 +78,7 @@ class AttentionMaps:
     def _at(self, maps: Mapping[Grid, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
         grid = self.grid(divisor)
         if grid not in maps:
-            held = ", ".join(f"L/{self.level(one)}" for one in sorted(maps, reverse=True)) or "none"
+            held = ", ".join(f"L/{self.level(side)}" for side in sorted(maps, reverse=True)) or "none"
             raise UserError(f"{kind}-attention at L/{divisor} ({grid_text(grid)}) was not captured; captured: {held}")
         return maps[grid]
 

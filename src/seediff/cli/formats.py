@@ -144,14 +144,15 @@ def import_(
     known = import_options(from_)
     if corrects is not None and images is None and "images" in known and not _has_pictures(source):
         asked["images"] = corrects / IMAGES
-    found, samples, notes = read_format(from_, source, **fitting(known, asked, f"--from {from_}"))  # streams what is in one large file
+    given = fitting(known, asked, f"--from {from_}")
+    class_names, samples, notes = read_format(from_, source, **given)  # streams what is in one large file
     samples, changes = some(samples, source), list[Change]()
     if corrects is not None:
-        found, samples = correct(corrects, found, samples, by=from_, tell=changes.append)
-    count = write_native(out, found, followed(quiet)(samples), about={"command": "import", "format": from_}, link=bool(link))
+        class_names, samples = correct(corrects, class_names, samples, by=from_, tell=changes.append)
+    count = write_native(out, class_names, followed(quiet)(samples), about={"command": "import", "format": from_}, link=bool(link))
     if quiet:
         return
-    print(f"{counted(count, 'sample')} of {counted(len(found), 'class')} in {out}")
+    print(f"{counted(count, 'sample')} of {counted(len(class_names), 'class')} in {out}")
     if corrects is not None:
         print(*summed(changes), sep="\n")
         if left := count - len(changes):

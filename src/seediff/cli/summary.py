@@ -55,8 +55,8 @@ def own_command() -> str:
     script = Path(sys.argv[0])
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"
-    found = shutil.which("seediff")
-    return "seediff" if found and Path(found).resolve() == script.resolve() else shlex.quote(str(script))
+    installed = shutil.which("seediff")
+    return "seediff" if installed and Path(installed).resolve() == script.resolve() else shlex.quote(str(script))
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:

@@ -65,29 +65,31 @@ def tune(
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())
     with bar_or_lines(quiet, "photographs") as progress:
-        found = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
-    note = f"{counted(found.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
-    tuned = Tuned(model, model_fingerprint(model), found.presence, found.name_threshold, note)
+        thresholds = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
+    note = f"{counted(thresholds.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
+    tuned = Tuned(model, model_fingerprint(model), thresholds.presence, thresholds.name_threshold, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
-        for line in said(found, len(kept), out):
+        for line in said(thresholds, len(kept), out):
             print(line)
-    for name, reason in found.failed:
+    for name, reason in thresholds.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
 
 
-def said(found: Thresholds, classes: int, out: Path) -> list[str]:
+def said(thresholds: Thresholds, classes: int, out: Path) -> list[str]:
     """What was found, a line each, and what to do with it."""
-    lines = [f"{counted(found.photos, 'photograph')}, {counted(classes, 'class')}"]
-    if found.presence is None:
+    lines = [f"{counted(thresholds.photos, 'photograph')}, {counted(classes, 'class')}"]
+    if thresholds.presence is None:
         lines.append("presence: not found: every class is in every photograph, or none in any")
     else:
-        precise = "–" if found.precision is None else f"{found.precision:.2f}"
-        lines.append(f"presence = {found.presence}: {precise} of the classes found are there, {found.recall:.2f} of those there are found")
-    if found.name_threshold is None:
+        precise = "–" if thresholds.precision is None else f"{thresholds.precision:.2f}"
+        lines.append(
+            f"presence = {thresholds.presence}: {precise} of the classes found are there, {thresholds.recall:.2f} of those there are found"
+        )
+    if thresholds.name_threshold is None:
         lines.append("name_threshold: not found: no segment has labels")
     else:
-        segments = counted(found.segments, "segment")
-        right = f"{found.right:.2f} of {segments} get the right name, or none where it would be a wrong one"
-        lines.append(f"name_threshold = {found.name_threshold}: {right}")
+        segments = counted(thresholds.segments, "segment")
+        right = f"{thresholds.right:.2f} of {segments} get the right name, or none where it would be a wrong one"
+        lines.append(f"name_threshold = {thresholds.name_threshold}: {right}")
     return [*lines, f"Written to {out}; use it with --preset {out}"]

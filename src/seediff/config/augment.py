@@ -120,8 +120,8 @@ def parse_addition(text: str) -> Addition:
             raise UserError(f"add '{text}': there is no operation '{name}'; there are {', '.join(OPERATIONS)}")
     if any(grid_of(name) for name in operations[1:]):
         raise UserError(f"add '{text}': splice-RxC must come first: its cells are pictures of the set as they are")
-    if found := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
-        percent, part, whole, count = found.groups()
+    if parts := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
+        percent, part, whole, count = parts.groups()
         if count is not None:
             return Addition(text, operations, int(count), None)
         return Addition(text, operations, None, float(percent) / 100 if percent is not None else int(part) / int(whole))
@@ -133,10 +133,10 @@ def parse_addition(text: str) -> Addition:
 
 def grid_of(operation: str) -> tuple[int, int] | None:
     """`splice-2x3` → (2, 3): rows and columns. None when it is no such thing."""
-    found = re.fullmatch(r"splice-(\d+)x(\d+)", operation)
-    if found is None:
+    sides = re.fullmatch(r"splice-(\d+)x(\d+)", operation)
+    if sides is None:
         return None
-    rows, columns = int(found[1]), int(found[2])
+    rows, columns = int(sides[1]), int(sides[2])
     if not (1 <= rows <= MAX_CELLS and 1 <= columns <= MAX_CELLS) or rows * columns == 1:
         raise UserError(f"'{operation}': a grid has 1 to {MAX_CELLS} rows and columns, and more than one cell")
     return rows, columns

@@ -110,11 +110,11 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
     notes = [] if group == capture.layers else [f"layers = {capture.layers}: this model tells no such layers apart; all are read"]
     fitted: dict[str, Any] = {}
     for option, levels in levels_read(mask).items():
-        nearest = tuple(sorted({min(there, key=lambda own: (abs(log2(own / level)), own)) for level in levels}, reverse=True))
+        nearest = tuple(sorted({min(there, key=lambda other: (abs(log2(other / level)), other)) for level in levels}, reverse=True))
         if nearest != levels:
             fitted[option] = nearest if option == "expand_levels" else nearest[0]
-            wanted, found = (", ".join(level_name(level) for level in some) for some in (levels, nearest))
-            notes.append(f"{option} = {','.join(map(str, levels))} ({wanted}): the nearest that the model has is {found}")
+            wanted, closest = (", ".join(level_name(level) for level in some) for some in (levels, nearest))
+            notes.append(f"{option} = {','.join(map(str, levels))} ({wanted}): the nearest that the model has is {closest}")
     return replace(mask, **fitted), notes
 
 

@@ -115,9 +115,9 @@ class ModelConstants:
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers behind what was given for segments. preset: "model", or one of SEGMENTS."""
         source, threshold = f"{model_label(self.name)}'s preset", self.preset.name_threshold
-        own = Layer(source, {"segment": self.preset.segments.get(method or SegmentConfig.method, {})})
+        layer = Layer(source, {"segment": self.preset.segments.get(method or SegmentConfig.method, {})})
         named = Layer(source, {} if threshold is None else {"name_threshold": threshold})
-        return [Layer(f"preset {preset}", {"segment": SEGMENTS[preset]}) if preset in SEGMENTS else own, named]
+        return [Layer(f"preset {preset}", {"segment": SEGMENTS[preset]}) if preset in SEGMENTS else layer, named]
 
 
 def find_constants(model: str, *, fetch: bool = True) -> ModelConstants:

@@ -45,10 +45,10 @@ def nearest(side: float, multiple: int) -> int:
 
 def _sides(size: Size, what: str) -> tuple[int, int]:
     """(width, height)."""
-    found = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
-    if found is None:
+    sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
+    if sides is None:
         raise UserError(f"{what} = {size!r} must be a side in pixels, or width x height such as 1024x768")
-    return int(found[1]), int(found[2] or found[1])
+    return int(sides[1]), int(sides[2] or sides[1])
 
 
 def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:

@@ -90,10 +90,10 @@ class Shown:
     rich_proxied_file: where rich's consoles write instead, tables and bars of which need some; see `make_console`.
     """
 
-    def __init__(self, stream: TextIO, own: str = "") -> None:
+    def __init__(self, stream: TextIO, prefix: str = "") -> None:
         self.stream = stream
-        self.own = re.compile(f"({own})" if own else "(?!)")
-        self.rich_proxied_file: Any = self if own or not stream.isatty() else Shown(stream, OWN)
+        self.own = re.compile(f"({prefix})" if prefix else "(?!)")
+        self.rich_proxied_file: Any = self if prefix or not stream.isatty() else Shown(stream, OWN)
 
     def write(self, text: str) -> int:
         if not UP.fullmatch(text):

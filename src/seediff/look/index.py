@@ -87,12 +87,12 @@ class Index:
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(sample, class id, area) of every class in every sample."""
-        more = [(number, one, share) for number, pairs in self._changed_pairs.items() for one, share in pairs]
+        more = [(number, other, share) for number, pairs in self._changed_pairs.items() for other, share in pairs]
         valid = self.pair_class > 0
         columns = self.pair_sample[valid], self.pair_class[valid], self.pair_area[valid]
         if not more:
             return columns
-        return tuple(np.concatenate([column, np.array([one[i] for one in more], column.dtype)]) for i, column in enumerate(columns))  # type: ignore[return-value]
+        return tuple(np.concatenate([column, np.array([other[i] for other in more], column.dtype)]) for i, column in enumerate(columns))  # type: ignore[return-value]
 
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any]]:
         """The numbers of the samples that meet the query, in its order, and counts: of each class, flag and state, how many samples there

@@ -35,14 +35,14 @@ def explain_flag(flag: str) -> str:
     return FLAGS.get(flag_kind(flag), "")
 
 
-def check_flags(asked: Sequence[str], classes: Sequence[str], found: Iterable[str]) -> None:
+def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
     """Raise UserError for a text that names no flag, and would never be met: kinds, `kind:class`, and `all` are what does.
 
     classes: of the dataset. found: the flags in its rows, which may be others' than this package's.
     """
-    found = set(found)
-    kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in found} - set(FLAGS))]
-    known = {"all", *kinds, *found, *(f"{kind}:{name}" for kind in OF_CLASSES for name in classes)}
+    flags = set(flags)
+    kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]
+    known = {"all", *kinds, *flags, *(f"{kind}:{name}" for kind in OF_CLASSES for name in classes)}
     if unknown := [text for text in asked if text not in known]:
         raise UserError(
             f"--drop-flags {unknown[0]}: there is no such flag; there are {', '.join(kinds)} and all; of one class of the dataset alone, "

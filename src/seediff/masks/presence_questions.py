@@ -48,9 +48,9 @@ def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int)
     shuffled = tuple(several[i] for i in rng.permutation(len(several)))
     many = [*shown, *others][:MOST_ASKED] if len(known) > MOST_ASKED else list(known)
     everything = tuple(str(name) for name in rng.permutation(many))
-    one = [("one", (str(rng.choice(list(shown))),))] if shown else []
+    alone = [("one", (str(rng.choice(list(shown))),))] if shown else []
     other = [("one", (others[-1],))] if others else []
-    return [(group, classes) for group, classes in [("several", shuffled), *one, *other, ("many", everything)] if classes]
+    return [(group, classes) for group, classes in [("several", shuffled), *alone, *other, ("many", everything)] if classes]
 
 
 def best_threshold(answers: Answers) -> float:

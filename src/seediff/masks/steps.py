@@ -43,10 +43,10 @@ class Step:
     @classmethod
     def parse(cls, text: str) -> Step:
         """The step of a text that `str` gave. The kind may be one that this version does not know."""
-        found = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
-        if found is None:
+        parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
+        if parts is None:
             raise ValueError("a step has no name")
-        kind, number, at_level, level = found.groups()
+        kind, number, at_level, level = parts.groups()
         return cls(cast(Kind, kind), int(level or 1) if at_level else None, int(number) if number else None)
 
 

@@ -94,8 +94,8 @@ class Decoded:
         self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
-        if (found := self.kept.get(index)) is not None:
-            return found
+        if (sample := self.kept.get(index)) is not None:
+            return sample
         decoded = decode(self.items[index], self.classes)
         size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB
         if size <= self.room:

@@ -54,7 +54,7 @@ def plan_training(
         raise UserError(f"--mix has {len(mix)} ratios for {len(data)} datasets; give one for each, such as 3:1")
     if validation is not None and validation_share is not None:
         raise UserError("--val and --val-share: give one of them")
-    opened = [_opened(one) for one in data]
+    opened = [_opened(source) for source in data]
     names = tuple(classes) if classes is not None else opened[0].classes
     check_class_list(names)
     if not names:

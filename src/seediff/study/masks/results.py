@@ -58,8 +58,8 @@ def markdown(result: Mapping[str, Any]) -> str:
             rows = ([TITLES.get(name, name), *_shown(row, COLUMNS), _cells(row)["constants"]] for name, row in figures.items())
             lines += ["", f"## {title}", "", *markdown_table(["", *COLUMNS.values(), "constants"], rows)]
     if "ahead_of_seediff" in result:
-        own, paper = result["ahead_of_seediff"]["own_best"], result["ahead_of_seediff"]["paper"]
-        rows = ([TITLES.get(name, name), *_signed(own[name]), *_signed(paper[name])] for name in own)
+        own_best, paper = result["ahead_of_seediff"]["own_best"], result["ahead_of_seediff"]["paper"]
+        rows = ([TITLES.get(name, name), *_signed(own_best[name]), *_signed(paper[name])] for name in own_best)
         columns = ["", "own best", "paired 95 % CI", "paper's constants", "paired 95 % CI"]
         lines += ["", "## Mean IoU of each method less SeeDiff's", "", *markdown_table(columns, rows)]
     return "\n".join(lines) + "\n"
