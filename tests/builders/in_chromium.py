@@ -66,7 +66,12 @@ def open_sample(page: Any, name: str) -> None:
     page.wait_for_function("name => document.querySelector('.tile:not([hidden]) .name')?.textContent === name", arg=name)
     page.press("#text", "Escape")  # to the grid
     page.keyboard.press("Enter")
-    page.wait_for_function("name => document.querySelector('#sample-name').textContent === name", arg=name)
+    # Of a sample that was open before, the name stands there at once, and a stroke on a label map that is still to come is none.
+    page.wait_for_function(
+        "name => document.querySelector('#sample-name').textContent === name"
+        " && document.querySelector('#sample').getAttribute('aria-busy') === 'false'",
+        arg=name,
+    )
 
 
 def shown_mask(page: Any) -> np.ndarray:

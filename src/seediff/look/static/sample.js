@@ -118,6 +118,7 @@ export class SampleView {
     const turn = (this.turn = (this.turn || 0) + 1);
     this.number = number;
     this.page.why.leave();
+    $("sample").setAttribute("aria-busy", "true"); // what is shown until then is of the sample before
     const before = this.changes.of(number) ? this.changes.last : null; // of the same sample, opened again
     if (before) this.prefetched.delete(number);
     const loading = before ? before.then(() => this.load(number)) : this.load(number);
@@ -138,6 +139,7 @@ export class SampleView {
     this.stage.setPicture(photo, labels.height, labels.width);
     this.draw();
     this.tell();
+    $("sample").setAttribute("aria-busy", "false");
     if (this.tool === "segment") this.segments();
     this.joiner.forget();
     this.page.why.enter(number, about);
