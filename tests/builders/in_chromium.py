@@ -68,8 +68,8 @@ def open_sample(page: Any, name: str) -> None:
     page.keyboard.press("Enter")
     # Of a sample that was open before, the name stands there at once, and a stroke on a label map that is still to come is none.
     page.wait_for_function(
-        "name => document.querySelector('#sample-name').textContent === name"
-        " && document.querySelector('#sample').getAttribute('aria-busy') === 'false'",
+        "name => document.querySelector('#sample:not([hidden])[aria-busy=false]')"
+        " && document.querySelector('#sample-name').textContent === name",
         arg=name,
     )
 
