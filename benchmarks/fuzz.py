@@ -9,7 +9,7 @@
 A case is a command, valid inputs and one to three changes of them: values, lines, bytes and headers; links, FIFOs, folders and sparse files
 in the place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes. Hypothesis
 draws them, and makes a case that fails smaller. It runs in a fork of this process, in a folder of its own, with limits of time, memory and
-file size. What is a fault says fuzzing/oracle.py. The same seed gives the same cases. Exit code 1: there were faults. Linux only.
+file size. What is a fault says fuzzing/faults.py. The same seed gives the same cases. Exit code 1: there were faults. Linux only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fuzzing import generate, oracle, sandbox, seeds
+from fuzzing import faults, generate, sandbox, seeds
 from fuzzing.cases import Case
 from fuzzing.commands import COMMANDS, Command
 from fuzzing.warm import warm_up
@@ -54,12 +54,12 @@ class Fuzzer:
     def valid(self) -> Path:
         return self.place / "valid" / "in"
 
-    def run(self, case: Case, entry: Path | None = None) -> list[oracle.Finding]:
+    def run(self, case: Case, entry: Path | None = None) -> list[faults.Finding]:
         """What is wrong with it. entry: the file in which to keep how it ended, unless that is a fault."""
         outcome = sandbox.run(case, self.valid, self.place / "case")
-        findings = oracle.judge(case, outcome, self.place / "case")
-        ended = (outcome.code, oracle.subject_of(oracle.line_of(outcome, self.place / "case")))
-        if entry and all(finding.where == oracle.OTHERWISE for finding in findings):
+        findings = faults.judge(case, outcome, self.place / "case")
+        ended = (outcome.code, faults.subject_of(faults.line_of(outcome, self.place / "case")))
+        if entry and all(finding.where == faults.OTHERWISE for finding in findings):
             entry.write_text(case.text(*ended), encoding="ascii")
             findings = []
         for name in (" ".join(COMMANDS[case.command].path), "**all**"):

@@ -33,11 +33,11 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, by whatever imports it first
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
-from on_gpu.after import measure_work, works
 from on_gpu.device import measure_peak
 from on_gpu.drawing import draw_row
 from on_gpu.fused import ACCEPTABLE, compare, head_widths
 from on_gpu.pipelines import exact, twin
+from on_gpu.segments_and_masks import measure_work, works
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 from seediff.models.compiled import check_compile, compile_network

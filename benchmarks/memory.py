@@ -45,7 +45,7 @@ def peak() -> float:
 @torch.no_grad()
 def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]:
     """twin: "unet" is Stable Diffusion 2, "flux" joint attention at one side. maps: what `--dry-run` expects an image's maps to take."""
-    from builders.books.flux import save_flux  # pyright: ignore[reportMissingImports]
+    from builders.reference_attentions.flux import save_flux  # pyright: ignore[reportMissingImports]
     from builders.twins import save_unet  # pyright: ignore[reportMissingImports]
     from on_gpu.drawing import Draws
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "seediff"
-WRITERS = ("files/outputs.py", "files/places.py")
+WRITERS = ("files/outputs.py", "files/output_folders.py")
 """places.py: folders that appear when they are complete, and the lock of a folder at work."""
 
 ALLOWED = {
@@ -22,8 +22,8 @@ ALLOWED = {
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
     ("dataset/formats/parquet.py", "ParquetWriter"): "into an open new file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
-    ("run/place.py", "touch"): "in a temporary folder of our own",
-    ("run/place.py", "unlink"): "in a temporary folder of our own",
+    ("run/output.py", "touch"): "in a temporary folder of our own",
+    ("run/output.py", "unlink"): "in a temporary folder of our own",
 }
 """(file, call) → why it may."""
 

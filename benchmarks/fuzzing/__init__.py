@@ -2,7 +2,7 @@
 
 commands.py  the commands and what they take          seeds.py     valid inputs of all kinds, tiny
 cases.py     a case as data, and the corpus           generate.py  new cases, drawn by hypothesis, with the help of damage.py
-sandbox.py   a case in a forked child, with limits    oracle.py    what is a fault in what it left behind
+sandbox.py   a case in a forked child, with limits    faults.py    what is a fault in what it left behind
 signals.py   commands met by signals: `benchmarks/kills.py`
 """
 

@@ -1,7 +1,7 @@
 """A case in a fork of this process, which has imported everything once: limits of its own, and an eye on what it writes.
 
 What Python would write outside the case's folder is refused and recorded, so that a fault harms nobody; so are programs that would be
-started and connections to other machines. oracle.py judges what is left.
+started and connections to other machines. faults.py judges what is left.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def extras(folder: Path, labels: np.ndarray, image: np.ndarray) -> dict[tuple[st
 
     from seediff.dataset.native import encode_soft
     from seediff.masks.steps import Step
-    from seediff.report.trace import StepPicture, TracedSample, save_trace
+    from seediff.report.saved_steps import StepPicture, TracedSample, save_trace
 
     folder.mkdir(parents=True)
     found: dict[tuple[str, int | None], Path] = {}

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from builders.book import BOOKS  # pyright: ignore[reportMissingImports]
 from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright: ignore[reportMissingImports]
+from builders.reference_attention import BOOKS  # pyright: ignore[reportMissingImports]
 from builders.twins import clip_tokenizer  # pyright: ignore[reportMissingImports]
 
 from seediff.models.known import BY_NAME

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import ResNetBackbone
 
 from seediff.config.names import spoken
-from seediff.files.places import staged
+from seediff.files.output_folders import staged
 from seediff.mini.scenes import CLASSES, load_scenes
 from seediff.mini.yardsticks import run_batched
 from seediff.train.models import BACKBONES, MEAN, STAGES, STD

@@ -12,8 +12,8 @@ from seediff.config.names import spoken
 from seediff.devices import mixed_precision
 from seediff.mini.scenes import CLASSES
 
-from .coarse import CoarseHeads, pooled, predict_coarse
 from .grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
+from .half_size import CoarseHeads, pooled, predict_coarse
 from .loop import Batch, Student
 from .recipe import DENOISER_GROUPS, Recipe
 from .recipe import Denoiser as Table

@@ -23,8 +23,8 @@ from seediff.allocator import keep_freed_memory
 from seediff.devices import default_device
 from seediff.errors import UserError
 from seediff.files.documents import read_json
+from seediff.files.output_folders import check_writable
 from seediff.files.outputs import append, write_atomic, write_new
-from seediff.files.places import check_writable
 from seediff.mini.scenes import CLASSES, PLACE_WORDS, caption
 from seediff.models.registry import load_model
 from seediff.report.pictures import encoded

@@ -20,7 +20,7 @@ from transformers import CLIPTextModelWithProjection
 
 from seediff.devices import mixed_precision
 
-from .coarse import half_side, pooled
+from .half_size import half_side, pooled
 from .loop import Batch, Student
 from .recipe import Recipe
 from .recipe import Transformer as Table

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from recipes.tables.definition import packaged, read_table
-from recipes.tables.kept import Kept, open_kept
 from recipes.tables.sources import Places
+from recipes.tables.stored_results import Kept, open_kept
 from recipes.tables.trained import test_digest, training_digest, training_of
 from seediff.devices import BF16_SWITCH
 

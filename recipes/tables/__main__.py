@@ -16,13 +16,13 @@ from seediff.cli.options import HERE, numbers
 from seediff.cli.progress import show_progress
 from seediff.errors import UserError
 from seediff.files.messages import make_console
-from seediff.files.places import check_writable
+from seediff.files.output_folders import check_writable
 from seediff.workers import Progress
 
 from .definition import Table, packaged, read_table
-from .kept import open_kept
 from .results import shown, summarised, write_table
 from .sources import Places
+from .stored_results import open_kept
 from .trained import Watch, check, planned, run_table
 
 app = App(name="python -m recipes.tables", help="Make the papers' tables.", help_format="markdown", result_action="return_value")

@@ -33,7 +33,7 @@ from seediff.files.reading import path_inside
 from seediff.models.fingerprint import weights_fingerprint
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.run.loop import Job, run
-from seediff.run.place import BatchRecord
+from seediff.run.output import BatchRecord
 from seediff.workers import Progress
 
 if TYPE_CHECKING:

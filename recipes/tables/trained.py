@@ -31,9 +31,9 @@ from seediff.models.hub import resolve_name
 from seediff.workers import Progress
 
 from .definition import HeldOut, Row, Table, used_data
-from .kept import Kept, open_kept
 from .relabel import check_masks
 from .sources import Places, Samples, check_named, classes_of, described, digest, joined, open_source, open_test, place, set_config
+from .stored_results import Kept, open_kept
 
 EPOCHS = 20.0
 """How often all samples are seen where a table does not say."""

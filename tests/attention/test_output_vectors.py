@@ -5,12 +5,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from builders.books.flux import save_flux
-from builders.books.qwen_image import save_qwen_image
-from builders.books.sd3 import save_sd3
-from builders.books.xl import save_xl
-from builders.books.z_image import save_z_image
 from builders.families import assert_same_maps, generate
+from builders.reference_attentions.flux import save_flux
+from builders.reference_attentions.qwen_image import save_qwen_image
+from builders.reference_attentions.sd3 import save_sd3
+from builders.reference_attentions.xl import save_xl
+from builders.reference_attentions.z_image import save_z_image
 
 from seediff.attention import generate as generating
 from seediff.attention.capture import capture_attention

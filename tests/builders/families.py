@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.book import book_of
 from builders.command_line import runner
 from builders.eager import everything_kept, means
+from builders.reference_attention import book_of
 from PIL import Image
 
 from seediff.attention.generate import generate_batch

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from seediff.config.base import RunConfig
 from seediff.dataset import native
+from seediff.files.output_folders import Out
 from seediff.files.outputs import write_atomic
-from seediff.files.places import Out
 from seediff.run.loop import Engine, Job, run
-from seediff.run.place import BatchRecord, Place
+from seediff.run.output import BatchRecord, Place
 from seediff.workers import Progress
 
 IMAGES = native.IMAGES

@@ -21,7 +21,7 @@ from seediff.dataset import native, store
 from seediff.files import outputs
 from seediff.models.known import BY_NAME, EMBEDDED
 from seediff.run import generate as run
-from seediff.run import place
+from seediff.run import output
 
 ROOT = Path(__file__).parents[2]
 BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
@@ -344,7 +344,7 @@ def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(place.Place, "look_into", interrupted)
+    monkeypatch.setattr(output.Place, "look_into", interrupted)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted with nothing finished yet by this run; the same command continues" in one_line(capsys)
 

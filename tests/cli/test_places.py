@@ -4,8 +4,8 @@ import pytest
 
 from seediff.cli import main
 from seediff.errors import UserError
-from seediff.files.places import STORES, Url, parse_folder, parse_out, staged
-from seediff.run.place import Storage
+from seediff.files.output_folders import STORES, Url, parse_folder, parse_out, staged
+from seediff.run.output import Storage
 
 HERE = {
     "export": ["pets", "--to", "voc"],

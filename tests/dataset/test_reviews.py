@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from command_line import runner
 from formats import opened
-from looked import write_set
+from look_server import write_set
 
 from seediff.cli.augment import augment
 from seediff.cli.formats import export_
@@ -20,8 +20,8 @@ from seediff.dataset.quality.fix import fix_dataset
 from seediff.dataset.reviews import REVIEWS, count_reviews, review_summary
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
+from seediff.look.samples import open_subject
 from seediff.look.session import Session
-from seediff.look.subject import open_subject
 
 run = runner(augment, export_, filter_, merge, split)
 SAID = "1 corrected mask is used; 1 sample that a person rejected is among them"

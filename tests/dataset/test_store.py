@@ -17,8 +17,8 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
+from seediff.files.output_folders import staged
 from seediff.files.outputs import fresh_name
-from seediff.files.places import staged
 
 
 def test_native_round_trip(tmp_path):
@@ -153,7 +153,7 @@ def test_staged_leaves_nothing_of_a_failure(tmp_path):
 def test_what_a_killed_run_left_is_removed(tmp_path):
     code = """
 import sys, time
-from seediff.files.places import staged
+from seediff.files.output_folders import staged
 with staged(sys.argv[1]) as part:
     (part / "images").mkdir()
     (part / "images/old").write_text("old")

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from seediff.errors import UserError
-from seediff.files.places import Url, check_apart
+from seediff.files.output_folders import Url, check_apart
 
 
 def test_apart(tmp_path, monkeypatch):

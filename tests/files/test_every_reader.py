@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
 from recipes.mini.files import map_array
 from recipes.mini.world import write_scenes
-from recipes.tables.kept import open_kept, read_scores
+from recipes.tables.stored_results import open_kept, read_scores
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
 from seediff.evaluate.protocols import read_class_map

@@ -20,8 +20,8 @@ from photo_set import write_photos
 from shapes import CLASSES as SHAPES
 from shapes import items, small
 
-from recipes.tables.kept import open_kept
 from recipes.tables.sources import Places
+from recipes.tables.stored_results import open_kept
 from seediff.cli import main
 from seediff.config.augment import AugmentConfig, parse_recipe
 from seediff.config.constants import SegmentConfig
@@ -31,9 +31,9 @@ from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
+from seediff.files.output_folders import staged
 from seediff.files.outputs import make_folders, move_inside, remove_tree, write_inside
 from seediff.files.photographs import find_photos
-from seediff.files.places import staged
 from seediff.run.augment import augment
 from seediff.run.generate import generate
 from seediff.run.mask import mask_photos

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from seediff.errors import UserError
 from seediff.files import outputs
+from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic, write_tensors
-from seediff.files.places import check_writable
 
 
 def test_folders_are_tried_and_nothing_is_left(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_text_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
     "text", ["[" * 10_000, '{"images": 5}', '{"images": [], "categories": [1], "annotations": []}', '{"files": {"a": "b"}}']
 )
 def test_what_runs_leave_for_themselves_is_read_as_carefully(tmp_path, text):
-    from seediff.run.place import Place, record_path
+    from seediff.run.output import Place, record_path
     from seediff.run.segment_files import read_segments
 
     record = tmp_path / record_path(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
-from looked import keep_attention, running, start, write_set
+from look_server import keep_attention, running, start, write_set
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions

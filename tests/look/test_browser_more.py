@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from in_chromium import chromium, needs_chromium, open_sample, saved, until, violations, window
-from looked import keep_attention, running, write_set
+from look_server import keep_attention, running, write_set
 from PIL import Image
 
 from seediff.dataset import native

@@ -4,7 +4,7 @@ import socket
 import urllib.parse
 
 import pytest
-from looked import running, write_set
+from look_server import running, write_set
 
 from seediff.look.answers import MASK
 from seediff.look.gate import HEADERS, SMALL, allowed_host, is_loopback

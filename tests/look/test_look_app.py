@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from looked import running, write_set
+from look_server import running, write_set
 from patience import PATIENCE, wait_until
 from PIL import Image
 
@@ -195,7 +195,7 @@ def test_output_of_segment_and_predict(tmp_path):
 
 def test_what_is_none_of_the_three_is_refused(tmp_path):
     from seediff.errors import UserError
-    from seediff.look.subject import open_subject
+    from seediff.look.samples import open_subject
 
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(UserError, match=r"neither a finished dataset .* \(it holds notes\.txt\); .*seediff import"):

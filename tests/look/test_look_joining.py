@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from command_line import runner
-from looked import running, write_set
+from look_server import running, write_set
 
 from seediff.cli.formats import export_, import_
 from seediff.cli.quality import filter_
@@ -19,8 +19,8 @@ from seediff.dataset.shapes.objects import join
 from seediff.dataset.shapes.rle import count_runs, fill
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
+from seediff.look.samples import open_subject
 from seediff.look.session import Session
-from seediff.look.subject import open_subject
 
 run = runner(export_, import_, filter_, merge)
 LEFT, RIGHT, LOW = (8, 12), (50, 15), (30, 55)

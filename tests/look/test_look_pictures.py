@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from in_chromium import at, chromium, needs_chromium, open_sample, saved, until, window
-from looked import keep_attention, running, write_set
+from look_server import keep_attention, running, write_set
 from PIL import Image
 
 from seediff.dataset.shapes.objects import find_objects

@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from looked import Client, running, start, write_set
+from look_server import Client, running, start, write_set
 from patience import PATIENCE, wait_until
 
 from seediff.cli import main

@@ -5,13 +5,13 @@ import json
 
 import numpy as np
 import pytest
-from looked import CLASSES, write_set
+from look_server import CLASSES, write_set
 
 from seediff.dataset import native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
 from seediff.errors import UserError
+from seediff.look.samples import open_subject
 from seediff.look.session import Session, Stale
-from seediff.look.subject import open_subject
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw
-from looked import keep_attention, running, write_set
+from look_server import keep_attention, running, write_set
 from patience import wait_until
 from random_maps import random_maps
 
@@ -19,9 +19,9 @@ from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.reviews import read_actions
 from seediff.look.answers import Look
+from seediff.look.events import Events
+from seediff.look.samples import open_subject
 from seediff.look.session import Session
-from seediff.look.shared import Events
-from seediff.look.subject import open_subject
 from seediff.look.tuning import Tuner
 from seediff.look.why import Constants, Why
 from seediff.run.generate import generate

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seediff.metrics.bootstrap import mean_interval
-from seediff.metrics.masks import auc, auc_rows, boundary, boundary_f, boundary_tolerance, psnr
+from seediff.metrics.mask_scores import auc, auc_rows, boundary, boundary_f, boundary_tolerance, psnr
 from seediff.metrics.scores import iou, per_class_iou
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from recipes.mini.world import MEASURED, write_scenes
 from seediff.errors import UserError
-from seediff.metrics.masks import psnr
+from seediff.metrics.mask_scores import psnr
 from seediff.mini.scenes import CLASS_IDS, CLASSES, SETS, Scene, load_scenes, read_scenes
 
 

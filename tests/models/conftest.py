@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from builders.book import BOOKS
+from builders.reference_attention import BOOKS
 
 
 @pytest.fixture(scope="session")

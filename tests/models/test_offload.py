@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from builders.elsewhere import elsewhere, offloaded_elsewhere
 from builders.families import SPECS, generate
+from builders.off_cpu import elsewhere, offloaded_elsewhere
 
 from seediff.attention.photograph import capture_images, denoising_errors, encode_images, run_clean
 from seediff.config.constants import CaptureConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders.book import BOOKS
+from builders.reference_attention import BOOKS
 from safetensors.torch import save_file
 
 from seediff.cli.commands import main

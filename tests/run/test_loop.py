@@ -16,13 +16,13 @@ from seediff.config.constants import SegmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
+from seediff.files.output_folders import Url
 from seediff.files.photographs import find_photos
-from seediff.files.places import Url
 from seediff.run.augment import augment
 from seediff.run.generate import generate
 from seediff.run.loop import Engine, write_batch
 from seediff.run.mask import mask_photos
-from seediff.run.place import Storage, open_place
+from seediff.run.output import Storage, open_place
 from seediff.run.segment import segment_photos
 
 cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")

@@ -23,11 +23,11 @@ from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native, store
 from seediff.errors import UserError
-from seediff.files import outputs, places
-from seediff.files.places import LOCK
+from seediff.files import output_folders, outputs
+from seediff.files.output_folders import LOCK
 from seediff.prompts.specs import SampleSpec
 from seediff.run import generate as run_module
-from seediff.run import place
+from seediff.run import output
 from seediff.run.generate import generate
 from seediff.run.samples import rejections, traced_classes
 
@@ -222,7 +222,7 @@ def test_nothing_committed_binds_nobody(tmp_path, unbroken):
     with pytest.raises(UserError, match="must be uint8"):
         generate(wrong, out, draw=fails)
     assert list((out / native.IMAGES).iterdir())
-    assert place.Place(out).look_into(CONFIG) == ("new", CONFIG)
+    assert output.Place(out).look_into(CONFIG) == ("new", CONFIG)
     generate(CONFIG, out, draw=fake_draw)
     assert fingerprints(out) == unbroken
 
@@ -237,7 +237,7 @@ def test_files_that_no_record_explains_are_not_removed(tmp_path):
 
 def test_another_version_does_not_continue(tmp_path, monkeypatch):
     unfinished(tmp_path / "out", batches=1)
-    monkeypatch.setattr(place, "__version__", "9.9")
+    monkeypatch.setattr(output, "__version__", "9.9")
     with pytest.raises(UserError, match=r"version of seediff: .* → 9\.9"):
         generate(CONFIG, tmp_path / "out", draw=fake_draw)
 
@@ -266,7 +266,7 @@ def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeyp
     def refuse(path, flags, mode=0o777):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
-    monkeypatch.setattr(places.os, "open", refuse)
+    monkeypatch.setattr(output_folders.os, "open", refuse)
     monkeypatch.setattr(run_module, "model_draw", lambda *_: pytest.fail("model loaded"))
     with pytest.raises(UserError, match="cannot be written to: Read-only file system"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
@@ -286,7 +286,7 @@ def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
 def test_second_run_in_the_same_folder_is_refused(tmp_path, unbroken):
     out = tmp_path / "out"
     code = (
-        "import sys, time; from pathlib import Path; from seediff.files.places import open_folder\n"
+        "import sys, time; from pathlib import Path; from seediff.files.output_folders import open_folder\n"
         "with open_folder(Path(sys.argv[1])): print('ready', flush=True); time.sleep(300)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(out)], stdout=subprocess.PIPE, text=True, env=environment())

@@ -19,7 +19,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.files.places import open_folder
+from seediff.files.output_folders import open_folder
 from seediff.run.augment import AugmentJob, augment, tasks
 
 CLASSES = ("dog", "cat", "car")

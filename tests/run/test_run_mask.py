@@ -15,7 +15,7 @@ from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo
-from seediff.report.trace import load_trace
+from seediff.report.saved_steps import load_trace
 from seediff.run.mask import MaskJob, mask_photos
 from seediff.run.photos import read_classes_csv
 

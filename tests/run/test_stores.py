@@ -17,9 +17,9 @@ from tiny_job import TinyConfig, TinyJob, Trouble, tiny
 from seediff.cli import main
 from seediff.dataset import native
 from seediff.errors import UserError
-from seediff.files.places import Url, parse_out
+from seediff.files.output_folders import Url, parse_out
 from seediff.run.loop import plan
-from seediff.run.place import Storage, Store, open_place
+from seediff.run.output import Storage, Store, open_place
 
 
 class Stopped(BaseException):

@@ -10,8 +10,8 @@ from patience import PATIENT
 from region_maps import region_maps
 
 from seediff.devices import cpu_threads
-from seediff.segments import sums
-from seediff.segments.sums import add_product, in_units, product_error, sums_of_members, whole_unit
+from seediff.segments import exact_sums
+from seediff.segments.exact_sums import add_product, in_units, product_error, sums_of_members, whole_unit
 
 
 @given(st.integers(0, 1000), st.integers(1, 40), st.sampled_from([1e-20, 1.0, 3e7]))
@@ -36,7 +36,7 @@ def test_sums_do_not_depend_on_order_bands_or_threads(monkeypatch: pytest.Monkey
     expected = sums_of_members(rows, members)
     shuffled = torch.randperm(256, generator=torch.Generator().manual_seed(2))
     for band, count in ((1, 1), (7, 2), (300, 3)):
-        monkeypatch.setattr(sums, "BAND", band)
+        monkeypatch.setattr(exact_sums, "BAND", band)
         torch.set_num_threads(count)
         assert torch.equal(sums_of_members(rows, members), expected)
         assert torch.equal(sums_of_members(rows[shuffled], members[:, shuffled]), expected)

@@ -35,7 +35,7 @@ OPTIONS = (
 
 INTERRUPTED = """
 import os, signal, sys
-from several import run, start
+from several_processes import run, start
 
 def interrupting(step, *rest):
     if step == 1 and os.environ["RANK"] == "1":
@@ -62,7 +62,7 @@ def line(tmp_path) -> list[str]:
     return ["train", str(tmp_path / "scenes"), "--weights", str(tmp_path / "first"), *OPTIONS]
 
 
-def run_in(count: int, line: list[str], script: Path = BUILDERS / "several.py") -> str:
+def run_in(count: int, line: list[str], script: Path = BUILDERS / "several_processes.py") -> str:
     """Run a line in so many processes, all of which have ended when this returns. What they said."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -76,7 +76,7 @@ def augment(
 
     - `seediff augment pets --preset diffumask --add colour:10% --no-keep-originals --image-format jpg --out new-pets`
     """
-    from ..files.places import check_apart
+    from ..files.output_folders import check_apart
     from ..run.augment import AugmentJob
     from ..run.loop import Processes
 

@@ -56,7 +56,7 @@ def semantic(
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
     from ..evaluate.semantic import write_json
     from ..files.messages import make_console
-    from ..files.places import check_writable
+    from ..files.output_folders import check_writable
     from .progress import bar_or_lines
 
     sizes = _parse_scales(scales)
@@ -163,7 +163,7 @@ def segments(
     from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, to_json
     from ..evaluate.semantic import write_json
     from ..files.messages import make_console
-    from ..files.places import check_writable
+    from ..files.output_folders import check_writable
     from .progress import bar_or_lines
 
     check_writable(None, json)

@@ -78,7 +78,7 @@ def export_(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.formats.drivers import export
-    from ..files.places import check_apart
+    from ..files.output_folders import check_apart
 
     check_apart(out, [data])
     if shard_size is not None and not 0 < shard_size < float("inf"):
@@ -136,7 +136,7 @@ def import_(
     from ..dataset.corrections import Change, correct, summed
     from ..dataset.formats.drivers import read_format
     from ..dataset.store import write_native
-    from ..files.places import check_apart
+    from ..files.output_folders import check_apart
 
     check_apart(out, [source, *([corrects] if corrects else [])])
     names = parse_classes(classes) if classes is not None else None

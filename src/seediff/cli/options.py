@@ -15,7 +15,7 @@ from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import field_types
 from ..config.generate import GenerateConfig
 from ..errors import UserError
-from ..files.places import Out, Url, parse_folder, parse_out
+from ..files.output_folders import Out, Url, parse_folder, parse_out
 from .derive import option, options_of
 
 if TYPE_CHECKING:

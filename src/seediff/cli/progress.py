@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError, system_reason
 
 if TYPE_CHECKING:
-    from ..files.places import Out
+    from ..files.output_folders import Out
     from ..workers import Progress
 
 LINE_SECONDS = 10.0

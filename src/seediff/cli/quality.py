@@ -56,7 +56,7 @@ def check(
     from ..dataset.native import METADATA
     from ..dataset.quality.check import DAMAGED, check_dataset
     from ..dataset.quality.fix import fix_dataset
-    from ..files.places import check_writable
+    from ..files.output_folders import check_writable
     from ..run.reopen import can_reopen, check_is_dataset, remake, reopen, what_to_do
     from .summary import counts, findings_table
 
@@ -100,7 +100,7 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSO
     For example: `seediff stats pets --json stats.json`
     """
     from ..dataset.dataset import Dataset
-    from ..files.places import check_writable
+    from ..files.output_folders import check_writable
 
     check_writable(None, json)
     counted = Dataset.from_native(data).stats(followed(quiet))
@@ -148,7 +148,7 @@ def filter_(
     from ..dataset.dataset import Dataset
     from ..dataset.quality.select import Criteria, select_samples
     from ..dataset.store import check_finished
-    from ..files.places import check_apart, check_free
+    from ..files.output_folders import check_apart, check_free
     from .summary import counts
 
     check_apart(out, [data])

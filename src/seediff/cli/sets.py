@@ -30,7 +30,7 @@ def merge(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.merge import set_names
-    from ..files.places import check_apart, check_free
+    from ..files.output_folders import check_apart, check_free
 
     check_apart(out, data)
     check_free(out)
@@ -68,7 +68,7 @@ def split(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.split import set_splits
-    from ..files.places import check_apart, check_free, staged
+    from ..files.output_folders import check_apart, check_free, staged
 
     if (out is None) != in_place:
         raise UserError("split: choose one of --out FOLDER, for a dataset a part, and --in-place, for `split` in the rows")

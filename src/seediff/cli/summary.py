@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files.messages import counted, make_console
-from ..files.places import Out, Url
+from ..files.output_folders import Out, Url
 from ..report.tables import count_classes, show_reasons
 from ..run.photos import others_skipped
 from ..run.samples import rejections

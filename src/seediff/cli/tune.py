@@ -46,8 +46,8 @@ def tune(
     from ..config.photographs import SegmentPhotosConfig
     from ..config.presets import Tuned
     from ..evaluate.layouts import open_evaluation
+    from ..files.output_folders import check_file, check_writable
     from ..files.outputs import write_atomic
-    from ..files.places import check_file, check_writable
     from ..models.fingerprint import model_fingerprint
     from ..models.registry import load_model
     from ..run.tune import countable

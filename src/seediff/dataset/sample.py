@@ -12,9 +12,9 @@ from PIL import Image
 
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
+from ..files.output_folders import put
 from ..files.outputs import copy_new
 from ..files.pictures import open_picture
-from ..files.places import put
 from ..files.reading import PICTURE, open_regular, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
 from .rows import shown_classes

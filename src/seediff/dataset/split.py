@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..files.pictures import open_picture
-from ..files.places import open_folder
 from . import native
 from .quality.duplicates import difference_hash, near_groups
 from .sample import SPLITS, Sample

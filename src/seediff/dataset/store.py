@@ -10,8 +10,8 @@ from ..config.photographs import SegmentPhotosConfig
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import shown
+from ..files.output_folders import put, staged
 from ..files.outputs import write_new
-from ..files.places import put, staged
 from ..files.reading import leads_out, path_inside
 from . import native
 from .encoding import InstanceFile, MaskFile, encode_grey

@@ -20,8 +20,8 @@ from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import map_folder, pair, read_segment_ids, voc_palette
 from ..files.messages import counted
+from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
-from ..files.places import open_folder
 from ..report.pictures import contact_sheet, fit_side, overlay
 from .labels import class_names
 from .layouts import EvaluationSet, Sample, open_evaluation

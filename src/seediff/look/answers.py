@@ -23,10 +23,10 @@ from ..files.documents import parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
 from ..report.pictures import heat_colours
+from .events import Cache, Events, Worker
 from .index import Query
+from .samples import image_bytes, thumbnail
 from .session import Session, Stale, about
-from .shared import Cache, Events, Worker
-from .subject import image_bytes, thumbnail
 
 MASK = 32 << 20
 """Bytes of a packed label map that is sent back: a hundred megapixels of painted shapes have less than a tenth of that."""

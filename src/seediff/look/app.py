@@ -20,9 +20,9 @@ from starlette.staticfiles import StaticFiles
 
 from ..errors import UserError, system_reason
 from .answers import MASK, Look
+from .events import Events
 from .gate import PACKAGE, SMALL
 from .session import Session
-from .shared import Events
 
 if TYPE_CHECKING:
     from .why import Why

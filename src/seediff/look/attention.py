@@ -28,7 +28,7 @@ from ..models.info import model_info
 from ..models.trust import check_index, check_parts
 from ..prompts.tokens import locate_columns
 from ..run.plan import fitted_mask
-from .subject import Sample, Subject, read_image
+from .samples import Sample, Subject, read_image
 
 PIXELS = 8
 """A position of L in pixels, where nothing tells: Stable Diffusion's."""

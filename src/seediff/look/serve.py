@@ -21,10 +21,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError
 from .app import body_limit, make_app
+from .events import Events
 from .gate import Gate, is_loopback
+from .samples import open_subject
 from .session import Session
-from .shared import Events
-from .subject import open_subject
 
 PATIENCE = 30.0
 """Seconds that a request may take to arrive, and an answer to be taken."""

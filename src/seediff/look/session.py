@@ -23,12 +23,12 @@ from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..errors import UserError
 from ..files.messages import printable
+from ..files.output_folders import InUse, open_folder
 from ..files.outputs import make_folders, write_inside
 from ..files.pictures import open_picture
-from ..files.places import InUse, open_folder
 from ..files.reading import PICTURE, read_bytes
 from .index import Index
-from .subject import Sample, Subject
+from .samples import Sample, Subject
 
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""

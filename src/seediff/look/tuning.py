@@ -27,7 +27,7 @@ from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
 from ..report.pictures import shrink, to_levels
 from .attention import Seen
-from .shared import Cache
+from .events import Cache
 
 SHOWN_SIDE = 256
 """Pixels of the largest map that is drawn as a step."""

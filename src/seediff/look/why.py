@@ -25,7 +25,7 @@ from ..segments.diffseg import diffseg
 from ..segments.suppression import label
 from .answers import Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
-from .shared import Cache
+from .events import Cache
 from .tuning import Constants, Tuner, encoded, shown, usable_methods
 
 MEMORY = 1 << 30

@@ -25,10 +25,10 @@ from ..config.generate import GenerateConfig
 from ..config.levels import level_name
 from ..errors import UserError
 from ..files.messages import make_console
+from ..files.output_folders import check_writable
 from ..files.outputs import write_atomic
-from ..files.places import check_writable
 from ..metrics.bootstrap import mean_interval
-from ..metrics.masks import auc, auc_rows, psnr
+from ..metrics.mask_scores import auc, auc_rows, psnr
 from ..models.groups import Layers
 from ..models.hub import resolve_name
 from ..models.registry import Model, load_model

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .card import dataset_card
 from .preview import write_preview
-from .trace import StepPicture, TracedSample, load_trace, save_trace, traced_sample
+from .saved_steps import StepPicture, TracedSample, load_trace, save_trace, traced_sample
 
 __all__ = ["StepPicture", "TracedSample", "dataset_card", "load_trace", "save_trace", "traced_sample", "write_preview"]

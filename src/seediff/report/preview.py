@@ -21,9 +21,9 @@ from ..files.reading import path_inside
 from ..masks.flags import explain_flag, flag_kind
 from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
 from .pictures import VIRIDIS_ANCHORS, contact_sheet, encoded, heat_uri, jpeg_uri, overlay, shrink, to_levels
+from .saved_steps import TracedSample
 from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, row_classes, show_value
 from .templates import render
-from .trace import TracedSample
 
 GRID_SIDES = (384, 320, 256, 192, 128, 96)  # pixels, tried from the largest until the grid fits
 GRID_BYTES = 5_000_000  # of all the grid's pictures together, as text

@@ -27,12 +27,12 @@ from ..dataset.sample import Sample
 from ..dataset.store import open_native
 from ..errors import UserError
 from ..files.messages import show_bytes
+from ..files.output_folders import Out, check_apart, free_bytes, parse_out
 from ..files.outputs import link_inside, make_folders, write_atomic
-from ..files.places import Out, check_apart, free_bytes, parse_out
 from ..prompts.specs import sample_seed
 from ..workers import Progress
 from .loop import Engine, Job, Local, Processes, RunResult, run
-from .place import BatchRecord, Place
+from .output import BatchRecord, Place
 
 TRAIN = "train"
 MAX_ADDED = 10_000_000

@@ -22,9 +22,9 @@ from typing import Any
 from ..config.base import Config, RunConfig
 from ..devices import cpu_threads
 from ..errors import UserError, first_line
-from ..files.places import Out, Url
+from ..files.output_folders import Out, Url
 from .loop import AnyJob, Engine, Made, Say, write_batch
-from .place import BatchRecord, Place, open_place
+from .output import BatchRecord, Place, open_place
 
 AHEAD = 2
 """Batches that a worker has been given at a time: the next one lies ready when it ends one, and few must be done again when it dies."""

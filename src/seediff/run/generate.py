@@ -17,15 +17,15 @@ from ..config.levels import check_levels
 from ..config.sizes import pixels
 from ..dataset import native
 from ..files.messages import show_bytes
+from ..files.output_folders import Out, free_bytes
 from ..files.outputs import write_atomic
-from ..files.places import Out, free_bytes
 from ..models.fingerprint import weights_fingerprint
 from ..models.info import model_info
 from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .loop import Engine, RunResult, run
-from .place import BatchRecord, Place
+from .output import BatchRecord, Place
 from .plan import captured_maps, check_files, expected_capture, fitted_mask, mask_lines, model_line, source_lines
 from .samples import DatasetJob
 

@@ -23,11 +23,11 @@ from typing import Any, Generic, TypeVar
 from ..config.base import Config, resolve_device
 from ..dataset import native
 from ..devices import cpu_threads
+from ..files.output_folders import Out
 from ..files.outputs import write_atomic
-from ..files.places import Out
 from ..models.memory import Offload
 from ..workers import Progress, check_workers, in_order
-from .place import BatchRecord, Place, open_place
+from .output import BatchRecord, Place, open_place
 
 Item = TypeVar("Item")
 Captured = TypeVar("Captured")

@@ -14,14 +14,14 @@ from ..config.names import join_classes
 from ..config.photographs import MaskPhotosConfig, check_attention
 from ..errors import UserError
 from ..files.messages import counted
+from ..files.output_folders import Out
 from ..files.photographs import Found, Photo, read_photo
-from ..files.places import Out
 from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, RunResult, run
+from .output import BatchRecord, Place
 from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, picture_file, read_all, read_failures, write_failures
-from .place import BatchRecord, Place
 from .plan import captured_maps, check_files, fitted_mask, mask_lines, model_line, photo_capture, source_lines
 from .samples import DatasetJob
 

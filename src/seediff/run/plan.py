@@ -15,7 +15,7 @@ from ..config.presets import is_tuned_for
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.places import memory_bytes
+from ..files.output_folders import memory_bytes
 from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.groups import layers_name
 from ..models.hub import resolve_name

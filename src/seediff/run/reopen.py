@@ -20,7 +20,7 @@ from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.outputs import remove_inside
-from .place import BatchRecord, Place
+from .output import BatchRecord, Place
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
 INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}

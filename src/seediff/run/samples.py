@@ -18,7 +18,7 @@ from ..dataset.rows import shown_classes
 from ..files.outputs import check_inside, write_atomic
 from ..models.memory import Offload
 from .loop import Captured, Item, Job
-from .place import BatchRecord
+from .output import BatchRecord
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
 if TYPE_CHECKING:

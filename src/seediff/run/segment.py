@@ -17,15 +17,15 @@ from ..dataset import native
 from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..errors import UserError
 from ..files.messages import counted
+from ..files.output_folders import Out
 from ..files.outputs import make_folders, write_atomic
 from ..files.photographs import Found, Photo, read_photo
-from ..files.places import Out
 from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, Job, RunResult, run
+from .output import BatchRecord, Place
 from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, read_all, read_failures, write_failures
-from .place import BatchRecord, Place
 from .plan import capture_line, check_files, model_line, photo_capture, source_lines
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 

@@ -17,9 +17,9 @@ from ..attention.windows import Window
 from ..config.constants import SegmentConfig
 from ..errors import UserError
 from .divergence import closer_than
+from .exact_sums import sums_of_members
 from .kmeans import kmeans
 from .methods import Seen, SegmentMethod, aggregated
-from .sums import sums_of_members
 from .tiles import merge_proposals
 
 

@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from .sums import add_product, product_error
+from .exact_sums import add_product, product_error
 
 FLOOR = 1e-12
 """Probabilities below count as this inside the logarithm."""

@@ -13,8 +13,8 @@ import torch
 from ..attention.maps import Grid
 from ..config.constants import SegmentConfig
 from ..errors import UserError
+from .exact_sums import BAND, add_product, in_units, product_error, whole_unit
 from .methods import Seen, SegmentMethod, aggregated
-from .sums import BAND, add_product, in_units, product_error, whole_unit
 
 CHUNK = 2**18
 """Elements (1 MiB) worked on at a time: the products never leave the cache."""

@@ -17,9 +17,9 @@ from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.label_maps import voc_palette
 from ..files.messages import printable
+from ..files.output_folders import put, staged
 from ..files.outputs import write_atomic
 from ..files.photographs import find_photos, read_photo
-from ..files.places import put, staged
 from ..files.reading import SETTINGS
 from ..models.trust import OWN_ATTENTION
 from ..report.pictures import overlay

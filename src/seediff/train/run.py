@@ -33,8 +33,8 @@ from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import printable, shown
+from ..files.output_folders import open_folder
 from ..files.outputs import make_folders, remove_inside, write_atomic, write_tensors
-from ..files.places import open_folder
 from ..metrics.confusion import Confusion
 from .data import Batch, Decoded, Stage, batches, reading_threads
 from .models import Network, Trainee, averaged, build_network, parameter_groups

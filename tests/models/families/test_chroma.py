@@ -1,9 +1,9 @@
 """Chroma's narrow twin: FLUX.1's blocks, a mask that is added to the scores, guidance as two calls."""
 
 import torch
-from builders.books.flux import packed
 from builders.eager import everything_kept, means
 from builders.families import SPECS, generate, spelled
+from builders.reference_attentions.flux import packed
 
 from seediff.attention.layers import _bias
 from seediff.config.constants import CaptureConfig

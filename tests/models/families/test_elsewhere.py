@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from builders.book import BOOKS
-from builders.elsewhere import elsewhere
 from builders.families import SPECS, generate
+from builders.off_cpu import elsewhere
+from builders.reference_attention import BOOKS
 
 from seediff.attention import layers
 from seediff.attention.photograph import capture_images, denoising_errors, encode_images

@@ -1,4 +1,4 @@
-"""What holds for every family of FAMILIES, each tried on its twin (builders/book.py): on squares and on rectangles."""
+"""What holds for every family of FAMILIES, each tried on its twin (builders/reference_attention.py): on squares and on rectangles."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.book import BOOKS, book_of, file_of
 from builders.families import (
     SPECS,
     assert_same_maps,
@@ -21,6 +20,7 @@ from builders.families import (
     run_commands,
     see,
 )
+from builders.reference_attention import BOOKS, book_of, file_of
 from safetensors.torch import save_file
 
 from seediff.attention.capture import capture_attention

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from builders.books.flux import save_flux
 from builders.families import check_refused, generate
+from builders.reference_attentions.flux import save_flux
 from diffusers import FlowMatchHeunDiscreteScheduler
 
 from seediff.errors import UserError

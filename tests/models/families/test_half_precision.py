@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from builders.book import BOOKS
 from builders.families import SPECS, generate
+from builders.reference_attention import BOOKS
 
 from seediff.attention import recorder
 from seediff.models.registry import load_model

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.books.xl import save_xl
 from builders.families import SPECS, check_refused, generate, largest_difference, plain
+from builders.reference_attentions.xl import save_xl
 from builders.twins import save_unet
 from diffusers import EulerDiscreteScheduler, LCMScheduler, PNDMScheduler, StableDiffusionPipeline
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from builders.books.pixart import save_pixart
 from builders.families import SPECS, generate
+from builders.reference_attentions.pixart import save_pixart
 
 from seediff.attention.photograph import denoising_errors, encode_images
 from seediff.config.constants import CaptureConfig

@@ -1,9 +1,9 @@
 """Qwen-Image's narrow twin: two streams, the text first and cut out of a template, guidance as two calls, an autoencoder of videos."""
 
 import torch
-from builders.books.qwen_image import QWEN_CUT as CUT
-from builders.books.qwen_image import behind_the_longest
 from builders.families import SPECS, generate, spelled
+from builders.reference_attentions.qwen_image import QWEN_CUT as CUT
+from builders.reference_attentions.qwen_image import behind_the_longest
 
 from seediff.attention.photograph import capture_clean, encode_images
 from seediff.config.constants import CaptureConfig

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from builders.books.sd3 import save_sd3
 from builders.families import SPECS, assert_same_maps, check_refused, generate
+from builders.reference_attentions.sd3 import save_sd3
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.photograph import denoising_errors, encode_images

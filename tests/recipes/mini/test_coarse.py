@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recipes.mini.coarse import pooled, predict_coarse
 from recipes.mini.denoiser import Denoiser
+from recipes.mini.half_size import pooled, predict_coarse
 from recipes.mini.loop import draw_timesteps
 from recipes.mini.recipe import Denoiser as DenoiserRecipe
 from recipes.mini.recipe import Recipe

@@ -13,7 +13,7 @@ from diffusers import StableDiffusion3Pipeline
 from safetensors.torch import load_file
 
 from recipes.mini.autoencoder import build_autoencoder
-from recipes.mini.coarse import half_side
+from recipes.mini.half_size import half_side
 from recipes.mini.loop import Batch
 from recipes.mini.recipe import Autoencoder, Recipe, Teacher
 from recipes.mini.recipe import Transformer as Table

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from recipes.tables.kept import open_kept
+from recipes.tables.stored_results import open_kept
 from seediff.errors import UserError
 
 

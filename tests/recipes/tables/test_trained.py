@@ -14,9 +14,9 @@ from recipes.mini.world import write_scene_set
 from recipes.tables import sources, trained
 from recipes.tables.definition import HeldOut, Row, Source, Table
 from recipes.tables.drawn import SetConfig
-from recipes.tables.kept import open_kept
 from recipes.tables.results import write_table
 from recipes.tables.sources import Places, chosen, described, joined, open_source
+from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import check, run_table, training_digest, training_of
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native

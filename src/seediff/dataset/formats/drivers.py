@@ -17,7 +17,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.messages import shown
-from ...files.places import put, staged
+from ...files.output_folders import put, staged
 from ...files.reading import leads_out, path_inside
 from ...workers import in_order
 from ..rows import check_class_list, check_name, flat_name

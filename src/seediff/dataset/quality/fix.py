@@ -8,8 +8,8 @@ from typing import Any
 
 from ...errors import UserError
 from ...files.documents import read_toml
+from ...files.output_folders import open_folder
 from ...files.outputs import move_inside, write_atomic, write_inside
-from ...files.places import open_folder
 from ...files.reading import path_inside
 from .. import native
 from ..encoding import MaskFile, read_label_map

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 from ...config.constants import CaptureConfig, MaskConfig
 from ...config.presets import read_preset
 from ...dataset.quality.select import confidence
-from ...files.places import check_writable
+from ...files.output_folders import check_writable
 from ...masks.make import make_masks
 from ...metrics.bootstrap import figure_interval
 from ...metrics.scores import iou

@@ -16,7 +16,7 @@ from ...config.base import configure
 from ...config.constants import CaptureSteps, check_capture_steps
 from ...config.generate import GenerateConfig
 from ...errors import UserError
-from ...files.places import check_writable
+from ...files.output_folders import check_writable
 from ...mini.scenes import CLASS_IDS, CLASSES, Scene, caption, load_scenes
 from ...mini.yardsticks import Segmenter, load_segmenter, segment_known, segmenter_iou
 from ...models.registry import Model, load_model

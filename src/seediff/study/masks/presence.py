@@ -18,11 +18,11 @@ from rich.table import Table
 from ...attention.photograph import encode_images
 from ...config.photographs import MaskPhotosConfig
 from ...files.messages import make_console
-from ...files.places import check_writable
+from ...files.output_folders import check_writable
 from ...masks.presence import find_classes
 from ...masks.presence_questions import MOST_ABSENT, Answers, best_threshold, questions
 from ...metrics.bootstrap import draw_images, figure_interval, mean_interval
-from ...metrics.masks import auc
+from ...metrics.mask_scores import auc
 from ...mini.scenes import CLASSES, Scene, load_scenes
 from ...models.registry import Model, load_model
 from ...report.progress import tracked

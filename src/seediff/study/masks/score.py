@@ -16,7 +16,7 @@ from ...attention.maps import AttentionMaps
 from ...masks.make import enlarge, refine, soft_mask
 from ...masks.steps import Step
 from ...metrics.bootstrap import mean_interval
-from ...metrics.masks import boundary_f
+from ...metrics.mask_scores import boundary_f
 from ...metrics.scores import overlap, per_class_iou
 from ...mini.scenes import CLASS_IDS, Scene
 from .capture import Captured

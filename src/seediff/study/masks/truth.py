@@ -16,7 +16,7 @@ import numpy as np
 
 from ...attention.maps import AttentionMaps
 from ...attention.photograph import check_schedule
-from ...files.places import check_writable
+from ...files.output_folders import check_writable
 from ...mini.scenes import Scene, load_scenes
 from ...models.registry import load_model
 from ...report.progress import tracked

@@ -16,7 +16,7 @@ from ...errors import UserError
 from ...evaluate.floors import FLOORS, score_floors
 from ...files.documents import fit, read_json
 from ...files.messages import shown
-from ...files.places import check_writable
+from ...files.output_folders import check_writable
 from ...models.registry import load_model
 from .results import segment_sheet, write_segments
 from .scores import Blind, Floor, Outcome, Pairs, Way, try_ways

@@ -16,7 +16,7 @@ def file_of(family: Family) -> str:
     return type(family).__module__.rpartition(".")[2]
 
 
-BOOKS: dict[str, Book] = {name: import_module(f"builders.books.{name}").BOOK for name in map(file_of, FAMILIES)}
+BOOKS: dict[str, Book] = {name: import_module(f"builders.reference_attentions.{name}").BOOK for name in map(file_of, FAMILIES)}
 """Name of a file in models/families → its book."""
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from builders.books.flux import behind_t5, packed
 from builders.eager import Book
+from builders.reference_attentions.flux import behind_t5, packed
 from builders.twins import WIDTH, autoencoder, flow_scheduler, sharpen, t5_encoder, t5_tokenizer
 
 

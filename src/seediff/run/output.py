@@ -26,8 +26,8 @@ from ..config.base import Config, differences, load_config
 from ..dataset.native import BATCHES, RUN_FOLDERS
 from ..errors import UserError, first_line
 from ..files.documents import read_json, read_toml
+from ..files.output_folders import LOCK, Out, Url, open_folder, parse_out
 from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, make_folders, remove_tree, write_inside
-from ..files.places import LOCK, Out, Url, open_folder, parse_out
 from ..files.reading import ANNOTATIONS
 
 State = Literal["new", "unfinished", "complete"]

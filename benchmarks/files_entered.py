@@ -1,6 +1,6 @@
 """Which files of seediff a command passes, in the order in which they are first entered, and how often it climbs.
 
-    python benchmarks/path.py TREE generate        # or segment, train; TREE is a checkout of this repository
+    python benchmarks/files_entered.py TREE generate        # or segment, train; TREE is a checkout of this repository
 
 A climb is a call from a module into a layer below its own in the table of docs/architecture.md: it may not import it, so that only a
 function that was handed over leads there. Each pair of modules counts once. Turns are how often the next new file is of such a layer.
