@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from in_chromium import chromium, needs_chromium, open_sample, saved, until, violations, window
+from in_chromium import at, chromium, needs_chromium, open_sample, saved, until, violations, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
 from seediff.dataset import native
-from seediff.dataset.reviews import read_actions
+from seediff.dataset.reviews import in_effect, read_actions
 from seediff.files.label_maps import voc_palette
 
 pytestmark = needs_chromium
@@ -146,3 +146,33 @@ def test_a_hundred_thousand_samples(browser, tmp_path):
         page.locator("#flags input").first.check()
         until(page, "() => document.querySelector('#shown').textContent === '1,000 of 100,000 shown'")
         assert client.post("/api/views", {"text": "cat", "sort": "area", "descending": True, "classes": [2]}).json["count"] == 33_000
+
+
+def test_a_stroke_is_of_the_pictures_class_and_any_class_is_found_by_typing(browser, tmp_path):
+    classes = tuple(f"{word} {number}" for number in range(15) for word in ("cup", "plate"))
+    out = write_set(tmp_path / "kitchen", 30, classes)
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        painted = "() => document.querySelector('input[name=paint-class]:checked').closest('label').querySelector('bdi').textContent"
+        open_sample(page, "000025")
+        assert page.evaluate(painted) == "plate 12"
+        assert page.locator("#paint-classes bdi").first.text_content() == "plate 12"
+        page.keyboard.press("b")
+        page.mouse.click(*at(page, 2, 2))
+        saved(page)
+        assert read_actions(out)[-1].action == "brush"
+        assert native.read_label_map(out / in_effect(out)["000025"].mask)[2, 2] == 26
+        page.keyboard.press("c")
+        page.keyboard.type("14")
+        assert page.locator("#paint-classes bdi").all_text_contents() == ["cup 14", "plate 14"]
+        assert violations(page) == []
+        page.keyboard.press("Enter")
+        assert page.evaluate(painted) == "cup 14"
+        page.keyboard.press("i")  # the keyboard is the picture's again
+        open_sample(page, "000026")
+        assert page.evaluate(painted) == "ignored (255)"  # chosen by somebody, so it stays
+        page.keyboard.press("c")
+        page.keyboard.press("Escape")
+        assert page.locator("#sample").is_visible()
+        page.keyboard.press("1")
+        open_sample(page, "000024")
+        assert page.evaluate(painted) == "cup 12"

@@ -37,13 +37,13 @@ def expected(model):
 
 
 @pytest.mark.parametrize("offload", ["model", "sequential"])
-def test_the_same_bytes(model, expected, offload):
-    """Also outside of the pipeline's call, where photographs are encoded and shown."""
+def test_the_same_values(model, expected, offload):
+    """Up to the rounding of sums, which on some CPUs depends on where in memory the numbers lie. Also outside of the pipeline's call, where photographs are encoded and shown."""
     with offloaded_elsewhere(model, offload) as (there, device, beside):
         found = path(there, device)
         parts = [part for part in there.pipe.components.values() if isinstance(part, torch.nn.Module)]
         assert {weight.device.type for part in parts for weight in part.parameters()} == {"cpu" if offload == "model" else "meta"}
     assert len(found) == len(expected)
     for theirs, ours in zip(found, expected, strict=True):
-        assert torch.equal(theirs, ours)
+        torch.testing.assert_close(theirs.double(), ours.double(), rtol=1e-5, atol=1 if ours.dtype == torch.uint8 else 1e-5)
     assert beside() == set()

@@ -12,6 +12,7 @@ export const KEYS = [
   ["[ and ]", "smaller, larger brush"],
   [", and .", "coarser, finer segments"],
   ["1 … 9, 0", "paint that class; 0 the background"],
+  ["C", "search the classes; Enter paints the first that matches"],
   ["I", "paint 255: ignored"],
   ["Space", "on the picture: use the tool at the cross"],
   ["O", "hide or show the mask"],

@@ -2,6 +2,7 @@
 
 import { act, get, picture, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
+import { Classes, IGNORED } from "./classes.js";
 import { Joiner } from "./join.js";
 import { choice, long } from "./page.js";
 import * as paint from "./paint.js";
@@ -10,17 +11,8 @@ import { Stage } from "./stage.js";
 const TOOLS = [["look", "L", "Look"], ["brush", "B", "Brush"], ["eraser", "E", "Eraser"], ["polygon", "P", "Polygon"], ["fill", "F", "Fill"], ["segment", "S", "Segment"], ["join", "G", "Join"]];
 const REDRAWN = ["undo", "redo", "relabel", "original"]; // what leaves another label map
 const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
-const IGNORED = 255;
 const SHADES = Uint32Array.from({ length: 256 }, (_, i) => i * 0x010101);
 const $ = (id) => document.getElementById(id);
-
-// A radio button with the key that chooses it, if there is one.
-const keyed = (group, value, text, key, colour) => {
-  const made = choice("radio", group, value, text, { colour, more: "kbd" });
-  made.more.textContent = key;
-  made.more.hidden = !key;
-  return made;
-};
 
 export class SampleView {
   // page: { set, colours, css, notice(text), move(by), shown() → {place, count}, why }
@@ -30,7 +22,6 @@ export class SampleView {
     this.labels = null;
     this.shownLabels = null; // constants that are tried
     this.tool = "look";
-    this.value = page.set.classes.length ? 1 : 0;
     this.base = null; // what changes follow
     this.changes = new Changes(page, { saved: (...what) => this.saved(...what), wrong: (base) => this.wrong(base) });
     this.prefetched = new Map();
@@ -56,17 +47,12 @@ export class SampleView {
 
   build() {
     for (const [value, key, text] of TOOLS) {
-      const { label, box } = keyed("tool", value, text, key);
+      const { label, box, more } = choice("radio", "tool", value, text, { more: "kbd" });
+      more.textContent = key;
       box.addEventListener("change", () => this.choose(value));
       $("tools").append(label);
     }
-    const values = [[0, "background", "0"], ...this.set.classes.map((name, i) => [i + 1, name, i < 9 ? String(i + 1) : ""]), [IGNORED, "ignored (255)", "I"]];
-    for (const [value, name, key] of values) {
-      const { label, box } = keyed("paint-class", value, name, key, this.page.css(value));
-      box.addEventListener("change", () => this.paintWith(value));
-      $("paint-classes").append(label);
-      for (const id of ["old-class", "new-class"]) $(id).append(new Option(name, value));
-    }
+    this.classes = new Classes(this.set.classes, this.page.css, () => $("stage").focus({ preventScroll: true }));
     const click = (id, action) => $(id).addEventListener("click", action);
     for (const action of ["accept", "reject", "reset", "undo", "redo"]) click(action, () => this.judge(action));
     click("original", () => this.judge("original"));
@@ -82,7 +68,6 @@ export class SampleView {
     for (const part of $("correct").querySelectorAll("input, select, button")) part.disabled = closed && part.value !== "look";
     if (this.set.readOnly) for (const id of ["accept", "reject", "reset", "undo", "redo", "original"]) $(id).disabled = true;
     this.choose("look");
-    this.paintWith(this.value);
     this.sized();
   }
 
@@ -97,11 +82,6 @@ export class SampleView {
     this.showSegment(-1);
     if (tool === "segment") this.segments();
     this.joiner.forget();
-  }
-
-  paintWith(value) {
-    this.value = value;
-    document.querySelector(`input[name="paint-class"][value="${value}"]`).checked = true;
   }
 
   sized(by = 0) {
@@ -139,6 +119,7 @@ export class SampleView {
     this.stage.setPicture(photo, labels.height, labels.width);
     this.draw();
     this.tell();
+    this.classes.enter(Object.entries(about.area).sort((a, b) => b[1] - a[1]).map(([name]) => name));
     $("sample").setAttribute("aria-busy", "false");
     if (this.tool === "segment") this.segments();
     this.joiner.forget();
@@ -230,7 +211,7 @@ export class SampleView {
       this.stage.points.push([x, y]);
       this.stage.drawLines();
     } else if (this.tool === "fill") {
-      this.finish("fill", paint.fill(this.labels, this.width, this.height, column, row, this.value));
+      this.finish("fill", paint.fill(this.labels, this.width, this.height, column, row, this.classes.value));
     } else if (this.tool === "segment") {
       this.giveSegment(column, row);
     } else if (this.tool === "join") {
@@ -262,7 +243,7 @@ export class SampleView {
   }
 
   strokeTo(x, y) {
-    const value = this.tool === "eraser" ? 0 : this.value;
+    const value = this.tool === "eraser" ? 0 : this.classes.value;
     const box = paint.stroke(this.labels, this.width, this.height, ...this.last, x, y, this.radius, value);
     this.last = [x, y];
     this.changed = paint.join(this.changed, box);
@@ -273,7 +254,7 @@ export class SampleView {
     const points = this.stage.points;
     this.stage.points = [];
     this.stage.drawLines();
-    this.finish("polygon", paint.polygon(this.labels, this.width, this.height, points, this.value));
+    this.finish("polygon", paint.polygon(this.labels, this.width, this.height, points, this.classes.value));
   }
 
   // Esc: whether there was something to give up.
@@ -319,7 +300,7 @@ export class SampleView {
 
   giveSegment(column, row) {
     if (!this.found) return;
-    paint.segment(this.labels, this.found, this.found[row * this.width + column], this.value);
+    paint.segment(this.labels, this.found, this.found[row * this.width + column], this.classes.value);
     this.finish("segment", [0, 0, this.width, this.height]);
   }
 
@@ -376,8 +357,9 @@ export class SampleView {
     const waits = key === "z" && !this.set.readOnly && this.changes.of(this.base.number); // what is to be undone is still on its way
     if (key in actions) { if (waits || !$(actions[key]).disabled) this.judge(actions[key]); }
     else if (tool) this.choose(tool[0]);
-    else if (key === "i") this.paintWith(IGNORED);
-    else if (/^\d$/.test(key)) { if (Number(key) <= this.set.classes.length) this.paintWith(Number(key)); }
+    else if (key === "c") this.classes.search();
+    else if (key === "i") this.classes.choose(IGNORED);
+    else if (/^\d$/.test(key)) { if (Number(key) <= this.set.classes.length) this.classes.choose(Number(key)); }
     else if (key === "[" || key === "]") this.sized(key === "[" ? -1 : 1);
     else if (key === "," || key === ".") { if (this.tool === "segment") this.segments(key === "," ? -1 : 1); }
     else if (key === "o") { $("mask").hidden = !$("mask").hidden; }

@@ -223,7 +223,7 @@ export class Why {
   }
 
   async applyTo(scope) {
-    const class_ = scope === "class" ? Number(this.page.view.value) : 0;
+    const class_ = scope === "class" ? Number(this.page.view.classes.value) : 0;
     if (scope === "class" && !(class_ >= 1 && class_ < 255)) return void this.page.notice("Choose the class first: it is the one that is painted with.");
     const what = scope === "class" ? `every sample with ${this.page.set.classes[class_ - 1]}` : `all ${this.page.shownCount().toLocaleString()} that are shown`;
     if (!window.confirm(`Make new masks of ${what}? Those that somebody reviewed or corrected stay as they are.`)) return undefined;
