@@ -5,9 +5,8 @@ import pytest
 from items import item
 
 from seediff.dataset import native
-from seediff.dataset.quality.duplicates import difference_hash
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import deal, same_looks, set_splits, split_samples
+from seediff.dataset.split import deal, difference_hash, same_looks, set_splits, split_samples
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 

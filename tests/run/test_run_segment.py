@@ -13,7 +13,7 @@ from seediff.cli import main
 from seediff.config.constants import SegmentConfig
 from seediff.config.photographs import SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.dataset.shapes.rle import decode
+from seediff.dataset.shapes.rle import decompress, fill
 from seediff.errors import UserError
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photographs import find_photos, read_photo
@@ -46,7 +46,7 @@ def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_fol
         assert np.array_equal(np.unique(label_map[label_map >= 0]), np.arange(len(row["segments"])))
         for one in row["segments"]:
             mask = label_map == one["segment"]
-            np.testing.assert_array_equal(decode(one["segmentation"]), mask)
+            np.testing.assert_array_equal(fill(decompress(one["segmentation"]["counts"]), one["segmentation"]["size"]), mask)
             rows, columns = np.nonzero(mask)
             assert one["area"] == mask.sum()
             assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]

@@ -1,31 +1,35 @@
 """Parts of a dataset for training, validation and testing: every class in each by its share, no picture in two that look alike.
 
 Samples are dealt out one after the other, those of rare classes first, as in iterative stratification (Sechidis et al., ECML 2011), to the
-part that lacks most of what they show. Pictures that look alike (duplicates.py) are dealt out together.
+part that lacks most of what they show. Pictures that look alike, by their difference hashes, are dealt out together.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..files.pictures import open_picture
 from . import native
-from .quality.duplicates import difference_hash, near_groups
 from .sample import SPLITS, Sample
+from .shapes.objects import united
 
 ROUNDING = 1e-6
 """Of sums of shares."""
+NEAR_BITS = 4
+"""Pictures whose difference hashes differ in at most so many of 64 bits look alike."""
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
@@ -146,3 +150,41 @@ def _looks(items: Sequence[Sample], classes: int, follow: Callable) -> Iterable[
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def difference_hash(picture: Image.Image) -> int:
+    """64 bits: whether each of 8 × 8 cells of the grey picture is darker than the one to its right (dHash)."""
+    grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX))
+    return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
+
+
+def same_groups(keys: Sequence[Hashable]) -> list[list[int]]:
+    """The positions of each key that is there more than once, in order."""
+    places: dict[Hashable, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        places[key].append(index)
+    return [group for group in places.values() if len(group) > 1]
+
+
+def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]:
+    """Positions of hashes that a chain of pairs joins which differ in at most `bits` bits, in order.
+
+    Two hashes that differ in so few bits are equal in at least one of `bits` + 1 parts, so that only those are compared.
+    """
+    values = np.array(sorted(set(hashes)), np.uint64)
+    pairs: list[tuple[int, int]] = []
+    for low, high in pairwise(np.linspace(0, 64, bits + 2).astype(int)):
+        part = (values >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
+        order = np.argsort(part, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
+            for place, first in enumerate(group[:-1]):
+                others = group[place + 1 :]
+                pairs += [(int(first), int(other)) for other in others[_differing(values[others] ^ values[first]) <= bits]]
+    leader = united(pairs)
+    place = {value: leader.get(number, number) for number, value in enumerate(values.tolist())}
+    return same_groups([place[value] for value in hashes])
+
+
+def _differing(values: np.ndarray) -> np.ndarray:
+    """(N,) how many bits of each 64-bit value are set."""
+    return np.unpackbits(np.ascontiguousarray(values).view(np.uint8).reshape(-1, 8), axis=1).sum(1)

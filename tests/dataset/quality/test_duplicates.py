@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from seediff.dataset.quality.duplicates import difference_hash, near_groups, same_groups
+from seediff.dataset.split import difference_hash, near_groups, same_groups
 
 
 def scene(seed: int) -> Image.Image:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from seediff.dataset.shapes.runs import column_runs, connected, masks_by, masks_of_ids
+from seediff.dataset.shapes.rle import column_runs, connected, masks_by, masks_of_ids
 
 
 def spiral(side):

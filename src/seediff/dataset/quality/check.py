@@ -29,8 +29,8 @@ from ..reviews import REVIEWED, REVIEWS, is_corrected, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import picture_suffix
 from ..shapes.objects import check_joined, read_joined
+from ..split import difference_hash, near_groups, same_groups
 from ..store import check_finished
-from .duplicates import difference_hash, near_groups, same_groups
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 DAMAGED = ("missing", "picture", "mask", "soft", "tensors")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from .runs import Masks, Runs, column_runs, connected, masks_by
+from .rle import Masks, Runs, column_runs, connected, masks_by
 
 Pixel = tuple[int, int]
 Joined = tuple[tuple[Pixel, ...], ...]

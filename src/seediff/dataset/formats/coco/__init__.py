@@ -1,7 +1,6 @@
-"""COCO's JSON, out and in: `writing` makes it, `reading` takes anybody's, in the layouts that `layouts` knows."""
+"""COCO's JSON, out and in: `writing` makes it, `reading` takes anybody's, in the layouts that it knows."""
 
-from .layouts import is_folder
-from .reading import read
+from .reading import is_folder, read
 from .writing import instances, semantic, write
 
 __all__ = ["instances", "is_folder", "read", "semantic", "write"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
 from ....config.names import BACKGROUND
 from ....errors import UserError
@@ -21,6 +22,10 @@ from ...shapes.rle import check_count
 
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category that 255 is in our semantic variant."""
+IMAGES, ANNOTATIONS = "images", "annotations"
+INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
+SHIFTS = np.array([1, 256, 65536], np.uint32)
+"""The id of a panoptic file's segment is red + 256 · green + 65536 · blue of its colour; 0 is no segment."""
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 SegmentId = Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]

@@ -1,7 +1,14 @@
-"""COCO's JSON, in: label maps of anybody's annotations. Where objects overlap, the smaller one is seen."""
+"""COCO's JSON, in: label maps of anybody's annotations. Where objects overlap, the smaller one is seen.
+
+annotations/instances_val2017.json       pictures in val2017/, COCO's own; person_keypoints_, stuff_ and panoptic_ likewise
+annotations/instances_train.json         pictures in images/train/, as Datumaro and others write it, or all in images/, as we do
+train/_annotations.coco.json             Roboflow: beside their pictures; valid/ and test/ beside train/
+labels.json, or another single file      pictures in images/, data/ or beside it
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,6 +18,8 @@ import numpy as np
 
 from ....errors import UserError
 from ....files.messages import printable
+from ....files.pictures import open_picture
+from ....files.reading import path_inside
 from ... import native
 from ...conversions import Crowds
 from ...rows import check_row
@@ -18,9 +27,31 @@ from ...sample import Sample, picture_size
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_layers, count_runs, paint_runs
 from ..drivers import Source, find_picture
-from .document import Annotation, Document, Image, Rle, classes_of, load
-from .layouts import find_annotations, part_of, picture_folders
-from .panoptic import panoptic_labels
+from .document import (
+    ANNOTATIONS,
+    IMAGES,
+    INSTANCES,
+    PANOPTIC,
+    SEMANTIC,
+    SHIFTS,
+    Annotation,
+    Document,
+    Image,
+    Rle,
+    Segments,
+    classes_of,
+    load,
+)
+
+ROBOFLOW = "_annotations.coco.json"
+KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
+"""What names of files begin with. The first kind that a folder has is read."""
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""What data sets call their parts, and what we do."""
+
+
+def is_folder(folder: Path) -> bool:
+    return (folder / ANNOTATIONS).is_dir() or any(folder.glob("*.json")) or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
 def read(
@@ -121,3 +152,69 @@ def _ignore_box(labels: np.ndarray, box_xywh: tuple[float, ...] | None) -> None:
         left, top, width, height = box_xywh
         rows = slice(max(0, int(np.floor(top))), max(0, int(np.ceil(top + height))))
         labels[rows, max(0, int(np.floor(left))) : max(0, int(np.ceil(left + width)))] = native.IGNORE
+
+
+def panoptic_labels(folder: Path, image: Image, segments: Segments, ids: Mapping[int, int], where: str) -> np.ndarray:
+    """(H, W) uint8: each segment's class, crowds among them as in panopticapi's own converter; 255 where there is no segment.
+
+    folder: annotations/panoptic_val2017/ of annotations/panoptic_val2017.json. ids: of a category, in a label map. Raises UserError naming
+    the picture that is not there, or has a segment that the file does not.
+    """
+    path = path_inside(folder, {"file_name": segments.file_name}, "file_name", f"{where}, image {image.id}")
+    with open_picture(path) as picture:
+        pixels, kind, mode = np.asarray(picture), picture.format, picture.mode
+    if kind != "PNG" or mode not in ("RGB", "RGBA"):
+        raise UserError(f"{path}: is {kind} {mode} inside; a panoptic mask is a PNG in colours, which are the segments' ids")
+    if pixels.shape[:2] != image.shape:
+        raise UserError(f"{path}: is {pixels.shape[:2]}, but its image is {image.shape}; both are (height, width)")
+    values, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
+    known = {0: native.IGNORE, **{segment.id: ids[segment.category_id] for segment in segments.segments_info}}
+    if unknown := [number for number in values.tolist() if number not in known]:
+        raise UserError(f"{path}: has a segment {unknown[0]} that {where} does not name")
+    return np.array([known[number] for number in values.tolist()], np.uint8)[places].reshape(image.shape)
+
+
+def find_annotations(source: Path) -> list[Path]:
+    """The JSON files of a folder that belong together, or the file itself. Raises UserError."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UserError(f"{source}: there is no such folder or JSON file")
+    folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
+    for kind in KINDS:
+        if files := _files(folder, f"{kind}*.json"):
+            return files
+    if files := _files(folder, ROBOFLOW) or _files(source, f"*/{ROBOFLOW}"):
+        return files
+    others = [path for path in _files(folder, "*.json") if not path.name.startswith(("captions", "image_info", "labels_"))]
+    parts = [path for path in others if part_of(path)]
+    if parts or len(others) == 1:
+        return parts or others
+    listed = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
+    raise UserError(f"{folder}: has no {SEMANTIC}*.json or {INSTANCES}*.json; name the JSON file itself{listed}")
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+
+
+def part_of(path: Path) -> str | None:
+    """ "train", "val" or "test", as the file's name says, or, where every part has a folder of its own, that folder's."""
+    words = path.parent.name if path.name == ROBOFLOW else path.stem
+    last = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
+    return PARTS.get(last[1]) if last else None
+
+
+def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
+    """Where the pictures of a file may be, the likeliest first. root: the folder that is read. images: as the user says."""
+    stem = path.stem
+    rest = next((stem.removeprefix(f"{kind}_") for kind in KINDS if stem.startswith(f"{kind}_")), stem)
+    parts = list(dict.fromkeys(("" if rest in KINDS else rest, rest.rpartition("_")[2])))
+    parts = [part for part in parts if part and part not in (".", "..")]
+    if images is not None:
+        return [images, *(images / part for part in parts)]
+    above = path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
+    folders = [path.parent] if path.name == ROBOFLOW else []
+    for base in dict.fromkeys((root, above)):
+        folders += [base / IMAGES / part for part in parts] + [base / IMAGES, *(base / part for part in parts), base / "data", base]
+    return list(dict.fromkeys((*folders, path.parent)))

@@ -20,16 +20,15 @@ from typing import Any
 import numpy as np
 
 from .... import __version__
+from ....config.names import BACKGROUND
 from ....metrics.scores import iou
+from ... import native
 from ...sample import Sample
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import object_polygons, polygon_runs
-from ...shapes.rle import fill, rles
-from ...shapes.runs import Masks, column_runs, masks_of_ids
+from ...shapes.rle import Masks, column_runs, fill, masks_of_ids, rles
 from ..drivers import Export
-from .document import IGNORED
-from .layouts import ANNOTATIONS, IMAGES, INSTANCES, PANOPTIC, SEMANTIC
-from .panoptic import panoptic_categories, panoptic_segments
+from .document import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
 
 WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
 """Fields of a row that follow from the files."""
@@ -166,3 +165,32 @@ def polygon_ious(index: np.ndarray, annotations: Sequence[Mapping[str, Any]]) ->
     shape = index.shape
     filled = [fill(polygon_runs(annotation["segmentation"], shape, "--polygons"), shape) for annotation in annotations]
     return [iou(mask, index == number) for number, mask in enumerate(filled)]
+
+
+def panoptic_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The classes as things, whose ids are theirs, and the background as stuff, of the id after them: readers take 0 for none."""
+    things = [{"id": i, "name": name, "isthing": 1} for i, name in enumerate(classes, 1)]
+    return [*things, {"id": len(classes) + 1, "name": BACKGROUND, "isthing": 0}]
+
+
+def panoptic_segments(labels: np.ndarray, classes: int, pieces: Objects) -> tuple[bytes, list[dict[str, Any]]]:
+    """The PNG of labels (H, W) uint8, and its segments_info: the objects that were found in it, then a crowd of each class's pieces that
+    are in none, then the background. classes: how many. What is ignored is in no segment."""
+    ids = (pieces.index + 1).astype(np.uint32)
+    of = dict(enumerate(pieces.class_ids, 1))
+    crowds: set[int] = set()
+    left = (ids == 0) & (labels != native.IGNORE)
+    for class_id in [*(number for number in np.unique(labels[left]).tolist() if number), 0]:
+        if (inside := left & (labels == class_id)).any():
+            number = len(of) + 1
+            ids[inside], of[number] = number, class_id
+            crowds |= {number} if class_id else set()
+    numbers, masks = masks_of_ids(column_runs(ids))
+    infos = []
+    for number, area, (x, y, right, bottom) in zip(numbers.tolist(), masks.areas.tolist(), masks.boxes_xyxy.tolist(), strict=True):
+        if number:
+            box = [x, y, right - x, bottom - y]
+            category = of[number] or classes + 1
+            infos.append({"id": number, "category_id": category, "area": area, "bbox": box, "iscrowd": int(number in crowds)})
+    colours = (ids[..., None] // SHIFTS % 256).astype(np.uint8)
+    return native.encode_image(colours, "png"), infos
