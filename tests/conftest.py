@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,18 @@ def mini_model(mini_folder: Path):
     from seediff.models.registry import load_model
 
     return load_model(str(mini_folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Name of a family's file → the folder of its twin, saved once in a session, which nobody may change."""
+    from builders.reference_attention import BOOKS
+
+    @lru_cache
+    def folder(name: str) -> Path:
+        return BOOKS[name].save(tmp_path_factory.mktemp("models") / name)
+
+    return folder
 
 
 LONGEST = (

@@ -30,11 +30,15 @@ _HOMES = {
     "Sample": "dataset.sample",
     "SegmentPhotosConfig": "config.photographs",
     "UserError": "errors",
+    "capture": "script.capture",
     "find_photos": "files.photographs",
     "generate": "run.generate",
+    "load_model": "models.registry",
     "make_masks": "masks.make",
+    "mask": "script.pictures",
     "mask_photos": "run.mask",
     "read_dataset": "dataset.store",
+    "segment": "script.pictures",
     "segment_photos": "run.segment",
     "train_segmenter": "train.segmenter",
 }
@@ -48,11 +52,15 @@ __all__ = [
     "Sample",
     "SegmentPhotosConfig",
     "UserError",
+    "capture",
     "find_photos",
     "generate",
+    "load_model",
     "make_masks",
+    "mask",
     "mask_photos",
     "read_dataset",
+    "segment",
     "segment_photos",
     "train_segmenter",
 ]
@@ -68,9 +76,12 @@ if TYPE_CHECKING:
     from .errors import UserError
     from .files.photographs import find_photos
     from .masks.make import make_masks
+    from .models.registry import load_model
     from .run.generate import generate
     from .run.mask import mask_photos
     from .run.segment import segment_photos
+    from .script.capture import capture
+    from .script.pictures import mask, segment
     from .train.segmenter import train_segmenter
 
 

@@ -38,7 +38,8 @@ def expected(model):
 
 @pytest.mark.parametrize("offload", ["model", "sequential"])
 def test_the_same_values(model, expected, offload):
-    """Up to the rounding of sums, which on some CPUs depends on where in memory the numbers lie. Also outside of the pipeline's call, where photographs are encoded and shown."""
+    """Also outside of the pipeline's call, where photographs are encoded and shown. On some CPUs the rounding of a sum depends on where
+    in memory its numbers lie."""
     with offloaded_elsewhere(model, offload) as (there, device, beside):
         found = path(there, device)
         parts = [part for part in there.pipe.components.values() if isinstance(part, torch.nn.Module)]

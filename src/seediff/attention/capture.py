@@ -16,7 +16,7 @@ Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -67,8 +67,6 @@ def capture_attention(
         RuntimeError: this network is already being captured.
         UserError: the model has attention layers of a kind that this capture does not understand.
     """
-    if unet in _captured:
-        raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
     family = network_family(unet)
     recorder = AttentionRecorder(
         config,
@@ -79,11 +77,22 @@ def capture_attention(
         reads=reads,
         alone={*alone, *({"cross"} if config.text_share == "text" else ())},
     )
+    with listening(unet, recorder, recorder.start_step, outputs=outputs):
+        yield recorder
+
+
+@contextmanager
+def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None], *, outputs: Collection[str] = ()) -> Iterator[None]:
+    """Have a recorder hear a network inside the `with` block. begin: forward pre-hook of the network, with its arguments by name, which has
+    the recorder start each call. outputs, errors: as in `capture_attention`."""
+    if unet in _captured:
+        raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
+    family, config = recorder.family, recorder.config
     handles: list[Any] = []
     hear = partial(listen, unet)
     _captured.add(unet)
     try:
-        handles.append(unet.register_forward_pre_hook(recorder.start_step, with_kwargs=True))
+        handles.append(unet.register_forward_pre_hook(begin, with_kwargs=True))
         everything = recorder.layers = family.layers(unet)
         for name in outputs:
             if name not in everything:
@@ -94,9 +103,9 @@ def capture_attention(
             attention = unet.get_submodule(name)
             if isinstance(layer, Joint):
                 handles += JointLayer(name, layer, recorder).hook(attention, hear)
-            elif layer.kind in reads:
+            elif layer.kind in recorder.reads:
                 handles += ProjectedLayer(name, layer, recorder).hook(attention, hear)
-        yield recorder
+        yield
     finally:
         for handle in handles:
             handle.remove()

@@ -52,11 +52,17 @@ class AttentionRecorder:
         self.guidance = guidance
         self.total_steps = total_steps
         self.per_layer = per_layer
+        self.layers: Collection[str] = ()
+        """All layers' names."""
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was recorded; maps that were taken stay as they are."""
         self.calls = 0
         self.step = -1
         self.recording = False
-        self.layers: Collection[str] = ()
-        """All layers' names."""
+        self.rows: Sequence[int] | None = None
+        """Those of each batch that are recorded, for whoever chooses them before every call; None: by `guidance`."""
         self.latent_size: Grid | None = None
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
@@ -72,7 +78,7 @@ class AttentionRecorder:
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         batch, height, width = self.family.lattice(network, args, kwargs)
-        images = batch // 2 if self.halved else batch
+        images = len(self.rows) if self.rows is not None else batch // 2 if self.halved else batch
         if self.halved and batch % 2:
             raise ValueError(f"guidance=True needs halves with the prompt and without, but the batch is {batch}")
         size = (height, width)
@@ -124,6 +130,8 @@ class AttentionRecorder:
 
     def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
         """The text-conditional part of a batch (first dimension)."""
+        if self.rows is not None:
+            return tensor[self.rows.start : self.rows.stop] if isinstance(self.rows, range) else tensor[list(self.rows)]
         if not self.halved:
             return tensor
         half = tensor.shape[0] // 2

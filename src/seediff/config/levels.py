@@ -118,6 +118,12 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
     return replace(mask, **fitted), notes
 
 
+def fitted_mask(mask: MaskConfig, unet: Mapping[str, Any], capture: CaptureConfig = CaptureConfig(), family: Family = SD) -> MaskConfig:  # noqa: B008
+    """`mask` with levels that this network has (`fit_levels`). Raises UserError where it lacks what the method reads (`check_levels`)."""
+    check_levels(unet, mask, capture, family)
+    return fit_levels(unet, mask, capture, family)[0]
+
+
 def level_name(divisor: int) -> str:
     """1 → `L`, 4 → `L/4`."""
     return "L" if divisor == 1 else f"L/{divisor}"

@@ -252,6 +252,23 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
         return _decode(image, path)
 
 
+def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 of a file as `read_photo` reads it, of a picture of Pillow's likewise, or of an array, which must be that.
+
+    Raises UserError as `read_photo` does, and for an array of another kind.
+    """
+    if isinstance(picture, Path | str):
+        return read_photo(picture)
+    if isinstance(picture, Image.Image):
+        with quiet_pillow():
+            return _decode(picture, Path("the picture"))
+    pixels = np.asarray(picture)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
+        least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
+        raise UserError("the picture", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}, a file's path or Pillow's picture")
+    return pixels
+
+
 def _decode(image: Image.Image, path: Path) -> np.ndarray:
     # 1. From the header: is it worth decoding?
     width, height = image.size

@@ -34,19 +34,37 @@ def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
     locate_columns(readers, prompt, ())
 
 
+def find_columns(reader: Reader, prompt: str, phrase: str) -> tuple[int, ...]:
+    """The columns of a word or phrase as `locate_columns` finds them, by one tokenizer; of a prompt that it cuts off, in what is read.
+    Empty where there are none."""
+    if reader.first is None:
+        return ()
+    text = reader.convert(prompt) if reader.convert else prompt
+    spans = _spans(reader.tokenizer, text, reader.wrap)
+    if len(spans) > reader.limit:
+        spans = spans[: reader.limit - 1]  # the last place goes to the end token
+    return tuple(reader.first + column for column in sorted(set(_matched(spans, text, [phrase])[phrase])))
+
+
 def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Columns of the classes by the character spans of one tokenizer's tokens."""
+    columns_of = _matched(offsets, prompt, classes)
+    for name, columns in columns_of.items():
+        if not columns:
+            called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
+            raise UserError(f"class {called} is not in the prompt '{prompt}'; name it there, or use {{class}} in the template")
+    return {name: tuple(sorted(set(columns))) for name, columns in columns_of.items()}
+
+
+def _matched(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, list[int]]:
+    """Columns of each class at every place where it is, which may be none."""
     longest_first = sorted(classes, key=lambda name: len(spoken(name)), reverse=True)
     columns_of: dict[str, list[int]] = {name: [] for name in classes}
     for match in _any_of(longest_first).finditer(prompt) if longest_first else ():
         assert match.lastindex is not None
         columns = [t for t, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
         columns_of[longest_first[match.lastindex - 1]] += columns
-    for name, columns in columns_of.items():
-        if not columns:
-            called = f"'{name}'" if spoken(name) == name else f"'{name}' (in a prompt: '{spoken(name)}')"
-            raise UserError(f"class {called} is not in the prompt '{prompt}'; name it there, or use {{class}} in the template")
-    return {name: tuple(sorted(set(columns))) for name, columns in columns_of.items()}
+    return columns_of
 
 
 def token_offsets(
@@ -57,11 +75,7 @@ def token_offsets(
     limit: how many tokens are read. wrap: as `Reader` has it; spans of what stands around the prompt
     lie outside it. Raises UserError naming the words that would be cut off when there are more.
     """
-    if not getattr(tokenizer, "is_fast", False):
-        raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a fast one is needed")
-    text, begin = wrap(prompt) if wrap else (prompt, 0)
-    spans = tokenizer(text, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
-    offsets = [(start - begin, end - begin) for start, end in spans]
+    offsets = _spans(tokenizer, prompt, wrap)
     if len(offsets) > limit:
         # The last place goes to the end token; with a template, its end may be all that would be cut off.
         first_cut = min(max(offsets[limit - 1][0], 0), max(len(prompt.rstrip()) - 1, 0))
@@ -71,6 +85,15 @@ def token_offsets(
             f"'{prompt[word_start:].strip()}'; shorten the prompt '{prompt[:40].strip()}…'"
         )
     return offsets
+
+
+def _spans(tokenizer: Any, prompt: str, wrap: Callable[[str], tuple[str, int]] | None) -> list[tuple[int, int]]:
+    """`token_offsets` of however many tokens."""
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a fast one is needed")
+    text, begin = wrap(prompt) if wrap else (prompt, 0)
+    spans = tokenizer(text, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
+    return [(start - begin, end - begin) for start, end in spans]
 
 
 def _any_of(classes: Sequence[str]) -> re.Pattern[str]:

@@ -16,6 +16,7 @@ from ..config.generate import GenerateConfig
 from ..config.levels import check_levels
 from ..config.sizes import pixels
 from ..dataset import native
+from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, free_bytes
 from ..files.outputs import write_atomic
@@ -45,15 +46,18 @@ MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
 def generate(
-    config: GenerateConfig,
-    out: Out | str,
+    config: GenerateConfig | None = None,
+    out: Out | str | None = None,
     *,
     draw: Draw | None = None,
     offload: Offload = "none",
     engine: Engine | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> RunResult:
     """Make the dataset that `config` describes in `out`: a folder, or a URL of a store such as s3://bucket/name.
+
+    Without a configuration, options make one, as `GenerateConfig.recommended` takes them: `generate(classes=["dog"], out="pets")`.
 
     A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
     same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model. offload: what
@@ -62,6 +66,11 @@ def generate(
     Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
     another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
     """
+    if out is None:
+        raise UserError('out is missing: name the folder of the dataset, out="pets"')
+    if config is not None and options:
+        raise UserError(f"{', '.join(options)}: given beside a configuration; make them part of it, or leave the configuration out")
+    config = config or GenerateConfig.recommended(**options)
     return run(GenerateJob(config, draw, offload), out, engine=engine, progress=progress)
 
 

@@ -107,13 +107,19 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
     def load(self) -> str:
-        from ..attention.generate import check_shape
-        from ..config.sizes import pixels
         from ..models.registry import load_model
 
         self.check()
         device = self.device or self.config.device
-        self.model = load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading)
+        self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
+        return weights_fingerprint(*self.config.weight_sources)
+
+    def use(self, model: Model) -> None:
+        """Look with this model, once all is checked that could fail with it."""
+        from ..attention.generate import check_shape
+        from ..config.sizes import pixels
+
+        self.model = model
         self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pixels)
         check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
@@ -121,7 +127,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)
-        return weights_fingerprint(*self.config.weight_sources)
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoder has room for, and the classes of each."""
@@ -144,13 +149,17 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def read(self, spec: PhotoSpec) -> tuple[PhotoSpec, np.ndarray, np.ndarray]:
         """A photograph (H, W, 3) and what the model will see of it (h, w, 3), uint8. Raises UserError for one that cannot be used."""
+        photo = read_photo(spec.photo.path)
+        return spec, photo, self.seen(photo)
+
+    def seen(self, photo: np.ndarray) -> np.ndarray:
+        """What the model will see (h, w, 3) of a photograph (H, W, 3), uint8."""
         from ..attention.windows import cut, seen_shape, windows
 
         assert self.model is not None
-        photo = read_photo(spec.photo.path)
         shape = seen_shape(self.model, photo.shape, self.config.fit, self.config.size)
         (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
-        return spec, photo, cut(photo, window, shape)
+        return cut(photo, window, shape)
 
     def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[tuple[dict[str, float], AttentionMaps | None]]:
         """Of every photograph as the model sees it, all of one shape: the presence score of each class asked for, and the attention to
@@ -185,16 +194,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def write(self, captured: Captured[Looked], out: Path) -> BatchRecord:
         """Masks of the classes that are there, at the photographs' own size, and their files."""
-        from ..masks.make import make_masks
-
         looked, failed = captured
         record = BatchRecord(rejected=list(failed))
         for photo in looked:
             spec, maps = photo.spec, photo.maps
             with self.timer("masks"):
-                traced = spec.index in self.traced
-                small = make_masks(photo.seen, maps, list(maps.words), self.method, trace=traced) if maps else None
-                full = self.enlarged(small, (photo.photo.shape[0], photo.photo.shape[1]))
+                small, full = self.masks(photo.photo, photo.seen, maps, trace=spec.index in self.traced)
             with self.timer("writing"):
                 more = {
                     "source": spec.photo.name,
@@ -205,6 +210,15 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
                 seen = (photo.seen, small) if small else None
                 self.write_sample(record, out, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
         return record
+
+    def masks(
+        self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False
+    ) -> tuple[MaskResult | None, MaskResult]:
+        """Masks of what the model saw (h, w, 3) of a photograph (H, W, 3), None where no class is there, and masks of the photograph."""
+        from ..masks.make import make_masks
+
+        small = make_masks(seen, maps, list(maps.words), self.method, trace=trace) if maps else None
+        return small, self.enlarged(small, (photo.shape[0], photo.shape[1]))
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
         """Masks of what the model saw as masks of the photograph: soft ones enlarged, then thresholded; 255 outside. The

@@ -158,41 +158,48 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
 
     def load(self) -> str:
         from ..models.registry import load_model
-        from ..segments import naming
-        from ..segments.make import check_fits
 
         self.check()
         device = self.device or self.config.device
-        self.model = load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading)
+        self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
+        return weights_fingerprint(*self.config.weight_sources)
+
+    def use(self, model: Model) -> None:
+        """Look with this model, once all is checked that could fail with it."""
+        from ..segments import naming
+        from ..segments.make import check_fits
+
+        self.model = model
         check_attention(self.config.size, self.model.pixels)
         check_fits(self.model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):  # before any photograph is read
             naming.check_names(self.model, words)
             naming.split_prompts(self.model.readers, words)
-        return weights_fingerprint(*self.config.weight_sources)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
         """Label maps, and names for them, which need the model."""
-        from ..segments.make import make_segments
-
-        assert self.model is not None
         with self.timer("reading"):
             readable, failed = read_all(batch, self.read)
-        config = self.config
         with self.timer("segmenting"):
-            segments = make_segments(
-                self.model,
-                [photo.pixels for photo in readable],
-                config.segment,
-                fit=config.fit,
-                size=config.size,
-                counts=[photo.count for photo in readable],
-                seed=config.seed,
-                batch_size=config.batch_size,
-            )
+            segments = self.segments(readable)
         with self.timer("naming"):
             divided = [Divided(photo, of, self.names(photo, of)) for photo, of in zip(readable, segments, strict=True)]
         return divided, failed
+
+    def segments(self, photos: Sequence[ReadPhoto]) -> list[Segments]:
+        from ..segments.make import make_segments
+
+        assert self.model is not None
+        return make_segments(
+            self.model,
+            [photo.pixels for photo in photos],
+            self.config.segment,
+            fit=self.config.fit,
+            size=self.config.size,
+            counts=[photo.count for photo in photos],
+            seed=self.config.seed,
+            batch_size=self.config.batch_size,
+        )
 
     def write(self, captured: Captured[Divided], out: Path) -> BatchRecord:
         """Overlays, PNGs and run lengths."""
@@ -211,10 +218,13 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
 
     def read(self, spec: PhotoSpec) -> ReadPhoto:
         """Raises UserError for a photograph that cannot be used."""
+        return self.checked(spec, read_photo(spec.photo.path))
+
+    def checked(self, spec: PhotoSpec, pixels: np.ndarray) -> ReadPhoto:
+        """Raises UserError for pixels (H, W, 3) that cannot be divided so."""
         from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 
         assert self.model is not None
-        pixels = read_photo(spec.photo.path)
         height, width = pixels.shape[:2]
         if (count := window_count(height, width, self.config.fit)) > MAX_WINDOWS:
             raise UserError(f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}; cut it up, or use --fit resize")

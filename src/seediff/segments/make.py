@@ -68,7 +68,7 @@ def make_segments(
     results = []
     for photo, photo_windows in zip(photos, areas, strict=True):
         of_photo, proposals = proposals[: len(photo_windows)], proposals[len(photo_windows) :]
-        results.append(_joined(photo, photo_windows, of_photo, config))
+        results.append(join_windows(photo, photo_windows, of_photo, config))
     return results
 
 
@@ -77,7 +77,7 @@ def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig
     return refine_segments(image, label_map) if config.refine and config.facts.refines_edges else label_map
 
 
-def _joined(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
+def join_windows(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
     """The proposals (P, h, w) of a photograph's windows as segments of all of it."""
     shape = (photo.shape[0], photo.shape[1])
     if len(photo_windows) == 1:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ...errors import UserError
 from .base import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, Condition, FlowMatching, Joint, Reader
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ PHOTOGRAPHS = 1.0
 class Flux(FlowMatching):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        height = int(kwargs["img_ids"][-1, 1]) + 1  # rows are counted, and positions stand row by row: as many could be another shape
-        return batch, height, positions // height
+        height, width = (int(last) + 1 for last in kwargs["img_ids"].flatten(0, -2)[-1, 1:])  # as many positions could be another shape
+        if height * width != positions:
+            raise UserError(
+                f"the network was given {positions} positions, but its picture has {height} × {width}: others (a reference "
+                "picture's, as of Kontext) stand among them, and attention to these is not told apart"
+            )
+        return batch, height, width
 
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
         return factor * PACKED

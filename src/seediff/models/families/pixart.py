@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     import torch
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
-"""That each pipeline reads where it is not told otherwise."""
+"""That each pipeline, and those derived from it, read where they are not told otherwise; others as many as the last."""
+
+
+def _tokens(pipeline: type) -> int:
+    names = [kind.__name__ for kind in pipeline.__mro__]
+    return next((T5_TOKENS[name] for name in names if name in T5_TOKENS), max(T5_TOKENS.values()))
 
 
 class PixArt(Family):
@@ -25,7 +30,7 @@ class PixArt(Family):
         return layers
 
     def columns(self, pipeline: str) -> int:
-        return T5_TOKENS[pipeline]
+        return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
 
     def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
         """Whole patches, and the pipeline itself insists on 8."""
@@ -38,7 +43,7 @@ class PixArt(Family):
         return {**arguments, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return (Reader("tokenizer", pipe.tokenizer, T5_TOKENS[type(pipe).__name__], wrap=_as_read, convert=str.lower),)
+        return (Reader("tokenizer", pipe.tokenizer, _tokens(type(pipe)), wrap=_as_read, convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(list(prompts), do_classifier_free_guidance=False, device=device, clean_caption=False)

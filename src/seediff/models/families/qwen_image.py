@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...errors import UserError
 from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Reader
 from .flux import PACKED, pack, unpack
 
@@ -23,7 +24,12 @@ TEXT_TOKENS = 512
 
 class QwenImage(FlowMatching):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        ((_, height, width),) = kwargs["img_shapes"][0]
+        first = kwargs["img_shapes"][0]
+        (_, height, width), *others = first if isinstance(first, list) else [first]
+        if others:
+            raise UserError(
+                "the network was given several pictures at once (as pipelines that edit are): attention to these is not told apart"
+            )
         return len(kwargs["hidden_states"]), height, width
 
     def factor(self, vae: Mapping[str, Any]) -> int:

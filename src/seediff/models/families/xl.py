@@ -25,7 +25,9 @@ class XL(UNet):
         return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return tuple(clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2"))
+        return tuple(
+            clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None
+        )  # a refiner's first
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)

@@ -1,0 +1,150 @@
+"""`capture`: the attention of a pipeline that runs in a script, by the words of its prompt.
+
+    with seediff.capture(pipe) as seen:
+        image = pipe("a dog and a cat on a sofa").images[0]
+    seen.heatmap("dog").save("dog.png")
+
+Nothing of the pipeline is replaced for good: inside the block two of its methods and its network are listened to. Its pictures are bit for
+bit those that it makes without (`attention/capture.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from ..attention.capture import listening
+from ..attention.expected import expect_capture
+from ..attention.maps import Grid
+from ..attention.recorder import AttentionRecorder
+from ..config.constants import CaptureConfig, MaskConfig
+from ..config.levels import EVERYTHING, Reads, fitted_mask, maps_read
+from ..config.methods import METHOD_FACTS
+from ..errors import UserError
+from ..files.messages import show_bytes
+from ..files.output_folders import memory_bytes
+from ..models.families.base import Family, Reader
+from .captured import Captured
+from .listener import Heard, Listener
+from .refused import check_processors, find_network
+
+SEGMENTS = "segments"
+
+
+@contextmanager
+def capture(
+    pipe: Any,
+    *,
+    keep: str = "all",
+    prompts: str | Sequence[str] = (),
+    tokenizer: Any = None,
+    steps: Literal["all"] | int = "all",
+    normalize: bool = True,
+    layers: str = "all",
+) -> Iterator[Captured]:
+    """Record the attention of a diffusers pipeline, whatever it draws inside the `with` block; what was seen is asked for afterwards.
+
+    Args:
+        pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with ControlNets and
+            adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`), whose every row of a batch is then a picture of its
+            own where `prompts` do not say how many there are.
+        keep: which attention: "all"; a method of masks ("seediff", "ca", "ca_sa", "reference"), of which only what it reads is kept;
+            "segments", self-attention alone, as `segments` and photographs have it. Fewer cost less memory and time.
+        prompts: the text of what the pipeline draws, where it is given only embeddings: one, or one for each picture.
+        tokenizer: of the text, where a network alone is given: text columns must begin with its first token.
+        steps: those that count: all, or every so many-th.
+        normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means.
+        layers: as `CaptureConfig.layers`.
+
+    Yields: Captured.
+
+    Raises:
+        UserError: a network of no known family; attention beside the network's own (perturbed-attention guidance, IP-Adapters, GLIGEN); a
+            network that torch compiled; a method that the model cannot have; maps that the memory does not hold, before the first step.
+        RuntimeError: this network is already being captured.
+    """
+    pipe = getattr(pipe, "pipe", pipe)  # a Model of `load_model`
+    network, family = find_network(pipe)
+    check_processors(network)
+    config, reads, alone = kept(keep, family, network.config, CaptureConfig(normalize=normalize, steps=steps, layers=layers))
+    recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
+    listener = Listener(
+        recorder,
+        clean=getattr(pipe, "_text_preprocessing", None),
+        prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
+        check=partial(_check_memory, network, family, type(pipe).__name__, config, reads),
+    )
+    readers = (Reader("tokenizer", tokenizer, tokenizer.model_max_length),) if tokenizer is not None else None
+    method: Any = keep if keep in METHOD_FACTS else None
+    seen = Captured(listener, pipe, network, family, method=method, expects={"group": config.layers, "reads": reads}, readers=readers)
+    with ExitStack() as stack:
+        encode = next((name for name in ("encode_prompt", "_encode_prompt") if hasattr(pipe, name)), None)
+        if encode is not None:
+            stack.enter_context(heard(pipe, encode, listener.heard_encoding))
+        processor = getattr(pipe, "image_processor", None)
+        if hasattr(processor, "postprocess"):
+            stack.enter_context(heard(processor, "postprocess", listener.heard_pictures))
+        stack.enter_context(listening(network, recorder, listener.begin))
+        yield seen
+
+
+@contextmanager
+def heard(owner: Any, name: str, tell: Any) -> Iterator[None]:
+    """Have `tell` hear a method of an object inside the `with` block."""
+    before = vars(owner).get(name)
+    vars(owner)[name] = Heard(getattr(owner, name), tell)
+    try:
+        yield
+    finally:
+        if before is None:
+            vars(owner).pop(name, None)
+        else:
+            vars(owner)[name] = before
+
+
+def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tuple[CaptureConfig, Reads, tuple[Literal["self"], ...]]:
+    """Which attention is captured for `keep`, and how: the configuration, what is read, and which kinds by a softmax of their own.
+
+    network: its config.json. Raises UserError for what is not to be had of it.
+    """
+    if config.steps == "second-half":
+        raise UserError(
+            "steps = second-half: how many steps there will be is not known before the pipeline runs; use a number k for every k-th"
+        )
+    config = replace(config, layers=family.fit_group(network, config.layers))
+    if keep == "all":
+        return config, {"cross": None} if family.no_self_attention else EVERYTHING, ()
+    if keep == SEGMENTS:
+        if why := family.no_self_attention:
+            raise UserError(f"keep = segments: they are made of self-attention, of which {family.title} has no maps: {why}")
+        return replace(config, normalize=False), {"self": None}, ("self",)
+    method: Any = keep
+    if keep not in METHOD_FACTS:
+        raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
+    own = METHOD_FACTS[keep].defaults.get("capture", {})
+    config = replace(config, **{**own, "layers": family.fit_group(network, own.get("layers", config.layers)), "steps": config.steps})
+    return config, maps_read(fitted_mask(MaskConfig(method=method), network, config, family)), ()
+
+
+def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureConfig, reads: Reads, size: Grid, images: int) -> None:
+    """Raise UserError when the maps of so many images of L = (height, width) are more than the memory of the network's device."""
+    expected = expect_capture(family, network.config, pipeline, size, config.layers, reads)
+    there = _memory(network)
+    if expected and there and expected.map_bytes * images > there:
+        raise UserError(
+            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(expected.map_bytes * images)}, and "
+            f"{show_bytes(there)} of memory are there; draw fewer or smaller images at once, or capture less (keep, such as keep='ca')"
+        )
+
+
+def _memory(network: Any) -> int | None:
+    """Bytes of the device on which a network's attention is captured: all of a computer's, what is free of a GPU's."""
+    device = next(network.parameters()).device
+    if device.type != "cuda":
+        return memory_bytes()
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0]

@@ -1,0 +1,232 @@
+"""`Captured`: what was seen of a pipeline while it drew, and what is made of it, by any word or phrase of the prompt."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from ..attention.expected import Expected, expect_capture
+from ..attention.maps import AttentionMaps, Grid
+from ..attention.windows import Window
+from ..config.constants import MaskConfig, SegmentConfig
+from ..config.levels import check_divides, fitted_mask
+from ..config.methods import Method
+from ..errors import UserError
+from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
+from ..models.families.base import Family, Reader
+from ..prompts.captions import content_words
+from ..prompts.tokens import find_columns
+from ..segments.make import Segments, join_windows
+from ..segments.methods import segment_method
+from .heatmap import HeatMap
+from .listener import INSTRUCTION, Listener, Run, Texts
+
+Phrase = str | Sequence[int]
+"""A word or phrase of the prompt; or the numbers of text columns."""
+Picture = Any
+"""PIL's, or (H, W, 3) uint8."""
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+HEAT_LEVELS = (4, 2, 1)
+"""Those of a heat map, as of method ca; where a model lacks them all, those that it has."""
+
+
+class Captured:
+    """Pictures are numbered from 0 in the order in which they were drawn, over all calls of the pipeline inside the block.
+
+    Everything may be asked inside the block, too, after a call of the pipeline; not while it draws.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        pipe: Any,
+        network: Any,
+        family: Family,
+        *,
+        method: Method | None,
+        expects: dict[str, Any],
+        readers: Sequence[Reader] | None,
+    ) -> None:
+        self._listener, self._pipe, self._network, self._family = listener, pipe, network, family
+        self._method: Method | None = method
+        self._expects, self._readers = expects, readers
+
+    # What there is
+
+    @property
+    def runs(self) -> list[range]:
+        """The numbers of the pictures of each call of the pipeline."""
+        ends = accumulate((run.images for run in self._runs()), initial=0)
+        return [range(start, end) for start, end in pairwise(ends)]
+
+    @property
+    def prompts(self) -> list[str]:
+        """Of each picture; "" where only embeddings were given."""
+        return [text.get("prompt", "") for run in self._runs() for text in run.texts]
+
+    @property
+    def words(self) -> list[tuple[str, ...]]:
+        """Of each picture, the words of its prompt that may name something; any other word or phrase of it can be asked for, too."""
+        return [content_words(prompt) for prompt in self.prompts]
+
+    @property
+    def pictures(self) -> list[np.ndarray | None]:
+        """(H, W, 3) uint8 each, as the pipeline gave them; None where it gave none."""
+        return [run.pictures[i] if i < len(run.pictures) else None for run in self._runs() for i in range(run.images)]
+
+    @property
+    def maps(self) -> list[AttentionMaps]:
+        """Of each picture, with the columns of `words`: to be saved, and for any method later. They are on the CPU.
+
+        Raises UserError when nothing was drawn, or attention was not a number.
+        """
+        return [self._maps(number, [word for word in words if self._columns(number, word)]) for number, words in enumerate(self.words)]
+
+    def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
+        """What will be held of an image of so many pixels (the pipeline's own size where none are given), known before anything is drawn;
+        None where the network's configuration does not say."""
+        factor = getattr(self._pipe, "vae_scale_factor", 8)
+        config = self._network.config
+        side = self._family.image_side(factor, config)
+        cell = self._family.pixels(factor, config)
+        size = (height or side) // cell, (width or height or side) // cell
+        return expect_capture(self._family, config, type(self._pipe).__name__, size, **self._expects)
+
+    # What is made of it
+
+    def heatmap(self, phrase: Phrase, image: int = 0, *, picture: Picture = None) -> HeatMap:
+        """How much each place attends to a word: the mean of cross-attention over levels, layers, heads and steps, from 0 at its lowest
+        to 1 at its highest (method ca). image: the number of a picture. picture: it, where the pipeline did not give it.
+
+        Raises UserError for a word that is not in the prompt, or of which only embeddings were given.
+        """
+        maps = self._maps(image, [phrase])
+        shown = self._picture(image, picture)
+        levels = sorted((maps.level(grid) for grid in maps.cross_attention), reverse=True)
+        levels = [level for level in levels if level in HEAT_LEVELS] or levels
+        if not levels:
+            raise UserError("no attention to text was captured: keep='all' or a method of masks")
+        config = MaskConfig(method="ca", expand_levels=tuple(levels))
+        soft = soft_mask(maps, _name(phrase), config).soft
+        return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
+
+    def masks(
+        self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: Method | None = None, **constants: Any
+    ) -> MaskResult:
+        """Masks of words of one picture, as `make_masks` makes them: label map, soft masks, flags and every step.
+
+        picture: where the pipeline did not give it (latents): PAMR follows it. method: by default the one that was named as `keep`, else
+        SeeDiff. constants: of MaskConfig, such as beta=0.4 or pamr=False; levels that the model lacks are replaced by the nearest.
+        """
+        default: Method = "ca" if self._family.no_self_attention else "seediff"
+        config = MaskConfig(method=method or self._method or default, **constants)
+        config = fitted_mask(config, self._network.config, family=self._family)
+        maps, shown = self._maps(image, phrases), self._picture(image, picture)
+        if shown is None and config.pamr:
+            raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")
+        size = None if shown is not None else self._size(maps, None)
+        return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
+
+    def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
+        """Segments of one picture without any words, of the same maps of self-attention. constants: of SegmentConfig, such as
+        method="kmeans" and k=6. The papers look once at a picture without noise; these are the maps of all steps that drew it."""
+        config = SegmentConfig(**constants)
+        if config.facts.divides_features:
+            raise UserError(f"method {config.method} cuts features, and what was captured is attention: use diffseg or kmeans")
+        if config.k == "truth":
+            raise UserError("k = truth: there are no label maps of a picture that was drawn; give a number")
+        check_divides(self._family, config.method, type(self._pipe).__name__)
+        maps, shown = self._maps(image, ()), self._picture(image, picture)
+        method = segment_method(config)
+        if method.check:
+            method.check(maps.latent_size, config)
+        height, width = self._size(maps, shown)
+        photo = np.zeros((height, width, 3), np.uint8) if shown is None else shown
+        return join_windows(photo, [Window(0, 0, height, width)], [method.propose(maps, config, config.k, seed)], config)
+
+    def __repr__(self) -> str:
+        return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
+
+    # Where it is from
+
+    def _runs(self) -> list[Run]:
+        self._listener.finish()
+        return self._listener.finished
+
+    def _found(self, image: int) -> tuple[Run, int]:
+        runs = self._runs()
+        for run, numbers in zip(runs, self.runs, strict=True):
+            if image in numbers:
+                if run.error is not None:
+                    raise run.error
+                return run, image - numbers.start
+        count = sum(run.images for run in runs)
+        raise UserError(
+            f"image = {image}: {count} were drawn in the block" + (f", 0 to {count - 1}" if count else "; call the pipeline there")
+        )
+
+    def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
+        run, number = self._found(image)
+        words = {_name(phrase): self._asked(image, phrase) for phrase in phrases}
+        return replace(run.maps[number], words=words)
+
+    def _asked(self, image: int, phrase: Phrase) -> tuple[int, ...]:
+        """The columns of a phrase. Raises UserError where there are none."""
+        columns = self._columns(image, phrase)
+        if not columns:
+            run, number = self._found(image)
+            text = run.texts[number]
+            if not text:
+                raise UserError(f"'{phrase}': the pipeline was given no prompt, only embeddings: name it, capture(pipe, prompts='…')")
+            raise UserError(
+                f"'{phrase}' is not in what the model read of the prompt '{text['prompt']}'; its words: {', '.join(self.words[image])}"
+            )
+        return columns
+
+    def _columns(self, image: int, phrase: Phrase) -> tuple[int, ...]:
+        run, number = self._found(image)
+        text = run.texts[number]
+        there = next((maps.shape[1] for maps in run.maps[number].cross_attention.values()), 0)
+        if not isinstance(phrase, str):
+            if not all(0 <= column < there for column in phrase):
+                raise UserError(f"columns {tuple(phrase)} must be from 0 to {there - 1}, those of the text")
+            return tuple(phrase)
+        if not text:
+            return ()
+        readers = self._family.readers(self._pipe) if self._readers is None else self._readers
+        self._check_instruction(text)
+        columns = {column for reader in readers for column in find_columns(reader, self._read(reader, text), phrase)}
+        return tuple(sorted(column for column in columns if column < there))
+
+    def _read(self, reader: Reader, text: Texts) -> str:
+        """What a tokenizer was given: the pipeline's first tokenizer reads `prompt`, its second `prompt_2` where there is one."""
+        parts = [part for part in TOKENIZERS if getattr(self._pipe, part, None) is not None]
+        number = parts.index(reader.name) if reader.name in parts else 0
+        return text.get(f"prompt_{number + 1}") or text["prompt"]
+
+    def _check_instruction(self, text: Texts) -> None:
+        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION) if INSTRUCTION in text else None
+        if usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
+            raise UserError(f"{INSTRUCTION}: words are located behind the pipeline's own alone; leave it out, or name columns")
+
+    def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
+        if picture is None:
+            return self.pictures[image] if 0 <= image < len(self.pictures) else None
+        return np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
+
+    def _size(self, maps: AttentionMaps, picture: np.ndarray | None) -> Grid:
+        """(H, W) in pixels: the picture's; else that of the positions."""
+        if picture is not None:
+            return picture.shape[0], picture.shape[1]
+        factor = getattr(self._pipe, "vae_scale_factor", None)
+        cell = 1 if factor is None else self._family.pixels(factor, self._network.config)
+        return maps.latent_size[0] * cell, maps.latent_size[1] * cell
+
+
+def _name(phrase: Phrase) -> str:
+    return phrase if isinstance(phrase, str) else f"columns {', '.join(map(str, phrase))}"

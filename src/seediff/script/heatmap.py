@@ -1,0 +1,69 @@
+"""`HeatMap`: how much each place of a picture attends to a word, as numbers and as a picture."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+from ..files.outputs import write_atomic
+from ..report.pictures import heat_colours, to_levels
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """values: (H, W) float32 in [0, 1], which `np.asarray` gives. phrase: whose. picture: what it is of, (H, W, 3) uint8; None: not
+    known."""
+
+    values: np.ndarray
+    phrase: str
+    picture: np.ndarray | None = field(default=None, repr=False)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def image(self) -> Image.Image:
+        """In the colours of viridis, dark where it is low."""
+        return Image.fromarray(heat_colours()[to_levels(self.values)])
+
+    def over(self, picture: Any = None, alpha: float = 0.6) -> Image.Image:
+        """Laid over the picture, alpha in [0, 1] of it to be seen. picture: PIL's or (H, W, 3) uint8 of any size; None: the one that was
+        drawn. Raises UserError where there is none."""
+        if picture is None:
+            picture = self.picture
+        if picture is None:
+            raise UserError("no picture to lay the heat map over: the pipeline gave none; give it")
+        below = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
+        below = below.convert("RGB")
+        return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
+
+    def save(self, path: Path | str, *, over: bool = False) -> None:
+        """Write `image()` as a picture of the format that the suffix says; over: laid over the picture."""
+        file, path = io.BytesIO(), Path(path)
+        kind = Image.registered_extensions().get(path.suffix.lower())
+        if kind is None:
+            raise UserError(f"{path}", "its suffix is of no format of pictures", "use .png or .jpg")
+        (self.over() if over else self.image()).save(file, kind)
+        write_atomic(path, file.getvalue())
+
+    def show(self) -> None:
+        """Open it in the system's viewer, over the picture where there is one."""
+        self._shown().show(title=self.phrase)
+
+    def _repr_png_(self) -> bytes:
+        """As notebooks show it."""
+        file = io.BytesIO()
+        self._shown().save(file, "PNG")
+        return file.getvalue()
+
+    def _shown(self) -> Image.Image:
+        return self.image() if self.picture is None else self.over()

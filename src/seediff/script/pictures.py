@@ -1,0 +1,95 @@
+"""Masks and segments of one picture in memory, without a folder: what the commands `mask` and `segment` make of a photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..dataset import native
+from ..errors import UserError
+from ..files.photographs import Photo, read_picture
+from ..masks.make import MaskResult
+from ..models import registry
+from ..models.registry import Model
+from ..run.mask import MaskJob
+from ..run.photos import PhotoSpec
+from ..run.segment import SegmentJob
+from ..segments.make import Segments
+
+Picture = Path | str | Image.Image | np.ndarray
+"""A file's path, Pillow's picture, or (H, W, 3) uint8."""
+HERE = Photo(Path("the picture"), "the picture")
+
+
+def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini", **options: Any) -> MaskResult:
+    """Masks of named classes in one picture: label map (H, W) at its size, 0 background, i + 1 = classes[i], 255 ignored; soft masks.
+
+    model: a name as of `--model`, or one that `load_model` gave; of names, the last is kept loaded. options: fields of
+    MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}, with the model's own constants where none are given. A class that scores
+    below `presence` is taken to be absent: it has no pixels, and the flag `absent:NAME`.
+
+    Raises UserError for a picture or option that cannot be used, and a class that the model does not know.
+    """
+    photo = read_picture(image)
+    config = MaskPhotosConfig.recommended(classes=_names(classes), model=_name(model), **options, keep_soft=True)
+    job = MaskJob(config, ())
+    job.check()
+    job.use(_loaded(config, model))
+    spec = PhotoSpec(0, HERE, config.classes)
+    seen = job.seen(photo)
+    ((_, maps),) = job.look([(spec, seen)])
+    small, full = job.masks(photo, seen, maps, trace=True)
+    ids = [config.classes.index(name) + 1 for name in full.classes]
+    soft = torch.zeros(len(config.classes), *photo.shape[:2])
+    for number, values in zip(ids, full.soft, strict=True):
+        soft[number - 1] = values
+    absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
+    return MaskResult(
+        native.dataset_labels(full.label_map, ids), soft, config.classes, (*full.flags, *absent), small.trace if small else {}
+    )
+
+
+def segment(image: Picture, *, model: str | Model = "mini", **options: Any) -> Segments:
+    """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment is.
+
+    model: as of `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or fit="tile".
+    Raises UserError for a picture or option that cannot be used.
+    """
+    if "names" in options:
+        raise UserError("names: segments of a picture in memory are not named; use segment_photos, or ask `mask` for the words")
+    photo = read_picture(image)
+    config = SegmentPhotosConfig.recommended(model=_name(model), **options)
+    job = SegmentJob(config, ())
+    job.check()
+    job.use(_loaded(config, model))
+    (segments,) = job.segments([job.checked(PhotoSpec(0, HERE, ()), photo)])
+    return segments
+
+
+def _names(classes: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(classes, str):
+        raise UserError(f"classes must be a list of names, like [{classes!r}]")
+    return tuple(classes)
+
+
+def _name(model: str | Model) -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _loaded(config: MaskPhotosConfig | SegmentPhotosConfig, model: str | Model) -> Model:
+    if not isinstance(model, str):
+        return model
+    return _last(registry.load_model, model, config.device, config.dtype, tuple(config.loading.items()))
+
+
+@lru_cache(maxsize=1)
+def _last(load: Callable[..., Model], name: str, device: str | None, dtype: str | None, loading: tuple[tuple[str, Any], ...]) -> Model:
+    """The model that was named last."""
+    return load(name, device=device, dtype=dtype, **dict(loading))

@@ -1,0 +1,72 @@
+"""Pipelines and networks whose attention is more than what capture records, each with its reason in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import UserError
+from ..models.compiled import MARK
+from ..models.families import REFUSED, network_family, pipeline_family
+from ..models.families.base import Family, refuse_adapters
+from ..models.families.unet import SD
+from ..models.families.xl import SDXL
+
+NETWORKS = ("unet", "transformer")
+"""What pipelines call the part that has the attention."""
+
+PLAIN = {
+    "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor", "XLAFlashAttnProcessor2_0",
+    "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0", "FluxAttnProcessor",
+    "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "ZSingleStreamAttnProcessor", "QwenDoubleStreamAttnProcessor2_0",
+}  # fmt: skip
+"""diffusers' processors that compute the network's own attention, and nothing else. Fused ones are refused where they run."""
+
+REFINERS = {"StableDiffusionXLImg2ImgPipeline"}
+"""Refused to be drawn with from words; in a script they get a picture."""
+
+
+def find_network(pipe: Any) -> tuple[Any, Family]:
+    """The network of a pipeline, or what was given where it is one, and its family. Raises UserError for what cannot be captured."""
+    called = type(pipe).__name__
+    bases = {kind.__name__ for kind in type(pipe).__mro__}
+    if "PAGMixin" in bases:
+        raise UserError(f"a {called}", "perturbed-attention guidance adds attention of its own", "use the pipeline without PAG")
+    if "ModularPipeline" in bases:
+        raise UserError(f"a {called}", "modular pipelines do not say which text each call of the network has", "capture the network itself")
+    if called in REFUSED and called not in REFINERS:
+        raise UserError(f"a {called}", "cannot be captured", REFUSED[called])
+    part = next((part for part in NETWORKS if hasattr(getattr(pipe, part, None), "forward")), None)
+    if part is None and not hasattr(pipe, "forward"):
+        raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
+    network = pipe if part is None else getattr(pipe, part)
+    _check_compiled(network)
+    family = next((found for kind in type(pipe).__mro__ if (found := pipeline_family(kind.__name__))), network_family(network))
+    if family is SD and getattr(pipe, "tokenizer_2", None) is not None:
+        family = SDXL
+    return network, family
+
+
+def _check_compiled(network: Any) -> None:
+    """Raise UserError for a network that torch compiled without taps."""
+    compiled = type(network).__name__ == "OptimizedModule" or (
+        not hasattr(network, MARK) and any(getattr(module, "_compiled_call_impl", None) is not None for module in network.modules())
+    )
+    if compiled:
+        raise UserError(
+            "the network was compiled by torch, and its graphs do not hear who listens: capture before it is compiled, or have "
+            "seediff.load_model(name, compile=True) compile it"
+        )
+
+
+def check_processors(network: Any) -> None:
+    """Raise UserError for one of diffusers' attention processors that does more than the network's own attention.
+
+    Those of others are taken for another way to compute the same (SageAttention and the like).
+    """
+    for name, module in network.named_modules():
+        kind = type(getattr(module, "processor", None))
+        if "fuser" in name.split("."):
+            raise UserError(f"{name} (GLIGEN) adds attention of its own to the network's; use a pipeline without it")
+        if kind.__module__.startswith("diffusers.") and kind.__name__ not in PLAIN:
+            refuse_adapters(name, module)
+            raise UserError(f"{name} has a {kind.__name__}, whose attention is not the network's own alone; use a pipeline without it")

@@ -1,0 +1,73 @@
+"""`capture(pipe)` of every family's twin: pictures bit for bit those without it, maps those of `generate_batch`, nothing left behind."""
+
+import numpy as np
+import pytest
+import torch
+from builders.families import GUIDANCE, SPECS, generate
+from builders.reference_attention import BOOKS
+
+import seediff
+from seediff.models.families.base import Drawing
+from seediff.models.registry import load_model
+
+PROMPTS = [spec.prompt for spec in SPECS[:2]]
+
+
+@pytest.fixture(scope="module", params=sorted(BOOKS))
+def model(request, twin):
+    return load_model(str(twin(request.param)), device="cpu")
+
+
+def draw(model, guidance=GUIDANCE, **more):
+    """What the family tells its pipeline, for the prompts of SPECS."""
+    noise = [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
+    call = model.family.call(model.pipe, Drawing(PROMPTS, "", 64, 64, 2, guidance, noise))
+    return model.pipe(**{**call, **more}).images
+
+
+def largest(one, other):
+    pairs = [(one.self_attention, other.self_attention), (one.cross_attention, other.cross_attention)]
+    assert all(list(a) == list(b) for a, b in pairs)
+    return max(float((a[grid] - b[grid]).abs().max()) for a, b in pairs for grid in a)
+
+
+def left(pipe, network):
+    """All that a listener could leave on a pipeline: attributes, hooks, processors."""
+    hooks = [
+        (len(module._forward_hooks), len(module._forward_pre_hooks), len(module._forward_hooks_with_kwargs)) for module in network.modules()
+    ]
+    processors = [type(getattr(module, "processor", None)) for module in network.modules()]
+    return set(vars(pipe)), set(vars(pipe.image_processor)), hooks, processors
+
+
+@pytest.mark.parametrize("guidance", [GUIDANCE, 1.0])
+def test_pictures_and_maps(model, guidance):
+    """Those of generate: the same arithmetic, found by what the network is given instead of by the family's order."""
+    expected, maps = generate(model, guidance_scale=guidance)
+    before = left(model.pipe, model.network)
+    with seediff.capture(model.pipe) as seen:
+        images = draw(model, guidance)
+    assert left(model.pipe, model.network) == before
+    assert np.array_equal(np.stack(expected), (images * 255).round().astype(np.uint8))
+    assert np.array_equal(np.stack(expected), np.stack(seen.pictures))
+    assert seen.prompts == PROMPTS
+    assert [largest(mine, theirs) for mine, theirs in zip(seen.maps, maps, strict=True)] == [0, 0]
+    for number, spec in enumerate(SPECS[:2]):
+        asked = seen._maps(number, spec.classes)
+        assert asked.words == maps[number].words
+
+
+def test_what_is_made_of_it(model):
+    with seediff.capture(model.pipe) as seen:
+        draw(model)
+    assert seen.words[1] == ("cat", "potted", "plant")
+    heat = seen.heatmap("potted plant", image=1)
+    assert heat.shape == (64, 64)
+    assert (heat.values.min(), heat.values.max()) == pytest.approx((0, 1))
+    result = seen.masks("cat", "potted plant", image=1)
+    assert result.label_map.shape == (64, 64)
+    assert result.classes == ("cat", "potted plant")
+    if not model.family.no_self_attention:
+        assert seen.segments(image=1, num_points=4).label_map.shape == (64, 64)
+    with pytest.raises(seediff.UserError, match=r"^'bus' is not in what the model read of the prompt 'a photo of a dog'"):
+        seen.heatmap("bus")
