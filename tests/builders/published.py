@@ -49,7 +49,7 @@ SD3_LARGE = {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projec
 
 KLEIN_4B = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680, "guidance_embeds": False}
 KLEIN_9B = {"num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288, "guidance_embeds": False}
-FLUX2 = ("flux2-dev", "flux2-klein-4b", "flux2-klein-base-4b", "flux2-klein-9b", "flux2-klein-base-9b")
+FLUX2 = ("flux2-dev", "klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd1.4": ("UNet2DConditionModel", UNET_1),
     "sd1.5": ("UNet2DConditionModel", UNET_1),
@@ -70,8 +70,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "flux-dev": ("FluxTransformer2DModel", {"guidance_embeds": True}),
     "flux-schnell": ("FluxTransformer2DModel", {}),
     "flux2-dev": ("Flux2Transformer2DModel", {}),
-    **dict.fromkeys(("flux2-klein-4b", "flux2-klein-base-4b"), ("Flux2Transformer2DModel", KLEIN_4B)),
-    **dict.fromkeys(("flux2-klein-9b", "flux2-klein-base-9b"), ("Flux2Transformer2DModel", KLEIN_9B)),
+    **dict.fromkeys(("klein-4b", "klein-base-4b"), ("Flux2Transformer2DModel", KLEIN_4B)),
+    **dict.fromkeys(("klein-9b", "klein-base-9b"), ("Flux2Transformer2DModel", KLEIN_9B)),
     "pixart-alpha": ("PixArtTransformer2DModel", {**PIXART, "use_additional_conditions": True}),
     "pixart-sigma": ("PixArtTransformer2DModel", PIXART),
     "z-image": ("ZImageTransformer2DModel", {}),
@@ -144,8 +144,8 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     **dict.fromkeys(("pixart-alpha", "pixart-sigma", "chroma"), (("T5EncoderModel", T5),)),
     **dict.fromkeys(("z-image", "z-image-turbo"), (("Qwen3Model", QWEN_3),)),
     "flux2-dev": (("Mistral3ForConditionalGeneration", {"text_config": MISTRAL, "vision_config": PIXTRAL, "tie_word_embeddings": False}),),
-    **dict.fromkeys(("flux2-klein-4b", "flux2-klein-base-4b"), (("Qwen3ForCausalLM", {**QWEN_3, "tie_word_embeddings": True}),)),
-    **dict.fromkeys(("flux2-klein-9b", "flux2-klein-base-9b"), (("Qwen3ForCausalLM", QWEN_3_8B),)),
+    **dict.fromkeys(("klein-4b", "klein-base-4b"), (("Qwen3ForCausalLM", {**QWEN_3, "tie_word_embeddings": True}),)),
+    **dict.fromkeys(("klein-9b", "klein-base-9b"), (("Qwen3ForCausalLM", QWEN_3_8B),)),
     "qwen-image": (("Qwen2_5_VLForConditionalGeneration", {"text_config": QWEN_VL, "vision_config": VISION}),),
     "sana": (("Gemma2Model", GEMMA),),
 }
