@@ -25,7 +25,7 @@ def pets(tmp_path: Path) -> Path:
     for number in range(4):
         labels = np.zeros((16, 20), np.uint8)
         labels[4:12, 5:15] = 1 + number % 2
-        soft[native.soft_path(number, 1 + number % 2)] = (labels > 0) * (0.65 + 0.1 * number)
+        soft[f"soft/{number:06d}_{1 + number % 2}.png"] = (labels > 0) * (0.65 + 0.1 * number)
         image = np.kron(rng.integers(0, 256, (4, 5, 3)), np.ones((4, 4, 1))).astype(np.uint8)
         row = {"flags": ["constant:cat"] if number == 3 else []}
         items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))

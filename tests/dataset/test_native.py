@@ -34,7 +34,7 @@ def one_sample(folder, labels=None, soft=False):
     if soft:
         (folder / native.SOFT).mkdir()
         for class_id, value in ((2, 0.0), (7, 1.0)):
-            (folder / native.soft_path(3, class_id)).write_bytes(native.encode_soft(np.full((4, 6), value, np.float32)))
+            (folder / f"soft/000003_{class_id}.png").write_bytes(native.encode_soft(np.full((4, 6), value, np.float32)))
     return image
 
 
@@ -150,7 +150,7 @@ def test_pictures_too_large_to_open_are_named(tmp_path, monkeypatch):
 
 def test_soft_masks_of_another_size_are_refused(tmp_path):
     one_sample(tmp_path, soft=True)
-    (tmp_path / native.soft_path(3, 7)).write_bytes(native.encode_soft(np.zeros((4, 5), np.float32)))
+    (tmp_path / "soft/000003_7.png").write_bytes(native.encode_soft(np.zeros((4, 5), np.float32)))
     with pytest.raises(UserError, match=r"must have a soft mask of \(4, 6\)"):
         read(tmp_path)
 

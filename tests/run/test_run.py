@@ -73,7 +73,7 @@ def test_layout_rows_and_masks(tmp_path):
         assert set(np.unique(sample.label_map)) <= {0, 1, 2}
         assert sample.soft is not None
         assert sample.soft.shape == (2, 32, 32)
-        saved = AttentionMaps.load(out / native.attention_path(int(row["file_name"][7:13])))
+        saved = AttentionMaps.load(out / f"attention/{row['file_name'][7:13]}.safetensors")
         assert saved.prompt == row["prompt"]
     text = "".join(p.read_text(encoding="utf-8") for p in out.iterdir() if p.is_file())
     assert str(tmp_path) not in text

@@ -18,7 +18,6 @@ from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
 from ..errors import UserError
 from ..models.memory import Offload
-from .derive import field_option, option, options_of
 from .options import (
     CAPTURE,
     IMAGES,
@@ -37,8 +36,11 @@ from .options import (
     Quiet,
     carry_out,
     chosen_engine,
+    field_option,
     given,
     numbers,
+    option,
+    options_of,
     parse_place,
     table,
 )

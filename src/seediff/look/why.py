@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
 from ..config.levels import level_name
+from ..config.methods import METHOD_FACTS
 from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.documents import fit, parse_json
@@ -26,7 +27,7 @@ from ..segments.suppression import label
 from .answers import Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
 from .events import Cache
-from .tuning import Constants, Tuner, encoded, shown, usable_methods
+from .tuning import Constants, Tuner, encoded, shown
 
 MEMORY = 1 << 30
 """Bytes of attention that are kept, or one sample's."""
@@ -108,7 +109,7 @@ class Why:
             "words": _words(seen, None),
             "classes": seen.classes,
             "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
-            "methods": usable_methods(seen),
+            "methods": [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)],
             "constants": msgspec.to_builtins(shown(seen.config)),
         }
 
