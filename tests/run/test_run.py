@@ -334,21 +334,6 @@ def test_what_a_lost_worker_wrote_in_part_is_gone_at_the_end(tmp_path, unbroken)
     assert fingerprints(tmp_path / "out") == unbroken
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_while_attention_is_written(tmp_path, monkeypatch):
-    real = outputs._write
-
-    def write(fd, data, durable):
-        if b'"self.' in data[:500]:  # a header of attention
-            os.dup2(os.open("/dev/full", os.O_WRONLY), fd)
-        real(fd, data, durable)
-
-    monkeypatch.setattr(outputs, "_write", write)
-    with pytest.raises(OSError, match=r"No space left.*attention/000000\.safetensors"):
-        generate(replace(CONFIG, keep_attention=True), tmp_path / "out", draw=fake_draw)
-    assert not list((tmp_path / "out").rglob("*.part"))
-
-
 def test_rejected_samples_are_drawn_again_together(tmp_path):
     config = replace(CONFIG, per_class=9, reject=True, attempts=3)
     batches = []
