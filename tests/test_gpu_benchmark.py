@@ -85,15 +85,6 @@ def test_a_kernel_that_is_wrong_is_told(error, monkeypatch):
     assert row["difference"] == pytest.approx(error, abs=1e-5, nan_ok=True)
 
 
-def test_memory_of_drawing():
-    """A row of `benchmarks/memory.py` at 16² positions, where it shows that it runs and nothing else."""
-    import memory
-
-    row = memory.drawing("flux", "capture", 1, 16)
-    assert row["maps"] == 4 * 256 * (256 + 512) / 2**20
-    assert row["most"] > 100
-
-
 def test_rows_say_why_they_have_no_figures():
     import gpu
 
@@ -117,7 +108,7 @@ def test_rows_say_why_they_have_no_figures():
     assert "| 64 | sdxl, mini | 40 | 1.0e-01, wrong: more than 1e-04 |" in page
 
 
-@pytest.mark.parametrize("name", ["sd1.5", "sdxl", "sd3.5-large", "pixart-sigma", "flux-dev", "z-image-turbo", "qwen-image", "sana"])
+@pytest.mark.parametrize("name", ["sd1.5", "sdxl", "flux-dev", "sana"])
 def test_published_shapes(name, tmp_path):
     from on_gpu.pipelines import exact, twin
 
