@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,9 +123,3 @@ def test_flags_of_the_package_and_of_the_rows_are_known(pets, tmp_path, flags, l
 def test_bars_show_what_is_not_zero():
     assert bars((0, 1, 500, 1000)) == " ▁▄█"
     assert bars((0, 0)) == "  "
-
-
-def test_the_command_line_stays_light():
-    code = "import sys, seediff.cli.quality; print([m for m in ('torch', 'scipy', 'PIL', 'numpy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
