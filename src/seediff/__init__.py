@@ -10,7 +10,7 @@
         sample.label_map                                    # (H, W) uint8: 0 background, 1 dog, 2 cat, 255 ignore
         sample.metadata["prompt"], sample.metadata["flags"]
 
-These few names are for everyday use; everything else comes from its module, such as `seediff.models.registry.load_model`
+These few names are for everyday use; everything else comes from its module, such as `seediff.attention.generate.generate_batch`
 (docs/architecture.md). Names are imported when they are first used: `import seediff` takes a moment, torch takes seconds.
 """
 
@@ -32,6 +32,7 @@ _HOMES = {
     "UserError": "errors",
     "find_photos": "files.photographs",
     "generate": "run.generate",
+    "load_model": "models.registry",
     "make_masks": "masks.make",
     "mask_photos": "run.mask",
     "read_dataset": "dataset.store",
@@ -50,6 +51,7 @@ __all__ = [
     "UserError",
     "find_photos",
     "generate",
+    "load_model",
     "make_masks",
     "mask_photos",
     "read_dataset",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from .errors import UserError
     from .files.photographs import find_photos
     from .masks.make import make_masks
+    from .models.registry import load_model
     from .run.generate import generate
     from .run.mask import mask_photos
     from .run.segment import segment_photos
