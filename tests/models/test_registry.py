@@ -91,8 +91,10 @@ def test_names(tmp_path):
     with pytest.raises(UserError, match="no model '/not/a/folder'"):
         resolve_name("/not/a/folder")
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(UserError, match="is a file"):
-        resolve_name(str(tmp_path / "model.safetensors"))
+    assert resolve_name(str(tmp_path / "model.safetensors")) == tmp_path / "model.safetensors"
+    (tmp_path / "model.txt").touch()
+    with pytest.raises(UserError, match="is a file, but no"):
+        resolve_name(str(tmp_path / "model.txt"))
 
 
 def test_folder_without_model_index(tmp_path):
