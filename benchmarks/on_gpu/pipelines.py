@@ -25,6 +25,8 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
     "StableDiffusionXLPipeline": BOOKS["xl"].save,
     "StableDiffusion3Pipeline": BOOKS["sd3"].save,
     "FluxPipeline": BOOKS["flux"].save,
+    "Flux2Pipeline": BOOKS["flux2"].save,
+    "Flux2KleinPipeline": BOOKS["flux2_klein"].save,
     "PixArtAlphaPipeline": BOOKS["pixart"].save,
     "PixArtSigmaPipeline": BOOKS["pixart"].variants["sigma"],
     "ZImagePipeline": BOOKS["z_image"].save,

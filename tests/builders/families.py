@@ -55,7 +55,7 @@ def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **optio
 def plain(model: Model, **arguments: Any) -> np.ndarray:
     """diffusers alone."""
     result = model.pipe(
-        [spec.prompt for spec in SPECS[:2]],
+        prompt=[spec.prompt for spec in SPECS[:2]],
         height=64,
         width=64,
         num_inference_steps=2,

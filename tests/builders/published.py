@@ -47,6 +47,9 @@ SD3 = {"caption_projection_dim": 1536, "pooled_projection_dim": 2048, "joint_att
 SD3 |= {"num_attention_heads": 24, "pos_embed_max_size": 192}
 SD3_LARGE = {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432, "qk_norm": "rms_norm"}
 
+KLEIN_4B = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680, "guidance_embeds": False}
+KLEIN_9B = {"num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288, "guidance_embeds": False}
+FLUX2 = ("flux2-dev", "klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd1.4": ("UNet2DConditionModel", UNET_1),
     "sd1.5": ("UNet2DConditionModel", UNET_1),
@@ -66,6 +69,9 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd3.5-large-turbo": ("SD3Transformer2DModel", SD3_LARGE),
     "flux-dev": ("FluxTransformer2DModel", {"guidance_embeds": True}),
     "flux-schnell": ("FluxTransformer2DModel", {}),
+    "flux2-dev": ("Flux2Transformer2DModel", {}),
+    **dict.fromkeys(("klein-4b", "klein-base-4b"), ("Flux2Transformer2DModel", KLEIN_4B)),
+    **dict.fromkeys(("klein-9b", "klein-base-9b"), ("Flux2Transformer2DModel", KLEIN_9B)),
     "pixart-alpha": ("PixArtTransformer2DModel", {**PIXART, "use_additional_conditions": True}),
     "pixart-sigma": ("PixArtTransformer2DModel", PIXART),
     "z-image": ("ZImageTransformer2DModel", {}),
@@ -105,6 +111,7 @@ AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b", "pixart-sigma"), ("AutoencoderKL", KL_XL)),
     **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), ("AutoencoderKL", KL_SD3)),
     **dict.fromkeys(("flux-dev", "flux-schnell", "z-image", "z-image-turbo", "chroma"), ("AutoencoderKL", KL_FLUX)),
+    **dict.fromkeys(FLUX2, ("AutoencoderKLFlux2", {"block_out_channels": [128, 256, 512, 512]})),
     "qwen-image": ("AutoencoderKLQwenImage", {"temperal_downsample": [False, True, True]}),
     "sana": ("AutoencoderDC", DC),
 }
@@ -115,6 +122,11 @@ CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 2
 T5 = {"vocab_size": 32128, "d_model": 4096, "d_ff": 10240, "num_layers": 24, "num_heads": 64, "d_kv": 64, "feed_forward_proj": "gated-gelu"}
 QWEN_3 = {"vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32}
 QWEN_3 |= {"num_key_value_heads": 8, "head_dim": 128}
+QWEN_3_8B = {**QWEN_3, "hidden_size": 4096, "intermediate_size": 12288}
+MISTRAL = {"model_type": "mistral", "vocab_size": 131072, "hidden_size": 5120, "intermediate_size": 32768, "num_hidden_layers": 40}
+MISTRAL |= {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+PIXTRAL = {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+PIXTRAL |= {"image_size": 1540, "patch_size": 14}
 QWEN_VL = {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28}
 QWEN_VL |= {"num_key_value_heads": 4}
 VISION = {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "num_heads": 16, "out_hidden_size": 3584}
@@ -131,6 +143,9 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     **dict.fromkeys(("flux-dev", "flux-schnell"), (L, ("T5EncoderModel", T5))),
     **dict.fromkeys(("pixart-alpha", "pixart-sigma", "chroma"), (("T5EncoderModel", T5),)),
     **dict.fromkeys(("z-image", "z-image-turbo"), (("Qwen3Model", QWEN_3),)),
+    "flux2-dev": (("Mistral3ForConditionalGeneration", {"text_config": MISTRAL, "vision_config": PIXTRAL, "tie_word_embeddings": False}),),
+    **dict.fromkeys(("klein-4b", "klein-base-4b"), (("Qwen3ForCausalLM", {**QWEN_3, "tie_word_embeddings": True}),)),
+    **dict.fromkeys(("klein-9b", "klein-base-9b"), (("Qwen3ForCausalLM", QWEN_3_8B),)),
     "qwen-image": (("Qwen2_5_VLForConditionalGeneration", {"text_config": QWEN_VL, "vision_config": VISION}),),
     "sana": (("Gemma2Model", GEMMA),),
 }

@@ -229,6 +229,36 @@ def qwen_tokenizer() -> Any:
     return own
 
 
+MISTRAL_CHAT = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message.role == 'system' %}[SYSTEM_PROMPT]{{ message.content[0].text }}[/SYSTEM_PROMPT]"
+    "{% else %}[INST]{{ message.content[0].text }}[/INST]{% endif %}{% endfor %}"
+)
+"""Of Mistral Small, for messages of text alone."""
+
+
+@lru_cache
+def mistral_tokenizer() -> Any:
+    """Mistral's, which puts a token before whatever it reads, and padding before that; it knows the words of FLUX.2's instruction."""
+    from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
+
+    specials = ("<unk>", "<s>", "</s>", "<pad>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[IMG]")
+    vocabulary, merges = _trained(Qwen2Tokenizer(), [SYSTEM_MESSAGE, SPOKEN] * 9, 900, specials)
+    backend = Qwen2Tokenizer(vocab=vocabulary, merges=merges).backend_tokenizer
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])])
+    names = dict(zip(("unk_token", "bos_token", "eos_token", "pad_token"), specials, strict=False))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **names,
+        additional_special_tokens=list(specials[4:]),
+        padding_side="left",
+        chat_template=MISTRAL_CHAT,
+        model_max_length=1000000,
+    )
+
+
 @lru_cache
 def gemma_tokenizer() -> Any:
     """Gemma's, which knows the words of Sana's instruction."""

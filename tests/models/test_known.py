@@ -105,6 +105,9 @@ def test_what_is_in_the_cache_goes_first(monkeypatch):
         ("flux-dev", 28, 3.5),
         ("black-forest-labs/FLUX.1-dev", 28, 3.5),
         ("flux-schnell", 4, 0.0),
+        ("flux2-dev", 50, 4.0),
+        ("klein-4b", 4, 0.0),
+        ("black-forest-labs/FLUX.2-klein-base-9B", 50, 4.0),
         ("z-image-turbo", 8, 0.0),
         ("sd3.5-large-turbo", 4, 0.0),
         ("qwen-image", 50, 4.0),
@@ -194,7 +197,7 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     """bfloat16 where float16 overflows, and the page says for which families."""
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
     named = {family.title for family in FAMILIES if family.half == "bfloat16"}
-    assert named == {"FLUX.1", "Z-Image", "Chroma", "Qwen-Image", "Sana"}
+    assert named == {"FLUX.1", "FLUX.2 dev", "FLUX.2 klein", "Z-Image", "Chroma", "Qwen-Image", "Sana"}
     for known in KNOWN:
         family = pipeline_family(known.pipeline)
         assert family is not None

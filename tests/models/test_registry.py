@@ -112,7 +112,7 @@ def test_broken_model_index(folder, content):
     ("family", "reason"),
     [
         ("KolorsPipeline", "its text encoder is a language model .* whose tokens are not mapped; .* would be needed"),
-        ("Flux2Pipeline", "queries, keys and .* are one fused product; .* would be needed"),
+        ("Flux2KleinKVPipeline", "it keeps keys of other images .*; use a Flux2KleinPipeline"),
         ("WanPipeline", "no file in models/families says where its attention"),
     ],
 )

@@ -90,6 +90,8 @@ def model_info(name: str, *, fetch: bool = False) -> ModelInfo | None:
     network, vae = (_read(folder, f"{part}/config.json") for part in (family.network, "vae"))
     if known:
         network, vae = network or known.network, vae or known.vae
+    if folder and network and "is_distilled" in (index := _read(folder, "model_index.json")):  # FLUX.2 klein's networks are all alike
+        network = {**network, "is_distilled": index["is_distilled"]}
     return ModelInfo(name, family, pipeline, source, network, vae, read_settings(source))
 
 

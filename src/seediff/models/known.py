@@ -16,6 +16,7 @@ Config = Mapping[str, Any]
 
 OPENRAIL = "CreativeML OpenRAIL-M"
 OPENRAIL_PLUS = "OpenRAIL++-M"
+FLUX_OWN = "FLUX Non-Commercial"
 STABILITY = "Stability AI Community"
 APACHE = "Apache-2.0"
 
@@ -46,6 +47,8 @@ UNET_SSD: Config = {
 }
 MMDIT: Config = {"sample_size": 128, "patch_size": 2, "num_layers": 24, "pos_embed_max_size": 192}
 MMDIT_LARGE: Config = {**MMDIT, "num_layers": 38}
+KLEIN_4B: Config = {"num_layers": 5, "num_single_layers": 20}
+KLEIN_9B: Config = {"num_layers": 8, "num_single_layers": 24}
 TWO_STREAMS: Config = {"num_layers": 19, "num_single_layers": 38}
 DIT: Config = {"sample_size": 128, "patch_size": 2, "num_layers": 28}
 ONE_STREAM: Config = {"n_layers": 30, "n_refiner_layers": 2, "axes_lens": (1024, 512, 512)}
@@ -83,6 +86,7 @@ class Known:
 
 SD, XL, SD3 = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"
 LCM, FLUX, Z_IMAGE = "LatentConsistencyModelPipeline", "FluxPipeline", "ZImagePipeline"
+KLEIN = "Flux2KleinPipeline"
 
 # fmt: off
 KNOWN: tuple[Known, ...] = (
@@ -112,6 +116,12 @@ KNOWN: tuple[Known, ...] = (
     Known("flux-dev", ("black-forest-labs/FLUX.1-dev",), FLUX, "1024²", 16.87, "FLUX.1 [dev] Non-Commercial",
           {**TWO_STREAMS, "guidance_embeds": True}, gated=True),
     Known("flux-schnell", ("black-forest-labs/FLUX.1-schnell",), FLUX, "1024², few steps", 16.86, APACHE, TWO_STREAMS, gated=True),
+    Known("flux2-dev", ("black-forest-labs/FLUX.2-dev",), "Flux2Pipeline", "1024²", 56.32, FLUX_OWN,
+          {"num_layers": 8, "num_single_layers": 48, "guidance_embeds": True}, gated=True),
+    Known("klein-4b", ("black-forest-labs/FLUX.2-klein-4B",), KLEIN, "1024², few steps", 7.98, APACHE, KLEIN_4B),
+    Known("klein-9b", ("black-forest-labs/FLUX.2-klein-9B",), KLEIN, "1024², few steps", 17.35, FLUX_OWN, KLEIN_9B, gated=True),
+    Known("klein-base-4b", ("black-forest-labs/FLUX.2-klein-base-4B",), KLEIN, "1024²", 7.98, APACHE, KLEIN_4B),
+    Known("klein-base-9b", ("black-forest-labs/FLUX.2-klein-base-9B",), KLEIN, "1024²", 17.35, FLUX_OWN, KLEIN_9B, gated=True),
     Known("pixart-alpha", ("PixArt-alpha/PixArt-XL-2-1024-MS",), "PixArtAlphaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
     Known("pixart-sigma", ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), "PixArtSigmaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
     Known("z-image", ("Tongyi-MAI/Z-Image",), Z_IMAGE, "1024²", 10.26, APACHE, ONE_STREAM),

@@ -161,7 +161,9 @@ def load_model(
             for part in parts
             if part.startswith("text_encoder") and part in listed
         }
-        pipe = kind.from_pretrained(str(folder), **encoders, dtype=number_format, **options)
+        tokenizers = family.tokenizers(folder)
+        pipe = kind.from_pretrained(str(folder), **encoders, **dict.fromkeys(tokenizers), dtype=number_format, **options)
+        pipe.register_modules(**tokenizers)
     except UserError:
         raise
     except Exception as error:  # whatever reading a broken folder or a dead connection leads to

@@ -36,7 +36,7 @@ _NUMBERED = re.compile(r"(.*)-\d{5}-of-(\d{5}(?:\.\w+)?)\.safetensors")
 
 RENAMED = (
     (re.compile(r"^text_model\."), ""),
-    (re.compile(r"^(model\.)?(language_model\.)?"), ""),
+    (re.compile(r"^(model\.)?(language_model\.)?(model\.)?"), ""),
     (re.compile(r"\.query\."), ".to_q."),
     (re.compile(r"\.key\."), ".to_k."),
     (re.compile(r"\.value\."), ".to_v."),

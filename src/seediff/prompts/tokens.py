@@ -23,9 +23,10 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
         if reader.first is None:
             continue
         text = reader.convert(prompt) if reader.convert else prompt
-        shifted = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap)
+        shifted = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap, adds_tokens=reader.adds_tokens)
+        first = _first(reader, shifted)
         for name, columns in _located(shifted, text, classes).items():
-            columns_of[name].update(reader.first + column for column in columns)
+            columns_of[name].update(first + column for column in columns)
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
 
@@ -40,10 +41,11 @@ def find_columns(reader: Reader, prompt: str, phrase: str) -> tuple[int, ...]:
     if reader.first is None:
         return ()
     text = reader.convert(prompt) if reader.convert else prompt
-    spans = _spans(reader.tokenizer, text, reader.wrap)
+    spans = _spans(reader.tokenizer, text, reader.wrap, reader.adds_tokens)
     if len(spans) > reader.limit:
         spans = spans[: reader.limit - 1]  # the last place goes to the end token
-    return tuple(reader.first + column for column in sorted(set(_matched(spans, text, [phrase])[phrase])))
+    first = _first(reader, spans)
+    return tuple(first + column for column in sorted(set(_matched(spans, text, [phrase])[phrase])))
 
 
 def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -68,14 +70,14 @@ def _matched(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[
 
 
 def token_offsets(
-    tokenizer: Any, prompt: str, *, limit: int, wrap: Callable[[str], tuple[str, int]] | None = None
+    tokenizer: Any, prompt: str, *, limit: int, wrap: Callable[[str], tuple[str, int]] | None = None, adds_tokens: bool = True
 ) -> list[tuple[int, int]]:
     """Character span (start, end) in the prompt of each token that is read, start and end token included (both empty spans).
 
-    limit: how many tokens are read. wrap: as `Reader` has it; spans of what stands around the prompt
+    limit: how many tokens are read. wrap, adds_tokens: as `Reader` has them; spans of what stands around the prompt
     lie outside it. Raises UserError naming the words that would be cut off when there are more.
     """
-    offsets = _spans(tokenizer, prompt, wrap)
+    offsets = _spans(tokenizer, prompt, wrap, adds_tokens)
     if len(offsets) > limit:
         # The last place goes to the end token; with a template, its end may be all that would be cut off.
         first_cut = min(max(offsets[limit - 1][0], 0), max(len(prompt.rstrip()) - 1, 0))
@@ -87,12 +89,18 @@ def token_offsets(
     return offsets
 
 
-def _spans(tokenizer: Any, prompt: str, wrap: Callable[[str], tuple[str, int]] | None) -> list[tuple[int, int]]:
+def _first(reader: Reader, spans: Sequence[tuple[int, int]]) -> int:
+    """The column of a reader's first token; padding may come before it."""
+    assert reader.first is not None
+    return reader.first if reader.end is None else reader.end - len(spans)
+
+
+def _spans(tokenizer: Any, prompt: str, wrap: Callable[[str], tuple[str, int]] | None, adds_tokens: bool = True) -> list[tuple[int, int]]:
     """`token_offsets` of however many tokens."""
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a fast one is needed")
     text, begin = wrap(prompt) if wrap else (prompt, 0)
-    spans = tokenizer(text, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
+    spans = tokenizer(text, return_offsets_mapping=True, truncation=False, add_special_tokens=adds_tokens, verbose=False)["offset_mapping"]
     return [(start - begin, end - begin) for start, end in spans]
 
 

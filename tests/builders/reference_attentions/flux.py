@@ -46,8 +46,6 @@ def save_flux(folder: Path, *, guidance: bool = True) -> Path:
 def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
     """FluxAttnProcessor by hand; the rotation as a product of complex numbers. Chroma's mask goes to the product as it comes, truth values
     or numbers to add."""
-    cos, sin = given["image_rotary_emb"]  # (S, D), each value twice
-    turn = torch.complex(cos[:, ::2], sin[:, ::2])
     text = given.get("encoder_hidden_states")
     both = []
     for which in ("q", "k"):
@@ -56,12 +54,18 @@ def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
         if text is not None:
             added = getattr(attention, f"add_{which}_proj")(text).unflatten(2, (attention.heads, -1))
             states = torch.cat([getattr(attention, f"norm_added_{which}")(added), states], 1)
-        pairs = torch.view_as_complex(states.transpose(1, 2).unflatten(3, (-1, 2)).contiguous())
-        both.append(torch.view_as_real(pairs * turn).flatten(3))
+        both.append(turned(states, given))
     mask = given.get("attention_mask")  # (B, 1, S, S)
     if mask is not None and mask.dtype == torch.bool:
         mask = torch.zeros(mask.shape).double().masked_fill(~mask, -torch.inf)
     return softmax_of(*both, mask)
+
+
+def turned(states: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+    """(B, S, H, D) → (B, H, S, D)."""
+    cos, sin = given["image_rotary_emb"]  # (S, D), each value twice
+    pairs = torch.view_as_complex(states.transpose(1, 2).unflatten(3, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * torch.complex(cos[:, ::2], sin[:, ::2])).flatten(3)
 
 
 def behind_t5(_model: Model, positions: int, _prompts: Sequence[str]) -> tuple[slice, slice]:

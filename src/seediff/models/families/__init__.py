@@ -8,6 +8,8 @@ from ...errors import UserError
 from .base import Family
 from .chroma import CHROMA
 from .flux import FLUX
+from .flux2 import FLUX2
+from .flux2_klein import FLUX2_KLEIN
 from .lcm import LCM
 from .pixart import PIXART
 from .qwen_image import QWEN_IMAGE
@@ -17,14 +19,14 @@ from .unet import SD
 from .xl import SDXL
 from .z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (SD, LCM, SDXL, SD3, FLUX, PIXART, Z_IMAGE, CHROMA, QWEN_IMAGE, SANA)
+FAMILIES: tuple[Family, ...] = (SD, LCM, SDXL, SD3, FLUX, FLUX2, FLUX2_KLEIN, PIXART, Z_IMAGE, CHROMA, QWEN_IMAGE, SANA)
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
     "IFPipeline": "it draws pixels in three models, whose attention has added keys; a family file for it would be needed",
     "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped; a reader for it would be needed",
     "HunyuanDiTPipeline": "its attention is normalised and turned inside another processor; a family file for it would be needed",
-    "Flux2Pipeline": "queries, keys and the feed-forward layer are one fused product; a hook into that processor would be needed",
+    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
 }
 """Pipeline class → why it is not supported, and what would be needed."""
 

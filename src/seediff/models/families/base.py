@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
@@ -98,16 +99,19 @@ class Reader:
     """One of a model's tokenizers, and where its tokens are among the T text columns.
 
     name: of the pipeline's part. limit: the most tokens that are read, special ones included. first: the column of its first token; None:
-    its tokens are no columns. wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself.
-    convert: prompt → the same as it is read: in small letters, or with every token of a textual inversion written out, one for each of
-    its vectors; None: as it is.
+    its tokens are no columns. end: the column behind its last token, where padding comes before the text; None: `first` says where it is.
+    wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself. adds_tokens: whether the tokenizer
+    adds those for start and end; False: they are in the text. convert: prompt → the same as it is read: in small letters, or with every
+    token of a textual inversion written out, one for each of its vectors; None: as it is.
     """
 
     name: str
     tokenizer: Any
     limit: int
     first: int | None = 0
+    end: int | None = None
     wrap: Callable[[str], tuple[str, int]] | None = None
+    adds_tokens: bool = True
     convert: Callable[[str], str] | None = None
 
 
@@ -265,6 +269,12 @@ class Family:
         """The largest side of an image in pixels; None: no rule. factor, config: as in `pixels`."""
         return None
 
+    # Loading
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        """Parts that are loaded here instead of by diffusers, of a pipeline's folder that has been looked at."""
+        return {}
+
     # Drawing
 
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
@@ -378,11 +388,16 @@ class FlowMatching(Family):
         return noise - latents
 
 
-def chat_prompt(render: Callable[[list[dict[str, str]]], str], prompt: str) -> tuple[str, int]:
-    """`Reader.wrap` for a language model that is asked by a chat: `render` makes a text of messages."""
+def chat_prompt(render: Callable[[str], str], prompt: str) -> tuple[str, int]:
+    """`Reader.wrap` for a language model that is asked by a chat: `render` makes the chat of a prompt."""
     mark = "\ue000"  # in no template and no prompt
-    start = render([{"role": "user", "content": mark}]).index(mark)
-    return render([{"role": "user", "content": prompt}]), start
+    return render(prompt), render(mark).index(mark)
+
+
+def qwen_chat(tokenizer: Any, thinking: bool, prompt: str) -> str:
+    """The chat by which Qwen3 is asked; thinking: whether it may."""
+    messages = [{"role": "user", "content": prompt}]
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking)
 
 
 def _block(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, Reader, chat_prompt
+from .base import QWEN_TOKENIZER, Condition, Drawing, FlowMatching, Joint, Layer, Reader, chat_prompt, qwen_chat
 
 if TYPE_CHECKING:
     import torch
@@ -58,8 +58,8 @@ class ZImage(FlowMatching):
         return {**super().call(pipe, drawing), "guidance_scale": drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        render = partial(pipe.tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, enable_thinking=True)
-        return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, render)),)
+        chat = partial(qwen_chat, pipe.tokenizer, True)
+        return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, chat)),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)

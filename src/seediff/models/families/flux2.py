@@ -1,0 +1,144 @@
+"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first, turned (rotary).
+
+Queries, keys and the feed-forward layer of a block of one stream are one product; its norms still make the queries and the keys. Text is
+read by a language model within a chat, filled up to 512 tokens by padding before it, which is attended to as words are. Latents have a
+mean and a deviation for each channel of a position, which is 2 × 2 of them. Guidance is told to the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from .base import Condition, Drawing, FlowMatching, Reader, chat_prompt
+from .flux import FLUX, PACKED, PHOTOGRAPHS, pack, unpack
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT_TOKENS = 512
+"""That the pipeline reads where it is not told otherwise, its template and padding among them."""
+
+
+class Flux2(FlowMatching):
+    def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        image, row, column, _ = kwargs["img_ids"][0, -1].tolist()  # of the last position: they stand row by row
+        if image:
+            raise UserError("the network is shown other images beside the one it draws (image=…): attention to these is not captured")
+        return len(hidden), int(row) + 1, int(column) + 1
+
+    def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
+        return factor * PACKED
+
+    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+        return not config.get("guidance_embeds", True)
+
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
+        return False
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        arguments = super().call(pipe, drawing)
+        del arguments["negative_prompt"]  # the pipeline has none
+        return arguments
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        """The processor's tokenizer alone: no pictures are read, for which transformers would need torchvision."""
+        from transformers import PreTrainedTokenizerFast
+
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))
+        if tokenizer.chat_template is None:
+            raise UserError(
+                f"{folder / 'tokenizer'}: has no chat_template.jinja, by which {self.title} reads a prompt; get that folder again"
+            )
+        return {"tokenizer": tokenizer}
+
+    def render(self, pipe: Any, prompt: str) -> str:
+        """What is read of a prompt."""
+        from diffusers.pipelines.flux2.pipeline_flux2 import format_input
+
+        (messages,) = format_input([prompt], system_message=pipe.system_message)
+        return pipe.tokenizer.apply_chat_template(messages, tokenize=False)
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        tokenizer = getattr(pipe.tokenizer, "tokenizer", pipe.tokenizer)  # a processor's
+        return (
+            Reader(
+                "tokenizer",
+                tokenizer,
+                TEXT_TOKENS,
+                end=TEXT_TOKENS if tokenizer.padding_side == "left" else None,
+                wrap=partial(chat_prompt, partial(self.render, pipe)),
+                adds_tokens=False,
+                convert=_without_pictures,
+            ),
+        )
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, _ = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
+        return {"encoder_hidden_states": states}
+
+    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        encoded = pipe.vae.encode(pixels).latent_dist.mean
+        packed, (height, width) = pack(encoded)
+        norm = pipe.vae.bn
+        mean, variance = (values.to(encoded) for values in (norm.running_mean, norm.running_var))
+        return unpack((packed - mean) / (variance + pipe.vae.config.batch_norm_eps).sqrt(), height, width)
+
+    def told_guidance(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
+        """What the network is told of a photograph."""
+        return latents.new_full((len(latents),), PHOTOGRAPHS)
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        packed, (height, width) = pack(latents)
+        batch, columns = condition["encoder_hidden_states"].shape[:2]
+        predicted = pipe.transformer(
+            hidden_states=packed,
+            timestep=latents.new_full((batch,), timestep / self.LEVELS),
+            guidance=self.told_guidance(pipe, latents),
+            txt_ids=positions(batch, (1, 1, columns), latents.device),
+            img_ids=positions(batch, (height, width, 1), latents.device),
+            **condition,
+            return_dict=False,
+        )[0]
+        return unpack(predicted, height, width)
+
+
+def _without_pictures(prompt: str) -> str:
+    return prompt.replace("[IMG]", "")
+
+
+def positions(batch: int, sides: tuple[int, int, int], device: torch.device) -> torch.Tensor:
+    """(batch, height · width · length, 4): 0, row, column, place in the text."""
+    import torch
+
+    return torch.cartesian_prod(*(torch.arange(side, device=device) for side in (1, *sides))).expand(batch, -1, -1)
+
+
+FLUX2 = Flux2(
+    title="FLUX.2 dev",
+    pipelines=("Flux2Pipeline",),
+    network="transformer",
+    class_name="Flux2Transformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured=FLUX.captured,
+    guidance="told to the network",
+    conditional="first call",  # of FLUX.2 klein, whose network is of the same class
+    streams=FLUX.streams,
+    depth=FLUX.depth,
+    text_columns=TEXT_TOKENS,
+    latent_side=FLUX.latent_side,
+    steps=50,
+    guidance_scale=4.0,
+    distilled=True,
+    half="bfloat16",
+    gives_sigmas=True,
+    text={
+        "text_encoder": ("Mistral3ForConditionalGeneration",),
+        "tokenizer": ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend"),
+    },
+    autoencoders=("AutoencoderKLFlux2",),
+)

@@ -1,0 +1,75 @@
+"""FLUX.2 klein: FLUX.2's network, smaller, with the text of a language model that may think, and padding behind it. Its base models
+predict in two calls, always against the empty prompt; the others are distilled to draw without guidance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from .base import QWEN_TOKENIZER, Drawing, Family, qwen_chat
+from .flux2 import FLUX2, Flux2
+
+DISTILLED = re.compile(r"klein-\d+b", re.IGNORECASE)
+"""What the distilled ones are called: FLUX.2-klein-4B; the others are FLUX.2-klein-base-4B."""
+
+
+class Klein(Flux2):
+    def unguided(self, config: Mapping[str, Any], name: str) -> bool:
+        return (
+            bool(config.get("is_distilled"))
+            or DISTILLED.search(re.split(r"[/\\]", name.rstrip("/\\"))[-1]) is not None
+            or Family.unguided(self, config, name)
+        )
+
+    def check_negative(self, name: str, negative_prompt: str) -> None:
+        if negative_prompt:
+            raise UserError(
+                f"negative_prompt {negative_prompt!r}: model '{name}' reads none (it compares with the empty prompt); leave it out"
+            )
+
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
+        return guidance_scale > 1 and not pipe.config.is_distilled
+
+    def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
+        return False
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        if pipe.config.is_distilled and drawing.guidance_scale > 1:
+            raise UserError(
+                f"guidance_scale = {drawing.guidance_scale}: the model is made to draw without guidance; use --guidance-scale 0"
+            )
+        return super().call(pipe, drawing)
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        return {}
+
+    def render(self, pipe: Any, prompt: str) -> str:
+        return qwen_chat(pipe.tokenizer, False, prompt)
+
+    def told_guidance(self, pipe: Any, latents: Any) -> None:
+        return None
+
+
+FLUX2_KLEIN = Klein(
+    title="FLUX.2 klein",
+    pipelines=("Flux2KleinPipeline",),
+    network=FLUX2.network,
+    class_name=FLUX2.class_name,
+    weights=FLUX2.weights,
+    captured=FLUX2.captured,
+    guidance="two calls; none of the distilled ones",
+    conditional="first call",
+    streams=FLUX2.streams,
+    depth=FLUX2.depth,
+    text_columns=FLUX2.text_columns,
+    latent_side=FLUX2.latent_side,
+    steps=50,
+    guidance_scale=4.0,
+    half=FLUX2.half,
+    gives_sigmas=True,
+    text={"text_encoder": ("Qwen3ForCausalLM", "Qwen3Model"), "tokenizer": QWEN_TOKENIZER},
+    autoencoders=FLUX2.autoencoders,
+)

@@ -1,0 +1,96 @@
+"""FLUX.2 dev: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.eager import Book, softmax_of
+from builders.reference_attentions.flux import behind_t5, packed, turned
+from builders.twins import flow_scheduler, mistral_tokenizer, sharpen
+
+WIDTH = 16
+"""Of the text encoders' states, of which the network reads three."""
+
+
+def parts(*, guidance: bool) -> dict[str, Any]:
+    """All but text: two blocks of two streams and two of one, rotary; at 64 pixels, 16² positions."""
+    from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
+
+    transformer: Any = Flux2Transformer2DModel(
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=3 * WIDTH,
+        timestep_guidance_channels=32,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=guidance,
+    )
+    vae: Any = AutoencoderKLFlux2(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        norm_num_groups=4,
+        latent_channels=4,
+        sample_size=64,
+    )
+    torch.nn.init.normal_(vae.bn.running_mean)
+    torch.nn.init.uniform_(vae.bn.running_var, 0.5, 2)
+    return {"transformer": sharpen(transformer), "vae": vae, "scheduler": flow_scheduler(shift=3.0, use_dynamic_shifting=True)}
+
+
+def save_flux2(folder: Path) -> Path:
+    from diffusers import Flux2Pipeline
+    from transformers import Mistral3Config, Mistral3ForConditionalGeneration
+
+    torch.manual_seed(0)
+    tokenizer = mistral_tokenizer()
+    encoder = Mistral3ForConditionalGeneration(
+        Mistral3Config(
+            tie_word_embeddings=False,
+            text_config={
+                "model_type": "mistral",
+                "vocab_size": len(tokenizer),
+                "hidden_size": WIDTH,
+                "intermediate_size": WIDTH,
+                "num_hidden_layers": 31,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 1,
+                "head_dim": 8,
+            },
+            vision_config={
+                "model_type": "pixtral",
+                "hidden_size": WIDTH,
+                "intermediate_size": WIDTH,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "image_size": 28,
+            },
+        )
+    )
+    Flux2Pipeline(**parts(guidance=True), text_encoder=encoder, tokenizer=tokenizer).save_pretrained(folder)
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index["tokenizer"] = ["transformers", "PixtralProcessor"]  # as published; it cannot be made without torchvision
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    return folder
+
+
+def fused(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+    """Flux2AttnProcessor, which is FLUX.1's, and Flux2ParallelSelfAttnProcessor by hand."""
+    if not hasattr(attention, "to_qkv_mlp_proj"):
+        return packed(attention, hidden, given)
+    query, key, *_ = attention.to_qkv_mlp_proj(hidden).split(attention.heads * attention.head_dim, 2)
+    split = (norm(states.unflatten(2, (attention.heads, -1))) for norm, states in ((attention.norm_q, query), (attention.norm_k, key)))
+    return softmax_of(*(turned(states, given) for states in split))
+
+
+def plain(guidance: float, _negative: str) -> dict[str, Any]:
+    return {"guidance_scale": guidance}
+
+
+BOOK = Book(save_flux2, fused, behind_t5, plain=plain, level=0.1)

@@ -1,0 +1,80 @@
+"""FLUX.2 dev's narrow twin: fused blocks, a chat with padding before it, latents with a mean and a deviation for each of four places."""
+
+import pytest
+import torch
+from builders.families import SPECS, check_refused, generate, spelled
+
+from seediff.attention.capture import capture_attention
+from seediff.attention.photograph import encode_images
+from seediff.config.constants import CaptureConfig
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+from seediff.prompts.specs import SampleSpec
+
+N = 16 * 16
+
+
+def test_words_are_found_behind_the_padding(model):
+    assert model.pipe.tokenizer.padding_side == "left"
+    assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
+
+
+def test_a_place_for_a_picture_is_no_word(model):
+    """The pipeline takes it out of the prompt."""
+    spec = SampleSpec(0, ("cat",), "a photo [IMG]of a cat", 0)
+    assert spelled(model, [spec]) == [{"cat": "cat"}]
+    assert generate(model, [spec])[1][0].words == generate(model, [SampleSpec(0, ("cat",), "a photo of a cat", 0)])[1][0].words
+
+
+def test_latents_are_the_pipelines_own(model):
+    image = generate(model, SPECS[:1])[0][0]
+    latents, pipe = encode_images(model, [image]), model.pipe
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(pipe._patchify_latents(latents), pipe._encode_vae_image(pixels, generator=None))
+
+
+def test_latents_are_packed_as_the_pipeline_packs(model):
+    calls = []
+    hook = model.network.register_forward_pre_hook(lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True)
+    latents, pipe = torch.randn(2, 4, 16, 24), model.pipe
+    with torch.no_grad():
+        predicted = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
+        own = model.network(**calls[0])[0]
+    hook.remove()
+    torch.testing.assert_close(calls[0]["hidden_states"], pipe._pack_latents(pipe._patchify_latents(latents)))
+    grid = pipe._unpack_latents_with_ids(own, calls[0]["img_ids"])
+    torch.testing.assert_close(predicted, pipe._unpatchify_latents(grid))
+
+
+def test_what_is_attended_to_is_picture_and_text(model):
+    (maps,) = generate(model, SPECS[:1], capture=CaptureConfig(normalize=False))[1]
+    assert maps.cross_attention[16, 16].shape[1] == 512
+    torch.testing.assert_close(maps.cross_attention[16, 16].sum(1) + maps.self_attention[16, 16].sum(1), torch.ones(N))
+
+
+def test_a_negative_prompt_is_refused(model):
+    check_refused(model, r"^negative_prompt 'bad': model '.*' reads none \(distilled guidance\); leave it out$", negative_prompt="bad")
+
+
+def test_other_images_beside_the_one_drawn_are_refused(model):
+    from PIL import Image
+
+    with (
+        capture_attention(model.network, CaptureConfig(), guidance=False),
+        pytest.raises(UserError, match=r"^the network is shown other images beside the one it draws \(image=…\)"),
+    ):
+        model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)
+
+
+def test_a_tokenizer_without_a_chat(folder, tmp_path):
+    (tmp_path / "own").mkdir()
+    for path in folder.iterdir():
+        if path.name != "tokenizer":
+            (tmp_path / "own" / path.name).symlink_to(path)
+    (tmp_path / "own/tokenizer").mkdir()
+    for path in (folder / "tokenizer").iterdir():
+        if path.name != "chat_template.jinja":
+            (tmp_path / "own/tokenizer" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=r"tokenizer: has no chat_template\.jinja, by which FLUX\.2 dev reads a prompt; get that"):
+        load_model(str(tmp_path / "own"), device="cpu")

@@ -1,0 +1,39 @@
+"""FLUX.2 klein's narrow twin: two calls, or none without guidance, as the folder says, and the chat of a model that may think."""
+
+import dataclasses
+
+import pytest
+from builders.families import SPECS, check_refused, generate, spelled
+from builders.reference_attentions.flux2_klein import save_flux2_klein
+
+from seediff.config.base import configure
+from seediff.config.generate import GenerateConfig
+from seediff.models.families.flux2_klein import FLUX2_KLEIN
+from seediff.models.registry import load_model
+
+
+def test_words_are_found_within_the_chat(model):
+    assert spelled(model, SPECS[:2]) == [{"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}]
+
+
+def test_a_negative_prompt_is_refused(model):
+    check_refused(model, r"^negative_prompt 'bad': model '.*' reads none \(it compares with the empty prompt\)", negative_prompt="bad")
+
+
+@pytest.mark.parametrize(
+    ("name", "unguided"),
+    [("black-forest-labs/FLUX.2-klein-4B", True), ("flux2-klein-9b", True), ("FLUX.2-klein-base-4B", False), ("own/flux2-turbo", True)],
+)
+def test_names_of_the_distilled_ones(name, unguided):
+    assert FLUX2_KLEIN.unguided({}, name) == unguided
+
+
+def test_a_folder_says_that_it_is_distilled(tmp_path):
+    """Whatever it is called."""
+    folder = save_flux2_klein(tmp_path / "own", distilled=True)
+    config = configure(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    assert (config.steps, config.guidance_scale) == (4, 0.0)
+    model = load_model(str(folder), device="cpu")
+    assert not model.family.guided(model.pipe, 3.0)
+    check_refused(model, r"^guidance_scale = 3\.0: the model is made to draw without guidance; use --guidance-scale 0$")
+    assert generate(dataclasses.replace(model), SPECS[:1], guidance_scale=0.0)[0]
