@@ -17,6 +17,8 @@ from random_maps import random_maps
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
 from seediff.look.answers import Look
 from seediff.look.events import Events
@@ -49,12 +51,65 @@ def address(constants):
 
 
 def test_its_own_constants_make_its_own_mask(copied):
-    with running(copied) as (client, opened):
-        for number, sample in enumerate(opened.session.subject.samples):
+    check_explained(copied)
+
+
+def check_explained(folder):
+    """What the page begins with makes the mask that is there."""
+    with running(folder) as (client, opened):
+        for number in range(len(opened.session.subject.samples)):
             about = client.get(f"/api/samples/{number}/attention")
             assert about["told"] == "Its attention, as it was kept."
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
-            np.testing.assert_array_equal(made.labels, native.read_label_map(copied / sample.mask))
+            np.testing.assert_array_equal(made.labels, opened.session.labels(number))
+
+
+def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_path):
+    """The sets that are merged were made with different constants, and one of them is a part of another."""
+    other = replace(CONFIG, mask=replace(CONFIG.mask, method="ca_sa", beta=0.6), seed=5)
+    generate(other, tmp_path / "other", draw=fake_draw)
+    Dataset.open(copied).filter(min_area=0.0001).save(tmp_path / "filtered")
+    train = Dataset.open(tmp_path / "other").split(val=0.4)[0]
+    train.save(tmp_path / "train", link=True)
+    Dataset.open(tmp_path / "filtered").merge(Dataset.open(tmp_path / "train"), Dataset.open(copied)).save(tmp_path / "merged")
+    assert {len(list((tmp_path / name / native.MADE).iterdir())) for name in ("filtered", "train")} == {1}
+    assert len(list((tmp_path / "merged" / native.MADE).iterdir())) == 2
+    for name in ("filtered", "train", "merged"):
+        check_explained(tmp_path / name)
+    assert {finding.kind for finding in check_dataset(tmp_path / "merged").findings} <= {"duplicate", "near"}
+
+
+def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
+    """A configuration that was lost, that a row names outside of the folder, and a label map that somebody's script replaced."""
+    (copied / native.CONFIG).rename(copied / "lost.toml")
+    rows = native.read_rows(copied)
+    rows[1]["made"] = "../drawn/lost.toml"
+    (copied / native.METADATA).write_bytes(native.jsonl(rows))
+    with running(copied) as (client, _):
+        for number in range(len(rows)):
+            assert "not known" in client.get(f"/api/samples/{number}/attention")["told"]
+    (copied / "lost.toml").rename(copied / native.CONFIG)
+    opened = Dataset.open(copied)
+    changed = [sample.replace(label_map=sample.label_map) for sample in opened]
+    Dataset(opened.classes, changed).save(tmp_path / "changed")
+    assert all("made" not in row for row in native.read_rows(tmp_path / "changed"))
+    with running(tmp_path / "changed") as (client, _):
+        assert "not known" in client.get("/api/samples/0/attention")["told"]
+
+
+def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(copied, tmp_path):
+    with running(copied) as (client, _):
+        constants = {**client.get("/api/samples/0/attention")["constants"], "beta": 0.7, "method": "ca_sa"}
+        client.post("/api/samples/0/tuned", {**constants, "version": 0})
+        client.act(0, "accept", 1)
+        assert client.get("/api/samples/0/attention")["constants"] == constants
+        client.paint(1, np.ones((32, 32), np.uint8), 0)
+        assert "A person corrected this mask" in client.get("/api/samples/1/attention")["told"]
+        client.act(1, "original", 1)
+    check_explained(copied)
+    Dataset.open(copied).save(tmp_path / "saved")
+    with running(tmp_path / "saved") as (client, _):
+        assert "A person corrected this mask" in client.get("/api/samples/0/attention")["told"]
 
 
 @pytest.mark.parametrize("change", [{"beta": 0.6}, {"alpha": 0.8}, {"method": "ca_sa"}, {"pamr": False}, {"method": "ca", "beta": 0.45}])

@@ -89,6 +89,7 @@ def _extras_of_all(sets: Sequence[Set], classes: Sequence[str]) -> tuple[frozens
     steps/ holds label maps of its own, whose ids do not change with the others'."""
     present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
     whole = {
+        native.MADE: True,
         native.SOFT: all(native.SOFT in kinds for kinds in present),
         native.ATTENTION: all(native.ATTENTION in kinds for kinds in present),
         native.STEPS: all(tuple(class_names) == tuple(classes[: len(class_names)]) for _, class_names, _ in sets),

@@ -7,7 +7,8 @@
           instances/000000.png   optional: numbers of objects, 16-bit grey, 0 where there is none; a row's `instances`: their class ids
           rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class 3's mask,
                            that was not kept                                          which preview.html draws
-          preview.html     to look at
+          preview.html     to look at            made/1f0c….toml       of a set that was filtered, split or merged: the configurations
+                                                                         that made its masks; a row's `made` names its own
 
 A row: file_name and mask (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags, area (share of the
 image in [0, 1] of each class), model, method, version. Numbers of samples that every draw failed for are missing from the sequence.
@@ -27,13 +28,14 @@ from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.outputs import CONFIG as CONFIG  # names of this format, too
-from ..files.reading import LIST, read_lines
+from ..files.reading import LIST, leads_out, read_lines
 from .encoding import encode_image as encode_image  # and how its pictures are written
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
 from .reviews import in_effect, reviewed_row
 from .rows import checked_rows
+from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 
 CARD, CLASSES, METADATA, REJECTED, PREVIEW = (
@@ -55,7 +57,14 @@ RUN_FOLDERS = (IMAGES, MASKS, *EXTRAS, LABELS, OVERLAYS, NAMED)
 ABSENT = "there is no such file; a finished SeeDiff dataset has one"
 
 
+_MADE = re.compile(rf"{MADE}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 _PLAIN = re.compile(rf"{IMAGES}/(?:[^./][^/]*/)*[^./][^/]*\.[^./]+")
+
+
+def made_by(folder: Path, made: str | None) -> Path | None:
+    """The configuration that made a mask: the file that its row names as `made`, else the set's own; None where there is none."""
+    path = folder / (made or CONFIG)
+    return path if _MADE.fullmatch(made or CONFIG) and path.is_file() and not leads_out(folder, path) else None
 
 
 def sample_name(file_name: str) -> str:

@@ -44,7 +44,8 @@ class Review(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True):
     """instances: class ids of the objects 1, 2, … area: share of the picture of each class.
 
-    confidence: in [-1, 1]. index, attempt: of a draw. photo, reason: of one that failed."""
+    confidence: in [-1, 1]. made: the file of the configuration that made the mask, where the set has several. index, attempt: of a draw.
+    photo, reason: of one that failed."""
 
     file_name: str | None = None
     mask: str | None = None
@@ -63,6 +64,7 @@ class Row(msgspec.Struct, frozen=True):
     split: str | None = None
     model: str | None = None
     method: str | None = None
+    made: str | None = None
     version: str | None = None
     recipe: Recipe = Recipe()
     review: Review = Review()

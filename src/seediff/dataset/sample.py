@@ -25,6 +25,8 @@ ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
 """What a whole picture of a format ends with, in its last TAIL bytes."""
 SOFT = "soft"
 """The folder of a native dataset that keeps soft masks, and the kind of `extras` that they are."""
+MADE = "made"
+"""The folder of the configurations that made masks, where a set has several, and the kind of `extras` that they are."""
 SPLITS = ("train", "val", "test")
 """What `split` of a sample's metadata may say; a sample without one is for training."""
 
@@ -35,7 +37,7 @@ class Sample:
     image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes. label_map: (H, W) uint8 of class ids, 0 background,
     255 ignored, or a function that reads it. instances: the objects in it, or a function that reads them; None: only classes are told
     apart. metadata: its row of metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or
-    None) → file of what else a native dataset keeps of it: soft/, attention/, steps/.
+    None) → file of what else a native dataset keeps of it: soft/, attention/, steps/, and the configuration that made its mask.
 
     Raises UserError for a picture file that is neither PNG nor JPEG, and, when it is looked at, naming the file that cannot be read.
     """
@@ -63,9 +65,10 @@ class Sample:
         return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The same sample, but for these arguments of `Sample`."""
+        """The same sample, but for these arguments of `Sample`. Of another label map it is not known what made it."""
         same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
-        return Sample(**{**same, "metadata": self.metadata, "name": self.name, "extras": self.extras, **changes})
+        extras = {key: path for key, path in self.extras.items() if key[0] != MADE} if "label_map" in changes else self.extras
+        return Sample(**{**same, "metadata": self.metadata, "name": self.name, "extras": extras, **changes})
 
     @property
     def image(self) -> np.ndarray:

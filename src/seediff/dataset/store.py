@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from ..files.documents import read_toml
 from ..files.messages import shown
 from ..files.output_folders import put, staged
 from ..files.outputs import write_new
-from ..files.reading import leads_out, path_inside
+from ..files.reading import SETTINGS, leads_out, path_inside, read_bytes
 from . import native
 from .encoding import InstanceFile, MaskFile, encode_grey
 from .reviews import is_corrected
@@ -51,6 +53,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     samples: list[Sample] = []
     names: set[str] = set()
     extras = find_extras(folder)
+    made_by = cache(partial(native.made_by, folder))
     has_instances = (folder / native.INSTANCES).is_dir()
     for number, (row, sha256) in enumerate(native.reviewed_rows(folder, classes), 1):
         where = f"{folder / native.METADATA}, row {number}"
@@ -67,6 +70,8 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         kept = extras.get(name, {})
         if is_corrected(row):  # soft masks say nothing of a mask that a person made
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
+        if made := made_by(row.get("made")):
+            kept = {**kept, (native.MADE, None): made}
         instances = _instances(folder, name, row) if has_instances else None
         samples.append(Sample(image, MaskFile(mask, sha256), instances, row, name=name, extras=kept))
     return classes, samples
@@ -119,6 +124,7 @@ def write_native(
     check_class_list(classes)
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
+    made: dict[Path, str] = {}
     with staged(out) as part:
         for sample in samples:
             check_name(sample.name, names)
@@ -130,7 +136,11 @@ def write_native(
             if (instances := sample.instances) is not None:
                 put(part / native.INSTANCES / f"{sample.name}.png", encode_grey(instances.numbers))
                 row["instances"] = list(instances.class_ids)
+            row.pop("made", None)
             for (kind, class_id), path in sample.extras.items():
+                if kind == native.MADE:
+                    row["made"] = made[path] = made.get(path) or _put_made(part, path)
+                    continue
                 ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
                 copy_file(path, part / kind / f"{sample.name}{ending}", link=link)
             rows.append(row)
@@ -140,3 +150,12 @@ def write_native(
         steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
         write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
     return len(rows)
+
+
+def _put_made(part: Path, path: Path) -> str:
+    """The name of a configuration's copy among those of a set, by its content, as sets that are merged often have the same."""
+    data = read_bytes(path, SETTINGS)
+    name = f"{native.MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+    if not (part / name).exists():
+        put(part / name, data)
+    return name

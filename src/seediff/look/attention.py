@@ -66,10 +66,11 @@ class Word:
     columns: tuple[int, ...]
 
 
-def read_config(folder: Path) -> DatasetConfig | None:
-    """What made a dataset; None where `generate` or `mask` did not, or not as this version could read it."""
+def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
+    """What made a dataset, or the samples whose rows name it as `made`; None where `generate` or `mask` did not, or not as this version
+    could read it."""
     try:
-        return load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
+        return load_dataset_config(path, MaskPhotosConfig) if (path := native.made_by(folder, made)) else None
     except UserError:
         return None
 

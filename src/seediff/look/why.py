@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
 from typing import Annotated, Any
 
 import msgspec
@@ -16,8 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from ..config.generate import DatasetConfig
 from ..config.levels import level_name
 from ..config.methods import METHOD_FACTS
+from ..dataset.reviews import is_corrected
 from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.documents import fit, parse_json
@@ -37,6 +41,8 @@ maxima are flatter than those that it was found on."""
 FEW = 6
 """Segments that there are at least, where nobody says how fine they should be."""
 MOST_POINTS = 16
+CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
+UNKNOWN = "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be those of the set."
 ALONE = threading.Lock()
 """Whoever has it says how many threads torch uses, which is one number for the process."""
 
@@ -62,7 +68,7 @@ class Why:
 
     def __init__(self, look: Look) -> None:
         self.look, self.session = look, look.session
-        self.config = read_config(self.session.subject.folder) if self.session.subject.kind == "dataset" else None
+        self._configs = cache(partial(read_config, self.session.subject.folder))
         self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: size_of(tuner.seen.maps))
         self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
@@ -71,6 +77,24 @@ class Why:
         self.threads = torch.get_num_threads()
         self.stop = threading.Event()
         self.busy = False
+
+    def config(self, number: int) -> DatasetConfig | None:
+        """What made a sample's mask; None where that is not known."""
+        subject = self.session.subject
+        return self._configs(subject.samples[number].row.get("made")) if subject.kind == "dataset" else None
+
+    def made_with(self, number: int) -> tuple[Constants, str]:
+        """The constants of a sample's mask in effect, or the usual ones; and what is to be said of that."""
+        history, config = self.session.history(number), self.config(number)
+        corrected = is_corrected(self.session.subject.samples[number].row)
+        if history.now and history.now.mask:
+            act = next(state for state in history.states if state and state.mask == history.now.mask)
+            if act.action == "made":
+                with suppress(UserError):
+                    return fit(dict(act.detail), Constants, "the constants"), ""
+            corrected = corrected or act.action != "original"
+        said = (CORRECTED if corrected else "", "" if config else UNKNOWN)
+        return shown(config.mask if config else MaskConfig()), " ".join(filter(None, said))
 
     def tuner(self, number: int) -> Tuner | None:
         """A sample's, with its attention in memory; None where there is none. Raises UserError for a file that cannot be used."""
@@ -81,7 +105,7 @@ class Why:
             sample = subject.samples[number]
             path = kept_path(subject, sample)
             maps = self.captured.get(number) or (AttentionMaps.load(path) if path else None)
-            return None if maps is None else self.tuners.put(number, Tuner(seen(subject, sample, maps, self.config)))
+            return None if maps is None else self.tuners.put(number, Tuner(seen(subject, sample, maps, self.config(number))))
 
     def needed(self, number: int) -> Tuner:
         tuner = self.tuner(number)
@@ -93,16 +117,17 @@ class Why:
         """What the page needs to know before it asks for anything."""
         subject = self.session.subject
         sample = subject.samples[number]
-        refused = cannot_capture(subject, sample, self.config) if subject.kind == "dataset" else "only datasets know their model"
+        refused = cannot_capture(subject, sample, self.config(number)) if subject.kind == "dataset" else "only datasets know their model"
         tuner = self.tuner(number)
         if tuner is None:
             kept = "Its attention was not kept (--keep-attention keeps it)"
             text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
             return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
         seen = tuner.seen
-        again = self.captured.get(number) is not None
+        constants, more = self.made_with(number)
+        kept = "Its attention, as it was kept." if self.captured.get(number) is None else "Its attention, captured again."
         return {
-            "told": "Its attention, captured again." if again else "Its attention, as it was kept.",
+            "told": f"{kept} {more}".strip(),
             "canCapture": False,
             "levels": [{"name": level_name(level), "height": grid[0], "width": grid[1]} for level, grid in grids(seen.maps).items()],
             "prompt": seen.maps.prompt,
@@ -110,12 +135,13 @@ class Why:
             "classes": seen.classes,
             "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
             "methods": [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)],
-            "constants": msgspec.to_builtins(shown(seen.config)),
+            "constants": msgspec.to_builtins(constants),
         }
 
     async def words(self, request: Request) -> Response:
         """All words of the prompt that the model's tokenizers tell apart, which take seconds to load the first time."""
-        number, model = self.look.number(request), self.config.model if self.config else None
+        number = self.look.number(request)
+        model = config.model if (config := self.config(number)) else None
         return JSONResponse({"words": await self.look.worker.do(lambda: _words(self.needed(number).seen, model))})
 
     async def about(self, request: Request) -> Response:
@@ -148,8 +174,8 @@ class Why:
     def made(self, number: int, constants: Constants, *, fast: bool = False) -> np.ndarray:
         """The label map that constants make. With one thread, or for one that may be saved those that the set was made with: tensors are
         small, and on a machine with other work threads that wait for each other take five times as long as one."""
-        tuner = self.needed(number)
-        threads = 1 if fast or self.config is None else self.config.threads or 1
+        tuner, config = self.needed(number), self.config(number)
+        threads = 1 if fast or config is None else config.threads or 1
         with tuner.lock, ALONE, cpu_threads(threads, self.threads):
             return tuner.labels(constants, self.session.index.ids, fast=fast)
 
@@ -169,9 +195,10 @@ class Why:
         number = self.look.number(request)
         subject = self.session.subject
         sample = subject.samples[number]
-        if self.config is None or (refused := cannot_capture(subject, sample, self.config)):
-            raise UserError(f"the attention of this sample cannot be captured again: {refused if self.config else 'no model is known'}")
-        maps = await self.look.worker.do(partial(self.capturer.capture, subject, sample, self.config))
+        config = self.config(number)
+        if config is None or (refused := cannot_capture(subject, sample, config)):
+            raise UserError(f"the attention of this sample cannot be captured again: {refused if config else 'no model is known'}")
+        maps = await self.look.worker.do(partial(self.capturer.capture, subject, sample, config))
         self.captured.put(number, maps)
         return JSONResponse(await run_in_threadpool(self.about_sample, number))
 
