@@ -117,7 +117,7 @@ def whole_number(_: Any, tokens: Sequence[Token]) -> int:
     try:
         return int(tokens[0].value)
     except ValueError as error:
-        raise ValueError(f"{tokens[0].value!r} is no whole number") from error
+        raise ValueError(f"{tokens[0].value!r} is not a whole number") from error
 
 
 def _typed(hint: Any) -> Any:

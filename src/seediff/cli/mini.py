@@ -9,19 +9,20 @@ from cyclopts import App, Parameter
 
 from .options import HERE, SEED
 
-app = App(name="mini", help="The embedded model: check its quality, write its held-out scenes.")
+app = App(name="mini", help="Check the embedded model's quality, or write its held-out scenes.")
 
 
 @app.command
 def scenes(
     *,
     scene_set: Annotated[
-        Literal["truth", "shift", "tune"], Parameter(name="--set", help="Held-out scenes, another vendor's art, or the tuning scenes.")
+        Literal["truth", "shift", "tune"],
+        Parameter(name="--set", help="truth: held-out scenes. shift: scenes with another vendor's art. tune: scenes to tune constants on."),
     ] = "truth",
-    out: Annotated[Path, HERE, Parameter(help="Folder for the dataset.")],
-    count: Annotated[int | None, Parameter(help="Number of scenes; by default all that the package has.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for the new dataset.")],
+    count: Annotated[int | None, Parameter(help="Number of scenes; by default all.")] = None,
 ) -> None:
-    """Write held-out scenes with their exact masks as a dataset: to evaluate segmenters on.
+    """Write held-out scenes with their exact masks as a dataset, to evaluate segmenters on.
 
     Example: seediff mini scenes --set truth --count 100 --out held-out
     """
@@ -33,14 +34,14 @@ def scenes(
 @app.command
 def check(
     out: Annotated[Path, HERE, Parameter(help="Folder for the report and the contact sheet.")],
-    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or a pipeline folder trained on their world.")] = "mini",
-    images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
-    scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
-    steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
-    guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
+    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")] = "mini",
+    images: Annotated[int, Parameter(help="Number of images to generate over all 19 classes.")] = 475,
+    scenes: Annotated[int, Parameter(help="Number of held-out scenes for PSNR and attention.")] = 200,
+    steps: Annotated[int | None, Parameter(help="Denoising steps; by default the model's own.")] = None,
+    guidance_scale: Annotated[float | None, Parameter(help="Guidance scale; by default the model's own.")] = None,
     seed: Annotated[int, SEED] = 0,
 ) -> None:
-    """Measure the model: whether what it draws is recognised and of one piece, how far it is from rendered scenes, reconstruction PSNR,
+    """Measure the model: are its drawings recognised and in one piece, how close are they to rendered scenes, reconstruction PSNR,
     and how well its attention finds the objects.
 
     Example: seediff mini check --out quality

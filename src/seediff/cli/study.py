@@ -10,21 +10,23 @@ from cyclopts import App, Parameter
 from ..config.constants import CaptureSteps
 from .options import HERE, SEED, numbers
 
-app = App(name="study", help="Measure masks and segments against exact ones.")
+app = App(name="study", help="Measure masks and segments against exact masks.")
 
-Scenes = Annotated[int, Parameter(help="Held-out scenes to measure on.")]
-SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")]
-TuneScenes = Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")]
-Constants = Annotated[Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")]
+Scenes = Annotated[int, Parameter(help="Number of held-out scenes to measure on.")]
+SceneSet = Annotated[
+    Literal["truth", "shift"], Parameter(name="--set", help="truth: held-out scenes. shift: scenes with another vendor's art.")
+]
+TuneScenes = Annotated[int, Parameter(help="Number of scenes to tune each method's constants on.")]
+Constants = Annotated[Path | None, Parameter(help="results.json of an earlier study: use its constants instead of tuning.")]
 Pictures = Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")]
 Tables = Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")]
-Json = Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")]
-WorldModel = Annotated[str, Parameter(help="`mini`, `mini-dit`, or a pipeline folder trained on their world.")]
+Json = Annotated[Path | None, HERE, Parameter(help="Also write the results to this JSON file.")]
+WorldModel = Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")]
 AnyModel = Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")]
-Device = Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")]
-Images = Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")]
-Labels = Annotated[Path | None, Parameter(help="Label maps of the photographs: a data set's own folder, or PNG files of the same names.")]
-Count = Annotated[int | None, Parameter(help="Only the first so many photographs.")]
+Device = Annotated[str | None, Parameter(help="Device: cuda, mps or cpu; by default the fastest available.")]
+Images = Annotated[Path | None, Parameter(help="Folder of photographs to use instead of scenes; needs --labels.")]
+Labels = Annotated[Path | None, Parameter(help="Label maps of the photographs: a data set's own folder, or PNG files with the same names.")]
+Count = Annotated[int | None, Parameter(help="Use only this many photographs, the first by name.")]
 
 
 @app.command
@@ -36,12 +38,14 @@ def truth(
     scene_set: SceneSet = "truth",
     tune_scenes: TuneScenes = 200,
     constants: Constants = None,
-    timesteps: Annotated[str, Parameter(help="Noise levels, of 0 to 999, whose attention is averaged.")] = "50,150,250,350,450,550",
+    timesteps: Annotated[
+        str, Parameter(help="Noise levels at which attention is captured and averaged, each from 0 to 999.")
+    ] = "50,150,250,350,450,550",
     model: WorldModel = "mini",
     seed: Annotated[int, SEED] = 0,
     device: Device = None,
 ) -> None:
-    """Compare every method's masks with exact ones on held-out scenes.
+    """Compare every method's masks with exact masks on held-out scenes.
 
     Example: seediff study truth --scenes 500 --out truth
     Then with the same constants: seediff study truth --set shift --scenes 300 --constants truth/results.json --out shift
@@ -67,17 +71,17 @@ def truth(
 @app.command
 def generated(
     *,
-    images: Annotated[int, Parameter(help="Images to generate.")] = 190,
+    images: Annotated[int, Parameter(help="Number of images to generate.")] = 190,
     out: Pictures = Path("generated"),
     json: Json = None,
     tune_scenes: TuneScenes = 200,
     constants: Constants = None,
     model: WorldModel = "mini",
-    steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
-    guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
+    steps: Annotated[int | None, Parameter(help="Denoising steps; by default the model's own.")] = None,
+    guidance_scale: Annotated[float | None, Parameter(help="Guidance scale; by default the model's own.")] = None,
     capture_steps: Annotated[
         CaptureSteps | None,
-        Parameter(help="Steps whose attention counts: all, second-half, or k for every k-th; the model's own by default."),
+        Parameter(help="Denoising steps to capture: all, second-half, or k for every k-th; by default the model's own."),
     ] = None,
     seed: Annotated[int, SEED] = 0,
     device: Device = None,
@@ -118,12 +122,12 @@ def segments(
     out: Pictures = Path("segments-study"),
     json: Json = None,
     model: AnyModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of K-Means.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Random seed for K-Means.")] = 0,
     device: Device = None,
 ) -> None:
-    """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
+    """Compare DiffSeg, K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and at tuned constants.
 
-    Own bests are sought on separate scenes of the embedded world, or taken from an earlier study (--constants).
+    Constants are tuned on separate scenes of the embedded world, or taken from an earlier study (--constants).
 
     Examples:
 
@@ -149,9 +153,9 @@ def presence(
     out: Tables = Path("presence-study"),
     json: Json = None,
     scene_set: SceneSet = "truth",
-    tune_scenes: Annotated[int, Parameter(help="Scenes on which the best threshold is sought.")] = 200,
+    tune_scenes: Annotated[int, Parameter(help="Number of scenes to tune the threshold on.")] = 200,
     model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of the choice of classes that are looked for in scenes.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Random seed for the choice of classes to look for.")] = 0,
     device: Device = None,
 ) -> None:
     """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
@@ -172,10 +176,10 @@ def confidence(
     json: Json = None,
     scene_set: SceneSet = "truth",
     model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of the noise and the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Random seed for the noise and the bootstrap.")] = 0,
     device: Device = None,
 ) -> None:
-    """Measure whether the confidence of `filter` ranks masks, and what dropping the least certain pictures gains.
+    """Measure how well `filter`'s confidence ranks masks, and the gain from dropping the least certain pictures.
 
     Example: seediff study confidence --scenes 500 --out confidence-study
     """
