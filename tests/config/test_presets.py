@@ -112,6 +112,6 @@ def test_levels_that_the_model_has_and_the_mark(name, levels, here, tmp_path):
 
 def test_without_self_attention_and_where_nothing_is_known():
     assert recommended_mask("sana").mask.method == "ca"
-    with pytest.raises(UserError, match="method ca_sa needs maps of self-attention, which Sana lacks"):
+    with pytest.raises(UserError, match="method ca_sa needs self-attention, and Sana has no maps of it"):
         recommended_mask("sana", "ca_sa")
     assert not recommended_mask("owner/name").tuned

@@ -178,7 +178,7 @@ def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_pat
     """It would mean something else in every prompt, without a word."""
     line = ["generate", "--classes", "dog", "--model", str(sd1_folder), "--embedding", inversion(token), "--device", "cpu", "--quiet"]
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.endswith(f"own.safetensors: its token {token!r} reads as plain words; call the tensor <name>\n")
+    assert capsys.readouterr().err.endswith(f"own.safetensors: its token {token!r} is a plain word; rename the tensor to <name>\n")
 
 
 def test_tokens_of_their_own(sd1_folder, inversion):
@@ -203,4 +203,4 @@ def test_weights_that_are_not_numbers(sd1_folder, tmp_path, value, capsys):
     for option, file in (("--embedding", "own"), ("--lora", "lora")):
         assert main([*line, option, str(tmp_path / f"{file}.safetensors")]) == 2
         assert f"{file}.safetensors: tensor " in (error := capsys.readouterr().err)
-        assert "holds values that are not numbers; the file is damaged" in error
+        assert "holds values that are not finite; the file is damaged" in error

@@ -279,7 +279,7 @@ def test_absurd_numbers_are_refused_at_once(pets, tmp_path):
         with pytest.raises(UserError, match="at most 10,000,000 can be added"):
             augment(config(add=(f"flip:{count}",)), pets, tmp_path / "out")
     for count in ("9" * 13, "9" * 400 + "%", "1/" + "9" * 400):
-        with pytest.raises(UserError, match="how many, in at most 12 digits"):
+        with pytest.raises(UserError, match="must say how many, with at most 12 digits"):
             config(add=(f"flip:{count}",))
     assert not (tmp_path / "out").exists()
 

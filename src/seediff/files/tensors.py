@@ -1,6 +1,6 @@
 """Files of tensors: safetensors, whose library checks the header against the file's size.
 
-A file that was cut off, or whose header lies about shapes, is refused. Nothing here runs code from a file.
+Refuses files that are cut off or whose header has wrong shapes. Nothing here runs code from a file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .reading import ABSENT, MIB, open_regular
 
 T = TypeVar("T")
 HEADER = 64 * MIB
-"""The longest header of a safetensors file; the format itself allows 100 MB."""
+"""Maximum header of a safetensors file; the format itself allows 100 MB."""
 LARGEST = 1 << 40
-"""Bytes of a file of weights."""
+"""Maximum bytes of a weights file."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An entry of a header. dtype: as the format calls it, such as "F32"."""
+    """An entry in a header. dtype: the format's name, such as "F32"."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -33,20 +33,20 @@ class Tensor:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a safetensors file says of itself: its tensors by name, and its texts. The tensors fill the file exactly."""
+    """The header of a safetensors file: its tensors by name, and its metadata. The tensors fill the file exactly."""
 
     path: Path
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
 
     def about(self, key: str, kind: type[T], what: str) -> T:
-        """A text of the metadata as JSON of a type. what: what the file should be, as in "saved attention maps". Raises UserError."""
+        """A metadata text, parsed as typed JSON. what: the expected kind of file, such as "saved attention maps". Raises UserError."""
         if key not in self.metadata:
             raise UserError(self.path, f"is no file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
 
     def check(self, name: str, dtypes: Collection[str], shape: tuple[int | None, ...], what: str) -> None:
-        """Raise UserError unless there is a tensor `name` of one of these types and this shape (None: any size)."""
+        """Raise UserError unless there is a tensor `name` with one of these types and this shape (None: any size)."""
         tensor = self.tensors.get(name)
         if tensor is None:
             raise UserError(self.path, f"is no file of {what}: it has no tensor '{name}'")
@@ -55,13 +55,13 @@ class TensorFile:
             raise UserError(self.path, f"tensor '{name}' is {tensor.dtype} {tensor.shape}, but must be {wanted}")
 
     def load(self, framework: Literal["np", "pt"], names: Collection[str] | None = None) -> dict[str, Any]:
-        """The tensors, or those of some names, as numpy arrays or torch tensors. Raises UserError."""
+        """The tensors, or those with some names, as numpy arrays or torch tensors. Raises UserError."""
         with _opened(self.path, framework) as file:
             return {name: file.get_tensor(name) for name in (self.tensors if names is None else names)}
 
 
 def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
-    """A safetensors file's header, checked: every tensor's type, shape and place, and that together they are the whole file.
+    """A safetensors file's header, after checking every tensor's type, shape and place, and that the tensors fill the file.
 
     Raises UserError naming the file.
     """
@@ -77,7 +77,7 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
 
 @contextmanager
 def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
-    """The file as its library reads it. Raises UserError."""
+    """The file, opened by the safetensors library. Raises UserError."""
     from safetensors import SafetensorError, safe_open
 
     try:

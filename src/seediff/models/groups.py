@@ -53,5 +53,5 @@ def block_count(config: Mapping[str, Any], name: str) -> int:
     """How many blocks a config.json says that there are. Raises KeyError where it does not, ValueError where it is no such number."""
     count = config[name]
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_BLOCKS:
-        raise ValueError(f"{name} is no number of blocks from 0 to {MOST_BLOCKS}")
+        raise ValueError(f"{name} is not a number of blocks from 0 to {MOST_BLOCKS}")
     return count

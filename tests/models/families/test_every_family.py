@@ -296,7 +296,7 @@ def test_a_turbo_model_with_guidance(model):
     if not model.family.unguided(model.network.config, turbo.name):
         assert model.family.distilled  # FLUX.1, LCM: the weights tell, not the name
         return
-    with pytest.raises(UserError, match=r"^guidance_scale = 3\.0: model 'owner/own-turbo' is made to draw without guidance; use"):
+    with pytest.raises(UserError, match=r"^guidance_scale = 3\.0: model 'owner/own-turbo' draws without guidance; use"):
         generate(turbo)
 
 
