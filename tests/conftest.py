@@ -97,10 +97,10 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 LONGEST = (
-    *("test_fuzz.py", "test_docs.py", "test_training.py", "test_compiled.py", "test_interrupts.py", "test_offload.py", "test_browser.py"),
-    *("test_cluster.py", "test_variants.py", "test_notebooks.py"),
+    *("test_every_family.py", "test_fuzz.py", "test_browser.py", "test_compiled.py", "test_docs.py", "test_cluster.py", "test_training.py"),
+    *("test_offload.py", "test_elsewhere.py", "test_site.py", "test_notebooks.py"),
 )
-"""These files take minutes: begun first (with pytest-xdist's --no-loadscope-reorder), they do not keep one process busy when the others
+"""These files take longest: begun first (with pytest-xdist's --no-loadscope-reorder), they do not keep one process busy when the others
 are done."""
 
 

@@ -194,7 +194,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
                 label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
                 record.write(out, mask_path(name, spec.index), native.encode_mask(label_map))
                 labels[name] = _described(label_map, soft.cpu().numpy(), spec.classes, ids)
-            file_name = native.image_path(spec.index, "png")
+            file_name = f"{native.IMAGES}/{spec.index:06d}.png"
             record.write(out, file_name, native.encode_image(image, "png"))
             about = {"index": spec.index, "prompt": spec.prompt, "classes": list(spec.classes), "seed": spec.seed}
             record.rows.append({"file_name": file_name, **about, "labels": labels})

@@ -39,7 +39,7 @@ def naive(unet, block: int, **options) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("size", "block"),
-    [((8, 8), 0), ((16, 16), 0), ((8, 24), 0), ((32, 32), 1), ((48, 48), 1), ((24, 32), 1), ((64, 64), 2), ((64, 8), 2)],
+    [((16, 16), 0), ((8, 24), 0), ((24, 32), 1), ((64, 8), 2)],
 )
 def test_equals_a_plain_hook(unet, block, size):
     """At the last level with sixteen positions on the longer side."""

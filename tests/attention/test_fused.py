@@ -35,9 +35,17 @@ def by_the_book(part: Part, before, query, key, scale, bias, normalize):
     return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean), float(peak.sum())
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("biased", [None, "mask", "every head and query"])
+@pytest.mark.parametrize(
+    ("normalize", "dtype", "biased"),
+    [
+        (True, torch.float32, None),
+        (False, torch.bfloat16, None),
+        (True, torch.float16, "mask"),
+        (False, torch.float32, "mask"),
+        (True, torch.bfloat16, "every head and query"),
+        (False, torch.float16, "every head and query"),
+    ],
+)
 def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
     query, key = states(dtype=dtype, spread=1.5)
     bias = None

@@ -1,13 +1,9 @@
-"""Label maps of rectangles, samples with them, and where the development data is."""
+"""Label maps of rectangles, and samples with them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from items import item
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def blocks(seed, classes=3, shape=(20, 30)):

@@ -194,11 +194,12 @@ def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = (
     timesteps = ("--timesteps", "100,400")
     run("mask", photo, "--classes", "dog,cat", "--presence", 0, *timesteps, *common, "--out", out / "masked", "--quiet")
     row = json.loads((out / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
-    assert row["classes"] == ["dog", "cat"]
+    assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
     info = model_info(str(folder))
     assert info is not None
     if info.family.no_self_attention:
+        assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")
         return
     run("segment", photo, "--names", "dog,cat", "--num-points", 4, *common, "--out", out / "parts", "--quiet")
     assert json.loads((out / "parts" / "segments.json").read_text(encoding="utf-8"))["images"]

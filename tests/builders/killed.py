@@ -24,7 +24,7 @@ def child(out: Path) -> int:
     if process == 0:
         torch.set_num_threads(1)
         stages = [Stage(items(6), CLASSES, steps=6), Stage(items(4, first=20), CLASSES, steps=3, name="finetune")]
-        run.train(small(ema=0.9), stages, out, validation=items(2, first=40), validate_every=3, save_every=2)
+        run.train(small(architecture="segformer", ema=0.9), stages, out, validation=items(2, first=40), validate_every=3, save_every=2)
         os._exit(0)
     return process
 

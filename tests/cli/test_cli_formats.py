@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 from typing import get_type_hints
 
@@ -10,7 +9,7 @@ from items import item
 
 from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
-from seediff.dataset.conversions import export_options, import_options
+from seediff.dataset.conversions import import_options
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
@@ -31,11 +30,9 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-@pytest.mark.parametrize("name", ["coco", "parquet", "webdataset"])
-def test_there_and_back(pets, tmp_path, capsys, name):
-    needs(name)
-    link = ["--link"] if "link" in export_options(name) else []
-    run("export", pets, "--to", name, "--out", tmp_path / "other", *link)
+def test_there_and_back(pets, tmp_path, capsys):
+    name = "coco"
+    run("export", pets, "--to", name, "--out", tmp_path / "other", "--link")
     assert capsys.readouterr().out.startswith(f"4 samples in {tmp_path / 'other'} (")
     run("import", tmp_path / "other", "--from", name, "--out", tmp_path / "back")
     said = capsys.readouterr().out
@@ -128,14 +125,6 @@ def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pe
     run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out", "--skip-missing")
     assert "note: labels whose picture is not there, left out: 1\n" in capsys.readouterr().out
     assert [sample.name for sample in open_native(tmp_path / "out")[1]] == ["000000", "000001", "000003"]
-
-
-def test_the_command_line_stays_light():
-    import subprocess
-
-    code = "import sys, seediff.cli.formats; print([m for m in ('torch', 'scipy', 'PIL', 'pyarrow') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def in_session(number):
 
 
 @pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("attempt", range(int(os.environ.get("INTERRUPTS", "3"))))
+@pytest.mark.parametrize("attempt", range(int(os.environ.get("INTERRUPTS", "2"))))
 def test_interrupted_with_workers(pets, tmp_path, times, attempt):
     moments = random.Random(times * 100 + attempt)
     command = [sys.executable, "-m", "seediff", "export", str(pets), "--to", "coco", "--out", str(tmp_path / "out"), "--workers", "2"]

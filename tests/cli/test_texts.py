@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from seediff.cli.commands import main
-from seediff.cli.derive import FieldText, field_texts
+from seediff.cli.options import FieldText, field_texts
 from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig

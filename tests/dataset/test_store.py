@@ -79,10 +79,6 @@ def test_label_maps_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, labe
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ignore_is_no_class():
-    assert item(labels=np.full((4, 6), 255, np.uint8)).labels(0).max() == 255
-
-
 def test_a_row_of_another_sets_class_is_refused(tmp_path):
     with pytest.raises(UserError, match="sample 'a/0': class 'fox' is not one of the dataset's: cat"):
         write_native(tmp_path / "out", ("cat",), [item(row={"classes": ["fox"]})], about={})
@@ -92,11 +88,6 @@ def test_a_row_of_another_sets_class_is_refused(tmp_path):
 def test_names_that_lead_elsewhere(name):
     with pytest.raises(UserError, match="cannot be a file's"):
         check_name(name, set())
-
-
-def test_a_name_twice():
-    with pytest.raises(UserError, match="two samples are called 'a'"):
-        check_name("a", {"a"})
 
 
 @pytest.mark.parametrize("classes", [["a", "a"], [""], [" a"], ["a\nb"], ["background"], [str(i) for i in range(255)]])

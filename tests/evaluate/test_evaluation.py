@@ -143,7 +143,7 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, words):
         (("--protocol", "camvid"), "no pixel of the 2 truths counts in protocol camvid"),
         (("--protocol", "coco"), "--protocol"),
         (("--scales", "0.5,2"), "--scales and --flip are for a segmenter"),
-        (("--scales", "big"), "--scales big: must be numbers above 0"),
+        (("--scales", "big"), "--scales big: must be numbers"),
         (("--split", "test"), "test.txt: there is no such file"),
         (("--draws", "0"), "--draws 0"),
         (("--class-map", "nothing.csv"), "nothing.csv: there is no such file"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from builders.command_line import runner
-from builders.families import SPECS, assert_same_maps, generate, largest_difference, plain
+from builders.families import assert_same_maps, generate, largest_difference, plain
 from safetensors.torch import load_file, save_file
 
 from seediff.config.generate import GenerateConfig
@@ -81,14 +81,6 @@ def test_a_scale_of_nothing_is_none(xl, xl_folder, xl_lora):
     without, own = generate(xl)
     assert np.array_equal(images[0], without[0])
     assert_same_maps(maps[0], own[0], 1e-6)
-
-
-def test_joint_attention_with_a_lora_in_half_precision(flux_folder, tmp_path):
-    model = load_model(flux_folder, device="cpu")
-    lora = lora_of(model, tmp_path / "lora.safetensors", "transformer")
-    adapted = load_model(flux_folder, device="cpu", dtype="bfloat16", lora=lora)
-    generate(adapted, SPECS[:1])
-    assert {weight.dtype for weight in adapted.network.parameters()} == {torch.bfloat16}
 
 
 def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, tmp_path):

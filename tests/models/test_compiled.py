@@ -48,24 +48,18 @@ def graphs():
     return counters["stats"]["unique_graphs"]
 
 
-def look(model, images, specs, **options):
-    """Maps of photographs at two noise levels."""
-    words = [spec.prompt for spec in specs], [spec.classes for spec in specs]
-    return capture_images(model, images, *words, timesteps=(200, 500), seed=1, capture=CaptureConfig(), **options)["all"]
-
-
 def check_same(model, plain, specs):
-    """Pictures, their maps, and maps of them as photographs; how many graphs there are afterwards."""
+    """Pictures and their maps; how many graphs there are afterwards."""
     images, maps = generate(model, specs)
     expected, own = generate(plain, specs)
-    shown, theirs = look(model, expected, specs), look(plain, expected, specs)
-    for found, known in zip([*maps, *shown], [*own, *theirs], strict=True):
+    for found, known in zip(maps, own, strict=True):
         assert_same_maps(found, known, 1e-5)
     assert np.abs(np.stack(images).astype(int) - np.stack(expected)).max() <= 1
     return graphs()
 
 
-def test_every_family(folder):
+def test_every_family(folder, monkeypatch):
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
     model, plain = load_model(folder, device="cpu", compile=True), load_model(folder, device="cpu")
     start, blocks = graphs(), len(model.family.layers(model.network))
     made = check_same(model, plain, SPECS[:2])
@@ -86,8 +80,17 @@ def pixart(pixart_folder):
 
 
 def test_a_smaller_last_batch_is_compiled_once(pixart):
-    made = [check_same(*pixart, specs) for specs in (SPECS[:2], SPECS[:1], SPECS[:2], SPECS[:1])]
-    assert made[0] < made[1] == made[2] == made[3]
+    made = [check_same(*pixart, specs) for specs in (SPECS[:2], SPECS[:1], SPECS[:2])]
+    assert made[0] < made[1] == made[2]
+
+
+def test_maps_of_photographs(pixart):
+    words = [spec.prompt for spec in SPECS[:2]], [spec.classes for spec in SPECS[:2]]
+    images = list(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
+    options = {"timesteps": (200, 500), "seed": 1, "capture": CaptureConfig()}
+    found, known = (capture_images(model, images, *words, **options)["all"] for model in pixart)
+    for one, other in zip(found, known, strict=True):
+        assert_same_maps(one, other, 1e-5)
 
 
 def test_graphs_do_not_depend_on_what_is_captured(pixart):
@@ -140,9 +143,6 @@ def test_model_offload_goes_together_and_the_rest_is_refused(pixart_folder, monk
     monkeypatch.delitem(memory.NOTHING_TO_SAVE, "cpu")
     model = load_model(pixart_folder, device="cpu", compile=True, offload="model")
     check_same(model, load_model(pixart_folder, device="cpu"), SPECS[:2])
-    made = graphs()
-    generate(model)
-    assert graphs() == made
     assert not counters["graph_break"]
     with pytest.raises(
         UserError, match=r"^compile: with offload sequential weights come and go while the network runs; use offload model, or"
@@ -214,6 +214,7 @@ def test_a_program_of_its_own(pixart_folder, monkeypatch):
 
 
 def test_the_command(pixart_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
     words = ["generate", "--classes", "dog", "--per-class", "2", "--batch-size", "1", "--steps", "2", "--size", "64", "--device", "cpu"]
     words += ["--model", pixart_folder, "--compile", "--quiet", "--out", str(tmp_path / "set")]
     assert cli.main(words) == 0

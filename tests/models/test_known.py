@@ -238,7 +238,7 @@ def test_the_list_says_what_each_takes(capsys, monkeypatch):
     lines = shown.splitlines()
     assert max(map(len, lines[:-3])) <= 80
     for family, rows in list_models():
-        assert f"{family.title} (captured: {family.captured}; guidance: {family.guidance})" in shown.replace(" \n", " ")
+        assert f"{family.title} (captured: {family.captured}; guidance: {family.guidance})" in " ".join(shown.split())
         for row in rows:
             at = next(i for i, line in enumerate(lines) if line.startswith(f"{row.name} "))
             assert [part for part in row[:4] if part not in lines[at]] == []

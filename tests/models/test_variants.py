@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -148,12 +146,18 @@ def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
 
 
 def load_from(address: str, cache: Path, *dtypes: str) -> None:
-    load = "for dtype in sys.argv[1:]: load_model('owner/name', device='cpu', dtype=dtype)"
-    code = f"import sys\nfrom seediff.models.registry import load_model\n{load}"
-    env = os.environ | {"HF_ENDPOINT": address, "HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
-    env["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
-    done = subprocess.run([sys.executable, "-c", code, *dtypes], env=env, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    """From the hub at an address, which the hub's client reads when it is imported."""
+    constants = {"ENDPOINT": address, "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}"}
+    constants |= {"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": True}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        for name, value in constants.items():
+            patch.setattr(f"huggingface_hub.constants.{name}", value)
+        patch.setattr(huggingface_hub.hf_api.api, "endpoint", address)
+        huggingface_hub.close_session()
+        for dtype in dtypes:
+            load_model("owner/name", device="cpu", dtype=dtype)
+    huggingface_hub.close_session()
 
 
 def weights(sent: list[str]) -> list[str]:

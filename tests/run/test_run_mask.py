@@ -73,13 +73,12 @@ def test_a_square_photograph_is_as_ever(tmp_path, photos, mini_folder):
     assert differences(toml["keep"], toml["resize"]) == ["fit: keep → resize"]
 
 
-@pytest.mark.parametrize("batch_size", [1, 6])
-def test_which_photographs_go_together_changes_no_mask(tmp_path, photos, mini_folder, batch_size):
+def test_which_photographs_go_together_changes_no_mask(tmp_path, photos, mini_folder):
     """Those alike in shape do; the dataset has them in their own order."""
     found = find_photos([photos]).photos
-    for number in (2, batch_size):
+    for number in (1, 6):
         mask_photos(replace(config(mini_folder), batch_size=number), found, tmp_path / f"{number}")
-    pairs = zip(store.read_dataset(tmp_path / "2"), store.read_dataset(tmp_path / f"{batch_size}"), strict=True)
+    pairs = zip(store.read_dataset(tmp_path / "1"), store.read_dataset(tmp_path / "6"), strict=True)
     for (one, other), photo in zip(pairs, found, strict=True):
         assert one.metadata["source"] == other.metadata["source"] == photo.name
         assert (one.label_map != other.label_map).mean() < 0.001  # a value within rounding of the threshold
@@ -239,11 +238,12 @@ BAD = [
     ([], "no classes: name them"),
     (["--classes", "zebra"], "zebra"),
     (["--classes", "dog", "--timesteps", "2000"], "timesteps = (2000,)"),
+    (["--classes", "dog", "--presence", "2"], "presence = 2.0 must be in [0, 1]"),
+    (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),
     (["--classes", "dog", "--timesteps", "50,50"], "timesteps = (50, 50): each can be named only once"),
     (["--classes", "dog", "--size", "0"], "size = 0 must be at least 8 pixels"),
     (["--classes", "dog", "--size", "2048"], "attention grows with the fourth power"),
     (["--classes", "dog", "--fit", "resize", "--size", "2048x256"], "size = 2048x256 must be at most 512x512 in area"),
-    (["--classes", "dog", "--size", "0x5"], "size = 0x5 must be at least 8 pixels"),
     (["--classes", "dog", "--size", "64×48×3"], "size = '64×48×3' must be a side in pixels, or width x height"),
     (["--classes", "dog", "--fit", "resize", "--size", "64x50"], "size = 64x50 must be multiples of 16 for model '"),
     (
@@ -252,8 +252,6 @@ BAD = [
     ),
     (["--classes", "dog", "--fit", "resize", "--size", "800x16"], "size = 800x16: one side is 50 times the other"),
     (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph any class"),
-    (["--classes", "dog", "--presence", "2"], "presence = 2.0 must be in [0, 1]"),
-    (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),
     (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
     (["--classes", "dog", "--seed-level", "64"], "seed_level"),
 ]

@@ -229,13 +229,3 @@ def test_a_real_s3_server(s3, unbroken, tmp_path):
     assert tiny(url) == 0
     with pytest.raises(UserError, match=r"s3://no-such-bucket/x: the store does not do it: .*(bucket|Bucket)"):
         tiny("s3://no-such-bucket/x")
-
-
-def test_ray_workers_write_to_s3(s3, unbroken, monkeypatch):
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
-    from seediff.run.cluster import Ray
-
-    assert not ray.is_initialized()
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    assert tiny(s3 / "ray", engine=Ray(1)) == 20
-    assert objects(s3 / "ray") == unbroken

@@ -115,19 +115,6 @@ def test_equals_the_published_program(tau, alpha):
         assert max(counts) > 2  # or the recursion was not tested
 
 
-@pytest.mark.parametrize("tau", [0.3, 0.7])
-def test_recursion_equals_the_published_programs(tau):
-    for seed in range(4):
-        unit = F.normalize(smooth(8, seed).double(), dim=0).flatten(1).numpy()
-        graph = affinity(unit, 10)
-        clusters: list[np.ndarray] = []
-        published_cut(graph, tau, np.zeros(64), clusters)
-        assembled = np.zeros(64)
-        for index, cluster in enumerate(clusters):
-            assembled += 3.0**index * cluster  # every combination of clusters is a number of its own
-        assert same_partition(recursive_cut(graph, tau), assembled)
-
-
 @pytest.mark.parametrize("positions", [2, 3, 9, 200])
 def test_eigenvector_equals_scipys_generalised(positions):
     values = np.random.default_rng(positions).random((positions, positions))
@@ -247,13 +234,6 @@ def test_degenerate_features(name, tau):
         assert segments.max() == 0
     if name == "opposite halves":
         assert np.array_equal(segments, np.arange(7)[:, None].repeat(11, 1) > 3)
-
-
-def test_features_are_left_as_they_were():
-    features = smooth(6, 0).double()
-    before = features.clone()
-    diffcut(features, size=(6, 6))
-    assert torch.equal(features, before)
 
 
 @pytest.mark.parametrize(

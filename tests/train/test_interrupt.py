@@ -58,7 +58,7 @@ def contents(folder):
 def test_interrupts_change_nothing(tmp_path, interrupt):
     def train(name):
         stages = [Stage(items(6), CLASSES, steps=6), Stage(items(4, first=20), CLASSES, steps=3, name="finetune")]
-        run.train(small(ema=0.9), stages, tmp_path / name, validation=items(2, first=40), validate_every=3)
+        run.train(small(architecture="segformer", ema=0.9), stages, tmp_path / name, validation=items(2, first=40), validate_every=3)
 
     train("undisturbed")
     for number, kept in ((2, 2), (5, 7)):

@@ -11,13 +11,10 @@ from seediff.errors import UserError
 from seediff.train.models import (
     PRETRAINED,
     Trainee,
-    _backbone,
-    _shape,
     build_network,
     check_weights,
     class_scores,
     parameter_groups,
-    to_pixels,
 )
 from seediff.train.plan import Plan, describe
 from seediff.train.run import count_parameters
@@ -131,12 +128,6 @@ def test_sizes_are_the_papers(architecture, backbone, millions):
     )
 
 
-def test_pixels():
-    pixels = to_pixels(torch.tensor([[[[124, 116, 104]]]], dtype=torch.uint8))
-    assert pixels.shape == (1, 3, 1, 1)
-    assert pixels.abs().max() < 0.01
-
-
 def test_weights_of_another_architecture_are_refused(tmp_path):
     SegformerConfig().save_pretrained(tmp_path)
     with pytest.raises(UserError, match="are of a segformer, not of mask2former or resnet"):
@@ -164,8 +155,3 @@ def test_a_whole_network_of_an_unknown_backbone_is_refused(tmp_path):
     SegformerConfig(depths=[1, 1, 1, 1]).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"another kind or size than b0, b2, b5, tiny, but backbone = 'b0'$"):
         check_weights(make_config({"backbone": "b0", "architecture": "segformer", "weights": str(tmp_path)}))
-
-
-def test_backbones_are_told_apart():
-    for architecture, names in BACKBONES.items():
-        assert len({_shape(_backbone(architecture, name)) for name in names}) == len(names)

@@ -62,48 +62,38 @@ def line(tmp_path) -> list[str]:
     return ["train", str(tmp_path / "scenes"), "--weights", str(tmp_path / "first"), *OPTIONS]
 
 
-def run_in(count: int, line: list[str], script: Path = BUILDERS / "several_processes.py") -> str:
-    """Run a line in so many processes, all of which have ended when this returns. What they said."""
+@several
+def test_two_processes_are_one_with_the_same_batches_and_stop_together(tmp_path, line):
+    # 1. One process, which sees each batch in two parts, as two processes do; two processes; and two of which one is interrupted.
+    assert main([*line, "--accumulate", "2", "--out", str(tmp_path / "one")]) == 0
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = subprocess.Popen([sys.executable, str(script), str(count), *line], **pipes, env=environment, start_new_session=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(BUILDERS), *sys.path])}
+    words = [sys.executable, str(script), "2", *line, str(tmp_path / "undisturbed"), str(tmp_path / "interrupted")]
+    started = subprocess.Popen(words, **pipes, env=environment, start_new_session=True)
     try:
-        return started.communicate(timeout=PATIENCE)[0]
+        said = started.communicate(timeout=PATIENCE)[0]
     finally:
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
             started.wait()
+    assert [text for text in said.splitlines() if text[:1].isdigit()] == ["0 0", "130 130", "0 0"], said[-3000:]
 
-
-@several
-def test_two_processes_are_one_with_the_same_batches(tmp_path, line):
-    # 1. One process, which sees each batch in two parts, as two processes do.
-    assert main([*line, "--accumulate", "2", "--out", str(tmp_path / "one")]) == 0
-
-    # 2. Two processes.
-    said = run_in(2, [*line, "--out", str(tmp_path / "two")])
-    assert said.splitlines()[-1:] == ["0 0"], said[-3000:]
-
-    # 3. The same files, losses and gradients of both parts, and weights.
-    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == sorted(p.name for p in (tmp_path / "one").iterdir())
-    one, two = (read_losses(tmp_path / name / "losses.csv") for name in ("one", "two"))
+    # 2. The same files, losses and gradients of both parts, and weights.
+    first, second = tmp_path / "one", tmp_path / "undisturbed"
+    assert sorted(p.name for p in first.iterdir()) == sorted(p.name for p in second.iterdir())
+    one, two = (read_losses(folder / "losses.csv") for folder in (first, second))
     for name in ("class", "gradient_norm"):
         assert [float(row[name]) for row in two] == pytest.approx([float(row[name]) for row in one], rel=1e-4)
-    first, second = (dict(load_segmenter(tmp_path / name, "cpu").network.named_parameters()) for name in ("one", "two"))
-    for name, mine in first.items():
-        torch.testing.assert_close(mine, second[name], rtol=1e-3, atol=1e-4, msg=name)
+    mine, theirs = (dict(load_segmenter(folder, "cpu").network.named_parameters()) for folder in (first, second))
+    for name, weight in mine.items():
+        torch.testing.assert_close(weight, theirs[name], rtol=1e-3, atol=1e-4, msg=name)
 
-
-@several
-def test_all_stop_when_one_is_interrupted(tmp_path, line):
-    script, names = tmp_path / "interrupted.py", ("undisturbed", "interrupted")
-    script.write_text(INTERRUPTED)
-    said = run_in(2, [*line, *(str(tmp_path / name) for name in names)], script)
-    assert [text for text in said.splitlines() if text[:1].isdigit()] == ["0 0", "130 130", "0 0"], said[-3000:]
+    # 3. All stopped when one was interrupted, and went on to the same bytes.
     assert f"interrupted with 2 of {STEPS} steps kept in {tmp_path / 'interrupted'}; the same command continues" in said
     for name in ("losses.csv", "model.safetensors"):
-        first, second = ((tmp_path / folder / name).read_bytes() for folder in names)
-        assert first == second, name
+        assert (second / name).read_bytes() == (tmp_path / "interrupted" / name).read_bytes(), name
 
 
 def test_a_batch_that_two_processes_cannot_share(tmp_path, monkeypatch):

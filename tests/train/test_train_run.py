@@ -39,12 +39,12 @@ def test_learns_background_and_classes(tmp_path, architecture):
 
 def test_threads_that_read_change_no_byte(tmp_path):
     """Pictures are cropped, mirrored and coloured by their number, not by who reads them first."""
-    for workers in (0, 1, 5):
-        train(small(), [stage(steps=3)], tmp_path / str(workers), workers=workers)
+    for workers in (0, 5):
+        train(small(architecture="segformer"), [stage(steps=2)], tmp_path / str(workers), workers=workers)
     first, *others = (
-        {name: (tmp_path / str(workers) / name).read_bytes() for name in ("model.safetensors", "config.json")} for workers in (0, 1, 5)
+        {name: (tmp_path / str(workers) / name).read_bytes() for name in ("model.safetensors", "config.json")} for workers in (0, 5)
     )
-    assert others == [first, first]
+    assert others == [first]
 
 
 def test_finished_is_left_alone(tmp_path):

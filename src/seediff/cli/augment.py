@@ -10,8 +10,7 @@ from cyclopts import Group, Parameter
 from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
 from ..config.base import configure
 from ..config.fields import field_types
-from .derive import field_option, option, options_of
-from .options import RUN, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, parse_place, table
+from .options import RUN, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, field_option, option, options_of, parse_place, table
 
 WHAT = Group("What to add", sort_key=1)
 STRENGTH = Group("How much; pairs are ranges", sort_key=2)

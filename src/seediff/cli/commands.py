@@ -49,7 +49,7 @@ COMMANDS = {
     "split": ("sets:split", "Set samples aside for validation and testing."),
     "study": ("study:app", "Measure masks and segments against exact ones."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
-    "mini": ("mini:app", "The embedded model: check its quality, write its held-out scenes."),
+    "mini": ("study:mini_app", "The embedded model: check its quality, write its held-out scenes."),
 }
 """Command → where it is, and its line in the list of commands. Its module is imported when it is asked for."""
 
@@ -152,7 +152,7 @@ def make_app(listing: bool = False) -> App:
         result_action="return_value",
     )
     for name, (where, line) in COMMANDS.items():
-        program.command(f"seediff.cli.{where}", name=name, help=line if listing or where.endswith(":app") else None)
+        program.command(f"seediff.cli.{where}", name=name, help=line if listing or where.endswith("app") else None)
     for command in (preview, models, completion):
         program.command(command)
     return program

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from ..errors import UserError
-from .options import HERE, SEED
+from .options import HERE, SEED, numbers
 
 app = App(name="evaluate", help="Measure predictions against labels.")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Comparison:
+    """Options of `evaluate.evaluation.evaluate`; lists as texts with commas."""
+
+    protocol: Annotated[
+        Literal["own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"],
+        Parameter(help="What counts: the data's own classes, or those of a published comparison."),
+    ] = "own"
+    split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val of public data, test of CamVid, else all")] = None
+    class_map: Annotated[
+        Path | None, Parameter(help="TOML or CSV file: the model's name of a class, and the data's.", show_default=False)
+    ] = None
+    classes: Annotated[
+        str | None, Parameter(help="Names of PRED's ids from 1 on, or a file of them.", show_default="its classes.txt, else the data's ids")
+    ] = None
+    scales: Annotated[str, Parameter(help="MODEL sees each image at these sizes, as in 0.5,1,2, and the mean decides.")] = "1"
+    flip: Annotated[bool, Parameter(help="MODEL sees each image mirrored too.", negative=(), show_default="no")] = False
+    boundary: Annotated[bool, Parameter(help="Boundary IoU too.", negative="--no-boundary", show_default="yes")] = True
+    device: Annotated[str | None, Parameter(help="Where MODEL runs: cuda, mps or cpu.", show_default="the best there is")] = None
+    draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000
+    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0
 
 
 @app.default
@@ -21,27 +46,11 @@ def semantic(
     /,
     *,
     data: Annotated[Path, Parameter(help="Labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads.")],
-    protocol: Annotated[
-        Literal["own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"],
-        Parameter(help="What counts: the data's own classes, or those of a published comparison."),
-    ] = "own",
-    split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val of public data, test of CamVid, else all")] = None,
-    class_map: Annotated[
-        Path | None, Parameter(help="TOML or CSV file: the model's name of a class, and the data's.", show_default=False)
-    ] = None,
-    classes: Annotated[
-        str | None, Parameter(help="Names of PRED's ids from 1 on, or a file of them.", show_default="its classes.txt, else the data's ids")
-    ] = None,
-    scales: Annotated[str, Parameter(help="MODEL sees each image at these sizes, as in 0.5,1,2, and the mean decides.")] = "1",
-    flip: Annotated[bool, Parameter(help="MODEL sees each image mirrored too.", negative=(), show_default="no")] = False,
-    boundary: Annotated[bool, Parameter(help="Boundary IoU too.", negative="--no-boundary", show_default="yes")] = True,
-    device: Annotated[str | None, Parameter(help="Where MODEL runs: cuda, mps or cpu.", show_default="the best there is")] = None,
+    how: Comparison | None = None,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
     out: Annotated[
         Path | None, HERE, Parameter(help="Folder for the scores, each image's, and a picture of the worst images.", show_default=False)
     ] = None,
-    draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000,
-    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
 ) -> None:
     """Compare label maps with classes, or a segmenter's, with truths: mIoU, IoU of each class, pixel accuracy and boundary IoU.
@@ -59,24 +68,12 @@ def semantic(
     from ..files.output_folders import check_writable
     from .progress import bar_or_lines
 
-    sizes = _parse_scales(scales)
+    how = how or Comparison()
+    names = None if how.classes is None else parse_classes(how.classes)
+    options = {**vars(how), "classes": names, "scales": _parse_scales(how.scales)}
     check_writable(out, json)
     with bar_or_lines(quiet) as progress:
-        evaluation = evaluate(
-            predictions,
-            data,
-            protocol=protocol,
-            split=split,
-            class_map=class_map,
-            classes=None if classes is None else parse_classes(classes),
-            scales=sizes,
-            flip=flip,
-            boundary=boundary,
-            device=device,
-            seed=seed,
-            draws=draws,
-            progress=progress,
-        )
+        evaluation = evaluate(predictions, data, progress=progress, **options)
     if json is not None:
         write_json(evaluation.to_json(), json)  # first: whoever reads the table may have had enough of it
     if out is not None:
@@ -91,52 +88,43 @@ def semantic(
 
 
 def _parse_scales(text: str) -> tuple[float, ...]:
-    try:
-        scales = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        scales = ()
-    if not scales or not all(0 < scale <= 8 for scale in scales):
+    scales = numbers(text, "--scales", float)
+    if not all(0 < scale <= 8 for scale in scales):
         raise UserError(f"--scales {text}: must be numbers above 0 and up to 8 with commas between, such as 0.5,1,2")
     return scales
 
 
-def _parse_ids(text: str | None) -> tuple[int, ...]:
-    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
-    if text is not None and (not parts or not all(part.isascii() and part.isdecimal() and len(part) <= 5 for part in parts)):
-        raise UserError(f"--void {text}: must be ids with commas between, such as 0,11")
-    return tuple(int(part) for part in parts)
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SegmentComparison:
+    """Options of `evaluate.segments.evaluate_segments`; lists as texts with commas."""
 
-
-@app.command
-def segments(
-    predictions: Annotated[Path, Parameter(help="Folder that `seediff segment` wrote, or PNG label maps named like the labels.")],
-    *,
-    labels: Annotated[Path, Parameter(help="Folder of labels: a data set's own, or PNG label maps.")],
     protocol: Annotated[
         Literal["diffseg", "dataset", "strict"],
         Parameter(help="Matching per image as in DiffSeg, one for the whole set, or per image with segments left over as false positives."),
-    ] = "diffseg",
-    labels_format: Annotated[
-        Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"], Parameter(help="How the labels are laid out.")
-    ] = "auto",
-    num_classes: Annotated[
-        int | None, Parameter(help="Classes of a plain folder.", show_default="as classes.txt there lists, or 27")
-    ] = None,
-    split: Annotated[str | None, Parameter(help="Part of a data set that has several.", show_default="val; test of CamVid")] = None,
-    void: Annotated[str | None, Parameter(help="Ids of a plain folder that are no label, as in 0,11.", show_default="255 alone")] = None,
+    ] = "diffseg"
+    layout: Annotated[
+        Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"],
+        Parameter(name="--labels-format", help="How the labels are laid out."),
+    ] = "auto"
+    num_classes: Annotated[int | None, Parameter(help="Classes of a plain folder.", show_default="as classes.txt there lists, or 27")] = (
+        None
+    )
+    split: Annotated[str | None, Parameter(help="Part of a data set that has several.", show_default="val; test of CamVid")] = None
+    void: Annotated[str | None, Parameter(help="Ids of a plain folder that are no label, as in 0,11.", show_default="255 alone")] = None
     names: Annotated[
         Path | None, Parameter(name="--list", help="Text file of the labels to evaluate, one name per line.", show_default="all of them")
-    ] = None,
-    center_crop: Annotated[bool, Parameter(help="Evaluate the centre square of each image only.", negative=(), show_default="no")] = False,
+    ] = None
+    center_crop: Annotated[bool, Parameter(help="Evaluate the centre square of each image only.", negative=(), show_default="no")] = False
     size: Annotated[
         int | None, Parameter(help="Evaluate the centre square at this side: 512 or 320 in the papers.", show_default="its own")
-    ] = None,
+    ] = None
     resize_predictions: Annotated[
         bool, Parameter(help="Scale predictions (nearest) that differ in size from their label.", negative=(), show_default="no")
-    ] = False,
+    ] = False
     missing: Annotated[
         Literal["error", "wrong", "skip"], Parameter(help="Labels without prediction: stop, count as wrong, or leave out.")
-    ] = "error",
+    ] = "error"
     floors: Annotated[
         bool,
         Parameter(
@@ -144,10 +132,18 @@ def segments(
             negative=(),
             show_default="no",
         ),
-    ] = False,
+    ] = False
+    draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000
+    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0
+
+
+@app.command
+def segments(
+    predictions: Annotated[Path, Parameter(help="Folder that `seediff segment` wrote, or PNG label maps named like the labels.")],
+    *,
+    labels: Annotated[Path, Parameter(help="Folder of labels: a data set's own, or PNG label maps.")],
+    how: SegmentComparison | None = None,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
-    draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000,
-    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
 ) -> None:
     """Compare segments without names with labels: each segment is matched with a class, then ACC and mIoU are counted.
@@ -166,31 +162,16 @@ def segments(
     from ..files.output_folders import check_writable
     from .progress import bar_or_lines
 
+    how = how or SegmentComparison()
+    void = numbers(how.void, "--void", int) if how.void is not None else ()
     check_writable(None, json)
     with bar_or_lines(quiet) as progress:
-        scores = evaluate_segments(
-            predictions,
-            labels,
-            protocol=protocol,
-            layout=labels_format,
-            num_classes=num_classes,
-            split=split,
-            void=_parse_ids(void),
-            names=names,
-            center_crop=center_crop,
-            size=size,
-            resize_predictions=resize_predictions,
-            missing=missing,
-            floors=floors,
-            seed=seed,
-            draws=draws,
-            progress=progress,
-        )
+        scores = evaluate_segments(predictions, labels, progress=progress, **{**vars(how), "void": void})
     console = make_console()
     if json is not None:
         write_json(to_json(scores), json)  # first: whoever reads the table may have had enough of it
     console.print(score_table(scores))
-    if floors:
+    if how.floors:
         console.print(floor_table(scores))
     for line in notes(scores):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

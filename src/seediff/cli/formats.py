@@ -13,8 +13,7 @@ from ..dataset.conversions import export_options, import_options
 from ..dataset.formats.known import FormatName
 from ..errors import UserError
 from ..files.messages import counted
-from .derive import option
-from .options import HERE
+from .options import HERE, option
 
 if TYPE_CHECKING:
     from ..dataset.sample import Sample
@@ -143,7 +142,9 @@ def import_(
     names = parse_classes(classes) if classes is not None else None
     asked = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds, "skip_missing": skip_missing}
     known = import_options(from_)
-    if corrects is not None and images is None and "images" in known and not _has_pictures(source):
+    folder = source if source.is_dir() else source.parent
+    brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # pictures, along with what was exported
+    if corrects is not None and images is None and "images" in known and not brought:
         asked["images"] = corrects / IMAGES
     given = fitting(known, asked, f"--from {from_}")
     class_names, samples, notes = read_format(from_, source, **given)  # streams what is in one large file
@@ -174,12 +175,6 @@ def say_reviewed(samples: Iterable[Sample]) -> None:
 
 def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
-
-
-def _has_pictures(source: Path) -> bool:
-    """Whether what was exported brought its pictures along."""
-    folder = source if source.is_dir() else source.parent
-    return any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))
 
 
 def some(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:

@@ -14,7 +14,6 @@ from ..config.generate import GenerateConfig
 from ..config.names import parse_classes, parse_prompts
 from ..errors import UserError
 from ..models.memory import Offload
-from .derive import option
 from .options import (
     MASKS,
     OFFLOAD,
@@ -29,6 +28,7 @@ from .options import (
     carry_out,
     chosen_engine,
     given,
+    option,
     parse_place,
     table,
 )

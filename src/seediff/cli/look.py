@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from ..files.messages import counted
-from .derive import option
+from .options import option
 from .progress import InterruptedRun
 
 if TYPE_CHECKING:

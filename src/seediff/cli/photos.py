@@ -18,7 +18,6 @@ from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
 from ..errors import UserError
 from ..models.memory import Offload
-from .derive import field_option, option, options_of
 from .options import (
     CAPTURE,
     IMAGES,
@@ -37,8 +36,11 @@ from .options import (
     Quiet,
     carry_out,
     chosen_engine,
+    field_option,
     given,
     numbers,
+    option,
+    options_of,
     parse_place,
     table,
 )
@@ -51,7 +53,7 @@ PATHS = Parameter(help="Photographs: files, folders with all below them, or patt
 
 @options_of(
     MaskPhotosConfig,
-    {MODEL: "model lora lora_scale embedding vae_tiling compile size batch_size seed device dtype threads"},
+    {MODEL: "model base lora lora_scale embedding vae_tiling compile size batch_size seed device dtype threads"},
     batch_size={"text": "Photographs that go through the model together; part of the configuration."},
     seed={"text": "Seed of the noise (mask) and of K-Means (segment)."},
     dtype=NUMBERS,

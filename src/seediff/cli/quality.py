@@ -10,9 +10,8 @@ from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from ..files.messages import counted
-from .derive import option
 from .formats import LINK, OUTPUT, QUIET, followed, say_reviewed
-from .options import HERE, numbers
+from .options import HERE, numbers, option
 
 if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
@@ -195,13 +194,10 @@ def left_out(criteria: Any, dropped: Mapping[str, int]) -> str:
     texts = []
     for reason, count in dropped.items():
         values = {name: chosen[name] for name in DECIDED_BY[reason] if name in chosen}
-        options = " ".join(f"--{name.replace('_', '-')} {_as_given(value)}" for name, value in values.items())
+        given = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
+        options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
         texts.append(f"{options} {'leave' if len(values) > 1 else 'leaves'} out {count} of {sum(dropped.values())}")
     return "; ".join(texts)
-
-
-def _as_given(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def first(checked: Any) -> str:

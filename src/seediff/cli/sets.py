@@ -9,9 +9,8 @@ from cyclopts import Group, Parameter
 
 from ..errors import UserError
 from ..files.messages import counted
-from .derive import option
 from .formats import LINK, OUTPUT, QUIET, followed, say_notes, say_reviewed
-from .options import HERE
+from .options import HERE, option
 from .quality import DATA
 
 PARTS = Group("Parts", sort_key=2)

@@ -1,7 +1,8 @@
-"""`seediff study …`: how good the masks are, measured."""
+"""`seediff study …`: how good the masks are, measured; and `seediff mini …`: the embedded model, and its held-out scenes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from ..config.constants import CaptureSteps
 from .options import HERE, SEED, numbers
 
 app = App(name="study", help="Measure masks and segments against exact ones.")
+mini_app = App(name="mini", help="The embedded model: check its quality, write its held-out scenes.")
 
 Scenes = Annotated[int, Parameter(help="Held-out scenes to measure on.")]
 SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")]
@@ -27,19 +29,27 @@ Labels = Annotated[Path | None, Parameter(help="Label maps of the photographs: a
 Count = Annotated[int | None, Parameter(help="Only the first so many photographs.")]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Contest:
+    """Options of `run_truth` and `run_generated`."""
+
+    json_path: Annotated[Path | None, HERE, Parameter(name="--json", help="Also write the JSON here.")] = None
+    tune_scenes: TuneScenes = 200
+    constants: Constants = None
+    model: WorldModel = "mini"
+    seed: Annotated[int, SEED] = 0
+    device: Device = None
+
+
 @app.command
 def truth(
     *,
     scenes: Scenes = 500,
     out: Pictures = Path("truth"),
-    json: Json = None,
     scene_set: SceneSet = "truth",
-    tune_scenes: TuneScenes = 200,
-    constants: Constants = None,
     timesteps: Annotated[str, Parameter(help="Noise levels, of 0 to 999, whose attention is averaged.")] = "50,150,250,350,450,550",
-    model: WorldModel = "mini",
-    seed: Annotated[int, SEED] = 0,
-    device: Device = None,
+    contest: Contest | None = None,
 ) -> None:
     """Compare every method's masks with exact ones on held-out scenes.
 
@@ -49,19 +59,8 @@ def truth(
     from ..study.masks.results import show
     from ..study.masks.truth import run_truth
 
-    result = run_truth(
-        scenes,
-        out,
-        model=model,
-        scene_set=scene_set,
-        tune_scenes=tune_scenes,
-        constants=constants,
-        timesteps=numbers(timesteps, "--timesteps", int),
-        json_path=json,
-        seed=seed,
-        device=device,
-    )
-    show(result, out)
+    levels = numbers(timesteps, "--timesteps", int)
+    show(run_truth(scenes, out, scene_set=scene_set, timesteps=levels, **vars(contest or Contest())), out)
 
 
 @app.command
@@ -69,18 +68,13 @@ def generated(
     *,
     images: Annotated[int, Parameter(help="Images to generate.")] = 190,
     out: Pictures = Path("generated"),
-    json: Json = None,
-    tune_scenes: TuneScenes = 200,
-    constants: Constants = None,
-    model: WorldModel = "mini",
     steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
     guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
     capture_steps: Annotated[
         CaptureSteps | None,
         Parameter(help="Steps whose attention counts: all, second-half, or k for every k-th; the model's own by default."),
     ] = None,
-    seed: Annotated[int, SEED] = 0,
-    device: Device = None,
+    contest: Contest | None = None,
 ) -> None:
     """Compare every method's masks of generated images with a segmenter trained on exact masks.
 
@@ -89,20 +83,8 @@ def generated(
     from ..study.masks.generated import run_generated
     from ..study.masks.results import show
 
-    result = run_generated(
-        images,
-        out,
-        model=model,
-        tune_scenes=tune_scenes,
-        constants=constants,
-        json_path=json,
-        seed=seed,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        capture_steps=capture_steps,
-        device=device,
-    )
-    show(result, out)
+    drawing = {"steps": steps, "guidance_scale": guidance_scale, "capture_steps": capture_steps}
+    show(run_generated(images, out, **drawing, **vars(contest or Contest())), out)
 
 
 @app.command
@@ -184,3 +166,41 @@ def confidence(
     result = run_confidence(scenes, out, model=model, scene_set=scene_set, json_path=json, seed=seed, device=device)
     print(markdown(result), end="")
     print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
+
+
+@mini_app.command(name="scenes")
+def mini_scenes(
+    *,
+    scene_set: Annotated[
+        Literal["truth", "shift", "tune"], Parameter(name="--set", help="Held-out scenes, another vendor's art, or the tuning scenes.")
+    ] = "truth",
+    out: Annotated[Path, HERE, Parameter(help="Folder for the dataset.")],
+    count: Annotated[int | None, Parameter(help="Number of scenes; by default all that the package has.")] = None,
+) -> None:
+    """Write held-out scenes with their exact masks as a dataset: to evaluate segmenters on.
+
+    Example: seediff mini scenes --set truth --count 100 --out held-out
+    """
+    from ..mini.scenes import load_scenes, write_scenes_as_dataset
+
+    print(f"{write_scenes_as_dataset(out, load_scenes(scene_set, count), {'scenes': scene_set})} scenes: {out}")
+
+
+@mini_app.command(name="check")
+def mini_check(
+    out: Annotated[Path, HERE, Parameter(help="Folder for the report and the contact sheet.")],
+    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or a pipeline folder trained on their world.")] = "mini",
+    images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
+    scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
+    steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
+    guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
+    seed: Annotated[int, SEED] = 0,
+) -> None:
+    """Measure the model: whether what it draws is recognised and of one piece, how far it is from rendered scenes, reconstruction PSNR,
+    and how well its attention finds the objects.
+
+    Example: seediff mini check --out quality
+    """
+    from ..mini.quality import check_quality
+
+    check_quality(model, out, images=images, scenes=scenes, seed=seed, steps=steps, guidance_scale=guidance_scale)

@@ -14,9 +14,8 @@ from cyclopts import Group, Parameter
 from ..config.names import parse_classes
 from ..config.train import TrainConfig
 from ..errors import UserError
-from .derive import option, options_of
 from .formats import say_reviewed
-from .options import HERE, RUN, ConfigFile, DryRun, Quiet, numbers, table
+from .options import HERE, RUN, ConfigFile, DryRun, Quiet, numbers, option, options_of, table
 from .progress import bar_or_lines, show_progress, telling
 
 DATA = Group("Data", sort_key=1)

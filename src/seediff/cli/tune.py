@@ -12,8 +12,7 @@ from ..config.names import parse_names
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..files.messages import counted
-from .derive import field_option, option
-from .options import HERE, IMAGES, MODEL, RUN, Quiet
+from .options import HERE, IMAGES, MODEL, RUN, Quiet, field_option, option
 
 if TYPE_CHECKING:
     from ..run.tune import Thresholds

@@ -32,7 +32,7 @@ from .names import split_classes
 ABOUT = ("command", "version", "weights")
 """What an output's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""
 
-LOADING = ("lora", "lora_scale", "embedding", "vae_tiling", "compile")
+LOADING = ("base", "lora", "lora_scale", "embedding", "vae_tiling", "compile")
 """Fields of RunConfig about how a model is loaded besides its device and number format, called as `load_model` calls them."""
 
 GIVEN, DEFAULT = "given", "default"
@@ -108,13 +108,15 @@ class RunConfig(Settings):
 
     last_file: ClassVar[str]
     """What is written last of all: an output folder that has it is complete."""
-    deciding: ClassVar[tuple[str, ...]] = ("model",)
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base")
 
     model: str = "mini"
-    """A name from `seediff models`, a local folder or a hub id.
+    """A name from `seediff models`, a local folder, a hub id or a .safetensors file.
 
     A relative folder is looked up from where the program runs, now and when the run is continued: name it by its full path to continue
     from elsewhere."""
+    base: str | None = None
+    """The model that a single file's other parts are taken from; None: as the file's tensors tell."""
     lora: str | None = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id; None: none."""
     lora_scale: Annotated[float, Meta()] | None = None
@@ -149,13 +151,13 @@ class RunConfig(Settings):
         return {name: getattr(self, name) for name in LOADING}
 
     @property
-    def weight_sources(self) -> tuple[str, str | None, str | None]:
+    def weight_sources(self) -> tuple[str, str | None, str | None, str | None]:
         """All that the model's numbers come from."""
-        return (self.model, self.lora, self.embedding)
+        return (self.model, self.base, self.lora, self.embedding)
 
     @property
     def model_label(self) -> str:
-        """The model's name for rows and pages: of a local folder its last part, so that they do not tell where it lay.
+        """The model's name for rows and pages: of a local folder or file its last part, so that they do not tell where it lay.
 
         seediff.toml alone holds the path as it was given, for `--config`.
         """
@@ -171,7 +173,7 @@ Config = TypeVar("Config", bound=RunConfig)
 
 
 def model_label(model: str) -> str:
-    return Path(model).resolve().name if Path(model).is_dir() else model
+    return Path(model).resolve().name if Path(model).exists() else model
 
 
 @lru_cache

@@ -29,7 +29,7 @@ class DatasetConfig(RunConfig):
     """What decides about the masks of a dataset, wherever its images come from."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "mask.method")
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "mask.method")
 
     classes: tuple[str, ...] = field(kw_only=False)
     """Names, in the order of their ids: classes[0] is 1 in the masks."""
@@ -66,7 +66,7 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        model = find_constants(chosen.get("model", cls.model))
+        model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
         return model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
 
     @classmethod

@@ -72,7 +72,7 @@ class SegmentPhotosConfig(RunConfig):
 
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "segments.json"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "segment.method")
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "segment.method")
 
     fit: Fit = "keep"
     """Show photographs in their own shape, squeezed into a square, the centred square (the paper's), or overlapping squares.
@@ -110,7 +110,7 @@ class SegmentPhotosConfig(RunConfig):
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        return find_constants(chosen.get("model", cls.model)).segment_layers(chosen.get("segment.method"), preset)
+        return find_constants(chosen.get("model", cls.model), chosen.get("base")).segment_layers(chosen.get("segment.method"), preset)
 
 
 def check_names(names: Sequence[str], what: str) -> None:

@@ -120,9 +120,10 @@ class ModelConstants:
         return [Layer(f"preset {preset}", {"segment": SEGMENTS[preset]}) if preset in SEGMENTS else layer, named]
 
 
-def find_constants(model: str, *, fetch: bool = True) -> ModelConstants:
-    """Reads the model's files once. fetch: ask the hub, once, for those of a hub id: the same on its first run as on later ones."""
-    info = model_info(model, fetch=fetch)
+def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
+    """Reads the model's files once. base: of a single file. fetch: ask the hub, once, for those of a hub id: the same on its first run as
+    on later ones."""
+    info = model_info(model, base, fetch=fetch)
     return ModelConstants(model, preset_of(info.settings) if info else read_preset(model), info)
 
 

@@ -125,8 +125,8 @@ class Dataset(Conversions, Sequence[Sample]):
         sample is from."""
         sets = (self, *others)
         names = set_names([dataset.path or Path("data") for dataset in sets])
-        merged = merge_sets([(name, dataset.classes, dataset.samples) for name, dataset in zip(names, sets, strict=True)])
-        return Dataset(merged.classes, merged.samples, notes=merged.notes)
+        classes, samples, notes = merge_sets([(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)])
+        return Dataset(classes, samples, notes=notes)
 
     def split(self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter) -> tuple[Dataset, ...]:
         """Parts for training, validation and, with `test`, testing: every class in each by its share, no two pictures that look alike in

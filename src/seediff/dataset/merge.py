@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,17 +18,8 @@ Set = tuple[str, Sequence[str], Sequence[Sample]]
 """What a set is called, its classes, and its samples."""
 
 
-@dataclass(frozen=True)
-class Merged:
-    """notes: which folders, such as soft/, only some of the sets have, or whose ids are another's."""
-
-    classes: tuple[str, ...]
-    samples: tuple[Sample, ...]
-    notes: tuple[str, ...]
-
-
-def merge_sets(sets: Sequence[Set]) -> Merged:
-    """The samples of sets, one set after the other.
+def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
+    """The classes and samples of sets, one set after the other, and notes: which folders, such as soft/, stay behind.
 
     Classes are those of all, by name, in the order in which they first appear; so the first set's ids stay. Where two sets have a sample of
     one name, every name gets its set's in front. A row's `origin` says where its sample is from, as `set/name`. Raises UserError for more
@@ -51,8 +42,7 @@ def merge_sets(sets: Sequence[Set]) -> Merged:
             row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
             name = f"{label}/{sample.name}" if apart else sample.name
             merged.append(renumbered(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
-    notes = tuple(f"{kind}/ stays behind: not every dataset has it for these ids" for kind in left_behind)
-    return Merged(classes, tuple(merged), notes)
+    return classes, merged, [f"{kind}/ stays behind: not every dataset has it for these ids" for kind in left_behind]
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:

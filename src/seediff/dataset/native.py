@@ -74,24 +74,9 @@ def sample_name(file_name: str) -> str:
     return PurePosixPath(file_name).with_suffix("").as_posix().removeprefix(f"{IMAGES}/")
 
 
-def image_path(index: int, image_format: str) -> str:
-    return f"{IMAGES}/{index:06d}.{image_format}"
-
-
-def mask_path(index: int) -> str:
-    return f"{MASKS}/{index:06d}.png"
-
-
-def soft_path(index: int, class_id: int) -> str:
-    return f"{SOFT}/{index:06d}_{class_id}.png"
-
-
-def attention_path(index: int) -> str:
-    return f"{ATTENTION}/{index:06d}.safetensors"
-
-
-def steps_path(index: int, class_id: int) -> str:
-    return f"{STEPS}/{index:06d}_{class_id}.safetensors"
+def sample_files(name: str, image_format: str) -> tuple[str, str]:
+    """The paths of a sample's picture and label map."""
+    return f"{IMAGES}/{name}.{image_format}", f"{MASKS}/{name}.png"
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:

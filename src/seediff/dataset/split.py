@@ -7,10 +7,9 @@ part that lacks most of what they show. Pictures that look alike, by their diffe
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..files.pictures import open_picture
+from ..workers import in_threads
 from . import native
 from .sample import SPLITS, Sample
 from .shapes.objects import united
@@ -51,7 +51,7 @@ def split_samples(
     """
     check_shares(shares)
     check_seed(seed)
-    looks = list(_looks(items, len(classes), follow))
+    looks = list(in_threads(partial(_look, len(classes)), items, follow))
     groups = same_looks([look for look, _ in looks])
     held = [Counter(class_id for i in group for class_id in looks[i][1]) for group in groups]
     parts = {"train": 1 - sum(shares.values()), **shares}
@@ -134,22 +134,11 @@ def check_seed(seed: int) -> None:
         raise UserError(f"seed = {seed}: must be in [0, 2^63)")
 
 
-def _looks(items: Sequence[Sample], classes: int, follow: Callable) -> Iterable[tuple[int, list[int]]]:
-    """Of each item the difference hash of its picture and the ids of the classes that it shows."""
-
-    def look(item: Sample) -> tuple[int, list[int]]:
-        shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-        with open_picture(item.source, f"sample '{item.name}': its picture") as picture:
-            return difference_hash(picture), shown.tolist()
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        done = pool.map(look, items)
-        try:
-            for _ in follow(items):
-                yield next(done)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _look(classes: int, item: Sample) -> tuple[int, list[int]]:
+    """The difference hash of a sample's picture, and the ids of the classes that it shows."""
+    shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
+    with open_picture(item.source, f"sample '{item.name}': its picture") as picture:
+        return difference_hash(picture), shown.tolist()
 
 
 def difference_hash(picture: Image.Image) -> int:

@@ -32,16 +32,12 @@ def check_finished(folder: Path) -> None:
         raise UserError(f"{folder}: {wrong}")
     # A finished run has removed its records; whatever else is missing then was lost, which `check` tells.
     if (folder / native.BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
-        raise UserError(f"{folder}: the run that makes it is not finished; the same `{_command(folder)}` continues it")
-
-
-def _command(folder: Path) -> str:
-    """What makes the output, as its seediff.toml says."""
-    try:
-        command = read_toml(folder / native.CONFIG).get("command")
-    except UserError:
-        command = None
-    return f"seediff {command}" if isinstance(command, str) and command.isalpha() else "seediff command"
+        try:
+            command = read_toml(folder / native.CONFIG).get("command")
+        except UserError:
+            command = None
+        named = command if isinstance(command, str) and command.isalpha() else "command"
+        raise UserError(f"{folder}: the run that makes it is not finished; the same `seediff {named}` continues it")
 
 
 def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
@@ -133,7 +129,7 @@ def write_native(
         for sample in samples:
             check_name(sample.name, names)
             labels = sample.labels(len(classes))
-            file_name, mask = f"{native.IMAGES}/{sample.name}.{sample.suffix}", f"{native.MASKS}/{sample.name}.png"
+            file_name, mask = native.sample_files(sample.name, sample.suffix)
             sample.put_image(part / file_name, link=link)
             put(part / mask, sample.mask_data(labels))
             row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}

@@ -18,6 +18,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ..config.names import BACKGROUND
+from ..config.names import VOC_CLASSES as VOC_OBJECTS
 from ..errors import UserError
 from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
 from ..files.messages import counted
@@ -32,10 +34,7 @@ UNLABELLED, UNKNOWN = -1, -2
 IDS = 65536
 MAX_CLASSES = 1024  # a matching compares each class with each segment
 
-VOC_CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
+VOC_CLASSES = (BACKGROUND, *VOC_OBJECTS)
 CAMVID_CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
 )  # fmt: skip

@@ -26,7 +26,7 @@ from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps
 from ..files.messages import counted, shown
 from ..files.pictures import open_picture
 from ..files.reading import read_lines
-from .labels import UNLABELLED, LabelSet, camvid_part, id_table, open_labels
+from .labels import DEFAULT_SPLITS, UNLABELLED, LabelSet, camvid_part, id_table, open_labels
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 ADE20K_SPLITS = {"val": "validation", "train": "training"}
@@ -96,10 +96,12 @@ def open_evaluation(path: Path | str, *, split: str | None = None) -> Evaluation
 
 
 def _open(path: Path, split: str | None) -> EvaluationSet:
-    if (root := _find(path, "objectInfo150.txt", "ADEChallengeData2016")) or (path / "annotations" / "validation").is_dir():
+    root = next((root for root in (path, path / "ADEChallengeData2016") if (root / "objectInfo150.txt").exists()), None)
+    if root or (path / "annotations" / "validation").is_dir():
         return _ade20k(root or path, split or "val")
-    if camvid_part(path):
-        return _labelled(open_labels(path, "camvid", split=split), lambda label: _beside(label, "annot"))
+    if camvid := camvid_part(path):
+        labels = open_labels(path, "camvid", split=split)
+        return _labelled(labels, lambda label: camvid[0] / (camvid[1] or split or DEFAULT_SPLITS["camvid"]))
     if (path / "gtFine").is_dir() or path.name == "gtFine":
         part = split or "val"
         return _labelled(open_labels(path, "cityscapes", split=part), lambda label: label.parents[3] / "leftImg8bit" / part, PHOTO_ENDING)
@@ -113,26 +115,18 @@ def _open(path: Path, split: str | None) -> EvaluationSet:
     return _labelled(open_labels(path, "folder"), lambda label: path / "images")
 
 
-def _find(path: Path, entry: str, below: str) -> Path | None:
-    """`path` or its folder `below`, whichever holds an entry of this name."""
-    return next((root for root in (path, path / below) if (root / entry).exists()), None)
-
-
 def _labelled(labels: LabelSet, pictures: Callable[[Path], Path], ending: str = "") -> EvaluationSet:
     """A set of labels with the pictures that lie beside them. pictures: the file of a label → the folder of all pictures."""
     if len(labels.classes) > 255:
         raise UserError(f"{labels.about}: at most 255 classes can be evaluated")
     folder = pictures(next(iter(labels.files.values()), Path()))
-    images = {name: _picture(folder, name + ending) for name in labels.files}
+    tried = {name: [folder / f"{name}{ending}{suffix}" for suffix in PICTURES] for name in labels.files}
+    images = {name: next((path for path in paths if path.is_file()), None) for name, paths in tried.items()}
     samples = tuple(Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items())
     known = np.flatnonzero(labels.table[:255] >= 0)
     stored = {int(number): labels.classes[labels.table[number]] for number in known}
     void = frozenset(np.flatnonzero(labels.table[:255] == UNLABELLED).tolist())
     return EvaluationSet(labels.layout, labels.about, dict(enumerate(labels.classes)), stored, samples, void)
-
-
-def _picture(folder: Path, name: str) -> Path | None:
-    return next((path for ending in PICTURES if (path := folder / f"{name}{ending}").is_file()), None)
 
 
 def _ade20k(root: Path, split: str) -> EvaluationSet:
@@ -163,12 +157,6 @@ def _object_info(path: Path) -> dict[int, str]:
         if names.get(number) != name:
             raise UserError(f"{path}: id {number} must be '{name}' as published, not '{names.get(number)}'")
     return names
-
-
-def _beside(label: Path, ending: str) -> Path:
-    """The folder of pictures of a label's: test/ of testannot/."""
-    folder = next(parent for parent in label.parents if parent.name.endswith(ending))
-    return folder.with_name(folder.name.removesuffix(ending))
 
 
 def _dataset(path: Path, split: str | None) -> EvaluationSet:

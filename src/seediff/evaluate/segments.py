@@ -18,7 +18,7 @@ from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, ta
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .floors import FLOORS, FloorScore, floor_maps, score_floors
 from .labels import LabelSet, Layout, open_labels, select
-from .semantic import percents, plain
+from .semantic import percents, plain, size_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -214,8 +214,8 @@ def _read_pair(
     if prediction.shape == label.shape:
         return label, prediction
     raise UserError(
-        f"{path}: is {_pixels(prediction)} pixels, but its label {labels.files[name]} {_pixels(whole)}"
-        + (f", cut to {_pixels(label)}" if label.shape != whole.shape else "")
+        f"{path}: is {size_of(prediction)} pixels, but its label {labels.files[name]} {size_of(whole)}"
+        + (f", cut to {size_of(label)}" if label.shape != whole.shape else "")
         + "; --resize-predictions scales it (nearest)"
         + ("" if center_crop or size or prediction.shape[0] != prediction.shape[1] else ", --center-crop or --size evaluates a square")
     )
@@ -228,10 +228,6 @@ def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
         return first
     names = [f"'{name}'" for name, _ in others[:NAMED]] + ([f"{len(others) - NAMED} more"] if len(others) > NAMED else [])
     return UserError(f"{len(bad)} of {count} labels cannot be compared with their predictions: {first}; the others: {', '.join(names)}")
-
-
-def _pixels(array: np.ndarray) -> str:
-    return f"{array.shape[1]} × {array.shape[0]}"
 
 
 def to_json(scores: SegmentScores) -> dict[str, Any]:

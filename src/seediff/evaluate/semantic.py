@@ -101,7 +101,7 @@ def evaluate_pairs(
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
         if predicted.shape != truth.shape:
-            raise UserError(f"{name}: prediction is {_size(predicted)} pixels, but the truth {_size(truth)}; they must be of one size")
+            raise UserError(f"{name}: prediction is {size_of(predicted)} pixels, but the truth {size_of(truth)}; they must be of one size")
         try:
             counts = confusion.add(predicted, truth)
         except ValueError as error:
@@ -168,7 +168,8 @@ def _columns(protocol: Protocol, names: Sequence[str]) -> list[int]:
     return [protocol.classes.index(name) for name in names]
 
 
-def _size(array: np.ndarray) -> str:
+def size_of(array: np.ndarray) -> str:
+    """`640 × 480`: width and height in pixels."""
     return f"{array.shape[1]} × {array.shape[0]}"
 
 

@@ -19,9 +19,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..errors import UserError, system_reason
-from .answers import MASK, Look
+from .answers import Look
 from .events import Events
-from .gate import PACKAGE, SMALL
+from .gate import PACKAGE
 from .session import Session
 
 if TYPE_CHECKING:
@@ -98,11 +98,6 @@ async def explained(request: Request, error: Exception) -> Response:
 async def page(request: Request) -> Response:
     text = files(PACKAGE).joinpath("static/index.html").read_bytes()
     return Response(text, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
-
-
-def body_limit(path: str) -> int:
-    """Bytes that a request's body may have."""
-    return MASK if path.startswith("/api/samples/") and path.endswith("/labels") else SMALL
 
 
 def make_app(session: Session, events: Events) -> Starlette:

@@ -23,8 +23,9 @@ from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.reading import leads_out
-from ..models.hub import read_index, resolve_name
+from ..models.hub import read_index
 from ..models.info import model_info
+from ..models.sources import find_source
 from ..models.trust import check_index, check_parts
 from ..prompts.tokens import locate_columns
 from ..run.plan import fitted_mask
@@ -89,10 +90,10 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
     if not sample.row.get("classes"):
         return "no class was found in this picture"
     try:
-        source = resolve_name(config.model)
+        source = find_source(config.model, config.base).whole
     except UserError:
         source = ""
-    if not isinstance(source, Path) and model_info(config.model) is None:
+    if not isinstance(source, Path) and model_info(config.model, config.base) is None:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
         return "its row says no seed, by which it could be drawn again"
@@ -111,7 +112,7 @@ def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetC
     if not isinstance(config, MaskPhotosConfig):
         return Seen(maps, image, size, Window(0, 0, *size), mask, True)
     (part,) = windows(*size, config.fit)
-    info = model_info(config.model)
+    info = model_info(config.model, config.base)
     sides = info.sides() if info else None
     pixels = sides[1] if sides else PIXELS
     height, width = maps.latent_size
@@ -194,7 +195,8 @@ def _readers(model: str) -> Any:
 def _load_readers(model: str) -> Any:
     import transformers
 
-    folder, info = resolve_name(model), model_info(model)
+    info = model_info(model)
+    folder = info.source.whole if info else None
     if not isinstance(folder, Path) or info is None:
         return ()
     index = read_index(folder)

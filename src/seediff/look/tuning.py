@@ -61,11 +61,6 @@ def shown(config: MaskConfig) -> Constants:
     return Constants(method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr)
 
 
-def usable_methods(seen: Seen) -> list[str]:
-    """The methods that the maps have all that they need for."""
-    return [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)]
-
-
 class Tuner:
     """Masks of one sample. Not to be used by two threads at once; `lock` is for whoever has several."""
 

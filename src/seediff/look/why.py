@@ -20,6 +20,7 @@ from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig
 from ..config.levels import level_name
+from ..config.methods import METHOD_FACTS
 from ..dataset.reviews import is_corrected
 from ..devices import cpu_threads
 from ..errors import UserError
@@ -30,7 +31,7 @@ from ..segments.suppression import label
 from .answers import Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
 from .events import Cache
-from .tuning import Constants, Tuner, encoded, shown, usable_methods
+from .tuning import Constants, Tuner, encoded, shown
 
 MEMORY = 1 << 30
 """Bytes of attention that are kept, or one sample's."""
@@ -133,7 +134,7 @@ class Why:
             "words": _words(seen, None),
             "classes": seen.classes,
             "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
-            "methods": usable_methods(seen),
+            "methods": [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)],
             "constants": msgspec.to_builtins(constants),
         }
 

@@ -12,7 +12,7 @@ from ..errors import UserError, first_line
 from ..files.documents import read_json
 from ..files.reading import SETTINGS
 from .adapters import weight_file
-from .hub import resolve_name
+from .sources import find_source
 
 WHOLE = 1 << 20
 """Files of up to this many bytes are read in full."""
@@ -22,25 +22,25 @@ SAMPLES, SAMPLE_BYTES = 64, 4096
 """Of larger ones, so many pieces of so many bytes, evenly spaced: weights trained further have other bytes everywhere."""
 
 
-def model_fingerprint(model: str) -> str:
+def model_fingerprint(model: str, base: str | None = None) -> str:
     """A text that other weights, or another configuration of the same ones, do not share.
 
     Of a local folder: from the files of the pipeline's parts, their names, sizes and contents (samples of large ones). Of a hub id: the
-    commit in the cache, "" when it is not there. Raises UserError when a file cannot be read.
+    commit in the cache, "" when it is not there. Of a single file: its own, then its base's. Raises UserError when a file cannot be read.
     """
-    source = resolve_name(model)
-    if isinstance(source, str):
-        return _hub_commit(source)
+    source = find_source(model, base)
+    paths = [source.checkpoint.path] if source.checkpoint else []
     try:
-        return _fingerprint(source, _pipeline_files(source))
+        whole = _hub_commit(source.whole) if isinstance(source.whole, str) else _fingerprint(source.whole, _pipeline_files(source.whole))
+        return "+".join([*map(content_fingerprint, paths), whole])
     except (OSError, ValueError) as error:
-        raise UserError(f"model folder {source}: cannot be read ({first_line(error)})") from error
+        raise UserError(f"model {source.whole}: cannot be read ({first_line(error)})") from error
 
 
-def weights_fingerprint(model: str, *adapters: str | None) -> str:
+def weights_fingerprint(model: str, base: str | None, *adapters: str | None) -> str:
     """`model_fingerprint`, and of what is loaded on top of it, in this order; as it is where there is nothing."""
     added = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
-    return "+".join([model_fingerprint(model), *added])
+    return "+".join([model_fingerprint(model, base), *added])
 
 
 def content_fingerprint(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a model's name stands for, a local folder or a hub id, and what the hub and its cache hold of it."""
+"""What a model's name stands for, a local folder, a file or a hub id, and what the hub and its cache hold of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .known import BY_NAME, EMBEDDED, hub_ids
 
 
 def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, or a hub id; of several that have the same model, one that is in the cache. Raises
-    UserError when it is neither. Asks no network."""
+    """What a model's name stands for: a local folder, a single file of weights, or a hub id; of several that have the same model, one that
+    is in the cache. Raises UserError when it is none of these. Asks no network."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / "model_index.json").is_file():
             raise UserError(
@@ -27,10 +27,10 @@ def resolve_name(name: str) -> Path | str:
         return EMBEDDED[name]
     if name not in BY_NAME:
         path = Path(name).expanduser()
-        if path.is_dir():
+        if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
             return path
         if path.exists():
-            raise UserError(f"model '{name}' is a file; name a folder in diffusers' format (with a model_index.json)")
+            raise UserError(f"model '{name}' is a file, but no .safetensors; name one, or a folder in diffusers' format")
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
             names = (*EMBEDDED, *BY_NAME)
             raise UserError(

@@ -14,8 +14,9 @@ from ..files.messages import meant, printable, show_bytes, shown
 from ..files.reading import SETTINGS
 from .families import FAMILIES, pipeline_family, why_not
 from .families.base import Family
-from .hub import cached_folder, fetch_file, hub_error, local_folder, read_index, resolve_name
+from .hub import cached_folder, fetch_file, hub_error, local_folder, read_index
 from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, hub_ids, known_model
+from .sources import Source, find_source
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
 """Of a row's first fields, which stand in one line; the others are in a line of their own."""
@@ -34,21 +35,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """family, pipeline: of the model, and its class in diffusers. source: its folder or hub id. network, vae: config.json of the part that
-    has the attention, and of the autoencoder; of a model with a short name whose files are not here, what is needed of them; empty where
-    they cannot be read. settings: its own, where its folder has some."""
+    """family, pipeline: of the model, and its class in diffusers. source: where its parts are from. network, vae: config.json of the part
+    that has the attention, and of the autoencoder; of a model with a short name whose files are not here, what is needed of them; empty
+    where they cannot be read. settings: its own, where its folder has some."""
 
     name: str
     family: Family
     pipeline: str
-    source: Path | str
+    source: Source
     network: Mapping[str, Any]
     vae: Mapping[str, Any]
     settings: Settings = Settings()
 
     def defaults(self) -> dict[str, Any]:
         """The steps and the guidance that its authors recommend; empty where the package's own apply."""
-        known = known_model(self.name)
+        known = known_model(self.source.name)
         page = {"steps": known.steps, "guidance_scale": known.guidance_scale} if known else {}
         return {**self.family.defaults(self.network, self.name), **{key: value for key, value in page.items() if value is not None}}
 
@@ -70,19 +71,19 @@ class ModelInfo:
             return None
 
 
-def model_info(name: str, *, fetch: bool = False) -> ModelInfo | None:
+def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> ModelInfo | None:
     """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None where there is none of
     these, or no family has its pipeline. What is wrong with the files, loading says better; UserError for its settings alone.
 
-    fetch: ask the hub, once, for the small files of any other hub id.
+    base: of a single file. fetch: ask the hub, once, for the small files of any other hub id.
     """
     try:
-        source = resolve_name(name)
+        source = find_source(name, base)
     except UserError:
         return None
-    folder, known = local_folder(source), known_model(name)
+    folder, known = local_folder(source.whole), known_model(source.name)
     if folder is None and known is None and fetch:
-        folder = _fetched(str(source))
+        folder = _fetched(str(source.whole))
     pipeline = _pipeline(folder) if folder else known.pipeline if known else None
     family = pipeline_family(pipeline) if pipeline else None
     if pipeline is None or family is None:
@@ -92,11 +93,12 @@ def model_info(name: str, *, fetch: bool = False) -> ModelInfo | None:
         network, vae = network or known.network, vae or known.vae
     if folder and network and "is_distilled" in (index := _read(folder, "model_index.json")):  # FLUX.2 klein's networks are all alike
         network = {**network, "is_distilled": index["is_distilled"]}
-    return ModelInfo(name, family, pipeline, source, network, vae, read_settings(source))
+    settings = read_settings(source.whole) if source.checkpoint is None else Settings()
+    return ModelInfo(name, family, pipeline, source, network, vae, settings)
 
 
 def read_settings(source: Path | str) -> Settings:
-    """Those of a local folder; a hub id has none. Raises UserError."""
+    """Those of a local folder; a file or a hub id has none. Raises UserError."""
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
         return Settings()
@@ -113,16 +115,18 @@ def read_settings(source: Path | str) -> Settings:
     )
 
 
-def check_supported(name: str) -> None:
-    """Raise UserError, as loading it would, for a folder that is no model's, and for a model on this machine whose pipeline no family has.
-    What else may be wrong with its files, loading says."""
-    source = resolve_name(name)
-    if isinstance(source, Path):
-        read_index(source)
-    folder = local_folder(source)
+def check_supported(name: str, base: str | None = None) -> None:
+    """Raise UserError, as loading it would, for a folder or a file that is no model's, for a model on this machine whose pipeline no family
+    has, and for a base of another family. What else may be wrong with its files, loading says."""
+    source = find_source(name, base)
+    if isinstance(source.whole, Path):
+        read_index(source.whole)
+    folder = local_folder(source.whole)
     pipeline = _pipeline(folder) if folder else None
     if pipeline is not None and pipeline_family(pipeline) is None:
-        raise unsupported(name, pipeline)
+        raise unsupported(source.name, pipeline)
+    if pipeline is not None:
+        source.check(pipeline)
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:
@@ -143,11 +147,11 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
         )
 
 
-def usual_dtype(name: str, device: str) -> str:
+def usual_dtype(name: str, device: str, base: str | None = None) -> str:
     """The number format in which a model computes on a device where none is asked for."""
     from ..devices import default_dtype  # imports torch
 
-    info = model_info(name, fetch=True)
+    info = model_info(name, base, fetch=True)
     return default_dtype(device, info.family.half) if info else default_dtype(device)
 
 

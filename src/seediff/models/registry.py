@@ -1,4 +1,4 @@
-"""`load_model`: loads a model by name: the embedded one, the short name of a well-known one, a local folder or a hub id."""
+"""`load_model`: loads a model by name: the embedded one, the short name of a well-known one, a local folder, a single file or a hub id."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from .adapters import load_embedding, load_lora
 from .families import pipeline_family
 from .families.base import Family, Reader
 from .families.unet import SD
-from .hub import fetch_index, hub_error, hub_files, not_fetched, read_index, resolve_name
-from .info import check_known_classes, read_settings, unsupported
+from .hub import fetch_file, fetch_index, hub_error, hub_files, not_fetched, read_index
+from .info import Settings, check_known_classes, read_settings, unsupported
 from .memory import Offload, check_offload, enable_tiling, place
+from .single_file import load_parts
+from .sources import Source, find_source
 from .trust import check_index, check_parts
-from .weights import check_whole, choose_variant, folder_files, is_all_there, is_enough, load_text_encoder
+from .weights import check_numbers, check_whole, choose_variant, folder_files, is_all_there, is_enough, load_text_encoder
 
 TORCHVISION = (
     "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; "
@@ -86,6 +88,7 @@ class Model:
 def load_model(
     name: str,
     *,
+    base: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
     lora: str | None = None,
@@ -100,7 +103,10 @@ def load_model(
     Of weights in several number formats, those that suit `dtype` are read, and fetched (`weights.py`).
 
     Args:
-        name: one of EMBEDDED, a short name of KNOWN, a local folder, or a hub id `owner/name` (fetched when not yet in the cache).
+        name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched when not yet in the cache), or a single
+            `.safetensors` file of weights.
+        base: of a single file, the model that the rest is taken from: configurations, and parts that the file lacks. None: as the file's
+            tensors tell.
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: half precision of the family's kind on cuda, float32 elsewhere.
         lora, lora_scale, embedding, vae_tiling, compile: as `RunConfig` has them.
@@ -112,7 +118,7 @@ def load_model(
             diffusers cannot be imported.
     """
     # 1. What can be refused before anything is read
-    torch, diffusers = _import_diffusers()
+    torch, _ = _import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
     device = check_device(device or default_device())
@@ -121,58 +127,21 @@ def load_model(
         from .compiled import check_compile, compile_network
 
         check_compile(device, offload)
-    source = resolve_name(name)
+    source = find_source(name, base)
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
 
-    # 2. The family, and the parts that there are
-    source, folder = (source, source) if isinstance(source, Path) else fetch_index(name)
-    index = read_index(folder)
-    pipeline = index.get("_class_name")
+    # 2. The pipeline
+    whole, folder = (source.whole, source.whole) if isinstance(source.whole, Path) else fetch_index(source.name)
+    pipeline = read_index(folder).get("_class_name")
     family = pipeline_family(pipeline) if isinstance(pipeline, str) else None
     if not isinstance(pipeline, str) or family is None:
-        raise unsupported(name, pipeline)
-    listed = check_index(folder / "model_index.json", index, family)
-    parts = [part for part in family.weights if part not in family.optional or part in listed]
-    without = {**family.loading, **{part: None for part in family.optional if part not in listed}}
-
-    # 3. Their weights
+        raise unsupported(source.name, pipeline)
+    source.check(pipeline)
     dtype = dtype or default_dtype(device, family.half)
-    files, complete = folder_files(folder, parts), isinstance(source, Path)
-    if not isinstance(source, Path):
-        # What the cache holds is read from there where it is enough, or where the hub does not answer: libraries would ask the hub about
-        # every file, and wait for it.
-        complete = is_all_there(folder, listed, parts)
-        if not (complete and is_enough(files, dtype, parts)):
-            with suppress(Exception):  # the hub client's own, the http client's, the system's: the hub does not answer
-                files, complete = hub_files(source), False
-    variant = choose_variant(files, dtype, parts)
-    options = {"variant": variant, "use_safetensors": True, "trust_remote_code": False, **without}
-    try:
-        kind = getattr(diffusers, pipeline)  # imported when it is asked for
-        if not complete:
-            folder = Path(kind.download(source, **options))
-            index = read_index(folder)  # it may be newer than what was in the cache
-            listed = check_index(folder / "model_index.json", index, family)
-        check_parts(folder, listed)
-        number_format = getattr(torch, dtype)
-        encoders = {
-            part: load_text_encoder(folder, part, index[part][1], variant, number_format, name)
-            for part in parts
-            if part.startswith("text_encoder") and part in listed
-        }
-        tokenizers = family.tokenizers(folder)
-        pipe = kind.from_pretrained(str(folder), **encoders, **dict.fromkeys(tokenizers), dtype=number_format, **options)
-        pipe.register_modules(**tokenizers)
-    except UserError:
-        raise
-    except Exception as error:  # whatever reading a broken folder or a dead connection leads to
-        raise _not_loaded(source, error) from error
-    _check_parts(pipe, name, pipeline, family)
-    check_whole(pipe, folder, variant, name, parts)
-    _check_text_parts(pipe, name, family)
+    pipe = _load_pipeline(replace(source, whole=whole), folder, pipeline, family, dtype, name)
 
-    # 4. What is loaded on top, and where it computes
+    # 3. What is loaded on top, and where it computes
     if lora is not None:
         load_lora(pipe, family, lora, 1.0 if lora_scale is None else lora_scale, name)
     if embedding is not None:
@@ -188,14 +157,71 @@ def load_model(
         less = "" if offload == "sequential" else "--offload model, " if offload == "none" else "--offload sequential, "
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu") from error
 
-    # 5. Its own size and words
+    # 4. Its own size and words
     config = getattr(pipe, family.network).config
     sample = config.get("sample_size", 1)
     if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
         raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")
     side = family.image_side(pipe.vae_scale_factor, config)
-    latent_side, settings = side // family.pixels(pipe.vae_scale_factor, config), read_settings(source)
+    latent_side = side // family.pixels(pipe.vae_scale_factor, config)
+    settings = read_settings(source.whole) if source.checkpoint is None else Settings()
     return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload)
+
+
+def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, dtype: str, name: str) -> Any:
+    """diffusers' pipeline of all parts, each from where it is. folder: with the files of the whole model, of which a hub id may lack some.
+    name: of the model, for messages. Raises UserError."""
+    import diffusers
+    import torch
+
+    # 1. The parts that there are, those of the file apart
+    index = read_index(folder)
+    listed = check_index(folder / "model_index.json", index, family)
+    given = list(source.checkpoint.parts(family, listed)) if source.checkpoint else []
+    parts = [part for part in family.weights if (part not in family.optional or part in listed) and part not in given]
+    without = {**family.loading, **{part: None for part in family.optional if part not in listed}}
+
+    # 2. Their weights
+    files, complete = folder_files(folder, parts), isinstance(source.whole, Path)
+    if isinstance(source.whole, str):
+        # What the cache holds is read from there where it is enough, or where the hub does not answer: libraries would ask the hub about
+        # every file, and wait for it.
+        complete = is_all_there(folder, listed, parts)
+        if not (complete and is_enough(files, dtype, parts)):
+            with suppress(Exception):  # the hub client's own, the http client's, the system's: the hub does not answer
+                files, complete = hub_files(source.whole), False
+    variant = choose_variant(files, dtype, parts)
+    options = {"variant": variant, "use_safetensors": True, "trust_remote_code": False, **without}
+    try:
+        kind = getattr(diffusers, pipeline)  # imported when it is asked for
+        if not complete:
+            folder = Path(kind.download(source.whole, **options, **dict.fromkeys(given)))
+            index = read_index(folder)  # it may be newer than what was in the cache
+            listed = check_index(folder / "model_index.json", index, family)
+        for part in given:
+            if isinstance(source.whole, str) and not (folder / part / "config.json").is_file():
+                fetch_file(source.whole, f"{part}/config.json")
+        check_parts(folder, listed)
+        number_format = getattr(torch, dtype)
+        loaded = {
+            part: load_text_encoder(folder, part, index[part][1], variant, number_format, name)
+            for part in parts
+            if part.startswith("text_encoder") and part in listed
+        }
+        if source.checkpoint:
+            loaded |= load_parts(source.checkpoint, family, folder, index, number_format)
+        tokenizers = family.tokenizers(folder)
+        pipe = kind.from_pretrained(str(folder), **loaded, **dict.fromkeys(tokenizers), dtype=number_format, **options)
+        pipe.register_modules(**tokenizers)
+    except UserError:
+        raise
+    except Exception as error:  # whatever reading a broken folder or a dead connection leads to
+        raise _not_loaded(source.whole, error) from error
+    _check_parts(pipe, name, pipeline, family)
+    check_whole(pipe, folder, variant, name, parts)
+    check_numbers(pipe, name, [*parts, *given])
+    _check_text_parts(pipe, name, family)
+    return pipe
 
 
 def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:

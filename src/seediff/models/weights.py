@@ -112,7 +112,9 @@ def _variants(files: Iterable[str], parts: Sequence[str]) -> dict[str, set[str |
 
 
 def _suffices(held: dict[str, set[str | None]], variant: str | None) -> bool:
-    return any(variant in variants for variants in held.values()) and all({variant, None} & variants for variants in held.values())
+    return (not held or any(variant in variants for variants in held.values())) and all(
+        {variant, None} & variants for variants in held.values()
+    )
 
 
 def load_text_encoder(folder: Path, part: str, kind: str, variant: str | None, dtype: Any, name: str) -> Any:
@@ -146,17 +148,21 @@ def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) 
 
 
 def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: Sequence[str] = PARTS) -> None:
-    """Raise UserError naming the part and the first tensor that none of its weight files holds, or whose values are not all numbers.
-    folder: with all files of the pipeline."""
+    """Raise UserError naming the part and the first tensor that none of its weight files holds. folder: with all files of the pipeline."""
     for part in parts:
-        held = {_newer(key) for file in part_files(folder, part, variant) for key in read_header(file).tensors}
+        held = {newer(key) for file in part_files(folder, part, variant) for key in read_header(file).tensors}
         needed = getattr(pipe, part).state_dict()
-        there = {tensor.data_ptr() for key, tensor in needed.items() if _newer(key) in held}  # a tensor of two names is held once
-        absent = [key for key, tensor in needed.items() if _newer(key) not in held and tensor.data_ptr() not in there]
+        there = {tensor.data_ptr() for key, tensor in needed.items() if newer(key) in held}  # a tensor of two names is held once
+        absent = [key for key, tensor in needed.items() if newer(key) not in held and tensor.data_ptr() not in there]
         missing = [key for key in absent if not key.endswith("position_ids")]
         if missing:
             raise UserError(_lacks(name, part, missing, needed))
-        for key, tensor in needed.items():
+
+
+def check_numbers(pipe: Any, name: str, parts: Sequence[str]) -> None:
+    """Raise UserError naming the first tensor of these parts whose values are not all numbers."""
+    for part in parts:
+        for key, tensor in getattr(pipe, part).state_dict().items():
             if not bool(tensor.isfinite().all()):
                 kind = str(tensor.dtype).removeprefix("torch.")
                 smaller = "use --dtype float32, or " if kind == "float16" else ""  # a number of float32 may be none of float16
@@ -165,7 +171,8 @@ def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: 
                 )
 
 
-def _newer(key: str) -> str:
+def newer(key: str) -> str:
+    """A tensor's name as the installed libraries call it."""
     for old, new in RENAMED:
         key = old.sub(new, key)
     return key

@@ -54,6 +54,7 @@ def write_preview(
     classes = count_classes(rows, class_names, summary.get("rejected"))
     made = {c.label for c in classes if c.made}
     shown = _shown(rows)
+    flags = sorted({flag_kind(flag) for row in rows for flag in row.get("flags") or ()})
     page = render(
         "preview.html.j2",
         title="SeeDiff dataset: " + (", ".join(class_names[:5]) + (" …" if len(class_names) > 5 else "") or "empty"),
@@ -62,7 +63,7 @@ def write_preview(
         config=flat_config(summary.get("config") or {}),
         classes=[_class_view(c) for c in classes],
         filters=[_class_view(c) for c in classes if c.label in made] if len(made) > 1 else [],
-        flags=_flag_glossary(rows),
+        flags=[(kind, explain_flag(kind)) for kind in flags if explain_flag(kind)],
         tiles=_tiles(out, rows, shown, class_names),
         images=len(rows),
         augmentations="data:image/jpeg;base64," + base64.b64encode(augmentations).decode("ascii") if augmentations else "",
@@ -175,12 +176,6 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
 
 def _class_view(c: ClassCount) -> dict[str, Any]:
     return {"label": c.label, "made": c.made, "colour": _colour(c.label), **c.cells()}
-
-
-def _flag_glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """(flag, meaning) of every flag that occurs and is known."""
-    kinds = sorted({flag_kind(flag) for row in rows for flag in row.get("flags") or ()})
-    return [(kind, explain_flag(kind)) for kind in kinds if explain_flag(kind)]
 
 
 def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) -> dict[str, Any]:

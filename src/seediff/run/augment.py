@@ -122,9 +122,10 @@ def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: S
     """The row of a new sample. Of its source's it has `split` and `model`, and the prompt when nothing of another sample came in; flags
     are about the source's own mask and stay behind."""
     kept = ("split", "model") if any("sources" in step for step in recipe["steps"]) else ("prompt", "split", "model")
+    file_name, mask = native.sample_files(name, suffix)
     return {
-        "file_name": f"{native.IMAGES}/{name}.{suffix}",
-        "mask": f"{native.MASKS}/{name}.png",
+        "file_name": file_name,
+        "mask": mask,
         **{key: item.metadata[key] for key in kept if key in item.metadata},
         **shown_classes(labels, classes),
         "recipe": dict(recipe),
@@ -209,7 +210,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def copy(self, record: BatchRecord, out: Path, item: Sample) -> None:
         """An original's picture and label map, and its row with their places."""
         labels = item.labels(len(self.classes))
-        file_name, mask = f"{native.IMAGES}/{item.name}.{item.suffix}", f"{native.MASKS}/{item.name}.png"
+        file_name, mask = native.sample_files(item.name, item.suffix)
         for name in (file_name, mask):
             make_folders(out, name.rpartition("/")[0])
         if self.link and isinstance(item.source, Path) and link_inside(item.source, out, file_name):

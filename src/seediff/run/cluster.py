@@ -112,7 +112,7 @@ class Ray(Engine):
         threads = config.threads
         if device == "cpu" and threads is None:
             threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)
-        return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device), threads=threads)
+        return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
         """How many workers there shall be, and what each takes of the cluster's resources. Raises UserError without a GPU for cuda."""

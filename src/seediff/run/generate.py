@@ -171,7 +171,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         config, specs = self.config, self.items()
         counts = Counter(name for spec in specs for name in spec.classes)
         prompts = list(dict.fromkeys(spec.prompt for spec in specs))
-        info = model_info(config.model)
+        info = model_info(config.model, config.base)
         sides = info.sides() if info else None
         image_side, factor = sides or (512, 8)
         shape = pixels(config.size or image_side)

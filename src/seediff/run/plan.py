@@ -21,6 +21,7 @@ from ..models.groups import layers_name
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, check_known_classes, check_supported, model_info, read_settings
 from ..models.memory import Offload, check_offload
+from ..models.sources import find_source
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
@@ -34,10 +35,10 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         check_capture(config.mask.method, config.capture.normalize)
-    check_supported(config.model)
+    check_supported(config.model, config.base)
     if isinstance(config, DatasetConfig):
         check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)
-    info = model_info(config.model)
+    info = model_info(config.model, config.base)
     if info and config.lora is not None:
         check_lora(info.family, config.lora)
     if info and config.embedding is not None:
@@ -99,7 +100,7 @@ def check_loading(config: RunConfig, device: str | None, offload: Offload, here:
 def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
     """The configuration of the method with levels that the model has, and what was changed, as `levels.fit_levels` says it; as it is where
     nothing is known of the model yet."""
-    info = model_info(config.model)
+    info = model_info(config.model, config.base)
     return fit_levels(info.network, config.mask, config.capture, info.family) if info and info.network else (config.mask, [])
 
 
@@ -115,7 +116,7 @@ def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tup
 
     reads: instead of those of the method. sides: the model's own in pixels, and pixels a position, where the model does not tell them.
     """
-    info = model_info(config.model)
+    info = model_info(config.model, config.base)
     sides = (info.sides() if info else None) or sides
     if info is None or sides is None:
         return None
@@ -128,10 +129,12 @@ def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tup
 
 def model_line(config: RunConfig, offload: Offload) -> str:
     """Which model will be loaded, and how. Raises UserError for a name that is none."""
-    source = resolve_name(config.model)
-    where = "found" if isinstance(source, Path) else "fetched from the hub unless it is in the cache"
-    if model_info(config.model) is None and not isinstance(source, Path):
+    source, info = find_source(config.model, config.base), model_info(config.model, config.base)
+    where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
+    if info is None and not isinstance(source.whole, Path):
         where = "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not supported"
+    if info and source.checkpoint:
+        where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
     loading = [(name, value) for name, value in config.loading.items() if value is not None and value is not False]
     given = [name if value is True else f"{name} {value}" for name, value in loading]
     return ", ".join([f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])])
@@ -139,7 +142,7 @@ def model_line(config: RunConfig, offload: Offload) -> str:
 
 def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     """How masks will be made: the method, the attention, what capture will hold, levels that were fitted, and constants nobody sought."""
-    mask, capture, info = config.mask, config.capture, model_info(config.model)
+    mask, capture, info = config.mask, config.capture, model_info(config.model, config.base)
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""

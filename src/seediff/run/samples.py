@@ -70,14 +70,15 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         config, index = self.config, spec.index
         class_ids = [self.ids[name] for name in result.classes]
         labels = native.dataset_labels(result.label_map, class_ids)
-        file_name, mask = native.image_path(index, picture[0]), native.mask_path(index)
+        name = f"{index:06d}"
+        file_name, mask = native.sample_files(name, picture[0])
         record.write(out, file_name, picture[1])
         record.write(out, mask, native.encode_mask(labels))
         if config.keep_soft:
             for class_id, soft in zip(class_ids, result.soft.cpu().numpy(), strict=True):
-                record.write(out, native.soft_path(index, class_id), native.encode_soft(soft))
+                record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(soft))
         if config.keep_attention and attention is not None:
-            _save(record, out, native.attention_path(index), attention.save)
+            _save(record, out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
         if seen:
             self._write_steps(record, out, spec, *seen)
         shown = shown_classes(labels, config.classes, result.classes)
@@ -105,7 +106,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
             if name in result.classes:
                 labels = native.dataset_labels(result.label_map, [self.ids[other] for other in result.classes])
                 traced = traced_sample(spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr)
-                _save(record, out, native.steps_path(spec.index, self.ids[name]), partial(save_trace, traced=traced))
+                _save(record, out, f"{native.STEPS}/{spec.index:06d}_{self.ids[name]}.safetensors", partial(save_trace, traced=traced))
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         """What preview.html shows."""

@@ -7,7 +7,6 @@ out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      wit
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from scipy.ndimage import find_objects
 from .. import __version__
 from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
+from ..dataset.encoding import png
 from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..dataset.shapes.rle import label_map_rles
 from ..errors import UserError, first_line
@@ -29,6 +29,7 @@ from ..files.reading import ANNOTATIONS
 
 OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
 """The picture to look at: this many of the first overlays, as tiles of this side in pixels."""
+JPEG = {"quality": 90, "subsampling": 0}
 OVERLAY_SIDE = 1024
 """Pixels: overlays are to look at, and no larger on their longer side."""
 
@@ -43,7 +44,7 @@ def photo_files(
 
     photo (H, W, 3) uint8. label_map (H, W) int32: ids from 0, −1 = in no segment. ids: of the words.
     """
-    from ..report.pictures import overlay, shrink
+    from ..report.pictures import encoded, overlay, shrink
 
     files = {f"{LABELS}/{name}.png": encode_segments(label_map)}
     if called:
@@ -53,7 +54,7 @@ def photo_files(
         shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
         picture = shrink(photo, OVERLAY_SIDE, Image.Resampling.BILINEAR)
         shown = shrink(shown, OVERLAY_SIDE, Image.Resampling.NEAREST)
-        files[overlay_path(name)] = encode_jpeg(overlay(picture, shown, voc_palette(), alpha=0.45))
+        files[overlay_path(name)] = encoded(overlay(picture, shown, voc_palette(), alpha=0.45), "JPEG", **JPEG)
     return files
 
 
@@ -88,27 +89,19 @@ def encode_segments(label_map: np.ndarray) -> bytes:
     picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))  # −1 becomes the largest value
     if few:
         picture.putpalette(segment_palette())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def encode_jpeg(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=90, subsampling=0)
-    return buffer.getvalue()
+    return png(picture)
 
 
 def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The first overlays as one picture, each with its photograph's name and number of segments."""
-    from ..report.pictures import contact_sheet, fit_side
+    from ..report.pictures import contact_sheet, encoded, fit_side
 
     tiles = []
     for row in rows[:OVERVIEW_PHOTOS]:
         with open_picture(out / overlay_path(row["photo"])) as picture:
             tiles.append(fit_side(np.asarray(picture.convert("RGB")), OVERVIEW_SIDE, Image.Resampling.BILINEAR))
     labels = [f"{row['photo']}: {len(row['segments'])}" for row in rows[:OVERVIEW_PHOTOS]]
-    return encode_jpeg(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels))
+    return encoded(contact_sheet(tiles, columns=min(6, len(tiles)), labels=labels), "JPEG", **JPEG)
 
 
 def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:

@@ -85,7 +85,10 @@ class Captured:
 
         Raises UserError when nothing was drawn, or attention was not a number.
         """
-        return [self._maps(number, [word for word in words if self._columns(number, word)]) for number, words in enumerate(self.words)]
+        return [
+            self._maps(number, [word for word in words if self._found(number)[0].maps[0].cross_attention and self._columns(number, word)])
+            for number, words in enumerate(self.words)
+        ]
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
         """What will be held of an image of so many pixels (the pipeline's own size where none are given), known before anything is drawn;
@@ -109,8 +112,6 @@ class Captured:
         shown = self._picture(image, picture)
         levels = sorted((maps.level(grid) for grid in maps.cross_attention), reverse=True)
         levels = [level for level in levels if level in HEAT_LEVELS] or levels
-        if not levels:
-            raise UserError("no attention to text was captured: keep='all' or a method of masks")
         config = MaskConfig(method="ca", expand_levels=tuple(levels))
         soft = soft_mask(maps, _name(phrase), config).soft
         return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
@@ -192,6 +193,8 @@ class Captured:
         run, number = self._found(image)
         text = run.texts[number]
         there = next((maps.shape[1] for maps in run.maps[number].cross_attention.values()), 0)
+        if not there:
+            raise UserError("no attention to text was captured: use keep='all', or a method of masks")
         if not isinstance(phrase, str):
             if not all(0 <= column < there for column in phrase):
                 raise UserError(f"columns {tuple(phrase)} must be from 0 to {there - 1}, those of the text")

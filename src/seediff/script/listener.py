@@ -34,11 +34,12 @@ REMEMBERED = 16
 
 @dataclass(frozen=True)
 class Encoded:
-    """One encoding of prompts. rows: what the network is given of each: (R, T, D), or R of (T, D). texts: argument of the pipeline → its
-    texts; empty where states were given instead of them."""
+    """One encoding of prompts. rows: what the network is given of each, R of (T, D). texts: argument of the pipeline → its texts; empty
+    where states were given instead of them. others: what came out beside, of negative prompts."""
 
     rows: Sequence[torch.Tensor]
     texts: Mapping[str, Sequence[str]]
+    others: Sequence[torch.Tensor] = ()
 
     def text(self, row: int) -> Texts:
         """Of a row: prompts stand one behind the other, each as often as there are images of it."""
@@ -46,9 +47,15 @@ class Encoded:
 
     def find(self, states: Sequence[torch.Tensor]) -> dict[int, int]:
         """Row of the batch → the first of these rows that it is equal to."""
-        equal = [[_equal(row, state) for row in self.rows] for state in states]
-        table = torch.stack([torch.stack(line) for line in equal]).tolist()  # a GPU is waited for once
-        return {number: line.index(True) for number, line in enumerate(table) if any(line)}
+        return _find(self.rows, states)
+
+
+def _find(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> dict[int, int]:
+    """Number of a state → the first of the rows that it is equal to."""
+    if not rows:
+        return {}
+    table = torch.stack([torch.stack([_equal(row, state) for row in rows]) for state in states]).tolist()  # a GPU is waited for once
+    return {number: line.index(True) for number, line in enumerate(table) if any(line)}
 
 
 def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -103,7 +110,7 @@ class Listener:
         self._count = 0  # images or prompts that a batch is made of, where rows are taken by their position
         self._last: tuple[Any, Sequence[int] | None] = (None, None)
         self._first: Any = None  # of a run without encoding: the text of its first call
-        self._levels: list[float] = []
+        self._levels: list[float] = []  # of noise, the last two that differ
 
     # What the pipeline does
 
@@ -121,7 +128,9 @@ class Listener:
         if not isinstance(output, tuple) and given.get("do_classifier_free_guidance"):
             count = len(texts["prompt"]) if texts else len(given["prompt_embeds"])
             rows = _conditional(list(rows), count * int(given.get("num_images_per_prompt") or 1))
-        encoded = Encoded(list(rows), texts)
+        beside = output[1:] if isinstance(output, tuple) else ()
+        others = [row for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3) for row in part]
+        encoded = Encoded(list(rows), texts, others)
         self._encoded.append(encoded)
         self._fresh.setdefault(threading.get_ident(), []).append(encoded)
 
@@ -184,15 +193,16 @@ class Listener:
         """Whether this call of the network is the first of a run: after an encoding; where nothing is encoded, when there is more noise
         than in the call before."""
         level = given.get("timestep", given.get("t"))
-        if self.run is not None and not self._encoded and level is not None:
-            level = float(torch.as_tensor(level).flatten()[0])
-            if level not in self._levels[-1:]:
-                self._levels.append(level)
-            if len(self._levels) > 2 and (level - self._levels[-2]) * (self._levels[1] - self._levels[0]) < 0:
-                self._levels = [level]
-                return True
-            return False
-        return self.run is None or threading.get_ident() in self._fresh
+        if self._encoded or level is None:
+            return self.run is None or threading.get_ident() in self._fresh
+        level = float(torch.as_tensor(level).flatten()[0])
+        before = self._levels
+        if self.run is None or (len(before) == 2 and (level - before[1]) * (before[1] - before[0]) < 0):
+            self._levels = [level]
+            return True
+        if level != before[-1]:
+            self._levels = [before[-1], level]
+        return False
 
     def _choose(self, states: Any, batch: int) -> Sequence[int] | None:
         """The rows with the prompt; None: this call has none."""
@@ -204,6 +214,7 @@ class Listener:
             if states is not None:
                 by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # what was given goes before what was encoded
                 self._read = next((encoded for encoded in by_source if encoded.find(states)), None)
+                self._read = self._read or next((encoded for encoded in by_source if _find(encoded.others, states)), None)
             self._count = len((self._read or fresh[0]).rows)
         self._count = self._count or len(self.prompts) or batch
         rows = self._rows(states, batch)
@@ -226,7 +237,7 @@ class Listener:
         if batch == count:
             if self._first is None:
                 self._first = states
-            return range(batch) if states is None or len(Encoded(list(self._first), {}).find(states)) == batch else None
+            return range(batch) if states is None or len(_find(list(self._first), states)) == batch else None
         if batch == 2 * count:
             return range(count) if conditional == "first half" else range(count, batch)
         if batch == 3 * count:

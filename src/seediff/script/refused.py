@@ -67,6 +67,7 @@ def check_processors(network: Any) -> None:
         kind = type(getattr(module, "processor", None))
         if "fuser" in name.split("."):
             raise UserError(f"{name} (GLIGEN) adds attention of its own to the network's; use a pipeline without it")
-        if kind.__module__.startswith("diffusers.") and kind.__name__ not in PLAIN:
+        usual = kind.__name__ in PLAIN or kind is getattr(type(module), "_default_processor_cls", None)
+        if kind.__module__.startswith("diffusers.") and not usual:
             refuse_adapters(name, module)
             raise UserError(f"{name} has a {kind.__name__}, whose attention is not the network's own alone; use a pipeline without it")

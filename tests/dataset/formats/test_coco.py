@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blocks import SHARED, blocks
+from blocks import blocks
 from coco_documents import from_coco
 from formats import export, imported
 from items import item
@@ -164,13 +164,6 @@ def test_documents_of_others():
     assert labels.tolist() == [[2, 1, 1], [2, 1, 255]]
 
 
-def test_documents_of_others_with_polygons():
-    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
-    document = foreign()
-    document["annotations"] = [{**document["annotations"][0], "segmentation": [[1, 0, 3, 0, 3, 1, 1, 1]]}]
-    assert from_coco(document)[1][0][1].tolist() == [[0, 2, 2], [0, 0, 0]]
-
-
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
@@ -217,29 +210,6 @@ def test_folders_that_cannot_be_read(tmp_path):
     path.write_text(json.dumps(document))
     with pytest.raises(UserError, match="'file_name' leads out"):
         imported("coco", path)
-
-
-def test_pictures_of_another_folder(tmp_path):
-    (tmp_path / "train2017").mkdir()
-    (tmp_path / "annotations").mkdir()
-    (tmp_path / "annotations/instances_train2017.json").write_text(json.dumps(foreign()))
-    (tmp_path / "train2017/x.jpg").write_bytes(item(shape=(2, 3), suffix="jpg").source)
-    for options in ({}, {"images": tmp_path / "train2017"}):
-        (found,) = imported("coco", tmp_path, **options)[1]
-        assert found.source == tmp_path / "train2017/x.jpg"
-        assert found.labels(2).tolist() == [[2, 1, 1], [2, 1, 255]]
-
-
-@pytest.mark.skipif(not (SHARED / "voc_val_dev").is_dir(), reason="photographs of VOC 2012 are not here")
-def test_real_label_maps(tmp_path):
-    classes, items = imported("voc", SHARED / "voc_val_dev")
-    items = items[:40]
-    export("coco", classes, items, tmp_path / "coco", min_area=50)
-    again = imported("coco", tmp_path / "coco")
-    assert again[0] == classes
-    for one, two in zip(items, again[1], strict=True):
-        assert np.array_equal(two.labels(20), one.label_map)
-    load(tmp_path / "coco/annotations/instances_val.json")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ from seediff.errors import UserError
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 
 
-@pytest.mark.parametrize("objects", [False, True])
-def test_there_and_back(tmp_path, objects):
-    done = export("cvat", CLASSES, some(), tmp_path / "set", objects=objects)
+def test_there_and_back(tmp_path):
+    done = export("cvat", CLASSES, some(), tmp_path / "set", objects=True)
     assert len(names(tmp_path / "set")) == done.files == 6
     for one, truth in zip(imported("cvat", tmp_path / "set")[1], some(), strict=True):
         assert np.array_equal(one.label_map, truth.label_map)

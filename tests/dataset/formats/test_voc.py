@@ -2,12 +2,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from blocks import SHARED, some
+from blocks import some
 from formats import export, imported
 from items import item
 from PIL import Image
 
-from seediff.dataset.formats import voc
 from seediff.errors import UserError
 
 
@@ -91,25 +90,3 @@ def test_folders_that_cannot_be_read(tmp_path):
 def test_names_with_dots_and_blanks(tmp_path, name):
     export("voc", ("cat",), [item(name)], tmp_path / "voc")
     assert imported("voc", tmp_path / "voc")[1][0].name == name
-
-
-@pytest.mark.skipif(not (SHARED / "voc274_dev").is_dir(), reason="photographs of VOC 2012 are not here")
-def test_a_real_folder(tmp_path):
-    classes, items = imported("voc", SHARED / "voc274_dev")
-    assert len(items) == 220
-    assert (len(classes), classes[0], items[0].metadata) == (20, "aeroplane", {"split": "val"})
-    items = items[:40]
-    export("voc", classes, items, tmp_path / "voc", objects=True)
-    again = imported("voc", tmp_path / "voc")
-    assert again[0] == classes
-    for one, two in zip(items, again[1], strict=True):
-        assert two.name == one.name
-        assert two.metadata == one.metadata
-        assert np.array_equal(two.label_map, one.labels(20))
-        assert two.source.read_bytes() == one.source.read_bytes()
-
-
-def test_a_byte_order_mark_makes_no_class(tmp_path):
-    """Some editors put one first; the background was then a class, and every other label one off."""
-    (tmp_path / "classes.txt").write_bytes("\ufeffbackground\r\ndog\r\n".encode())
-    assert voc.read_classes(tmp_path) == ("dog",)

@@ -14,7 +14,6 @@ from seediff.errors import UserError
 from seediff.metrics.confusion import iou_of_present
 
 CLASSES = ("cat", 'it\'s a: "dog"', "bus")
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def without_ignored(labels):
@@ -202,16 +201,6 @@ def test_names_that_meet_are_refused(tmp_path):
     with pytest.raises(UserError, match="two samples are called 'a_b'"):
         export("yolo", ("cat",), [item("a/b"), item("a_b")], tmp_path / "yolo")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_real_label_maps():
-
-    if not (SHARED / "voc_val_dev").is_dir():
-        pytest.skip(f"{SHARED}: not there")
-    for one in imported("voc", SHARED / "voc_val_dev")[1][:10]:
-        labels = one.label_map
-        text = as_yolo(labels, find_objects(labels))
-        assert np.array_equal(from_yolo(text, labels.shape, 20, one.name), without_ignored(labels))
 
 
 def test_without_samples_for_training_the_folder_is_there_all_the_same(tmp_path):

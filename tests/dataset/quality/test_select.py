@@ -41,7 +41,7 @@ def pets(tmp_path: Path) -> Path:
     write_native(tmp_path / "pets", CLASSES, items, about={})
     (tmp_path / "pets/soft").mkdir()
     for number in range(6):
-        (tmp_path / "pets" / native.soft_path(number, 1 + number % 2)).write_bytes(native.encode_soft(soft_of(number)))
+        (tmp_path / "pets" / f"soft/{number:06d}_{1 + number % 2}.png").write_bytes(native.encode_soft(soft_of(number)))
     return tmp_path / "pets"
 
 

@@ -37,7 +37,6 @@ from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 PAGE = (Path(__file__).parents[3] / "docs/models.md").read_text(encoding="utf-8")
-UNSQUARE = ("wide", "high")
 
 
 @pytest.fixture(scope="module", params=sorted(BOOKS))
@@ -54,25 +53,25 @@ def variant(request, tmp_path_factory):
     return load_model(str(BOOKS[family].variants[name](tmp_path_factory.mktemp("variants") / name)), device="cpu")
 
 
-def pixels(model, shape):
-    """(height, width) of 3:2 or 2:3, as small as the family allows and no side below 64."""
+def pixels(model):
+    """(height, width) of 3:2, as small as the family allows and no side below 64."""
     unit, _ = model.size_rules
     unit *= -(-32 // unit)
-    return (2 * unit, 3 * unit) if shape == "wide" else (3 * unit, 2 * unit)
+    return 2 * unit, 3 * unit
 
 
-def size(model, shape):
-    height, width = pixels(model, shape)
+def size(model):
+    height, width = pixels(model)
     return f"{width}x{height}"
 
 
-def photographs(model, shape, count=2):
-    return list(np.random.default_rng(0).integers(0, 256, (count, *pixels(model, shape), 3), dtype=np.uint8))
+def photographs(model, count=2):
+    return list(np.random.default_rng(0).integers(0, 256, (count, *pixels(model), 3), dtype=np.uint8))
 
 
-def check_grids(model, maps, shape):
+def check_grids(model, maps):
     """Every map is of the picture's own shape, none of the other way round."""
-    height, width = (side // model.pixels for side in pixels(model, shape))
+    height, width = (side // model.pixels for side in pixels(model))
     levels = model.family.levels(model.network.config)
     for one in maps:
         assert one.latent_size == (height, width)
@@ -81,10 +80,11 @@ def check_grids(model, maps, shape):
         assert list(one.self_attention) == ([] if model.family.no_self_attention else grids)
 
 
-OPTIONS = [(3.0, CaptureConfig()), (0.0, CaptureConfig(normalize=False)), (3.0, CaptureConfig(text_share="text"))]
+def test_maps_of_a_drawn_rectangle_are_those_by_the_book(model):
+    assert largest_difference(model, size=size(model)) < 1e-5
 
 
-@pytest.mark.parametrize(("guidance", "capture"), OPTIONS)
+@pytest.mark.parametrize(("guidance", "capture"), [(0.0, CaptureConfig(normalize=False)), (3.0, CaptureConfig(text_share="text"))])
 def test_maps_are_those_by_the_book(model, guidance, capture):
     if capture.text_share and not book_of(model).columns:
         pytest.skip("no attention is joint")
@@ -105,7 +105,7 @@ def check_picture(model, guidance, negative):
     assert np.array_equal(np.stack(images), plain(model, **book_of(model).plain(guidance, negative)))
 
 
-@pytest.mark.parametrize(("guidance", "negative"), [(3.0, NEGATIVE), (3.0, ""), (1.0, ""), (0.0, "")])
+@pytest.mark.parametrize(("guidance", "negative"), [(3.0, NEGATIVE), (3.0, ""), (1.0, "")])
 def test_the_picture_is_that_without_capture(model, guidance, negative):
     check_picture(model, guidance, negative if model.family.reads_negative(model.pipe, guidance) else "")
 
@@ -116,26 +116,15 @@ def test_the_picture_of_a_variant_is_that_without_capture(variant):
         check_picture(variant, 3.0, NEGATIVE)
 
 
-def test_an_image_does_not_depend_on_the_batch(model):
-    check_singles(model)
+def test_maps_of_a_photographed_rectangle_are_those_by_the_book(model):
+    assert difference_of_photographs(model, photographs(model)) < 1e-5
 
 
-@pytest.mark.parametrize("shape", UNSQUARE)
-def test_maps_of_a_drawn_rectangle_are_those_by_the_book(model, shape):
-    assert largest_difference(model, size=size(model, shape)) < 1e-5
-
-
-@pytest.mark.parametrize("shape", UNSQUARE)
-def test_maps_of_a_photographed_rectangle_are_those_by_the_book(model, shape):
-    assert difference_of_photographs(model, photographs(model, shape)) < 1e-5
-
-
-@pytest.mark.parametrize("shape", UNSQUARE)
-def test_a_drawn_rectangle_is_the_pipelines(model, shape):
+def test_a_drawn_rectangle_is_the_pipelines(model):
     """The same image without capture, and maps of its shape."""
-    images, maps = generate(model, SPECS[:1], size=size(model, shape))
-    check_grids(model, maps, shape)
-    height, width = pixels(model, shape)
+    images, maps = generate(model, SPECS[:1], size=size(model))
+    check_grids(model, maps)
+    height, width = pixels(model)
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
     call = model.family.call(model.pipe, Drawing([SPECS[0].prompt], "", height, width, 2, 3.0, noise))
     expected = model.pipe(**call).images[0]
@@ -158,16 +147,15 @@ def told(arguments, path=()):
     return {where: value for name, part in parts for where, value in told(part, (*path, name)).items()}
 
 
-@pytest.mark.parametrize("shape", UNSQUARE)
-def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model, shape):
+def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
     """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
     calls = []
     hook = model.network.register_forward_pre_hook(
         lambda _module, args, kwargs: calls.append({**dict(enumerate(args)), **kwargs}), with_kwargs=True
     )
     prompts, noise = [spec.prompt for spec in SPECS[:2]], [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
-    model.pipe(**model.family.call(model.pipe, Drawing(prompts, "", *pixels(model, shape), 2, 0.0, noise)))
-    run_clean(model, encode_images(model, photographs(model, shape)), prompts, timestep=100)
+    model.pipe(**model.family.call(model.pipe, Drawing(prompts, "", *pixels(model), 2, 0.0, noise)))
+    run_clean(model, encode_images(model, photographs(model)), prompts, timestep=100)
     hook.remove()
     theirs, ours = told(calls[0]), told(calls[-1])
     assert any(torch.is_tensor(value) for value in ours.values())
@@ -186,19 +174,19 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
         pytest.skip("latents are not packed, or test_flux2.py says how")
     calls = []
     hook = model.network.register_forward_pre_hook(lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True)
-    latents = encode_images(model, photographs(model, "wide"))
+    latents = encode_images(model, photographs(model))
     with torch.no_grad():
         found = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
         predicted = model.network(**calls[0])[0]
     hook.remove()
     torch.testing.assert_close(calls[0]["hidden_states"], pipe._pack_latents(latents, *latents.shape))
-    unpacked = pipe._unpack_latents(predicted, *pixels(model, "wide"), pipe.vae_scale_factor)
+    unpacked = pipe._unpack_latents(predicted, *pixels(model), pipe.vae_scale_factor)
     torch.testing.assert_close(found, unpacked.reshape(found.shape))
 
 
 def test_rows_of_a_clean_capture(model):
     """Of self-attention they are probabilities; of cross-attention alone, too."""
-    latents = encode_images(model, photographs(model, "wide", 1))
+    latents = encode_images(model, photographs(model, 1))
     if not model.family.no_self_attention:
         (maps,) = capture_clean(model, latents, timestep=300, kind="self")
         assert not maps.cross_attention
@@ -228,28 +216,26 @@ def test_the_authors_steps_and_guidance(folder, model, turbo, tmp_path):
 
 def test_what_capture_holds_does_not_grow_with_steps(model):
     """The maps of one image, from the first step on."""
-    first, last = held_beyond_plain(model, 4)
+    first, last = held_beyond_plain(model, 2)
     (maps,) = generate(model, SPECS[:1])[1]
     assert first >= sum(4 * one.numel() for one in (*maps.self_attention.values(), *maps.cross_attention.values()))
     assert last - first < 1000
 
 
-@pytest.mark.parametrize("shape", UNSQUARE)
-def test_a_rectangle_does_not_depend_on_the_batch(model, shape):
-    check_singles(model, 2, size=size(model, shape))
-    pictures = photographs(model, shape)
+def test_a_rectangle_does_not_depend_on_the_batch(model):
+    check_singles(model, 2, size=size(model))
+    pictures = photographs(model)
     together = see(model, pictures)
-    check_grids(model, together, shape)
+    check_grids(model, together)
     for number, maps in enumerate(together):
         (alone,) = see(model, pictures[number : number + 1], first=number)
         assert_same_maps(alone, maps)
         assert alone.words == maps.words
 
 
-@pytest.mark.parametrize("shape", UNSQUARE)
-def test_what_is_expected_is_what_is_held(model, shape):
+def test_what_is_expected_is_what_is_held(model):
     """The memory that --dry-run says: of all maps but the text's of prompts that are not padded."""
-    (maps,) = see(model, photographs(model, shape, 1))
+    (maps,) = see(model, photographs(model, 1))
     about = (type(model.pipe).__name__, maps.latent_size)
     expected = expect_capture(model.family, model.network.config, *about)
     own = expect_capture(model.family, model.network.config, *about, reads={"self": None})
@@ -259,11 +245,10 @@ def test_what_is_expected_is_what_is_held(model, shape):
     assert held == expected.map_bytes or file_of(model.family) in ("z_image", "qwen_image")
 
 
-@pytest.mark.parametrize("shape", UNSQUARE)
-def test_rows_of_a_map_are_where_the_picture_is(model, shape):
+def test_rows_of_a_map_are_where_the_picture_is(model):
     """What changes in one place of the latent changes the queries there, and so the text's part of that row most, in the first layer."""
-    height, width = (side // model.pipe.vae_scale_factor for side in pixels(model, shape))
-    channels = model.family.latents(model.pipe, torch.zeros(1, 3, *pixels(model, shape))).shape[1]
+    height, width = (side // model.pipe.vae_scale_factor for side in pixels(model))
+    channels = model.family.latents(model.pipe, torch.zeros(1, 3, *pixels(model))).shape[1]
     condition = model.family.encode(model.pipe, [SPECS[0].prompt], "cpu")
     y, x = height // 4 // 2 * 2, 3 * width // 4 // 2 * 2
     found = []
@@ -350,7 +335,7 @@ def test_blocks_are_chosen_by_their_numbers(model):
     family, config = model.family, model.network.config
     if family.network == "unet":
         with pytest.raises(UserError, match=r"^layers = 0-1: blocks are a transformer's, and this model has a UNet"):
-            see(model, photographs(model, "wide", 1), capture=CaptureConfig(layers="0-1"))
+            see(model, photographs(model, 1), capture=CaptureConfig(layers="0-1"))
         return
     names, count = list(family.layers(model.network)), len(family.blocks(config))
     last = family.chosen(names, f"{count - 1}")
@@ -358,7 +343,7 @@ def test_blocks_are_chosen_by_their_numbers(model):
     assert family.chosen(names, "up") == names
     assert 0 < len(last) < len(names)
     assert sum(family.layer_counts(config, f"{count - 1}").values()) == len(last)
-    seen = photographs(model, "wide", 1)
+    seen = photographs(model, 1)
     (some,) = see(model, seen, capture=CaptureConfig(layers=f"0,{count - 1}"))
     own = see_layers(model, seen)
     wanted = family.chosen(names, f"0,{count - 1}")

@@ -1,11 +1,9 @@
 """Sana's narrow twins: cross-attention alone, the prompt at the end of an instruction, an autoencoder of another kind."""
 
-import json
-
 import pytest
 import torch
 from builders.command_line import runner
-from builders.families import SPECS, generate, run_commands, spelled
+from builders.families import SPECS, generate, spelled
 from PIL import Image
 
 from seediff.attention.photograph import encode_images
@@ -41,14 +39,6 @@ def test_noise_is_the_schedulers(model):
     for sigma, timestep in zip(scheduler.sigmas, scheduler.timesteps, strict=False):
         a, b = model.family.mix(model.pipe, int(timestep))
         assert (b, a) == pytest.approx((float(sigma), 1 - float(sigma)), abs=1e-3)
-
-
-def test_commands(folder, tmp_path):
-    """Masks are made of cross-attention alone where no method is named."""
-    run_commands(folder, tmp_path)
-    assert 'method = "ca"' in (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
-    row = json.loads((tmp_path / "masked" / "metadata.jsonl").read_text(encoding="utf-8"))
-    assert set(row["presence"]) == {"dog", "cat"}
 
 
 def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys):

@@ -1,37 +1,37 @@
 import dataclasses
 import json
+import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import shared_training
 import torch
 from diffusers import StableDiffusionPipeline
+from patience import PATIENCE
+from PIL import Image
 from safetensors.torch import load_file
+from shared_training import SHORT, TINY
 
+from recipes.mini import train
 from recipes.mini.__main__ import app
 from recipes.mini.autoencoder import build_autoencoder
 from recipes.mini.data import rendered_scenes
 from recipes.mini.denoiser import Denoiser as Module
 from recipes.mini.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from recipes.mini.muon import Muon, orthogonalize
-from recipes.mini.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe, Teacher
-from recipes.mini.train import train_mini
+from recipes.mini.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe
+from recipes.mini.train import draw_samples, train_mini
 from recipes.mini.warmstart import Origin
 from seediff.cli.commands import main
 from seediff.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("small_sheets")
-TINY = Recipe(
-    side=64,
-    scenes=12,
-    workers=1,
-    autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
-    teacher=Teacher(samples=8, batch=4, features=8),
-    denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, coarse_samples=4, batch=4, grouping_words_from=0),
-)
+pytestmark = pytest.mark.usefixtures("no_sheets")
 
 
 def test_orthogonalize_brings_singular_values_near_one():
@@ -127,7 +127,7 @@ def test_words_of_the_other_levels_learn_from_the_trusted_one_alone():
     assert last.transformer_blocks[0].attn2.to_q.weight.grad.abs().max() > 0
 
 
-def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path):
+def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole, complete = train_mini(TINY, art, tmp_path / "whole", say=lambda _: None)
     assert complete
     # No time at all: one step a run, the first within the autoencoder.
@@ -146,6 +146,9 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     assert picture.shape == (64, 64, 3)
     assert json.loads((whole / "seediff.json").read_text())["classes"][0] == "aeroplane"
     assert (tmp_path / "whole" / "samples.png").is_file()
+    monkeypatch.setattr(train, "SHEET_STEPS", 1)
+    draw_samples(whole, tmp_path / "sheet.png")
+    assert Image.open(tmp_path / "sheet.png").size == (19 * 64, 2 * 64)
     with pytest.raises(UserError, match="coarse_samples = 4 would train the inner levels without the outer one"):
         train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
     with pytest.raises(UserError, match="--init and --autoencoder"):
@@ -169,24 +172,18 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     assert all(row["stage"] in ("autoencoder", "teacher", "denoiser") for row in losses)
 
 
+def started(*words: object, **options: Any) -> subprocess.Popen[str]:
+    """builders/shared_training.py with these words."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, shared_training.__file__, *map(str, words)], env=environment, text=True, **options)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells children of their parent's end on Linux alone")
-def test_no_process_trains_on_when_the_one_that_started_it_is_killed(art: Path, tmp_path: Path):
+def test_no_process_trains_on_when_the_one_that_started_it_is_killed(tmp_path: Path):
     """Started as a shell's background job is, deaf to interrupts: two of them once went on beside the next run, in its folder."""
-    recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
-    recipe.write_text(
-        "side = 64\nscenes = 12\nworkers = 2\n[autoencoder]\nchannels = [8, 8, 8]\ncrops = 8\nbatch = 4\n"
-        "[denoiser]\nchannels = [16, 16, 16]\nheads = [1, 1, 2]\ntext_width = 16\nbatch = 4\ncoarse_samples = 0\nalignment_weight = 0\n"
-    )
-    command = [sys.executable, "-m", "recipes.mini", "train", "--art", str(art), "--config", str(recipe), "--out", str(out)]
-    deaf = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
-    training = subprocess.Popen([sys.executable, "-c", deaf, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    losses = out / "losses.jsonl"
-
-    def rows() -> int:
-        return losses.read_text().count('"denoiser"') if losses.is_file() else 0
-
+    training = started(tmp_path)
     try:
-        wait_for(lambda: rows() > 0 or training.poll() is not None, 200)  # three processes import torch: 40 s where others work, too
+        wait_for(lambda: len(list(tmp_path.glob("*.begun"))) == 2 or training.poll() is not None, 200)
         children = [int(pid) for pid in Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()]
         assert len(children) >= 2
     finally:
@@ -211,52 +208,36 @@ def running(pid: int) -> bool:
 
 
 def test_two_processes_that_share_a_batch_learn_what_one_does(art: Path, tmp_path: Path):
-    short = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, samples=8))
-    alone, _ = train_mini(short, art, tmp_path / "alone", say=lambda _: None)
-    shared, complete = train_mini(dataclasses.replace(short, workers=2), art, tmp_path / "shared", say=lambda _: None)
-    assert complete
-    a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (alone, shared))
+    """And a mistake that one of them meets is one line."""
+    said, error = started(art, tmp_path / "shared", stdout=subprocess.PIPE, stderr=subprocess.PIPE).communicate(timeout=PATIENCE)
+    assert said.splitlines()[:1] == ["True"], error
+    assert re.search(r"^\S+denoiser\.safetensors: is no (whole )?safetensors file.*$", said, re.M), said
+    train_mini(SHORT, art, tmp_path / "alone", say=lambda _: None)
+    a, b = (load_file(next((tmp_path / name / "pipeline/unet").glob("*.safetensors"))) for name in ("alone", "shared"))
     for name, weight in a.items():
         assert torch.allclose(weight.float(), b[name].float(), atol=5e-3), name
 
 
-def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path):
+def test_another_recipe_in_the_same_folder_is_refused_and_one_that_knows_fewer_keys_is_not(art: Path, tmp_path: Path):
     train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
-    other = dataclasses.replace(TINY, seed=1)
     with pytest.raises(UserError, match="another recipe"):
-        train_mini(other, art, tmp_path, minutes=0, say=lambda _: None)
-
-
-def test_a_training_that_knows_fewer_keys_goes_on(art: Path, tmp_path: Path):
-    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+        train_mini(dataclasses.replace(TINY, seed=1), art, tmp_path, minutes=0, say=lambda _: None)
     kept = json.loads((tmp_path / "recipe.json").read_text())
     del kept["objects"], kept["denoiser"]["agreement_weight"]
     (tmp_path / "recipe.json").write_text(json.dumps(kept))
     train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
 
 
-def test_a_mistake_that_a_process_of_several_finds_is_one_line(art: Path, tmp_path: Path):
-    shared = dataclasses.replace(TINY, workers=2, denoiser=dataclasses.replace(TINY.denoiser, alignment_weight=0.0))
-    train_mini(dataclasses.replace(shared, workers=1), art, tmp_path, minutes=0, say=lambda _: None)
-    for _ in range(10):
-        if (tmp_path / "denoiser.safetensors").is_file():
-            break
-        train_mini(dataclasses.replace(shared, workers=1), art, tmp_path, minutes=0, say=lambda _: None)
-    (tmp_path / "denoiser.safetensors").write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"denoiser\.safetensors: is no (whole )?safetensors file"):
-        train_mini(shared, art, tmp_path, say=lambda _: None)
-
-
 def test_the_end_of_the_coarse_part_is_decided_on_the_way(art: Path, tmp_path: Path):
-    def until(coarse: int, samples: int) -> Recipe:
-        return dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=coarse, samples=samples))
-
-    train_mini(until(100, 8), art, tmp_path / "begun", say=lambda _: None)
-    begun, _ = train_mini(until(8, 12), art, tmp_path / "begun", say=lambda _: None)
-    known, _ = train_mini(until(8, 12), art, tmp_path / "known", say=lambda _: None)
-    # Not the same bytes: the rate falls towards the end that each run knows.
-    a, b = (load_file(next((p / "unet").glob("*.safetensors"))) for p in (begun, known))
-    assert all(torch.allclose(a[k].float(), b[k].float(), atol=0.02) for k in a)
+    """The outer level is left alone until then, and learns afterwards."""
+    outer = []
+    for coarse, samples in ((100, 4), (100, 8), (8, 12)):
+        table = dataclasses.replace(TINY.denoiser, coarse_samples=coarse, samples=samples, alignment_weight=0.0)
+        pipeline, _ = train_mini(dataclasses.replace(TINY, denoiser=table), art, tmp_path, say=lambda _: None)
+        assert pipeline is not None
+        outer.append(load_file(next((pipeline / "unet").glob("*.safetensors")))["conv_in.weight"])
+    assert torch.equal(outer[0], outer[1])
+    assert not torch.equal(outer[1], outer[2])
 
 
 def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):

@@ -21,7 +21,7 @@ from recipes.mini.train import train_mini
 from recipes.mini.transformer import ZERO_COLUMNS, Transformer
 from seediff.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("small_sheets")
+pytestmark = pytest.mark.usefixtures("no_sheets")
 TINY = Recipe(
     side=64,
     scenes=12,

@@ -14,7 +14,7 @@ from seediff.errors import UserError
 from seediff.mini.scenes import CLASS_IDS, CLASSES, load_scenes
 from seediff.mini.yardsticks import Classifier, Segmenter, load_classifier, load_segmenter, recognised, segment_known
 
-SHORT = YardstickRecipe(samples=1200, batch=8, learning_rate=4e-3)
+SHORT = YardstickRecipe(samples=1000, batch=8, learning_rate=4e-3)
 
 
 def test_shapes_and_size() -> None:
@@ -48,7 +48,7 @@ def test_training_learns_and_is_kept(tmp_path: Path) -> None:
     scenes = [replace(s, image=s.image[::2, ::2], label_map=s.label_map[::2, ::2]) for s in whole]
     losses: dict[str, list[float]] = {}
     collect = lambda row: losses.setdefault(row["stage"], []).append(row["loss"])  # noqa: E731
-    classifier = train_classifier(scenes, SHORT, collect)
+    classifier = train_classifier(scenes, replace(SHORT, samples=600), collect)
     segmenter = train_segmenter(scenes, SHORT, collect)
     assert losses["classifier"][-1] < losses["classifier"][0] / 2
     assert losses["segmenter"][-1] < losses["segmenter"][0] / 2

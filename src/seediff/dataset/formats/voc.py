@@ -99,16 +99,18 @@ class Converted:
 
 def convert(sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
     labels = sample.labels(len(classes))
-    picture = _as_jpeg(sample) if jpeg and sample.suffix != "jpg" else None
+    picture = native.encode_image(sample.image, "jpg") if jpeg and sample.suffix != "jpg" else None
     if not objects and not boxes:
         return Converted(sample.mask_data(labels), picture, None, None, 0, 0)
     pieces = sample.objects(labels, min_area)
     file_name = f"{flat_name(sample.name)}.{'jpg' if jpeg else sample.suffix}"
+    with open_picture(sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None) as opened:
+        bands = len(opened.getbands())
     return Converted(
         sample.mask_data(labels),
         picture,
         native.encode_mask(object_map(labels, pieces)) if objects else None,
-        annotation(file_name, (*labels.shape, _bands(sample)), pieces, classes) if boxes else None,
+        annotation(file_name, (*labels.shape, bands), pieces, classes) if boxes else None,
         pieces.small,
         max(0, len(pieces.areas) - MAX_OBJECTS) if objects else 0,
     )
@@ -146,16 +148,6 @@ def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, cla
 def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
     for tag, value in values.items():
         ElementTree.SubElement(node, tag).text = str(value)
-
-
-def _bands(sample: Sample) -> int:
-    with open_picture(sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None) as picture:
-        return len(picture.getbands())
-
-
-def _as_jpeg(sample: Sample) -> bytes:
-    with open_picture(sample.data(), f"sample '{sample.name}': its picture") as picture:
-        return native.encode_image(np.asarray(picture.convert("RGB")), "jpg")
 
 
 def find_voc(folder: Path) -> Path | None:
@@ -278,24 +270,14 @@ def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMa
     for (name, colour), number in zip(lines, order, strict=True):
         if colours.setdefault(colour, number) != number:
             raise UserError(f"{path}: gives {shown(name)} a colour that another name has")
-    _palette_ends(colours)
-    return LabelMap(path, named, colours, order)
-
-
-def _palette_ends(colours: dict[int, int]) -> None:
-    """Black is the background and VOC's border is ignored, where a list does not say otherwise."""
-    colours.setdefault(0, 0)
-    colours.setdefault(_voc_colour(native.IGNORE), native.IGNORE)
-
-
-def _voc_colour(number: int) -> int:
-    palette = bytes(voc_palette())
-    return int(np.frombuffer(palette[3 * number : 3 * number + 3], np.uint8).astype(np.uint32) @ WEIGHTS)
+    # Where a list does not say otherwise, black is the background and VOC's border is ignored.
+    return LabelMap(path, named, {**voc_colours(0), **colours}, order)
 
 
 def voc_colours(count: int) -> dict[int, int]:
     """The colours of VOC's palette for ids 0 to `count`, and for 255."""
-    return {_voc_colour(number): number for number in (*range(count + 1), native.IGNORE)}
+    colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
+    return {colours[number]: number for number in (*range(count + 1), native.IGNORE)}
 
 
 def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:

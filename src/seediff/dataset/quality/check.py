@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ...files.pictures import open_picture
 from ...files.reading import PICTURE, leads_out, path_inside, read_bytes
 from ...files.tensors import read_header
 from ...masks.flags import LARGEST, SMALLEST
+from ...workers import in_threads
 from .. import native
 from ..encoding import read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_corrected, read_actions
@@ -110,14 +110,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     if not rows:
         findings.append(Finding("structure", "error", native.METADATA, f"{folder / native.METADATA}: has no rows"))
         return Checked(tuple(findings), summarize([], classes))  # not everything is an orphan
-    samples: list[_Sample] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow and hashlib let others run meanwhile
-        try:
-            done = pool.map(lambda i: _check_sample(folder, i + 1, rows[i], classes), range(len(rows)))
-            samples.extend(next(done) for _ in follow(range(len(rows))))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    samples = list(in_threads(lambda i: _check_sample(folder, i + 1, rows[i], classes), range(len(rows)), follow))
     names = [_name(row) for row in rows]
     findings += [finding for sample in samples for finding in sample.findings]
     findings += _files(folder)

@@ -193,7 +193,8 @@ def _measure(
     if not band:
         return sample.replace(metadata=row), measured, sure
     if "flags" in row:
-        row["flags"] = _flags_again(measured, shown)
+        shares = {name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)}
+        row["flags"] = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"] + degenerate(shares)
     # The label map is made again when it is written: a set does not fit into memory.
     label_map = partial(_banded, sample, tuple(classes), measured.size, *band)
     return sample.replace(metadata=row, label_map=label_map), replace(measured, flags=row_flags(row)), sure
@@ -202,13 +203,6 @@ def _measure(
 def _banded(sample: Sample, classes: Sequence[str], size: tuple[int, int], low: float, high: float) -> np.ndarray:
     soft = _read_soft(sample, classes, size)
     return uncertain_band(sample.unchecked_labels(), list(soft.values()), list(soft), low, high)
-
-
-def _flags_again(measured: Measured, shown: Mapping[str, Any]) -> list[str]:
-    """The flags with `degenerate` as the changed label map has it."""
-    shares = {name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)}
-    others = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"]
-    return [*others, *degenerate(shares)]
 
 
 def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -80,8 +80,10 @@ def read(
             name = f"{split}/{_stem(image)}" if split and len(files) > 1 and stems[_stem(image)] > 1 else _stem(image)
             check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
             row = {**image.metadata, **({"split": split} if split else {})}
-            decode = _decoder(document, path, image, ids, crowds == "objects")
-            samples.append(source.sample(name, picture, partial(_labels, picture, image, decode), row, path))
+            if document.segments is not None and image.id not in document.segments:
+                raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
+            labels = partial(_labels, picture, path, document, image, ids, crowds == "objects")
+            samples.append(source.sample(name, picture, labels, row, path))
     return classes, samples
 
 
@@ -89,20 +91,13 @@ def _stem(image: Image) -> str:
     return Path(portable(image.file_name)).with_suffix("").as_posix()
 
 
-def _decoder(document: Document, path: Path, image: Image, ids: Mapping[int, int], crowds_are_objects: bool) -> Callable[[], np.ndarray]:
-    """What makes the label map of an image: of its annotations, or, in a panoptic file, of its segments."""
-    if document.segments is None:
-        return partial(paint, image, document.instances[image.id], ids, document.where, crowds_are_objects)
-    if (segments := document.segments.get(image.id)) is None:
-        raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-    return partial(panoptic_labels, path.with_suffix(""), image, segments, ids, document.where)
-
-
-def _labels(picture: Path, image: Image, decode: Callable[[], np.ndarray]) -> np.ndarray:
-    """The label map of an image whose picture has the size that the file says: told before anything of that size is made."""
-    if (size := picture_size(picture)) != image.shape:
+def _labels(picture: Path, path: Path, document: Document, image: Image, ids: Mapping[int, int], crowds_are_objects: bool) -> np.ndarray:
+    """The label map of an image: of its annotations, or, in a panoptic file, of its segments."""
+    if (size := picture_size(picture)) != image.shape:  # told before anything of that size is made
         raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
-    return decode()
+    if document.segments is not None:
+        return panoptic_labels(path.with_suffix(""), image, document.segments[image.id], ids, document.where)
+    return paint(image, document.instances[image.id], ids, document.where, crowds_are_objects)
 
 
 def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:

@@ -1,0 +1,159 @@
+"""Single files of weights as people have them (Civitai, A1111, ComfyUI): of which family one is, and which parts of a model are in it.
+
+Tensors are called there as the models' first authors called them, the network's as a rule behind `model.diffusion_model.`. The family
+is read from these names, before anything is fetched. What a file never has (configurations, tokenizers, the scheduler), and parts that it
+lacks, are those of its *base*: a model in diffusers' format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UserError
+from ..files.messages import printable
+from ..files.tensors import Tensor, read_header
+from .families import pipeline_family, why_not
+from .families.base import Family
+
+NETWORK = "model.diffusion_model."
+VAE = ("first_stage_model.", "vae.")
+QUANTISED = re.compile(r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$")
+"""Names of what has to be multiplied with other tensors of the file, which no converter of diffusers does."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of the network's tensors, by their names without NETWORK."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """pipeline: diffusers' class. marks: names of the network's tensors that only its files have. bases: short names of models that such
+    a file may have been made from; more than one where it does not say which. text: text encoder → where its names may begin."""
+
+    pipeline: str
+    marks: tuple[str, ...]
+    bases: Callable[[Shapes], tuple[str, ...]]
+    text: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _stable_diffusion(shapes: Shapes) -> tuple[str, ...]:
+    second = any(name.endswith("attn2.to_k.weight") and shape[-1] == 1024 for name, shape in shapes.items())
+    return ("sd2.1", "sd2.1-base") if second else ("sd1.5",)
+
+
+def _sd3(shapes: Shapes) -> tuple[str, ...]:
+    if "joint_blocks.37.x_block.attn.qkv.weight" in shapes:
+        return ("sd3.5-large",)
+    return ("sd3.5-medium",) if "joint_blocks.0.x_block.attn2.qkv.weight" in shapes else ("sd3",)
+
+
+T5 = "text_encoders.t5xxl.transformer."
+CLIP_L, CLIP_G = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        "StableDiffusionXLPipeline",
+        ("input_blocks.0.0.weight", "label_emb.0.0.weight"),
+        lambda _: ("sdxl",),
+        {"text_encoder": ("conditioner.embedders.0.transformer.",), "text_encoder_2": ("conditioner.embedders.1.model.",)},
+    ),
+    Layout(
+        "StableDiffusionPipeline",
+        ("input_blocks.0.0.weight", "output_blocks.0.0.in_layers.0.weight"),
+        _stable_diffusion,
+        {"text_encoder": ("cond_stage_model.transformer.", "cond_stage_model.model.")},
+    ),
+    Layout(
+        "StableDiffusion3Pipeline",
+        ("joint_blocks.0.x_block.attn.qkv.weight",),
+        _sd3,
+        {"text_encoder": (CLIP_L,), "text_encoder_2": (CLIP_G,), "text_encoder_3": (T5,)},
+    ),
+    Layout("Flux2Pipeline", ("double_stream_modulation_img.lin.weight",), lambda _: ()),
+    Layout("ChromaPipeline", ("distilled_guidance_layer.in_proj.weight",), lambda _: ("chroma",), {"text_encoder": (T5,)}),
+    Layout(
+        "FluxPipeline",
+        ("double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"),
+        lambda shapes: ("flux-dev",) if "guidance_in.in_layer.weight" in shapes else ("flux-schnell",),
+        {"text_encoder": (CLIP_L,), "text_encoder_2": (T5,)},
+    ),
+    Layout("ZImagePipeline", ("layers.0.adaLN_modulation.0.weight", "cap_pad_token"), lambda _: ("z-image-turbo", "z-image")),
+    Layout("QwenImagePipeline", ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), lambda _: ("qwen-image",)),
+    Layout("SanaPipeline", ("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"), lambda _: ("sana",)),
+)
+"""The first whose marks are there is taken."""
+
+INPUTS = {
+    ("input_blocks.0.0.weight", 9): "it paints holes of pictures",
+    ("input_blocks.0.0.weight", 8): "it edits pictures",
+    ("img_in.weight", 384): "it paints holes of pictures (Fill)",
+    ("img_in.weight", 128): "it follows edges or depth (Canny, Depth)",
+}
+"""The network's first layer, and how many channels it takes, where these are more than a picture's."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A single file. tensors: its header. prefix: of the network's names. layout: None: nobody's that is known, perhaps diffusers' own
+    names."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    prefix: str
+    layout: Layout | None
+
+    @property
+    def network(self) -> Shapes:
+        return _network(self.tensors, self.prefix)
+
+    def base(self) -> str:
+        """The short name of the model that it was made from. Raises UserError where the file does not tell."""
+        if self.layout is None:
+            first = printable(min(self.tensors, default="none")[:80])
+            raise UserError(
+                f"model {self.path}: no model that is known has tensors of these names, the first is {first}; name the model that it was "
+                "made from with --base. A LoRA is for --lora, a textual inversion for --embedding"
+            )
+        names = self.layout.bases(self.network)
+        if len(names) != 1:
+            raise UserError(f"model {self.path}: does not say whether it was made from {' or '.join(names)}: name it with --base")
+        return names[0]
+
+    def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
+        """The parts of a pipeline of this family that are in the file → where their names begin. listed: by its base; of parts that a
+        pipeline may lack, those are taken."""
+        places = {family.network: (self.prefix,)}
+        if self.layout is not None and self.prefix:
+            places |= {"vae": VAE, **self.layout.text}
+        found = {part: next((p for p in prefixes if any(n.startswith(p) for n in self.tensors)), None) for part, prefixes in places.items()}
+        wanted = [part for part in family.weights if part not in family.optional or part in listed]
+        return {part: prefix for part in wanted if (prefix := found.get(part)) is not None}
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What a single file is, from its header. Raises UserError for one that is no safetensors file, is of no family, draws nothing from
+    words alone, or is quantised in a way that is not read."""
+    tensors = read_header(path).tensors
+    prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
+    network = _network(tensors, prefix)
+    layout = next((layout for layout in LAYOUTS if all(mark in network for mark in layout.marks)), None)
+    if layout and pipeline_family(layout.pipeline) is None:
+        raise UserError(f"model {path}: is of a {layout.pipeline}, which is not supported: {why_not(layout.pipeline)}")
+    for (name, channels), what in INPUTS.items():
+        if layout and network.get(name, ())[1:2] == (channels,):
+            raise UserError(
+                f"model {path}: {what}, and draws none from words alone ({name} takes {channels} channels); name its base model"
+            )
+    scaled = next(filter(QUANTISED.search, tensors), None)
+    if scaled:
+        raise UserError(
+            f"model {path}: is quantised in a way that is not read here ({printable(scaled[:80])}); take the file in float16, bfloat16 or "
+            "plain float8, or a .gguf"
+        )
+    return Checkpoint(path, tensors, prefix, layout)
+
+
+def _network(tensors: Mapping[str, Tensor], prefix: str) -> Shapes:
+    return {name.removeprefix(prefix): of.shape for name, of in tensors.items() if name.startswith(prefix)}

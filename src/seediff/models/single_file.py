@@ -1,0 +1,129 @@
+"""The parts of a model that a single file of weights has, loaded by diffusers' own converters, and checked before: from the header alone.
+
+A file whose tensors are not those that the base's configuration describes, in names and shapes, is refused before any of its numbers is
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, first_line
+from ..files.messages import printable
+from ..files.tensors import read_header
+from .checkpoint import CLIP_L, NETWORK, Checkpoint
+from .families.base import Family
+from .trust import OWN_ATTENTION
+from .weights import newer
+
+Tensors = dict[str, Any]
+
+
+def load_parts(checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+    """Part → it, loaded, of all that the file has and the base lists. folder: the base's, with its configurations. index: its
+    model_index.json.
+
+    Raises UserError for tensors that are not there, are not the base's, or have other shapes.
+    """
+    import diffusers
+    import transformers
+
+    parts = {}
+    for part, prefix in checkpoint.parts(family, index).items():
+        library, name = index[part]
+        kind = getattr(transformers if library == "transformers" else diffusers, name)
+        load = _text_encoder if library == "transformers" else _diffusers_part
+        parts[part] = load(_Part(checkpoint, part, prefix, part == family.network), kind, folder, dtype)
+    return parts
+
+
+class _Part:
+    """Of a file the tensors of one part, whose names begin with `prefix`."""
+
+    def __init__(self, checkpoint: Checkpoint, part: str, prefix: str, is_network: bool) -> None:
+        self.path, self.part, self.prefix, self.is_network = checkpoint.path, part, prefix, is_network
+        self.shapes = {name: of.shape for name, of in checkpoint.tensors.items() if name.startswith(prefix)}
+
+    def tensors(self) -> Tensors:
+        read = read_header(self.path).load("pt", list(self.shapes))
+        return {name.removeprefix(self.prefix): tensor for name, tensor in read.items()}
+
+    def empty(self) -> Tensors:
+        """The same without their numbers."""
+        import torch
+
+        return {name.removeprefix(self.prefix): torch.empty(shape, device="meta") for name, shape in self.shapes.items()}
+
+    def check(self, there: Tensors, wanted: Tensors) -> None:
+        """Raise UserError unless tensors are those that a configuration wants."""
+        there, wanted = ({newer(name): tensor for name, tensor in of.items()} for of in (there, wanted))
+        missing = sorted(name for name in wanted if name not in there and not name.endswith("position_ids"))
+        if missing:
+            raise self.error(f"{len(missing)} of {len(wanted)} tensors of its {self.part} are not there, the first {missing[0]}")
+        for name, tensor in wanted.items():
+            if name in there and there[name].shape != tensor.shape:
+                found, shape = tuple(there[name].shape), tuple(tensor.shape)
+                raise self.error(f"{name} of its {self.part} has the shape {found}, but {shape} in its base")
+        more = sorted(there.keys() - wanted.keys())
+        if more and self.is_network:
+            raise self.error(f"{len(more)} tensors of its {self.part} have no place in its base, the first {printable(more[0][:80])}")
+
+    def error(self, what: str) -> UserError:
+        return UserError(f"model {self.path}: {what}; get that file again, or name the model that it was made from with --base")
+
+
+def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
+    """The network or the autoencoder."""
+    import torch
+
+    config = kind.load_config(str(folder), subfolder=of.part, local_files_only=True)
+    with torch.device("meta"):
+        wanted = kind.from_config(config).state_dict()
+    try:
+        renamed = _convert(of.empty(), kind, config, wanted, of.is_network)
+    except KeyError as error:
+        raise of.error(f"tensor {printable(str(error)[:80])} of its {of.part} is not there") from error
+    except Exception as error:  # whatever tensors of other shapes or names lead to
+        raise of.error(f"its {of.part} cannot be read ({printable(first_line(error)[:200])})") from error
+    of.check(renamed, wanted)
+    tensors = _convert(of.tensors(), kind, config, wanted, of.is_network)
+    held = {name: tensor for name, tensor in tensors.items() if name in wanted}
+    return kind.from_single_file(held, config=str(folder), subfolder=of.part, local_files_only=True, dtype=dtype)
+
+
+def _convert(tensors: Tensors, kind: Any, config: Mapping[str, Any], wanted: Tensors, is_network: bool) -> Tensors:
+    """The same under diffusers' names, which they may have already."""
+    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
+
+    if wanted.keys() <= tensors.keys():
+        return tensors
+    rename = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
+    prefix = NETWORK if is_network else ""  # the UNet's looks for it, all others pass over it
+    return rename(checkpoint={prefix + name: tensor for name, tensor in tensors.items()}, config=config)
+
+
+def _text_encoder(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
+    """CLIP's under transformers' names or OpenCLIP's, or T5's."""
+    import torch
+
+    config = kind.config_class.from_pretrained(str(folder), subfolder=of.part, local_files_only=True)
+    with torch.device("meta"):
+        empty = kind(config)
+    of.check(_rename_text(of.empty(), empty, of.prefix), dict(empty.named_parameters()))  # a tensor of two names once
+    tensors = _rename_text(of.tensors(), empty, of.prefix)
+    return kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype, **OWN_ATTENTION)
+
+
+def _rename_text(tensors: Tensors, model: Any, prefix: str) -> Tensors:
+    import torch
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+
+    if prefix.endswith(".model."):  # OpenCLIP's
+        return convert_open_clip_checkpoint(model, {prefix + name: tensor for name, tensor in tensors.items()}, prefix)
+    projection = "text_projection.weight"
+    if prefix == CLIP_L and projection in model.state_dict() and projection not in tensors:  # SD 3's files leave it out: it changes nothing
+        like = tensors["text_model.final_layer_norm.weight"]
+        tensors[projection] = torch.eye(len(like), dtype=like.dtype, device=like.device)
+    return tensors

@@ -1,0 +1,163 @@
+"""Pipelines that people run in scripts, of the parts of the families' twins: how each is made, and what it is called with beside a prompt.
+
+Pictures are of 64 pixels, in two steps; each takes about a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from builders.twins import WIDTH, clip_encoder, clip_tokenizer, sharpen, unet
+from PIL import Image
+
+
+def picture() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+
+
+def hole() -> Image.Image:
+    """A mask for inpainting: the right half is drawn."""
+    return Image.fromarray(np.repeat(np.array([[0] * 32 + [255] * 32], np.uint8), 64, 0))
+
+
+def parts(pipe: Any, **others: Any) -> dict[str, Any]:
+    """A pipeline's, and others in their place."""
+    return {**pipe.components, **others}
+
+
+def _same(name: str) -> Callable[[Any], Any]:
+    """A pipeline class of diffusers, of all parts that there are."""
+
+    def make(pipe: Any) -> Any:
+        import diffusers
+
+        return getattr(diffusers, name).from_pipe(pipe)
+
+    return make
+
+
+def _controlled(name: str) -> Callable[[Any], Any]:
+    def make(pipe: Any) -> Any:
+        import diffusers
+
+        torch.manual_seed(1)
+        network = diffusers.ControlNetModel.from_unet(pipe.unet)
+        return getattr(diffusers, name).from_pipe(pipe, controlnet=network)
+
+    return make
+
+
+def _adapted(name: str, channels: list[int]) -> Callable[[Any], Any]:
+    def make(pipe: Any) -> Any:
+        import diffusers
+
+        torch.manual_seed(1)
+        kind = "full_adapter_xl" if "XL" in name else "full_adapter"
+        factor = 16 if "XL" in name else 8
+        adapter = diffusers.T2IAdapter(in_channels=3, channels=channels, num_res_blocks=1, downscale_factor=factor, adapter_type=kind)
+        return getattr(diffusers, name).from_pipe(pipe, adapter=adapter)
+
+    return make
+
+
+def _told_by_words(pipe: Any) -> Any:
+    """InstructPix2Pix: the picture that is changed is told beside the latent."""
+    from diffusers import StableDiffusionInstructPix2PixPipeline
+
+    torch.manual_seed(1)
+    return StableDiffusionInstructPix2PixPipeline(**parts(pipe, unet=unet(in_channels=8)), requires_safety_checker=False)
+
+
+def _refiner(pipe: Any) -> Any:
+    """SDXL's: the second text encoder alone."""
+    from diffusers import StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
+
+    torch.manual_seed(1)
+    config = {**pipe.unet.config, "cross_attention_dim": WIDTH, "projection_class_embeddings_input_dim": 5 * 8 + WIDTH}
+    network: Any = UNet2DConditionModel.from_config(config)
+    none = {"text_encoder": None, "tokenizer": None, "tokenizer_2": clip_tokenizer("!")}
+    encoder = clip_encoder(none["tokenizer_2"], projected=True)
+    return StableDiffusionXLImg2ImgPipeline(
+        **parts(pipe, unet=sharpen(network), text_encoder_2=encoder, **none), requires_aesthetics_score=True, add_watermarker=False
+    )
+
+
+def _of_ones_own(pipe: Any) -> Any:
+    """A class derived from a pipeline of diffusers, with a loop of its own that makes two calls a step."""
+    from diffusers import StableDiffusionPipeline
+
+    class OwnPipeline(StableDiffusionPipeline):
+        @torch.no_grad()
+        def __call__(self, prompt: str, num_inference_steps: int = 2, generator: Any = None, **_: Any) -> Any:
+            wanted, unwanted = self.encode_prompt(prompt, "cpu", 1, True, "")
+            self.scheduler.set_timesteps(num_inference_steps)
+            latents = torch.randn(1, 4, 8, 8, generator=generator) * self.scheduler.init_noise_sigma
+            for level in self.scheduler.timesteps:
+                without = self.unet(latents, level, encoder_hidden_states=unwanted).sample
+                towards = self.unet(latents, level, encoder_hidden_states=wanted).sample
+                latents = self.scheduler.step(without + 3 * (towards - without), level, latents).prev_sample
+            image = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+            images = self.image_processor.postprocess(image.detach(), output_type="np")
+            return type("Output", (), {"images": images})
+
+    return OwnPipeline(**parts(pipe), requires_safety_checker=False)
+
+
+SIDES = {"height": 64, "width": 64}
+CHANGED = {"image": picture(), "strength": 1.0}
+INPAINTED = {"image": picture(), "mask_image": hole(), "strength": 1.0, **SIDES}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A pipeline class. twin: of which family it is made. call: what it is called with. guided: where the prompt is under guidance: in
+    "halves", the second; the "first half"; the first "third"; of two "calls", the first; the "second call"; "": there is no guidance."""
+
+    twin: str
+    make: Callable[[Any], Any]
+    call: Mapping[str, Any] = field(default_factory=dict)
+    guided: str = "halves"
+
+
+PIPELINES: dict[str, Kind] = {
+    "StableDiffusionPipeline": Kind("unet", lambda pipe: pipe, SIDES),
+    "StableDiffusionImg2ImgPipeline": Kind("unet", _same("StableDiffusionImg2ImgPipeline"), CHANGED),
+    "StableDiffusionInpaintPipeline": Kind("unet", _same("StableDiffusionInpaintPipeline"), INPAINTED),
+    "StableDiffusionControlNetPipeline": Kind("unet", _controlled("StableDiffusionControlNetPipeline"), {"image": picture(), **SIDES}),
+    "StableDiffusionAdapterPipeline": Kind(
+        "unet", _adapted("StableDiffusionAdapterPipeline", [16, 32, 64, 64]), {"image": picture(), **SIDES}
+    ),
+    "StableDiffusionInstructPix2PixPipeline": Kind("unet", _told_by_words, {"image": picture()}, "third"),
+    "a pipeline of one's own": Kind("unet", _of_ones_own, {}, "second call"),
+    "LatentConsistencyModelPipeline": Kind("lcm", lambda pipe: pipe, SIDES, ""),
+    "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", _same("LatentConsistencyModelImg2ImgPipeline"), CHANGED, ""),
+    "StableDiffusionXLPipeline": Kind("xl", lambda pipe: pipe, SIDES),
+    "StableDiffusionXLImg2ImgPipeline": Kind("xl", _same("StableDiffusionXLImg2ImgPipeline"), CHANGED),
+    "the refiner": Kind("xl", _refiner, CHANGED),
+    "StableDiffusionXLInpaintPipeline": Kind("xl", _same("StableDiffusionXLInpaintPipeline"), INPAINTED),
+    "StableDiffusionXLControlNetPipeline": Kind("xl", _controlled("StableDiffusionXLControlNetPipeline"), {"image": picture(), **SIDES}),
+    "StableDiffusionXLAdapterPipeline": Kind(
+        "xl", _adapted("StableDiffusionXLAdapterPipeline", [16, 32, 64, 64]), {"image": picture(), **SIDES}
+    ),
+    "StableDiffusion3Pipeline": Kind("sd3", lambda pipe: pipe, SIDES),
+    "StableDiffusion3Img2ImgPipeline": Kind("sd3", _same("StableDiffusion3Img2ImgPipeline"), CHANGED | SIDES),
+    "FluxPipeline": Kind("flux", lambda pipe: pipe, SIDES, ""),
+    "FluxPipeline, true_cfg_scale": Kind("flux", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"),
+    "FluxImg2ImgPipeline": Kind("flux", _same("FluxImg2ImgPipeline"), CHANGED | SIDES, ""),
+    "FluxInpaintPipeline": Kind("flux", _same("FluxInpaintPipeline"), INPAINTED, ""),
+    "PixArtSigmaPipeline": Kind("pixart", lambda pipe: pipe, {"use_resolution_binning": False, "clean_caption": False, **SIDES}),
+    "SanaPipeline": Kind("sana", lambda pipe: pipe, {"use_resolution_binning": False, "clean_caption": False, **SIDES}),
+    "ChromaPipeline": Kind("chroma", lambda pipe: pipe, SIDES, "calls"),
+    "ChromaImg2ImgPipeline": Kind("chroma", _same("ChromaImg2ImgPipeline"), {"image": picture(), "strength": 0.9, **SIDES}, "calls"),
+    "QwenImagePipeline": Kind("qwen_image", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"),
+    "QwenImageImg2ImgPipeline": Kind(
+        "qwen_image", _same("QwenImageImg2ImgPipeline"), {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **CHANGED, **SIDES}, "calls"
+    ),
+    "ZImagePipeline": Kind("z_image", lambda pipe: pipe, SIDES, "first half"),
+    "ZImageImg2ImgPipeline": Kind("z_image", _same("ZImageImg2ImgPipeline"), CHANGED | SIDES, "first half"),
+}
+"""What it is called → how it is made. Two steps each, and guidance where the pipeline has any."""

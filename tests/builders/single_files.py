@@ -1,0 +1,262 @@
+"""A twin's folder as the single file that people would have of it: with the names that the models' first authors gave, as written by
+A1111, ComfyUI and the authors' own programs. What diffusers' converters do, the other way round.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+Tensors = dict[str, torch.Tensor]
+
+RESNET = (
+    *(("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("norm2", "out_layers.0"), ("conv2", "out_layers.3")),
+    *(("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection")),
+)
+UNET = (
+    *(("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2")),
+    *(("add_embedding.linear_1", "label_emb.0.0"), ("add_embedding.linear_2", "label_emb.0.2")),
+    *(("conv_in", "input_blocks.0.0"), ("conv_norm_out", "out.0"), ("conv_out", "out.2")),
+    *(("mid_block.resnets.0", "middle_block.0"), ("mid_block.attentions.0", "middle_block.1"), ("mid_block.resnets.1", "middle_block.2")),
+)
+
+
+def replaced(name: str, table: Sequence[tuple[str, str]]) -> str:
+    for new, old in table:
+        name = name.replace(new, old)
+    return name
+
+
+def unet(state: Tensors) -> Tensors:
+    """Of Stable Diffusion 1, 2 and XL: three blocks a side where diffusers has two layers and what changes the size."""
+    made = {}
+    for name, tensor in state.items():
+        block = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", name)
+        if block is None:
+            key = replaced(name, UNET)
+        else:
+            side, number, kind, layer, rest = block[1], int(block[2]), block[3], int(block[4]), block[5]
+            if side == "down":
+                at = f"input_blocks.{3 * number + layer + 1}"
+                key = f"input_blocks.{3 * number + 3}.0.{rest.replace('conv', 'op')}" if kind == "downsamplers" else ""
+            else:
+                at = f"output_blocks.{3 * number + layer}"
+                attended = any(other.startswith(f"up_blocks.{number}.attentions") for other in state)
+                key = f"output_blocks.{3 * number + 2}.{1 + attended}.{rest}" if kind == "upsamplers" else ""
+            key = key or f"{at}.{0 if kind == 'resnets' else 1}.{rest}"
+        made[replaced(key, RESNET) if ".transformer_blocks." not in key and not key.startswith("out.") else key] = tensor
+    return made
+
+
+VAE = (
+    *(("conv_norm_out", "norm_out"), ("conv_shortcut", "nin_shortcut"), ("mid_block.resnets.0", "mid.block_1")),
+    *(("mid_block.resnets.1", "mid.block_2"), ("mid_block.attentions.0", "mid.attn_1"), ("group_norm", "norm")),
+    *(("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")),
+)
+
+
+def vae(state: Tensors) -> Tensors:
+    """The decoder's blocks are counted from the finest; attention is convolutions of one pixel."""
+    blocks = 1 + max(int(name.split(".")[2]) for name in state if ".up_blocks." in name)
+    made = {}
+    for name, tensor in state.items():
+        key = re.sub(r"down_blocks\.(\d+)\.resnets", r"down.\1.block", name)
+        key = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", key)
+        key = re.sub(r"up_blocks\.(\d+)\.resnets", lambda found: f"up.{blocks - 1 - int(found[1])}.block", key)
+        key = re.sub(r"up_blocks\.(\d+)\.upsamplers\.0", lambda found: f"up.{blocks - 1 - int(found[1])}.upsample", key)
+        key = replaced(key, VAE)
+        made[key] = tensor[:, :, None, None] if "attn_1" in key and tensor.ndim == 2 else tensor
+    return made
+
+
+def clip(state: Tensors) -> Tensors:
+    """As transformers wrote CLIP before version 5.6."""
+    made = {name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}": tensor for name, tensor in state.items()}
+    return {**made, "text_model.embeddings.position_ids": torch.arange(77)[None]}
+
+
+def sd3_clip(state: Tensors) -> Tensors:
+    """SD 3's file has no projection of its first: the identity."""
+    return {name: tensor for name, tensor in clip(state).items() if name != "text_projection.weight"}
+
+
+OPEN_CLIP = (
+    *(("encoder.layers", "transformer.resblocks"), ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"), ("mlp.fc1", "mlp.c_fc")),
+    *(
+        ("mlp.fc2", "mlp.c_proj"),
+        ("self_attn", "attn"),
+        ("final_layer_norm", "ln_final"),
+        ("embeddings.token_embedding", "token_embedding"),
+    ),
+    ("embeddings.position_embedding.weight", "positional_embedding"),
+)
+
+
+def open_clip(state: Tensors) -> Tensors:
+    made = {}
+    for name, tensor in state.items():
+        key = replaced(name.removeprefix("text_model."), OPEN_CLIP)
+        made[key] = tensor
+    width = made["ln_final.weight"].shape[0]
+    made["text_projection"] = made.pop("text_projection.weight").T.contiguous() if "text_projection.weight" in made else torch.eye(width)
+    for part in ("weight", "bias"):
+        join(made, rf"(.*\.attn)\.q_proj\.{part}", [rf"{{}}.{which}_proj.{part}" for which in "qkv"], rf"{{}}.in_proj_{part}")
+    return {**made, "logit_scale": torch.ones(())}
+
+
+def join(made: Tensors, first: str, names: Sequence[str], joined: str) -> None:
+    """Put tensors that diffusers holds apart behind one another. first: a pattern of the first of them, whose group stands for {}."""
+    for found in filter(None, (re.fullmatch(first, name) for name in list(made))):
+        made[joined.format(found[1])] = torch.cat([made.pop(name.format(found[1])) for name in names])
+
+
+def swapped(tensor: torch.Tensor) -> torch.Tensor:
+    """Scale and shift, the other way round."""
+    return torch.cat(tensor.chunk(2)[::-1])
+
+
+SD3 = (
+    *(("pos_embed.proj", "x_embedder.proj"), ("pos_embed.pos_embed", "pos_embed")),
+    *(
+        ("time_text_embed.timestep_embedder.linear_1", "t_embedder.mlp.0"),
+        ("time_text_embed.timestep_embedder.linear_2", "t_embedder.mlp.2"),
+    ),
+    *(("time_text_embed.text_embedder.linear_1", "y_embedder.mlp.0"), ("time_text_embed.text_embedder.linear_2", "y_embedder.mlp.2")),
+    *(("norm_out.linear", "final_layer.adaLN_modulation.1"), ("norm1_context.linear", "context_block.adaLN_modulation.1")),
+    *(("norm1.linear", "x_block.adaLN_modulation.1"), ("ff_context.net.0.proj", "context_block.mlp.fc1")),
+    *(("ff_context.net.2", "context_block.mlp.fc2"), ("ff.net.0.proj", "x_block.mlp.fc1"), ("ff.net.2", "x_block.mlp.fc2")),
+    *(("attn.to_add_out", "context_block.attn.proj"), ("attn.norm_added_q", "context_block.attn.ln_q")),
+    *(("attn.norm_added_k", "context_block.attn.ln_k"), ("transformer_blocks", "joint_blocks")),
+)
+
+
+def sd3(state: Tensors) -> Tensors:
+    made = dict(state)
+    last = max(int(name.split(".")[1]) for name in made if name.startswith("transformer_blocks"))
+    for part in ("weight", "bias"):
+        join(
+            made,
+            rf"(.*)\.attn\.add_q_proj\.{part}",
+            [f"{{}}.attn.add_{c}_proj.{part}" for c in "qkv"],
+            f"{{}}.context_block.attn.qkv.{part}",
+        )
+        for attn in ("attn", "attn2"):
+            join(made, rf"(.*)\.{attn}\.to_q\.{part}", [f"{{}}.{attn}.to_{c}.{part}" for c in "qkv"], f"{{}}.x_block.{attn}.qkv.{part}")
+        for name in (f"norm_out.linear.{part}", f"transformer_blocks.{last}.norm1_context.linear.{part}"):
+            made[name] = swapped(made[name])
+    renamed = {}
+    for name, tensor in made.items():
+        key = "final_layer.linear" + name.removeprefix("proj_out") if name.startswith("proj_out") else replaced(name, SD3)
+        key = re.sub(r"\.(attn2?)\.to_out\.0", r".x_block.\1.proj", key)
+        renamed[re.sub(r"(?<!block)\.(attn2?)\.norm_([qk])", r".x_block.\1.ln_\2", key)] = tensor
+    return renamed
+
+
+FLUX = (
+    *(
+        ("time_text_embed.timestep_embedder.linear_1", "time_in.in_layer"),
+        ("time_text_embed.timestep_embedder.linear_2", "time_in.out_layer"),
+    ),
+    *(("time_text_embed.text_embedder.linear_1", "vector_in.in_layer"), ("time_text_embed.text_embedder.linear_2", "vector_in.out_layer")),
+    *(("time_text_embed.guidance_embedder.linear_1", "guidance_in.in_layer"),),
+    *(("time_text_embed.guidance_embedder.linear_2", "guidance_in.out_layer"), ("context_embedder", "txt_in"), ("x_embedder", "img_in")),
+    *(("norm_out.linear", "final_layer.adaLN_modulation.1"), ("norm1_context.linear", "txt_mod.lin"), ("norm1.linear", "img_mod.lin")),
+    *(("ff_context.net.0.proj", "txt_mlp.0"), ("ff_context.net.2", "txt_mlp.2"), ("ff.net.0.proj", "img_mlp.0"), ("ff.net.2", "img_mlp.2")),
+    *(("attn.to_add_out", "txt_attn.proj"), ("attn.to_out.0", "img_attn.proj")),
+    *(("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale"), ("attn.norm_added_k.weight", "txt_attn.norm.key_norm.scale")),
+    *(("norm.linear", "modulation.lin"), ("single_transformer_blocks", "single_blocks"), ("transformer_blocks", "double_blocks")),
+)
+
+
+def flux(state: Tensors) -> Tensors:
+    """Also Chroma's, which has no modulation of its own, and in whose guidance layer some names differ."""
+    made = dict(state)
+    for part in ("weight", "bias"):
+        single = [f"{{}}.{name}.{part}" for name in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")]
+        join(made, rf"(single_.*)\.attn\.to_q\.{part}", single, f"{{}}.linear1.{part}")
+        join(made, rf"(.*)\.attn\.add_q_proj\.{part}", [f"{{}}.attn.add_{c}_proj.{part}" for c in "qkv"], f"{{}}.txt_attn.qkv.{part}")
+        join(made, rf"(.*)\.attn\.to_q\.{part}", [f"{{}}.attn.to_{c}.{part}" for c in "qkv"], f"{{}}.img_attn.qkv.{part}")
+        if f"norm_out.linear.{part}" in made:
+            made[f"norm_out.linear.{part}"] = swapped(made[f"norm_out.linear.{part}"])
+    renamed = {}
+    for name, tensor in made.items():
+        key = "final_layer.linear" + name.removeprefix("proj_out") if name.startswith("proj_out") else replaced(name, FLUX)
+        key = re.sub(r"(single_blocks\.\d+)\.proj_out", r"\1.linear2", key)
+        for c, which in (("q", "query"), ("k", "key")):
+            key = re.sub(rf"(single_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.norm.{which}_norm.scale", key)
+            key = re.sub(rf"(double_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.img_attn.norm.{which}_norm.scale", key)
+        if key.startswith("distilled_guidance_layer"):
+            key = replaced(key, (("linear_1", "in_layer"), ("linear_2", "out_layer")))
+            key = re.sub(r"(norms\.\d+)\.weight", r"\1.scale", key)
+        renamed[key] = tensor
+    return renamed
+
+
+def z_image(state: Tensors) -> Tensors:
+    made = dict(state)
+    join(made, r"(.*\.attention)\.to_q\.weight", [f"{{}}.to_{c}.weight" for c in "qkv"], "{}.qkv.weight")
+    table = (("all_final_layer.2-1.", "final_layer."), ("all_x_embedder.2-1.", "x_embedder."), ("to_out.0", "out"))
+    return {replaced(name, (*table, ("norm_q", "q_norm"), ("norm_k", "k_norm"))): tensor for name, tensor in made.items()}
+
+
+def same(state: Tensors) -> Tensors:
+    return dict(state)
+
+
+T5 = ("text_encoders.t5xxl.transformer.", same)
+FIRST = ("vae.", vae)
+LDM = ("first_stage_model.", vae)
+FORMATS: dict[str, dict[str, tuple[str, Callable[[Tensors], Tensors]]]] = {
+    "unet": {"unet": ("", unet), "vae": LDM, "text_encoder": ("cond_stage_model.transformer.", clip)},
+    "sd2": {"unet": ("", unet), "vae": LDM, "text_encoder": ("cond_stage_model.model.", open_clip)},
+    "xl": {
+        "unet": ("", unet),
+        "vae": LDM,
+        "text_encoder": ("conditioner.embedders.0.transformer.", clip),
+        "text_encoder_2": ("conditioner.embedders.1.model.", open_clip),
+    },
+    "sd3": {
+        "transformer": ("", sd3),
+        "vae": LDM,
+        "text_encoder": ("text_encoders.clip_l.transformer.", sd3_clip),
+        "text_encoder_2": ("text_encoders.clip_g.transformer.", clip),
+        "text_encoder_3": T5,
+    },
+    "flux": {
+        "transformer": ("", flux),
+        "vae": FIRST,
+        "text_encoder": ("text_encoders.clip_l.transformer.", clip),
+        "text_encoder_2": T5,
+    },
+    "chroma": {"transformer": ("", flux), "vae": FIRST, "text_encoder": T5},
+    "z_image": {"transformer": ("", z_image), "vae": FIRST},
+    "qwen_image": {"transformer": ("", same)},
+}
+"""Family → part → (where its names begin, the network's behind NETWORK; what renames it)."""
+NETWORK = "model.diffusion_model."
+
+
+def part_state(folder: Path, part: str) -> Tensors:
+    """All tensors of a part of a pipeline's folder."""
+    files = sorted((folder / part).glob("*.safetensors"))
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def single_file(folder: Path, family: str, parts: Sequence[str] | None = None, *, prefix: str = NETWORK) -> Tensors:
+    """The tensors of such a file. parts: those that it has; None: all that such files have. prefix: of the network's names."""
+    made: Tensors = {}
+    for part, (start, rename) in FORMATS[family].items():
+        if (parts is None or part in parts) and (folder / part).is_dir():
+            made |= {(start or prefix) + name: tensor.clone().contiguous() for name, tensor in rename(part_state(folder, part)).items()}
+    return made
+
+
+def save_single_file(path: Path, folder: Path, family: str, parts: Sequence[str] | None = None, **more: Any) -> Path:
+    save_file(single_file(folder, family, parts, **more), path, metadata={"modelspec.title": json.dumps(family)})
+    return path

@@ -1,0 +1,280 @@
+"""Single files as people have them, written of the twins: the same model as the folder that they were written of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from types import FunctionType
+
+import numpy as np
+import pytest
+import torch
+from builders.families import GUIDANCE, generate, largest_difference, plain
+from builders.reference_attention import book_of
+from builders.single_files import FORMATS, save_single_file, single_file
+from builders.twins import save_unet
+from safetensors.torch import load_file, save_file
+
+from seediff.cli.commands import main
+from seediff.errors import UserError
+from seediff.models.checkpoint import read_checkpoint
+from seediff.models.fingerprint import model_fingerprint
+from seediff.models.info import model_info
+from seediff.models.registry import load_model
+from seediff.models.sources import find_source
+
+PUBLISHED_WIDTH = 3072
+
+
+@pytest.fixture(scope="session")
+def folder_of(twin, tmp_path_factory):
+    """Name of a format → the folder that such a file is written of."""
+
+    @lru_cache
+    def folder(name: str) -> Path:
+        if name == "sd2":
+            return save_unet(tmp_path_factory.mktemp("models") / "sd2", second=True)
+        if name != "sd3":
+            return twin(name)
+        copy = Path(shutil.copytree(twin(name), tmp_path_factory.mktemp("models") / "sd3"))
+        weights = copy / "text_encoder" / "model.safetensors"  # as published: what SD 3's files leave out is the identity
+        state = load_file(weights)
+        save_file({**state, "text_projection.weight": torch.eye(len(state["text_projection.weight"]))}, weights, metadata={"format": "pt"})
+        return copy
+
+    return folder
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """diffusers' converters of FLUX.1 and Chroma have their published width written in them: here it is the twins'."""
+    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
+
+    for kind in ("FluxTransformer2DModel", "ChromaTransformer2DModel"):
+        table = SINGLE_FILE_LOADABLE_CLASSES[kind]
+        published = table["checkpoint_mapping_fn"]
+        assert PUBLISHED_WIDTH in published.__code__.co_consts
+        constants = tuple(32 if value == PUBLISHED_WIDTH else value for value in published.__code__.co_consts)
+        code = published.__code__.replace(co_consts=constants)
+        monkeypatch.setitem(table, "checkpoint_mapping_fn", FunctionType(code, published.__globals__))
+
+
+def refused(path: Path, match: str, **options: object) -> None:
+    with pytest.raises(UserError, match=match) as error:
+        load_model(str(path), device="cpu", **options)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_file_is_the_model_that_it_was_written_of(name, folder_of, narrow, tmp_path):
+    folder = folder_of(name)
+    path = save_single_file(tmp_path / "people.safetensors", folder, name)
+    whole = load_model(str(folder), device="cpu")
+    model = load_model(str(path), base=str(folder), device="cpu")
+    for part in model.family.weights:
+        states = [getattr(of.pipe, part).state_dict() for of in (whole, model)]
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items()), part
+    (images, maps), (drawn, others) = generate(whole), generate(model)
+    assert np.array_equal(images, drawn)
+    assert all(
+        torch.equal(a, b) for one, other in zip(maps, others, strict=True) for a, b in zip(tensors(one), tensors(other), strict=True)
+    )
+    assert np.array_equal(np.stack(drawn), plain(model, **book_of(model).plain(GUIDANCE, "")))
+    assert largest_difference(model) < 1e-5
+    told = read_checkpoint(path).parts(model.family, model.family.optional)
+    assert set(told) == set(FORMATS[name])
+
+
+def tensors(maps):
+    return [*maps.self_attention.values(), *maps.cross_attention.values()]
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("xl", "model.diffusion_model."), ("flux", ""), ("sd3", "")])
+def test_what_a_file_lacks_is_the_bases(name, prefix, twin, narrow, tmp_path):
+    """As ComfyUI's folder of diffusion models has them: the network alone, also without the names' prefix."""
+    folder = twin(name)
+    network = load_model(str(folder), device="cpu").family.network
+    path = save_single_file(tmp_path / "network.safetensors", folder, name, [network], prefix=prefix)
+    base = Path(shutil.copytree(folder, tmp_path / "base"))
+    for weights in (base / network).glob("*.safetensors"):
+        weights.unlink()  # the base's own are not read
+    images, _ = generate(load_model(str(folder), device="cpu"))
+    drawn, _ = generate(load_model(str(path), base=str(base), device="cpu"))
+    assert np.array_equal(images, drawn)
+
+
+def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
+    folder = twin("sd3")
+    path = tmp_path / "tuned.safetensors"
+    shutil.copy(folder / "transformer" / "diffusion_pytorch_model.safetensors", path)
+    refused(path, "no model that is known has tensors of these names, the first is .*; name the model that it was made from with --base")
+    model = load_model(str(path), base=str(folder), device="cpu")
+    assert largest_difference(model) < 1e-5
+
+
+def test_a_line_says_what_is_from_where(twin, tmp_path, capsys):
+    folder = twin("xl")
+    path = save_single_file(tmp_path / "tuned.safetensors", folder, "xl", ["unet", "vae"])
+    line = ["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "out")]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert f"Model: {path} (SDXL: unet, vae from the file, the rest from sdxl, fetched from the hub unless it is in the cache)" in said
+    assert "authors of SDXL: " in said
+    assert main([*line, "--base", str(folder)]) == 0
+    assert f"the rest from {folder}, found), base {folder}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [("unet", "sd1.5"), ("xl", "sdxl"), ("sd3", "sd3.5-medium"), ("flux", "flux-dev"), ("chroma", "chroma"), ("qwen_image", "qwen-image")],
+)
+def test_the_base_follows_from_the_names(name, base, twin, tmp_path):
+    path = save_single_file(tmp_path / "tuned.safetensors", twin(name), name)
+    info = model_info(str(path))
+    assert info is not None
+    assert (info.source.name, info.family) == (base, model_info(base).family)  # type: ignore[union-attr]
+    assert info.network
+
+
+def with_shapes(path: Path, **shapes: tuple[int, ...]) -> Path:
+    save_file({name.replace("__", "."): torch.zeros(shape) for name, shape in shapes.items()}, path)
+    return path
+
+
+SD = {"model__diffusion_model__output_blocks__0__0__in_layers__0__weight": (1,)}
+FIRST = "model__diffusion_model__input_blocks__0__0__weight"
+FLUX = {"double_blocks__0__img_attn__qkv__weight": (1,), "single_blocks__0__linear1__weight": (1,)}
+Z_IMAGE = {"layers__0__adaLN_modulation__0__weight": (1,), "cap_pad_token": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "match"),
+    [
+        ({**SD, FIRST: (8, 9, 3, 3)}, "it paints holes of pictures, and draws none from words alone"),
+        ({**SD, FIRST: (8, 8, 3, 3)}, "it edits pictures, and draws none"),
+        ({**FLUX, "img_in__weight": (8, 384)}, r"holes of pictures \(Fill\)"),
+        ({**FLUX, "double_stream_modulation_img__lin__weight": (1,)}, "is of a Flux2Pipeline"),
+        ({**FLUX, "double_blocks__0__img_attn__qkv__scale_weight": ()}, "is quantised in a way that is not read here"),
+        (Z_IMAGE, "does not say whether it was made from z-image-turbo or z-image: name it with --base"),
+        (
+            {
+                **SD,
+                FIRST: (8, 4, 3, 3),
+                "model__diffusion_model__input_blocks__1__1__transformer_blocks__0__attn2__to_k__weight": (8, 1024),
+            },
+            "whether it was made from sd2.1 or sd2.1-base",
+        ),
+        ({"lora_unet_down__lora_down__weight": (1, 1)}, "no model that is known .* A LoRA is for --lora"),
+        ({}, "no model that is known .* the first is none"),
+    ],
+)
+def test_files_that_no_model_is_made_of(shapes, match, tmp_path):
+    refused(with_shapes(tmp_path / "file.safetensors", **shapes), match)
+
+
+def test_another_base_is_refused(twin, tmp_path):
+    path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl")
+    refused(path, r"is of a StableDiffusionXLPipeline, but its base '.*' is Stable Diffusion 1.x", base=str(twin("unet")))
+    refused(path, r"is of a StableDiffusionXLPipeline, but its base 'mini' is Stable Diffusion 1.x", base="mini")
+    refused(path, "base .*: is a file; name a model in diffusers' format", base=str(path))
+    with pytest.raises(UserError, match="base sdxl: model 'mini' is whole; leave it out"):
+        load_model("mini", base="sdxl", device="cpu")
+
+
+def changed(path: Path, folder: Path, name: str, change) -> Path:
+    held = single_file(folder, name)
+    change(held)
+    save_file(held, path)
+    return path
+
+
+UNET = "model.diffusion_model."
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "match"),
+    [
+        ("unet", lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"), "1 of .* tensors of its unet are not there, the first mid_block"),
+        (
+            "unet",
+            lambda t: t.pop("first_stage_model.decoder.conv_in.bias"),
+            "1 of .* of its vae are not there, the first decoder.conv_in.bias",
+        ),
+        (
+            "unet",
+            lambda t: t.pop("cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"),
+            "1 of .* of its text_encoder are not there, the first encoder.layers.1.mlp.fc1.weight",
+        ),
+        ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), r"conv_out.bias of its unet has the shape \(7,\), but \(4,\)"),
+        ("unet", lambda t: t.update({UNET + "input_blocks.1.0.in_layers.9.bias": torch.zeros(7)}), "1 tensors of its unet have no place"),
+        ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "tensor .*double_blocks.1.img_mod.lin.bias.* is not there"),
+        ("flux", lambda t: t.update({UNET + "single_blocks.0.linear1.weight": torch.zeros(3, 2, 5)}), "its transformer cannot be read"),
+        ("sd3", lambda t: t.update({UNET + "joint_blocks.0.x_block.attn.qkv.bias": torch.zeros(3)}), "has the shape"),
+    ],
+)
+def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):
+    """Refused from the header, before a number of it is read."""
+    refused(changed(tmp_path / "file.safetensors", twin(name), name, change), match, base=str(twin(name)))
+
+
+def test_values_that_are_no_numbers(twin, tmp_path):
+    path = changed(tmp_path / "nan.safetensors", twin("unet"), "unet", lambda t: t[UNET + "out.2.bias"].fill_(torch.nan))
+    refused(path, "conv_out.bias of its unet holds values that are no float32 numbers", base=str(twin("unet")))
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 7 + b"\x7f", (10**7).to_bytes(8, "little") + b"{", b"\x80\x02}q\x00."])
+def test_broken_headers(data, tmp_path):
+    (path := tmp_path / "bomb.safetensors").write_bytes(data)
+    refused(path, "is no (whole )?safetensors file")
+
+
+def test_half_precision_and_float8(twin, tmp_path):
+    """A file may be in another number format than the model computes in, as ComfyUI's in float8 are."""
+    folder = twin("xl")
+    held = single_file(folder, "xl", ["unet"])
+    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in held.items()}, path := tmp_path / "fp8.safetensors")
+    model = load_model(str(path), base=str(folder), device="cpu", dtype="bfloat16")
+    assert model.network.dtype == torch.bfloat16
+    exact = load_model(str(folder), device="cpu").network.state_dict()
+    got = model.network.state_dict()
+    assert all(torch.equal(tensor.to(torch.float8_e4m3fn).bfloat16(), got[key]) for key, tensor in exact.items())
+
+
+def test_the_fingerprint_is_of_the_file_and_its_base(twin, tmp_path):
+    folder = twin("unet")
+    path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
+    base = Path(shutil.copytree(folder, tmp_path / "base"))
+    first = model_fingerprint(str(path), str(base))
+    assert first == model_fingerprint(str(path), str(base))
+    changed(path, folder, "unet", lambda t: t[UNET + "out.2.bias"].add_(1e-3))
+    second = model_fingerprint(str(path), str(base))
+    assert second != first
+    config = base / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"beta_end": 0.02}))
+    assert model_fingerprint(str(path), str(base)) not in (first, second)
+
+
+def test_a_file_that_was_written_again_is_read_again(twin, tmp_path):
+    path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl")
+    assert find_source(str(path)).name == "sdxl"
+    save_single_file(path, twin("unet"), "unet")
+    assert find_source(str(path)).name == "sd1.5"
+
+
+def test_commands_on_a_file(twin, tmp_path):
+    """A run goes on where it stopped, and its rows name the file without its folder."""
+    folder = twin("unet")
+    path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
+    line = ["generate", "--model", str(path), "--base", str(folder), "--classes", "dog,cat", "--per-class", "1", "--steps", "2"]
+    line += ["--size", "64", "--batch-size", "1", "--device", "cpu", "--quiet", "--out", str(tmp_path / "set")]
+    assert main(line) == 0
+    rows = [json.loads(row) for row in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["model"] for row in rows] == ["tuned.safetensors"] * 2
+    assert main(line) == 0
+    changed(path, folder, "unet", lambda t: t[UNET + "out.2.bias"].add_(1e-3))
+    (tmp_path / "set" / "metadata.jsonl").unlink()
+    assert main(line) == 2

@@ -1,0 +1,254 @@
+"""What people do with a pipeline inside the block: several calls, lists, embeddings, skipped guidance, errors, threads."""
+
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+import seediff
+from seediff.attention.maps import AttentionMaps
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+
+
+@pytest.fixture
+def pipe(sd1_folder):
+    return load_model(str(sd1_folder), device="cpu").pipe
+
+
+def draw(pipe, prompt="a dog and a cat", seed=0, **more):
+    noise = torch.Generator().manual_seed(seed)
+    return pipe(
+        **{"prompt": prompt, "height": 64, "width": 64, "num_inference_steps": 2, "generator": noise, "output_type": "np"} | more
+    ).images
+
+
+def same(one: AttentionMaps, other: AttentionMaps) -> bool:
+    return all(
+        torch.equal(a[grid], b[grid])
+        for a, b in ((one.self_attention, other.self_attention), (one.cross_attention, other.cross_attention))
+        for grid in a
+    )
+
+
+def alone(pipe, *args, **more):
+    with seediff.capture(pipe) as seen:
+        draw(pipe, *args, **more)
+    return seen.maps
+
+
+def test_each_call_has_its_own_result(pipe):
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+        assert seen.prompts == ["a dog and a cat"]  # asked inside, too
+        draw(pipe, ["a bus", "a cat"], height=128, num_inference_steps=1)
+    assert seen.runs == [range(1), range(1, 3)]
+    assert seen.prompts == ["a dog and a cat", "a bus", "a cat"]
+    assert [maps.latent_size for maps in seen.maps] == [(8, 8), (16, 8), (16, 8)]
+    assert [image.shape for image in seen.pictures] == [(64, 64, 3), (128, 64, 3), (128, 64, 3)]
+    assert same(seen.maps[0], alone(pipe)[0])
+    assert seen.heatmap("cat", image=2).shape == (128, 64)
+    with pytest.raises(UserError, match=r"^image = 3: 3 were drawn in the block, 0 to 2$"):
+        seen.heatmap("cat", image=3)
+
+
+def test_several_images_of_a_prompt(pipe):
+    with seediff.capture(pipe) as seen:
+        draw(pipe, ["a dog", "a cat"], num_images_per_prompt=2)
+    assert seen.prompts == ["a dog", "a dog", "a cat", "a cat"]
+
+
+def test_the_prompt_as_the_negative_prompt(pipe):
+    """Both halves hold the same text: the second is the prompt's."""
+    (guided,), (plain,) = (alone(pipe, "a dog", negative_prompt="a dog", guidance_scale=scale) for scale in (3.0, 1.0))
+    for grid, tensor in plain.cross_attention.items():
+        torch.testing.assert_close(guided.cross_attention[grid], tensor, atol=1e-4, rtol=0)
+    (maps,) = alone(pipe, "", negative_prompt="")
+    assert maps.words == {}
+
+
+def test_guidance_that_a_callback_ends(pipe):
+    """From then on the batch has the prompt alone."""
+
+    def stop(pipe, step, _level, tensors):
+        if step == 1:
+            pipe._guidance_scale = 0.0
+            tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[-1]
+        return tensors
+
+    more = {"callback_on_step_end": stop, "callback_on_step_end_tensor_inputs": ["prompt_embeds"], "num_inference_steps": 4}
+    plain = draw(pipe, **more)
+    with seediff.capture(pipe) as seen:
+        assert np.array_equal(draw(pipe, **more), plain)
+    assert len(seen.maps) == 1
+    assert seen._listener.finished[0].steps == 5  # one more than steps, as this scheduler has it
+
+
+@pytest.mark.parametrize("encoded_inside", [True, False])
+def test_embeddings_alone(pipe, encoded_inside):
+    given, unwanted = pipe.encode_prompt("a dog", "cpu", 1, True)
+    more = {"prompt_embeds": given, "negative_prompt_embeds": unwanted}
+    with seediff.capture(pipe) as seen:
+        if encoded_inside:
+            given, unwanted = pipe.encode_prompt("a dog", "cpu", 1, True)
+        draw(pipe, None, **more)
+    expected = alone(pipe, "a dog")[0]
+    assert same(seen.maps[0], expected)
+    if encoded_inside:  # its text was heard
+        assert seen.prompts == ["a dog"]
+        return
+    assert seen.prompts == [""]
+    assert seen.masks((2, 3), pamr=False).classes == ("columns 2, 3",)
+    with pytest.raises(
+        UserError, match=r"^'dog': the pipeline was given no prompt, only embeddings: name it, capture\(pipe, prompts='…'\)$"
+    ):
+        seen.heatmap("dog")
+    with seediff.capture(pipe, prompts="a dog") as seen:
+        draw(pipe, None, **more)
+    assert seen.heatmap("dog").values.shape == (64, 64)
+    assert seen.maps[0].words == expected.words
+
+
+def test_the_network_alone(pipe):
+    expected = alone(pipe, "a dog")
+    with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:
+        draw(pipe, "a dog")
+        draw(pipe, "a dog", guidance_scale=1.0)
+    assert seen.runs == [range(1), range(1, 2)]  # told by the noise, which rises again
+    assert same(seen.maps[0], expected[0])
+    assert seen.maps[1].words == expected[0].words
+    assert seen.heatmap("dog").shape == (8, 8)
+    with seediff.capture(pipe.unet) as seen:
+        draw(pipe, "a dog", guidance_scale=1.0)
+    assert len(seen.maps) == 1
+    with seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen, pytest.raises(UserError, match="a batch of 1 for 2 prompts"):
+        draw(pipe, "a dog", guidance_scale=1.0)
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [Stopped, KeyboardInterrupt])
+def test_nothing_is_left_after_an_error_in_the_middle(pipe, error):
+    def everything():
+        return (
+            vars(pipe).copy(),
+            vars(pipe.image_processor).copy(),
+            [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in pipe.unet.modules()],
+        )
+
+    plain, before = draw(pipe), everything()
+    encode = pipe.encode_prompt
+
+    def stop(*_):
+        raise error
+
+    with pytest.raises(error), seediff.capture(pipe) as seen:
+        draw(pipe, callback_on_step_end=stop)
+    assert everything() == before
+    assert pipe.encode_prompt == encode
+    assert np.array_equal(draw(pipe), plain)
+    assert len(seen.maps) == 1  # of the steps until then
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    assert same(seen.maps[0], alone(pipe)[0])
+
+
+def test_threads(pipe, sd1_folder):
+    """Two pipelines in two threads do not hear each other; one captured pipeline in two is refused."""
+    other = load_model(str(sd1_folder), device="cpu").pipe
+    expected = [alone(pipe, "a dog")[0], alone(other, "a cat", seed=1)[0]]
+    found = {}
+
+    def work(number, pipe, prompt, seed):
+        found[number] = alone(pipe, prompt, seed=seed)[0]
+
+    threads = [threading.Thread(target=work, args=args) for args in ((0, pipe, "a dog", 0), (1, other, "a cat", 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [same(found[number], maps) for number, maps in enumerate(expected)] == [True, True]
+
+    with seediff.capture(pipe):
+        begin = partial(draw, pipe, num_inference_steps=3)
+
+        def meanwhile(pipe, step, _level, tensors):
+            if step == 1:
+                thread = threading.Thread(target=lambda: pipe.unet(torch.zeros(1, 4, 8, 8), 1, torch.zeros(1, 77, 32)))
+                thread.start()
+                thread.join()
+            return tensors
+
+        caught = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threading, "excepthook", lambda given: caught.append(given.exc_value))
+            begin(callback_on_step_end=meanwhile)
+        assert "two threads draw with a captured pipeline at once" in str(caught[0])
+
+
+def test_attention_slicing(pipe):
+    plain = alone(pipe)[0]
+    pipe.enable_attention_slicing(1)
+    sliced = alone(pipe)[0]
+    for grid, tensor in plain.cross_attention.items():
+        torch.testing.assert_close(sliced.cross_attention[grid], tensor, atol=1e-5, rtol=0)
+
+
+def test_maps_are_saved_and_used_later(pipe, tmp_path):
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    seen.maps[0].save(tmp_path / "maps.safetensors")
+    config = seediff.MaskConfig(seed_level=2, expand_levels=(2, 1))
+    later = seediff.make_masks(seen.pictures[0], AttentionMaps.load(tmp_path / "maps.safetensors"), ["dog", "cat"], config)
+    now = seen.masks("dog", "cat", seed_level=2, expand_levels=(2, 1))
+    assert np.array_equal(later.label_map, now.label_map)
+    assert now.trace["dog"]
+
+
+def test_a_prompt_that_is_cut_off(pipe):
+    """The words that were read are found; the others are not in it. The pipeline draws, as it does without."""
+    with seediff.capture(pipe) as seen:
+        draw(pipe, "a dog" + " and a bus" * 40 + " and a cat")
+    assert seen.heatmap("dog").values.max() == 1
+    with pytest.raises(UserError, match=r"^'cat' is not in what the model read of the prompt 'a dog and"):
+        seen.heatmap("cat")
+
+
+def test_latents_instead_of_pictures(pipe):
+    with seediff.capture(pipe) as seen:
+        draw(pipe, output_type="latent")
+    assert seen.pictures == [None]
+    assert seen.masks("dog", pamr=False).label_map.shape == (64, 64)
+    assert seen.masks("dog", picture=np.zeros((64, 64, 3), np.uint8)).label_map.shape == (64, 64)
+    with pytest.raises(UserError, match=r"the pipeline gave none \(latents\?\): give picture=, or pamr=False$"):
+        seen.masks("dog")
+
+
+@pytest.mark.parametrize(("keep", "kinds"), [("ca", {"cross"}), ("seediff", {"self", "cross"}), ("segments", {"self"})])
+def test_only_what_is_kept_is_held(pipe, keep, kinds):
+    """As much as was said before."""
+    with seediff.capture(pipe, keep=keep) as seen:
+        expected = seen.expected(64, 64)
+        draw(pipe)
+    (maps,) = seen.maps
+    there = {"self": maps.self_attention, "cross": maps.cross_attention}
+    assert {kind for kind, held in there.items() if held} == kinds
+    assert expected.map_bytes == sum(4 * tensor.numel() for held in there.values() for tensor in held.values())
+    if "cross" in kinds:
+        assert seen.heatmap("dog").shape == (64, 64)
+        assert seen.masks("dog").label_map.shape == (64, 64)
+    else:
+        with pytest.raises(UserError, match="no attention to text was captured"):
+            seen.heatmap((1,))
+
+
+def test_nothing_was_drawn(pipe):
+    with seediff.capture(pipe) as seen:
+        pass
+    assert (seen.maps, seen.words, seen.runs) == ([], [], [])
+    with pytest.raises(UserError, match=r"^image = 0: 0 were drawn in the block; call the pipeline there$"):
+        seen.heatmap("dog")

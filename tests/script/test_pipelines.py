@@ -1,0 +1,67 @@
+"""`capture(pipe)` of pipelines by name: maps by the book whatever the batch is made of, pictures bit for bit, nothing left behind."""
+
+from collections import Counter
+from functools import lru_cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from builders.eager import everything_kept, means
+from builders.reference_attention import BOOKS
+from builders.script_pipelines import PIPELINES
+
+import seediff
+from seediff.models.families import network_family
+from seediff.models.registry import load_model
+
+PROMPT = "a photo of a cat and a potted plant"
+
+
+@pytest.fixture(scope="module")
+def made(twin):
+    """Name of a pipeline → it."""
+    loaded = lru_cache(lambda name: load_model(str(twin(name)), device="cpu").pipe)
+
+    @lru_cache
+    def make(name):
+        pipe = PIPELINES[name].make(loaded(PIPELINES[name].twin))
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    return make
+
+
+def draw(pipe, name, **more):
+    arguments = {"num_inference_steps": 2, "generator": torch.Generator().manual_seed(4), "output_type": "np", **PIPELINES[name].call}
+    return pipe(**({"prompt": PROMPT} | arguments | more)).images
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_maps_by_the_book(made, name):
+    kind, pipe = PIPELINES[name], made(name)
+    network = getattr(pipe, "unet", None) or pipe.transformer
+    family, book = network_family(network), BOOKS[kind.twin]
+    plain = draw(pipe, name)
+    attributes = set(vars(pipe))
+    with everything_kept(network, dict.fromkeys(family.layers(network), book.attention)) as kept, seediff.capture(pipe) as seen:
+        images = draw(pipe, name)
+    assert np.array_equal(plain, images)
+    assert set(vars(pipe)) == attributes
+    if "call" in kind.guided:
+        turns, first = Counter(), kind.guided == "calls"
+        kept = [one for one in kept if (turns.update([one.name]) or turns[one.name]) % 2 == first]
+    (maps,) = seen.maps
+    height, width = maps.latent_size
+    picture, text = book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT]) if book.columns else (slice(0, 0), slice(0, 0))
+    expected = means(kept, 1, picture, text, first=kind.guided in ("first half", "third"))
+    difference = 0.0
+    for (which, positions), tensor in expected.items():
+        grid = next(grid for grid in maps.cross_attention if grid[0] * grid[1] == positions)
+        found = (maps.self_attention if which == "self" else maps.cross_attention)[grid]
+        difference = max(difference, float((found.double() - tensor[0]).abs().max()))
+    print(f"\n{name}: {difference:.1e}")  # with pytest -s: the figures of docs/script.md
+    assert difference < 1e-5
+    assert seen.prompts == [PROMPT]
+    assert {"cat", "potted", "plant"} <= set(maps.words)
+    assert seen.heatmap("potted plant").shape == images[0].shape[:2]
