@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +253,13 @@ def written_names(folder: Path) -> set[str]:
     scores = json.loads((folder / "scores.json").read_text())
     tables += [scores, *scores["per_class"].values()]
     return {key for table in tables for key in table}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_paints_every_class_into_every_photograph(page):
+    """Readers copy commands: with a presence of 0 `mask` gives a picture of a dog masks of all the other classes, too."""
+    words = [shlex.split(command, comments=True) for block in blocks(page) if block.tag == "sh" for _, command in shell_lines(block)]
+    assert not [line for line in words if "mask" in line[:2] and ("--presence", "0") in pairwise(line)]
 
 
 def test_tables_are_those_of_the_pages():

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from command_line import runner
 from formats import EVERY, needs
+from items import item
 
 from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
 from seediff.dataset.conversions import import_options
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
@@ -103,6 +105,26 @@ def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
     with pytest.raises(UserError, match="--classes is not an option of --from coco; it has --images, --annotations, --crowds"):
         run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+
+def test_an_import_without_an_object_is_an_error(tmp_path, pets):
+    """Whoever imports labels and gets none has named the wrong folder; what a person emptied comes back as it is."""
+    empty = [item(f"{i:06d}", np.full((32, 48), 255 * (i == 1), np.uint8), shape=(32, 48)) for i in range(4)]
+    Dataset(("dog", "cat"), empty).as_coco(tmp_path / "empty")
+    with pytest.raises(UserError, match=r"empty: has 4 pictures but no object: .* is background or ignored; nothing was written; name"):
+        run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out", "--corrects", pets, "--quiet")
+
+
+def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
+    Dataset.open(pets).as_coco(tmp_path / "coco")
+    (tmp_path / "coco/images/000002.png").unlink()
+    with pytest.raises(UserError, match=r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'):
+        run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out")
+    run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out", "--skip-missing")
+    assert "note: labels whose picture is not there, left out: 1\n" in capsys.readouterr().out
+    assert [sample.name for sample in open_native(tmp_path / "out")[1]] == ["000000", "000001", "000003"]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,7 @@ def import_(
         Literal["ignored", "objects"] | None,
         import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),
     ] = None,
+    skip_missing: Annotated[bool | None, import_option("skip_missing", "leave out labels whose picture is not there.", "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Make a dataset from another format.
@@ -141,7 +142,7 @@ def import_(
 
     check_apart(out, [source, *([corrects] if corrects else [])])
     names = parse_classes(classes) if classes is not None else None
-    asked = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds}
+    asked = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds, "skip_missing": skip_missing}
     known = import_options(from_)
     folder = source if source.is_dir() else source.parent
     brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # pictures, along with what was exported
@@ -149,7 +150,7 @@ def import_(
         asked["images"] = corrects / IMAGES
     given = fitting(known, asked, f"--from {from_}")
     class_names, samples, notes = read_format(from_, source, **given)  # streams what is in one large file
-    samples, changes = some(samples, source), list[Change]()
+    samples, changes = some(samples, source, empty=corrects is not None), list[Change]()
     if corrects is not None:
         class_names, samples = correct(corrects, class_names, samples, by=from_, tell=changes.append)
     count = write_native(out, class_names, followed(quiet)(samples), about={"command": "import", "format": from_}, link=bool(link))
@@ -178,14 +179,18 @@ def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
 
 
-def some(samples: Iterable[Sample], source: Path) -> Iterator[Sample]:
-    """The samples. Raises UserError at the end when there was none."""
-    empty = True
+def some(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
+    """The samples. Raises UserError at the end when there was none, or, unless all may be empty, none that shows a class."""
+    count, shows = 0, empty
     for sample in samples:
-        empty = False
+        count += 1
+        shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
         yield sample
-    if empty:
+    if not count:
         raise UserError(f"{source}: has no sample; nothing was written")
+    if not shows:
+        what = f"has {counted(count, 'picture')} but no object: all that is labelled is background or ignored; nothing was written"
+        raise UserError(source, what, "name the folder that holds the labels as well, or the --from that they are in")
 
 
 def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:

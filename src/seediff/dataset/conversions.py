@@ -28,7 +28,8 @@ class Conversions:
 
     Of every `from_NAME`: path: the folder, or a file where the format has one. `notes` of the dataset say what was left out. Pictures and
     label maps are read when they are looked at, but for parquet and WebDataset, whose files' bytes are kept in memory. Nothing is read
-    through a link that leads out of the folder. Raises UserError naming the file and line of what cannot be used.
+    through a link that leads out of the folder. skip_missing: leave out labels whose picture is not there; a note says how many. Raises
+    UserError naming the file and line of what cannot be used.
     """
 
     classes: tuple[str, ...]
@@ -50,7 +51,15 @@ class Conversions:
         return export(name, self.classes, self.samples, out, **options)
 
     @classmethod
-    def from_voc(cls, path: Place, *, split: str | None = None, classes: Sequence[str] | None = None, images: Place | None = None) -> Self:
+    def from_voc(
+        cls,
+        path: Place,
+        *,
+        split: str | None = None,
+        classes: Sequence[str] | None = None,
+        images: Place | None = None,
+        skip_missing: bool = False,
+    ) -> Self:
         """A Pascal VOC folder, or the VOCdevkit that holds it.
 
         split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test, or every label map
@@ -58,7 +67,7 @@ class Conversions:
         VOC's twenty. Masks in colours mean what labelmap.txt, or VOC's palette, says. images: where the pictures are, when JPEGImages is a
         link that leads out of the folder.
         """
-        return cls._read("voc", path, split=split, classes=classes, images=images)
+        return cls._read("voc", path, split=split, classes=classes, images=images, skip_missing=skip_missing)
 
     def as_voc(
         self,
@@ -79,7 +88,15 @@ class Conversions:
         return self._write("voc", out, **common, min_area=min_area, objects=objects, boxes=boxes, jpeg=jpeg)
 
     @classmethod
-    def from_coco(cls, path: Place, *, images: Place | None = None, annotations: Place | None = None, crowds: Crowds | None = None) -> Self:
+    def from_coco(
+        cls,
+        path: Place,
+        *,
+        images: Place | None = None,
+        annotations: Place | None = None,
+        crowds: Crowds | None = None,
+        skip_missing: bool = False,
+    ) -> Self:
         """A COCO folder, or one JSON file.
 
         Of a folder, annotations/semantic*.json are read where there are such, else instances*.json and other usual names; `annotations`
@@ -87,7 +104,7 @@ class Conversions:
         seen; what is only in a crowd (iscrowd 1), or in a box without a mask, is ignored (255). crowds: what crowds are; None: ignored, but
         an error when there is nothing else, for some tools call every mask a crowd.
         """
-        return cls._read("coco", path, images=images, annotations=annotations, crowds=crowds)
+        return cls._read("coco", path, images=images, annotations=annotations, crowds=crowds, skip_missing=skip_missing)
 
     def as_coco(
         self,
@@ -108,13 +125,13 @@ class Conversions:
         return self._write("coco", out, **common, min_area=min_area, polygons=polygons, panoptic=panoptic)
 
     @classmethod
-    def from_yolo(cls, path: Place, *, split: str | None = None, images: Place | None = None) -> Self:
+    def from_yolo(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
         """A YOLO folder, or the folder whose YAML file is named.
 
         split: "train", "val" or "test"; None: all that the file has. images: where the pictures are, when `images` is a link that leads out
         of the folder, or they lie elsewhere. A picture without a label file shows background.
         """
-        return cls._read("yolo", path, split=split, images=images)
+        return cls._read("yolo", path, split=split, images=images, skip_missing=skip_missing)
 
     def as_yolo(
         self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, min_area: int = 1
@@ -154,13 +171,13 @@ class Conversions:
         return self._write("ultralytics", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_cvat(cls, path: Place, *, images: Place | None = None) -> Self:
+    def from_cvat(cls, path: Place, *, images: Place | None = None, skip_missing: bool = False) -> Self:
         """An unpacked export of "CVAT for images 1.1", or its XML file.
 
         Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` are 255. What is in a box and in no mask is
         ignored; other shapes are left out. images: where the pictures are; None: in images/ or beside the file.
         """
-        return cls._read("cvat", path, images=images)
+        return cls._read("cvat", path, images=images, skip_missing=skip_missing)
 
     def as_cvat(
         self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
@@ -170,10 +187,16 @@ class Conversions:
 
     @classmethod
     def from_cvat_masks(
-        cls, path: Place, *, split: str | None = None, classes: Sequence[str] | None = None, images: Place | None = None
+        cls,
+        path: Place,
+        *,
+        split: str | None = None,
+        classes: Sequence[str] | None = None,
+        images: Place | None = None,
+        skip_missing: bool = False,
     ) -> Self:
         """CVAT's "Segmentation mask 1.1", with a labelmap.txt; the rest as `from_voc`."""
-        return cls._read("cvat-masks", path, split=split, classes=classes, images=images)
+        return cls._read("cvat-masks", path, split=split, classes=classes, images=images, skip_missing=skip_missing)
 
     def as_cvat_masks(
         self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
@@ -182,14 +205,16 @@ class Conversions:
         return self._write("cvat-masks", out, split=split, seed=seed, link=link, workers=workers, objects=objects)
 
     @classmethod
-    def from_labelstudio(cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None) -> Self:
+    def from_labelstudio(
+        cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None, skip_missing: bool = False
+    ) -> Self:
         """A JSON export of Label Studio (not JSON-MIN), or a folder of `as_labelstudio`.
 
         Where any task has an annotation, tasks without are left out; where none has, predictions are read. Brush masks and polygons count.
         classes: None: those of label_config.xml beside the file, else the labels in use, by name; `ignore`, `ignored`, `void` and
         `unlabeled` are 255. images: where the pictures are; None: in images/ or beside the file.
         """
-        return cls._read("labelstudio", path, classes=classes, images=images)
+        return cls._read("labelstudio", path, classes=classes, images=images, skip_missing=skip_missing)
 
     def as_labelstudio(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """Label Studio's tasks, with the masks as predictions, whose score is the lowest of its classes': a class's `confidence`, else its

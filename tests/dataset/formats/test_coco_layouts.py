@@ -321,3 +321,10 @@ def test_a_size_that_is_not_the_pictures_is_told_before_anything_of_it_is_made(t
     (found,) = imported("coco", save(tmp_path / "a.json", given))[1]
     with pytest.raises(UserError, match=r"a\.jpg: is \(6, 8\), but its annotations are of \(10000, 10000\)"):
         found.labels(254)
+
+
+@pytest.mark.parametrize(("named", "sample"), [("trip\\\\a.jpg", "trip/a"), ("C:\\\\photos\\\\a.jpg", "a"), (".\\\\a.jpg", "a")])
+def test_paths_as_windows_writes_them(tmp_path, named, sample):
+    save(tmp_path / f"images/{sample}.jpg", picture())
+    save(tmp_path / "instances.json", document(named.replace("\\\\", "\\")))
+    check(read(tmp_path)[1], {sample: None})

@@ -1,5 +1,7 @@
 """Small YOLO sets laid out as other tools, and people, write them."""
 
+import shutil
+
 import numpy as np
 import pytest
 from formats import imported, opened
@@ -67,7 +69,7 @@ def test_pictures_without_a_label_file_show_background(folder, tmp_path):
 def test_images_as_a_link(folder, tmp_path):
     (folder / "images").rename(tmp_path / "photos")
     (folder / "images").symlink_to(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"'train' leads out of its folder, to .*/photos/train; --images .*/photos/train has it read there"):
+    with pytest.raises(UserError, match=r"'train' leads out of its folder, to .*/photos/train; --images .*/photos has it read there"):
         imported("yolo", folder)
     for images in (folder / "images", tmp_path / "photos", tmp_path):
         check(read(folder, images=images)[1], ALL)
@@ -78,6 +80,26 @@ def test_pictures_elsewhere(folder, tmp_path):
     check(read(folder, images=tmp_path / "photos")[1], ALL)
     with pytest.raises(UserError, match="'train' must name a folder of pictures beside it"):
         imported("yolo", folder)
+
+
+def test_labels_that_no_picture_uses_are_an_error(folder, tmp_path):
+    """The pictures of one part, named for all: those of the other part are not there, but their labels are."""
+    (folder / "images").rename(tmp_path / "photos")
+    with pytest.raises(UserError, match=r"labels/val/c\.txt: has objects, but there is no picture 'c' .*; --images .* and --skip-missing"):
+        read(folder, images=tmp_path / "photos/train")
+    notes = []
+    check(read(folder, images=tmp_path / "photos/train", skip_missing=True, note=notes.append)[1], {"a": "train", "b": "train"})
+    assert notes == ["labels whose picture is not there, left out: 1"]
+    save(folder / "labels/val/classes.txt", "cat\n")
+    (folder / "labels/val/c.txt").write_text("\n")  # shows nothing that would be lost
+    check(read(folder, images=tmp_path / "photos/train")[1], {"a": "train", "b": "train"})
+
+
+def test_all_pictures_in_one_folder_have_the_part_that_labels_them(folder, tmp_path):
+    for path in sorted(folder.glob("images/*/*.jpg")):
+        save(tmp_path / "photos" / path.name, path.read_bytes())
+    shutil.rmtree(folder / "images")
+    check(read(folder, images=tmp_path / "photos")[1], ALL)
 
 
 def test_a_picture_that_is_a_link_out_is_not_read(folder, tmp_path):

@@ -27,7 +27,7 @@ from ..rows import check_class_list
 from ..sample import SPLITS, Sample, picture_size
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_runs
-from .drivers import Export, Source, find_picture
+from .drivers import Export, Source, portable
 from .label_files import IGNORED, check_ignored, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -100,8 +100,10 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     counted: Counter[str] = Counter()
     samples = []
     for node in root.all("image"):
-        file_name, subset = node.get("name"), node.attributes.get("subset", "")
-        picture, _ = find_picture(folders, [file_name, *([f"{subset}/{file_name}"] if subset else [])], "name", node.where)
+        file_name, subset = portable(node.get("name")), node.attributes.get("subset", "")
+        if (at := source.picture(folders, [file_name, *([f"{subset}/{file_name}"] if subset else [])], "name", node.where)) is None:
+            continue
+        picture = at[0]
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
         name = Path(file_name).with_suffix("").as_posix()

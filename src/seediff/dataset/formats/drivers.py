@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -134,17 +134,42 @@ def export(
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
+class NoPicture(UserError):
+    """Labels whose picture is not there."""
+
+
 @dataclass
 class Source:
-    """What is read: a folder, or a file. notes: a line each on what is left out. taken: names of samples."""
+    """What is read: a folder, or a file. skip_missing: labels without a picture are left out. notes: a line each on what is left out.
+    taken: names of samples. missing: pictures that are not there."""
 
     path: Path
+    skip_missing: bool = False
     notes: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    missing: int = 0
 
     def note(self, line: str) -> None:
         """Say what is left out."""
         self.notes.append(line)
+
+    def no_picture(self, where: object, problem: str) -> None:
+        """Count labels without a picture. Raises NoPicture where those are not to be left out."""
+        if not self.skip_missing:
+            raise NoPicture(where, problem, "--images names the folder of the pictures, and --skip-missing leaves out labels without one")
+        self.missing += 1
+
+    def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
+        """The picture of the first of these names that is in one of the folders, and that name; None where it is left out. key: what gives
+        the name in the file that is read. Raises UserError, also for a name that leads out of its folder."""
+        names = [portable(name) for name in names]
+        for folder in folders:
+            for name in names:
+                if (path := path_inside(folder, {key: name}, key, where)).is_file():
+                    return path, name
+        tried = [folder for folder in folders if folder.is_dir()] or folders
+        self.no_picture(where, f"there is no picture {shown(names[0] if names else '')} in {tried[0]}")
+        return None
 
     def sample(
         self, name: str, image: Path | bytes, labels: Callable[[], np.ndarray], row: Mapping[str, Any], where: object, *files: Path
@@ -158,20 +183,21 @@ class Source:
         return Sample(image, labels, metadata=row, name=name)
 
 
-def find_picture(folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str]:
-    """The picture of the first of these names that is in one of the folders, and that name. key: what gives the name in the file that is
-    read. Raises UserError, also for a name that leads out of its folder."""
-    for folder in folders:
-        for name in names:
-            if (path := path_inside(folder, {key: name}, key, where)).is_file():
-                return path, name
-    tried = [folder for folder in folders if folder.is_dir()] or folders
-    raise UserError(f"{where}: there is no picture {shown(names[0] if names else '')} in {tried[0]}; --images names another folder")
+def portable(name: str) -> str:
+    """A picture's path as Windows may have written it, with / between; of a whole path there, which is another machine's, the last part."""
+    if "\\" not in name:
+        return name
+    path = PureWindowsPath(name)
+    return path.name if path.anchor else path.as_posix()
 
 
-def read_format(name: FormatName, path: Path | str, **options: Any) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
+def read_format(
+    name: FormatName, path: Path | str, *, skip_missing: bool = False, **options: Any
+) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
     """Classes, without the background, the samples, and a line each on what is left out. Samples of parquet and WebDataset are read as they
-    are asked for. options: those of `Dataset.from_NAME` that are not None."""
-    source = Source(Path(path))
+    are asked for. skip_missing: leave out labels whose picture is not there. options: those of `Dataset.from_NAME` that are not None."""
+    source = Source(Path(path), skip_missing)
     classes, samples = codec(name).read(source, **{key: value for key, value in options.items() if value is not None})
+    if source.missing:
+        source.note(f"labels whose picture is not there, left out: {source.missing}")
     return classes, samples, source.notes

@@ -31,7 +31,7 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
-from .drivers import Export, Source, find_picture
+from .drivers import Export, Source
 from .label_files import IGNORED, PICTURES, check_ignored, label_ids, named_colours
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
@@ -164,7 +164,9 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
     samples = []
     for number, (answer, _) in answers.items():
         where, data = f"{file}: task {number}", tasks[number - 1].data
-        picture, inside = find_picture(folders, _picture_names(data, where), "image", where)
+        if (at := source.picture(folders, _picture_names(data, where), "image", where)) is None:
+            continue
+        picture, inside = at
         name, row = _name_and_row(data, inside, where)
         samples.append(source.sample(name, picture, partial(_paint, answer.result, picture, ids, where), row, where))
     return names, samples

@@ -8,6 +8,7 @@ out/  data.yaml                     `masks_dir: masks`, where the pictures of ea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,11 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     if not isinstance(folder := data.get(KEY, MASKS), str) or not folder or Path(folder).is_absolute() or ".." in Path(folder).parts:
         raise UserError(f"{file}: '{KEY}' must be the name of the masks' folder, which stands where `{IMAGES}` does in paths")
     classes, ids = _ids(numbered_names(data.get("names"), file), data.get("label_mapping"), file)
-    place, pictures = find_pictures(file, data, split, images)
+    labels = partial(label_file, folder=folder, suffix=".png")
+    place, pictures = find_pictures(file, data, split, images, labels)
     samples = []
     for name, picture in named(source, pictures, place):
-        mask = label_file(picture.labels, folder, ".png")
+        mask = labels(picture.labels)
         if not mask.is_file():
             raise UserError(f"{picture.path}: has no mask {mask}")
         if not place.inside(mask):

@@ -174,7 +174,8 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
         check_name(name, source.taken, where)
         image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
         if image is None:
-            raise UserError(f"{where}: {folder} has no picture '{name}'")
+            source.no_picture(where, f"{folder} has no picture '{name}'")
+            continue
         if leads_out(images or root, image):
             raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
         mask = root / CLASS_MAPS / f"{name}.png"

@@ -15,9 +15,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ KEPT = 1 << 28
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """What the format calls a picture; we read PNG and JPEG."""
 MAX_CLASS = 1 << 31
+OBJECT = re.compile(r"\s*\d+(?:[ \t]+\S+){4}")
+"""What a file of labels, and no other text, begins with."""
 MOST_FOLDERS = 100
 """That a split may name: each is searched."""
 
@@ -155,12 +158,14 @@ def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.
 
 @dataclass(frozen=True)
 class Place:
-    """Where a set is. file: its YAML. roots: resolved folders that its pictures must lie in. images: the folder that the user named."""
+    """Where a set is. file: its YAML. roots: resolved folders that its pictures must lie in. images: the folder that the user named.
+    labels: the folders where pictures' labels may be."""
 
     file: Path
     base: str
     roots: tuple[Path, ...]
     images: Path | None
+    labels: frozenset[Path] = frozenset()
 
     def inside(self, path: Path) -> bool:
         try:
@@ -188,20 +193,31 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     data = read_yaml(file, dict[str, Any])
     names = numbered_names(data.get("names"), file)
     check_class_list(tuple(names.values()), file)
-    place, pictures = find_pictures(file, data, split, images)
+    place, pictures = find_pictures(file, data, split, images, label_file)
     samples: list[Sample] = []
+    used: set[Path] = set()
     without = 0
     for name, picture in named(source, pictures, place):
         label = label_file(picture.labels)
+        used.add(label)
         exists = label.exists()
         without += not exists
         decode = partial(_labels, picture.path, label if exists else None, tuple(names))
         samples.append(Sample(picture.path, decode, metadata={"split": picture.split}, name=name))
     if samples and without == len(samples):
         raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
+    _check_used(source, place, used)
     if without:
         source.note(f"{without} of {len(samples)} pictures have no label file: they show background alone")
     return tuple(names.values()), samples
+
+
+def _check_used(source: Source, place: Place, used: Collection[Path]) -> None:
+    """Label files beside those in use that belong to no picture: their objects would be lost without a word."""
+    for folder in sorted(place.labels):
+        for path in sorted(folder.glob("*.txt")):
+            if path not in used and path.name != native.CLASSES and OBJECT.match(read_text(path, LIST)):
+                source.no_picture(path, f"has objects, but there is no picture '{path.stem}' that they would be in")
 
 
 def _labels(picture: Path, label: Path | None, numbers: Sequence[int]) -> np.ndarray:
@@ -209,8 +225,11 @@ def _labels(picture: Path, label: Path | None, numbers: Sequence[int]) -> np.nda
     return from_yolo(read_text(label, LIST), shape, numbers, label) if label else np.zeros(shape, np.uint8)
 
 
-def find_pictures(file: Path, data: Mapping[str, Any], split: str | None, images: Path | str | None) -> tuple[Place, list[Picture]]:
-    """Where a set is, and the pictures that its YAML, which is `data`, names in a split, or in all. Raises UserError."""
+def find_pictures(
+    file: Path, data: Mapping[str, Any], split: str | None, images: Path | str | None, labels: Callable[[Path], Path]
+) -> tuple[Place, list[Picture]]:
+    """Where a set is, and the pictures that its YAML, which is `data`, names in a split, or in all. labels: a picture's path → its labels'.
+    Raises UserError."""
     if split is not None and split not in SPLITS:
         raise UserError(f"split '{split}': must be one of {', '.join(SPLITS)}")
     wanted = [name for name in SPLITS if data.get(name) and split in (None, name)]
@@ -219,7 +238,8 @@ def find_pictures(file: Path, data: Mapping[str, Any], split: str | None, images
     given = Path(images) if images is not None else None
     roots = tuple(folder.resolve() for folder in (file.parent, given) if folder is not None)
     place = Place(file, str(data.get("path") or "."), roots, given)
-    pictures: dict[Path, Picture] = {}  # of a picture that two splits name, the first counts
+    pictures: dict[Path, Picture] = {}  # of a picture that two splits name, the first counts where it has labels
+    places: set[Path] = set()
     for name in wanted:
         entries = data[name] if isinstance(data[name], list) else [data[name]]
         if len(entries) > MOST_FOLDERS:
@@ -227,8 +247,11 @@ def find_pictures(file: Path, data: Mapping[str, Any], split: str | None, images
                 f"{file}: '{name}' names {len(entries)} folders; at most {MOST_FOLDERS} are read: list the pictures in a text file"
             )
         for picture in (picture for entry in entries for picture in _pictures(place, name, entry)):
-            pictures.setdefault(picture.path, picture)
-    return place, list(pictures.values())
+            known = pictures.setdefault(picture.path, picture)
+            if not labels(known.labels).is_file() and labels(picture.labels).is_file():
+                pictures[picture.path] = picture
+            places.add(labels(picture.labels).parent)
+    return replace(place, labels=frozenset(places)), list(pictures.values())
 
 
 def find_yaml(folder: Path) -> Path:
@@ -288,9 +311,9 @@ def _pictures(place: Place, split: str, entry: Any) -> list[Picture]:
         elif kind == "folder":
             return _below(path, split, lexical or path)
     if outside is not None and Path(os.path.normpath(outside)).is_relative_to(os.path.normpath(beside)):  # through a link
-        raise UserError(
-            f"{place.file}: '{split}' leads out of its folder, to {outside.resolve()}; --images {outside.resolve()} has it read there"
-        )
+        there = outside.resolve()
+        above = there.parent if there.name == split else there  # where the other parts are as well
+        raise UserError(f"{place.file}: '{split}' leads out of its folder, to {there}; --images {above} has it read there")
     raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {shown(entry)}")
 
 

@@ -26,7 +26,7 @@ from ...rows import check_row
 from ...sample import Sample, picture_size
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_layers, count_runs, paint_runs
-from ..drivers import Source, find_picture
+from ..drivers import Source, portable
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -74,7 +74,9 @@ def read(
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         split = part_of(path)
         for image in document.images:
-            picture, _ = find_picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")
+            if (at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")) is None:
+                continue
+            picture = at[0]
             name = f"{split}/{_stem(image)}" if split and len(files) > 1 and stems[_stem(image)] > 1 else _stem(image)
             check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
             row = {**image.metadata, **({"split": split} if split else {})}
@@ -86,7 +88,7 @@ def read(
 
 
 def _stem(image: Image) -> str:
-    return Path(image.file_name).with_suffix("").as_posix()
+    return Path(portable(image.file_name)).with_suffix("").as_posix()
 
 
 def _labels(picture: Path, path: Path, document: Document, image: Image, ids: Mapping[int, int], crowds_are_objects: bool) -> np.ndarray:
