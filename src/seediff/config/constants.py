@@ -66,11 +66,11 @@ class MaskConfig:
     expand_levels: tuple[Count, ...] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
-    """ca_sa: exponent of the self-attention."""
+    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
     self_level: Count = 2
-    """ca_sa: level of the self-attention: its side is the latent's side divided by this.
+    """ca_sa, diffsegmenter, iseg_walk, nerve_walk: level of the self-attention: its side is the latent's side divided by this.
 
-    Its cross-attention is at L / seed_level."""
+    Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
     ignore_band: tuple[float, float] | None = None
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference"]
+Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam"]
 """Values of `MaskConfig.method`."""
 
 
@@ -62,6 +62,23 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         defaults={"guidance_scale": 7.0, "capture": {"normalize": False, "steps": "all", "layers": "up"}},
         # PAMR's iterations are described as "many"; 50 is this project's choice.
         finish=Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8),
+    ),
+    # FA-Seg's threshold for PASCAL VOC.
+    "fa_seg": MethodFacts("fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}),
+    "diffsegmenter": MethodFacts("diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}),
+    # 8 rounds are iSeg's for PASCAL VOC. Its background is (1 − max)² of the classes, which is less than max from 0.382 on.
+    "iseg_walk": MethodFacts(
+        "iseg.entropy_walk", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}}
+    ),
+    "nerve_walk": MethodFacts("nerve.restart_walk", "seed_level", "self_level", defaults={"mask": {"tau": 5}}),
+    # DAAM sums plain probabilities, and its best published threshold is 0.4.
+    "daam": MethodFacts(
+        "daam.daam",
+        "expand_levels",
+        None,
+        plain_means=True,
+        defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
+        finish=Finish(resize="bicubic", stretch=True),
     ),
 }
 

@@ -6,14 +6,14 @@ of threads, so maps from a file could give another mask than the same maps fresh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..attention.maps import AttentionMaps
+from ..attention.maps import AttentionMaps, Grid
 from ..errors import UserError
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
@@ -111,3 +111,14 @@ def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[
     """The class's cross-attention averaged over levels (divisors of L), at the finest of these levels, not normalised."""
     finest = maps.grid(min(levels))
     return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)
+
+
+def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:
+    """A method's weights of levels, {level: weight}, for those that were captured, divided by their sum.
+
+    Models lack some levels. One that lacks all of them has its coarsest instead, with a weight of 1.
+    """
+    levels = [maps.level(grid) for grid in captured]
+    there = {level: weight for level, weight in weights.items() if level in levels} or {max(levels, default=1): 1.0}
+    total = sum(there.values())
+    return {level: weight / total for level, weight in there.items()}

@@ -17,6 +17,8 @@ from ..config.levels import level_name
 Kind = Literal[
     "cross_attention",
     "self-attention product",
+    "entropy walk",
+    "walk with restart",
     "seeds",
     "expansion",
     "expansion mean",

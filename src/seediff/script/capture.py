@@ -51,7 +51,7 @@ def capture(
         pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with ControlNets and
             adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`), whose every row of a batch is then a picture of its
             own where `prompts` do not say how many there are.
-        keep: which attention: "all"; a method of masks ("seediff", "ca", "ca_sa", "reference"), of which only what it reads is kept;
+        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), of which only what it reads is kept;
             "segments", self-attention alone, as `segments` and photographs have it. Fewer cost less memory and time.
         prompts: the text of what the pipeline draws, where it is given only embeddings: one, or one for each picture.
         tokenizer: of the text, where a network alone is given: text columns must begin with its first token.
