@@ -82,6 +82,12 @@ def capture(
     seen = Captured(listener, pipe, network, family, method=method, expects={"group": config.layers, "reads": reads}, readers=readers)
     with ExitStack() as stack:
         encode = next((name for name in ("encode_prompt", "_encode_prompt") if hasattr(pipe, name)), None)
+        if encode is None and pipe is not network and not prompts:
+            raise UserError(
+                f"a {type(pipe).__name__}",
+                "encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt",
+                "name the text, capture(pipe, prompts='…')",
+            )
         if encode is not None:
             stack.enter_context(heard(pipe, encode, listener.heard_encoding))
         processor = getattr(pipe, "image_processor", None)
