@@ -99,9 +99,9 @@ def _convert(tensors: Tensors, kind: Any, config: Mapping[str, Any], wanted: Ten
 
     if wanted.keys() <= tensors.keys():
         return tensors
-    rename = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
+    convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
     prefix = NETWORK if is_network else ""  # the UNet's looks for it, all others pass over it
-    return rename(checkpoint={prefix + name: tensor for name, tensor in tensors.items()}, config=config)
+    return convert(checkpoint={prefix + name: tensor for name, tensor in tensors.items()}, config=config)
 
 
 def _text_encoder(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
