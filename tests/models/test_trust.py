@@ -82,11 +82,11 @@ def refused(attack: Attack, out: Path, capsys: pytest.CaptureFixture[str], model
     return error
 
 
-@pytest.mark.parametrize("kind", ["AutoModel", "AutoModelForCausalLM", "AutoConfig"])
-def test_a_class_that_looks_for_code(attack, kind, tmp_path, capsys):
-    attack.retell("model_index.json", text_encoder=["transformers", kind])
+def test_a_class_that_looks_for_code(attack, tmp_path, capsys):
     attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")
-    assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(attack, tmp_path / "out", capsys)
+    for kind in ("AutoModel", "AutoModelForCausalLM", "AutoConfig"):
+        attack.retell("model_index.json", text_encoder=["transformers", kind])
+        assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(attack, tmp_path / "out", capsys)
 
 
 def test_other_parts_of_such_a_class(attack, tmp_path, capsys):
@@ -145,8 +145,7 @@ def test_of_a_hub_id(attack, tmp_path, capsys, monkeypatch):
     assert 'text_encoder = ["transformers", "AutoModel"] must be' in refused(attack, tmp_path / "out", capsys, "owner/evil")
 
 
-@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
-def test_which_attention_computes_is_not_the_configurations_choice(attack, key):
+def test_which_attention_computes_is_not_the_configurations_choice(attack):
     """transformers would fetch a repository's code by the package `kernels`."""
     attack.without_code("text_encoder", "tokenizer", attack.family.network)
 
@@ -154,7 +153,7 @@ def test_which_attention_computes_is_not_the_configurations_choice(attack, key):
         return load_model(str(attack.folder), device="cpu").pipe.text_encoder.config._attn_implementation
 
     before = chosen()
-    attack.retell("text_encoder/config.json", **{key: "someone/kernels"})
+    attack.retell("text_encoder/config.json", attn_implementation="someone/kernels", _attn_implementation="someone/kernels")
     assert chosen() == before in ("sdpa", "eager")
 
 
