@@ -33,9 +33,10 @@ class CaptureConfig:
     steps: CaptureSteps = "all"
     """Denoising steps whose attention counts: all, second-half, or a number k for every k-th."""
     layers: Layers = "all"
-    """Which layers count: all; up or down, a side of a UNet; or blocks of a transformer, such as 9-12 or 0,3,8-11.
+    """Which layers count: all; up or down, a side of a UNet; last, of each of its blocks on the way up; or blocks of a transformer, such as
+    9-12 or 0,3,8-11.
 
-    A UNet's middle belongs to both sides. Blocks are numbered from 0 in the order in which they run."""
+    A UNet's middle belongs to all of these. Blocks are numbered from 0 in the order in which they run."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX), a word's share of the whole row (picture and text together) or of the text alone; None: row.
 
