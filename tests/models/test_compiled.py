@@ -26,7 +26,7 @@ from seediff.models import compiled, memory
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 
-NAMES = ("xl", "sd3", "flux", "flux2", "flux2_klein", "pixart", "z_image", "chroma", "qwen_image", "sana")
+NAMES = ("xl", "sd3", "flux", "flux2", "flux2_klein", "pixart", "z_image", "chroma", "qwen_image", "ernie_image", "sana")
 
 
 @pytest.fixture(autouse=True)

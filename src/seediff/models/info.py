@@ -178,7 +178,7 @@ def _embedded_row(name: str, folder: Path) -> Row:
     size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # they are in half precision
     place = "the package" if name == "mini" else "the repository"
     here = f"in {place}" if (folder / "model_index.json").is_file() else f"no: it comes with {place}"
-    return Row(name, "128², 19 of Pascal VOC's classes", size, here, "", "Apache-2.0")
+    return Row(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
 
 
 def _known_row(known: Known) -> Row:
