@@ -197,7 +197,7 @@ def test_bad_input_is_one_line(pets, tmp_path):
     for inside in (pets, pets / "more", pets.parent):
         with pytest.raises(UserError, match="must not be the dataset"):
             augment(config(), pets, inside)
-    with pytest.raises(UserError, match="nothing to add"):
+    with pytest.raises(UserError, match="add: adds no picture"):
         augment(config(add=("flip:0",)), pets, tmp_path / "out")
     with pytest.raises(UserError, match="workers = 0"):
         augment(config(), pets, tmp_path / "out", workers=0)

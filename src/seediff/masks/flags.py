@@ -45,6 +45,7 @@ def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[st
     known = {"all", *kinds, *flags, *(f"{kind}:{name}" for kind in OF_CLASSES for name in classes)}
     if unknown := [text for text in asked if text not in known]:
         raise UserError(
-            f"--drop-flags {unknown[0]}: there is no such flag; there are {', '.join(kinds)} and all; of one class of the dataset alone, "
-            f"for example {kinds[0]}:{classes[0] if classes else 'dog'}"
+            f"drop_flags = {unknown[0]}",
+            "there is no such flag",
+            f"there are {', '.join(kinds)} and all; for one class, for example {kinds[0]}:{classes[0] if classes else 'dog'}",
         )

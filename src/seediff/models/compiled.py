@@ -178,7 +178,7 @@ def limited(forward: Callable[..., Any]) -> Callable[..., Any]:
         except FailOnRecompileLimitHit as error:
             raise UserError(
                 f"compile: too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there may be in one "
-                "process; the same command continues; to have fewer shapes, use (--fit resize, --batch-size 1), or "
+                "process; the same command continues; for fewer shapes use --fit resize or --batch-size 1, or "
                 "leave out --compile"
             ) from error
 
