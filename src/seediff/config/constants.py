@@ -33,8 +33,8 @@ class CaptureConfig:
     steps: CaptureSteps = "all"
     """Denoising steps to capture: all, second-half, or a number k for every k-th."""
     layers: Layers = "all"
-    """Layers to capture: all; up or down for one side of a UNet; last for the last layer of each block on the way up; or transformer blocks,
-    such as 9-12 or 0,3,8-11.
+    """Layers to capture: all; up or down for one side of a UNet; last for the last layer of each block on its way up; or blocks of a
+    transformer, such as 9-12 or 0,3,8-11.
 
     A UNet's middle belongs to all of these. Blocks are numbered from 0 in the order in which they run."""
     text_share: Literal["row", "text"] | None = None
