@@ -51,7 +51,7 @@ PATHS = Parameter(help="Photographs: files, folders with all below them, or patt
 
 @options_of(
     MaskPhotosConfig,
-    {MODEL: "model base lora lora_scale embedding vae_tiling compile size batch_size seed device dtype threads"},
+    {MODEL: "model base lora lora_scale embedding quantize vae_tiling compile size batch_size seed device dtype threads"},
     batch_size={"text": "Photographs that go through the model together; part of the configuration."},
     seed={"text": "Seed of the noise (mask) and of K-Means (segment)."},
     dtype=NUMBERS,
