@@ -174,7 +174,8 @@ SEED = Parameter(validator=_check_seed)
     GenerateConfig,
     {
         IMAGES: "classes per_class prompt negative_prompt classes_per_image seed",
-        MODEL: "model base lora lora_scale embedding vae_tiling compile steps guidance_scale size batch_size device dtype threads",
+        MODEL: "model base lora lora_scale embedding quantize vae_tiling compile scheduler steps guidance_scale size batch_size device "
+        "dtype threads",
         KEPT: "reject attempts keep_soft keep_attention image_format",
     },
     dtype=NUMBERS,

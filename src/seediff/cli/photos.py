@@ -53,7 +53,7 @@ PATHS = Parameter(help="Photographs: files, folders (with subfolders), or patter
 
 @options_of(
     MaskPhotosConfig,
-    {MODEL: "model base lora lora_scale embedding vae_tiling compile size batch_size seed device dtype threads"},
+    {MODEL: "model base lora lora_scale embedding quantize vae_tiling compile size batch_size seed device dtype threads"},
     batch_size={"text": "Photographs per batch. Changes rounding, so it is part of the configuration."},
     seed={"text": "Random seed for the noise (mask) or K-Means (segment)."},
     dtype=NUMBERS,

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
 from msgspec import Meta
@@ -32,7 +32,7 @@ from .names import split_classes
 ABOUT = ("command", "version", "weights")
 """Keys of an output's seediff.toml besides the configuration: the command and version that wrote it, and the weights' fingerprint."""
 
-LOADING = ("base", "lora", "lora_scale", "embedding", "vae_tiling", "compile")
+LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
 """Fields of RunConfig that change how a model is loaded, except device and number format. Same names as in `load_model`."""
 
 GIVEN, DEFAULT = "given", "default"
@@ -112,17 +112,19 @@ class RunConfig(Settings):
     deciding: ClassVar[tuple[str, ...]] = ("model", "base")
 
     model: str = "mini"
-    """A name from `seediff models`, a local folder, a hub id or a .safetensors file.
+    """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file.
 
     A relative path starts from the current folder, also when a run is continued. Use a full path to continue from another folder."""
     base: str | None = None
-    """The model that a single file's other parts are taken from; None: as the file's tensors tell."""
+    """The model that the rest is taken from, of a single file, or of a network alone; None: as the file's tensors tell."""
     lora: str | None = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id; None: none."""
     lora_scale: Annotated[float, Meta()] | None = None
     """Strength of the LoRA: factor on its weights; None: 1."""
     embedding: str | None = None
     """Textual inversion: a .safetensors file, a folder with one, or a hub id. Prompts use its token; None: none."""
+    quantize: Literal["nf4", "int8"] | None = None
+    """Fewer bits for the linear layers of the network and of language models: nf4 (bitsandbytes) or int8 (torchao); None: as they are."""
     vae_tiling: bool = False
     """Encode and decode pictures above the autoencoder's own size in overlapping tiles. Needs less memory; blends edges."""
     compile: bool = False

@@ -29,7 +29,7 @@ class DatasetConfig(RunConfig):
     """The configuration of a dataset's masks, for generated images and photographs."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "mask.method")
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method")
 
     classes: tuple[str, ...] = field(kw_only=False)
     """Names, in the order of their ids: classes[0] is 1 in the masks."""
@@ -67,7 +67,8 @@ class DatasetConfig(RunConfig):
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
         model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
-        return model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
+        layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
+        return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
     @classmethod
     def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
@@ -102,6 +103,8 @@ class GenerateConfig(DatasetConfig):
     """Denoising steps."""
     guidance_scale: float = 7.5
     """Guidance scale: how closely images follow the prompt; 1 turns guidance off."""
+    scheduler: str | None = None
+    """Scheduler by name, such as euler, dpm++-karras, ddim or lcm; None: the model's own, or its LoRA's."""
     size: Size | None = None
     """Size of the images in pixels: one side, or width x height such as 1024x768; None: the model's own."""
     reject: bool = False
@@ -128,6 +131,10 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "size", check_size(self.size))
         if not self.negative_prompt.isprintable():
             raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        return {**super().loading, "scheduler": self.scheduler}
 
     @property
     def turns(self) -> tuple[int, ...]:

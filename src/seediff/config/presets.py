@@ -24,6 +24,7 @@ from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, Settings, model_info, read_settings
+from ..models.schedulers import distilled_defaults
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
@@ -111,6 +112,14 @@ class ModelConstants:
             *([Layer(f"method {method}", facts.defaults)] if facts else []),
             Layer(source, steps),
         ]
+
+    def distilled_layers(self, lora: str | None) -> list[Layer]:
+        """What a LoRA, or a single file, that was distilled to a few steps is drawn with."""
+        if self.info is None:
+            return []
+        named = lora or (None if self.info.source.is_whole else self.name)
+        values = distilled_defaults(self.info.family, named) if named else {}
+        return [Layer(f"what {Path(named).name} was distilled for", values)] if named and values else []
 
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""

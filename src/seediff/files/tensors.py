@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors, whose library checks the header against the file's size.
+"""Files of tensors: safetensors, whose library checks the header against the file's size, and the headers of GGUF.
 
 Refuses files that are cut off or whose header has wrong shapes. Nothing here runs code from a file.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from ..errors import UserError, first_line
 from .documents import parse_json
@@ -73,6 +76,33 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
         tensors = {name: Tensor(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
         return TensorFile(path, tensors, file.metadata() or {})
+
+
+def read_gguf_header(path: Path) -> dict[str, Tensor]:
+    """The tensors of a GGUF file by name, of types such as "Q4_K", in shapes as torch has them, the last the quickest. Needs gguf.
+
+    Raises UserError naming the file: for one that is cut off, too, or says that it is longer than it is.
+    """
+    library: Any = import_module("gguf")
+    with open_regular(path, LARGEST) as opened:
+        if opened.read(4) != b"GGUF":
+            raise UserError(path, "is no GGUF file")
+
+    class Reader(library.GGUFReader):
+        """Nothing is read behind the end, where the library's own finds nothing, as often as a header wants it to."""
+
+        def _get(self, offset: Any, dtype: Any, count: Any = 1, *args: Any, **options: Any) -> Any:
+            wanted = int(count) * np.dtype(dtype).itemsize
+            if wanted < 0 or int(offset) + wanted > len(self.data):
+                raise ValueError("it ends before it says")
+            return super()._get(offset, dtype, count, *args, **options)
+
+    try:
+        with np.errstate(over="raise"):
+            tensors = Reader(str(path)).tensors
+        return {tensor.name: Tensor(tensor.tensor_type.name, tuple(int(side) for side in reversed(tensor.shape))) for tensor in tensors}
+    except (Exception, RecursionError) as error:  # whatever a hostile header leads to
+        raise UserError(path, f"is no whole GGUF file ({printable(first_line(error))[:200]})") from error
 
 
 @contextmanager

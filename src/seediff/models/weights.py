@@ -165,6 +165,10 @@ def check_numbers(pipe: Any, name: str, parts: Sequence[str]) -> None:
     """Raise UserError naming the first tensor of these parts whose values are not all numbers."""
     for part in parts:
         for key, tensor in getattr(pipe, part).state_dict().items():
+            if hasattr(tensor, "quant_type"):  # of a GGUF file
+                from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+
+                tensor = dequantize_gguf_tensor(tensor)
             if not bool(tensor.isfinite().all()):
                 kind = str(tensor.dtype).removeprefix("torch.")
                 smaller = "use --dtype float32, or " if kind == "float16" else ""  # a float32 value may overflow in float16

@@ -18,9 +18,11 @@ from ..files.messages import show_bytes
 from ..files.output_folders import memory_bytes
 from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.groups import layers_name
-from ..models.hub import resolve_name
+from ..models.hub import check_repository, resolve_name
 from ..models.info import ModelInfo, check_known_classes, check_supported, model_info, read_settings
 from ..models.memory import Offload, check_offload
+from ..models.quantize import check_quantize
+from ..models.schedulers import check_scheduler, scheduler_class
 from ..models.sources import find_source
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
@@ -41,6 +43,11 @@ def check_files(config: ModelConfig) -> None:
     info = model_info(config.model, config.base)
     if info and config.lora is not None:
         check_lora(info.family, config.lora)
+    if isinstance(config, GenerateConfig) and config.scheduler is not None:
+        check_scheduler(info.family, config.scheduler) if info else scheduler_class(config.scheduler)
+    if config.quantize is not None:
+        checkpoint = find_source(config.model, config.base).checkpoint
+        check_quantize(config.quantize, compile=config.compile, quantised=bool(checkpoint and checkpoint.is_gguf))
     if info and config.embedding is not None:
         check_embedding(info.family, config.embedding, config.model)
     for what, source in (("lora", config.lora), ("embedding", config.embedding)):
@@ -132,8 +139,9 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
     where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
     if info is None and not isinstance(source.whole, Path):
+        check_repository(source.whole)
         where = "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not supported"
-    if info and source.checkpoint:
+    if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
     loading = [(name, value) for name, value in config.loading.items() if value is not None and value is not False]
     given = [name if value is True else f"{name} {value}" for name, value in loading]
