@@ -50,7 +50,7 @@ def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
 def test_weights_that_are_not_numbers_are_named(folder, part):
     rewrite(folder / part / FILES[part], lambda tensors: {**tensors, (key := max(tensors)): tensors[key].fill_(float("nan"))})
     with pytest.raises(
-        UserError, match=rf"model '.*': [\w.]+ of its {part} holds values that are not finite in float32; download that folder again"
+        UserError, match=rf"model '.*': [\w.]+ of its {part} holds values that are not finite in float32; download it again"
     ):
         load_model(str(folder), device="cpu")
 

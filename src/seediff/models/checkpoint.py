@@ -17,7 +17,6 @@ from pathlib import Path
 from ..errors import UserError
 from ..files.messages import printable
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .families import pipeline_family, why_not
 from .families.base import Family
 from .weights import choose_variant, folder_files, part_files
 
@@ -160,8 +159,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     network = _network(tensors, prefix)
     layout = next((layout for layout in LAYOUTS if all(mark in network for mark in layout.marks)), None)
-    if layout and pipeline_family(layout.pipeline) is None:
-        raise UserError(f"model {path}: is of a {layout.pipeline}, which is not supported: {why_not(layout.pipeline)}")
+    if layout and layout.pipeline == "Flux2Pipeline":
+        raise UserError(f"model {path}: is FLUX.2 in one file, which cannot be read yet; name a folder, a hub id or a short name")
     for (name, channels), what in INPUTS.items():
         if layout and network.get(name, ())[1:2] == (channels,):
             raise UserError(

@@ -146,7 +146,7 @@ def load_text_encoder(folder: Path, part: str, kind: str, variant: str | None, d
 
 def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) -> str:
     of = f"{len(missing)} of {len(needed)} tensors in its {part}"
-    return f"model '{name}': {of} are missing from its weights, the first {min(missing)}; download that folder again"
+    return f"model '{name}': {of} are missing from its weights, the first {min(missing)}; download it again"
 
 
 def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: Sequence[str] = PARTS) -> None:
@@ -173,7 +173,7 @@ def check_numbers(pipe: Any, name: str, parts: Sequence[str]) -> None:
                 kind = str(tensor.dtype).removeprefix("torch.")
                 smaller = "use --dtype float32, or " if kind == "float16" else ""  # a float32 value may overflow in float16
                 raise UserError(
-                    f"model '{name}': {key} of its {part} holds values that are not finite in {kind}; {smaller}download that folder again"
+                    f"model '{name}': {key} of its {part} holds values that are not finite in {kind}; {smaller}download it again"
                 )
 
 
