@@ -252,3 +252,18 @@ def test_nothing_was_drawn(pipe):
     assert (seen.maps, seen.words, seen.runs) == ([], [], [])
     with pytest.raises(UserError, match=r"^image = 0: 0 were drawn in the block; call the pipeline there$"):
         seen.heatmap("dog")
+
+
+def test_second_prompts(twin):
+    """Each tokenizer reads the prompt that is its own."""
+    pipe = load_model(str(twin("xl")), device="cpu").pipe
+    with seediff.capture(pipe) as seen:
+        draw(pipe, "a dog", prompt_2="a photo of a cat")
+    assert seen.maps[0].words == {"dog": (2,)}
+    assert seen._maps(0, ["cat"]).words == {"cat": (5,)}
+    pipe = load_model(str(twin("flux")), device="cpu").pipe
+    with seediff.capture(pipe) as seen:
+        draw(pipe, "a dog", prompt_2="a cat")
+    assert seen.heatmap("cat").shape == (64, 64)
+    with pytest.raises(UserError, match="'dog' is not in what the model read"):
+        seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns
