@@ -120,9 +120,11 @@ def test_the_network_alone(pipe):
     assert same(seen.maps[0], expected[0])
     assert seen.maps[1].words == expected[0].words
     assert seen.heatmap("dog").shape == (8, 8)
-    with seediff.capture(pipe.unet) as seen:
+    with seediff.capture(pipe.unet, prompts="a dog") as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
-    assert len(seen.maps) == 1
+    assert [maps.words for maps in seen.maps] == [{}]
+    with pytest.raises(UserError, match=r"^'dog': which columns it has, only the tokenizer knows: capture\(network, tokenizer=…\)"):
+        seen.heatmap("dog")
     with seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen, pytest.raises(UserError, match="a batch of 1 for 2 prompts"):
         draw(pipe, "a dog", guidance_scale=1.0)
 
