@@ -30,6 +30,7 @@ import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from on_gpu.pipelines import FEWER, twin
 
+import seediff
 from seediff.attention.capture import capture_attention
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig, MaskConfig
@@ -136,9 +137,14 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
             plain()
         recorder.maps([{}], [""])
 
+    def in_a_script() -> None:
+        with seediff.capture(model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers) as seen:
+            plain()
+        assert len(seen.maps) == 1
+
     floor = 1 + floor_share(model, plain, options)  # and warm
     positions = (model.image_side // model.pixels) ** 2
-    session.compare(name, {"plain": plain, "capture": captured}, "plain", positions=positions, floor=floor)
+    session.compare(name, {"plain": plain, "capture": captured, "seediff.capture": in_a_script}, "plain", positions=positions, floor=floor)
 
 
 def main() -> None:

@@ -120,9 +120,11 @@ def test_the_network_alone(pipe):
     assert same(seen.maps[0], expected[0])
     assert seen.maps[1].words == expected[0].words
     assert seen.heatmap("dog").shape == (8, 8)
-    with seediff.capture(pipe.unet) as seen:
+    with seediff.capture(pipe.unet, prompts="a dog") as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
-    assert len(seen.maps) == 1
+    assert [maps.words for maps in seen.maps] == [{}]
+    with pytest.raises(UserError, match=r"^'dog': which columns it has, only the tokenizer knows: capture\(network, tokenizer=…\)"):
+        seen.heatmap("dog")
     with seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen, pytest.raises(UserError, match="a batch of 1 for 2 prompts"):
         draw(pipe, "a dog", guidance_scale=1.0)
 
@@ -252,3 +254,18 @@ def test_nothing_was_drawn(pipe):
     assert (seen.maps, seen.words, seen.runs) == ([], [], [])
     with pytest.raises(UserError, match=r"^image = 0: 0 were drawn in the block; call the pipeline there$"):
         seen.heatmap("dog")
+
+
+def test_second_prompts(twin):
+    """Each tokenizer reads the prompt that is its own."""
+    pipe = load_model(str(twin("xl")), device="cpu").pipe
+    with seediff.capture(pipe) as seen:
+        draw(pipe, "a dog", prompt_2="a photo of a cat")
+    assert seen.maps[0].words == {"dog": (2,)}
+    assert seen._maps(0, ["cat"]).words == {"cat": (5,)}
+    pipe = load_model(str(twin("flux")), device="cpu").pipe
+    with seediff.capture(pipe) as seen:
+        draw(pipe, "a dog", prompt_2="a cat")
+    assert seen.heatmap("cat").shape == (64, 64)
+    with pytest.raises(UserError, match="'dog' is not in what the model read"):
+        seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns

@@ -185,6 +185,10 @@ class Captured:
             text = run.texts[number]
             if not text:
                 raise UserError(f"'{phrase}': the pipeline was given no prompt, only embeddings: name it, capture(pipe, prompts='…')")
+            if not self._all_readers():
+                raise UserError(
+                    f"'{phrase}': which columns it has, only the tokenizer knows: capture(network, tokenizer=…), or name columns"
+                )
             raise UserError(
                 f"'{phrase}' is not in what the model read of the prompt '{text['prompt']}'; its words: {', '.join(self.words[image])}"
             )
@@ -202,10 +206,15 @@ class Captured:
             return tuple(phrase)
         if not text:
             return ()
-        readers = self._family.readers(self._pipe) if self._readers is None else self._readers
         self._check_instruction(text)
-        columns = {column for reader in readers for column in find_columns(reader, self._read(reader, text), phrase)}
+        columns = {column for reader in self._all_readers() for column in find_columns(reader, self._read(reader, text), phrase)}
         return tuple(sorted(column for column in columns if column < there))
+
+    def _all_readers(self) -> Sequence[Reader]:
+        """None of a network alone, unless its tokenizer was given."""
+        if self._readers is not None:
+            return self._readers
+        return self._family.readers(self._pipe) if any(getattr(self._pipe, name, None) is not None for name in TOKENIZERS) else ()
 
     def _read(self, reader: Reader, text: Texts) -> str:
         """What a tokenizer was given: the pipeline's first tokenizer reads `prompt`, its second `prompt_2` where there is one."""
